@@ -1,0 +1,91 @@
+# Plimsoll: every command a person or CI needs. `make help` lists them.
+# A fresh machine needs make and Python >= 3.11; all else is fetched, locked, into .venv.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+UV_VERSION := 0.13.8
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+# Where binaries built once (kube-apiserver, etcd, the VPA recommender) are kept between checkouts.
+export PLIMSOLL_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/plimsoll
+
+.PHONY: help
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 18
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Plimsoll needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V). Name another: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed: on Debian and Ubuntu install the package python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+# The run lock is a subset of the dev lock, so either may be installed over the other.
+$(VENV)/.run: requirements/run.lock pyproject.toml | $(UV)
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/run.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.lock pyproject.toml | $(UV)
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@ $(VENV)/.run
+
+.PHONY: venv
+venv: $(VENV)/.dev ## the development environment
+
+.PHONY: lock
+lock: | $(UV) ## resolve the locks anew (no addresses in them)
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --all-extras \
+	  --group build $(LOCK_ARGS) --custom-compile-command 'make lock' pyproject.toml -o requirements/dev.lock
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --extra operator --extra sandbox \
+	  --group build -c requirements/dev.lock --custom-compile-command 'make lock' pyproject.toml -o requirements/run.lock
+
+.PHONY: demo
+demo: $(VENV)/.run ## watch limits follow recorded production memory, then read the outcome
+	@$(BIN)/plimsoll sandbox
+
+.PHONY: test
+test: $(VENV)/.dev ## every test; the real API server's too where `make apiserver` has been run
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered tests
+	$(BIN)/coverage report --fail-under=90 --include='core/*' >/dev/null
+
+.PHONY: lint
+lint: $(VENV)/.dev ## ruff, mypy --strict, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: $(VENV)/.dev ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: crds
+crds: $(VENV)/.dev ## write the CRD YAML and its documentation from the typed models
+	$(BIN)/python -m plimsoll_operator.crds
+	$(BIN)/python docs/generate.py
+
+.PHONY: apiserver
+apiserver: ## build and cache a real kube-apiserver and etcd from Go modules
+	kind/vm/build-binaries.sh apiserver etcd
+
+.PHONY: bench bench-loop bench-limits
+bench: bench-limits bench-loop ## every bench there is
+
+bench-limits: $(VENV)/.dev ## replay recorded traces: Plimsoll beside VPA, KRR, Autopilot, static
+	$(BIN)/python bench/limits.py
+
+bench-loop: $(VENV)/.dev ## the operator's loop at 1k, 10k and 100k containers, beside the real VPA recommender
+	$(BIN)/python bench/loop.py
+
+.PHONY: docs-results
+docs-results: $(VENV)/.dev ## copy bench/results/*.json into the docs' tables
+	$(BIN)/python docs/generate.py --results
+
+.PHONY: clean
+clean: ## remove what make made here (the cache in PLIMSOLL_CACHE stays)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage .coverage.* .hypothesis bench/results build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
