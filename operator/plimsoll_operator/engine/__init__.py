@@ -1,0 +1,1 @@
+"""The worker process that fetches usage, owns the history, forecasts and recommends."""

@@ -1,0 +1,161 @@
+"""What crosses the pipe between the operator's event loop and the engine's worker process.
+
+In: members (live containers and the row they feed), events, ticks. Out: columnar answers (`Tick`), one numpy array
+a column, so that 100,000 rows cross in a few milliseconds. Row ids are chosen by the main process; the worker maps
+them to rows of its histories, one history per quantity.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from plimsoll.recommend.recommendation import FloatArray, IntArray, Recommendations
+from plimsoll.usage.history import Quantity
+from plimsoll.workload import ContainerKey
+
+PodContainer = tuple[str, str]  # (pod uid, container name)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What the worker process is started with."""
+
+    usage_source: str = "metrics-api"  # metrics-api | kubelet | prometheus
+    prometheus_url: str = ""  # "": no backfill, no OOM history
+    prometheus_token_file: str = ""
+    kubeconfig_context: str = ""  # "": the current one; the file is $KUBECONFIG or the in-cluster one
+    interval_seconds: float = 60.0  # between two ticks; samples older than two of them are not fresh
+    source_timeout_seconds: float = 20.0  # one HTTP request to a source
+    node_proxy: bool = (
+        False  # kubelets through the API server: needs nodes/proxy, which allows exec everywhere
+    )
+    kubelet_concurrency: int = 32
+    kubelet_port: int = 10250
+    kubelet_ca_file: str = (
+        ""  # "": the cluster's CA; a kubelet that signs its own certificate needs its own CA
+    )
+    kubelet_insecure: bool = False  # do not verify kubelets' certificates
+    backfill_seconds: float = 28 * 86_400.0  # how much history is asked of Prometheus for a new workload
+    backfill_budget_seconds: float = 20.0  # wall time that one tick may spend on backfill
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One live container of one pod, and the history row that its usage feeds.
+
+    Several members share a row (the workload's replicas). `limit_bytes` and `request_bytes` are those in force
+    in this pod (None: unset). `oom_price` is the policy's price of an OOM kill against slack.
+    """
+
+    row: int
+    key: ContainerKey
+    namespace: str
+    pod: str
+    pod_uid: str
+    container: str
+    kube_node: str
+    limit_bytes: int | None
+    request_bytes: int | None
+    oom_price: float
+    quantity: Quantity
+
+
+@dataclass(frozen=True, slots=True)
+class OomEvent:
+    """The kernel killed a container at its limit."""
+
+    pod_uid: str
+    container: str
+    at_seconds: float
+    limit_bytes: int | None  # the limit in force at the kill
+
+
+@dataclass(frozen=True, slots=True)
+class RestartEvent:
+    """A container restarted, for whatever reason."""
+
+    pod_uid: str
+    container: str
+    at_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LimitChange:
+    """A container's limit or request in force is now another one."""
+
+    pod_uid: str
+    container: str
+    limit_bytes: int | None
+    request_bytes: int | None
+
+
+Event = OomEvent | RestartEvent | LimitChange
+
+
+@dataclass(frozen=True, slots=True)
+class PodRaises:
+    """Limits that must rise now, in single pods: after an OOM kill or on a climb towards the limit."""
+
+    rows: IntArray  # [n]
+    pods: tuple[PodContainer, ...]  # n
+    limit_bytes: FloatArray  # [n] asked for
+    reasons: tuple[str, ...]  # n CamelCase words
+
+
+@dataclass(frozen=True, slots=True)
+class RowUsage:
+    """Present use of every row that has live members, ascending by row.
+
+    `current_bytes` is the maximum over the row's live pods (NaN: none sampled). `age_seconds` is that of the
+    *oldest* newest sample among them: a row of which one replica is unseen is as old as that replica.
+    """
+
+    rows: IntArray  # [n]
+    current_bytes: FloatArray  # [n]
+    age_seconds: FloatArray  # [n]
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The answer to one tick. While `problems` is not empty everything holds; `notices` name what holds by age."""
+
+    now_seconds: float
+    recommendations: Recommendations
+    raises: PodRaises
+    usage: RowUsage
+    stages: Mapping[str, float] = field(default_factory=dict)  # stage -> wall seconds
+    problems: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+    samples: int = 0  # accepted by the histories
+    rejected: Mapping[str, int] = field(default_factory=dict)  # reason -> samples dropped
+
+
+def no_recommendations() -> Recommendations:
+    """Return recommendations for no row at all."""
+    none = np.empty(0, dtype=np.float64)
+    rows = np.empty(0, dtype=np.int32)
+    return Recommendations(
+        rows=rows,
+        ready=np.empty(0, dtype=np.bool_),
+        target_bytes=none,
+        lower_bytes=none,
+        upper_bytes=none,
+        buffer_bytes=none,
+        request_bytes=none,
+        quantile_levels=none,
+        quantile_bytes=np.empty((0, 0), dtype=np.float64),
+    )
+
+
+def empty_tick(now_seconds: float, *problems: str) -> Tick:
+    """Return the tick of an engine that has nothing to say but why."""
+    none = np.empty(0, dtype=np.float64)
+    rows = np.empty(0, dtype=np.int32)
+    return Tick(
+        now_seconds=now_seconds,
+        recommendations=no_recommendations(),
+        raises=PodRaises(rows, (), none, ()),
+        usage=RowUsage(rows, none, none),
+        problems=problems,
+    )
