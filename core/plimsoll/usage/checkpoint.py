@@ -1,0 +1,142 @@
+"""One row of a history as at most 8 KiB of bytes, for a MemoryProfile's status, and back.
+
+Maxima are quantised upwards on a logarithmic grid of 0.1 % (so a restored peak is never below the one that
+was stored, and storing it again changes nothing), delta-coded, compressed and checksummed. Bytes that are
+corrupt, from another quantity or from a newer version raise `CheckpointError` with a sentence.
+"""
+
+import struct
+import zlib
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from plimsoll.usage.events import KEPT_EVENTS
+from plimsoll.usage.sample import MAX_PLAUSIBLE_BYTES, Float32Array, Float64Array, Quantity, round_up_float32
+
+MAX_CHECKPOINT_BYTES = 8192
+VERSION = 1
+GRID_RATIO = 1.001  # each stored value may be read back this much higher
+GRID_START_BYTES = 1024.0  # smaller values, except zero, are read back as this
+
+_MAGIC = b"PLMH"
+_HEADER = struct.Struct("<4sHBxI")  # magic, version, quantity, crc32 of all that follows
+_FIXED = struct.Struct("<qHHqqdd")  # current bin, bins, hours, oom count, restart count, first, last seen
+_QUANTITIES = (Quantity.USAGE, Quantity.WORKING_SET)
+_MAX_BODY_BYTES = 65536  # a checkpoint that unpacks to more was not written by us
+_MISSING = 0
+
+
+class CheckpointError(ValueError):
+    """These bytes cannot be restored; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowState:
+    """Everything one row knows. Windows are oldest first and end at `current_bin` and its hour."""
+
+    quantity: Quantity
+    current_bin: int
+    five_minute_bytes: Float32Array  # [bins]
+    hourly_bytes: Float32Array  # [hours]
+    ooms: Float64Array  # [3, 8] seconds, limit, usage
+    oom_count: int
+    restarts: Float64Array  # [3, 8]
+    restart_count: int
+    first_seen_seconds: float
+    last_seen_seconds: float
+
+
+def encode(state: RowState) -> bytes:
+    """A row's state as bytes."""
+    fixed = _FIXED.pack(
+        state.current_bin,
+        len(state.five_minute_bytes),
+        len(state.hourly_bytes),
+        state.oom_count,
+        state.restart_count,
+        state.first_seen_seconds,
+        state.last_seen_seconds,
+    )
+    codes = _quantise(np.concatenate([state.five_minute_bytes, state.hourly_bytes]))
+    steps = np.diff(codes, prepend=np.uint16(0))  # wraps around: exact in uint16
+    planes = (steps & 0xFF).astype(np.uint8).tobytes() + (steps >> 8).astype(np.uint8).tobytes()
+    events = np.stack([state.ooms, state.restarts]).astype("<f8").tobytes()
+    body = zlib.compress(fixed + events + planes, level=6)
+    quantity = _QUANTITIES.index(state.quantity)
+    crc = zlib.crc32(body, zlib.crc32(struct.pack("<HB", VERSION, quantity)))
+    return _HEADER.pack(_MAGIC, VERSION, quantity, crc) + body
+
+
+def decode(data: bytes, expected: Quantity) -> RowState:
+    """Bytes back into a row's state; raises `CheckpointError`."""
+    quantity, body = _open(data)
+    if quantity is not expected:
+        raise CheckpointError(f"checkpoint holds {quantity.value}, this history holds {expected.value}")
+    events_size = 2 * 3 * KEPT_EVENTS * 8
+    if len(body) < _FIXED.size + events_size:
+        raise CheckpointError(f"checkpoint body has {len(body)} bytes, too few for its header")
+    current_bin, bins, hours, oom_count, restart_count, first, last = _FIXED.unpack_from(body)
+    planes = body[_FIXED.size + events_size :]
+    if len(planes) != 2 * (bins + hours):
+        raise CheckpointError(f"checkpoint names {bins} bins and {hours} hours but holds {len(planes)} bytes")
+    low, high = np.frombuffer(planes, dtype=np.uint8).reshape(2, -1).astype(np.uint16)
+    codes = np.cumsum(low | (high << 8), dtype=np.uint16)
+    values = _dequantise(codes)
+    events = np.frombuffer(body, dtype="<f8", count=events_size // 8, offset=_FIXED.size)
+    ooms, restarts = events.astype(np.float64).reshape(2, 3, KEPT_EVENTS)
+    return RowState(
+        quantity,
+        current_bin,
+        values[:bins],
+        values[bins:],
+        ooms,
+        oom_count,
+        restarts,
+        restart_count,
+        first,
+        last,
+    )
+
+
+def _open(data: bytes) -> tuple[Quantity, bytes]:
+    if len(data) < _HEADER.size or data[:4] != _MAGIC:
+        raise CheckpointError("not a Plimsoll history checkpoint")
+    _, version, quantity, crc = _HEADER.unpack_from(data)
+    if version > VERSION:
+        raise CheckpointError(f"checkpoint version {version} is newer than {VERSION}, the newest known here")
+    body = data[_HEADER.size :]
+    if zlib.crc32(body, zlib.crc32(struct.pack("<HB", version, quantity))) != crc:
+        raise CheckpointError("checkpoint is corrupt: its checksum does not match")
+    if quantity >= len(_QUANTITIES):
+        raise CheckpointError(f"checkpoint holds an unknown quantity, number {quantity}")
+    unpacker = zlib.decompressobj()
+    try:
+        plain = unpacker.decompress(body, _MAX_BODY_BYTES)
+    except zlib.error as error:
+        raise CheckpointError(f"checkpoint is corrupt: {error}") from error
+    if not unpacker.eof or unpacker.unused_data:
+        raise CheckpointError("checkpoint is corrupt: its body does not end where it should")
+    return _QUANTITIES[quantity], plain
+
+
+@cache
+def _grid() -> Float32Array:
+    """Values a code may stand for, ascending: index 0 is zero bytes; code = index + 1."""
+    steps = int(np.ceil(np.log(MAX_PLAUSIBLE_BYTES / GRID_START_BYTES) / np.log(GRID_RATIO))) + 1
+    values = GRID_START_BYTES * GRID_RATIO ** np.arange(steps)
+    return np.concatenate([np.zeros(1, np.float32), round_up_float32(values)])
+
+
+def _quantise(values: Float32Array) -> np.ndarray[tuple[int], np.dtype[np.uint16]]:
+    codes = np.searchsorted(_grid(), values, side="left") + 1
+    return np.where(np.isnan(values), _MISSING, codes).astype(np.uint16)
+
+
+def _dequantise(codes: np.ndarray[tuple[int], np.dtype[np.uint16]]) -> Float32Array:
+    grid = _grid()
+    if int(codes.max(initial=0)) > len(grid):
+        raise CheckpointError("checkpoint holds a value outside its grid")
+    known = grid[np.maximum(codes, 1).astype(np.intp) - 1]
+    return np.where(codes == _MISSING, np.float32(np.nan), known)

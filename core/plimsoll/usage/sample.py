@@ -1,0 +1,99 @@
+"""One batch of memory samples, judged before anything is derived from it.
+
+In: columns of row, time and bytes as a source gave them, possibly wrong in every way. Out: the samples that
+may be stored, float32 rounded up, and a count of the others by reason. A sample is never repaired: what is
+not believable is dropped and counted, because a limit derived from it could kill a container.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+BIN_SECONDS = 300  # one bin of the five-minute history
+BINS_PER_HOUR = 12
+HOUR_SECONDS = BIN_SECONDS * BINS_PER_HOUR
+# Two machines' clocks may differ by this much; a later stamp is refused, an earlier one counts as "now".
+FUTURE_TOLERANCE_SECONDS = 30.0
+# 64 TiB, more than any machine of today gives one container. A larger value is a unit mistake or garbage.
+MAX_PLAUSIBLE_BYTES = float(2**46)
+
+IntArray = npt.NDArray[np.int64]
+Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+
+class Quantity(StrEnum):
+    """What a sample measures. A history holds one of them, for they differ by the page cache."""
+
+    USAGE = "usage"
+    WORKING_SET = "working_set"
+
+
+class Rejection(StrEnum):
+    """Why a sample was dropped; the values are metric labels."""
+
+    UNKNOWN_ROW = "unknown_row"
+    NOT_A_NUMBER = "not_a_number"
+    NEGATIVE = "negative"
+    INFINITE = "infinite"
+    IMPLAUSIBLE = "implausible"
+    BAD_TIME = "bad_time"
+    FUTURE = "future"
+    TOO_OLD = "too_old"
+
+
+@dataclass(frozen=True, slots=True)
+class AppendReport:
+    """What became of one append: samples stored (duplicates included) and dropped, by reason."""
+
+    accepted: int
+    rejected: dict[Rejection, int] = field(default_factory=dict)
+
+
+def bin_of(seconds: float) -> int:
+    """The absolute bin that holds a Unix time."""
+    return int(seconds // BIN_SECONDS)
+
+
+def round_up_float32(values: npt.ArrayLike) -> Float32Array:
+    """float64 -> float32 that is never below it: a stored peak must not be smaller than the true one."""
+    exact = np.asarray(values, dtype=np.float64)
+    stored = exact.astype(np.float32)
+    return np.where(stored < exact, np.nextafter(stored, np.float32(np.inf)), stored)
+
+
+def judge(
+    known: BoolArray,
+    seconds: Float64Array,
+    values: Float64Array,
+    oldest_seconds: float,
+    now_seconds: float,
+    ceiling_bytes: npt.ArrayLike,
+) -> tuple[BoolArray, AppendReport]:
+    """Which of n samples may be stored, and the report.
+
+    `known[n]` says whether the row exists; `ceiling_bytes` (scalar or [n]) is what a sample cannot exceed,
+    for example the kube node's memory. Each sample is counted under the first reason that applies.
+    """
+    with np.errstate(invalid="ignore"):
+        verdicts = (
+            (Rejection.UNKNOWN_ROW, ~known),
+            (Rejection.NOT_A_NUMBER, np.isnan(values)),
+            (Rejection.INFINITE, np.isinf(values)),
+            (Rejection.NEGATIVE, values < 0),
+            (Rejection.IMPLAUSIBLE, values > np.fmin(ceiling_bytes, MAX_PLAUSIBLE_BYTES)),
+            (Rejection.BAD_TIME, ~np.isfinite(seconds)),
+            (Rejection.FUTURE, seconds > now_seconds + FUTURE_TOLERANCE_SECONDS),
+            (Rejection.TOO_OLD, seconds < oldest_seconds),
+        )
+    good = np.ones(len(values), dtype=np.bool_)
+    rejected: dict[Rejection, int] = {}
+    for reason, bad in verdicts:
+        count = int(np.count_nonzero(good & bad))
+        if count:
+            rejected[reason] = count
+            good &= ~bad
+    return good, AppendReport(int(np.count_nonzero(good)), rejected)
