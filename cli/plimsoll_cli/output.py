@@ -1,7 +1,7 @@
 """One way to print rows: `-o table|json|yaml|csv`.
 
 In: rows as plain dicts (all with the same keys, in the order of the columns). Out: text. A table is for
-people (floats rounded, None as a dash); json, yaml and csv are for programs and carry the values as they are.
+people (floats rounded, None as -); json, yaml and csv are for programs and carry the values as they are.
 """
 
 import csv
@@ -90,7 +90,7 @@ def _finite(value: object) -> object:
 
 def _cell(value: object) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "–"
+        return "-"
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
     return str(value)

@@ -55,7 +55,9 @@ def classify(usage_bytes: FloatArray) -> SeriesClass:
 def hourly_maxima(usage_bytes: FloatArray) -> FloatArray:
     """Maxima [hours] of the whole hours of a series [bins]; NaN where an hour has no bin."""
     hours = len(usage_bytes) // BINS_PER_HOUR
-    return np.fmax.reduce(usage_bytes[: hours * BINS_PER_HOUR].reshape(hours, BINS_PER_HOUR), axis=1)
+    whole = usage_bytes[: hours * BINS_PER_HOUR].reshape(hours, BINS_PER_HOUR)
+    maxima: FloatArray = np.fmax.reduce(whole, axis=1)
+    return maxima
 
 
 def _grows(hourly: FloatArray) -> bool:
