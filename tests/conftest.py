@@ -1,0 +1,38 @@
+"""The marker `apiserver`: what needs a real kube-apiserver runs where `make apiserver` has been run.
+
+Elsewhere those tests are skipped, and the end of the run says how many and which command gets them. The contract
+room goes to one xdist worker as a whole, so that the machine carries one API server, not one per worker.
+"""
+
+import pytest
+
+from builders.apiserver import MISSING, NO_OPENSSL, why_unavailable
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    wanting = [item for item in items if item.get_closest_marker("apiserver")]
+    if wanting and (reason := why_unavailable()):
+        for item in wanting:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    # pytest 9.2 keeps node ids as objects, which disables xdist 3.8's own groups: the room is the group here.
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class RoomScheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "contract" if nodeid.startswith("tests/contract/") else nodeid
+
+    return RoomScheduling(config, log)
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    for reason in (MISSING, NO_OPENSSL):
+        skipped = [r for r in terminalreporter.stats.get("skipped", []) if reason in str(r.longrepr)]
+        if skipped:
+            terminalreporter.section("real API server")
+            terminalreporter.write_line(f"{len(skipped)} tests need a real API server; SKIPPED: {reason}")
