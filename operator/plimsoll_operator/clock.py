@@ -1,9 +1,10 @@
 """Where `now` comes from: the wall clock, or a clock that a sandbox turns faster than real time.
 
-In: nothing, or the URL of a followed clock (environment variable `PLIMSOLL_CLOCK_URL`). Out: Unix seconds, and a
-sleep that returns the time at which it woke. The wire of a followed clock is two calls on one URL: `GET` answers
-`{"now": t}`; `POST {"participant": name, "idle_until": T}` answers `{"now": t}` once the world has reached T.
-Between answers a followed clock stands still, so that a run does not depend on how fast this process works.
+In: nothing, or the URL of a followed clock (environment variable `PLIMSOLL_CLOCK_URL`). Out: Unix seconds,
+and a sleep that returns the time at which it woke. The wire of a followed clock is two calls on one URL:
+`GET` answers `{"now": t}`; `POST {"participant": name, "idle_until": T}` answers `{"now": t}` once the
+world has reached T. Between answers a followed clock stands still, so that a run does not depend on how
+fast this process works.
 """
 
 import asyncio

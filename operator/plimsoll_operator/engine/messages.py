@@ -1,8 +1,8 @@
 """What crosses the pipe between the operator's event loop and the engine's worker process.
 
-In: members (live containers and the row they feed), events, ticks. Out: columnar answers (`Tick`), one numpy array
-a column, so that 100,000 rows cross in a few milliseconds. Row ids are chosen by the main process; the worker maps
-them to rows of its histories, one history per quantity.
+In: members (live containers and the row they feed), events, ticks. Out: columnar answers (`Tick`), one
+numpy array a column, so that 100,000 rows cross in a few milliseconds. Row ids are chosen by the main
+process; the worker maps them to rows of its histories, one history per quantity.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from plimsoll.recommend.recommendation import FloatArray, IntArray, Recommendations
-from plimsoll.usage.history import Quantity
+from plimsoll.usage.sample import Quantity
 from plimsoll.workload import ContainerKey
 
 PodContainer = tuple[str, str]  # (pod uid, container name)
@@ -44,8 +44,8 @@ class EngineSettings:
 class Member:
     """One live container of one pod, and the history row that its usage feeds.
 
-    Several members share a row (the workload's replicas). `limit_bytes` and `request_bytes` are those in force
-    in this pod (None: unset). `oom_price` is the policy's price of an OOM kill against slack.
+    Several members share a row (the workload's replicas). `limit_bytes` and `request_bytes` are those in
+    force in this pod (None: unset). `oom_price` is the policy's price of an OOM kill against slack.
     """
 
     row: int
@@ -118,7 +118,12 @@ class RowUsage:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """The answer to one tick. While `problems` is not empty everything holds; `notices` name what holds by age."""
+    """The answer to one tick.
+
+    While `problems` is not empty everything holds. `holds` names single rows that must not be lowered or
+    raised on their forecast, by reason (no fresh sample, backfill not done); `notices` say why in words.
+    `raises` stand in either case: they come from what was seen, not from what is missing.
+    """
 
     now_seconds: float
     recommendations: Recommendations
@@ -127,6 +132,7 @@ class Tick:
     stages: Mapping[str, float] = field(default_factory=dict)  # stage -> wall seconds
     problems: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+    holds: Mapping[str, IntArray] = field(default_factory=dict)  # CamelCase reason -> rows
     samples: int = 0  # accepted by the histories
     rejected: Mapping[str, int] = field(default_factory=dict)  # reason -> samples dropped
 
