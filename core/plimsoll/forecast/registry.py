@@ -1,0 +1,28 @@
+"""Forecast models by the name a policy gives them (`forecast.model`)."""
+
+from collections.abc import Callable
+
+from plimsoll.forecast.protocol import PeakModel
+from plimsoll.forecast.seasonal import SeasonalPeak
+from plimsoll.forecast.windowed import WindowedPeak
+
+DEFAULT_MODEL = "auto"
+
+_MODELS: dict[str, Callable[[], PeakModel]] = {
+    DEFAULT_MODEL: WindowedPeak,
+    "windowed": WindowedPeak,
+    "seasonal": SeasonalPeak,
+}
+
+
+def model_names() -> tuple[str, ...]:
+    """All names a policy may use."""
+    return tuple(_MODELS)
+
+
+def peak_model(name: str) -> PeakModel:
+    """The model of that name."""
+    try:
+        return _MODELS[name]()
+    except KeyError:
+        raise ValueError(f"unknown forecast model {name!r}; known: {', '.join(_MODELS)}") from None

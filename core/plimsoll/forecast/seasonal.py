@@ -1,0 +1,57 @@
+"""Seasonal peak: what the coming hour used yesterday and a week ago, never less than the hour that ends.
+
+In: a usage window. Out: the distribution of the next hour's peak. For workloads that follow the day or the week.
+The hours next to the same one count too, because a day's load does not keep to the minute.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from plimsoll.forecast.prior import log_ratio_prior
+from plimsoll.forecast.protocol import Hindcast, PeakDistribution
+from plimsoll.forecast.window import HOURS_PER_DAY, FloatArray, UsageWindow, last_hour_peak
+
+HOURS_PER_WEEK = 7 * HOURS_PER_DAY
+# Hours beside the same hour that count as it: the load's clock may drift or be set for summer time.
+NEIGHBOUR_HOURS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SeasonalPeak:
+    """Maximum of the last hour, the coming hour yesterday and the coming hour a week ago."""
+
+    name: str = "seasonal"
+
+    def peak(self, window: UsageWindow, horizon_seconds: float, levels: FloatArray) -> PeakDistribution:
+        """Distribution of the peak over the horizon."""
+        ratio = np.exp(log_ratio_prior(self.name, levels, horizon_seconds))
+        return PeakDistribution(levels, self._point(window)[:, None] * ratio[None, :])
+
+    def hindcast(self, window: UsageWindow) -> Hindcast:
+        """What the same rule would have said of every past hour."""
+        hourly = window.hourly_bytes
+        said = np.fmax(_shifted(hourly, 1), seasonal_peaks(hourly))
+        error = np.log(np.maximum(hourly, 1.0)) - np.log(np.maximum(said, 1.0))
+        # Without a yesterday the rule is the last hour alone: not the forecast that is judged here.
+        return Hindcast(self._point(window), np.where(np.isfinite(seasonal_peaks(hourly)), error, np.nan))
+
+    def _point(self, window: UsageWindow) -> FloatArray:
+        # One column more than the history holds: the hour to come.
+        coming = np.concatenate([window.hourly_bytes, np.full((len(window), 1), np.nan)], axis=1)
+        return np.fmax(last_hour_peak(window), seasonal_peaks(coming[:, -HOURS_PER_WEEK - 3 :])[:, -1])
+
+
+def seasonal_peaks(hourly: FloatArray) -> FloatArray:
+    """For each hour the peak around the same hour a day and a week before, [n, t]; NaN where neither was seen."""
+    out = np.full_like(hourly, np.nan)
+    for period in (HOURS_PER_DAY, HOURS_PER_WEEK):
+        for neighbour in range(-NEIGHBOUR_HOURS, NEIGHBOUR_HOURS + 1):
+            out = np.fmax(out, _shifted(hourly, period + neighbour))
+    return out
+
+
+def _shifted(hourly: FloatArray, hours: int) -> FloatArray:
+    out = np.full_like(hourly, np.nan)
+    out[:, hours:] = hourly[:, :-hours]
+    return out

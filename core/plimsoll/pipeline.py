@@ -1,0 +1,268 @@
+"""From history to limits: forecast, price, buffer and the vectorised guards, for all rows that are due.
+
+In: a `History`, rows and `now`. Out: `Recommendations` (hourly per row), `Raises` (at once) and limits after hysteresis.
+`plimsoll replay limits` and the operator's engine call the same object. All it keeps beside the history is which limit is
+in force, what a kill costs and which peak the last forecast knew: the first two are told again after a restart,
+the third is read off the history, so nothing is lost.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from plimsoll.forecast.protocol import LEVELS, PeakDistribution
+from plimsoll.forecast.registry import DEFAULT_MODEL, peak_model
+from plimsoll.forecast.window import (
+    BINS_PER_HOUR,
+    FloatArray,
+    IntArray,
+    UsageWindow,
+    chunks,
+    last_hour_peak,
+    mean,
+    peak,
+    present_bytes,
+    read_window,
+)
+from plimsoll.guard.limits import (
+    GuardSettings,
+    LimitPlan,
+    LimitReason,
+    Raises,
+    after_climb,
+    after_oom,
+    floor_by_use,
+    remember_ooms,
+    settle,
+)
+from plimsoll.recommend.buffer import calibrate
+from plimsoll.recommend.objective import DEFAULT_OBJECTIVE, oom_price_of
+from plimsoll.recommend.price import LOWER_GAIN, RAISE_GAIN, cheapest
+from plimsoll.recommend.recommendation import Recommendations
+from plimsoll.usage.history import History
+
+HOUR_SECONDS = 3600.0
+DAY_SECONDS = 86_400.0
+# Quantiles that are reported (and shown by `plimsoll explain`); the price looks at all of `LEVELS`.
+REPORTED_LEVELS = np.array([0.5, 0.9, 0.95, 0.99, 0.999])
+# The buffer is what the target has above this quantile of the uncalibrated forecast.
+BUFFER_LEVEL = 0.95
+# A request covers this quantile of the peak: packing may be tighter than the limit.
+REQUEST_LEVEL = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSettings:
+    """How the pipeline decides. The defaults are those that were measured; see docs/decisions."""
+
+    model: str = DEFAULT_MODEL
+    objective: str = DEFAULT_OBJECTIVE  # for rows without a price of their own
+    guarded: bool = True  # False: no raise between two decisions (for comparison only)
+    horizon_seconds: float = HOUR_SECONDS
+    least_history_hours: int = 3  # a row that was first seen later than this is not ready
+    ask_again_above: float = 1.02  # usage above this multiple of the known peak asks the model again
+    raise_gain: float = RAISE_GAIN
+    lower_gain: float = LOWER_GAIN
+    guard: GuardSettings = field(default_factory=GuardSettings)
+
+
+class LimitPipeline:
+    """The brain's whole path for the rows of one history."""
+
+    def __init__(self, history: History, settings: PipelineSettings | None = None) -> None:
+        self.history = history
+        self.settings = settings or PipelineSettings()
+        self._model = peak_model(self.settings.model)
+        self._default_price = oom_price_of(self.settings.objective)
+        self._limit_bytes = np.full(history.capacity, np.nan)
+        self._oom_price = np.full(history.capacity, np.nan)
+        self._known_peak_bytes = np.full(history.capacity, np.nan)
+
+    # -- what is told ---------------------------------------------------------------------------------------
+
+    def observe_limits(self, rows: IntArray, limit_bytes: npt.ArrayLike) -> None:
+        """The limits now in force, [n] bytes; NaN: none is set."""
+        self._grow()
+        self._limit_bytes[rows] = limit_bytes
+
+    def observe_prices(self, rows: IntArray, oom_price: npt.ArrayLike) -> None:
+        """What an OOM kill is worth, [n] container-days of unused limit; NaN: what the settings' objective says."""
+        self._grow()
+        self._oom_price[rows] = oom_price
+
+    def observe_oom(
+        self, rows: IntArray, now_seconds: float, limit_bytes: npt.ArrayLike | None = None
+    ) -> Raises:
+        """Kills happened at the limits in force (or at `limit_bytes` [n]): remember, and raise at once."""
+        self._grow()
+        limit = self._limit_bytes[rows] if limit_bytes is None else np.broadcast_to(limit_bytes, rows.shape)
+        limit = np.asarray(limit, dtype=np.float64)
+        usage = peak(self.history.five_minute(rows, 2).astype(np.float64))
+        seen = np.where(usage > limit, usage, np.nan)
+        self.history.record_oom(rows, now_seconds, limit, seen)
+        raised = after_oom(limit, self.settings.guard)
+        known = np.isfinite(raised)
+        return self._raises(rows[known], raised[known], np.full(int(known.sum()), LimitReason.OOM_KILLED))
+
+    def forget(self, rows: IntArray) -> None:
+        """Rows were freed or given to another container."""
+        self._grow()
+        for column in (self._limit_bytes, self._oom_price, self._known_peak_bytes):
+            column[rows] = np.nan
+
+    # -- what is asked --------------------------------------------------------------------------------------
+
+    def decide(self, rows: IntArray, now_seconds: float) -> Recommendations:
+        """Recommendations for `rows`, by chunks so that memory stays bounded; never NaN where ready."""
+        self._grow()
+        self.history.advance(now_seconds)
+        rows = np.asarray(rows, dtype=np.int32)
+        parts = [self._decide_chunk(rows[part], now_seconds) for part in chunks(len(rows))]
+        return _concatenate(parts) if parts else self._decide_chunk(rows, now_seconds)
+
+    def settle(self, recommendations: Recommendations, now_seconds: float) -> LimitPlan:
+        """Limits after hysteresis against those in force, with the reason of each."""
+        memory = remember_ooms(self.history.ooms(recommendations.rows), now_seconds, self.settings.guard)
+        limit = self._limit_bytes[recommendations.rows]
+        return settle(recommendations, limit, memory.remembered_bytes, self.settings.guard)
+
+    def react(self, rows: IntArray, now_seconds: float) -> Raises:
+        """Raises that cannot wait for the next decision: a climb towards the limit, a peak the forecast did not know.
+
+        Call it after each bin or each batch of samples. Rows without a limit or without fresh usage are left alone.
+        """
+        self._grow()
+        rows = np.asarray(rows, dtype=np.int32)
+        if not self.settings.guarded or not len(rows):
+            return self._raises(rows[:0], np.empty(0), np.empty(0))
+        self.history.advance(now_seconds)
+        limit = self._limit_bytes[rows]
+        climbed = self._climb(rows, limit)
+        asked = self._ask_again(rows, limit, now_seconds)
+        raised = np.fmax(climbed, asked)
+        reason = np.where(np.fmax(asked, 0) > np.fmax(climbed, 0), LimitReason.NEW_PEAK, LimitReason.CLIMB)
+        found = np.isfinite(raised)
+        return self._raises(rows[found], raised[found], reason[found])
+
+    # -- parts ----------------------------------------------------------------------------------------------
+
+    def _decide_chunk(self, rows: IntArray, now_seconds: float) -> Recommendations:
+        window = read_window(self.history, rows)
+        self._known_peak_bytes[rows] = last_hour_peak(window)
+        return self._recommend(rows, window, now_seconds)
+
+    def _recommend(self, rows: IntArray, window: UsageWindow, now_seconds: float) -> Recommendations:
+        settings = self.settings
+        memory = remember_ooms(self.history.ooms(rows), now_seconds, settings.guard)
+        present = present_bytes(window)
+        raw = self._model.peak(window, settings.horizon_seconds, LEVELS)
+        forecast = calibrate(raw, self._model.hindcast(window))
+        floor = np.maximum(floor_by_use(present, settings.guard), memory.hold_bytes)
+        price = np.where(np.isnan(self._oom_price[rows]), self._default_price, self._oom_price[rows])
+        priced = cheapest(
+            forecast,
+            expected_usage(window),
+            price * DAY_SECONDS / settings.horizon_seconds,
+            floor,
+            settings.lower_gain,
+            settings.raise_gain,
+        )
+        ready = _ready(window, forecast, settings.least_history_hours) & np.isfinite(priced.target_bytes)
+        reported = _quantiles(forecast, REPORTED_LEVELS)
+        request = np.minimum(
+            np.maximum(_quantiles(forecast, np.array([REQUEST_LEVEL]))[:, 0], floor), priced.target_bytes
+        )
+        quantile = _quantiles(raw, np.array([BUFFER_LEVEL]))[:, 0]
+        columns = [
+            priced.target_bytes,
+            priced.lower_bytes,
+            priced.upper_bytes,
+            priced.target_bytes - quantile,
+            request,
+        ]
+        target, lower, upper, buffer, request = (np.where(ready, column, np.nan) for column in columns)
+        quantiles = np.where(ready[:, None], reported, np.nan)
+        return Recommendations(rows, ready, target, lower, upper, buffer, request, REPORTED_LEVELS, quantiles)
+
+    def _climb(self, rows: IntArray, limit_bytes: FloatArray) -> FloatArray:
+        """Limit to rise to because usage is close to it, or NaN."""
+        recent = self.history.five_minute(rows, 3).astype(np.float64)
+        usage = peak(recent[:, -2:])
+        previous = np.where(np.isnan(recent[:, -1]), recent[:, -3], recent[:, -2])
+        return after_climb(usage, previous, limit_bytes, self.settings.guard)
+
+    def _ask_again(self, rows: IntArray, limit_bytes: FloatArray, now_seconds: float) -> FloatArray:
+        """Limit to rise to because usage left what the last forecast knew, or NaN."""
+        raised = np.full(len(rows), np.nan)
+        usage = peak(self.history.five_minute(rows, 2).astype(np.float64))
+        known = self._known_peaks(rows)
+        with np.errstate(invalid="ignore"):
+            due = np.flatnonzero(np.isfinite(limit_bytes) & (usage > self.settings.ask_again_above * known))
+        for part in chunks(len(due)):
+            asked = due[part]
+            again = self._decide_chunk(rows[asked], now_seconds)
+            wanted = again.ready & (limit_bytes[asked] < again.lower_bytes)
+            raised[asked[wanted]] = again.target_bytes[wanted]
+        return raised
+
+    def _known_peaks(self, rows: IntArray) -> FloatArray:
+        """Peak of the hour that the last forecast saw; after a restart, of the hour before the newest bins."""
+        known = self._known_peak_bytes[rows]
+        unknown = np.flatnonzero(np.isnan(known))
+        if len(unknown):
+            past = self.history.five_minute(rows[unknown], BINS_PER_HOUR + 2).astype(np.float64)
+            known[unknown] = peak(past[:, :-2])
+            self._known_peak_bytes[rows[unknown]] = known[unknown]
+        return known
+
+    def _raises(self, rows: IntArray, limit_bytes: FloatArray, reason: npt.ArrayLike) -> Raises:
+        return Raises(rows.astype(np.int32), limit_bytes, np.asarray(reason).astype(np.int8))
+
+    def _grow(self) -> None:
+        missing = self.history.capacity - len(self._limit_bytes)
+        if missing > 0:
+            empty = np.full(missing, np.nan)
+            self._limit_bytes = np.concatenate([self._limit_bytes, empty])
+            self._oom_price = np.concatenate([self._oom_price, empty])
+            self._known_peak_bytes = np.concatenate([self._known_peak_bytes, empty])
+
+
+def expected_usage(window: UsageWindow) -> FloatArray:
+    """Mean usage expected over the next hour, [n]: mostly the last hour, partly the last day; NaN if unseen."""
+    hour = mean(window.recent_bytes[:, -BINS_PER_HOUR - 1 :])
+    return np.maximum(0.8 * hour + 0.2 * mean(window.recent_bytes), 1.0)
+
+
+def _ready(window: UsageWindow, forecast: PeakDistribution, least_hours: int) -> npt.NDArray[np.bool_]:
+    """Rows with a fresh sample, a forecast, and a past of at least `least_hours`."""
+    seen = np.isfinite(window.hourly_bytes)
+    hours = seen.shape[1] - 1 - np.argmax(seen, axis=1)
+    fresh = np.isfinite(last_hour_peak(window))
+    return np.asarray(fresh & seen.any(axis=1) & (hours >= least_hours) & forecast.ready(), dtype=np.bool_)
+
+
+def _quantiles(forecast: PeakDistribution, levels: FloatArray) -> FloatArray:
+    """Quantiles at other levels, by interpolation: [n, len(levels)]."""
+    right = np.clip(np.searchsorted(forecast.levels, levels), 1, len(forecast.levels) - 1)
+    low, high = forecast.levels[right - 1], forecast.levels[right]
+    part = np.clip((levels - low) / (high - low), 0, 1)
+    values = forecast.values_bytes
+    return np.asarray(values[:, right - 1] * (1 - part) + values[:, right] * part, dtype=np.float64)
+
+
+def _concatenate(parts: list[Recommendations]) -> Recommendations:
+    def join(name: str) -> FloatArray:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    return Recommendations(
+        np.concatenate([part.rows for part in parts]),
+        np.concatenate([part.ready for part in parts]),
+        join("target_bytes"),
+        join("lower_bytes"),
+        join("upper_bytes"),
+        join("buffer_bytes"),
+        join("request_bytes"),
+        REPORTED_LEVELS,
+        join("quantile_bytes"),
+    )

@@ -1,0 +1,44 @@
+"""From what a policy asks for to the price of an OOM kill: `balanced`, `slack:X`, `oom:X`, an importance, a price.
+
+In: the words of `limits.objective`, `limits.oomPrice` and `importance`. Out: a price in container-days of a wholly
+unused limit that one kill is worth. `slack:X` and `oom:X` are looked up in a table that `bench/train_prior.py`
+fitted to training series; it is never fitted to the series at hand.
+"""
+
+import numpy as np
+
+from plimsoll.api.effective import Importance
+from plimsoll.forecast.prior import document
+
+# A kill of a critical container is worth 16 kills of an unimportant one.
+IMPORTANCE_FACTOR = {
+    Importance.LOW: 0.25,
+    Importance.NORMAL: 1.0,
+    Importance.HIGH: 2.0,
+    Importance.CRITICAL: 4.0,
+}
+BALANCED = "balanced"
+DEFAULT_OBJECTIVE = "slack:0.25"
+
+
+def oom_price_of(objective: str = BALANCED, importance: Importance = Importance.NORMAL) -> float:
+    """Container-days of unused limit that one OOM kill is worth under `objective`; raises ValueError."""
+    return _price(DEFAULT_OBJECTIVE if objective == BALANCED else objective) * IMPORTANCE_FACTOR[importance]
+
+
+def _price(objective: str) -> float:
+    kind, _, text = objective.partition(":")
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(
+            f"objective {objective!r}: want balanced, slack:X or oom:X with a number X"
+        ) from None
+    table = document()["objectives"]
+    prices = np.log(np.array(table["oom_price"]))
+    if kind == "slack" and 0 < value < 1:
+        return float(np.exp(np.interp(value, table["slack"], prices)))
+    if kind == "oom" and value >= 0:
+        # More kills allowed, lower price: both columns fall as the table goes on, np.interp wants them to rise.
+        return float(np.exp(np.interp(-value, -np.array(table["oom_per_1000_cd"]), prices)))
+    raise ValueError(f"objective {objective!r}: want balanced, slack:X with 0 < X < 1, or oom:X with X >= 0")

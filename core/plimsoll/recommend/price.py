@@ -1,0 +1,105 @@
+"""Where a limit belongs: at the least of price x P(need > limit) + slack.
+
+In: a distribution of the peak, the usage expected, a price per row. Out: the target and the band around it within
+which a change gains too little to be worth it. Slack costs 1 for a limit that is wholly unused for an hour; an
+OOM kill costs `price` such hours. So price 60 accepts a kill in an hour only if avoiding it needs less than
+60 container-hours of idle limit. `objective.py` translates `slack:X` and `oom:X` into prices.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from plimsoll.forecast.protocol import PeakDistribution
+from plimsoll.forecast.window import FloatArray
+
+# Limits tried between two neighbouring quantiles: finer moves the target by less than a change is worth.
+STEPS_BETWEEN = 4
+# A raise must gain this much cost, a cut that much: a change is an API write and, on a cut, a risk.
+RAISE_GAIN = 0.05
+LOWER_GAIN = 0.08
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """The cheapest limit per row, and the limits that cost hardly more; NaN where nothing is known."""
+
+    target_bytes: FloatArray  # [n]
+    lower_bytes: FloatArray  # [n] <= target
+    upper_bytes: FloatArray  # [n] >= target
+
+
+def cheapest(
+    distribution: PeakDistribution,
+    usage_bytes: FloatArray,
+    price: FloatArray,
+    floor_bytes: FloatArray,
+    lower_gain: float = LOWER_GAIN,
+    raise_gain: float = RAISE_GAIN,
+) -> Priced:
+    """The limit of least cost for each row.
+
+    `usage_bytes` [n] is the mean usage expected, `price` [n] the cost of one exceedance in container-hours of
+    slack, `floor_bytes` [n] a bound that no candidate goes below.
+    """
+    candidates, exceedance = _candidates(distribution, floor_bytes)
+    idle = 1 - usage_bytes[:, None] / candidates
+    cost = price[:, None] * exceedance + idle
+    known = np.isfinite(cost).all(axis=1)
+    cost = np.where(known[:, None], cost, 0.0)
+    best = np.argmin(cost, axis=1)
+    least = np.take_along_axis(cost, best[:, None], axis=1)[:, 0]
+    target = np.take_along_axis(candidates, best[:, None], axis=1)[:, 0]
+    lower = np.where(cost <= (least + raise_gain)[:, None], candidates, np.inf).min(axis=1)
+    upper = _worth_keeping(candidates, cost, exceedance * price[:, None], usage_bytes, least + lower_gain)
+    return Priced(
+        np.where(known, target, np.nan),
+        np.where(known, np.minimum(lower, target), np.nan),
+        np.where(known, np.maximum(upper, target), np.nan),
+    )
+
+
+def exceedance_at(distribution: PeakDistribution, limits_bytes: FloatArray) -> FloatArray:
+    """P(peak > limit) [n], interpolated between the distribution's quantiles in log bytes and log odds."""
+    values, levels = distribution.values_bytes, distribution.levels
+    above = (values < limits_bytes[:, None]).sum(axis=1)
+    left, right = np.clip(above - 1, 0, len(levels) - 1), np.clip(above, 0, len(levels) - 1)
+    low = np.take_along_axis(values, left[:, None], axis=1)[:, 0]
+    high = np.take_along_axis(values, right[:, None], axis=1)[:, 0]
+    span = np.log(np.maximum(high, 1.0)) - np.log(np.maximum(low, 1.0))
+    part = (np.log(np.maximum(limits_bytes, 1.0)) - np.log(np.maximum(low, 1.0))) / np.where(
+        span > 0, span, 1.0
+    )
+    tail = np.log(1 - levels)
+    return np.asarray(np.exp(tail[left] + np.clip(part, 0, 1) * (tail[right] - tail[left])), dtype=np.float64)
+
+
+def _candidates(distribution: PeakDistribution, floor_bytes: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Limits to try and P(peak > limit) at each, [n, m]; those below the floor are the floor."""
+    part = np.arange(STEPS_BETWEEN) / STEPS_BETWEEN
+    log_values = np.log(np.maximum(distribution.values_bytes, 1.0))
+    log_tail = np.log(1 - distribution.levels)
+    values = np.exp(_between(log_values, part))
+    tail = np.broadcast_to(np.exp(_between(log_tail[None, :], part)), values.shape)
+    floor = np.where(np.isfinite(floor_bytes), floor_bytes, 0.0)
+    at_floor = exceedance_at(distribution, floor)
+    below = values < floor[:, None]
+    return np.where(below, floor[:, None], values), np.where(below, at_floor[:, None], tail)
+
+
+def _between(columns: FloatArray, part: FloatArray) -> FloatArray:
+    """Each pair of neighbouring columns with steps in between, and the last column: [n, (q-1) s + 1]."""
+    steps = columns[:, :-1, None] + part * np.diff(columns, axis=1)[:, :, None]
+    return np.concatenate([steps.reshape(len(columns), -1), columns[:, -1:]], axis=1)
+
+
+def _worth_keeping(
+    candidates: FloatArray, cost: FloatArray, risk: FloatArray, usage_bytes: FloatArray, bound: FloatArray
+) -> FloatArray:
+    """The highest limit that costs no more than `bound`, also beyond the last candidate."""
+    inside: npt.NDArray[np.bool_] = cost <= bound[:, None]
+    upper = np.where(inside, candidates, 0.0).max(axis=1)
+    left = 1 - bound + risk[:, -1]
+    beyond = usage_bytes / np.maximum(left, 1e-3)
+    return np.where(inside[:, -1], np.maximum(upper, beyond), upper)
