@@ -1,7 +1,8 @@
 """Durations as policies write them: a whole number and one unit, `90s`, `15m`, `24h`, `14d`, `4w`.
 
-In: text. Out: whole seconds, and back. One unit only, so that the CRD's CEL rules can bound a duration with the same
-arithmetic as here and say in a sentence what is wrong (CEL's own `duration()` knows neither days nor weeks).
+In: text. Out: whole seconds, and back. One unit only, so that the CRD's CEL rules can bound a duration with
+the same arithmetic as here and say in a sentence what is wrong (CEL's own `duration()` knows neither days
+nor weeks).
 """
 
 import re
@@ -17,7 +18,9 @@ class DurationError(ValueError):
 
 
 def parse_duration(text: str | int) -> int:
-    """Whole seconds of `15m`, `24h`, `14d`, ...; an int is taken as seconds. Raises `DurationError` for the rest."""
+    """Whole seconds of `15m`, `24h`, `14d`, ...; an int is taken as seconds. Raises `DurationError` for the
+    rest.
+    """
     if isinstance(text, int) and not isinstance(text, bool) and text >= 0:
         return text
     if not isinstance(text, str) or _SHAPE.match(text) is None:
@@ -28,8 +31,9 @@ def parse_duration(text: str | int) -> int:
 
 
 def format_duration(seconds: int) -> str:
-    """The exact text with the largest unit that divides the value: 86400 -> "1d", 5400 -> "90m"."""
+    """The exact text with the largest unit up to days that divides the value: 86400 -> "1d", 5400 ->
+    "90m"."""
     for unit, factor in UNIT_SECONDS.items():
-        if seconds and seconds % factor == 0:
+        if unit != "w" and seconds and seconds % factor == 0:
             return f"{seconds // factor}{unit}"
     return f"{seconds}s"

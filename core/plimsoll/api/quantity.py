@@ -1,8 +1,9 @@
 """Kubernetes memory quantities: text to whole bytes and back.
 
-In: what a pod spec or a policy says ("1Gi", "512M", "1e9", "128974848000m", 1048576). Out: an int in bytes, fractions
-rounded up as Kubernetes' own `Quantity.Value()` does. `format_quantity` writes the shortest exact text, so that
-`parse_quantity(format_quantity(n)) == n` for every n. Method: k8s.io/apimachinery/pkg/api/resource.
+In: what a pod spec or a policy says ("1Gi", "512M", "1e9", "128974848000m", 1048576). Out: an int in bytes,
+fractions rounded up as Kubernetes' own `Quantity.Value()` does. `format_quantity` writes the shortest exact
+text, so that `parse_quantity(format_quantity(n)) == n` for every n. Method:
+k8s.io/apimachinery/pkg/api/resource.
 """
 
 import re
@@ -23,7 +24,9 @@ class QuantityError(ValueError):
 
 
 def parse_quantity(text: str | int) -> int:
-    """Whole bytes of a quantity, rounded up; raises `QuantityError` for nonsense, negatives and more than int64."""
+    """Whole bytes of a quantity, rounded up; raises `QuantityError` for nonsense, negatives and more than
+    int64.
+    """
     match = _SHAPE.fullmatch(str(text)) if not isinstance(text, bool) else None
     if match is None:
         raise QuantityError(
@@ -38,7 +41,9 @@ def parse_quantity(text: str | int) -> int:
 
 
 def format_quantity(value_bytes: int) -> str:
-    """The exact text with the largest binary suffix that divides the value: 1073741824 -> "1Gi", 1000 -> "1000"."""
+    """The exact text with the largest binary suffix that divides the value: 1073741824 -> "1Gi", 1000 ->
+    "1000".
+    """
     if not 0 <= value_bytes <= MAX_QUANTITY_BYTES:
         raise QuantityError(f"{value_bytes} bytes cannot be a memory quantity")
     for suffix, factor in reversed(_BINARY.items()):

@@ -1,8 +1,9 @@
-"""Update windows: when limits may be lowered or moved as a matter of routine. A raise after an OOM kill does not wait.
+"""Update windows: when limits may change as a matter of routine. A raise after an OOM kill never waits.
 
-In: text such as `Mon-Fri 22:00-06:00 Europe/Zurich; Sat,Sun 00:00-24:00`, and a `now_seconds` (Unix). Out: open or not.
-Days and zone may be left out (every day, UTC). A window that runs past midnight belongs to the day it starts on. Local
-times follow the zone's daylight saving: in the hour that is skipped a window is shorter, in the one repeated longer.
+In: text such as `Mon-Fri 22:00-06:00 Europe/Zurich; Sat,Sun 00:00-24:00`, and a `now_seconds` (Unix). Out:
+open or not. Days and zone may be left out (every day, UTC). A window that runs past midnight belongs to the
+day it starts on. Local times follow the zone's daylight saving: in the hour that is skipped a window is
+shorter, in the one repeated longer.
 """
 
 import re
@@ -30,7 +31,9 @@ class WindowError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One stretch of the week: `days` 0 (Monday) to 6, minutes of the local day; `end <= start` runs past midnight."""
+    """One stretch of the week: `days` 0 (Monday) to 6, minutes of the local day; `end <= start` runs past
+    midnight.
+    """
 
     days: frozenset[int]
     start_minute: int

@@ -1,0 +1,170 @@
+"""The field types all kinds share: text in the cluster, plain numbers with a unit in their name in Python.
+
+In: JSON as the API server holds it (`cooldown: 10m`, `min: 256Mi`, `time: 2026-11-21T10:00:00Z`). Out:
+`cooldown_seconds: int`, `min_bytes: int`, `time_seconds: float`, and back. One rule makes the names: a
+Python name loses its unit and turns to camelCase, because in the API the unit lives in the value. CEL rules
+are written beside the fields they check.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+from plimsoll.api.duration import DURATION_PATTERN, UNIT_SECONDS, format_duration, parse_duration
+from plimsoll.api.quantity import format_quantity, parse_quantity
+from plimsoll.api.window import WINDOW_EXAMPLE, WINDOW_PATTERN, parse_window
+
+VALIDATIONS = "x-kubernetes-validations"
+QUANTITY_PATTERN = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[kMGTPE]|[eE][0-9]{1,2})?$"
+
+_UNITS = ("_seconds", "_bytes", "_fraction", "_percent")
+
+
+def rule(expression: str, message: str, field: str = "") -> dict[str, str]:
+    """One CEL validation; `field` (a path below the object, `.min`) is what the refusal points at."""
+    return {"rule": expression, "message": message, "reason": "FieldValueInvalid"} | (
+        {"fieldPath": field} if field else {}
+    )
+
+
+def rules(*each: dict[str, str]) -> dict[str, Any]:
+    """`json_schema_extra` for a model that is checked by CEL rules."""
+    return {VALIDATIONS: list(each)}
+
+
+def api_name(python_name: str) -> str:
+    """`min_change_fraction` -> `minChange`: the unit is in the value there."""
+    for unit in _UNITS:
+        python_name = python_name.removesuffix(unit)
+    return to_camel(python_name)
+
+
+class Model(BaseModel):
+    """Frozen, camelCase outside; fields a newer version of the CRD may bring are ignored, not refused."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        alias_generator=api_name,
+        validate_by_name=True,
+        validate_by_alias=True,
+        use_attribute_docstrings=True,
+    )
+
+    def to_api(self) -> dict[str, Any]:
+        """The JSON object the API server takes; what is unset is left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def seconds_in_cel(path: str = "self") -> str:
+    """A CEL expression for the seconds of a duration that matches the pattern."""
+    number = f"int({path}.substring(0, size({path}) - 1))"
+    larger = {unit: factor for unit, factor in UNIT_SECONDS.items() if factor > 1}
+    units = "".join(f"{path}.endsWith('{unit}') ? {factor} : " for unit, factor in larger.items())
+    return f"{number} * ({units}1)"
+
+
+def duration_schema(least: str, most: str) -> dict[str, Any]:
+    """Schema of a duration between two others, refused with a sentence outside them."""
+    low, high = parse_duration(least), parse_duration(most)
+    shape, seconds = f"self.matches('{DURATION_PATTERN}')", seconds_in_cel()
+    return {
+        "type": "string",
+        "maxLength": 9,
+        "pattern": DURATION_PATTERN,
+        VALIDATIONS: [
+            rule(shape, "write a whole number and one of s, m, h, d, w, for example 15m or 14d"),
+            rule(
+                f"!{shape} || ({seconds} >= {low} && {seconds} <= {high})",
+                f"must lie between {least} and {most}",
+            ),
+        ],
+    }
+
+
+def _rfc3339(seconds: float) -> str:
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _unix(value: float | str | datetime) -> float:
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    return value.timestamp() if isinstance(value, datetime) else float(value)
+
+
+def _checked_window(text: str) -> str:
+    return parse_window(text).text
+
+
+_quantity_shape = f"self.matches('{QUANTITY_PATTERN.replace(chr(92), chr(92) * 2)}')"
+
+Quantity = Annotated[
+    int,
+    BeforeValidator(parse_quantity),
+    PlainSerializer(format_quantity, return_type=str),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 24,
+            "pattern": QUANTITY_PATTERN,
+            VALIDATIONS: [
+                rule("!self.startsWith('-')", "a memory quantity cannot be negative"),
+                rule(
+                    f"self.startsWith('-') || {_quantity_shape}",
+                    "not a memory quantity: write for example 512Mi, 2Gi or a number of bytes in quotes",
+                ),
+            ],
+        },
+    ),
+]
+
+Duration = Annotated[int, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]
+
+UpdateWindow = Annotated[
+    str,
+    BeforeValidator(_checked_window),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": 256,  # no `pattern` besides the rule: nobody can read it in a refusal
+            VALIDATIONS: [
+                rule(
+                    f"self.matches('{WINDOW_PATTERN}')",
+                    f"not an update window: write days, hours and a time zone, for example {WINDOW_EXAMPLE}",
+                ),
+            ],
+        },
+    ),
+]
+
+Time = Annotated[
+    float,
+    BeforeValidator(_unix),
+    PlainSerializer(_rfc3339, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time", "maxLength": 40}),
+]
+
+# What a text may at most hold. Every length is bounded: the API server refuses CEL rules it cannot cost.
+Name = Annotated[str, Field(min_length=1, max_length=253)]
+Sentence = Annotated[str, Field(max_length=1024)]
+Word = Annotated[str, Field(max_length=64)]
+
+
+class Condition(Model):
+    """One condition, as in every Kubernetes status."""
+
+    type: Annotated[str, Field(min_length=1, max_length=64)]
+    status: Annotated[str, Field(json_schema_extra={"enum": ["True", "False", "Unknown"]})]
+    reason: Annotated[str, Field(max_length=64)] = ""
+    message: Sentence = ""
+    last_transition_time_seconds: Time | None = None
+    observed_generation: int | None = None
+
+
+def map_list(key: str, most: int) -> Any:  # noqa: ANN401 - pydantic's Field is untyped
+    """A list whose items are told apart by one field, so that two writers can each own an item."""
+    schema: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
+    return Field(default=(), max_length=most, json_schema_extra=schema)

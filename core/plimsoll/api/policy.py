@@ -1,0 +1,347 @@
+"""MemoryPolicy and ClusterMemoryPolicy: what a person wants for the memory of some workloads.
+
+In: a person's YAML. Out: frozen typed models; `crd.py` makes the schema from them and `precedence.py`
+decides which policy speaks for a container. Each field's text is its description in the CRD. Only fields
+whose value differs from the default ask for an engine, so a policy with none of them never gets
+`NotYetActive`.
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from plimsoll.api.effective import Basis, Controlled, Importance, Mode
+from plimsoll.api.fields import (
+    Condition,
+    Duration,
+    Model,
+    Name,
+    Quantity,
+    UpdateWindow,
+    duration_schema,
+    map_list,
+    rule,
+    rules,
+)
+from plimsoll.api.selector import LabelSelector
+
+OBJECTIVE_PATTERN = r"^(slack:0?\.[0-9]{1,4}|oom:[0-9]{1,4}(\.[0-9]{1,3})?|[a-z][a-z0-9-]{0,30})$"
+CONTAINER_PATTERN = r"^[a-z0-9*?]([a-z0-9*?-]*[a-z0-9*?])?$"
+HOLIDAY_PATTERN = r"^([A-Z]{2}(-[A-Z0-9]{1,3})?|[0-9]{4}-[0-9]{2}-[0-9]{2})$"
+MAX_OVERRIDES = 32
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Objective = Annotated[str, Field(max_length=32, pattern=OBJECTIVE_PATTERN)]
+OomPrice = Annotated[float, Field(gt=0, le=1_000_000)]
+
+_MIN_MAX = rule(
+    "!has(self.min) || !has(self.max) || !isQuantity(self.min) || !isQuantity(self.max)"
+    " || !quantity(self.min).isGreaterThan(quantity(self.max))",
+    "limits.min must not be above limits.max",
+    ".min",
+)
+_ONE_PRICE = rule(
+    "!has(self.objective) || !has(self.oomPrice)",
+    "set limits.objective or limits.oomPrice, not both",
+    ".objective",
+)
+
+
+class ReclaimMode(StrEnum):
+    """What the node agent may take back from a container."""
+
+    OFF = "Off"
+    COLD = "Cold"
+    PREDICTIVE = "Predictive"
+
+
+class NodePlacement(StrEnum):
+    """How strongly a pod's node follows the forecast."""
+
+    OFF = "Off"
+    PREFER = "Prefer"
+    REQUIRE = "Require"
+
+
+class NumaPlacement(StrEnum):
+    """How strongly a container's memory follows its NUMA node."""
+
+    OFF = "Off"
+    PREFER = "Prefer"
+    BIND = "Bind"
+
+
+class LeakAction(StrEnum):
+    """What to do about a container that only ever grows."""
+
+    ALERT = "Alert"
+    RAISE = "Raise"
+    RESTART = "Restart"
+    LEAVE = "Leave"
+
+
+class TargetRef(Model):
+    """The workload a policy speaks for."""
+
+    api_version: Annotated[str, Field(max_length=253)] | None = None
+    """API version of the workload, for example apps/v1. For people: workloads are matched by kind and
+    name."""
+    kind: Annotated[str, Field(min_length=1, max_length=63)]
+    """Deployment, StatefulSet, DaemonSet, Job, CronJob, Pod, or any kind with a scale subresource."""
+    name: Name
+    """Name of the workload, in the policy's namespace."""
+
+
+class Buffer(Model):
+    """Bounds on what is added above the forecast, as fractions of it."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("self.min <= self.max", "limits.buffer.min must not be above limits.buffer.max", ".min")
+        )
+    )
+
+    min_fraction: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """Least buffer: 0.1 adds at least a tenth of the forecast, however right past forecasts were."""
+    max_fraction: Annotated[float, Field(ge=0, le=10)] = 1.0
+    """Most buffer: 1 at most doubles the forecast, however wrong past forecasts were."""
+
+
+class Limits(Model):
+    """How limits and requests are set."""
+
+    model_config = ConfigDict(json_schema_extra=rules(_MIN_MAX, _ONE_PRICE))
+
+    objective: Objective | None = None
+    """The operating point: slack:0.25 (fewest OOM kills at a quarter of the limit unused), oom:70 (least
+    slack at 70 OOM kills per 1000 container-days), or the name of one. Not together with oomPrice."""
+    oom_price: OomPrice | None = None
+    """What one OOM kill costs, in container-hours of a limit that stands wholly unused. Without this and
+    without an objective, `importance` sets the price."""
+    basis: Basis = Basis.USAGE
+    """Which memory the limit is made for: all that the container uses, or what it needs to stay below
+    reclaim.maxPressure."""
+    controlled: Controlled = Controlled.REQUESTS_AND_LIMITS
+    """Which of the two values are written. A container of a Guaranteed pod always keeps request = limit."""
+    buffer: Buffer = Buffer()
+    """Bounds on the buffer that is calibrated on the forecast's own past errors."""
+    min_bytes: Quantity | None = None
+    """No limit is set below this."""
+    max_bytes: Quantity | None = None
+    """No limit is set above this, not even after an OOM kill."""
+
+
+class LimitsOverride(Model):
+    """What `limits` says for the containers of this override; what is left out is taken from the policy."""
+
+    model_config = ConfigDict(json_schema_extra=rules(_MIN_MAX, _ONE_PRICE))
+
+    objective: Objective | None = None
+    """As limits.objective; replaces the policy's price too."""
+    oom_price: OomPrice | None = None
+    """As limits.oomPrice; replaces the policy's objective too."""
+    basis: Basis | None = None
+    """As limits.basis."""
+    controlled: Controlled | None = None
+    """As limits.controlled."""
+    buffer: Buffer | None = None
+    """As limits.buffer; replaces it whole."""
+    min_bytes: Quantity | None = None
+    """As limits.min."""
+    max_bytes: Quantity | None = None
+    """As limits.max."""
+
+
+class ContainerOverride(Model):
+    """What is different for containers whose name matches: app containers, sidecars and native sidecars
+    alike.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=63, pattern=CONTAINER_PATTERN)]
+    """Container name; * stands for any text and ? for one character. An exact name wins over a pattern,
+    and of two patterns the one with more letters of its own. Ordinary init containers are never touched."""
+    mode: Mode | None = None
+    """As spec.mode."""
+    importance: Importance | None = None
+    """As spec.importance; replaces the policy's objective or price, unless limits here names one."""
+    limits: LimitsOverride | None = None
+    """As spec.limits, for what differs."""
+
+
+class Forecast(Model):
+    """How memory is forecast."""
+
+    model: Annotated[str, Field(max_length=63, pattern="^[a-z][a-z0-9-]*$")] = "auto"
+    """Name of the forecaster; auto lets each container's past errors choose."""
+    horizon_seconds: Annotated[Duration, Field(json_schema_extra=duration_schema("5m", "7d"))] = 3600
+    """How far ahead the peak is forecast."""
+    history_seconds: Annotated[Duration, Field(json_schema_extra=duration_schema("1h", "28d"))] = 28 * 86_400
+    """How far back the forecast looks; at most 28d is kept."""
+    holidays: Annotated[
+        tuple[Annotated[str, Field(max_length=16, pattern=HOLIDAY_PATTERN)], ...],
+        Field(max_length=64, json_schema_extra={"x-kubernetes-list-type": "set"}),
+    ] = ()
+    """Days unlike others: country codes (CH, DE-BY) or dates (2026-12-24)."""
+
+
+class Budget(Model):
+    """How much may be changed in an hour, over all pods of the policy. Raises after an OOM kill are not
+    counted.
+    """
+
+    resizes_per_hour: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    """Most routine resizes in an hour; absent means as many as the forecast asks for."""
+    evictions_per_hour: Annotated[int, Field(ge=0, le=1_000_000)] = 12
+    """Most evictions in an hour (mode InPlaceOrRecreate); disruption budgets hold besides."""
+
+
+class Updates(Model):
+    """When and how often limits change. A raise after an OOM kill, or a climb towards the limit, never
+    waits.
+    """
+
+    cooldown_seconds: Annotated[Duration, Field(json_schema_extra=duration_schema("0s", "7d"))] = 600
+    """Least time between two routine changes of one container."""
+    min_change_fraction: Fraction = 0.05
+    """A change smaller than this fraction of the limit in force is not made."""
+    window: UpdateWindow | None = None
+    """When routine changes may be made, for example `Mon-Fri 22:00-06:00 Europe/Zurich`; several are
+    separated by semicolons. Days and zone may be left out (every day, UTC); no window means always."""
+    budget: Budget = Budget()
+    """How much may be changed in an hour."""
+
+
+class Reclaim(Model):
+    """Proactive reclaim by the node agent."""
+
+    mode: ReclaimMode = ReclaimMode.OFF
+    """Off, Cold (what has long been idle) or Predictive (what will not be touched within the horizon)."""
+    max_pressure_percent: Annotated[float, Field(ge=0, le=100)] = 1.0
+    """Reclaim stops above this memory pressure (PSI some, ten-second average, percent)."""
+    refault_budget_fraction: Fraction = 0.01
+    """Of the pages touched, the share that may have to be brought back."""
+    prefetch: bool = False
+    """Bring pages back before they are predicted to be touched."""
+
+
+class Placement(Model):
+    """Where pods and their memory go."""
+
+    node: NodePlacement = NodePlacement.OFF
+    """Choose the node by forecast."""
+    numa: NumaPlacement = NumaPlacement.OFF
+    """Choose the NUMA node by forecast."""
+
+
+class Leak(Model):
+    """What happens to a container that only ever grows."""
+
+    action: LeakAction = LeakAction.ALERT
+    """Alert, Raise (up to cap), Restart (before it is killed) or Leave."""
+    cap_bytes: Quantity | None = None
+    """Where Raise ends."""
+    window_seconds: Annotated[Duration, Field(json_schema_extra=duration_schema("1h", "28d"))] = 86_400
+    """How long growth must have lasted."""
+
+
+def _override_against(bound: str, other: str) -> str:
+    """CEL: no override without its own `other` has a `bound` on the wrong side of the policy's `other`."""
+    compare = "isGreaterThan" if bound == "min" else "isLessThan"
+    inner = (
+        f"!has(c.limits) || !has(c.limits.{bound}) || has(c.limits.{other}) || !isQuantity(c.limits.{bound})"
+        f" || !quantity(c.limits.{bound}).{compare}(quantity(self.limits.{other}))"
+    )
+    return (
+        f"!has(self.limits.{other}) || !isQuantity(self.limits.{other}) || !has(self.containers)"
+        f" || self.containers.all(c, {inner})"
+    )
+
+
+SPEC_RULES = (
+    rule(
+        _override_against("min", "max"),
+        "containers[].limits.min must not be above spec.limits.max",
+        ".containers",
+    ),
+    rule(
+        _override_against("max", "min"),
+        "containers[].limits.max must not be below spec.limits.min",
+        ".containers",
+    ),
+)
+
+
+class PolicySpec(Model):
+    """What both kinds of policy say."""
+
+    mode: Mode = Mode.RECOMMEND
+    """What may be done: Off (stop acting, leave limits as they are), Recommend (only write profiles),
+    Initial (set limits of new pods), InPlace (Initial, and resize running pods), InPlaceOrRecreate
+    (InPlace, and evict where that is the only way)."""
+    importance: Importance = Importance.NORMAL
+    """How bad an OOM kill is, where neither limits.objective nor limits.oomPrice is given."""
+    limits: Limits = Limits()
+    """How limits and requests are set."""
+    containers: Annotated[tuple[ContainerOverride, ...], map_list("name", MAX_OVERRIDES)] = ()
+    """What is different for some containers, sidecars and native sidecars included."""
+    forecast: Forecast = Forecast()
+    """How memory is forecast."""
+    updates: Updates = Updates()
+    """When and how often limits change."""
+    reclaim: Reclaim = Reclaim()
+    """Proactive reclaim by the node agent."""
+    placement: Placement = Placement()
+    """Where pods and their memory go."""
+    leak: Leak = Leak()
+    """What happens to a container that only ever grows."""
+
+
+class MemoryPolicySpec(PolicySpec):
+    """What is wanted for the memory of one workload, or of the pods a selector matches, in this namespace."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "has(self.targetRef) != has(self.selector)",
+                "set exactly one of spec.targetRef and spec.selector",
+                ".targetRef",
+            ),
+            *SPEC_RULES,
+        )
+    )
+
+    target_ref: TargetRef | None = None
+    """The one workload this policy is for. Wins over every selector."""
+    selector: LabelSelector | None = None
+    """Labels of the pods this policy is for; an empty selector matches every pod of the namespace."""
+
+
+class ClusterMemoryPolicySpec(PolicySpec):
+    """What is wanted for memory all over the cluster, or where the selectors match."""
+
+    model_config = ConfigDict(json_schema_extra=rules(*SPEC_RULES))
+
+    selector: LabelSelector | None = None
+    """Labels of the pods this policy is for; absent means every pod."""
+    namespace_selector: LabelSelector | None = None
+    """Labels of the namespaces this policy is for; absent means every namespace."""
+    namespaces: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=63)], ...],
+        Field(max_length=128, json_schema_extra={"x-kubernetes-list-type": "set"}),
+    ] = ()
+    """Names of the namespaces this policy is for; empty means every one but kube-system and Plimsoll's
+    own, which a cluster policy reaches only where they are named here."""
+
+
+class PolicyStatus(Model):
+    """What the operator makes of a policy."""
+
+    observed_generation: int | None = None
+    """Generation of the spec that this status speaks of."""
+    workloads: int | None = None
+    """Workloads this policy speaks for."""
+    containers: int | None = None
+    """Containers this policy speaks for."""
+    conditions: Annotated[tuple[Condition, ...], map_list("type", 16)] = ()
+    """Conflict, NotYetActive."""

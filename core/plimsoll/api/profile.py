@@ -1,0 +1,205 @@
+"""MemoryProfile (what we know of a workload) and NodeMemory (what a node has): written by Plimsoll.
+
+In: the operator's numbers. Out: statuses small enough for etcd (a profile's checkpoints are at most 8 KiB a
+container). Quantities and times are text in the cluster and bytes and Unix seconds here, see `fields.py`.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from plimsoll.api.effective import Mode
+from plimsoll.api.fields import Condition, Duration, Model, Quantity, Sentence, Time, Word, map_list
+from plimsoll.api.policy import TargetRef
+
+CHECKPOINT_MAX_CHARACTERS = 11_264  # base64 of 8 KiB is 10,924 characters
+MAX_CONTAINERS = 64
+
+DecisionWord = Annotated[str, Field(json_schema_extra={"enum": ["raise", "lower", "keep", "hold"]})]
+QuantityWord = Annotated[str, Field(json_schema_extra={"enum": ["usage", "working-set"]})]
+
+
+class ProfileSpec(Model):
+    """Which workload the profile is of. People set only `restore`."""
+
+    target_ref: TargetRef | None = None
+    """The workload."""
+    node_class: Annotated[str, Field(max_length=253)] | None = None
+    """For a DaemonSet: the class of nodes whose pods this profile is of."""
+    restore: bool = False
+    """While true, the original resources are put back, guarded, and then held. Set by `plimsoll restore`."""
+
+
+class UsageSummary(Model):
+    """What was seen."""
+
+    quantity: QuantityWord | None = None
+    """usage or working-set; a history never mixes them."""
+    current_bytes: Quantity | None = None
+    """Newest sample, the largest over the workload's pods."""
+    peak_day_bytes: Quantity | None = None
+    """Largest in the last 24 hours."""
+    peak_history_bytes: Quantity | None = None
+    """Largest in the history kept."""
+    history_seconds: Duration | None = None
+    """How long it has been watched."""
+    last_sample_time_seconds: Time | None = None
+    """When the newest sample was taken."""
+
+
+class QuantileForecast(Model):
+    """One point of the forecast distribution."""
+
+    level: Annotated[float, Field(ge=0, le=1)]
+    """Probability that the peak stays at or below the value."""
+    value_bytes: Quantity
+    """The peak at that probability."""
+
+
+class ForecastSummary(Model):
+    """The distribution of the peak over the horizon."""
+
+    model: Word = ""
+    """Forecaster that made it."""
+    horizon_seconds: Duration | None = None
+    """How far ahead it speaks."""
+    time_seconds: Time | None = None
+    """When it was made."""
+    quantiles: Annotated[
+        tuple[QuantileForecast, ...],
+        Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
+    ] = ()
+    """The distribution."""
+
+
+class RecommendationSummary(Model):
+    """What forecast and price ask for, before the guards."""
+
+    lower_bytes: Quantity | None = None
+    """Below this the limit is too low."""
+    target_bytes: Quantity | None = None
+    """The limit asked for."""
+    upper_bytes: Quantity | None = None
+    """Above this the limit is too high."""
+    buffer_bytes: Quantity | None = None
+    """The part of the target above the forecast, from past errors."""
+    request_bytes: Quantity | None = None
+    """The request asked for."""
+
+
+class DecisionRecord(Model):
+    """The last decision and why."""
+
+    kind: DecisionWord
+    """raise, lower, keep or hold."""
+    reason: Word = ""
+    """One word a machine can count."""
+    message: Sentence = ""
+    """A sentence with the numbers."""
+    time_seconds: Time | None = None
+    """When it was made."""
+    from_bytes: Quantity | None = None
+    """The limit before."""
+    to_bytes: Quantity | None = None
+    """The limit after; absent where nothing was set."""
+
+
+class OriginalResources(Model):
+    """Memory resources as they were before Plimsoll first touched the container; recorded once."""
+
+    request_bytes: Quantity | None = None
+    """The request; absent means there was none."""
+    limit_bytes: Quantity | None = None
+    """The limit; absent means there was none."""
+
+
+class OomMemory(Model):
+    """What is remembered of OOM kills, across restarts of the operator."""
+
+    count: Annotated[int, Field(ge=0)] = 0
+    """OOM kills seen."""
+    last_time_seconds: Time | None = None
+    """When the last one was."""
+    limit_bytes: Quantity | None = None
+    """The limit it died at."""
+    floor_bytes: Quantity | None = None
+    """No limit is set below this until floorUntil."""
+    floor_until_seconds: Time | None = None
+    """When the floor is lifted."""
+
+
+class ContainerProfile(Model):
+    """What is known of one container."""
+
+    name: Annotated[str, Field(min_length=1, max_length=63)]
+    """Container name."""
+    mode: Mode | None = None
+    """The mode in force for it."""
+    usage: UsageSummary | None = None
+    """What was seen."""
+    forecast: ForecastSummary | None = None
+    """The distribution of the peak over the horizon."""
+    recommendation: RecommendationSummary | None = None
+    """What forecast and price ask for."""
+    last_decision: DecisionRecord | None = None
+    """The last decision and why."""
+    original_resources: OriginalResources | None = None
+    """As they were before Plimsoll first touched them."""
+    oom: OomMemory | None = None
+    """What is remembered of OOM kills."""
+    checkpoint: (
+        Annotated[str, Field(max_length=CHECKPOINT_MAX_CHARACTERS, json_schema_extra={"format": "byte"})]
+        | None
+    ) = None
+    """History, packed; read back when the operator starts."""
+
+
+class ProfileStatus(Model):
+    """What is known of the workload."""
+
+    policy: Annotated[str, Field(max_length=400)] | None = None
+    """The policy that speaks for it, as `MemoryPolicy namespace/name`; absent means none."""
+    mode: Mode | None = None
+    """That policy's mode."""
+    pods: Annotated[int, Field(ge=0)] | None = None
+    """Live pods."""
+    updated_time_seconds: Time | None = None
+    """When this was written."""
+    containers: Annotated[tuple[ContainerProfile, ...], map_list("name", MAX_CONTAINERS)] = ()
+    """What is known of each container."""
+    conditions: Annotated[tuple[Condition, ...], map_list("type", 16)] = ()
+    """Conflict, NotYetActive, Unsupported, Restored and what the resize said."""
+
+
+class NumaNodeMemory(Model):
+    """One NUMA node's memory."""
+
+    id: Annotated[int, Field(ge=0, le=1023)]
+    """The kernel's number of it."""
+    total_bytes: Quantity | None = None
+    """Memory it has."""
+    free_bytes: Quantity | None = None
+    """Memory that is free."""
+
+
+class NodeMemorySpec(Model):
+    """Nothing to set yet: the object's name is the Kubernetes node's."""
+
+
+class NodeMemoryStatus(Model):
+    """A Kubernetes node's memory, as its agent sees it."""
+
+    capacity_bytes: Quantity | None = None
+    """Memory the node has."""
+    allocatable_bytes: Quantity | None = None
+    """Memory pods may have."""
+    usage_bytes: Quantity | None = None
+    """Memory in use."""
+    pressure_percent: Annotated[float, Field(ge=0, le=100)] | None = None
+    """PSI some, ten-second average, percent."""
+    numa_nodes: Annotated[tuple[NumaNodeMemory, ...], map_list("id", 64)] = ()
+    """Per NUMA node."""
+    updated_time_seconds: Time | None = None
+    """When this was written."""
+    conditions: Annotated[tuple[Condition, ...], map_list("type", 16)] = ()
+    """What is wrong, if anything."""
