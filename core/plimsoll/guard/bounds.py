@@ -1,0 +1,88 @@
+"""Bounds on how much: the policy's, and what is in use now.
+
+In: a proposal and the situation. Out: the proposal within them. Present use wins over every upper bound: a
+limit below it would be refused by the kubelet at best and kill the container at worst.
+"""
+
+from plimsoll.guard.limits import GuardSettings
+from plimsoll.guard.proposal import MIB, Proposal, say, whole_mebibytes
+from plimsoll.guard.state import Purpose, Situation
+
+# Never below what is used now plus this: the kubelet checks usage a moment after we do, and a container
+# that allocates between the two must not be killed. Larger values cost slack in every container, smaller
+# ones kills.
+PRESENT_USE_MARGIN_FRACTION = GuardSettings().present_margin
+PRESENT_USE_MARGIN_MIN_BYTES = 4 * MIB
+
+
+def within_controlled(proposal: Proposal, situation: Situation) -> Proposal:
+    """Only the values that the policy gives us to write, and none that is unset."""
+    container, policy = situation.container, situation.policy
+    if container.limit_bytes is None or (policy is not None and not policy.controlled.limits):
+        why = (
+            "the limit is not ours to write"
+            if container.limit_bytes is not None
+            else "there is no limit to move"
+        )
+        proposal = proposal.with_limit(container.limit_bytes, "NotControlled", why)
+    if container.request_bytes is None or (policy is not None and not policy.controlled.requests):
+        proposal = proposal.with_request(
+            container.request_bytes, "NotControlled", "the request is not ours to write"
+        )
+    return proposal
+
+
+def within_policy(proposal: Proposal, situation: Situation) -> Proposal:
+    """Between the policy's min and max."""
+    policy = situation.policy
+    if policy is None:
+        return proposal
+    if policy.max_bytes is not None:
+        proposal = at_most(proposal, policy.max_bytes, "PolicyMax", f"policy max {say(policy.max_bytes)}")
+    if policy.min_bytes is not None:
+        text = f"policy min {say(policy.min_bytes)}"
+        if proposal.limit_bytes is not None:
+            proposal = proposal.with_limit(max(proposal.limit_bytes, policy.min_bytes), "PolicyMin", text)
+        elif proposal.request_bytes is not None:
+            proposal = proposal.with_request(max(proposal.request_bytes, policy.min_bytes), "PolicyMin", text)
+    return proposal
+
+
+def at_most(proposal: Proposal, ceiling_bytes: int, reason: str, text: str) -> Proposal:
+    """Limit and request no higher than `ceiling_bytes`."""
+    if proposal.limit_bytes is not None:
+        proposal = proposal.with_limit(min(proposal.limit_bytes, ceiling_bytes), reason, text)
+    if proposal.request_bytes is not None:
+        proposal = proposal.with_request(min(proposal.request_bytes, ceiling_bytes), reason, text)
+    return proposal
+
+
+def present_use_floor_bytes(usage_bytes: float) -> int:
+    """The lowest limit that leaves room above what is used now."""
+    margin = max(usage_bytes * PRESENT_USE_MARGIN_FRACTION, PRESENT_USE_MARGIN_MIN_BYTES)
+    return whole_mebibytes(usage_bytes + margin)
+
+
+def above_present_use(proposal: Proposal, situation: Situation) -> Proposal:
+    """Never lower a limit below present use and its margin; a limit that already is below is left, not
+    lowered.
+    """
+    current, usage = situation.container.limit_bytes, situation.container.usage_bytes
+    if current is None or proposal.limit_bytes is None or usage is None or proposal.limit_bytes >= current:
+        return proposal
+    floor = min(current, present_use_floor_bytes(usage))
+    return proposal.with_limit(max(proposal.limit_bytes, floor), "PresentUse", f"{say(usage)} is in use now")
+
+
+def no_fall_while_settling(proposal: Proposal, ask_purpose: Purpose, situation: Situation) -> Proposal:
+    """After a restart nothing is lowered until the part of the history that was missed has been lived
+    through.
+    """
+    if situation.control.settled or ask_purpose is Purpose.RESTORE:
+        return proposal
+    current, text = situation.container, "the operator has just started; nothing is lowered yet"
+    if proposal.limit_bytes is not None and current.limit_bytes is not None:
+        proposal = proposal.with_limit(max(proposal.limit_bytes, current.limit_bytes), "Settling", text)
+    if proposal.request_bytes is not None and current.request_bytes is not None:
+        proposal = proposal.with_request(max(proposal.request_bytes, current.request_bytes), "Settling", text)
+    return proposal

@@ -1,0 +1,106 @@
+"""What the namespace and the kube node still give: LimitRange, ResourceQuota, headroom.
+
+In: a proposal and the situation. Out: the proposal cut to what would be admitted. A cut only ever takes
+from a raise: an existing value that already breaks a rule is not our doing and is not lowered for it.
+"""
+
+from plimsoll.guard.bounds import at_most
+from plimsoll.guard.proposal import Proposal, say
+from plimsoll.guard.state import MemoryRange, QosClass, QuotaRoom, Situation
+
+
+def within_limit_ranges(proposal: Proposal, situation: Situation) -> Proposal:
+    """Within every LimitRange of the namespace, container and pod scope, ratio included."""
+    for item in situation.namespace.ranges:
+        proposal = (
+            _in_container_range(proposal, item)
+            if item.scope == "Container"
+            else _in_pod_range(proposal, item, situation)
+        )
+    return proposal
+
+
+def within_quotas(proposal: Proposal, situation: Situation) -> Proposal:
+    """No raise beyond what every ResourceQuota has left."""
+    for room in situation.namespace.quotas:
+        proposal = _in_quota(proposal, room, situation)
+    return proposal
+
+
+def within_kube_node(proposal: Proposal, situation: Situation) -> Proposal:
+    """No limit above what the kube node has, no request raised beyond what it has free."""
+    kube_node, container = situation.kube_node, situation.container
+    if kube_node is None or kube_node.allocatable_bytes is None or kube_node.requested_bytes is None:
+        return _no_raise(proposal, situation, "KubeNodeUnknown", "what the kube node can give is not known")
+    allocatable = kube_node.allocatable_bytes
+    if proposal.limit_bytes is not None and proposal.limit_bytes > allocatable:
+        ceiling = max(allocatable, container.limit_bytes or 0)
+        proposal = proposal.with_limit(
+            ceiling, "KubeNodeHeadroom", f"kube node {kube_node.name} has {say(allocatable)}"
+        )
+    free = max(0, allocatable - kube_node.requested_bytes)
+    text = f"kube node {kube_node.name} has {say(free)} left to request"
+    return _raise_request_by(proposal, situation, free, "KubeNodeHeadroom", text)
+
+
+def _in_container_range(proposal: Proposal, item: MemoryRange) -> Proposal:
+    if item.max_bytes is not None:
+        proposal = at_most(
+            proposal, item.max_bytes, "LimitRange", f"LimitRange {item.name} max {say(item.max_bytes)}"
+        )
+    if item.min_bytes is not None:
+        text = f"LimitRange {item.name} min {say(item.min_bytes)}"
+        if proposal.request_bytes is not None:
+            proposal = proposal.with_request(max(proposal.request_bytes, item.min_bytes), "LimitRange", text)
+        if proposal.limit_bytes is not None:
+            proposal = proposal.with_limit(max(proposal.limit_bytes, item.min_bytes), "LimitRange", text)
+    if item.max_ratio is not None and proposal.limit_bytes is not None and proposal.request_bytes:
+        least = -int(-proposal.limit_bytes // item.max_ratio)
+        text = f"LimitRange {item.name} limit/request at most {item.max_ratio:g}"
+        proposal = proposal.with_request(max(proposal.request_bytes, least), "LimitRange", text)
+    return proposal
+
+
+def _in_pod_range(proposal: Proposal, item: MemoryRange, situation: Situation) -> Proposal:
+    if item.max_bytes is None or proposal.limit_bytes is None:
+        return proposal
+    if situation.pod.others_limit_bytes is None:
+        return _no_raise(proposal, situation, "LimitRange", f"LimitRange {item.name}: a sibling has no limit")
+    ceiling = max(item.max_bytes - situation.pod.others_limit_bytes, situation.container.limit_bytes or 0)
+    text = f"LimitRange {item.name} gives the pod {say(item.max_bytes)}"
+    return proposal.with_limit(min(proposal.limit_bytes, ceiling), "LimitRange", text)
+
+
+def _in_quota(proposal: Proposal, room: QuotaRoom, situation: Situation) -> Proposal:
+    current = situation.container.limit_bytes
+    if room.limits_left_bytes is not None and proposal.limit_bytes is not None and current is not None:
+        ceiling = current + max(0, room.limits_left_bytes)
+        text = f"ResourceQuota {room.name} has {say(max(0, room.limits_left_bytes))} of limits left"
+        proposal = proposal.with_limit(min(proposal.limit_bytes, ceiling), "ResourceQuota", text)
+    if room.requests_left_bytes is not None:
+        text = f"ResourceQuota {room.name} has {say(max(0, room.requests_left_bytes))} of requests left"
+        proposal = _raise_request_by(
+            proposal, situation, max(0, room.requests_left_bytes), "ResourceQuota", text
+        )
+    return proposal
+
+
+def _raise_request_by(
+    proposal: Proposal, situation: Situation, room_bytes: int, reason: str, text: str
+) -> Proposal:
+    current = situation.container.request_bytes
+    if proposal.request_bytes is None or current is None or proposal.request_bytes <= current + room_bytes:
+        return proposal
+    cut = proposal.with_request(current + room_bytes, reason, text)
+    if situation.pod.qos is QosClass.GUARANTEED:
+        return cut.with_limit(current + room_bytes, reason, text)
+    return cut
+
+
+def _no_raise(proposal: Proposal, situation: Situation, reason: str, text: str) -> Proposal:
+    container = situation.container
+    if proposal.limit_bytes is not None and container.limit_bytes is not None:
+        proposal = proposal.with_limit(min(proposal.limit_bytes, container.limit_bytes), reason, text)
+    if proposal.request_bytes is not None and container.request_bytes is not None:
+        proposal = proposal.with_request(min(proposal.request_bytes, container.request_bytes), reason, text)
+    return proposal
