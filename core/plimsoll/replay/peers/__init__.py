@@ -1,0 +1,1 @@
+"""The recommenders that Plimsoll is measured against, one file each."""
