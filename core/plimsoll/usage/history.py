@@ -2,7 +2,7 @@
 
 In: batches of samples of all containers at once. Out: windows of maxima, oldest first, missing bins NaN.
 A row belongs to a `ContainerKey`; the caller keeps the map. Columnar, so that 100,000 containers are a few
-numpy calls: 4.3 KB a row, rings over absolute bins (`floor(unix_seconds / 300)`) and hours. Time is passed in.
+numpy calls: 4.3 KB a row, rings over absolute bins (`floor(unix_seconds / 300)`) and hours.
 """
 
 import numpy as np
