@@ -1,8 +1,8 @@
 """A real kube-apiserver and its etcd as child processes on loopback, for contract tests and the bench.
 
 In: the binaries `make apiserver` left in the cache, an empty directory. Out: a running API server with RBAC
-on, a kubeconfig and an HTTP client per user, a log tail where something fails. No controller manager, scheduler
-or kubelet: whoever uses it writes pod status and service accounts himself, which is what makes the tests exact.
+on, a kubeconfig and an HTTP client per user, a log tail on failure. There is no controller manager,
+scheduler or kubelet: whoever uses it writes pod status himself, which is what makes the tests exact.
 Certificates come from the openssl command; users are named in a static token file.
 """
 

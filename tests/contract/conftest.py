@@ -1,12 +1,68 @@
-"""In: `make apiserver`'s binaries. Out: one real API server for the whole run. Nothing is mocked here."""
+"""In: `make apiserver`'s binaries and the sandbox's API. Out: each test's cluster, once fake and once real.
+
+Nothing is mocked: both are servers on a loopback port, spoken to over HTTP. What a test here asserts holds
+for both, so that what the sandbox shows is what a cluster would have done.
+"""
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
 
 from builders.apiserver import ApiServer, running_apiserver
+from builders.manifests import kube_node
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """One Kubernetes API under test."""
+
+    name: str
+    url: str
+    http: httpx.Client
+    kubeconfig: Path
+
+    def in_namespace(self, namespace: str) -> "Namespaced":
+        """Shorthand for the paths of one namespace."""
+        return Namespaced(self.http, namespace)
+
+
+@dataclass(frozen=True)
+class Namespaced:
+    """The objects of one namespace, by resource name; every call returns the raw HTTP response."""
+
+    http: httpx.Client
+    namespace: str
+
+    def path(self, resource: str, *rest: str) -> str:
+        """`pods` or `coordination.k8s.io/v1/leases`, then name and subresource."""
+        *group, plural = resource.split("/")
+        prefix = f"/apis/{'/'.join(group)}" if group else "/api/v1"
+        return "/".join([prefix, "namespaces", self.namespace, plural, *rest])
+
+    def create(self, resource: str, body: dict) -> httpx.Response:
+        """POST to the collection."""
+        return self.http.post(self.path(resource), json=body)
+
+    def get(self, resource: str, *name: str, **params: str | int) -> httpx.Response:
+        """GET an object, a subresource or the collection."""
+        return self.http.get(self.path(resource, *name), params=params)
+
+    def replace(self, resource: str, name: str, body: dict, *sub: str) -> httpx.Response:
+        """PUT the whole object."""
+        return self.http.put(self.path(resource, name, *sub), json=body)
+
+    def patch(self, resource: str, name: str, body: dict, *sub: str, kind: str = "strategic-merge"):
+        """PATCH with `application/<kind>-patch+json`."""
+        headers = {"Content-Type": f"application/{kind}-patch+json"}
+        return self.http.patch(self.path(resource, name, *sub), json=body, headers=headers)
+
+    def delete(self, resource: str, name: str) -> httpx.Response:
+        """DELETE at once, without a grace period."""
+        return self.http.delete(self.path(resource, name), params={"gracePeriodSeconds": 0})
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +81,33 @@ def real_client(apiserver: ApiServer) -> httpx.Client:
 @pytest.fixture
 def real_namespace(real_client: httpx.Client) -> str:
     """A fresh namespace on the real API server."""
+    return new_namespace(real_client)
+
+
+def ensure_kube_node(http: httpx.Client) -> None:
+    """Without its kube node a pod cannot be resized: the API server asks what the node supports."""
+    made = http.post("/api/v1/nodes", json=kube_node())
+    if made.status_code != 409:
+        made.raise_for_status()
+
+
+def new_namespace(http: httpx.Client) -> str:
+    """Create a namespace with a name of its own and return the name."""
+    ensure_kube_node(http)
     name = f"t-{uuid.uuid4().hex[:10]}"
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-    real_client.post("/api/v1/namespaces", json=body).raise_for_status()
+    http.post("/api/v1/namespaces", json=body).raise_for_status()
     return name
+
+
+@pytest.fixture(params=[pytest.param("real", marks=pytest.mark.apiserver)])
+def cluster(request: pytest.FixtureRequest) -> Cluster:
+    """The cluster under test: the sandbox's fake and the real API server in turn."""
+    api: ApiServer = request.getfixturevalue("apiserver")
+    return Cluster("real", api.url, api.client(), api.kubeconfig())
+
+
+@pytest.fixture
+def ns(cluster: Cluster) -> Namespaced:
+    """A fresh namespace in the cluster under test."""
+    return cluster.in_namespace(new_namespace(cluster.http))
