@@ -1,0 +1,71 @@
+"""The live pipeline as a replay recommender: the very same `History` and `LimitPipeline`, fed from recorded bins.
+
+In: bins that have happened. Out: limits for the window to come and raises in between. Each series is shifted so that
+its bin 0 is the first of an absolute hour; nothing else differs from a cluster, where samples come from sources
+and limits go through the guards that only a cluster has.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from plimsoll.guard.limits import LimitReason
+from plimsoll.pipeline import LimitPipeline, PipelineSettings
+from plimsoll.replay.limits import BatchFacts, ObservedBin, Proposal
+from plimsoll.replay.series import BIN_SECONDS, BINS_PER_HOUR, FloatArray
+from plimsoll.usage.history import History, Quantity
+
+# Bin 0 of every series: any multiple of 12 will do.
+FIRST_BIN = 6_000_000
+
+
+@dataclass
+class LiveRecommender:
+    """Implements `ReplayRecommender` with the pipeline that the operator runs."""
+
+    settings: PipelineSettings
+
+    reasons = tuple(reason.label for reason in LimitReason)
+
+    def start(self, facts: BatchFacts) -> None:
+        """Forget all; a batch begins."""
+        least = min(self.settings.least_history_hours, facts.warmup_bins // BINS_PER_HOUR)
+        self._history = History(Quantity.USAGE, max(facts.series, 1))
+        self._rows = self._history.add_rows(facts.series)
+        self._pipeline = LimitPipeline(self._history, _with_least_history(self.settings, least))
+
+    def observe(self, observed: ObservedBin) -> None:
+        """Bin `observed.bin` has happened."""
+        start = _seconds(observed.bin)
+        end = start + BIN_SECONDS - 1
+        seen = np.isfinite(observed.usage_bytes)
+        rows = self._rows[seen]
+        self._history.append(rows, np.full(len(rows), start), observed.usage_bytes[seen], end)
+        self._pipeline.observe_limits(self._rows, observed.limit_bytes)
+        if observed.oom.any():
+            self._pipeline.observe_oom(self._rows[observed.oom], end, observed.limit_bytes[observed.oom])
+
+    def decide(self, bin_index: int, limit_bytes: FloatArray) -> Proposal:
+        """The limits for the window that begins with this bin."""
+        now = _seconds(bin_index)
+        self._pipeline.observe_limits(self._rows, limit_bytes)
+        plan = self._pipeline.settle(self._pipeline.decide(self._rows, now), now)
+        return Proposal(plan.limit_bytes, plan.reason)
+
+    def react(self, bin_index: int, limit_bytes: FloatArray) -> FloatArray | None:
+        """Limits to raise to from this bin on."""
+        self._pipeline.observe_limits(self._rows, limit_bytes)
+        raises = self._pipeline.react(self._rows, _seconds(bin_index))
+        if not len(raises.rows):
+            return None
+        raised = np.full(len(self._rows), np.nan)
+        raised[np.searchsorted(self._rows, raises.rows)] = raises.limit_bytes
+        return raised
+
+
+def _seconds(bin_index: int) -> float:
+    return float((FIRST_BIN + bin_index) * BIN_SECONDS)
+
+
+def _with_least_history(settings: PipelineSettings, hours: int) -> PipelineSettings:
+    return replace(settings, least_history_hours=hours)
