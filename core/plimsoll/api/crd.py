@@ -106,6 +106,6 @@ def _inlined(raw: Schema, definitions: dict[str, Schema]) -> Schema:
 def _default(node: Schema) -> Schema:
     """The default, where there is one to fill in; an object's is empty, since its fields have their own."""
     value = node.get("default")
-    if value is None or value == []:
+    if value is None or value in ([], ""):
         return {}
     return {"default": {} if isinstance(value, dict) else value}

@@ -98,7 +98,11 @@ class Buffer(Model):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            rule("self.min <= self.max", "limits.buffer.min must not be above limits.buffer.max", ".min")
+            rule(
+                "!has(self.min) || !has(self.max) || self.min <= self.max",  # a default {} is checked unfilled
+                "limits.buffer.min must not be above limits.buffer.max",
+                ".min",
+            )
         )
     )
 

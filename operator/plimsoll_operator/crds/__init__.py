@@ -18,7 +18,7 @@ HEADER = "# Made from core/plimsoll/api by `make crds`; do not edit.\n"
 class _Plain(yaml.SafeDumper):
     """Writes what is used twice twice: kubectl reads anchors, people do not."""
 
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ANN401 - PyYAML's signature
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - PyYAML asks it of every value
         return True
 
 
