@@ -80,7 +80,7 @@ class SandboxApi:
     async def listen(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
         """Serve until the context ends; yields the base URL."""
         async with self._discovery:
-            server = aiohttp.web.Server(self)
+            server = aiohttp.web.Server(self, handler_cancellation=True)
             runner = aiohttp.web.ServerRunner(server, shutdown_timeout=0.2)
             await runner.setup()
             site = aiohttp.web.TCPSite(runner, host, port)

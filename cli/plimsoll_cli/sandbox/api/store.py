@@ -23,6 +23,8 @@ ResourceId = tuple[str, str]  # group, plural: versions of one resource share th
 
 # Changes a collection remembers. A watch from before the oldest of them is told 410 Gone.
 LOG_LENGTH = 20_000
+# The version an empty store begins with: what is older was never here, and a watch from there is told 410.
+FIRST_VERSION = 1000
 
 
 def encode(obj: Json) -> bytes:
@@ -94,7 +96,7 @@ class Collection:
 
     objects: dict[Key, Stored] = field(default_factory=dict)
     log: deque[Change] = field(default_factory=deque)
-    forgotten_version: int = 0  # changes up to here are no longer in the log
+    forgotten_version: int = FIRST_VERSION  # changes up to here are no longer in the log
     watchers: set[Watcher] = field(default_factory=set)
     _sorted: list[Key] | None = None
 
@@ -149,7 +151,7 @@ class ObjectStore:
     """Every collection, one version counter, and hooks that see each change in the order it happened."""
 
     def __init__(self) -> None:
-        self.version = 1
+        self.version = FIRST_VERSION
         self._collections: dict[ResourceId, Collection] = {}
         self.observers: list[Callable[[ResourceId, Change], None]] = []
 
