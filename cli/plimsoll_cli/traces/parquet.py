@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from plimsoll.replay.series import SampleColumns, SeriesBatch, bin_samples
+from plimsoll_cli.failure import CommandError
 
 REQUIRED = ("series_id", "timestamp", "memory_bytes")
 OPTIONAL = ("memory_max_bytes",)
@@ -24,7 +25,7 @@ WARMUP_BINS = 288
 SHORT_WARMUP_BINS = 36
 
 
-class TraceError(ValueError):
+class TraceError(CommandError):
     """A trace that cannot be read as the contract says; the message names file and column."""
 
 

@@ -25,7 +25,7 @@ class LimitColumns:
     bin: npt.NDArray[np.int32]  # [m]
     limit_bytes: FloatArray  # [m]
     reasons: Sequence[str]
-    reason: npt.NDArray[np.int8]  # [m]
+    reason: npt.NDArray[np.int16]  # [m]
 
 
 def to_columns(replay: LimitReplay) -> LimitColumns:
@@ -37,7 +37,7 @@ def to_columns(replay: LimitReplay) -> LimitColumns:
         bins.astype(np.int32),
         replay.limit_bytes[series, bins],
         replay.reasons,
-        replay.reason[series, bins],
+        replay.reason[series, bins].astype(np.int16),
     )
 
 
@@ -59,7 +59,7 @@ def from_columns(
     np.add.at(count, (row[inside], bins[inside]), 1)
     limits = np.full(batch.usage_bytes.shape, np.nan)
     limits[row[inside], bins[inside]] = limit[inside]
-    reason = np.full(batch.usage_bytes.shape, -1, dtype=np.int8)
+    reason = np.full(batch.usage_bytes.shape, -1, dtype=np.int16)
     reason[row[inside], bins[inside]] = columns.reason[known][inside]
     replay = LimitReplay(batch, warmup_bins, decide_bins, limits, reason, tuple(columns.reasons))
     outside = [

@@ -112,7 +112,7 @@ class LimitReplay:
     warmup_bins: int
     decide_bins: int
     limit_bytes: FloatArray  # [n, bins]
-    reason: npt.NDArray[np.int8]  # [n, bins] index into `reasons`; -1: none needed
+    reason: npt.NDArray[np.integer]  # [n, bins] index into `reasons`; -1: none needed
     reasons: tuple[str, ...]
 
     def emitted(self) -> BoolArray:

@@ -1,0 +1,117 @@
+"""`plimsoll` and `kubectl plimsoll`: the root of all commands.
+
+One module a command, each with a typer app called `app`; a module is imported when its command is called,
+so that `plimsoll --help` is fast. A `CommandError` becomes one sentence on standard error and exit status 1.
+"""
+
+import importlib
+import importlib.metadata
+import importlib.util
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from plimsoll_cli.failure import CommandError
+
+if TYPE_CHECKING:
+    # typer carries its own click; these names are for the type checker only.
+    from typer._click.core import Command, Context
+    from typer._click.formatting import HelpFormatter
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a command lives, and its line in `plimsoll --help`."""
+
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "sandbox": Entry(
+        "plimsoll_cli.sandbox.command", "Watch the real operator move limits of recorded memory."
+    ),
+    "recommend": Entry(
+        "plimsoll_cli.recommend", "Recommend limits for a cluster, Prometheus or traces. Read-only."
+    ),
+    "status": Entry("plimsoll_cli.status", "What Plimsoll does in this cluster now."),
+    "explain": Entry("plimsoll_cli.explain", "Why a workload has the limit it has."),
+    "replay": Entry("plimsoll_cli.replay", "Replay recorded memory and score what would have happened."),
+    "policy": Entry("plimsoll_cli.policy", "Check policies before they are applied."),
+    "restore": Entry("plimsoll_cli.restore", "Put a workload's original resources back."),
+    "pause": Entry("plimsoll_cli.pause", "Stop all acting within one loop."),
+    "resume": Entry("plimsoll_cli.resume", "Act again."),
+}
+
+COMPLETION = ("install_completion", "show_completion")
+
+
+class LazyCommands(TyperGroup):
+    """Imports a command's module when it is called; help is made from `COMMANDS` alone."""
+
+    _listing = False
+
+    def list_commands(self, ctx: "Context") -> list[str]:  # noqa: ARG002
+        """In the order of `COMMANDS`."""
+        return [name for name, entry in COMMANDS.items() if importlib.util.find_spec(entry.module)]
+
+    def get_command(self, ctx: "Context", cmd_name: str) -> "Command | None":
+        """The command itself, or while help is printed only its name and line."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        entry = COMMANDS[cmd_name]
+        if self._listing:
+            return TyperCommand(cmd_name, help=entry.help)
+        app: typer.Typer = importlib.import_module(entry.module).app
+        command = typer.main.get_command(app)
+        command.name = cmd_name
+        # typer gives every root its completion options; only ours is one.
+        command.params = [param for param in command.params if param.name not in COMPLETION]
+        return command
+
+    def format_help(self, ctx: "Context", formatter: "HelpFormatter") -> None:
+        """Print help without importing a single command."""
+        self._listing = True
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self._listing = False
+
+    def invoke(self, ctx: "Context") -> object:
+        """Run; a failure is one sentence."""
+        try:
+            return super().invoke(ctx)
+        except CommandError as failure:
+            typer.echo(f"Error: {failure}", err=True)
+            raise typer.Exit(1) from failure
+
+
+app = typer.Typer(
+    name="plimsoll",
+    cls=LazyCommands,
+    help="Plimsoll: the memory load line for Kubernetes.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001  (typer's way)
+    if wanted:
+        typer.echo(f"plimsoll {importlib.metadata.version('plimsoll')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Plimsoll: the memory load line for Kubernetes."""
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
