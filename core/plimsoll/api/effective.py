@@ -85,8 +85,9 @@ class PolicyRef:
 class EffectiveContainerPolicy:
     """All that a policy says about one container, defaults and `containers[]` overrides applied.
 
-    Exactly one of `objective` and `oom_price` is set. `problem` is empty unless the override contradicts
-    its policy; then `mode` is at most `Recommend` and the sentence says why.
+    At most one of `objective` and `oom_price` is set; with neither, `importance` sets the price. `problem`
+    is empty unless the policy contradicts itself; then `mode` is at most `Recommend` and the sentence says
+    why.
     """
 
     policy: PolicyRef
@@ -96,7 +97,7 @@ class EffectiveContainerPolicy:
     controlled: Controlled = Controlled.REQUESTS_AND_LIMITS
     basis: Basis = Basis.USAGE
     objective: str | None = None  # "balanced", "slack:0.25", "oom:70"
-    oom_price: float | None = None  # container-hours of a wholly unused limit that one OOM kill is worth
+    oom_price: float | None = None  # container-days of a wholly unused limit that one OOM kill is worth
     buffer_min_fraction: float = 0.0  # of the forecast quantile
     buffer_max_fraction: float = 1.0
     min_bytes: int | None = None

@@ -26,7 +26,7 @@ from plimsoll.api.fields import (
 )
 from plimsoll.api.selector import LabelSelector
 
-OBJECTIVE_PATTERN = r"^(slack:0?\.[0-9]{1,4}|oom:[0-9]{1,4}(\.[0-9]{1,3})?|[a-z][a-z0-9-]{0,30})$"
+OBJECTIVE_PATTERN = r"^(balanced|slack:0?\.[0-9]{0,3}[1-9][0-9]{0,3}|oom:[0-9]{1,4}(\.[0-9]{1,3})?)$"
 CONTAINER_PATTERN = r"^[a-z0-9*?]([a-z0-9*?-]*[a-z0-9*?])?$"
 HOLIDAY_PATTERN = r"^([A-Z]{2}(-[A-Z0-9]{1,3})?|[0-9]{4}-[0-9]{2}-[0-9]{2})$"
 MAX_OVERRIDES = 32
@@ -119,9 +119,9 @@ class Limits(Model):
 
     objective: Objective | None = None
     """The operating point: slack:0.25 (fewest OOM kills at a quarter of the limit unused), oom:70 (least
-    slack at 70 OOM kills per 1000 container-days), or the name of one. Not together with oomPrice."""
+    slack at 70 OOM kills per 1000 container-days) or balanced. Not together with oomPrice."""
     oom_price: OomPrice | None = None
-    """What one OOM kill costs, in container-hours of a limit that stands wholly unused. Without this and
+    """What one OOM kill costs, in container-days of a limit that stands wholly unused. Without this and
     without an objective, `importance` sets the price."""
     basis: Basis = Basis.USAGE
     """Which memory the limit is made for: all that the container uses, or what it needs to stay below

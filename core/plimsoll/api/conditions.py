@@ -1,0 +1,56 @@
+"""The conditions a policy carries in its status: `Conflict`, `NotYetActive`, `Invalid`.
+
+In: a policy, the conflicts found while resolving workloads, the conditions it had. Out: the conditions it
+should have; `lastTransitionTime` moves only where a status changes, so that writing the same again writes
+nothing.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from plimsoll.api.engines import inactive_engines
+from plimsoll.api.fields import Condition
+from plimsoll.api.precedence import Conflict, EffectivePolicy
+
+CONFLICT = "Conflict"
+NOT_YET_ACTIVE = "NotYetActive"
+INVALID = "Invalid"
+_MESSAGE_MAX = 1024  # what the schema takes
+
+
+def policy_conditions(
+    policy: EffectivePolicy,
+    conflicts: Sequence[Conflict],
+    before: Iterable[Condition],
+    now_seconds: float,
+) -> tuple[Condition, ...]:
+    """Conditions of one policy; `Conflict` is always there, the others only where they are true."""
+    wanted = [_conflict(policy, conflicts)]
+    if engines := inactive_engines(policy.spec):
+        asked = ", ".join(f"spec.{engine}" for engine in engines)
+        text = f"{asked}: what this asks for is not built yet; limits are handled without it"
+        wanted.append(Condition(type=NOT_YET_ACTIVE, status="True", reason="EngineNotBuilt", message=text))
+    if policy.problem:
+        text = policy.problem[:_MESSAGE_MAX]
+        wanted.append(Condition(type=INVALID, status="True", reason="Unreadable", message=text))
+    old = {each.type: each for each in before}
+    return tuple(_dated(each, old.get(each.type), policy.generation, now_seconds) for each in wanted)
+
+
+def _conflict(policy: EffectivePolicy, conflicts: Sequence[Conflict]) -> Condition:
+    mine = [each for each in conflicts if policy.ref in each.refs]
+    if not mine:
+        return Condition(type=CONFLICT, status="False", reason="Alone", message="")
+    first = min(mine, key=lambda each: each.workload)
+    workloads = len({each.workload for each in mine})
+    more = f"; so do they for {workloads - 1} more" if workloads > 1 else ""
+    text = (first.message + more)[:_MESSAGE_MAX]
+    return Condition(type=CONFLICT, status="True", reason="SamePrecedence", message=text)
+
+
+def _dated(wanted: Condition, old: Condition | None, generation: int, now_seconds: float) -> Condition:
+    """The condition with the time its status last changed."""
+    kept = old.last_transition_time_seconds if old is not None and old.status == wanted.status else None
+    since = float(int(now_seconds)) if kept is None else kept
+    return wanted.model_copy(
+        update={"last_transition_time_seconds": since, "observed_generation": generation}
+    )
