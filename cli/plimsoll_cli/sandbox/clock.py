@@ -1,9 +1,9 @@
 """The world's clock: it stands still while a participant works and goes on when all are idle.
 
-In: `POST {"participant": name, "idle_until": T}`: nothing to do before T; `GET`: what time is it. Out: `{"now": t}`,
-for a POST as soon as the world has reached T. A participant that is dead (it holds no connection) is waited for
-half a second a bin at most, one that is alive and slow for longer, so that a run does not depend on the
-machine's speed.
+In: `POST {"participant": name, "idle_until": T}`: nothing to do before T; `GET`: what time is it. Out:
+`{"now": t}`, for a POST as soon as the world has reached T. A participant that is dead (it holds no
+connection) is waited for half a second a bin at most, one that is alive and slow for longer, so that a run
+does not depend on the machine's speed.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ class WorldClock:
                 waiter.set_result(None)
 
     async def until_idle(self) -> bool:
-        """Wait for the participant to be idle; False where it was dead, or too slow, and the world goes on."""
+        """Wait for the participant to be idle; False where it was dead, or too slow."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         while not self.idle:

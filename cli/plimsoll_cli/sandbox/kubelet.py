@@ -1,13 +1,13 @@
 """A small honest model of kubelet and kernel: what a limit does to a container whose memory use is recorded.
 
-In: containers that replay recorded five-minute maxima, and resizes that somebody asked for. Out: events with the
-world's time (OOM kills, restarts, resizes done, refused, deferred) and each container's present state. The very same
-class runs under the operator and under the baselines, so that their figures compare.
+In: containers that replay recorded five-minute maxima, and resizes that somebody asked for. Out: events
+with the world's time (OOM kills, restarts, resizes done, refused, deferred) and each container's present
+state. The very same class runs under the operator and under the baselines, so that their figures compare.
 
-A bin's peak falls in its middle. A resize takes effect seconds after it was asked for; a limit below present usage is
-refused and tried again; requests that do not fit the kube node wait or never come. Usage above the limit kills
-the container once in that bin; it restarts after 10 s * 2^n, at most 5 min, and goes on where the trace is.
-Source: the behaviour of kubelet 1.37.1, measured on a node.
+A bin's peak falls in its middle. A resize takes effect seconds after it was asked for; a limit below
+present usage is refused and tried again; requests that do not fit the kube node wait or never come. Usage
+above the limit kills the container once in that bin; it restarts after 10 s * 2^n, at most 5 min, and goes
+on where the trace is. Source: the behaviour of kubelet 1.37.1, measured on a node.
 """
 
 from dataclasses import dataclass, field
@@ -105,7 +105,7 @@ class BinRecord:
 
 @dataclass
 class KubeletModel:
-    """All kube nodes' kubelets and kernels. `allocatable_bytes` is each kube node's memory for pods' requests."""
+    """All kube nodes' kubelets and kernels; `allocatable_bytes` is what pods' requests may sum to on each."""
 
     allocatable_bytes: dict[str, int]
     seed: int = 0

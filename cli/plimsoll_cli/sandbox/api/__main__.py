@@ -1,7 +1,7 @@
 """`python -m plimsoll_cli.sandbox.api`: the API in a process of its own, for contract tests and benches.
 
-In: a port, or none for a free one. Out: its URL on the first line of stdout; it serves until its stdin ends or
-it is told to stop (SIGTERM, SIGINT).
+In: a port, or none for a free one. Out: its URL on the first line of stdout; it serves until its stdin ends
+or it is told to stop (SIGTERM, SIGINT).
 """
 
 import argparse
@@ -21,7 +21,7 @@ async def serve(host: str, port: int) -> None:
         loop.add_signal_handler(number, stopped.set)
     loop.run_in_executor(None, sys.stdin.read).add_done_callback(lambda _: stopped.set())
     async with SandboxApi(time.time).listen(host, port) as url:
-        print(url, flush=True)  # noqa: T201 - the first line is this program's answer
+        print(url, flush=True)
         await stopped.wait()
 
 

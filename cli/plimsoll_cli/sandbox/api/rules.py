@@ -48,9 +48,15 @@ def new_object(
     if kind.has_status and kind.id != ("", "nodes"):  # a kubelet registers its kube node with a status
         obj.pop("status", None)
     if kind.id == ("", "namespaces"):
-        metadata["labels"] = {**(metadata.get("labels") or {}), "kubernetes.io/metadata.name": metadata["name"]}
+        metadata["labels"] = {
+            **(metadata.get("labels") or {}),
+            "kubernetes.io/metadata.name": metadata["name"],
+        }
         obj["status"] = {"phase": "Active"}
-        metadata["labels"] = {**(metadata.get("labels") or {}), "kubernetes.io/metadata.name": metadata["name"]}
+        metadata["labels"] = {
+            **(metadata.get("labels") or {}),
+            "kubernetes.io/metadata.name": metadata["name"],
+        }
     return obj
 
 
