@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Row = Mapping[str, object]
+PIPED_WIDTH = 140  # columns, where nobody says how wide the terminal is
 
 
 class OutputFormat(StrEnum):
@@ -37,7 +38,10 @@ def print_rows(rows: Sequence[Row], output: OutputFormat, title: str | None = No
     if output is OutputFormat.TABLE:
         from rich.console import Console  # noqa: PLC0415  (keeps `plimsoll --help` fast)
 
-        Console(soft_wrap=True).print(table(rows, title))
+        console = Console()
+        if not console.is_terminal:
+            console.width = PIPED_WIDTH
+        console.print(table(rows, title))
     else:
         typer.echo(render(rows, output), nl=False)
 
@@ -55,21 +59,21 @@ def render(rows: Sequence[Row], output: OutputFormat) -> str:
         return _csv(plain)
     from rich.console import Console  # noqa: PLC0415
 
-    console = Console(file=io.StringIO(), width=200)
+    console = Console(file=io.StringIO(), width=PIPED_WIDTH)
     with console.capture() as captured:
         console.print(table(rows))
     return captured.get()
 
 
 def table(rows: Sequence[Row], title: str | None = None) -> "Table":
-    """Rows as a rich table: numbers to the right, text to the left."""
+    """Rows as a rich table: numbers to the right, text to the left, headings that may wrap."""
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     made = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
     for name in rows[0] if rows else ():
         number = any(isinstance(row[name], (int, float)) for row in rows)
-        made.add_column(name, justify="right" if number else "left")
+        made.add_column(name.replace("_", " "), justify="right" if number else "left")
     for row in rows:
         made.add_row(*(_cell(value) for value in row.values()))
     return made

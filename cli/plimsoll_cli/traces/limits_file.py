@@ -22,10 +22,9 @@ SCHEMA = pa.schema(
 
 def write_limits(path: Path, replays: Sequence[LimitReplay]) -> None:
     """Write all limits of these replays, in order of series and bin."""
+    table = pa.concat_tables([SCHEMA.empty_table(), *(_table(to_columns(replay)) for replay in replays)])
     try:
-        with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
-            for replay in replays:
-                writer.write_table(_table(to_columns(replay)))
+        pq.write_table(table.combine_chunks(), path, compression="zstd")
     except OSError as error:
         raise TraceError(f"{path}: cannot be written: {error}") from error
 

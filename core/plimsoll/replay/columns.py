@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from plimsoll.replay.limits import LimitReplay
 from plimsoll.replay.rules import Violation
-from plimsoll.replay.series import FloatArray, SeriesBatch
+from plimsoll.replay.series import FloatArray, IntArray, SeriesBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def from_columns(
     row_of = {series_id: row for row, series_id in enumerate(batch.series_ids)}
     lookup = np.array([row_of.get(series_id, -1) for series_id in columns.series_ids] or [-1])
     row = lookup[columns.series]
-    known = row >= 0
+    known = (row >= 0) & ~np.isnan(columns.limit_bytes)  # a NaN is no limit
     row, bins, limit = row[known], columns.bin[known], columns.limit_bytes[known]
     inside = (bins >= warmup_bins) & (bins < batch.length_bins[row])
     count = np.zeros(batch.usage_bytes.shape, dtype=np.int32)
@@ -62,16 +62,18 @@ def from_columns(
     reason = np.full(batch.usage_bytes.shape, -1, dtype=np.int16)
     reason[row[inside], bins[inside]] = columns.reason[known][inside]
     replay = LimitReplay(batch, warmup_bins, decide_bins, limits, reason, tuple(columns.reasons))
-    outside = [
-        Violation(batch.series_ids[r], int(b), "a limit outside the bins from the warm-up to the last")
-        for r, b in zip(row[~inside], bins[~inside], strict=True)
-    ]
-    return replay, outside + _not_once(replay, count)
+    outside = _by_series(
+        replay, row[~inside], bins[~inside], "a limit outside the bins from the warm-up to the last"
+    )
+    missing, at = np.nonzero(replay.emitted() & (count != 1))
+    return replay, outside + _by_series(replay, missing, at, "not exactly one limit")
 
 
-def _not_once(replay: LimitReplay, count: npt.NDArray[np.int32]) -> list[Violation]:
-    rows, bins = np.nonzero(replay.emitted() & (count != 1))
-    return [
-        Violation(replay.batch.series_ids[r], int(b), f"{count[r, b]} limits are given, there must be one")
-        for r, b in zip(rows, bins, strict=True)
-    ]
+def _by_series(replay: LimitReplay, rows: IntArray, bins: IntArray, message: str) -> list[Violation]:
+    """One violation a series, at its first such bin: a file that lacks a series lacks thousands of rows."""
+    violations = []
+    for row in np.unique(rows).tolist():
+        there = bins[rows == row]
+        of = f" (and in {len(there) - 1} more bins)" if len(there) > 1 else ""
+        violations.append(Violation(replay.batch.series_ids[row], int(there.min()), message + of))
+    return violations

@@ -31,9 +31,9 @@ def check(replay: LimitReplay) -> list[Violation]:
 
 
 def _unusable(replay: LimitReplay) -> list[Violation]:
-    # A bin without any limit is told by the reader of the columns; here a NaN that was written counts too.
+    # A bin without a limit (NaN here) is told by the reader of the columns.
     limits = replay.limit_bytes
-    rows, bins = np.nonzero(replay.emitted() & ~(np.isfinite(limits) & (limits > 0)))
+    rows, bins = np.nonzero(replay.emitted() & ~np.isnan(limits) & ~(np.isfinite(limits) & (limits > 0)))
     return [
         Violation(replay.batch.series_ids[r], int(b), f"the limit is {limits[r, b]}, not a number above zero")
         for r, b in zip(rows, bins, strict=True)
