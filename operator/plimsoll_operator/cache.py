@@ -1,0 +1,87 @@
+"""What the operator hands to kopf so that 50,000 pods fit: stores that keep nothing, indices that never block.
+
+In: nothing. Out: kopf's own extension points, filled in. Index functions are all we use of kopf, so nothing
+may ever be written to an object of the cluster: the diff base and the progress are kept nowhere, which also
+saves a deep copy of every pod at every event. kopf waits with each object until all are indexed, and wakes
+every waiter for every object: with 10,000 pods that is quadratic. `NeverBlocking` takes the waiting away;
+completeness is checked by counting (`handlers.py`).
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import kopf
+from kopf._cogs.structs import bodies, dicts, patches, references
+from kopf._core.reactor import inventory
+
+
+class NoDiffBase(kopf.DiffBaseStorage):
+    """Remembers no last-seen state anywhere."""
+
+    def build(self, *, body: bodies.Body, extra_fields: Iterable[dicts.FieldSpec] | None = None) -> Any:  # noqa: ANN401, ARG002
+        """Nothing to compare."""
+        return {}
+
+    def fetch(self, *, body: bodies.Body) -> None:
+        """Nothing was remembered."""
+
+    def store(self, *, body: bodies.Body, patch: patches.Patch, essence: bodies.BodyEssence) -> None:
+        """Write nothing."""
+
+
+class NoProgress(kopf.ProgressStorage):
+    """Remembers no handler's progress anywhere."""
+
+    def fetch(self, *, key: str, body: bodies.Body) -> None:
+        """Nothing was remembered."""
+
+    def store(
+        self, *, key: str, record: kopf.ProgressRecord, body: bodies.Body, patch: patches.Patch
+    ) -> None:
+        """Write nothing."""
+
+    def purge(self, *, key: str, body: bodies.Body, patch: patches.Patch) -> None:
+        """Write nothing."""
+
+    def touch(self, *, body: bodies.Body, patch: patches.Patch, value: str | None) -> None:
+        """Write nothing."""
+
+    def clear(self, *, essence: bodies.BodyEssence) -> bodies.BodyEssence:
+        """Nothing of ours is in it."""
+        return essence
+
+
+class Forgetful(inventory.ResourceMemories):
+    """No memory per object: index functions need none, and it would be 1.5 KB for each of 50,000 pods."""
+
+    async def recall(self, raw_body: bodies.RawBody, **_: object) -> inventory.ResourceMemory:
+        """A fresh memory each time."""
+        return inventory.ResourceMemory()
+
+
+class NeverBlocking(set[references.Resource]):
+    """The set of indexed resources as kopf asks for it: whether to block until they are indexed. Never."""
+
+    def __contains__(self, _: object) -> bool:
+        """Say no; iterating (which kopf does not do) would still tell the truth."""
+        return False
+
+
+def insights() -> references.Insights:
+    """kopf's view of the cluster, with the blocking taken out."""
+    return references.Insights(indexed_resources=NeverBlocking())
+
+
+def kopf_settings(settings: kopf.OperatorSettings) -> None:
+    """Set what must hold for us: nothing posted, nothing persisted, chunks small enough to parse in 50 ms."""
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.persistence.finalizer = "plimsoll.dev/unused"
+    settings.persistence.diffbase_storage = NoDiffBase()
+    settings.persistence.progress_storage = NoProgress()
+    settings.watching.chunk_size = 250
+    settings.queueing.idle_timeout = 0.5  # a finished worker holds its last event; let it go
+    settings.queueing.worker_limit = None  # a limit below the number of objects would deadlock an index
+    settings.networking.error_backoffs = (0.2, 0.5, 1, 2, 3, 5, 8, 13, 21)
+    # A pod of a finished ReplicaSet revision is of no interest, and there are ten revisions to each Deployment.
+    settings.watching.field_selectors["replicasets"] = "status.replicas!=0"

@@ -1,0 +1,182 @@
+"""All that we ask of kopf: one index for each kind of object, and to start and end the loop with the process.
+
+In: watch events. Out: indices of small records. There are no handlers, daemons, timers or finalizers on
+anything: once we are uninstalled nothing waits for us. Each index function takes its record and empties the
+event's body, so that 50,000 pods never stand in memory whole. Indices are complete when they hold as many
+objects as the API server counts; before that nothing acts, for a missing policy or quota would be a wrong
+answer.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import kopf
+
+from plimsoll.api.precedence import EffectivePolicy, read_policy
+from plimsoll_operator import parse
+from plimsoll_operator.actuate.api import (
+    CLUSTER_POLICIES,
+    PODS,
+    POLICIES,
+    PROFILES,
+    ApiError,
+    KubeApi,
+    Resource,
+)
+from plimsoll_operator.records import ControlRecord, PodRecord
+from plimsoll_operator.world import World, world
+
+logger = logging.getLogger(__name__)
+Record = TypeVar("Record")
+
+CONTROL_CONFIG_MAP = "plimsoll-control"
+CUSTOM = ("plimsoll.dev", "v1alpha1")
+# The kinds that must be complete before anything acts. Where a kind is not served (our CRDs not installed yet) it
+# counts as empty. ReplicaSets and Jobs are left out: a pod whose owner is not known yet simply waits.
+COUNTED: Mapping[str, Resource] = {
+    "pods": PODS,
+    "namespaces": Resource("", "v1", "namespaces", namespaced=False),
+    "limitranges": Resource("", "v1", "limitranges"),
+    "resourcequotas": Resource("", "v1", "resourcequotas"),
+    "nodes": Resource("", "v1", "nodes", namespaced=False),
+    "hpas": Resource("autoscaling", "v2", "horizontalpodautoscalers"),
+    "policies": POLICIES,
+    "cluster_policies": CLUSTER_POLICIES,
+    "profiles": PROFILES,
+}
+Index = kopf.Index[Any, Any]
+
+
+class Hooks:
+    """What the loop wants to be told as events come in; the defaults ignore it."""
+
+    def pod_seen(self, record: PodRecord) -> None:
+        """A pod's newest record."""
+
+    def checkpoints_seen(self, namespace: str, name: str, checkpoints: Mapping[str, str]) -> None:
+        """A profile's checkpoints (base64 by container), which no index keeps."""
+
+
+def registry(hooks: Hooks, own_namespace: str) -> kopf.OperatorRegistry:
+    """Every index there is. The names of the functions are the names of the indices."""
+    made = kopf.OperatorRegistry()
+    _pods_and_profiles(made, hooks)
+    _simple(made)
+    _policies(made)
+
+    def is_control(name: str, namespace: str, **_: object) -> bool:
+        return name == CONTROL_CONFIG_MAP and namespace == own_namespace
+
+    @kopf.index("", "v1", "configmaps", registry=made, id="control", field=None, when=is_control)
+    async def control(body: kopf.Body, **_: object) -> object:
+        return parse.control(dict(body))
+
+    return made
+
+
+def _pods_and_profiles(made: kopf.OperatorRegistry, hooks: Hooks) -> None:
+    @kopf.index("", "v1", "pods", registry=made, id="pods")
+    async def pods(body: kopf.Body, **_: object) -> object:
+        record = _taken(body, parse.pod)
+        hooks.pod_seen(record)
+        return record
+
+    @kopf.index(*CUSTOM, "memoryprofiles", registry=made, id="profiles")
+    async def profiles(body: kopf.Body, **_: object) -> object:
+        raw = dict(body)
+        meta = raw["metadata"]
+        hooks.checkpoints_seen(meta.get("namespace", ""), meta.get("name", ""), parse.checkpoints(raw))
+        return _taken(body, parse.profile)
+
+
+def _simple(made: kopf.OperatorRegistry) -> None:
+    kinds: tuple[tuple[str, str, str, str, Callable[[parse.Raw], object]], ...] = (
+        ("replicasets", "apps", "v1", "replicasets", parse.owned),
+        ("jobs", "batch", "v1", "jobs", parse.owned),
+        ("namespaces", "", "v1", "namespaces", parse.namespace),
+        ("limitranges", "", "v1", "limitranges", parse.limit_range),
+        ("resourcequotas", "", "v1", "resourcequotas", parse.quota),
+        ("nodes", "", "v1", "nodes", parse.kube_node),
+        ("hpas", "autoscaling", "v2", "horizontalpodautoscalers", parse.hpa),
+    )
+    for name, group, version, plural, read in kinds:
+        kopf.index(group, version, plural, registry=made, id=name)(_index_of(read))
+
+
+def _policies(made: kopf.OperatorRegistry) -> None:
+    for name, plural in (("policies", "memorypolicies"), ("cluster_policies", "clustermemorypolicies")):
+        kopf.index(*CUSTOM, plural, registry=made, id=name)(_index_of(read_policy))
+
+
+def _index_of(read: Callable[[parse.Raw], object]) -> Callable[..., Awaitable[object]]:
+    async def index(body: kopf.Body, **_: object) -> object:
+        # One slot for each object, also for those that say nothing: they are counted (kopf ignores a bare None).
+        return {None: _taken(body, read)}
+
+    return index
+
+
+def _taken(body: kopf.Body, read: Callable[[parse.Raw], Record]) -> Record:
+    """The record of a body, which is emptied: kopf keeps it for a while, and only its metadata is still needed."""
+    raw = dict(body)
+    record = read(raw)
+    for part in ("spec", "status"):
+        if isinstance(raw.get(part), dict):
+            raw[part].clear()
+    raw["metadata"].pop("managedFields", None)
+    return record
+
+
+class KopfIndices:
+    """Kopf's indices as a `World`."""
+
+    def __init__(self, indices: Mapping[str, Index]) -> None:
+        self._indices = indices
+
+    def size(self, name: str) -> int:
+        """Objects in one index."""
+        return sum(len(store) for store in self._indices[name].values())
+
+    def snapshot(self) -> World:
+        """Everything as it is now; costs a copy of references, nothing more."""
+        records = self._records
+        return world(
+            pods=records("pods"),
+            owners=(*records("replicasets"), *records("jobs")),
+            namespaces=records("namespaces"),
+            limit_ranges=records("limitranges"),
+            quotas=records("resourcequotas"),
+            hpas=records("hpas"),
+            kube_nodes=records("nodes"),
+            policies=self._effective(),
+            profiles=records("profiles"),
+            paused=any(isinstance(each, ControlRecord) and each.paused for each in records("control")),
+        )
+
+    async def complete(self, api: KubeApi) -> bool:
+        """True when every kind that matters holds at least what the API server counts."""
+        for name, resource in COUNTED.items():
+            missing = await _count(api, resource) - self.size(name)
+            if missing > 0:
+                logger.info("waiting for %d more %s", missing, name)
+                return False
+        return True
+
+    def _effective(self) -> Iterator[EffectivePolicy]:
+        for each in (*self._records("policies"), *self._records("cluster_policies")):
+            if isinstance(each, EffectivePolicy):
+                yield each
+
+    def _records(self, name: str) -> tuple[Any, ...]:
+        index = self._indices[name]
+        return tuple(record for store in index.values() for record in store if record is not None)
+
+
+async def _count(api: KubeApi, resource: Resource) -> int:
+    try:
+        return await api.count(resource)
+    except ApiError as error:
+        if error.missing:
+            return 0
+        raise

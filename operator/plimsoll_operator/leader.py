@@ -1,0 +1,162 @@
+"""Leadership: one operator acts, the others keep their indices warm and serve webhooks.
+
+In: a Lease in `coordination.k8s.io`, and a clock that only ever counts up. Out: `holds()`, asked before
+every write. The rules are client-go's: another's Lease has run out when it has not *changed* for its
+duration as seen from here (two machines' clocks are never compared), and our own only counts for as long as
+since the moment *before* the renewal that succeeded was sent. A process that was stopped and goes on finds
+out by its own clock.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from plimsoll_operator.actuate.api import LEASES, ApiError, Body, KubeApi
+
+logger = logging.getLogger(__name__)
+
+LEASE_NAME = "plimsoll-operator"
+# We stop acting this part of the duration before others may start.
+SAFETY_FRACTION = 0.2
+
+
+class NotLeaderError(RuntimeError):
+    """A write was about to happen without leadership; it did not."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseSettings:
+    """Where the Lease is and how long it lasts, in seconds."""
+
+    namespace: str
+    identity: str
+    duration_seconds: float = 15.0
+    renew_seconds: float = 5.0
+    name: str = LEASE_NAME
+
+
+class Leader:
+    """Keeps (or waits for) the Lease; `monotonic` and `wall` are clocks in seconds."""
+
+    def __init__(
+        self,
+        api: KubeApi,
+        settings: LeaseSettings,
+        monotonic: Callable[[], float],
+        wall: Callable[[], float],
+    ) -> None:
+        self._api = api
+        self._settings = settings
+        self._monotonic = monotonic
+        self._wall = wall
+        self._held_until = float("-inf")
+        self._seen: tuple[str, str] = ("", "")  # holder and renewTime last seen
+        self._seen_at = float("-inf")
+
+    def holds(self) -> bool:
+        """True while this process may write."""
+        return self._monotonic() < self._held_until
+
+    def check(self) -> None:
+        """Raise `NotLeaderError` unless this process may write now."""
+        if not self.holds():
+            raise NotLeaderError(f"{self._settings.identity} does not hold Lease {self._settings.name}")
+
+    async def renew(self) -> bool:
+        """Take, keep or watch the Lease once; returns `holds()`. API errors leave things as they are."""
+        asked_at = self._monotonic()
+        try:
+            if await self._claim(asked_at):
+                safe = self._settings.duration_seconds * (1.0 - SAFETY_FRACTION)
+                self._held_until = asked_at + safe
+        except ApiError as error:
+            logger.warning("lease not renewed: %s", error)
+        return self.holds()
+
+    async def release(self) -> None:
+        """Give the Lease up at once, so that a standby need not wait."""
+        if not self.holds():
+            return
+        self._held_until = float("-inf")
+        try:
+            lease = await self._api.read(LEASES, self._settings.namespace, self._settings.name)
+            if _holder(lease) == self._settings.identity:
+                lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
+                await self._api.replace(LEASES, self._settings.namespace, self._settings.name, lease)
+        except ApiError as error:
+            logger.info("lease not released: %s", error)
+
+    async def keep(self) -> None:
+        """Renew for ever; leadership comes and goes by itself."""
+        was = False
+        while True:
+            now_leads = await self.renew()
+            if now_leads != was:
+                logger.info("leadership %s", "taken" if now_leads else "lost", extra={"leads": now_leads})
+                was = now_leads
+            await asyncio.sleep(self._settings.renew_seconds)
+
+    async def _claim(self, asked_at: float) -> bool:
+        settings = self._settings
+        try:
+            lease = await self._api.read(LEASES, settings.namespace, settings.name)
+        except ApiError as error:
+            if not error.missing:
+                raise
+            return await self._create()
+        holder, renewed = _holder(lease), str(lease.get("spec", {}).get("renewTime", ""))
+        if (holder, renewed) != self._seen:
+            self._seen, self._seen_at = (holder, renewed), asked_at
+        lasts = float(lease.get("spec", {}).get("leaseDurationSeconds") or settings.duration_seconds)
+        if holder not in ("", settings.identity) and asked_at < self._seen_at + lasts:
+            self._held_until = float("-inf")
+            return False
+        return await self._take(lease, changed_hands=holder != settings.identity)
+
+    async def _create(self) -> bool:
+        body: Body = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": self._settings.name, "namespace": self._settings.namespace},
+            "spec": self._spec(0),
+        }
+        return await self._written(self._api.create(LEASES, self._settings.namespace, body))
+
+    async def _take(self, lease: Body, *, changed_hands: bool) -> bool:
+        old = lease.get("spec") or {}
+        transitions = int(old.get("leaseTransitions") or 0) + (1 if changed_hands else 0)
+        spec = old | self._spec(transitions)
+        if not changed_hands and old.get("acquireTime"):
+            spec["acquireTime"] = old["acquireTime"]
+        body = lease | {"spec": spec}
+        return await self._written(
+            self._api.replace(LEASES, self._settings.namespace, self._settings.name, body)
+        )
+
+    async def _written(self, write: "asyncio.Future[Body] | object") -> bool:
+        try:
+            lease = await write  # type: ignore[misc]
+        except ApiError as error:
+            if not error.conflict:
+                raise
+            self._held_until = float("-inf")  # somebody was faster
+            return False
+        self._seen = (_holder(lease), str(lease.get("spec", {}).get("renewTime", "")))
+        self._seen_at = self._monotonic()
+        return True
+
+    def _spec(self, transitions: int) -> Body:
+        now = datetime.fromtimestamp(self._wall(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return {
+            "holderIdentity": self._settings.identity,
+            "leaseDurationSeconds": max(1, round(self._settings.duration_seconds)),
+            "acquireTime": now,
+            "renewTime": now,
+            "leaseTransitions": transitions,
+        }
+
+
+def _holder(lease: Body) -> str:
+    return str((lease.get("spec") or {}).get("holderIdentity") or "")

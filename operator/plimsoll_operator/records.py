@@ -1,0 +1,187 @@
+"""The few facts the operator keeps of each object, as frozen slotted records: 50,000 pods must fit.
+
+In: nothing. Out: dataclasses only; `parse.py` makes them from what the API server sends. What replicas
+share (`ContainerSpec`, labels, owners) is one object for all of them.
+"""
+
+from dataclasses import dataclass
+
+from plimsoll.guard.state import MemoryRange, ResizeStatus
+
+Labels = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerRef:
+    """The controller that an object names as its owner."""
+
+    api_version: str
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """What a pod spec says of a container's memory."""
+
+    name: str
+    limit_bytes: int | None
+    request_bytes: int | None
+    restarts_on_resize: bool
+    resizable: bool
+    cpu_guaranteed: bool
+    sidecar: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OomRecord:
+    """One OOM kill as the pod's status tells it; equal records are the same kill, however often read."""
+
+    container_id: str
+    restarts: int
+    at_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRecord:
+    """One container: its spec, and what the kubelet says is in force (None: not reported)."""
+
+    spec: ContainerSpec
+    reported: bool
+    actual_limit_bytes: int | None
+    actual_request_bytes: int | None
+    running: bool
+    restarts: int
+    started_seconds: float | None
+    oom: OomRecord | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResizeRecord:
+    """A resize condition of a pod."""
+
+    status: ResizeStatus
+    message: str
+    since_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PodRecord:
+    """One pod. `resource_version` is what our own writes are compared with."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: int
+    kube_node: str
+    phase: str
+    qos: str
+    owner: OwnerRef | None
+    labels: Labels
+    terminating: bool
+    mirror: bool
+    ready: bool
+    containers: tuple[ContainerRecord, ...]
+    resize: ResizeRecord | None
+
+    @property
+    def live(self) -> bool:
+        """True for a pod that runs containers or is about to."""
+        return self.phase in ("Running", "Pending") and not self.terminating
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerRecord:
+    """A ReplicaSet or Job: only who owns it (None: nobody, it is the workload itself)."""
+
+    kind: str
+    namespace: str
+    name: str
+    owner: OwnerRef | None
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceRecord:
+    """One namespace."""
+
+    name: str
+    labels: Labels
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRangeRecord:
+    """The memory items of one LimitRange."""
+
+    namespace: str
+    ranges: tuple[MemoryRange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaRecord:
+    """The memory part of one ResourceQuota (None: not counted)."""
+
+    namespace: str
+    name: str
+    limits_hard_bytes: int | None
+    limits_used_bytes: int
+    requests_hard_bytes: int | None
+    requests_used_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class HpaRecord:
+    """A HorizontalPodAutoscaler that scales on memory."""
+
+    namespace: str
+    name: str
+    kind: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class KubeNodeRecord:
+    """One kube node."""
+
+    name: str
+    allocatable_bytes: int | None
+    swap_bytes: int
+    node_class: str
+
+
+@dataclass(frozen=True, slots=True)
+class RememberedContainer:
+    """What a profile remembers of a container besides its checkpoint."""
+
+    name: str
+    original: tuple[int | None, int | None] | None  # limit, request
+    decision_kind: str
+    decision_reason: str
+    decision_seconds: float | None
+    decision_to_bytes: int | None
+    oom_count: int
+    oom_seconds: float | None
+    oom_limit_bytes: int | None
+    oom_floor_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileRecord:
+    """One MemoryProfile, without its checkpoints."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: int
+    kind: str
+    target: str
+    node_class: str
+    restore: bool
+    updated_seconds: float | None
+    containers: tuple[RememberedContainer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ControlRecord:
+    """The control ConfigMap."""
+
+    paused: bool
