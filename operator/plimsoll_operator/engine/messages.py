@@ -24,6 +24,7 @@ class EngineSettings:
     usage_source: str = "metrics-api"  # metrics-api | kubelet | prometheus
     prometheus_url: str = ""  # "": no backfill, no OOM history
     prometheus_token_file: str = ""
+    prometheus_ca_file: str = ""  # "": the machine's own list
     kubeconfig_context: str = ""  # "": the current one; the file is $KUBECONFIG or the in-cluster one
     interval_seconds: float = 60.0  # between two ticks; samples older than two of them are not fresh
     source_timeout_seconds: float = 20.0  # one HTTP request to a source
@@ -37,7 +38,8 @@ class EngineSettings:
     )
     kubelet_insecure: bool = False  # do not verify kubelets' certificates
     backfill_seconds: float = 28 * 86_400.0  # how much history is asked of Prometheus for a new workload
-    backfill_budget_seconds: float = 20.0  # wall time that one tick may spend on backfill
+    backfill_budget_seconds: float = 10.0  # wall time that one tick may spend on backfill
+    log_level: str = "info"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,356 @@
+"""The engine itself, without its process: samples in, recommendations and raises out, one tick at a time.
+
+In: members, events, a source of usage and (optionally) Prometheus for the past. Out: `Tick`. Every stage is
+timed by name. Whatever goes wrong with a source ends as a problem (all rows hold) or as rows that hold;
+limits are derived from the histories alone, and those only from samples that were believed.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+
+from plimsoll.guard.limits import GuardSettings, LimitReason
+from plimsoll.pipeline import PipelineSettings
+from plimsoll.recommend.recommendation import Recommendations
+from plimsoll.usage.checkpoint import CheckpointError
+from plimsoll.usage.sample import BoolArray, Quantity
+from plimsoll.usage.timeline import ClockStep
+from plimsoll_operator.engine.explain import explain_row
+from plimsoll_operator.engine.frames import Sync
+from plimsoll_operator.engine.members import UNKNOWN, MemberTable
+from plimsoll_operator.engine.messages import (
+    EngineSettings,
+    Event,
+    LimitChange,
+    Member,
+    OomEvent,
+    PodRaises,
+    RestartEvent,
+    RowUsage,
+    Tick,
+    no_recommendations,
+)
+from plimsoll_operator.engine.past import PastLoader
+from plimsoll_operator.engine.raises import RaiseList
+from plimsoll_operator.engine.rows import RowArray, RowTable, Store
+from plimsoll_operator.observe.backfill import ContainerPast
+from plimsoll_operator.observe.source import Fetched, SampleBatch, UsageSource, failed
+
+STALE_INTERVALS = 2.0  # a sample older than so many intervals says nothing about the present
+# A row with a day of its own decides without the past that Prometheus could not give.
+OWN_PAST_SECONDS = 86_400.0
+USAGE_STALE = "UsageStale"
+PAST_PENDING = "BackfillPending"
+CLOCK_PROBLEMS = {
+    ClockStep.BACKWARD_IGNORED: "the clock jumped back",
+    ClockStep.FORWARD_HELD: "the clock jumped far forward",
+    ClockStep.INVALID: "the clock gave no time",
+}
+
+
+class EngineCore:
+    """All state of the worker process."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        source: UsageSource,
+        past: PastLoader | None = None,
+        pipeline: PipelineSettings | None = None,
+    ) -> None:
+        self._settings = settings
+        self._source = source
+        self._past = past
+        self._guard = pipeline.guard if pipeline else GuardSettings()
+        self.members = MemberTable()
+        self.rows = RowTable(pipeline)
+        self._raises = RaiseList()  # of events since the last tick
+        self._restored: set[int] = set()
+        self._now_seconds = math.nan
+
+    # -- what is told -------------------------------------------------------------------------------------
+
+    def sync(self, change: Sync) -> None:
+        """Take in members that came, let go of those that went."""
+        for uid in change.removed:
+            self.members.remove(uid)
+        for member in change.added:
+            self._add(member)
+
+    def _add(self, member: Member) -> None:
+        new = self.rows.assign(member.row, member.key, member.quantity)
+        if new:
+            self._restored.discard(member.row)
+            if self._past is not None:
+                self._past.drop((member.row,))
+                self._past.want(member.row, member.key, member.quantity)
+        self.members.add(member)
+        price = np.array([member.oom_price], dtype=np.float64)
+        self.rows.store(member.row).pipeline.observe_prices(self.rows.place(member.row), price)
+
+    def forget(self, rows: tuple[int, ...]) -> None:
+        """Rows whose workloads are gone: their history goes too."""
+        self.rows.forget(rows)
+        self._restored.difference_update(rows)
+        if self._past is not None:
+            self._past.drop(rows)
+
+    def observe(self, events: tuple[Event, ...]) -> PodRaises:
+        """Take events in; return the raises they ask for, which the next tick also carries."""
+        raises = RaiseList()
+        for event in events:
+            slot = self.members.slot_of((event.pod_uid, event.container))
+            if slot == UNKNOWN:
+                continue
+            if isinstance(event, OomEvent):
+                self._oom(slot, event, raises)
+            elif isinstance(event, RestartEvent):
+                row = int(self.members.rows[slot])
+                self.rows.store(row).history.record_restart(self.rows.place(row), event.at_seconds)
+            elif isinstance(event, LimitChange):
+                self.members.limit_bytes[slot] = math.nan if event.limit_bytes is None else event.limit_bytes
+        self._raises.extend(raises)
+        return raises.build()
+
+    def _oom(self, slot: int, event: OomEvent, raises: RaiseList) -> None:
+        """Record a kill; a recent one raises its pod at once, an older one is only remembered."""
+        row = int(self.members.rows[slot])
+        limit = float(event.limit_bytes) if event.limit_bytes else float(self.members.limit_bytes[slot])
+        asked = self.rows.store(row).pipeline.observe_oom(
+            self.rows.place(row), event.at_seconds, np.array([limit])
+        )
+        old = event.at_seconds < self._now_seconds - self._guard.oom_hold_seconds
+        if len(asked.rows) and not old:
+            uid = (event.pod_uid, event.container)
+            raises.add(row, uid, float(asked.limit_bytes[0]), LimitReason.OOM_KILLED.label)
+
+    def restore(self, checkpoints: Mapping[int, bytes]) -> tuple[str, ...]:
+        """Join checkpoints to their rows; return what could not be read, in words."""
+        refused = []
+        for row, data in checkpoints.items():
+            if not self.rows.known(row):
+                continue
+            try:
+                self.rows.store(row).history.restore(int(self.rows.place(row)[0]), data)
+            except CheckpointError as error:
+                refused.append(f"checkpoint of {self.rows.keys[row]}: {error}")
+                continue
+            self._restored.add(row)
+            self.rows.due_at_once(np.array([row], dtype=np.int32))
+        if self._past is not None:
+            self._past.drop(self._restored)
+        return tuple(refused)
+
+    # -- what is asked ------------------------------------------------------------------------------------
+
+    def checkpoints(self, rows: tuple[int, ...]) -> dict[int, bytes]:
+        """Return the checkpoints of those of `rows` that exist."""
+        return {
+            row: self.rows.store(row).history.checkpoint(int(self.rows.place(row)[0]))
+            for row in rows
+            if self.rows.known(row)
+        }
+
+    def explain(self, row: int) -> dict[str, object]:
+        """Return what is known of one row, for a person; empty for a row that does not exist."""
+        return explain_row(self.rows, self.members, row, self._now_seconds) if self.rows.known(row) else {}
+
+    def tick(self, now_seconds: float, *, everything: bool = False) -> Tick:
+        """Fetch, take in, react, recommend."""
+        stages: dict[str, float] = {}
+        problems = list(self._advance(now_seconds))
+        self._now_seconds = now_seconds
+        self.members.begin(now_seconds)
+        with _timed(stages, "fetch"):
+            fetched = self._fetch(now_seconds)
+        problems += fetched.problems
+        notices = list(fetched.notices)
+        rejected: dict[str, int] = {}
+        with _timed(stages, "append"):
+            samples = self._append(fetched.batch, now_seconds, rejected)
+        with _timed(stages, "backfill"):
+            notices += self._backfill(now_seconds)
+        with _timed(stages, "usage"):
+            usage = self.members.usage(now_seconds)
+            holds = self._holds(usage, now_seconds, notices)
+        with _timed(stages, "react"):
+            raises = self._react(usage, now_seconds)
+        with _timed(stages, "recommend"):
+            due = usage.rows if everything else self.rows.due(usage.rows, now_seconds)
+            recommendations = self._recommend(due, now_seconds)
+        return Tick(
+            now_seconds=now_seconds,
+            recommendations=recommendations,
+            raises=raises,
+            usage=usage,
+            stages=stages,
+            problems=tuple(problems),
+            notices=tuple(notices),
+            holds=holds,
+            samples=samples,
+            rejected=rejected,
+        )
+
+    def close(self) -> None:
+        """Free connections and threads."""
+        self._source.close()
+        if self._past is not None:
+            self._past.close()
+
+    # -- stages -------------------------------------------------------------------------------------------
+
+    def _advance(self, now_seconds: float) -> Iterator[str]:
+        steps = [store.history.advance(now_seconds) for store in self.rows.stores.values()]
+        for step in set(steps) & CLOCK_PROBLEMS.keys():
+            yield f"{CLOCK_PROBLEMS[step]} to {now_seconds:.0f}; it is believed once it has stayed there"
+
+    def _fetch(self, now_seconds: float) -> Fetched:
+        wanted = frozenset(self.rows.stores)
+        unmeasured = wanted - self._source.quantities
+        if not len(self.members):
+            return failed_quietly()
+        try:
+            fetched = self._source.fetch(now_seconds, wanted & self._source.quantities)
+        except Exception as error:  # noqa: BLE001 - a source is other people's input: hold, and say why
+            return failed(f"{self._source.name}: {type(error).__name__}: {error}")
+        notices = [f"{self._source.name} cannot measure {quantity}" for quantity in sorted(unmeasured)]
+        return Fetched(fetched.batch, fetched.problems, (*fetched.notices, *notices))
+
+    def _append(self, batch: SampleBatch, now_seconds: float, rejected: dict[str, int]) -> int:
+        accepted = 0
+        slots = self.members.locate(batch.names)
+        rows = np.where(slots >= 0, self.members.rows[slots], -1).astype(np.int32)
+        rejected["unknown_container"] = int(np.count_nonzero(rows < 0))
+        for quantity, store in self.rows.stores.items():
+            mine = np.flatnonzero(_given(batch, quantity) & self.rows.holding(rows, quantity))
+            values, seconds = batch.column(quantity)[mine], batch.seconds[mine]
+            report = store.history.append(self.rows.places(rows[mine]), seconds, values, now_seconds)
+            self.members.observe(slots[mine], seconds, values, now_seconds)
+            accepted += report.accepted
+            for reason, count in report.rejected.items():
+                rejected[str(reason)] = rejected.get(str(reason), 0) + count
+        return accepted
+
+    def _backfill(self, now_seconds: float) -> tuple[str, ...]:
+        if self._past is None:
+            return ()
+        due = self._past.due(now_seconds)
+        if not due:
+            return ()
+        loaded = self._past.load(now_seconds, self.members.pods_of(due))
+        for row, past in loaded.pasts.items():
+            self._take_in(row, past, now_seconds)
+        self.rows.due_at_once(np.array(loaded.done, dtype=np.int32))
+        return loaded.notices
+
+    def _take_in(self, row: int, past: ContainerPast, now_seconds: float) -> None:
+        history, place = self.rows.store(row).history, self.rows.place(row)
+        history.append(np.repeat(place, len(past.seconds)), past.seconds, past.bytes_, now_seconds)
+        if len(past.oom_seconds):
+            rows = np.repeat(place, len(past.oom_seconds))
+            history.record_oom(rows, past.oom_seconds, past.oom_limit_bytes)
+
+    def _holds(self, usage: RowUsage, now_seconds: float, notices: list[str]) -> dict[str, RowArray]:
+        limit = STALE_INTERVALS * self._settings.interval_seconds
+        holds: dict[str, RowArray] = {}
+        stale = usage.rows[usage.age_seconds > limit]
+        if len(stale):
+            holds[USAGE_STALE] = stale
+            lost = self.members.stale(now_seconds, limit)
+            notices.append(
+                f"{self._source.name} gave no sample younger than {limit:.0f} s of {lost} of"
+                f" {len(self.members)} containers; they hold"
+            )
+        pending = self._pending(now_seconds)
+        if len(pending):
+            holds[PAST_PENDING] = pending
+        return holds
+
+    def _pending(self, now_seconds: float) -> RowArray:
+        """Return rows that wait for their past and have no day of their own."""
+        waiting = self._past.waiting() if self._past is not None else ()
+        return np.array([row for row in waiting if not self._own_past(row, now_seconds)], dtype=np.int32)
+
+    def _own_past(self, row: int, now_seconds: float) -> bool:
+        first = self.rows.store(row).history.first_seen_seconds(self.rows.place(row))[0]
+        return bool(now_seconds - first >= OWN_PAST_SECONDS)
+
+    def _react(self, usage: RowUsage, now_seconds: float) -> PodRaises:
+        """Return the raises of events since the last tick and those that present use asks for."""
+        raises, self._raises = self._raises, RaiseList()
+        limits = self.members.row_limits(len(self.rows))
+        for rows, store in self._by_store(usage.rows):
+            places = self.rows.places(rows)
+            store.pipeline.observe_limits(places, limits[rows])
+            asked = store.pipeline.react(places, now_seconds)
+            row_of = dict(zip(places.tolist(), rows.tolist(), strict=True))
+            raises.add_rows(
+                np.array([row_of[place] for place in asked.rows.tolist()], dtype=np.int32),
+                asked,
+                self.members,
+                self._guard,
+            )
+        return raises.build()
+
+    def _recommend(self, rows: RowArray, now_seconds: float) -> Recommendations:
+        parts = []
+        for mine, store in self._by_store(rows):
+            made = store.pipeline.decide(self.rows.places(mine), now_seconds)
+            parts.append(_renamed(made, mine))
+        self.rows.decided(rows, now_seconds)
+        return _joined(parts)
+
+    def _by_store(self, rows: RowArray) -> Iterator[tuple[RowArray, Store]]:
+        for quantity, store in self.rows.stores.items():
+            mine = self.rows.of_quantity(rows, quantity)
+            if len(mine):
+                yield mine, store
+
+
+def failed_quietly() -> Fetched:
+    """Return the fetch of a cluster in which nothing is watched."""
+    return Fetched(failed("").batch)
+
+
+def _given(batch: SampleBatch, quantity: Quantity) -> BoolArray:
+    """Return where the source spoke of this quantity: garbage counts, the other quantity's gap does not."""
+    other = Quantity.WORKING_SET if quantity is Quantity.USAGE else Quantity.USAGE
+    return np.asarray(~np.isnan(batch.column(quantity)) | np.isnan(batch.column(other)))
+
+
+def _renamed(made: Recommendations, rows: RowArray) -> Recommendations:
+    """Return the recommendations under the main process's row ids instead of places in a history."""
+    return Recommendations(
+        rows,
+        made.ready,
+        made.target_bytes,
+        made.lower_bytes,
+        made.upper_bytes,
+        made.buffer_bytes,
+        made.request_bytes,
+        made.quantile_levels,
+        made.quantile_bytes,
+    )
+
+
+def _joined(parts: list[Recommendations]) -> Recommendations:
+    if not parts:
+        return no_recommendations()
+    if len(parts) == 1:
+        return parts[0]
+    columns = ("rows", "ready", "target_bytes", "lower_bytes", "upper_bytes", "buffer_bytes", "request_bytes")
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in columns}
+    quantiles = np.concatenate([part.quantile_bytes for part in parts])
+    return Recommendations(**joined, quantile_levels=parts[0].quantile_levels, quantile_bytes=quantiles)
+
+
+@contextmanager
+def _timed(stages: dict[str, float], name: str) -> Iterator[None]:
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        stages[name] = time.perf_counter() - began

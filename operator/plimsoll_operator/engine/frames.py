@@ -1,0 +1,116 @@
+"""Frames on the pipe between the main process and the worker: a length, then one pickled object.
+
+In: what the main process asks (`Request`). Out: `Reply`, matched by id, so that a caller that gave up
+waiting does not shift the answers of those that follow. Pickle is safe here: both ends are our own code, on
+an inherited pipe.
+"""
+
+import pickle
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import IO
+
+from plimsoll_operator.engine.messages import Event, Member, PodContainer
+
+HEADER = struct.Struct(">Q")
+MAX_FRAME_BYTES = 2**31  # a longer one means that the pipe is out of step
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """Containers that came, and that went."""
+
+    added: tuple[Member, ...]
+    removed: tuple[PodContainer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Rows whose workloads are gone for good; their history may go."""
+
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Observe:
+    """Events in the order they were seen."""
+
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TickRequest:
+    """Fetch, react, recommend. `everything`: all rows, not only those that are due."""
+
+    now_seconds: float
+    everything: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Checkpoints by row."""
+
+    checkpoints: Mapping[int, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRequest:
+    """Rows whose checkpoints are wanted."""
+
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainRequest:
+    """The row that a person asks about."""
+
+    row: int
+
+
+Ask = Sync | Forget | Observe | TickRequest | Restore | CheckpointRequest | ExplainRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question with its number."""
+
+    number: int
+    ask: Ask
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to the question of that number; `error` "" where it went well."""
+
+    number: int
+    value: object = None
+    error: str = ""
+
+
+def encoded(message: object) -> bytes:
+    """Return a frame: header and pickle."""
+    body = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+    return HEADER.pack(len(body)) + body
+
+
+def decoded(body: bytes) -> object:
+    """Return what a frame's body holds."""
+    message: object = pickle.loads(body)  # noqa: S301 - written by our own process
+    return message
+
+
+def read_frame(pipe: IO[bytes]) -> object:
+    """Return the next object of a blocking pipe; None where the other end is gone."""
+    header = pipe.read(HEADER.size)
+    if len(header) < HEADER.size:
+        return None
+    length = HEADER.unpack(header)[0]
+    body = pipe.read(length)
+    return decoded(body) if len(body) == length else None
+
+
+def write_frame(pipe: IO[bytes], message: object) -> None:
+    """Write one object to a blocking pipe."""
+    pipe.write(encoded(message))
+    pipe.flush()

@@ -1,0 +1,171 @@
+"""The live containers of all pods, columnar: which row each feeds, what it used last and which limit it has.
+
+In: members that come and go, samples by name. Out: slots (indices into the columns) and, per row, the
+highest use and the age of the least known replica. Names are looked up in two maps, for sources name pods
+and the API names uids; a pod recreated under its old name takes the name over, and the old one's end does
+not take it away again.
+"""
+
+import math
+import sys
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from plimsoll.usage.sample import FUTURE_TOLERANCE_SECONDS, MAX_PLAUSIBLE_BYTES, BoolArray, Float64Array
+from plimsoll_operator.engine.messages import Member, PodContainer, RowUsage
+from plimsoll_operator.observe.source import ContainerName
+
+FIRST_SLOTS = 1024
+UNKNOWN = -1  # slot of a container nobody told us of
+
+SlotArray = npt.NDArray[np.int64]
+
+
+class MemberTable:
+    """Columns over slots; freed slots are used again."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[ContainerName, int] = {}
+        self._by_uid: dict[PodContainer, int] = {}
+        self._names: list[ContainerName] = []  # by slot
+        self._uids: list[PodContainer] = []  # by slot
+        self._free: list[int] = []
+        self.rows: npt.NDArray[np.int32] = np.full(FIRST_SLOTS, -1, dtype=np.int32)  # -1: slot is free
+        self.limit_bytes: Float64Array = np.full(FIRST_SLOTS, np.nan)  # NaN: none set
+        self._last_bytes: Float64Array = np.full(FIRST_SLOTS, np.nan)
+        self._last_seconds: Float64Array = np.full(FIRST_SLOTS, np.nan)
+        self._since_seconds: Float64Array = np.full(FIRST_SLOTS, np.nan)  # first tick it was live at
+
+    def __len__(self) -> int:
+        """Live members."""
+        return len(self._by_uid)
+
+    def add(self, member: Member) -> int:
+        """Take a member in, or its new facts where it is known; return its slot."""
+        uid = (member.pod_uid, sys.intern(member.container))
+        slot = self._by_uid.get(uid, UNKNOWN)
+        if slot == UNKNOWN:
+            slot = self._new_slot(uid)
+        name = (sys.intern(member.namespace), member.pod, uid[1])
+        self._names[slot] = name
+        self._by_name[name] = slot
+        self.rows[slot] = member.row
+        self.limit_bytes[slot] = math.nan if member.limit_bytes is None else member.limit_bytes
+        return slot
+
+    def remove(self, uid: PodContainer) -> None:
+        """Let a member go; one that is not known changes nothing."""
+        slot = self._by_uid.pop(uid, UNKNOWN)
+        if slot == UNKNOWN:
+            return
+        if self._by_name.get(self._names[slot]) == slot:
+            del self._by_name[self._names[slot]]
+        self.rows[slot] = -1
+        self._free.append(slot)
+
+    def slot_of(self, uid: PodContainer) -> int:
+        """Return the slot of a pod's container, `UNKNOWN` if it is not live."""
+        return self._by_uid.get(uid, UNKNOWN)
+
+    def uid_of(self, slot: int) -> PodContainer:
+        """Return the pod uid and container name of a slot."""
+        return self._uids[slot]
+
+    def locate(self, names: Sequence[ContainerName]) -> SlotArray:
+        """Return the slot of each name, [n]; `UNKNOWN` where it is not live."""
+        known = self._by_name
+        return np.fromiter((known.get(name, UNKNOWN) for name in names), dtype=np.int64, count=len(names))
+
+    def live(self) -> SlotArray:
+        """Return all live slots, ascending."""
+        return np.flatnonzero(self.rows >= 0)
+
+    def pods_of(self, rows: Iterable[int]) -> dict[int, list[str]]:
+        """Return the names of the live pods of each of these rows."""
+        found: dict[int, list[str]] = {row: [] for row in rows}
+        for slot in np.flatnonzero(np.isin(self.rows, list(found))).tolist():
+            found[int(self.rows[slot])].append(self._names[slot][1])
+        return found
+
+    def begin(self, now_seconds: float) -> None:
+        """A tick begins: members that came since the last one are live from now on."""
+        slots = self.live()
+        fresh = slots[np.isnan(self._since_seconds[slots])]
+        self._since_seconds[fresh] = now_seconds
+
+    def observe(
+        self, slots: SlotArray, seconds: Float64Array, bytes_: Float64Array, now_seconds: float
+    ) -> BoolArray:
+        """Take samples in ([n] each); return which ones could be believed.
+
+        Of several samples of one moment the highest counts; an older one than is known changes nothing.
+        """
+        with np.errstate(invalid="ignore"):
+            good = (slots >= 0) & (bytes_ >= 0) & (bytes_ <= MAX_PLAUSIBLE_BYTES)
+            good &= seconds <= now_seconds + FUTURE_TOLERANCE_SECONDS
+        at, when, used = slots[good], np.minimum(seconds[good], now_seconds), bytes_[good]
+        before = self._last_seconds[at]
+        np.fmax.at(self._last_seconds, at, when)
+        newest = when == self._last_seconds[at]
+        moved = newest & ~(before == when)
+        self._last_bytes[at[moved]] = np.nan
+        np.fmax.at(self._last_bytes, at[newest], used[newest])
+        return good
+
+    def row_limits(self, rows_count: int) -> Float64Array:
+        """Return the lowest limit in force of each row's members, [rows_count]; NaN where none has one."""
+        lowest = np.full(rows_count, np.nan)
+        slots = self.live()
+        np.fmin.at(lowest, self.rows[slots], self.limit_bytes[slots])
+        return lowest
+
+    def usage(self, now_seconds: float) -> RowUsage:
+        """Return the present use of every row with live members."""
+        slots = self.live()
+        rows, place = np.unique(self.rows[slots], return_inverse=True)
+        current = np.full(len(rows), np.nan)
+        np.fmax.at(current, place, self._last_bytes[slots])
+        age = np.zeros(len(rows))
+        np.maximum.at(age, place, self._ages(slots, now_seconds))
+        return RowUsage(rows.astype(np.int32), current, age)
+
+    def stale(self, now_seconds: float, limit_seconds: float) -> int:
+        """Return how many live members have no sample younger than that."""
+        return int(np.count_nonzero(self._ages(self.live(), now_seconds) > limit_seconds))
+
+    def last_bytes(self, slots: SlotArray) -> Float64Array:
+        """Return the newest sample of each slot, bytes, NaN where there was none."""
+        return self._last_bytes[slots]
+
+    def _ages(self, slots: SlotArray, now_seconds: float) -> Float64Array:
+        """Seconds since the last sample, or since a member without one came."""
+        last = np.fmax(self._last_seconds[slots], self._since_seconds[slots])
+        sampled = np.isfinite(self._last_seconds[slots])
+        last = np.where(sampled, self._last_seconds[slots], last)
+        return np.maximum(now_seconds - np.where(np.isnan(last), now_seconds, last), 0.0)
+
+    def _new_slot(self, uid: PodContainer) -> int:
+        if self._free:
+            slot = self._free.pop()
+            self._uids[slot] = uid
+        else:
+            slot = len(self._uids)
+            self._uids.append(uid)
+            self._names.append(("", "", ""))
+            if slot >= len(self.rows):
+                self._grow()
+        self._by_uid[uid] = slot
+        for column in (self._last_bytes, self._last_seconds, self._since_seconds):
+            column[slot] = np.nan
+        return slot
+
+    def _grow(self) -> None:
+        extra = len(self.rows)
+        self.rows = np.concatenate([self.rows, np.full(extra, -1, dtype=np.int32)])
+        empty = np.full(extra, np.nan)
+        self.limit_bytes = np.concatenate([self.limit_bytes, empty])
+        self._last_bytes = np.concatenate([self._last_bytes, empty])
+        self._last_seconds = np.concatenate([self._last_seconds, empty])
+        self._since_seconds = np.concatenate([self._since_seconds, empty])

@@ -1,0 +1,138 @@
+"""The main process's rows and where each lives: in which history, at which place, and when it is due.
+
+In: row ids and the containers they stand for. Out: places in the history of the row's quantity. A row
+outlives its pods (a workload scaled to zero keeps what it has taught) until it is forgotten or given to
+another container. Decisions are hourly and staggered by the key, so that 100,000 rows do not come due
+together.
+"""
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from plimsoll.pipeline import LimitPipeline, PipelineSettings
+from plimsoll.usage.history import History
+from plimsoll.usage.sample import BINS_PER_HOUR, BoolArray, Quantity, bin_of
+from plimsoll.workload import ContainerKey
+
+# Address space, not memory: pages of rows that were never used are not resident. Growing would copy.
+RESERVED_ROWS = 131_072
+FIRST_ROWS = 1024
+NEVER = -1  # a row that no decision was made for
+QUANTITIES = tuple(Quantity)  # the code of a quantity is its place here
+
+RowArray = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """All rows of one quantity: their history and the pipeline over it."""
+
+    history: History
+    pipeline: LimitPipeline
+
+
+class RowTable:
+    """Columns over the main process's row ids."""
+
+    def __init__(self, settings: PipelineSettings | None = None) -> None:
+        self._settings = settings
+        self.stores: dict[Quantity, Store] = {}
+        self.keys: dict[int, ContainerKey] = {}
+        self._quantity: npt.NDArray[np.int8] = np.full(FIRST_ROWS, -1, dtype=np.int8)
+        self._place: RowArray = np.full(FIRST_ROWS, -1, dtype=np.int32)
+        self._phase: npt.NDArray[np.int8] = np.zeros(FIRST_ROWS, dtype=np.int8)
+        self._decided_bin: npt.NDArray[np.int64] = np.full(FIRST_ROWS, NEVER, dtype=np.int64)
+
+    def __len__(self) -> int:
+        """Row ids there is room for; not all are in use."""
+        return len(self._place)
+
+    def assign(self, row: int, key: ContainerKey, quantity: Quantity) -> bool:
+        """Make sure that `row` stands for this container; returns True where it did not before."""
+        while row >= len(self._place):
+            self._grow()
+        if self.keys.get(row) == key and QUANTITIES[self._quantity[row]] is quantity:
+            return False
+        self.forget((row,))
+        self.keys[row] = key
+        self._quantity[row] = QUANTITIES.index(quantity)
+        self._place[row] = self._store(quantity).history.add_rows(1)[0]
+        self._phase[row] = zlib.crc32(str(key).encode()) % BINS_PER_HOUR
+        self._decided_bin[row] = NEVER
+        return True
+
+    def forget(self, rows: tuple[int, ...]) -> None:
+        """Drop rows and their history; unknown ones change nothing."""
+        for row in rows:
+            if self.keys.pop(row, None) is None:
+                continue
+            store = self.stores[self.quantity(row)]
+            place = self._place[row : row + 1].copy()
+            store.pipeline.forget(place)
+            store.history.free_rows(place)
+            self._quantity[row] = -1
+            self._place[row] = -1
+
+    def known(self, row: int) -> bool:
+        """True for a row that stands for a container."""
+        return row in self.keys
+
+    def quantity(self, row: int) -> Quantity:
+        """Return what the row's history holds."""
+        return QUANTITIES[int(self._quantity[row])]
+
+    def store(self, row: int) -> Store:
+        """Return the store the row lives in."""
+        return self.stores[self.quantity(row)]
+
+    def places(self, rows: RowArray) -> RowArray:
+        """Return where rows live in their histories, [n]."""
+        places: RowArray = self._place[rows]
+        return places
+
+    def place(self, row: int) -> RowArray:
+        """Return where one row lives, [1]."""
+        return self._place[row : row + 1]
+
+    def of_quantity(self, rows: RowArray, quantity: Quantity) -> RowArray:
+        """Return those of `rows` that hold `quantity`, in order."""
+        mine: RowArray = rows[self.holding(rows, quantity)]
+        return mine
+
+    def holding(self, rows: RowArray, quantity: Quantity) -> BoolArray:
+        """Return where `rows` hold `quantity`, [n]; False for -1, no row at all."""
+        return np.asarray((rows >= 0) & (self._quantity[rows] == QUANTITIES.index(quantity)))
+
+    def due(self, rows: RowArray, now_seconds: float) -> RowArray:
+        """Return those of `rows` for which a decision is due in this bin."""
+        present = bin_of(now_seconds)
+        decided = self._decided_bin[rows]
+        turn = ((present - self._phase[rows]) % BINS_PER_HOUR == 0) & (decided != present)
+        # An hour missed, never decided, or decided in a future that a clock has since taken back.
+        late = (decided == NEVER) | (present - decided >= BINS_PER_HOUR) | (decided > present)
+        due: RowArray = rows[turn | late]
+        return due
+
+    def decided(self, rows: RowArray, now_seconds: float) -> None:
+        """Remember that decisions were made for `rows`."""
+        self._decided_bin[rows] = bin_of(now_seconds)
+
+    def due_at_once(self, rows: RowArray) -> None:
+        """Their history is another one now: decide at the next occasion."""
+        self._decided_bin[rows] = NEVER
+
+    def _store(self, quantity: Quantity) -> Store:
+        if quantity not in self.stores:
+            history = History(quantity, capacity=RESERVED_ROWS)
+            self.stores[quantity] = Store(history, LimitPipeline(history, self._settings))
+        return self.stores[quantity]
+
+    def _grow(self) -> None:
+        extra = len(self._place)
+        self._quantity = np.concatenate([self._quantity, np.full(extra, -1, dtype=np.int8)])
+        self._place = np.concatenate([self._place, np.full(extra, -1, dtype=np.int32)])
+        self._phase = np.concatenate([self._phase, np.zeros(extra, dtype=np.int8)])
+        self._decided_bin = np.concatenate([self._decided_bin, np.full(extra, NEVER, dtype=np.int64)])

@@ -1,0 +1,108 @@
+"""The engine's process: `python -m plimsoll_operator.engine.worker`, started by `client.py`.
+
+In: frames on standard input, the first of them the settings. Out: one reply a frame on standard output
+(whatever else writes there goes to standard error). It ends when its input does, so that it never outlives
+the operator. An exception becomes an error reply: the process goes on, the caller holds.
+"""
+
+import gc
+import logging
+import os
+import signal
+import sys
+from typing import IO
+
+from plimsoll_operator.engine.core import EngineCore
+from plimsoll_operator.engine.frames import (
+    Ask,
+    CheckpointRequest,
+    ExplainRequest,
+    Forget,
+    Observe,
+    Reply,
+    Request,
+    Restore,
+    Sync,
+    TickRequest,
+    read_frame,
+    write_frame,
+)
+from plimsoll_operator.engine.messages import EngineSettings
+from plimsoll_operator.engine.past import PastLoader
+from plimsoll_operator.observe.choice import prometheus_api, usage_source
+from plimsoll_operator.serve.logs import configure_logs
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Serve frames until the input ends."""
+    requests, replies = _take_pipes()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the operator; its end closes our input
+    settings = read_frame(requests)
+    if not isinstance(settings, EngineSettings):
+        return
+    configure_logs(settings.log_level)
+    core = engine_core(settings)
+    gc.freeze()  # modules and tables that stay: collections need not walk them again
+    try:
+        serve(core, requests, replies)
+    finally:
+        core.close()
+
+
+def engine_core(settings: EngineSettings) -> EngineCore:
+    """Return an engine with the sources that the settings name."""
+    past = None
+    if settings.prometheus_url:
+        past = PastLoader(
+            prometheus_api(settings), settings.backfill_seconds, settings.backfill_budget_seconds
+        )
+    return EngineCore(settings, usage_source(settings), past)
+
+
+def serve(core: EngineCore, requests: IO[bytes], replies: IO[bytes]) -> None:
+    """Answer one frame after the other."""
+    while isinstance(request := read_frame(requests), Request):
+        try:
+            reply = Reply(request.number, answer(core, request.ask))
+        except Exception as error:
+            log.exception("engine request failed", extra={"request": type(request.ask).__name__})
+            reply = Reply(request.number, error=f"{type(error).__name__}: {error}")
+        try:
+            write_frame(replies, reply)
+        except BrokenPipeError:
+            return
+
+
+def answer(core: EngineCore, ask: Ask) -> object:
+    """Return the value that answers one question."""
+    value: object = None
+    match ask:
+        case Sync():
+            core.sync(ask)
+        case Forget(rows):
+            core.forget(rows)
+        case Observe(events):
+            value = core.observe(events)
+        case TickRequest(now_seconds, everything):
+            value = core.tick(now_seconds, everything=everything)
+        case Restore(checkpoints):
+            value = core.restore(checkpoints)
+        case CheckpointRequest(rows):
+            value = core.checkpoints(rows)
+        case ExplainRequest(row):
+            value = core.explain(row)
+    return value
+
+
+def _take_pipes() -> tuple[IO[bytes], IO[bytes]]:
+    """Keep the two pipes to ourselves: a stray `print` must not get between frames."""
+    requests = os.fdopen(os.dup(sys.stdin.fileno()), "rb")
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return requests, replies
+
+
+if __name__ == "__main__":
+    main()
