@@ -1,7 +1,7 @@
 """The marker `apiserver`: what needs a real kube-apiserver runs where `make apiserver` has been run.
 
-Elsewhere those tests are skipped, and the end of the run says how many and which command gets them. The contract
-room goes to one xdist worker as a whole, so that the machine carries one API server, not one per worker.
+Elsewhere those tests are skipped, and the end of the run says how many and which command gets them. The
+contract room goes to one xdist worker as a whole, so that the machine carries one API server, not two.
 """
 
 import pytest

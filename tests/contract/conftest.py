@@ -5,7 +5,7 @@ for both, so that what the sandbox shows is what a cluster would have done.
 """
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,8 @@ import httpx
 import pytest
 
 from builders.apiserver import ApiServer, running_apiserver
+from builders.crds import install_crds
+from builders.fakeapi import running_fake_api
 from builders.manifests import kube_node
 
 
@@ -24,6 +26,12 @@ class Cluster:
     url: str
     http: httpx.Client
     kubeconfig: Path
+    forget_changes: Callable[[], None] = lambda: None
+    """Compaction: older versions cannot be watched from. The real one has long forgotten version 1."""
+
+    def install_crds(self) -> None:
+        """Plimsoll's shipped CRDs; returns when they are served."""
+        install_crds(self.http)
 
     def in_namespace(self, namespace: str) -> "Namespaced":
         """Shorthand for the paths of one namespace."""
@@ -100,9 +108,19 @@ def new_namespace(http: httpx.Client) -> str:
     return name
 
 
-@pytest.fixture(params=[pytest.param("real", marks=pytest.mark.apiserver)])
+@pytest.fixture(scope="session")
+def fake_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The sandbox's API, served for the whole run."""
+    with running_fake_api() as fake, httpx.Client(base_url=fake.url, timeout=30) as http:
+        kubeconfig = fake.kubeconfig(tmp_path_factory.mktemp("fake"))
+        yield Cluster("fake", fake.url, http, kubeconfig, lambda: fake.call(fake.api.store.compact))
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.apiserver)])
 def cluster(request: pytest.FixtureRequest) -> Cluster:
     """The cluster under test: the sandbox's fake and the real API server in turn."""
+    if request.param == "fake":
+        return request.getfixturevalue("fake_cluster")
     api: ApiServer = request.getfixturevalue("apiserver")
     return Cluster("real", api.url, api.client(), api.kubeconfig())
 

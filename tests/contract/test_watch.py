@@ -84,7 +84,8 @@ def test_a_label_selector_turns_leaving_into_deleted(ns):
     assert [(e["type"], e["object"]["metadata"]["name"]) for e in told] == [("ADDED", "a"), ("DELETED", "a")]
 
 
-def test_a_version_that_was_compacted_away_is_gone(ns):
+def test_a_version_that_was_compacted_away_is_gone(cluster, ns):
+    cluster.forget_changes()
     told = events(ns, "1", 1)
     assert [(event["type"], event["object"]["code"]) for event in told] in (
         [("ERROR", 410)],

@@ -270,6 +270,9 @@ def _answer(method: str, path: str, status: int, headers: Mapping[str, str], tex
     if 200 <= status < 300:
         return document
     message = f"{method} {path}: {document.get('message', '')}"
+    if status == 422 and "metadata.uid" in message:
+        # What a patch that names another uid really gets ("field is immutable"); a replace gets the 409.
+        raise ApiError(409, "Conflict", message)
     raise ApiError(status, str(document.get("reason", "")), message, _retry_after(headers, document))
 
 

@@ -13,7 +13,16 @@ from random import Random
 from typing import Any
 
 from . import pods, rules
-from .errors import ApiError, already_exists, bad_request, conflict, expired, not_found, too_many_requests
+from .errors import (
+    ApiError,
+    already_exists,
+    bad_request,
+    conflict,
+    expired,
+    invalid,
+    not_found,
+    too_many_requests,
+)
 from .patching import APPLY, MERGE, STRATEGIC, apply_patch
 from .resources import ResourceRegistry, ResourceType
 from .selectors import Labels, field_selector, label_selector, matches_selector
@@ -76,6 +85,7 @@ class Page:
     items: list[Stored]
     version: int
     continue_token: str
+    remaining: int = 0  # objects after this page; told only where nothing was selected, as the real one does
 
 
 class Operations:
@@ -119,7 +129,8 @@ class Operations:
         items = list(itertools.islice(found, limit + 1))
         if len(items) <= limit:
             return Page(items, version, "")
-        return Page(items[:limit], version, _token(version, items[limit - 1].key))
+        remaining = 1 + sum(1 for _ in found) if selection.everything else 0
+        return Page(items[:limit], version, _token(version, items[limit - 1].key), remaining)
 
     def create(
         self, kind: ResourceType, namespace: str | None, obj: JsonObject, *, dry_run: bool = False
@@ -153,6 +164,8 @@ class Operations:
         if (obj.get("metadata") or {}).get("name", name) != name:
             raise bad_request("the name of the object does not match the name on the URL")
         rules.check_version(kind, old, obj, required=kind.custom and not subresource)
+        if rules.names_another(old, obj):
+            raise conflict(kind.plural, name)
         return self._replace(kind, subresource, old, obj, dry_run=dry_run)
 
     def patch(
@@ -176,6 +189,9 @@ class Operations:
         if not isinstance(new.get("metadata"), dict):
             raise bad_request("the patched object has no metadata")
         rules.check_version(kind, old, new, required=False)
+        if rules.names_another(old, new):
+            message = f'metadata.uid: Invalid value: "{new["metadata"]["uid"]}": field is immutable'
+            raise invalid(kind.kind, name, message)
         return self._replace(kind, subresource, old, new, dry_run=dry_run)
 
     def change(

@@ -80,6 +80,11 @@ def check_version(kind: ResourceType, old: JsonObject, asked: JsonObject, *, req
         raise conflict(kind.plural, name)
 
 
+def names_another(old: JsonObject, asked: JsonObject) -> bool:
+    """Whether the client means an object of that name that is not this one: it names another uid."""
+    return (asked.get("metadata") or {}).get("uid", old["metadata"]["uid"]) != old["metadata"]["uid"]
+
+
 def updated(kind: ResourceType, subresource: str, old: JsonObject, asked: JsonObject) -> JsonObject:
     """The object to store after a write of `asked` to `subresource` ("" for the object itself)."""
     if subresource == "status":

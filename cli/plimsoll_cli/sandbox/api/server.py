@@ -292,6 +292,8 @@ def _list(kind: ResourceType, page: Page) -> aiohttp.web.Response:
     metadata: JsonObject = {"resourceVersion": str(page.version)}
     if page.continue_token:
         metadata["continue"] = page.continue_token
+    if page.remaining:
+        metadata["remainingItemCount"] = page.remaining
     head = encode({"kind": f"{kind.kind}List", "apiVersion": kind.api_version, "metadata": metadata})
     return _json(head[:-1] + b',"items":[' + b",".join(stored.raw for stored in page.items) + b"]}")
 
