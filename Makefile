@@ -85,6 +85,13 @@ bench-loop: $(VENV)/.dev ## the operator's loop at 1k, 10k and 100k containers, 
 docs-results: $(VENV)/.dev ## copy bench/results/*.json into the docs' tables
 	$(BIN)/python docs/generate.py --results
 
+.PHONY: golden-vpa
+golden-vpa: ## make VPA's histogram vectors anew with its own Go package (needs Go)
+	mkdir -p build
+	cd tests/golden/vpa && go build -buildvcs=false -trimpath -o "$(CURDIR)/build/golden-vpa" .
+	build/golden-vpa > build/vectors.bin.gz
+	mv build/vectors.bin.gz tests/golden/vpa/vectors.bin.gz
+
 .PHONY: clean
 clean: ## remove what make made here (the cache in PLIMSOLL_CACHE stays)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage .coverage.* .hypothesis bench/results build dist
