@@ -6,13 +6,28 @@ Python name loses its unit and turns to camelCase, because in the API the unit l
 are written beside the fields they check.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
 
-from plimsoll.api.duration import DURATION_PATTERN, UNIT_SECONDS, format_duration, parse_duration
+from plimsoll.api.duration import (
+    DURATION_PATTERN,
+    UNIT_SECONDS,
+    DurationError,
+    format_duration,
+    parse_duration,
+)
 from plimsoll.api.quantity import format_quantity, parse_quantity
 from plimsoll.api.window import WINDOW_EXAMPLE, WINDOW_PATTERN, parse_window
 
@@ -84,6 +99,18 @@ def duration_schema(least: str, most: str) -> dict[str, Any]:
     }
 
 
+def between(least: str, most: str) -> Callable[[int], int]:
+    """The same bounds for Python's side: a check of whole seconds, inclusive."""
+    low, high = parse_duration(least), parse_duration(most)
+
+    def check(seconds: int) -> int:
+        if not low <= seconds <= high:
+            raise DurationError(f"{format_duration(seconds)} must lie between {least} and {most}")
+        return seconds
+
+    return check
+
+
 def _rfc3339(seconds: float) -> str:
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -121,7 +148,36 @@ Quantity = Annotated[
     ),
 ]
 
-Duration = Annotated[int, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]
+Duration = Annotated[  # as the operator writes it into a status
+    int,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema({"type": "string", "maxLength": 9, "pattern": DURATION_PATTERN}),
+]
+
+_WRITTEN = PlainSerializer(format_duration, return_type=str)
+
+Cooldown = Annotated[
+    int,
+    BeforeValidator(parse_duration),
+    AfterValidator(between("0s", "7d")),
+    _WRITTEN,
+    WithJsonSchema(duration_schema("0s", "7d")),
+]
+Horizon = Annotated[
+    int,
+    BeforeValidator(parse_duration),
+    AfterValidator(between("5m", "7d")),
+    _WRITTEN,
+    WithJsonSchema(duration_schema("5m", "7d")),
+]
+Lookback = Annotated[
+    int,
+    BeforeValidator(parse_duration),
+    AfterValidator(between("1h", "28d")),
+    _WRITTEN,
+    WithJsonSchema(duration_schema("1h", "28d")),
+]
 
 UpdateWindow = Annotated[
     str,

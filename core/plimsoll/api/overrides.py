@@ -10,7 +10,8 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from plimsoll.api.effective import EffectiveContainerPolicy, Mode, PolicyRef
-from plimsoll.api.policy import ContainerOverride, LimitsOverride, PolicySpec
+from plimsoll.api.limits import ContainerOverride, LimitsOverride
+from plimsoll.api.policy import PolicySpec
 from plimsoll.api.quantity import format_quantity
 from plimsoll.api.window import parse_window
 
@@ -94,11 +95,7 @@ def _checked(policy: EffectiveContainerPolicy) -> EffectiveContainerPolicy:
 
 def _contradiction(policy: EffectiveContainerPolicy) -> str:
     low, high = policy.min_bytes, policy.max_bytes
-    if low is not None and high is not None and low > high:
-        bounds = f"limits.min {format_quantity(low)} is above limits.max {format_quantity(high)}"
-        return f"{policy.policy}: for container {policy.container} {bounds}"
-    if policy.objective is not None and policy.oom_price is not None:
-        return f"{policy.policy}: limits.objective and limits.oomPrice are both set"
-    if policy.buffer_min_fraction > policy.buffer_max_fraction:
-        return f"{policy.policy}: limits.buffer.min is above limits.buffer.max"
-    return ""
+    if low is None or high is None or low <= high:
+        return ""
+    bounds = f"limits.min {format_quantity(low)} is above limits.max {format_quantity(high)}"
+    return f"{policy.policy}: for container {policy.container} {bounds}"

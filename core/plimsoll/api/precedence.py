@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from plimsoll.api.contradictions import contradictions
 from plimsoll.api.effective import EffectiveContainerPolicy, Mode, PolicyRef
 from plimsoll.api.overrides import container_policy
 from plimsoll.api.policy import ClusterMemoryPolicySpec, MemoryPolicySpec, PolicySpec
@@ -87,7 +88,11 @@ def read_policy(body: Mapping[str, Any]) -> EffectivePolicy | None:
     ref = PolicyRef(kind, metadata.get("namespace", "") if namespaced else "", metadata["name"])
     generation, raw = int(metadata.get("generation", 0)), body.get("spec") or {}
     try:
-        return EffectivePolicy(ref, generation, model.model_validate(raw))
+        spec = model.model_validate(raw)
+        wrong = next(contradictions(spec), None)
+        if wrong is None:
+            return EffectivePolicy(ref, generation, spec)
+        problem = f"{ref}: {wrong}"
     except ValidationError as error:
         problem = f"{ref}: {problem_of(error)}"
     try:
@@ -100,8 +105,12 @@ def read_policy(body: Mapping[str, Any]) -> EffectivePolicy | None:
 def problem_of(error: ValidationError) -> str:
     """The first thing pydantic found, as `spec.limits.min: ...`."""
     first = error.errors(include_url=False, include_context=False)[0]
-    path = ".".join(str(part) for part in ("spec", *first["loc"]))
-    return f"{path}: {first['msg'].removeprefix('Value error, ')}"
+    return f"{field_path(('spec', *first['loc']))}: {first['msg'].removeprefix('Value error, ')}"
+
+
+def field_path(parts: Iterable[str | int]) -> str:
+    """`("spec", "containers", 0, "name")` -> `spec.containers[0].name`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".")
 
 
 class PolicySet:
@@ -112,7 +121,7 @@ class PolicySet:
         self._protected = PROTECTED_NAMESPACES | {own_namespace}
         self._targeted: dict[tuple[str, str, str], list[EffectivePolicy]] = defaultdict(list)
         self._selecting: dict[str, list[EffectivePolicy]] = defaultdict(list)
-        self._cluster: list[EffectivePolicy] = []
+        self._cluster: list[tuple[EffectivePolicy, ClusterMemoryPolicySpec]] = []
         for policy in sorted(policies, key=lambda each: each.ref):
             self._file(policy)
 
@@ -133,11 +142,11 @@ class PolicySet:
     def _file(self, policy: EffectivePolicy) -> None:
         spec = policy.spec
         if isinstance(spec, ClusterMemoryPolicySpec):
-            self._cluster.append(policy)
+            self._cluster.append((policy, spec))
         elif isinstance(spec, MemoryPolicySpec) and spec.target_ref is not None:
             target = (policy.ref.namespace, spec.target_ref.kind, spec.target_ref.name)
             self._targeted[target].append(policy)
-        else:
+        elif isinstance(spec, MemoryPolicySpec) and spec.selector is not None:
             self._selecting[policy.ref.namespace].append(policy)
 
     def _tiers(
@@ -150,30 +159,21 @@ class PolicySet:
         selecting = self._selecting.get(workload.namespace, ())
         yield Tier.SELECTOR, [each for each in selecting if _selects(each.spec, pod_labels)]
         reaching = [
-            each
-            for each in self._cluster
-            if self._reaches(each.spec, workload.namespace, namespace_labels)
-            and _selects(each.spec, pod_labels)
+            (each, spec)
+            for each, spec in self._cluster
+            if self._reaches(spec, workload.namespace, namespace_labels) and _selects(spec, pod_labels)
         ]
-        yield Tier.CLUSTER_SELECTOR, [each for each in reaching if not _is_cluster_wide(each.spec)]
-        yield Tier.CLUSTER_WIDE, [each for each in reaching if _is_cluster_wide(each.spec)]
+        yield Tier.CLUSTER_SELECTOR, [each for each, spec in reaching if not spec.is_cluster_wide]
+        yield Tier.CLUSTER_WIDE, [each for each, spec in reaching if spec.is_cluster_wide]
 
-    def _reaches(self, spec: PolicySpec, namespace: str, labels: Mapping[str, str]) -> bool:
-        if not isinstance(spec, ClusterMemoryPolicySpec):
-            return False
-        if spec.namespaces:
-            named = namespace in spec.namespaces
-        else:
-            named = namespace not in self._protected
-        return named and (spec.namespace_selector is None or spec.namespace_selector.matches(labels))
+    def _reaches(self, spec: ClusterMemoryPolicySpec, namespace: str, labels: Mapping[str, str]) -> bool:
+        named = namespace in spec.namespaces
+        open_to_all = not spec.namespaces and namespace not in self._protected
+        return (named or open_to_all) and (
+            spec.namespace_selector is None or spec.namespace_selector.matches(labels)
+        )
 
 
 def _selects(spec: PolicySpec, pod_labels: Mapping[str, str]) -> bool:
     selector = spec.selector if isinstance(spec, MemoryPolicySpec | ClusterMemoryPolicySpec) else None
     return selector is None or selector.matches(pod_labels)
-
-
-def _is_cluster_wide(spec: PolicySpec) -> bool:
-    if not isinstance(spec, ClusterMemoryPolicySpec):
-        return False
-    return spec.selector is None and spec.namespace_selector is None and not spec.namespaces
