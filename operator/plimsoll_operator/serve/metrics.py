@@ -1,0 +1,205 @@
+"""Every metric of the operator, in one table: the code, /metrics and the page in docs/ read the same.
+
+In: names of the table with their labels. Out: `prometheus-client` metrics in a registry. A name or a label
+that is not in the table is an error at once, so that nothing undocumented is served. Units are in the
+names: `_seconds`, `_bytes`, `_total` (a counter), and none for plain counts.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+FAST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+SLOW_SECONDS = (0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+
+
+class MetricKind(StrEnum):
+    """Prometheus' metric types that are used."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricDefinition:
+    """One metric as it is served and documented."""
+
+    name: str
+    kind: MetricKind
+    unit: str  # seconds, bytes, or what is counted
+    description: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = FAST_SECONDS
+
+
+_C, _G, _H = MetricKind.COUNTER, MetricKind.GAUGE, MetricKind.HISTOGRAM
+
+DEFINITIONS: tuple[MetricDefinition, ...] = (
+    MetricDefinition("plimsoll_build_info", _G, "1", "Always 1; the version is a label.", ("version",)),
+    MetricDefinition("plimsoll_leader", _G, "0 or 1", "1 while this replica holds the Lease and may write."),
+    MetricDefinition("plimsoll_paused", _G, "0 or 1", "1 while acting is paused (`plimsoll pause`)."),
+    MetricDefinition(
+        "plimsoll_loop_seconds", _H, "seconds", "Wall time of one whole loop.", buckets=SLOW_SECONDS
+    ),
+    MetricDefinition(
+        "plimsoll_loop_stage_seconds",
+        _H,
+        "seconds",
+        "Wall time of one stage of the loop, the engine's stages included (`engine_fetch`, ...).",
+        ("stage",),
+        SLOW_SECONDS,
+    ),
+    MetricDefinition("plimsoll_loops_total", _C, "loops", "Loops that ran, by outcome.", ("outcome",)),
+    MetricDefinition(
+        "plimsoll_loop_last_timestamp_seconds", _G, "Unix seconds", "Time at which a loop last ended."
+    ),
+    MetricDefinition(
+        "plimsoll_event_loop_hold_seconds_max",
+        _G,
+        "seconds",
+        "Longest time the event loop was held in the last minute; more than 0.05 delays webhooks.",
+    ),
+    MetricDefinition(
+        "plimsoll_event_loop_holds_total", _C, "holds", "Times the event loop was held longer than 0.05 s."
+    ),
+    MetricDefinition("plimsoll_workloads", _G, "workloads", "Workloads that a policy selects."),
+    MetricDefinition(
+        "plimsoll_containers",
+        _G,
+        "containers",
+        "Live containers that a policy selects, by its mode.",
+        ("mode",),
+    ),
+    MetricDefinition("plimsoll_policies", _G, "policies", "Policies, by whether they are valid.", ("state",)),
+    MetricDefinition(
+        "plimsoll_decisions_total",
+        _C,
+        "decisions",
+        "Decisions, by kind (raise, lower, keep, hold) and reason.",
+        ("kind", "reason"),
+    ),
+    MetricDefinition(
+        "plimsoll_held_containers",
+        _G,
+        "containers",
+        "Containers held in the last loop, by reason.",
+        ("reason",),
+    ),
+    MetricDefinition(
+        "plimsoll_limit_bytes", _G, "bytes", "Sum of the memory limits in force of selected containers."
+    ),
+    MetricDefinition(
+        "plimsoll_usage_bytes", _G, "bytes", "Sum of the present memory use of selected containers."
+    ),
+    MetricDefinition(
+        "plimsoll_resizes_total",
+        _C,
+        "resizes",
+        "Resizes asked for, by direction (raise, lower) and outcome (accepted, refused, failed).",
+        ("direction", "outcome"),
+    ),
+    MetricDefinition(
+        "plimsoll_resizes_unfinished",
+        _G,
+        "pods",
+        "Pods whose resize has not come to an end, by status (Deferred, Infeasible, InProgress, Error).",
+        ("status",),
+    ),
+    MetricDefinition(
+        "plimsoll_evictions_total", _C, "evictions", "Evictions asked for, by outcome.", ("outcome",)
+    ),
+    MetricDefinition("plimsoll_oom_kills_total", _C, "kills", "OOM kills seen in selected containers."),
+    MetricDefinition(
+        "plimsoll_api_writes_total",
+        _C,
+        "requests",
+        "Writes to the Kubernetes API, by what was written and the HTTP status (0: no answer).",
+        ("what", "status"),
+    ),
+    MetricDefinition("plimsoll_samples_total", _C, "samples", "Samples of memory taken into the histories."),
+    MetricDefinition(
+        "plimsoll_samples_rejected_total",
+        _C,
+        "samples",
+        "Samples that were not believed, by reason.",
+        ("reason",),
+    ),
+    MetricDefinition(
+        "plimsoll_source_problems_total",
+        _C,
+        "loops",
+        "Loops in which the usage source failed as a whole, so that everything held.",
+    ),
+    MetricDefinition(
+        "plimsoll_usage_age_seconds_max",
+        _G,
+        "seconds",
+        "Age of the oldest newest sample of a live container.",
+    ),
+    MetricDefinition(
+        "plimsoll_engine_up", _G, "0 or 1", "1 while the engine's process runs and is restored."
+    ),
+    MetricDefinition(
+        "plimsoll_engine_restarts_total", _C, "restarts", "Times the engine's process was started anew."
+    ),
+    MetricDefinition(
+        "plimsoll_webhook_requests_total",
+        _C,
+        "requests",
+        "Admission reviews answered, by outcome (patched, unchanged, error, timeout).",
+        ("outcome",),
+    ),
+    MetricDefinition("plimsoll_webhook_seconds", _H, "seconds", "Time to answer one admission review."),
+)
+
+
+class Metrics:
+    """The table's metrics in a registry of their own."""
+
+    def __init__(self, version: str) -> None:
+        self.registry = CollectorRegistry()
+        self._by_name: dict[str, Counter | Gauge | Histogram] = {
+            each.name: _made(each, self.registry) for each in DEFINITIONS
+        }
+        self.set("plimsoll_build_info", 1.0, version=version)
+
+    def count(self, name: str, amount: float = 1.0, **labels: str) -> None:
+        """Add to a counter."""
+        metric = self._by_name[name]
+        assert isinstance(metric, Counter), name
+        (metric.labels(**labels) if labels else metric).inc(amount)
+
+    def set(self, name: str, value: float, **labels: str) -> None:
+        """Set a gauge."""
+        metric = self._by_name[name]
+        assert isinstance(metric, Gauge), name
+        (metric.labels(**labels) if labels else metric).set(value)
+
+    def replace(self, name: str, label: str, values: dict[str, float]) -> None:
+        """Set all of a one-label gauge's series; those that are not named go."""
+        metric = self._by_name[name]
+        assert isinstance(metric, Gauge), name
+        metric.clear()
+        for value_of_label, value in values.items():
+            metric.labels(**{label: value_of_label}).set(value)
+
+    def observe(self, name: str, value: float, **labels: str) -> None:
+        """Add an observation to a histogram."""
+        metric = self._by_name[name]
+        assert isinstance(metric, Histogram), name
+        (metric.labels(**labels) if labels else metric).observe(value)
+
+    def value(self, name: str, **labels: str) -> float:
+        """Return what a counter or gauge now shows; 0 where it was never set."""
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+
+def _made(definition: MetricDefinition, registry: CollectorRegistry) -> Counter | Gauge | Histogram:
+    name, text, labels = definition.name, definition.description, definition.labels
+    if definition.kind is MetricKind.COUNTER:
+        return Counter(name, text, labels, registry=registry)
+    if definition.kind is MetricKind.GAUGE:
+        return Gauge(name, text, labels, registry=registry)
+    return Histogram(name, text, labels, registry=registry, buckets=definition.buckets)
