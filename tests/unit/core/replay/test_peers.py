@@ -1,0 +1,118 @@
+"""The peers, each against its own definition written out plainly."""
+
+import numpy as np
+import pytest
+
+from builders.series import MIB, mixed_batch
+from plimsoll.replay.limits import ReplaySettings, replay_limits
+from plimsoll.replay.recommenders import NAMES, recommender
+from plimsoll.replay.series import batch_of
+from plimsoll.usage.histogram import DecayingHistogram
+
+WARMUP = 288
+
+
+def replay(name, usage_mib, warmup_bins=WARMUP):
+    batch = batch_of("s", {"a": np.asarray(usage_mib, dtype=np.float64) * MIB})
+    return replay_limits(batch, recommender(name, batch), ReplaySettings(warmup_bins)).limit_bytes[0] / MIB
+
+
+def decided(name, usage_mib, bins):
+    return replay(name, usage_mib)[bins].tolist()
+
+
+def test_krr_is_the_fourteen_day_maximum_and_15_percent():
+    usage = np.full(20 * 288, 100.0)
+    usage[100] = 200.0
+    first_without = 14 * 288 + 100 // 12 * 12  # the spike's hour has left the 336 hours
+    limits = decided("krr", usage, [288, first_without - 1, first_without + 12])
+    assert limits == pytest.approx([230.0, 230.0, 115.0])
+
+
+def test_autopilot_is_the_days_maximum_and_15_percent():
+    usage = np.full(3 * 288, 100.0)
+    usage[290] = 110.0
+    assert decided("autopilot", usage, [288, 300, 576, 588]) == pytest.approx([115.0, 126.5, 126.5, 115.0])
+
+
+def test_static_is_the_warm_ups_p99_and_20_percent_for_ever():
+    usage = np.concatenate([np.linspace(100, 200, 288), np.full(288, 10.0)])
+    limits = replay("static", usage)
+    assert set(limits[288:].tolist()) == {float(np.percentile(usage[:288], 99)) * 1.2}
+
+
+def test_static_goes_back_after_an_ooms_window():
+    usage = np.full(400, 100.0)
+    usage[290] = 500.0
+    assert decided("static", usage, [290, 291, 299, 300]) == pytest.approx([120.0, 220.0, 220.0, 120.0])
+
+
+def test_oracle_is_the_next_hours_maximum():
+    usage = np.random.default_rng(1).uniform(50, 500, 400)
+    limits = replay("oracle", usage)
+    assert limits[288:300].tolist() == [usage[288:300].max()] * 12
+    assert limits[396:].tolist() == [usage[396:].max()] * 4
+
+
+def vpa_by_hand(usage, oom_bins, limits):
+    """VPA's container.go and its percentile estimator, one sample at a time. Limits [MiB] at each hour."""
+    histogram, window_end, peak, out = DecayingHistogram(), None, 0.0, {}
+    for k, value in enumerate(usage):
+        if k >= WARMUP and k % 12 == 0:
+            out[k] = histogram.percentile(0.9) * 1.15 / MIB
+        samples = [] if np.isnan(value) else [value * MIB]
+        if k in oom_bins:
+            samples.append(max(limits[k] * 1.2, limits[k] + 100) * MIB)
+        for sample in samples:
+            if window_end is not None and k < window_end:
+                if sample <= peak:
+                    continue
+                histogram.subtract(peak, 1.0, stamp(window_end))
+            else:
+                window_end = (k if window_end is None else window_end + (k - window_end) // 288 * 288) + 288
+            peak = sample
+            histogram.add(peak, 1.0, stamp(window_end))
+    return out
+
+
+def stamp(bin_index):
+    return 1_704_067_200 + 300 * bin_index
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_vpa_is_its_own_container_state_and_estimator(seed):
+    random = np.random.default_rng(seed)
+    usage = 100 * np.exp(np.cumsum(random.normal(0, 0.03, 5 * 288)))
+    usage[random.random(len(usage)) < 0.01] *= 3
+    usage[random.random(len(usage)) < 0.05] = np.nan
+    limits = replay("vpa", usage)
+    ooms = set(np.flatnonzero(usage > limits).tolist())
+    expected = vpa_by_hand(usage, ooms, limits)
+    assert ooms
+    for k, limit in expected.items():
+        assert limits[k] == limit
+
+
+def test_guarded_vpa_raises_after_a_bin_that_uses_92_percent():
+    usage = np.full(320, 100.0)
+    base = decided("vpa", usage, [300])[0]
+    usage[301], usage[303] = 0.91 * base, 0.93 * base
+    limits = replay("vpa-guarded", usage)
+    assert limits[303] == base
+    assert limits[304] == pytest.approx(1.12 * 0.93 * base)
+    assert decided("vpa", usage, [304]) == [base]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_recommender_trips_over_a_series_without_any_usage(name):
+    limits = replay(name, np.full(330, np.nan))
+    assert np.isfinite(limits[288:]).all()
+    assert (limits[288:] > 0).all()
+
+
+def test_an_unknown_name_and_an_objective_for_a_peer_are_refused():
+    batch = mixed_batch()
+    with pytest.raises(ValueError, match="unknown recommender 'goldilocks'"):
+        recommender("goldilocks", batch)
+    with pytest.raises(ValueError, match="'vpa' has no operating point"):
+        recommender("vpa", batch, "slack:0.2")
