@@ -85,7 +85,7 @@ class ShadowWorld:
 
 
 def _roomy(scenario: Scenario) -> dict[str, int]:
-    """Baselines never wait for room on a kube node: it flatters them, and their limits are not the question."""
+    """Baselines never wait for room on a kube node, which flatters them."""
     return dict.fromkeys(scenario.allocatable_bytes, 2**62)
 
 

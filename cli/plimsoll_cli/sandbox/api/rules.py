@@ -122,7 +122,8 @@ def _status_metadata(kind: ResourceType, old: JsonObject, asked: JsonObject) -> 
 
 def unchanged(old: JsonObject, new: JsonObject) -> bool:
     """Whether a write changed nothing: then no version is spent and no event sent."""
-    return bool(_without_version(old) == _without_version(new))
+    same: bool = _without_version(old) == _without_version(new)
+    return same
 
 
 def _without_version(obj: JsonObject) -> JsonObject:

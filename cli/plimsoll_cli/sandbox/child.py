@@ -1,0 +1,94 @@
+"""Child processes of a run: started in a session of their own, ended by pid, their output kept.
+
+In: a command line and an environment. Out: a process whose log's tail can be shown. A session of its own
+means that Ctrl-C reaches only us; we then end each child, first by SIGTERM, then by SIGKILL to its whole
+process group.
+"""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+PATIENCE_SECONDS = 5.0
+TAIL_LINES = 25
+
+
+class Child:
+    """One child process."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        talks: bool = False,
+    ) -> None:
+        self.name = name
+        self.log = log
+        pipe = subprocess.PIPE if talks else subprocess.DEVNULL
+        with log.open("ab") as written:
+            self._process = subprocess.Popen(  # noqa: S603 - our own modules
+                list(command),
+                stdin=pipe,
+                stdout=pipe if talks else written,
+                stderr=written,
+                env=dict(environment) if environment is not None else None,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def stdout(self) -> IO[bytes]:
+        """What it says, where it talks."""
+        if self._process.stdout is None:
+            raise ValueError(f"{self.name} was not started to talk")
+        return self._process.stdout
+
+    def poll(self) -> int | None:
+        """Its exit code, or None while it runs."""
+        return self._process.poll()
+
+    def kill(self) -> None:
+        """SIGKILL to the process itself, as the kernel or a node's death would."""
+        self._process.kill()
+        self._process.wait()
+        self._sweep()
+
+    def stop(self) -> int:
+        """End it and whatever it has started; returns its exit code."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        if self.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._sweep()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        return self._process.returncode
+
+    def _sweep(self) -> None:
+        """Nothing of its session may outlive it."""
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            return
+
+    def tail(self) -> str:
+        """The last lines of its log."""
+        try:
+            return "\n".join(self.log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
+        except OSError:
+            return ""

@@ -1,0 +1,104 @@
+"""`plimsoll sandbox`: watch the real operator move the limits of recorded containers, then read what it was
+worth.
+
+In: flags. Out: a live table (plain lines without a terminal), the outcome table, the notable events; exit
+code 0 only if the run was whole.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from plimsoll_cli.sandbox import table
+from plimsoll_cli.sandbox.run import Frame, RunSettings, sandbox_run
+from plimsoll_cli.sandbox.scenario import SAMPLE
+
+app = typer.Typer(add_completion=False)
+
+DEFAULT_SEED = 7
+DEFAULT_HOURS = 36.0
+DEFAULT_PODS = 48
+_PLAIN_LINE_BINS = 36  # without a terminal a line this often
+_SVG_WIDTH = 118
+_MARGIN_LINES = 8  # of the terminal, for what is not a workload's row
+
+
+@app.command()
+def sandbox(
+    traces: Annotated[
+        list[Path] | None, typer.Option(help="Parquet files or directories; default: the shipped sample.")
+    ] = None,
+    speed: Annotated[
+        float | None, typer.Option(min=0.01, help="Hours of the world a second; default: as fast as it goes.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = DEFAULT_SEED,
+    policy: Annotated[Path | None, typer.Option(help="YAML with policies; default: InPlace for all.")] = None,
+    duration: Annotated[float, typer.Option(min=0.1, help="Hours to play.")] = DEFAULT_HOURS,
+    pods: Annotated[
+        int, typer.Option(min=1, help="Series to draw where the traces have more.")
+    ] = DEFAULT_PODS,
+    json_: Annotated[Path | None, typer.Option("--json", help="Write the outcome here.")] = None,
+    svg: Annotated[Path | None, typer.Option(help="Write a picture of the last table here.")] = None,
+) -> None:
+    """Play recorded memory in a sandboxed cluster with the real operator, beside a static limit and VPA."""
+    settings = RunSettings(
+        traces=traces or [SAMPLE],
+        seed=seed,
+        hours=duration,
+        pods=pods,
+        speed_hours_per_second=speed,
+        policy=policy,
+    )
+    console = Console(record=svg is not None, width=_SVG_WIDTH if svg is not None else None)
+    frames: list[dict[str, Any]] = []
+    with sandbox_run(settings) as run, _shown(console) as show:
+        if not run.has_admission:
+            console.print("openssl was not found: new pods are not admitted with a limit in this run")
+        outcome = run.outcome(lambda frame: (frames.append(frame), show(frame))[1])
+    _print_outcome(console, outcome)
+    if json_ is not None:
+        json_.write_text(json.dumps(outcome, indent=1) + "\n")
+    if svg is not None:
+        _write_svg(svg, frames[-1], outcome)
+
+
+@contextlib.contextmanager
+def _shown(console: Console) -> Iterator[Frame]:
+    """A way to show frames: a live table on a terminal, a line now and then elsewhere."""
+    if not console.is_terminal:
+        yield lambda frame: _plain(console, frame)
+        return
+    rows = max(5, console.size.height - _MARGIN_LINES)
+    with Live(console=console, refresh_per_second=4, transient=True) as live:
+        yield lambda frame: live.update(table.live_view(frame, rows))
+
+
+_last_line = [0]
+
+
+def _plain(console: Console, frame: dict[str, Any]) -> None:
+    if frame["bins"] - _last_line[0] >= _PLAIN_LINE_BINS or frame["bins"] == frame["of"]:
+        _last_line[0] = frame["bins"]
+        console.print(table.plain_line(frame), soft_wrap=True, highlight=False)
+
+
+def _print_outcome(console: Console, outcome: dict[str, Any]) -> None:
+    for line in table.notable_events(outcome):
+        console.print(line, soft_wrap=True, highlight=False)
+    console.print(table.outcome_table(outcome))
+
+
+def _write_svg(path: Path, frame: dict[str, Any], outcome: dict[str, Any]) -> None:
+    """The last live table and the outcome as a picture."""
+    with Path("/dev/null").open("w") as nowhere:
+        console = Console(record=True, width=_SVG_WIDTH, file=nowhere, force_terminal=True)
+        console.print(table.live_view(frame, rows=18))
+        console.print()
+        console.print(table.outcome_table(outcome))
+        path.write_text(console.export_svg(title="make demo"))

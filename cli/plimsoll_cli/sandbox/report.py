@@ -1,0 +1,111 @@
+"""What a world tells its parent: frames for the live table, and the outcome at the end. All of it from the
+API's objects and the kubelets' events, none from the operator's own word but its published profiles.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from plimsoll.api.quantity import parse_quantity
+from plimsoll_cli.sandbox.kubelet import EventKind, KubeletEvent
+from plimsoll_cli.sandbox.scenario import NAMESPACE, Workload
+from plimsoll_cli.sandbox.world import World
+
+JsonObject = dict[str, Any]
+PROFILES = ("plimsoll.dev", "memoryprofiles")
+_SHOWN_EVENTS = 6
+_BAD_NEWS = frozenset(
+    {EventKind.OOM_KILLED, EventKind.RESIZE_DEFERRED, EventKind.RESIZE_INFEASIBLE, EventKind.RESIZE_REFUSED}
+)
+
+
+class Reporter:
+    """Reads a world."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._scored = [workload.scored for workload in world.scenario.workloads]
+
+    def frame(self, bins: int) -> JsonObject:
+        """How things stand after so many bins."""
+        world = self._world
+        notable = [event for event in world.events if event.kind in _BAD_NEWS]
+        return {
+            "bins": bins,
+            "of": world.scenario.bins,
+            "now": world.clock.now(),
+            "rows": [self._row(workload) for workload in world.scenario.workloads],
+            "arms": self._arms(),
+            "events": [_event(event) for event in notable[-_SHOWN_EVENTS:]],
+        }
+
+    def outcome(self) -> JsonObject:
+        """The whole run."""
+        world = self._world
+        scenario = world.scenario
+        kinds = {kind.value: 0 for kind in EventKind}
+        for event in world.events:
+            kinds[event.kind.value] += 1
+        return {
+            "seed": scenario.seed,
+            "series": [
+                {"id": w.series_id, "source": w.source, "workload": w.name, "scored": w.scored}
+                for w in scenario.workloads
+            ],
+            "bins": scenario.bins,
+            "arms": self._arms(),
+            "events": [_event(event) for event in world.events],
+            "event_counts": kinds,
+            "resizes_written": len(world.api.audit.writes("pods", "resize")),
+            "profile_writes": len(world.api.audit.writes("memoryprofiles", "status")),
+            "requests": world.api.audit.requests,
+            "admission": {"calls": world.api.admission.calls, "failures": world.api.admission.failures},
+            "faults_injected": world.api.faults.injected,
+            "stalled_bins": world.clock.stalls,
+        }
+
+    def _arms(self) -> list[JsonObject]:
+        ledgers = [self._world.ledger, *(shadow.ledger for shadow in self._world.baselines)]
+        return [ledger.outcome(self._scored).document() for ledger in ledgers]
+
+    def _row(self, workload: Workload) -> JsonObject:
+        world = self._world
+        container = world.kubelet.containers.get(workload.name)
+        row: JsonObject = {
+            "workload": workload.name,
+            "ooms": world.ledger.ooms_of(workload.name),
+            "vpa_ooms": sum(
+                s.ledger.ooms_of(workload.name) for s in world.baselines if s.ledger.arm == "vpa"
+            ),
+            "running": container is not None,
+        }
+        if container is not None:
+            usage = None if np.isnan(container.usage_bytes) else container.usage_bytes
+            row |= {"usage": usage, "limit": container.resources.limit_bytes}
+        return row | self._profile(workload)
+
+    def _profile(self, workload: Workload) -> JsonObject:
+        stored = world_profile(self._world, workload.name)
+        if stored is None:
+            return {}
+        entry: JsonObject = next(iter((stored.get("status") or {}).get("containers") or ()), {})
+        decision, recommendation = entry.get("lastDecision") or {}, entry.get("recommendation") or {}
+        target = recommendation.get("target")
+        return {
+            "target": parse_quantity(target) if target else None,
+            "kind": decision.get("kind", ""),
+            "reason": decision.get("reason", ""),
+        }
+
+
+def world_profile(world: World, workload: str) -> JsonObject | None:
+    """The operator's published profile of a workload, if there is one yet."""
+    stored = world.api.store.get(PROFILES, NAMESPACE, f"deployment-{workload}")
+    return stored.load() if stored is not None else None
+
+
+def _event(event: KubeletEvent) -> JsonObject:
+    document = asdict(event)
+    usage = document["usage_bytes"]
+    return document | {"kind": event.kind.value, "usage_bytes": None if np.isnan(usage) else usage}

@@ -1,0 +1,190 @@
+"""A whole run, seen from the parent: the world and the real operator as children, the table, the outcome.
+
+In: what the person asked for. Out: the outcome document. The operator is the installed one, started as in a
+cluster but for its environment: a kubeconfig that names the world's address, the world's clock, its
+Prometheus. Whatever ends the run, the children are ended by pid.
+"""
+
+import json
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from plimsoll.replay.series import BIN_SECONDS
+from plimsoll_cli.failure import CommandError
+from plimsoll_cli.sandbox import certificate
+from plimsoll_cli.sandbox.child import Child
+from plimsoll_cli.sandbox.objects import OPERATOR_NAMESPACE
+from plimsoll_cli.sandbox.process import WorldConfig
+from plimsoll_cli.sandbox.scenario import NAMESPACE
+
+JsonObject = dict[str, Any]
+Frame = Callable[[JsonObject], None]
+
+OPERATOR = (sys.executable, "-m", "plimsoll_operator.main")
+WORLD = (sys.executable, "-m", "plimsoll_cli.sandbox.process")
+WEBHOOK_PATH = "mutate"
+
+
+class RunError(CommandError):
+    """The run was not whole; the message has the tail of whose log tells why."""
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What the person asked for."""
+
+    traces: Sequence[Path]
+    seed: int
+    hours: float
+    pods: int
+    speed_hours_per_second: float | None = None  # None: as fast as the operator goes
+    policy: Path | None = None
+    faults: tuple[JsonObject, ...] = ()
+    admission: bool = True
+    operator_flags: tuple[str, ...] = field(default=())
+
+    @property
+    def bins(self) -> int:
+        """Bins to play."""
+        return max(1, round(self.hours * 3600 / BIN_SECONDS))
+
+    @property
+    def bin_wall_seconds(self) -> float:
+        """Least wall time of a bin."""
+        if self.speed_hours_per_second is None:
+            return 0.0
+        return BIN_SECONDS / 3600 / self.speed_hours_per_second
+
+
+class SandboxRun:
+    """The two children of a run and what they need; use within `sandbox_run`."""
+
+    def __init__(self, settings: RunSettings, directory: Path) -> None:
+        self.settings = settings
+        self.directory = directory
+        self.operator_starts = 0
+        self._webhook_port = _free_port() if settings.admission else 0
+        pem = certificate.make_certificate(directory) if settings.admission else None
+        self.has_admission = pem is not None
+        webhook = None
+        if pem is not None:
+            webhook = certificate.webhook_configuration(self._webhook_port, pem, WEBHOOK_PATH, NAMESPACE)
+        config = WorldConfig(
+            traces=[str(path) for path in settings.traces],
+            seed=settings.seed,
+            bins=settings.bins,
+            pods=settings.pods,
+            bin_wall_seconds=settings.bin_wall_seconds,
+            policy=str(settings.policy) if settings.policy else "",
+            faults=settings.faults,
+            webhook=webhook,
+        )
+        document = json.dumps(asdict(config))
+        self.world = Child("the world", [*WORLD, document], directory / "world.log", talks=True)
+        self.url = self._next("ready")["url"]
+        self._write_kubeconfig()
+        self.operator = self.start_operator()
+
+    def start_operator(self) -> Child:
+        """Start the operator, for the first time or again."""
+        self.operator_starts += 1
+        self.operator = Child(
+            "the operator",
+            [*OPERATOR, *self._flags(), *self.settings.operator_flags],
+            self.directory / "operator.log",
+            {**os.environ, **self._environment()},
+        )
+        return self.operator
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "KUBECONFIG": str(self.directory / "kubeconfig"),
+            "PLIMSOLL_CLOCK_URL": f"{self.url}/clock",
+            "PLIMSOLL_NAMESPACE": OPERATOR_NAMESPACE,
+            "POD_NAME": "plimsoll-operator-0",
+        }
+
+    def _flags(self) -> list[str]:
+        flags = {
+            "usage-source": "metrics-api",
+            "prometheus-url": f"{self.url}/prometheus",
+            "interval": f"{BIN_SECONDS}s",  # one sample a bin is all that was recorded
+            "metrics-port": "0",
+            "metrics-address": "127.0.0.1",
+        }
+        if self.has_admission:
+            flags |= {"webhook-port": str(self._webhook_port), "webhook-cert-dir": str(self.directory)}
+        return [part for name, value in flags.items() for part in (f"--{name}", value)]
+
+    def _write_kubeconfig(self) -> None:
+        document = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "sandbox",
+            "clusters": [{"name": "sandbox", "cluster": {"server": self.url}}],
+            "users": [{"name": "sandbox", "user": {}}],
+            "contexts": [{"name": "sandbox", "context": {"cluster": "sandbox", "user": "sandbox"}}],
+        }
+        (self.directory / "kubeconfig").write_text(json.dumps(document))
+
+    def messages(self) -> Iterator[tuple[str, JsonObject]]:
+        """What the world says, until it is done."""
+        for line in self.world.stdout:
+            for kind, document in json.loads(line).items():
+                yield kind, document
+        raise RunError(f"the world ended by itself (exit code {self.world.stop()}):\n{self.world.tail()}")
+
+    def _next(self, kind: str) -> JsonObject:
+        for found, document in self.messages():
+            if found == kind:
+                return document
+        raise RunError(f"the world never said {kind}")
+
+    def check_operator(self) -> None:
+        """Raise where the operator has ended by itself."""
+        code = self.operator.poll()
+        if code is not None:
+            raise RunError(f"the operator ended by itself (exit code {code}):\n{self.operator.tail()}")
+
+    def outcome(self, on_frame: Frame) -> JsonObject:
+        """Follow the run to its end."""
+        for kind, document in self.messages():
+            self.check_operator()
+            if kind == "frame":
+                on_frame(document)
+            elif kind == "done":
+                return document | {"operator_starts": self.operator_starts}
+        raise RunError("the world never said how it ended")
+
+    def stop(self) -> None:
+        """End the children, the operator first: it should find its API until it has gone."""
+        if hasattr(self, "operator"):
+            self.operator.stop()
+        if hasattr(self, "world"):
+            self.world.stop()
+
+
+@contextmanager
+def sandbox_run(settings: RunSettings) -> Iterator[SandboxRun]:
+    """A run whose children end with the block, however it ends."""
+    with tempfile.TemporaryDirectory(prefix="plimsoll-sandbox-") as directory:
+        run = SandboxRun.__new__(SandboxRun)
+        try:
+            run.__init__(settings, Path(directory))  # type: ignore[misc]  # stop() must see a half-made run
+            yield run
+        finally:
+            run.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

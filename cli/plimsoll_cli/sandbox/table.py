@@ -1,0 +1,125 @@
+"""What the person sees: a live table while the world plays, then the outcome table and notable events.
+
+In: the world's frames and outcome. Out: rich renderables; without a terminal, plain lines.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+JsonObject = dict[str, Any]
+MIB = 2**20
+_ARM_NAMES = {
+    "plimsoll": "Plimsoll (the operator, live)",
+    "static": "static limit (p99 of the warm-up x 1.2)",
+    "vpa": "VPA's algorithm",
+    "oracle": "oracle (knows the next hour)",
+}
+_KIND_STYLES = {"raise": "green", "lower": "cyan", "hold": "yellow", "keep": "dim"}
+_MOST_OOMS_SHOWN = 15
+
+
+def mib(value_bytes: float | None) -> str:
+    """Bytes for a person."""
+    if value_bytes is None:
+        return "-"
+    if value_bytes >= 10 * 1024 * MIB:
+        return f"{value_bytes / (1024 * MIB):.1f} GiB"
+    return f"{value_bytes / MIB:,.0f} MiB"
+
+
+def clock_text(seconds: float) -> str:
+    """The world's time for a person."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("day %-d %H:%M")
+
+
+def live_view(frame: JsonObject, rows: int) -> RenderableType:
+    """The live table of at most `rows` workloads, those with news first, and how the arms stand."""
+    table = Table(expand=False, pad_edge=False)
+    table.add_column("workload", no_wrap=True, max_width=34)
+    for name in ("usage", "limit", "recommended"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("use of limit", no_wrap=True)
+    table.add_column("last decision", no_wrap=True)
+    table.add_column("OOM kills", justify="right")
+    table.add_column("(VPA's)", justify="right", style="dim")
+    shown = sorted(frame["rows"], key=lambda row: (-row["ooms"] - row["vpa_ooms"], row["workload"]))[:rows]
+    for row in sorted(shown, key=lambda row: row["workload"]):
+        table.add_row(*_live_row(row))
+    return Group(Text(_headline(frame), style="bold"), table, _arms_line(frame["arms"]))
+
+
+def _live_row(row: JsonObject) -> list[RenderableType]:
+    usage, limit = row.get("usage"), row.get("limit")
+    kind = row.get("kind", "")
+    decision = Text(f"{kind} {row.get('reason', '')}".strip(), style=_KIND_STYLES.get(kind, ""))
+    ooms = Text(str(row["ooms"]), style="bold red" if row["ooms"] else "dim")
+    share = _bar(usage / limit) if usage and limit else Text("-" if row["running"] else "ended", style="dim")
+    target = mib(row.get("target"))
+    return [row["workload"], mib(usage), mib(limit), target, share, decision, ooms, str(row["vpa_ooms"])]
+
+
+def _bar(share: float, width: int = 12) -> Text:
+    filled = min(width, round(share * width))
+    style = "red" if share > 0.95 else "yellow" if share > 0.85 else "green"
+    return Text("█" * filled + "░" * (width - filled) + f" {share:4.0%}", style=style)
+
+
+def _headline(frame: JsonObject) -> str:
+    hours = frame["bins"] / 12
+    return (
+        f"{clock_text(frame['now'])}: {hours:.1f} of {frame['of'] / 12:.0f} hours, {len(frame['rows'])} pods"
+    )
+
+
+def _arms_line(arms: Sequence[JsonObject]) -> Text:
+    parts = [f"{arm['arm']}: {arm['ooms']} OOM kills at {arm['slack']:.1%} slack" for arm in arms]
+    return Text(" · ".join(parts), style="bold")
+
+
+def plain_line(frame: JsonObject) -> str:
+    """One line instead of the live table."""
+    arms = "; ".join(f"{arm['arm']} {arm['ooms']} OOM @ {arm['slack']:.3f}" for arm in frame["arms"])
+    return f"{_headline(frame)}: {arms}"
+
+
+def outcome_table(outcome: JsonObject) -> Table:
+    """The arms side by side."""
+    hours, seed = outcome["bins"] / 12, outcome["seed"]
+    title = f"{len(outcome['series'])} recorded containers, {hours:.0f} hours, seed {seed}"
+    table = Table(title=title, title_justify="left", pad_edge=False)
+    table.add_column("who sets the limit", no_wrap=True)
+    for name in ("OOM kills", "per 1000 container-days", "slack", "limit changes per container-day"):
+        table.add_column(name, justify="right")
+    for arm in outcome["arms"]:
+        table.add_row(
+            _ARM_NAMES.get(arm["arm"], arm["arm"]),
+            str(arm["ooms"]),
+            f"{arm['oom_per_1000cd']:.1f}",
+            f"{arm['slack']:.1%}",
+            f"{arm['changes_per_cd']:.2f}",
+            style="bold" if arm["arm"] == "plimsoll" else "",
+        )
+    return table
+
+
+def notable_events(outcome: JsonObject) -> list[str]:
+    """OOM kills one by one, and the rest counted."""
+    kills = [event for event in outcome["events"] if event["kind"] == "OOMKilled"]
+    lines = [
+        f"{clock_text(e['seconds'])}  OOM kill of {e['container']} at {mib(e['limit_bytes'])}, {e['message']}"
+        for e in kills[:_MOST_OOMS_SHOWN]
+    ]
+    if len(kills) > _MOST_OOMS_SHOWN:
+        lines.append(f"and {len(kills) - _MOST_OOMS_SHOWN} more OOM kills")
+    counts = outcome["event_counts"]
+    lines.append(
+        f"{outcome['resizes_written']} resizes written, {counts['Resized']} done, "
+        f"{counts['ResizeRefused']} refused below present usage, {counts['ResizeDeferred']} deferred, "
+        f"{counts['ResizeInfeasible']} infeasible; {outcome['admission']['calls']} pods admitted with a limit"
+    )
+    return lines
