@@ -25,6 +25,7 @@ _HEADER = struct.Struct("<4sHBxI")  # magic, version, quantity, crc32 of all tha
 _FIXED = struct.Struct("<qHHqqdd")  # current bin, bins, hours, oom count, restart count, first, last seen
 _QUANTITIES = (Quantity.USAGE, Quantity.WORKING_SET)
 _MAX_BODY_BYTES = 65536  # a checkpoint that unpacks to more was not written by us
+_LAST_BIN = 2**31  # some 20,000 years after 1970
 _MISSING = 0
 
 
@@ -78,6 +79,8 @@ def decode(data: bytes, expected: Quantity) -> RowState:
     if len(body) < _FIXED.size + events_size:
         raise CheckpointError(f"checkpoint body has {len(body)} bytes, too few for its header")
     current_bin, bins, hours, oom_count, restart_count, first, last = _FIXED.unpack_from(body)
+    if not 0 <= current_bin <= _LAST_BIN:
+        raise CheckpointError(f"checkpoint's current bin {current_bin} is no time")
     planes = body[_FIXED.size + events_size :]
     if len(planes) != 2 * (bins + hours):
         raise CheckpointError(f"checkpoint names {bins} bins and {hours} hours but holds {len(planes)} bytes")

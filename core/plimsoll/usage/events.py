@@ -52,20 +52,20 @@ class EventLog:
             known = self._data[row, 0] == event[0]
             if known.any():
                 self._data[row, 1:, known] = np.fmax(self._data[row, 1:, known], event[1:])
-                continue
-            new += 1
-            self._count[row] += 1
-            self._insert(row, np.array(event))
+            elif self._insert(self._data[row], np.array(event)):
+                new += 1
+                self._count[row] += 1
         return new
 
-    def _insert(self, row: int, event: Float64Array) -> None:
-        kept = self._data[row]
-        later = int(np.count_nonzero(kept[0] > event[0]))
-        place = KEPT_EVENTS - 1 - later
+    @staticmethod
+    def _insert(kept: Float64Array, event: Float64Array) -> bool:
+        """Put an event in its place. One older than all eight may be an old report again: it is dropped."""
+        place = KEPT_EVENTS - 1 - int(np.count_nonzero(kept[0] > event[0]))
         if place < 0:
-            return  # older than all eight that are kept
+            return False
         kept[:, :place] = kept[:, 1 : place + 1].copy()
         kept[:, place] = event
+        return True
 
     def of(self, rows: IntArray) -> Events:
         """A copy of these rows' events."""

@@ -60,11 +60,6 @@ class Ring:
         peaks: Float32Array = np.fmax.reduce(self._data[:used, columns], axis=1, initial=np.float32(np.nan))
         return peaks
 
-    @property
-    def nbytes(self) -> int:
-        """Address space reserved, in bytes."""
-        return int(self._data.nbytes)
-
 
 def slots_between(after: int, last: int, width: int) -> npt.NDArray[np.int64]:
     """Absolute slots in (after, last], at most the `width` newest of them."""

@@ -76,7 +76,8 @@ def judge(
     """Which of n samples may be stored, and the report.
 
     `known[n]` says whether the row exists; `ceiling_bytes` (scalar or [n]) is what a sample cannot exceed,
-    for example the kube node's memory. Each sample is counted under the first reason that applies.
+    for example the kube node's memory. Each sample is counted under the first reason that applies; while the
+    present is unknown (NaN) every time lies in the future.
     """
     with np.errstate(invalid="ignore"):
         verdicts = (
@@ -86,7 +87,7 @@ def judge(
             (Rejection.NEGATIVE, values < 0),
             (Rejection.IMPLAUSIBLE, values > np.fmin(ceiling_bytes, MAX_PLAUSIBLE_BYTES)),
             (Rejection.BAD_TIME, ~np.isfinite(seconds)),
-            (Rejection.FUTURE, seconds > now_seconds + FUTURE_TOLERANCE_SECONDS),
+            (Rejection.FUTURE, ~(seconds <= now_seconds + FUTURE_TOLERANCE_SECONDS)),
             (Rejection.TOO_OLD, seconds < oldest_seconds),
         )
     good = np.ones(len(values), dtype=np.bool_)

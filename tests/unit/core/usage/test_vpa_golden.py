@@ -1,7 +1,7 @@
 """Our histograms against VPA's own Go package: every float equal, bit for bit.
 
 Inputs: 12,000 random cases (adding, subtracting, far jumps of time that shift the reference, times that go
-back) and 40,000 values, most of them within four floats of a bucket's edge. Nothing is mocked; `make golden-vpa`
+back) and 40,000 values, most of them within four floats of a bucket's edge; `make golden-vpa`
 makes the vectors anew.
 """
 
