@@ -82,9 +82,10 @@ def stamp(bin_index):
 @pytest.mark.parametrize("seed", range(3))
 def test_vpa_is_its_own_container_state_and_estimator(seed):
     random = np.random.default_rng(seed)
-    usage = 100 * np.exp(np.cumsum(random.normal(0, 0.03, 5 * 288)))
-    usage[random.random(len(usage)) < 0.01] *= 3
+    usage = 100 * np.exp(np.cumsum(random.normal(0, 0.01, 5 * 288)))
     usage[random.random(len(usage)) < 0.05] = np.nan
+    jumps = random.integers(300, len(usage), 12)
+    usage[np.sort(jumps)] = 100 * np.linspace(2, 8, 12)  # each above all before: OOMs
     limits = replay("vpa", usage)
     ooms = set(np.flatnonzero(usage > limits).tolist())
     expected = vpa_by_hand(usage, ooms, limits)

@@ -1,0 +1,49 @@
+"""The root command: quick, one sentence for a failure."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from plimsoll_cli.main import COMMANDS, app
+
+runner = CliRunner()
+
+
+def test_help_imports_no_command():
+    code = (
+        "import sys\n"
+        "from typer.testing import CliRunner\n"
+        "from plimsoll_cli.main import app\n"
+        "result = CliRunner().invoke(app, ['--help'])\n"
+        "assert 'replay' in result.output, result.output\n"
+        "heavy = {'numpy', 'pyarrow', 'pydantic', 'kubernetes', 'kopf', 'plimsoll_cli.replay'}\n"
+        "heavy &= set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_help_shows_every_command_that_is_there():
+    result = runner.invoke(app, ["--help"])
+    assert result.exit_code == 0
+    assert COMMANDS["replay"].help in result.output
+
+
+def test_version_is_printed():
+    result = runner.invoke(app, ["--version"])
+    assert result.exit_code == 0
+    assert result.output.startswith("plimsoll ")
+
+
+def test_a_failure_is_one_sentence_and_status_1():
+    result = runner.invoke(app, ["replay", "limits", "nowhere.parquet"])
+    assert result.exit_code == 1
+    assert result.stderr == "Error: nowhere.parquet: no such file or directory\n"
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["replay", "nonsense"], ["replay", "limits"]])
+def test_wrong_use_is_status_2(arguments):
+    assert runner.invoke(app, arguments).exit_code == 2

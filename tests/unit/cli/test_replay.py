@@ -1,0 +1,134 @@
+"""`plimsoll replay limits` and `score limits`, end to end on small files;
+and an outside scorer that agrees.
+"""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from builders.outside_scorer import score_files
+from builders.series import mixed_batch
+from plimsoll_cli.main import app
+from plimsoll_cli.traces.sample import sample_directory
+
+runner = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def traces(tmp_path_factory):
+    """Six synthetic series as a trace file."""
+    path = tmp_path_factory.mktemp("traces") / "synthetic.parquet"
+    batch = mixed_batch()
+    row, k = np.nonzero(np.isfinite(batch.usage_bytes))
+    table = {
+        "series_id": [batch.series_ids[i] for i in row],
+        "timestamp": 1_000_000_200 + 300 * k + 7,
+        "memory_bytes": batch.usage_bytes[row, k],
+    }
+    pq.write_table(pa.table(table), path)
+    return path
+
+
+def replay(*arguments):
+    result = runner.invoke(app, ["replay", *map(str, arguments)])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def rows_of(*arguments):
+    return json.loads(replay(*arguments, "-o", "json"))
+
+
+def test_one_row_a_class_and_one_for_all(traces):
+    rows = rows_of("limits", traces, "--recommender", "vpa", "--recommender", "krr", "--warmup", "3h")
+    assert {row["recommender"] for row in rows} == {"vpa", "krr"}
+    total = next(row for row in rows if row["recommender"] == "krr" and row["class"] == "all")
+    parts = [row for row in rows if row["recommender"] == "krr" and row["class"] != "all"]
+    assert total["series"] == sum(row["series"] for row in parts) == 6
+    assert total["ooms"] == sum(row["ooms"] for row in parts)
+
+
+def test_emits_the_contracts_columns_and_every_bin_once(traces, tmp_path):
+    out = tmp_path / "out.parquet"
+    replay("limits", traces, "--recommender", "static", "--warmup", "3h", "--emit", out)
+    table = pq.read_table(out)
+    assert table.schema.names == ["series_id", "bin", "limit_bytes", "reason"]
+    assert [str(kind) for kind in table.schema.types] == ["string", "int32", "double", "string"]
+    keys = list(zip(table["series_id"].to_pylist(), table["bin"].to_pylist(), strict=True))
+    assert len(set(keys)) == len(keys)
+    assert min(k for _, k in keys) == 36
+    assert {reason for reason in table["reason"].to_pylist() if reason is not None} == {
+        "a static limit is never changed"
+    }
+
+
+@pytest.mark.parametrize("name", ["plimsoll", "vpa-guarded"])
+def test_processes_change_nothing_bit_for_bit(traces, tmp_path, name):
+    for jobs in (1, 2):
+        arguments = ("--recommender", name, "--warmup", "3h", "--jobs", jobs)
+        replay("limits", traces, *arguments, "--emit", tmp_path / f"{jobs}.parquet")
+    assert (tmp_path / "1.parquet").read_bytes() == (tmp_path / "2.parquet").read_bytes()
+
+
+def test_what_was_emitted_scores_as_it_did_in_the_replay(traces, tmp_path):
+    out = tmp_path / "out.parquet"
+    there = rows_of("limits", traces, "--recommender", "krr", "--warmup", "3h", "--emit", out)
+    back = rows_of("score", "limits", out, "--traces", traces, "--warmup", "3h")
+    assert [{**row, "recommender": ""} for row in there] == [{**row, "recommender": ""} for row in back]
+
+
+def test_an_unlawful_file_is_scored_told_and_status_1(traces, tmp_path):
+    out = tmp_path / "out.parquet"
+    replay("limits", traces, "--recommender", "krr", "--warmup", "3h", "--emit", out)
+    pq.write_table(pq.read_table(out).slice(1), out)
+    arguments = ["replay", "score", "limits", out, "--traces", traces, "--warmup", "3h"]
+    result = runner.invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 1
+    assert "series flat, bin 36: not exactly one limit" in result.stderr
+    assert "Error: 1 violations of the replay contract" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--warmup", "1d12"], "--warmup '1d12': want a duration such as 24h or 5m"),
+        (["--guard-every", "7m"], "--guard-every '7m': must be a multiple of 5m"),
+        (["--decide-every", "0h"], "--decide-every '0h': must be a multiple of 5m"),
+        (["--recommender", "goldilocks"], "unknown recommender 'goldilocks'"),
+        (["--recommender", "vpa", "--objective", "slack:0.2"], "'vpa' has no operating point"),
+        (["--objective", "cheap"], "objective 'cheap'"),
+        (["--recommender", "vpa", "--recommender", "krr", "--emit", "x.parquet"], "name just one"),
+    ],
+)
+def test_wrong_options_are_told_in_one_sentence(traces, arguments, message):
+    result = runner.invoke(app, ["replay", "limits", str(traces), *arguments])
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_limits_of_series_that_were_not_given_are_refused(traces, tmp_path):
+    out = tmp_path / "out.parquet"
+    replay("limits", traces, "--recommender", "krr", "--warmup", "3h", "--emit", out)
+    other = sample_directory() / "nezha_pod.parquet"
+    result = runner.invoke(app, ["replay", "score", "limits", str(out), "--traces", str(other)])
+    assert result.exit_code == 1
+    assert "series 'flat' is in no trace given (6 such series)" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["plimsoll", "vpa", "static"])
+@pytest.mark.parametrize(("file", "warmup"), [("nezha_pod", "3h"), ("google2011_job", "24h")])
+def test_an_outside_scorer_agrees(name, file, warmup, tmp_path):
+    trace, out = sample_directory() / f"{file}.parquet", tmp_path / "out.parquet"
+    rows = rows_of("limits", trace, "--recommender", name, "--warmup", warmup, "--emit", out)
+    ours = next(row for row in rows if row["class"] == "all")
+    outside = score_files(trace, out, warmup_bins=36 if warmup == "3h" else 288)
+    assert outside.violations == []
+    assert (ours["series"], ours["ooms"]) == (outside.series, outside.ooms)
+    assert ours["container_days"] == pytest.approx(outside.container_days, rel=1e-12)
+    assert ours["slack"] == pytest.approx(outside.slack, rel=1e-12)
+    assert ours["changes_per_cd"] == pytest.approx(outside.changes_per_cd, rel=1e-12)
