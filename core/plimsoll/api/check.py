@@ -23,7 +23,7 @@ from plimsoll.api.fields import VALIDATIONS, Model
 from plimsoll.api.overlap import overlaps
 from plimsoll.api.policy import ClusterMemoryPolicySpec, MemoryPolicySpec, PolicySpec
 from plimsoll.api.precedence import field_path
-from plimsoll.api.v1alpha1 import API_VERSION, ClusterMemoryPolicy, MemoryPolicy
+from plimsoll.api.v1alpha1 import API_VERSION, GROUP, ClusterMemoryPolicy, MemoryPolicy
 
 Path = tuple[str | int, ...]
 
@@ -67,10 +67,7 @@ def check(documents: Sequence[object], models: Collection[str] = ()) -> list[Fin
         spec, findings = check_one(index, body, models)
         found += findings
         if spec is not None and isinstance(body, Mapping):
-            namespace, name = (
-                str((body.get("metadata") or {}).get(key, "")) for key in ("namespace", "name")
-            )
-            specs.append((index, namespace, name, spec))
+            specs.append((index, _metadata(body, "namespace"), _metadata(body, "name"), spec))
     found += [Finding(index, path, message) for index, path, message in overlaps(specs)]
     return sorted(found, key=lambda each: each.document)
 
@@ -81,13 +78,12 @@ def check_one(
     """The spec of one document, where it can be read, and what is wrong with it."""
     if not isinstance(body, Mapping):
         return None, [Finding(index, "", "not a policy: the document is not a mapping")]
-    if body.get("apiVersion") != API_VERSION:
-        return None, [Finding(index, "apiVersion", f"is {body.get('apiVersion')!r}; want {API_VERSION}")]
-    if body.get("kind") not in _KINDS:
-        return None, [Finding(index, "kind", f"is {body.get('kind')!r}; want {' or '.join(_KINDS)}")]
-    by_path: dict[str, Finding] = {}
-    spec = _read(body, body["kind"], by_path, index)
-    for path, message in _shape_findings(body):
+    if (finding := _head(index, body)) is not None:
+        return None, [finding]
+    shape = list(_shape_findings(body))
+    by_path = {path: Finding(index, path, message) for path, message, certain in shape if certain}
+    spec, refused = _read(body)
+    for path, message in refused + [(path, message) for path, message, certain in shape if not certain]:
         by_path.setdefault(path, Finding(index, path, message))
     if spec is not None:
         for each in contradictions(spec):
@@ -96,15 +92,51 @@ def check_one(
     return spec, list(by_path.values())
 
 
-def _read(body: Mapping[str, Any], kind: str, found: dict[str, Finding], index: int) -> PolicySpec | None:
-    """The typed spec; what pydantic refuses goes to `found`."""
-    try:
-        return _SPECS[kind].model_validate(body.get("spec") or {})
-    except ValidationError as error:
-        for each in error.errors(include_url=False, include_context=False):
-            path = field_path(("spec", *each["loc"]))
-            found[path] = Finding(index, path, each["msg"].removeprefix("Value error, "))
+def _metadata(body: Mapping[str, Any], key: str) -> str:
+    metadata = body.get("metadata")
+    return str(metadata.get(key) or "") if isinstance(metadata, Mapping) else ""
+
+
+def _head(index: int, body: Mapping[str, Any]) -> Finding | None:
+    """Why a document is not ours to check, or None."""
+    version, kind = body.get("apiVersion"), body.get("kind")
+    if version == API_VERSION and kind in _KINDS:
         return None
+    if kind in _KINDS or not version:
+        return Finding(index, "apiVersion", f"is {version!r}; want {API_VERSION}")
+    if str(version).startswith(f"{GROUP}/"):
+        return Finding(index, "kind", f"is {kind!r}; only {' and '.join(_KINDS)} are checked")
+    return Finding(index, "kind", f"{version} {kind} is not a policy and was not checked", Severity.NOTE)
+
+
+def _read(body: Mapping[str, Any]) -> tuple[PolicySpec | None, list[tuple[str, str]]]:
+    """The typed spec and what was refused; the spec is read without the refused fields, to see what else
+    is wrong."""
+    model, raw = _SPECS[body["kind"]], body.get("spec") or {}
+    try:
+        return model.model_validate(raw), []
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_context=False)
+    refused = [
+        (field_path(("spec", *each["loc"])), each["msg"].removeprefix("Value error, ")) for each in wrong
+    ]
+    try:
+        return model.model_validate(_without(raw, [each["loc"] for each in wrong])), refused
+    except ValidationError:
+        return None, refused
+
+
+def _without(value: object, paths: Sequence[Path]) -> object:
+    """A copy without the fields at these paths; a list keeps its length, so that later indices still hold."""
+    inner: dict[str | int, list[Path]] = {}
+    for path in filter(None, paths):
+        inner.setdefault(path[0], []).append(path[1:])
+    if isinstance(value, Mapping):
+        kept = {key: each for key, each in value.items() if () not in inner.get(key, ())}
+        return {key: _without(each, inner[key]) if key in inner else each for key, each in kept.items()}
+    if isinstance(value, list):
+        return [_without(each, inner[index]) if index in inner else each for index, each in enumerate(value)]
+    return value
 
 
 def _remarks(index: int, spec: PolicySpec, models: Collection[str]) -> Iterator[Finding]:
@@ -121,25 +153,26 @@ def _schema_of(kind: str) -> dict[str, Any]:
     return schema(_KINDS[kind])
 
 
-def _shape_findings(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _shape_findings(body: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
     whole = _schema_of(body["kind"])
     for name in body:
         if name not in whole["properties"]:
-            yield str(name), _unknown(str(name), whole["properties"])
-    if not (body.get("metadata") or {}).get("name"):
-        yield "metadata.name", "is missing"
-    for path, message in _shape(("spec",), body.get("spec") or {}, whole["properties"]["spec"]):
-        yield field_path(path), message
+            yield str(name), _unknown(str(name), whole["properties"]), True
+    if not _metadata(body, "name"):
+        yield "metadata.name", "is missing", True
+    for path, message, certain in _shape(("spec",), body.get("spec") or {}, whole["properties"]["spec"]):
+        yield field_path(path), message, certain
 
 
-def _shape(path: Path, value: object, node: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
-    """Unknown fields, wrong types and refused texts of a value and all within it, by the schema of the
-    CRD."""
+def _shape(path: Path, value: object, node: Mapping[str, Any]) -> Iterator[tuple[Path, str, bool]]:
+    """Unknown fields, wrong types and refused texts of a value and all within it, by the schema of the CRD.
+
+    The flag is False where a typed model may have the better sentence.
+    """
     if value is None:
         return  # the API server drops nulls
     if not _has_type(value, node["type"]):
-        quoted = ": write it in quotes" if node["type"] == "string" else ""
-        yield path, f"{value!r} must be of type {node['type']}{quoted}"
+        yield path, _wrong_type(value, node), True
     elif isinstance(value, Mapping):
         yield from _shape_fields(path, value, node)
     elif isinstance(value, list):
@@ -147,12 +180,16 @@ def _shape(path: Path, value: object, node: Mapping[str, Any]) -> Iterator[tuple
             yield from _shape((*path, index), item, node["items"])
     elif isinstance(value, str) and not re.search(node.get("pattern", ""), value):
         rules = node.get(VALIDATIONS, ())
-        yield path, f"{value!r}: {rules[-1]['message'] if rules else 'should match ' + node['pattern']}"
+        yield (
+            path,
+            f"{value!r}: {rules[-1]['message'] if rules else 'should match ' + node['pattern']}",
+            False,
+        )
 
 
 def _shape_fields(
     path: Path, value: Mapping[str, Any], node: Mapping[str, Any]
-) -> Iterator[tuple[Path, str]]:
+) -> Iterator[tuple[Path, str, bool]]:
     known = node.get("properties")
     for name, inner in value.items():
         if known is None:
@@ -160,7 +197,14 @@ def _shape_fields(
         elif name in known:
             yield from _shape((*path, name), inner, known[name])
         else:
-            yield (*path, name), _unknown(str(name), known)
+            yield (*path, name), _unknown(str(name), known), True
+
+
+def _wrong_type(value: object, node: Mapping[str, Any]) -> str:
+    if value is False and "Off" in node.get("enum", ()):
+        return 'YAML reads a bare Off as false: write "Off" in quotes'
+    quoted = ": write it in quotes" if node["type"] == "string" else ""
+    return f"{value!r} must be of type {node['type']}{quoted}"
 
 
 def _has_type(value: object, wanted: str) -> bool:

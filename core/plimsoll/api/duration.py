@@ -23,7 +23,7 @@ def parse_duration(text: str | int) -> int:
     """
     if isinstance(text, int) and not isinstance(text, bool) and text >= 0:
         return text
-    if not isinstance(text, str) or _SHAPE.match(text) is None:
+    if not isinstance(text, str) or _SHAPE.fullmatch(text) is None:
         raise DurationError(
             f"{text!r} is not a duration; write a whole number and s, m, h, d or w, for example 15m or 14d"
         )

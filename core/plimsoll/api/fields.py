@@ -213,11 +213,17 @@ class Condition(Model):
     """One condition, as in every Kubernetes status."""
 
     type: Annotated[str, Field(min_length=1, max_length=64)]
+    """What the condition is about."""
     status: Annotated[str, Field(json_schema_extra={"enum": ["True", "False", "Unknown"]})]
+    """True, False or Unknown."""
     reason: Annotated[str, Field(max_length=64)] = ""
+    """One word a machine can count."""
     message: Sentence = ""
+    """A sentence for people."""
     last_transition_time_seconds: Time | None = None
+    """When the status last changed."""
     observed_generation: int | None = None
+    """Generation of the spec that the condition speaks of."""
 
 
 def map_list(key: str, most: int) -> Any:  # noqa: ANN401 - pydantic's Field is untyped

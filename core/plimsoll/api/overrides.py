@@ -9,10 +9,9 @@ so the order in which a merge left the list does not matter.
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from plimsoll.api.effective import EffectiveContainerPolicy, Mode, PolicyRef
+from plimsoll.api.effective import EffectiveContainerPolicy, PolicyRef
 from plimsoll.api.limits import ContainerOverride, LimitsOverride
 from plimsoll.api.policy import PolicySpec
-from plimsoll.api.quantity import format_quantity
 from plimsoll.api.window import parse_window
 
 
@@ -22,7 +21,7 @@ def container_policy(
     """All that the policy says about the container of that name."""
     base = replace(_base(ref, spec), container=container, problem=problem)
     override = matching_override(spec.containers, container)
-    return _checked(base if override is None else _overridden(base, override))
+    return base if override is None or problem else _overridden(base, override)
 
 
 def matching_override(overrides: tuple[ContainerOverride, ...], container: str) -> ContainerOverride | None:
@@ -82,20 +81,3 @@ def _overridden(base: EffectiveContainerPolicy, override: ContainerOverride) -> 
         min_bytes=base.min_bytes if limits.min_bytes is None else limits.min_bytes,
         max_bytes=base.max_bytes if limits.max_bytes is None else limits.max_bytes,
     )
-
-
-def _checked(policy: EffectiveContainerPolicy) -> EffectiveContainerPolicy:
-    """A policy that contradicts itself acts on nothing; the API server refuses most of these, not all
-    clients do."""
-    problem = policy.problem or _contradiction(policy)
-    if not problem or policy.mode is Mode.OFF:
-        return replace(policy, problem=problem)
-    return replace(policy, mode=Mode.RECOMMEND, problem=problem)
-
-
-def _contradiction(policy: EffectiveContainerPolicy) -> str:
-    low, high = policy.min_bytes, policy.max_bytes
-    if low is None or high is None or low <= high:
-        return ""
-    bounds = f"limits.min {format_quantity(low)} is above limits.max {format_quantity(high)}"
-    return f"{policy.policy}: for container {policy.container} {bounds}"

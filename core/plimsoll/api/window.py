@@ -60,7 +60,7 @@ class Window:
 
 def parse_window(text: str) -> Window:
     """The window of a text; raises `WindowError` with a sentence."""
-    if _SHAPE.match(text) is None:
+    if _SHAPE.fullmatch(text) is None:
         raise WindowError(f"{text!r} is not an update window; write for example {WINDOW_EXAMPLE!r}")
     return Window(text, tuple(_span(part.strip()) for part in text.split(";")))
 

@@ -1,0 +1,91 @@
+"""`plimsoll policy check` as a person runs it: exit status, table, machine-readable output, files that are
+no YAML."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from builders.crds import policy
+from plimsoll_cli.main import app
+
+EXAMPLES = sorted(str(path) for path in (Path(__file__).parents[3] / "docs" / "examples").glob("*.yaml"))
+
+
+def check(*arguments: str, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(app, ["policy", "check", *arguments], input=stdin)
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> str:
+    path = tmp_path / "bad.yaml"
+    path.write_text(yaml.safe_dump_all([policy("good"), policy("bad", limits={"min": "2Gi", "max": "1Gi"})]))
+    return str(path)
+
+
+def test_clean_policies_exit_0_and_say_so(tmp_path: Path):
+    path = tmp_path / "good.yaml"
+    path.write_text(yaml.safe_dump(policy()))
+    result = check(str(path))
+    assert (result.exit_code, result.stdout) == (0, "1 policy: nothing to object to\n")
+
+
+def test_notes_alone_exit_0():
+    result = check(*EXAMPLES)
+    assert result.exit_code == 0
+    assert "NotYetActive" in result.stdout
+
+
+def test_an_error_exits_1_and_names_document_policy_and_field(bad: str):
+    result = check(bad, "-o", "json")
+    assert result.exit_code == 1
+    (row,) = json.loads(result.stdout)
+    assert (row["severity"], row["policy"], row["field"]) == ("error", "bad", "spec.limits.min")
+    assert row["file"].endswith("bad.yaml#2")
+    assert "2Gi > 1Gi" in row["message"]
+
+
+@pytest.mark.parametrize(
+    ("output", "read"),
+    [
+        ("yaml", yaml.safe_load),
+        ("csv", lambda text: list(csv.DictReader(io.StringIO(text)))),
+        ("json", json.loads),
+    ],
+)
+def test_programs_can_read_every_format(bad: str, output: str, read):
+    assert [row["field"] for row in read(check(bad, "-o", output).stdout)] == ["spec.limits.min"]
+
+
+def test_the_table_names_the_field(bad: str):
+    assert "spec.limits.min" in check(bad).stdout
+
+
+def test_no_findings_are_an_empty_list_for_programs(tmp_path: Path):
+    (tmp_path / "good.yaml").write_text(yaml.safe_dump(policy()))
+    assert json.loads(check(str(tmp_path / "good.yaml"), "-o", "json").stdout) == []
+
+
+def test_reads_standard_input():
+    assert check("-", stdin=yaml.safe_dump(policy(limits={"max": "lots"}))).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("a: [", "is not YAML"), ("a: 1\na: 2\n", "'a' is there twice"), ("? {a: b}\n: 1", "is not YAML")],
+)
+def test_what_is_no_yaml_is_one_sentence(text: str, sentence: str):
+    result = check("-", stdin=text)
+    assert result.exit_code == 1
+    assert sentence in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_missing_file_is_one_sentence(tmp_path: Path):
+    result = check(str(tmp_path / "none.yaml"))
+    assert result.exit_code == 1
+    assert "none.yaml: No such file" in result.stderr

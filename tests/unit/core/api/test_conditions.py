@@ -1,0 +1,98 @@
+"""Conditions: who gets which, with which sentence, and that nothing moves where nothing changes."""
+
+import pytest
+
+from builders.policies import body, memory_policy, targeting
+from plimsoll.api.conditions import policy_conditions
+from plimsoll.api.engines import ACTIVE_ENGINES, Engine, asked_engines, inactive_engines
+from plimsoll.api.precedence import PolicySet, read_policy
+from plimsoll.workload import WorkloadRef
+
+NOW = 1_800_000_000.0
+NOON = "2027-01-15T08:00:00Z"
+
+
+def conditions(policy, conflicts=(), before=(), now=NOW):
+    return {each.type: each for each in policy_conditions(policy, conflicts, before, now)}
+
+
+def test_a_plain_policy_has_no_conflict_and_asks_for_nothing():
+    made = conditions(memory_policy("p", mode="InPlace"))
+    assert list(made) == ["Conflict"]
+    assert made["Conflict"].status == "False"
+    assert made["Conflict"].to_api()["lastTransitionTime"] == NOON
+
+
+@pytest.mark.parametrize(
+    ("spec", "engine"),
+    [
+        ({"reclaim": {"mode": "Cold"}}, Engine.RECLAIM),
+        ({"reclaim": {"mode": "Predictive"}}, Engine.RECLAIM),
+        ({"placement": {"node": "Prefer"}}, Engine.PLACEMENT_NODE),
+        ({"placement": {"numa": "Bind"}}, Engine.PLACEMENT_NUMA),
+        ({"leak": {"action": "Raise"}}, Engine.LEAK),
+        ({"leak": {"action": "Restart"}}, Engine.LEAK),
+        ({"limits": {"basis": "needed"}}, Engine.NEEDED),
+        ({"containers": [{"name": "a", "limits": {"basis": "needed"}}]}, Engine.NEEDED),
+        ({"forecast": {"holidays": ["CH"]}}, Engine.HOLIDAYS),
+    ],
+)
+def test_only_an_explicit_wish_is_not_yet_active(spec, engine):
+    policy = memory_policy("p", **spec)
+    assert list(asked_engines(policy.spec)) == [engine]
+    if engine not in ACTIVE_ENGINES:
+        assert f"spec.{engine}" in conditions(policy)["NotYetActive"].message
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"reclaim": {"mode": "Off", "maxPressure": 5}},
+        {"placement": {"node": "Off", "numa": "Off"}},
+        {"leak": {"action": "Alert"}},
+        {"leak": {"action": "Leave"}},
+        {"containers": [{"name": "a"}, {"name": "b", "limits": {"basis": "usage"}}]},
+    ],
+)
+def test_defaults_written_out_ask_for_nothing(spec):
+    assert inactive_engines(memory_policy("p", **spec).spec) == ()
+    assert "NotYetActive" not in conditions(memory_policy("p", **spec))
+
+
+def test_both_policies_of_a_tie_carry_the_conflict_and_the_third_does_not():
+    one, two, three = targeting("one", "web"), targeting("two", "web"), targeting("three", "api")
+    found = PolicySet([one, two, three], "own").resolve(WorkloadRef("shop", "Deployment", "web"), {}, {})
+    for policy in (one, two):
+        made = conditions(policy, [found])["Conflict"]
+        assert made.status == "True"
+        assert "MemoryPolicy shop/one" in made.message
+        assert "MemoryPolicy shop/two" in made.message
+    assert conditions(three, [found])["Conflict"].status == "False"
+
+
+def test_a_conflict_over_many_workloads_names_one_and_counts_the_rest():
+    one, two = memory_policy("one"), memory_policy("two")
+    policies = PolicySet([one, two], "own")
+    found = [
+        policies.resolve(WorkloadRef("shop", "Deployment", name), {}, {})
+        for name in ("web", "api", "db", "api")
+    ]
+    message = conditions(one, found)["Conflict"].message
+    assert "shop/Deployment/api" in message
+    assert "2 more" in message
+
+
+def test_a_policy_that_cannot_be_read_says_where():
+    policy = read_policy(body("p", selector={}, limits={"max": "lots"}))
+    made = conditions(policy)["Invalid"]
+    assert made.status == "True"
+    assert "spec.limits.max: 'lots' is not a memory quantity" in made.message
+
+
+def test_the_time_of_a_condition_moves_only_with_its_status():
+    one, two = memory_policy("one"), memory_policy("two")
+    conflict = PolicySet([one, two], "own").resolve(WorkloadRef("shop", "Deployment", "web"), {}, {})
+    first = policy_conditions(one, [conflict], (), NOW)
+    assert policy_conditions(one, [conflict], first, NOW + 60) == first
+    changed = policy_conditions(one, [], first, NOW + 60)
+    assert changed[0].last_transition_time_seconds == NOW + 60
