@@ -6,6 +6,7 @@ code 0 only if the run was whole.
 """
 
 import contextlib
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from rich.console import Console
 from rich.live import Live
 
 from plimsoll_cli.sandbox import table
-from plimsoll_cli.sandbox.run import Frame, RunSettings, sandbox_run
+from plimsoll_cli.sandbox.run import RunSettings, sandbox_run
 from plimsoll_cli.sandbox.scenario import SAMPLE
 
 app = typer.Typer(add_completion=False)
@@ -30,7 +31,7 @@ _MARGIN_LINES = 8  # of the terminal, for what is not a workload's row
 
 
 @app.command()
-def sandbox(
+def sandbox(  # noqa: PLR0913, PLR0917 - a flag each
     traces: Annotated[
         list[Path] | None, typer.Option(help="Parquet files or directories; default: the shipped sample.")
     ] = None,
@@ -55,37 +56,46 @@ def sandbox(
         speed_hours_per_second=speed,
         policy=policy,
     )
-    console = Console(record=svg is not None, width=_SVG_WIDTH if svg is not None else None)
-    frames: list[dict[str, Any]] = []
-    with sandbox_run(settings) as run, _shown(console) as show:
+    console = Console()
+    screen = Screen(console)
+    with sandbox_run(settings) as run, screen.shown():
         if not run.has_admission:
             console.print("openssl was not found: new pods are not admitted with a limit in this run")
-        outcome = run.outcome(lambda frame: (frames.append(frame), show(frame))[1])
+        outcome = run.outcome(screen.show)
     _print_outcome(console, outcome)
     if json_ is not None:
         json_.write_text(json.dumps(outcome, indent=1) + "\n")
     if svg is not None:
-        _write_svg(svg, frames[-1], outcome)
+        _write_svg(svg, screen.last, outcome)
 
 
-@contextlib.contextmanager
-def _shown(console: Console) -> Iterator[Frame]:
-    """A way to show frames: a live table on a terminal, a line now and then elsewhere."""
-    if not console.is_terminal:
-        yield lambda frame: _plain(console, frame)
-        return
-    rows = max(5, console.size.height - _MARGIN_LINES)
-    with Live(console=console, refresh_per_second=4, transient=True) as live:
-        yield lambda frame: live.update(table.live_view(frame, rows))
+class Screen:
+    """Shows frames: a live table on a terminal, a line now and then elsewhere."""
 
+    def __init__(self, console: Console) -> None:
+        self.last: dict[str, Any] = {}
+        self._console = console
+        self._live: Live | None = None
+        self._next_line = 0
 
-_last_line = [0]
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """Take the terminal, if it is one, until the block ends."""
+        if not self._console.is_terminal:
+            yield
+            return
+        with Live(console=self._console, refresh_per_second=4, transient=True) as self._live:
+            yield
 
-
-def _plain(console: Console, frame: dict[str, Any]) -> None:
-    if frame["bins"] - _last_line[0] >= _PLAIN_LINE_BINS or frame["bins"] == frame["of"]:
-        _last_line[0] = frame["bins"]
-        console.print(table.plain_line(frame), soft_wrap=True, highlight=False)
+    def show(self, frame: dict[str, Any]) -> None:
+        """Show how things stand."""
+        self.last = frame
+        if self._live is not None:
+            rows = max(5, self._console.size.height - _MARGIN_LINES)
+            self._live.update(table.live_view(frame, rows))
+        elif frame["bins"] >= self._next_line or frame["bins"] == frame["of"]:
+            self._next_line = frame["bins"] + _PLAIN_LINE_BINS
+            self._console.print(table.plain_line(frame), soft_wrap=True, highlight=False)
 
 
 def _print_outcome(console: Console, outcome: dict[str, Any]) -> None:
@@ -96,9 +106,8 @@ def _print_outcome(console: Console, outcome: dict[str, Any]) -> None:
 
 def _write_svg(path: Path, frame: dict[str, Any], outcome: dict[str, Any]) -> None:
     """The last live table and the outcome as a picture."""
-    with Path("/dev/null").open("w") as nowhere:
-        console = Console(record=True, width=_SVG_WIDTH, file=nowhere, force_terminal=True)
-        console.print(table.live_view(frame, rows=18))
-        console.print()
-        console.print(table.outcome_table(outcome))
-        path.write_text(console.export_svg(title="make demo"))
+    console = Console(record=True, width=_SVG_WIDTH, file=io.StringIO(), force_terminal=True)
+    console.print(table.live_view(frame, rows=18))
+    console.print()
+    console.print(table.outcome_table(outcome))
+    path.write_text(console.export_svg(title="make demo"))

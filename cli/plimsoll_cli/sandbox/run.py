@@ -70,13 +70,45 @@ class SandboxRun:
         self.settings = settings
         self.directory = directory
         self.operator_starts = 0
-        self._webhook_port = _free_port() if settings.admission else 0
-        pem = certificate.make_certificate(directory) if settings.admission else None
-        self.has_admission = pem is not None
-        webhook = None
-        if pem is not None:
-            webhook = certificate.webhook_configuration(self._webhook_port, pem, WEBHOOK_PATH, NAMESPACE)
-        config = WorldConfig(
+        self.url = ""
+        self._world: Child | None = None
+        self._operator: Child | None = None
+        self._webhook_port = _free_port()
+        self._certificate = certificate.make_certificate(directory) if settings.admission else None
+
+    @property
+    def has_admission(self) -> bool:
+        """Whether new pods go through the operator's webhook."""
+        return self._certificate is not None
+
+    @property
+    def world(self) -> Child:
+        """The world's process."""
+        if self._world is None:
+            raise RunError("the world has not been started")
+        return self._world
+
+    @property
+    def operator(self) -> Child:
+        """The operator's process, the latest one."""
+        if self._operator is None:
+            raise RunError("the operator has not been started")
+        return self._operator
+
+    def start_world(self) -> None:
+        """Start the world and wait for its address."""
+        document = json.dumps(asdict(self._world_config()))
+        self._world = Child("the world", [*WORLD, document], self.directory / "world.log", talks=True)
+        self.url = self._next("ready")["url"]
+        self._write_kubeconfig()
+
+    def _world_config(self) -> WorldConfig:
+        settings, webhook = self.settings, None
+        if self._certificate is not None:
+            webhook = certificate.webhook_configuration(
+                self._webhook_port, self._certificate, WEBHOOK_PATH, NAMESPACE
+            )
+        return WorldConfig(
             traces=[str(path) for path in settings.traces],
             seed=settings.seed,
             bins=settings.bins,
@@ -86,22 +118,16 @@ class SandboxRun:
             faults=settings.faults,
             webhook=webhook,
         )
-        document = json.dumps(asdict(config))
-        self.world = Child("the world", [*WORLD, document], directory / "world.log", talks=True)
-        self.url = self._next("ready")["url"]
-        self._write_kubeconfig()
-        self.operator = self.start_operator()
 
-    def start_operator(self) -> Child:
+    def start_operator(self) -> None:
         """Start the operator, for the first time or again."""
         self.operator_starts += 1
-        self.operator = Child(
+        self._operator = Child(
             "the operator",
             [*OPERATOR, *self._flags(), *self.settings.operator_flags],
             self.directory / "operator.log",
             {**os.environ, **self._environment()},
         )
-        return self.operator
 
     def _environment(self) -> dict[str, str]:
         return {
@@ -137,8 +163,7 @@ class SandboxRun:
     def messages(self) -> Iterator[tuple[str, JsonObject]]:
         """What the world says, until it is done."""
         for line in self.world.stdout:
-            for kind, document in json.loads(line).items():
-                yield kind, document
+            yield from json.loads(line).items()
         raise RunError(f"the world ended by itself (exit code {self.world.stop()}):\n{self.world.tail()}")
 
     def _next(self, kind: str) -> JsonObject:
@@ -165,19 +190,19 @@ class SandboxRun:
 
     def stop(self) -> None:
         """End the children, the operator first: it should find its API until it has gone."""
-        if hasattr(self, "operator"):
-            self.operator.stop()
-        if hasattr(self, "world"):
-            self.world.stop()
+        for child in (self._operator, self._world):
+            if child is not None:
+                child.stop()
 
 
 @contextmanager
 def sandbox_run(settings: RunSettings) -> Iterator[SandboxRun]:
     """A run whose children end with the block, however it ends."""
     with tempfile.TemporaryDirectory(prefix="plimsoll-sandbox-") as directory:
-        run = SandboxRun.__new__(SandboxRun)
+        run = SandboxRun(settings, Path(directory))
         try:
-            run.__init__(settings, Path(directory))  # type: ignore[misc]  # stop() must see a half-made run
+            run.start_world()
+            run.start_operator()
             yield run
         finally:
             run.stop()

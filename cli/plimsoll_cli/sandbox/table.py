@@ -91,9 +91,10 @@ def outcome_table(outcome: JsonObject) -> Table:
     """The arms side by side."""
     hours, seed = outcome["bins"] / 12, outcome["seed"]
     title = f"{len(outcome['series'])} recorded containers, {hours:.0f} hours, seed {seed}"
-    table = Table(title=title, title_justify="left", pad_edge=False)
+    caption = "cd: container-day; slack: (limit - use) / limit"
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left", pad_edge=False)
     table.add_column("who sets the limit", no_wrap=True)
-    for name in ("OOM kills", "per 1000 container-days", "slack", "limit changes per container-day"):
+    for name in ("OOM kills", "per 1000 cd", "slack", "changes per cd"):
         table.add_column(name, justify="right")
     for arm in outcome["arms"]:
         table.add_row(
@@ -116,10 +117,11 @@ def notable_events(outcome: JsonObject) -> list[str]:
     ]
     if len(kills) > _MOST_OOMS_SHOWN:
         lines.append(f"and {len(kills) - _MOST_OOMS_SHOWN} more OOM kills")
-    counts = outcome["event_counts"]
+    counts, admission = outcome["event_counts"], outcome["admission"]
     lines.append(
         f"{outcome['resizes_written']} resizes written, {counts['Resized']} done, "
         f"{counts['ResizeRefused']} refused below present usage, {counts['ResizeDeferred']} deferred, "
-        f"{counts['ResizeInfeasible']} infeasible; {outcome['admission']['calls']} pods admitted with a limit"
+        f"{counts['ResizeInfeasible']} infeasible; "
+        f"{admission['calls'] - admission['failures']} new pods went through admission"
     )
     return lines

@@ -82,7 +82,8 @@ def check_version(kind: ResourceType, old: JsonObject, asked: JsonObject, *, req
 
 def names_another(old: JsonObject, asked: JsonObject) -> bool:
     """Whether the client means an object of that name that is not this one: it names another uid."""
-    return (asked.get("metadata") or {}).get("uid", old["metadata"]["uid"]) != old["metadata"]["uid"]
+    uid: str = old["metadata"]["uid"]
+    return bool((asked.get("metadata") or {}).get("uid", uid) != uid)
 
 
 def updated(kind: ResourceType, subresource: str, old: JsonObject, asked: JsonObject) -> JsonObject:

@@ -1,0 +1,73 @@
+"""The world's clock over real HTTP: it waits for who works, wakes who waits, and leaves the dead behind."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+
+from plimsoll_cli.sandbox.api import SandboxApi
+from plimsoll_cli.sandbox.clock import WorldClock
+
+
+@asynccontextmanager
+async def served(clock: WorldClock):
+    api = SandboxApi(clock.now)
+    api.routes["/clock"] = clock.handle
+    async with api.listen() as url, aiohttp.ClientSession() as session:
+        yield f"{url}/clock", session
+
+
+async def idle(session: aiohttp.ClientSession, url: str, until: float) -> float:
+    async with session.post(url, json={"participant": "operator", "idle_until": until}) as answer:
+        return (await answer.json())["now"]
+
+
+async def test_tells_the_time_without_waiting():
+    async with served(WorldClock(1000.0, lambda: True)) as (url, session), session.get(url) as answer:
+        assert await answer.json() == {"now": 1000.0}
+
+
+async def test_an_idle_participant_is_woken_when_its_time_has_come():
+    clock = WorldClock(1000.0, lambda: True)
+    async with served(clock) as (url, session):
+        waiting = asyncio.create_task(idle(session, url, 1600.0))
+        assert await clock.until_idle()
+        clock.advance(1300.0)
+        assert await clock.until_idle()  # still idle: its time is not there yet
+        clock.advance(1600.0)
+        assert await waiting == 1600.0
+
+
+async def test_a_time_that_has_passed_answers_at_once():
+    async with served(WorldClock(1000.0, lambda: True)) as (url, session):
+        assert await idle(session, url, 900.0) == 1000.0
+
+
+async def test_a_dead_participant_holds_the_world_up_only_for_a_moment(monkeypatch):
+    monkeypatch.setattr("plimsoll_cli.sandbox.clock.DEAD_STALL_SECONDS", 0.01)
+    clock = WorldClock(1000.0, lambda: False)
+    assert not await clock.until_idle()
+    assert clock.stalls == 1
+
+
+async def test_one_that_hangs_up_while_waiting_is_no_longer_idle():
+    clock = WorldClock(1000.0, lambda: True)
+    async with served(clock) as (url, session):
+        waiting = asyncio.create_task(idle(session, url, 1600.0))
+        assert await clock.until_idle()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        async with asyncio.timeout(5):
+            while clock.idle:  # noqa: ASYNC110 - the server's side notices in its own time
+                await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("body", [{}, {"idle_until": "soon"}, []])
+async def test_nonsense_is_refused(body):
+    async with (
+        served(WorldClock(1000.0, lambda: True)) as (url, session),
+        session.post(url, json=body) as answer,
+    ):
+        assert answer.status == 400
