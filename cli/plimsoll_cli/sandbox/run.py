@@ -29,7 +29,7 @@ Frame = Callable[[JsonObject], None]
 
 OPERATOR = (sys.executable, "-m", "plimsoll_operator.main")
 WORLD = (sys.executable, "-m", "plimsoll_cli.sandbox.process")
-WEBHOOK_PATH = "mutate"
+WEBHOOK_PATH = "mutate-pods"
 
 
 class RunError(CommandError):

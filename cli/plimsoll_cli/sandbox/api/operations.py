@@ -129,8 +129,9 @@ class Operations:
         items = list(itertools.islice(found, limit + 1))
         if len(items) <= limit:
             return Page(items, version, "")
-        remaining = 1 + sum(1 for _ in found) if selection.everything else 0
-        return Page(items[:limit], version, _token(version, items[limit - 1].key), remaining)
+        last = items[limit - 1].key
+        remaining = collection.count_after(last, selection.namespace) if selection.everything else 0
+        return Page(items[:limit], version, _token(version, last), remaining)
 
     def create(
         self, kind: ResourceType, namespace: str | None, obj: JsonObject, *, dry_run: bool = False

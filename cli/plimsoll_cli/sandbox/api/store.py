@@ -132,6 +132,12 @@ class Collection:
                 return
             yield self.objects[key]
 
+    def count_after(self, key: Key, namespace: str | None) -> int:
+        """How many objects come behind `key`, in one namespace or in all."""
+        keys = self.keys()
+        end = len(keys) if namespace is None else bisect.bisect_left(keys, (namespace + "\0", ""))
+        return end - bisect.bisect_right(keys, key)
+
     def changes_since(self, version: int) -> list[Change]:
         """The remembered changes after `version`; 410 where some of them are forgotten."""
         if version < self.forgotten_version:
