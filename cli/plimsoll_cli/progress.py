@@ -25,7 +25,7 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
     task = bar.add_task(what, total=None)
 
     def report(done: int, total: int) -> None:
-        if not bar.live.is_started and time.monotonic() - begun > PATIENCE_SECONDS:
+        if not bar.live.is_started and elapsed_seconds(begun) > PATIENCE_SECONDS:
             bar.start()
         bar.update(task, completed=done, total=total)
 
@@ -33,3 +33,8 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
         yield report
     finally:
         bar.stop()
+
+
+def elapsed_seconds(since: float) -> float:
+    """Seconds since a reading of the monotonic clock."""
+    return time.monotonic() - since

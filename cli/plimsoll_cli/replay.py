@@ -25,7 +25,7 @@ UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 MAX_VIOLATIONS_SHOWN = 20
 
 Traces = Annotated[
-    list[Path], typer.Argument(help="Parquet files, or directories of them.", show_default=False)
+    list[Path], typer.Argument(help="Parquet files, directories of them, or `sample`.", show_default=False)
 ]
 Warmup = Annotated[
     str,

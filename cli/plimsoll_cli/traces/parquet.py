@@ -16,9 +16,11 @@ import pyarrow.parquet as pq
 
 from plimsoll.replay.series import SampleColumns, SeriesBatch, bin_samples
 from plimsoll_cli.failure import CommandError
+from plimsoll_cli.traces.sample import sample_directory
 
 REQUIRED = ("series_id", "timestamp", "memory_bytes")
 OPTIONAL = ("memory_max_bytes",)
+SAMPLE = Path("sample")
 # A source recorded for less than this is replayed with the short warm-up.
 SHORT_SOURCE_BINS = 2 * 288
 WARMUP_BINS = 288
@@ -42,9 +44,10 @@ def read_traces(paths: Sequence[Path]) -> list[SeriesBatch]:
 
 
 def trace_files(paths: Iterable[Path]) -> list[Path]:
-    """The files that `paths` name."""
+    """The files that `paths` name. `sample`, where nothing is called so, is the sample that ships."""
     files: list[Path] = []
-    for path in paths:
+    for named in paths:
+        path = sample_directory() if named == SAMPLE and not named.exists() else named
         if not path.exists():
             raise TraceError(f"{path}: no such file or directory")
         found = sorted(path.glob("*.parquet")) if path.is_dir() else [path]

@@ -1,12 +1,14 @@
 """Reading traces: columns that may be absent, and errors that name file and column."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from plimsoll_cli.failure import CommandError
-from plimsoll_cli.traces.parquet import read_trace, read_traces, source_warmup_bins
+from plimsoll_cli.traces.parquet import read_trace, read_traces, source_warmup_bins, trace_files
 from plimsoll_cli.traces.sample import sample_directory, sample_facts
 
 GOOD = {"series_id": ["a", "a", "b"], "timestamp": [0, 300, 0], "memory_bytes": [1.0, 2.0, 3.0]}
@@ -89,6 +91,14 @@ def test_a_directory_stands_for_its_files_in_order_of_name(write, tmp_path):
     write("b.parquet", series_id=["c", "c", "d"])
     write("a.parquet")
     assert [batch.source for batch in read_traces([tmp_path])] == ["a", "b"]
+
+
+def test_sample_is_the_shipped_one_unless_something_is_called_so(write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert [f.parent for f in trace_files([Path("sample")])] == [sample_directory()] * 3
+    (tmp_path / "sample").mkdir()
+    write("sample/mine.parquet")
+    assert trace_files([Path("sample")]) == [Path("sample/mine.parquet")]
 
 
 def test_no_file_and_an_empty_directory_are_told(tmp_path):

@@ -39,6 +39,15 @@ def test_too_little_is_idle(bins):
     assert classify(np.full(bins, 200 * MIB)) == "idle"
 
 
+@pytest.mark.parametrize("bins", [36, 60, 300])
+def test_a_short_series_is_told_by_its_spread_and_peak(bins):
+    usage = np.full(bins, 200.0 * MIB)
+    usage[bins // 2] *= 1.4
+    assert classify(usage) == "drift"
+    usage[bins // 2] *= 2
+    assert classify(usage) == "bursty"
+
+
 def test_an_hour_without_a_bin_is_missing():
     usage = np.concatenate([np.full(12, np.nan), np.arange(12.0), [5.0]])
     np.testing.assert_array_equal(hourly_maxima(usage), [np.nan, 11.0])

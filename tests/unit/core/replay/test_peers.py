@@ -117,3 +117,12 @@ def test_an_unknown_name_and_an_objective_for_a_peer_are_refused():
         recommender("goldilocks", batch)
     with pytest.raises(ValueError, match="'vpa' has no operating point"):
         recommender("vpa", batch, "slack:0.2")
+
+
+def test_plimsoll_takes_an_operating_point():
+    batch = mixed_batch()
+    tight, wide = (
+        np.nanmean(replay_limits(batch, recommender("plimsoll", batch, o), ReplaySettings(36)).limit_bytes)
+        for o in ("slack:0.2", "slack:0.4")
+    )
+    assert tight < wide
