@@ -72,14 +72,17 @@ crds: $(VENV)/.dev ## write the CRD YAML and its documentation from the typed mo
 apiserver: ## build and cache a real kube-apiserver and etcd from Go modules
 	kind/vm/build-binaries.sh apiserver etcd
 
-.PHONY: bench bench-loop bench-limits
-bench: bench-limits bench-loop ## every bench there is
+.PHONY: bench bench-loop bench-limits bench-usage
+bench: bench-limits bench-loop bench-usage ## every bench there is
 
 bench-limits: $(VENV)/.dev ## replay recorded traces: Plimsoll beside VPA, KRR, Autopilot, static
 	$(BIN)/python bench/limits.py
 
 bench-loop: $(VENV)/.dev ## the operator's loop at 1k, 10k and 100k containers, beside the real VPA recommender
 	$(BIN)/python bench/loop.py
+
+bench-usage: $(VENV)/.dev ## the columnar history and VPA's histogram at 100k containers
+	$(BIN)/python bench/usage.py
 
 .PHONY: docs-results
 docs-results: $(VENV)/.dev ## copy bench/results/*.json into the docs' tables

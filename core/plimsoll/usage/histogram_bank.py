@@ -5,6 +5,9 @@ In: one sample for each of some rows, per call. Out: percentiles, `[n, levels]`.
 vectors. What the `vpa` recommender and baseline use.
 """
 
+from collections.abc import Iterator
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +15,11 @@ from plimsoll.usage import gomath
 from plimsoll.usage.buckets import MEMORY_BUCKETS, ExponentialBuckets
 from plimsoll.usage.histogram import HALF_LIFE_SECONDS, MAX_DECAY_EXPONENT, NS, ZERO_TIME_SECONDS
 from plimsoll.usage.sample import BoolArray, Float64Array, IntArray
+
+# Rows worked on at a time where `[n, 176]` arrays are needed in between: 11 MB each.
+_BLOCK_ROWS = 8192
+
+Column = TypeVar("Column", IntArray, Float64Array)
 
 
 class DecayingHistograms:
@@ -54,8 +62,12 @@ class DecayingHistograms:
 
     def percentiles(self, rows: npt.ArrayLike, levels: npt.ArrayLike) -> Float64Array:
         """`[n, levels]`: ends of the buckets that hold the levels; 0 where a histogram is empty."""
-        index = np.asarray(rows, dtype=np.int64)
+        index = np.atleast_1d(np.asarray(rows, dtype=np.int64))
         wanted = np.atleast_1d(np.asarray(levels, dtype=np.float64))
+        parts = [self._percentiles(block, wanted) for block in _blocks(index)]
+        return np.concatenate(parts) if parts else np.empty((0, len(wanted)))
+
+    def _percentiles(self, index: IntArray, wanted: Float64Array) -> Float64Array:
         column = np.arange(self.buckets.count)
         low, high = self.min_bucket[index, None], self.max_bucket[index, None]
         inside = (column >= low) & (column < high)
@@ -104,13 +116,19 @@ class DecayingHistograms:
         rounded = seconds - past + np.where(past + past >= half_life, half_life, 0.0)
         gone_ns = np.clip((self.reference_seconds[index] - rounded) * NS, -float(2**63), float(2**63))
         exponent = np.floor(gone_ns / (half_life * NS) + 0.5)
-        factor = np.ldexp(1.0, np.clip(exponent, -5000, 5000).astype(np.int32))
-        column = np.arange(self.buckets.count)
-        inside = (column >= self.min_bucket[index, None]) & (column <= self.max_bucket[index, None])
-        self.weights[index] = np.where(inside, self.weights[index] * factor[:, None], self.weights[index])
+        factor: Float64Array = np.ldexp(1.0, np.clip(exponent, -5000, 5000).astype(np.int32))
+        for block, scale in zip(_blocks(index), _blocks(factor), strict=True):
+            self._scale(block, scale)
         self.total_weight[index] *= factor
         self._update_min_and_max(index)
         self.reference_seconds[index] = rounded
+
+    def _scale(self, index: IntArray, factor: Float64Array) -> None:
+        # As in VPA, what lies outside the first and last bucket that count is left as it is.
+        column = np.arange(self.buckets.count)
+        inside = (column >= self.min_bucket[index, None]) & (column <= self.max_bucket[index, None])
+        weights = self.weights[index]
+        self.weights[index] = np.where(inside, weights * factor[:, None], weights)
 
     def _safe_subtract(self, value: Float64Array, part: Float64Array) -> Float64Array:
         left = value - part
@@ -123,3 +141,8 @@ class DecayingHistograms:
         below = heavy & (column <= self.max_bucket[index, None])
         self.min_bucket[index] = np.where(above.any(axis=1), np.argmax(above, axis=1), last)
         self.max_bucket[index] = np.where(below.any(axis=1), last - np.argmax(below[:, ::-1], axis=1), 0)
+
+
+def _blocks(column: Column) -> Iterator[Column]:
+    for start in range(0, len(column), _BLOCK_ROWS):
+        yield column[start : start + _BLOCK_ROWS]

@@ -39,6 +39,19 @@ def test_empty_histogram_answers_zero():
     assert histogram.percentile(0.9) == 0.0
     assert bank.is_empty([0, 1]).all()
     assert bank.percentiles([0, 1], [0.5, 0.9]).tolist() == [[0, 0], [0, 0]]
+    assert bank.percentiles([], [0.5, 0.9]).shape == (0, 2)
+
+
+def test_more_rows_than_are_worked_on_at_a_time():
+    count = 20_000
+    bank = DecayingHistograms(count)
+    sizes = np.linspace(1e6, 1e11, count)
+    bank.add(np.arange(count), sizes, 1.0, START)
+    bank.add(np.arange(count), 1e12, 1.0, START + 200 * DAY)  # the reference moves, the first sample is gone
+    bank.subtract(np.arange(count), 1e12, 1.0, START + 200 * DAY)
+    bank.add(np.arange(count), sizes, 1.0, START + 200 * DAY)
+    ends = MEMORY_BUCKETS.ends[MEMORY_BUCKETS.find_array(sizes)]
+    assert bank.percentiles(np.arange(count), 0.9)[:, 0].tolist() == ends.tolist()
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
