@@ -85,8 +85,9 @@ class PolicyRef:
 class EffectiveContainerPolicy:
     """All that a policy says about one container, defaults and `containers[]` overrides applied.
 
-    At most one of `objective` and `oom_price` is set; with neither, `importance` sets the price. `problem` is empty
-    unless the policy could not be read or contradicts itself; then `mode` is Off and the sentence says why.
+    At most one of `objective` and `oom_price` is set; with neither, `importance` sets the price. `problem`
+    is empty unless the policy could not be read or contradicts itself; then `mode` is Off and the sentence
+    says why.
     """
 
     policy: PolicyRef

@@ -160,7 +160,7 @@ class PolicySpec(Model):
     mode: Mode = Mode.RECOMMEND
     """What may be done: Off (stop acting, leave limits as they are), Recommend (only write profiles),
     Initial (set limits of new pods), InPlace (Initial, and resize running pods), InPlaceOrRecreate
-    (InPlace, and evict where that is the only way)."""
+    (InPlace, and evict where that is the only way). Write "Off" in quotes: YAML reads a bare Off as false."""
     importance: Importance = Importance.NORMAL
     """How bad an OOM kill is, where neither limits.objective nor limits.oomPrice is given."""
     limits: Limits = Limits()

@@ -1,0 +1,248 @@
+# ruff: noqa: INP001 - a script, like Sphinx's conf.py
+"""Write the pages that are made, not typed: `crds.md`, `metrics.md` and `results.md`.
+
+    python docs/generate.py            write them
+    python docs/generate.py --check    exit 1 and name those that are stale
+    python docs/generate.py --results  take over bench/results/*.json first
+
+In: the typed models, the operator's table of metrics, docs/results/*.json. Out: Markdown. A test runs
+`--check`.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from plimsoll.api.crd import crd
+from plimsoll.api.fields import VALIDATIONS
+from plimsoll.api.v1alpha1 import API_VERSION, KINDS, Kind
+from plimsoll_operator.serve.metrics import DEFINITIONS
+
+DOCS = Path(__file__).parent
+BENCH = DOCS.parent / "bench" / "results"
+MADE = "<!-- Made by docs/generate.py; do not edit. -->\n\n"
+
+RESULTS_INTRO = """# Results
+
+Every figure here was written by a benchmark (`make bench`) into a JSON file that is committed beside this
+page (`docs/results/`), and taken over by `make docs-results`; none is typed. A range in brackets is the 95 %
+interval. Peers were measured in the same run as Plimsoll.
+
+## Rules of the replay
+
+A recorded series is replayed in bins of five minutes, each the maximum of its samples. A limit may depend on
+earlier bins of its own series only; it is decided once an hour and may be raised in between. A bin whose
+usage is above the limit is an OOM kill: the limit must then rise to at least 1.2 times, and by 100 MiB, until
+the end of the hour, and fall below that within a day only with a reason. Scored are OOM kills in 1000
+container-days; slack, the mean of (limit - usage) / limit over bins that fit; and changes of more than 1 % a
+container-day. Series with a median below 16 MiB are left out. The setting is fixed beforehand and never
+fitted to the series that are replayed.
+"""
+
+
+def pages(docs: Path = DOCS) -> dict[str, str]:
+    """File name -> text of every page that is made."""
+    return {
+        "crds.md": MADE + crds_page(),
+        "metrics.md": MADE + metrics_page(),
+        "results.md": MADE + results_page(read_results(docs / "results")),
+    }
+
+
+def stale(docs: Path = DOCS) -> list[str]:
+    """Names of the pages whose text is not what would be written now."""
+    return [
+        name
+        for name, text in pages(docs).items()
+        if not (docs / name).is_file() or (docs / name).read_text("utf-8") != text
+    ]
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; bars within cells are escaped."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |\n" for line in lines)
+
+
+# -- the CRDs -----------------------------------------------------------------------------------------------
+
+
+def crds_page() -> str:
+    """All four kinds, field by field."""
+    seen: dict[str, Mapping[str, Any]] = {}
+    head = (
+        f"# Kinds and fields\n\nAll kinds are of `{API_VERSION}`; the YAML ships in the operator's package.\n"
+    )
+    return "\n".join([head, *(_kind_section(kind, seen) for kind in KINDS)])
+
+
+def _kind_section(kind: Kind, seen: dict[str, Mapping[str, Any]]) -> str:
+    made = crd(kind)
+    whole = made["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    scope = "one namespace" if kind.namespaced else "the whole cluster"
+    columns = ", ".join(column.name for column in kind.columns)
+    names = f"Short name `{kind.short_name}`, plural `{kind.plural}`; lives in {scope}."
+    lines = [
+        f"## {kind.name}\n",
+        f"{whole['description']}\n",
+        f"{names} `kubectl get {kind.short_name}` shows {columns}.\n",
+        *(_part_section(kind, part, whole["properties"][part], seen) for part in ("spec", "status")),
+    ]
+    return "\n".join(lines)
+
+
+def _part_section(kind: Kind, part: str, node: Mapping[str, Any], seen: dict[str, Mapping[str, Any]]) -> str:
+    """Fields of spec or status; those that are word for word a former kind's are only named."""
+    fresh, same = {}, []
+    for name, inner in node.get("properties", {}).items():
+        known = seen.setdefault(f"{part}.{name}", inner)
+        if known is inner or known != inner:
+            fresh[name] = inner
+        else:
+            same.append(f"`{part}.{name}`")
+    lines = [f"### {kind.name} {part}\n"]
+    if same:
+        lines.append(f"As in {KINDS[0].name}: {', '.join(same)}.\n")
+    if fresh:
+        lines.append(table(("field", "type", "default", "meaning"), _rows(part, {"properties": fresh})))
+    if not node.get("properties"):
+        lines.append(node["description"] + "\n")
+    refusals = list(dict.fromkeys(_refusals(part, {**node, "properties": fresh})))
+    if refusals and part == "spec":  # people write no status
+        lines.append("Refused by the API server, with these words:\n")
+        lines.append(table(("field", "sentence"), refusals))
+    return "\n".join(lines)
+
+
+def _rows(path: str, node: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    required = node.get("required", ())
+    for name, inner in node.get("properties", {}).items():
+        here = f"{path}.{name}"
+        default = inner.get("default")
+        shown = f"`{json.dumps(default)}`" if default not in (None, {}) else ""
+        meaning = inner.get("description", "") + (" **Required.**" if name in required else "")
+        yield f"`{here}`", _type(inner), shown, meaning
+        yield from _rows(here, inner)
+        if "items" in inner:
+            yield from _rows(f"{here}[]", inner["items"])
+
+
+def _type(node: Mapping[str, Any]) -> str:
+    if "enum" in node:
+        return " ".join(f"`{value}`" for value in node["enum"])
+    if node["type"] == "array":
+        return f"list of {_type(node['items'])}"
+    if "minimum" in node and "maximum" in node:
+        least = "(" if node.get("exclusiveMinimum") else "["
+        return f"{node['type']} {least}{node['minimum']:.10g}, {node['maximum']:.10g}]"
+    return str(node["type"])
+
+
+def _refusals(path: str, node: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for each in node.get(VALIDATIONS, ()):
+        yield f"`{path}{each.get('fieldPath', '')}`", each["message"]
+    for name, inner in node.get("properties", {}).items():
+        yield from _refusals(f"{path}.{name}", inner)
+    if "items" in node:
+        yield from _refusals(f"{path}[]", node["items"])
+
+
+# -- the metrics --------------------------------------------------------------------------------------------
+
+
+def metrics_page() -> str:
+    """Everything /metrics serves."""
+    rows = (
+        (
+            f"`{each.name}`",
+            each.kind.value,
+            each.unit,
+            " ".join(f"`{label}`" for label in each.labels),
+            each.description,
+        )
+        for each in DEFINITIONS
+    )
+    head = "# Metrics\n\nServed by the operator on `/metrics` (port: `--metrics-port`).\n\n"
+    return head + table(("name", "kind", "unit", "labels", "meaning"), rows)
+
+
+# -- the results --------------------------------------------------------------------------------------------
+
+
+def read_results(directory: Path) -> dict[str, dict[str, Any]]:
+    """Name of each benchmark -> what it wrote."""
+    return {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(directory.glob("*.json"))}
+
+
+def results_page(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """One table a benchmark; peers are columns."""
+    parts = [RESULTS_INTRO]
+    parts += [_results_section(name, document) for name, document in results.items()]
+    if not results:
+        parts.append("No benchmark has been taken over yet.\n")
+    return "\n".join(parts)
+
+
+def _results_section(name: str, document: Mapping[str, Any]) -> str:
+    machine, rows = document["machine"], document["rows"]
+    peers = list(dict.fromkeys(peer for row in rows for peer in row.get("against") or {}))
+    ran = (
+        f"Commit `{document['commit']}`, seed {document['seed']}, {document['seconds']:.0f} s on "
+        f"{machine['cores']} cores, "
+        f"{machine['memory_gib']} GiB, kernel {machine['kernel']}.\n"
+    )
+    head = ("figure", "unit", "Plimsoll", *peers, "n")
+    body = table(head, (_result_row(row, peers) for row in rows))
+    commands = dict.fromkeys(row["command"] for row in rows if row.get("command"))
+    how = "".join(f"    {command}\n" for command in commands)
+    return f"## {name}\n\n{ran}\n{body}" + (f"\nMeasured by:\n\n{how}" if how else "")
+
+
+def _result_row(row: Mapping[str, Any], peers: Sequence[str]) -> tuple[str, ...]:
+    against = row.get("against") or {}
+    value = _figure(row["value"]) if row["value"] is not None else f"not measured: {row.get('why', '')}"
+    if row.get("low") is not None and row.get("high") is not None:
+        value += f" [{_figure(row['low'])}, {_figure(row['high'])}]"
+    each = (_figure(against[peer]) if against.get(peer) is not None else "" for peer in peers)
+    return (f"`{row['name']}`", row["unit"], value, *each, str(row.get("n", "")))
+
+
+def _figure(value: float) -> str:
+    """Four figures that matter, without an exponent."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def take_over(source: Path, target: Path) -> list[str]:
+    """Copy what the benchmarks wrote; returns the names."""
+    found = sorted(source.glob("*.json"))
+    target.mkdir(exist_ok=True)
+    for path in found:
+        shutil.copyfile(path, target / path.name)
+    return [path.name for path in found]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    parser = argparse.ArgumentParser(description="Write the generated pages of the docs.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where a page is stale")
+    parser.add_argument("--results", action="store_true", help="take over bench/results/*.json first")
+    options = parser.parse_args(arguments)
+    if options.results and not take_over(BENCH, DOCS / "results"):
+        print("bench/results holds no JSON: run `make bench` first", file=sys.stderr)
+        return 1
+    if options.check:
+        for name in (old := stale()):
+            print(f"docs/{name} is stale: run `make crds`", file=sys.stderr)
+        return 1 if old else 0
+    for name, text in pages().items():
+        (DOCS / name).write_text(text, encoding="utf-8")
+        print(f"docs/{name}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,115 @@
+"""The generated pages are up to date, name everything there is, and take figures over unchanged."""
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from plimsoll.api.v1alpha1 import KINDS
+from plimsoll_operator.serve.metrics import DEFINITIONS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("docs_generate", ROOT / "docs" / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+RESULTS = {
+    "commit": "abc1234",
+    "machine": {"cores": 2, "memory_gib": 23.5, "kernel": "6.18"},
+    "seed": 7,
+    "seconds": 12.3,
+    "rows": [
+        {
+            "name": "forecast.core.oom",
+            "value": 27.12345,
+            "unit": "1/1000 container-days",
+            "low": 24.0,
+            "high": 30.5,
+            "n": 271,
+            "against": {"vpa": 78.1, "krr": None},
+            "command": "plimsoll replay limits a.parquet",
+        },
+        {"name": "loop.x", "value": None, "unit": "s", "n": 0, "why": "no Go here", "command": ""},
+        {"name": "loop.api_writes", "value": 123456.7, "unit": "1/min", "n": 3, "command": ""},
+    ],
+}
+
+
+def test_the_committed_pages_are_what_would_be_written_now():
+    done = subprocess.run(
+        [sys.executable, ROOT / "docs" / "generate.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_page_that_was_edited_or_is_missing_is_stale(generate: ModuleType, tmp_path: Path):
+    shutil.copytree(ROOT / "docs" / "results", tmp_path / "results")
+    for name, text in generate.pages(tmp_path).items():
+        (tmp_path / name).write_text(text)
+    assert generate.stale(tmp_path) == []
+    (tmp_path / "metrics.md").write_text("edited")
+    (tmp_path / "crds.md").unlink()
+    assert generate.stale(tmp_path) == ["crds.md", "metrics.md"]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_every_kind_has_a_section_with_its_short_name(generate: ModuleType, kind):
+    assert f"\n## {kind.name}\n" in generate.crds_page()
+    assert f"Short name `{kind.short_name}`" in generate.crds_page()
+
+
+@pytest.mark.parametrize(
+    ("field", "default"),
+    [
+        ("spec.mode", '"Recommend"'),
+        ("spec.updates.cooldown", '"10m"'),
+        ("spec.containers[].limits.min", ""),
+        ("spec.namespaces", ""),
+        ("status.containers[].recommendation.target", ""),
+        ("status.numaNodes[].free", ""),
+    ],
+)
+def test_fields_are_listed_with_their_defaults(generate: ModuleType, field: str, default: str):
+    row = next(line for line in generate.crds_page().splitlines() if line.startswith(f"| `{field}` |"))
+    assert row.split(" | ")[2].strip("`") == default
+
+
+def test_every_metric_is_listed_with_its_unit(generate: ModuleType):
+    page = generate.metrics_page()
+    assert all(f"| `{each.name}` | {each.kind} | {each.unit} |" in page for each in DEFINITIONS)
+
+
+def test_figures_are_taken_over_with_interval_and_peers(generate: ModuleType):
+    page = generate.results_page({"limits": RESULTS})
+    assert "| figure | unit | Plimsoll | vpa | krr | n |" in page
+    assert "| `forecast.core.oom` | 1/1000 container-days | 27.12 [24, 30.5] | 78.1 |  | 271 |" in page
+    assert "| `loop.x` | s | not measured: no Go here |  |  | 0 |" in page
+    assert "| 123,457 |" in page
+    assert "    plimsoll replay limits a.parquet\n" in page
+
+
+def test_results_are_copied_whole(generate: ModuleType, tmp_path: Path):
+    source, target = tmp_path / "bench", tmp_path / "docs"
+    source.mkdir()
+    assert generate.take_over(source, target) == []
+    (source / "limits.json").write_text(json.dumps(RESULTS))
+    assert generate.take_over(source, target) == ["limits.json"]
+    assert generate.read_results(target) == {"limits": RESULTS}
+
+
+def test_bars_in_cells_do_not_break_a_table(generate: ModuleType):
+    assert generate.table(["a"], [["x | y"]]) == "| a |\n| --- |\n| x \\| y |\n"
