@@ -73,7 +73,7 @@ def datasets(traces: Path) -> list[Dataset]:
     grouped: dict[str, list[SeriesBatch]] = {}
     for path in trace_files([traces]):
         grouped.setdefault(STRESS.get(path.stem, "core"), []).append(read_trace(path))
-    return [Dataset(name, tuple(batches)) for name, batches in grouped.items()]
+    return [Dataset(name, tuple(grouped[name])) for name in ("core", *STRESS.values()) if name in grouped]
 
 
 def scored(name: str, dataset: Dataset, jobs: int, objective: str | None = None) -> SeriesScores:
