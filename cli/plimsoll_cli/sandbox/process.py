@@ -18,7 +18,7 @@ from plimsoll_cli.sandbox.report import Reporter
 from plimsoll_cli.sandbox.scenario import load_scenario
 from plimsoll_cli.sandbox.world import World, WorldSettings
 
-FRAME_SECONDS = 0.25  # wall time between two frames
+FRAME_SECONDS = 0.25  # wall time between two frames, unless asked otherwise
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class WorldConfig:
     bins: int
     pods: int
     bin_wall_seconds: float = 0.0
+    frame_seconds: float = FRAME_SECONDS
     policy: str = ""
     faults: tuple[dict[str, Any], ...] = ()
     webhook: dict[str, Any] | None = None
@@ -64,7 +65,7 @@ async def play(config: WorldConfig) -> None:
         say("ready", {"url": url, "workloads": len(world.scenario.workloads)})
         last = 0.0
         async for bins in world.play():
-            if loop.time() - last >= FRAME_SECONDS or bins == world.scenario.bins:
+            if loop.time() - last >= config.frame_seconds or bins == world.scenario.bins:
                 last = loop.time()
                 say("frame", reporter.frame(bins))
         say("done", reporter.outcome())

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from plimsoll.api.quantity import parse_quantity
+from plimsoll_cli.sandbox.api.audit import AuditEntry
 from plimsoll_cli.sandbox.kubelet import EventKind, KubeletEvent
 from plimsoll_cli.sandbox.scenario import NAMESPACE, Workload
-from plimsoll_cli.sandbox.world import World
+from plimsoll_cli.sandbox.world import PODS, World, resources_in
 
 JsonObject = dict[str, Any]
 PROFILES = ("plimsoll.dev", "memoryprofiles")
@@ -57,13 +58,28 @@ class Reporter:
             "arms": self._arms(),
             "events": [_event(event) for event in world.events],
             "event_counts": kinds,
-            "resizes_written": len(world.api.audit.writes("pods", "resize")),
+            "resizes": [_resize(entry) for entry in world.api.audit.writes("pods", "resize")],
+            "first_limits": {w.pod: w.first.limit_bytes for w in scenario.workloads},
+            "spec_limits": self._spec_limits(),
+            "lost_originals": [w.name for w in scenario.workloads if self._lost_original(w)],
             "profile_writes": len(world.api.audit.writes("memoryprofiles", "status")),
             "requests": world.api.audit.requests,
             "admission": {"calls": world.api.admission.calls, "failures": world.api.admission.failures},
             "faults_injected": world.api.faults.injected,
             "stalled_bins": world.clock.stalls,
         }
+
+    def _spec_limits(self) -> dict[str, int]:
+        """What each pod's spec says now."""
+        pods = (stored.load() for stored in self._world.api.store.collection(PODS).page(None, NAMESPACE))
+        return {pod["metadata"]["name"]: resources_in(pod).limit_bytes for pod in pods}
+
+    def _lost_original(self, workload: Workload) -> bool:
+        """Whether the profile remembers other original resources than the person first set."""
+        profile = world_profile(self._world, workload.name) or {}
+        entry: JsonObject = next(iter((profile.get("status") or {}).get("containers") or ()), {})
+        limit = (entry.get("originalResources") or {}).get("limit")
+        return limit is not None and parse_quantity(limit) != workload.first.limit_bytes
 
     def _arms(self) -> list[JsonObject]:
         ledgers = [self._world.ledger, *(shadow.ledger for shadow in self._world.baselines)]
@@ -103,6 +119,19 @@ def world_profile(world: World, workload: str) -> JsonObject | None:
     """The operator's published profile of a workload, if there is one yet."""
     stored = world.api.store.get(PROFILES, NAMESPACE, f"deployment-{workload}")
     return stored.load() if stored is not None else None
+
+
+def _resize(entry: AuditEntry) -> JsonObject:
+    """One accepted write to a pod's resize subresource: what it asked for, and the version it made."""
+    (asked,) = entry.body["spec"]["containers"]
+    amounts = asked.get("resources") or {}
+    return {
+        "seconds": entry.seconds,
+        "pod": entry.name,
+        "limit": (amounts.get("limits") or {}).get("memory"),
+        "request": (amounts.get("requests") or {}).get("memory"),
+        "version": int(entry.version),
+    }
 
 
 def _event(event: KubeletEvent) -> JsonObject:

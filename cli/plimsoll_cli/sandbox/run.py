@@ -21,7 +21,7 @@ from plimsoll_cli.failure import CommandError
 from plimsoll_cli.sandbox import certificate
 from plimsoll_cli.sandbox.child import Child
 from plimsoll_cli.sandbox.objects import OPERATOR_NAMESPACE
-from plimsoll_cli.sandbox.process import WorldConfig
+from plimsoll_cli.sandbox.process import FRAME_SECONDS, WorldConfig
 from plimsoll_cli.sandbox.scenario import NAMESPACE
 
 JsonObject = dict[str, Any]
@@ -48,6 +48,7 @@ class RunSettings:
     policy: Path | None = None
     faults: tuple[JsonObject, ...] = ()
     admission: bool = True
+    frame_seconds: float = FRAME_SECONDS
     operator_flags: tuple[str, ...] = field(default=())
 
     @property
@@ -114,6 +115,7 @@ class SandboxRun:
             bins=settings.bins,
             pods=settings.pods,
             bin_wall_seconds=settings.bin_wall_seconds,
+            frame_seconds=settings.frame_seconds,
             policy=str(settings.policy) if settings.policy else "",
             faults=settings.faults,
             webhook=webhook,

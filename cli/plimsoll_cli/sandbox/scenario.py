@@ -27,7 +27,10 @@ from plimsoll_cli.traces.parquet import read_traces, source_warmup_bins
 SAMPLE = Path(__file__).parent / "data"
 NAMESPACE = "demo"
 WARMUP_BINS = BINS_PER_DAY
-# The world begins here: a whole hour (as every replay) and a date that no recording has.
+# Before the first bin that counts the operator has an hour to find its feet: just installed, it reads
+# history, writes its profiles, and lowers nothing yet.
+LEAD_BINS = 12
+# The first bin that counts: a whole hour (as every replay) and a date that no recording has.
 START_BIN = 5_934_240  # 2026-06-01 00:00 UTC
 MIB = 2**20
 KUBE_NODES = 4
@@ -74,8 +77,13 @@ class Scenario:
 
     @property
     def start_seconds(self) -> float:
-        """Unix time of the world's first live bin."""
+        """Unix time of the first bin that counts."""
         return float(START_BIN * BIN_SECONDS)
+
+    @property
+    def lead_seconds(self) -> float:
+        """Unix time at which the world begins."""
+        return self.start_seconds - LEAD_BINS * BIN_SECONDS
 
     def usage(self) -> FloatArray:
         """[workloads, warm-up + bins] recorded use, NaN where there is none."""

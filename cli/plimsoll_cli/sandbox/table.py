@@ -119,7 +119,7 @@ def notable_events(outcome: JsonObject) -> list[str]:
         lines.append(f"and {len(kills) - _MOST_OOMS_SHOWN} more OOM kills")
     counts, admission = outcome["event_counts"], outcome["admission"]
     lines.append(
-        f"{outcome['resizes_written']} resizes written, {counts['Resized']} done, "
+        f"{len(outcome['resizes'])} resizes written, {counts['Resized']} done, "
         f"{counts['ResizeRefused']} refused below present usage, {counts['ResizeDeferred']} deferred, "
         f"{counts['ResizeInfeasible']} infeasible; "
         f"{admission['calls'] - admission['failures']} new pods went through admission"

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-import aiohttp.web
 import numpy as np
 
 from plimsoll.api.quantity import format_quantity, parse_quantity
@@ -31,6 +30,7 @@ from plimsoll_cli.sandbox.ledger import Ledger
 from plimsoll_cli.sandbox.prometheus import PastContainer, Prometheus
 from plimsoll_cli.sandbox.scenario import (
     CONTAINER,
+    LEAD_BINS,
     NAMESPACE,
     START_BIN,
     WARMUP_BINS,
@@ -64,11 +64,11 @@ class World:
     scenario: Scenario
     settings: WorldSettings
     events: list[KubeletEvent] = field(default_factory=list)
-    live_bin: int = 0
+    live_bin: int = -LEAD_BINS
 
     def __post_init__(self) -> None:
         scenario = self.scenario
-        self.clock = WorldClock(scenario.start_seconds, alive=self._operator_watches)
+        self.clock = WorldClock(scenario.lead_seconds, alive=self._operator_watches)
         self.api = SandboxApi(self.clock.now, scenario.seed)
         self.kubelet = KubeletModel(dict(scenario.allocatable_bytes), scenario.seed)
         names = [workload.name for workload in scenario.workloads]
@@ -90,7 +90,6 @@ class World:
         """Serve the world on a loopback port; its objects are there before the first request."""
         self.api.routes["/clock"] = self.clock.handle
         self.api.routes["/prometheus/api/v1/*"] = self.prometheus.handle
-        self.api.routes["/audit"] = self._serve_audit
         self.api.computed["metrics.k8s.io", "pods"] = self._pod_metrics
         self._create_objects()
         self.api.store.observers.append(self._saw)
@@ -99,9 +98,9 @@ class World:
             yield url
 
     async def play(self) -> AsyncIterator[int]:
-        """Play all bins; yields the number of bins that have happened."""
+        """Play the lead-in and all bins that count; yields how many of these have happened."""
         loop = asyncio.get_running_loop()
-        for live_bin in range(self.scenario.bins):
+        for live_bin in range(-LEAD_BINS, self.scenario.bins):
             began = loop.time()
             await self.clock.until_idle()
             self.live_bin = live_bin
@@ -109,16 +108,18 @@ class World:
             self._happen(live_bin)
             await self._told(began)
             self.clock.advance(self.scenario.start_seconds + (live_bin + 1) * BIN_SECONDS)
-            yield live_bin + 1
+            yield max(0, live_bin + 1)
 
     def _happen(self, live_bin: int) -> None:
-        self.ledger.record(live_bin, self.kubelet.play(START_BIN + live_bin))
-        events = self.kubelet.take_events()
-        self.events += events
+        records, events = self.kubelet.play(START_BIN + live_bin), self.kubelet.take_events()
         for event in events:
             if event.container in self.kubelet.containers:
                 self._messages[event.container] = event.message
                 self._write_status(event.container)
+        if live_bin < 0:
+            return
+        self.events += events
+        self.ledger.record(live_bin, records)
         for shadow in self.baselines:
             shadow.play(live_bin)
 
@@ -166,13 +167,13 @@ class World:
         replica_set = objects.replica_set(workload, made["metadata"]["uid"])
         owner = self._create("apps", "v1", "replicasets", replica_set)
         pod = objects.pod(workload, workload.pod, owner["metadata"]["uid"])
-        self._run(workload, self._create("", "v1", "pods", pod), self.scenario.start_seconds)
+        self._run(workload, self._create("", "v1", "pods", pod), self.scenario.lead_seconds)
 
     def _run(self, workload: Workload, pod: JsonObject, seconds: float) -> None:
         """Kubelet starts a pod's container with the resources its spec has."""
-        first_bin = START_BIN
-        usage = workload.usage_bytes[WARMUP_BINS:]
-        resources = _resources(pod)
+        first_bin = START_BIN - LEAD_BINS
+        usage = workload.usage_bytes[WARMUP_BINS - LEAD_BINS :]
+        resources = resources_in(pod)
         self.kubelet.start(workload.name, workload.kube_node, usage, first_bin, resources, seconds)
         recent = workload.usage_bytes[: WARMUP_BINS + self.live_bin]
         self.kubelet.containers[workload.name].usage_bytes = min(float(recent[-1]), resources.limit_bytes)
@@ -230,7 +231,7 @@ class World:
             self._follow_spec(key, change.after.load())
 
     def _follow_spec(self, key: str, pod: JsonObject) -> None:
-        wanted = _resources(pod)
+        wanted = resources_in(pod)
         if wanted != self.kubelet.containers[key].desired:
             self.kubelet.resize(key, wanted, self.clock.now())
             self._messages.pop(key, None)
@@ -264,38 +265,26 @@ class World:
 
     def _past(self) -> Iterator[PastContainer]:
         """What Prometheus has scraped up to now."""
-        live = int(self.clock.now() // BIN_SECONDS) - START_BIN
+        first_bin = START_BIN - WARMUP_BINS
+        known = int(self.clock.now() // BIN_SECONDS) - first_bin
         unknown = np.full(WARMUP_BINS, np.nan)
         for row, workload in enumerate(self.scenario.workloads):
-            limit, demand = self.ledger.limit_bytes[row, :live], self.ledger.usage_bytes[row, :live]
+            limit, demand = self.ledger.limit_bytes[row], self.ledger.usage_bytes[row]
+            usage = np.concatenate([workload.usage_bytes[:WARMUP_BINS], np.minimum(demand, limit)])
+            ooms = np.concatenate([unknown, self.ledger.oom[row].astype(np.float64)])
             yield PastContainer(
                 NAMESPACE,
                 self._pods[workload.name],
                 CONTAINER,
-                START_BIN - WARMUP_BINS,
-                np.concatenate([workload.usage_bytes[:WARMUP_BINS], np.minimum(demand, limit)]),
-                np.concatenate([unknown, limit]),
-                np.concatenate([unknown, self.ledger.oom[row, :live].astype(np.float64)]),
+                first_bin,
+                usage[:known],
+                np.concatenate([unknown, limit])[:known],
+                ooms[:known],
             )
 
-    async def _serve_audit(self, _request: aiohttp.web.BaseRequest) -> aiohttp.web.Response:
-        """The accepted resizes so far, for whoever judges them."""
-        writes = self.api.audit.writes("pods", "resize")
-        return aiohttp.web.json_response(
-            [
-                {
-                    "seconds": e.seconds,
-                    "pod": e.name,
-                    "version": e.version,
-                    "agent": e.user_agent,
-                    "body": e.body,
-                }
-                for e in writes
-            ]
-        )
 
-
-def _resources(pod: JsonObject) -> Resources:
+def resources_in(pod: JsonObject) -> Resources:
+    """What a one-container pod's spec asks for."""
     amounts = pod["spec"]["containers"][0]["resources"]
     limit = parse_quantity(amounts["limits"]["memory"])
     return Resources(parse_quantity(amounts.get("requests", {}).get("memory", limit)), limit)

@@ -1,0 +1,94 @@
+"""The whole sandbox: the world and the real operator as processes, on the shipped sample, for a few hours.
+
+Nothing is mocked. Whatever the operator does is read from the API's audit and the kubelets' events.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from plimsoll.api.quantity import parse_quantity
+from plimsoll_cli.sandbox.run import RunError, RunSettings, sandbox_run
+from plimsoll_cli.sandbox.scenario import SAMPLE
+
+pytestmark = pytest.mark.slow
+
+
+def settings(**changed) -> RunSettings:
+    return RunSettings(**{"traces": [SAMPLE], "seed": 7, "hours": 3.0, "pods": 12, **changed})
+
+
+def play(run_settings: RunSettings) -> dict:
+    pids = []
+    with sandbox_run(run_settings) as run:
+        outcome = run.outcome(lambda _: None)
+        pids += [run.world.pid, run.operator.pid]
+    assert not any(is_running(pid) for pid in pids)
+    return outcome
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def outcome() -> dict:
+    return play(settings())
+
+
+def test_the_operator_resizes_what_the_policy_gives_it(outcome):
+    assert len(outcome["resizes"]) > 0
+    assert outcome["event_counts"]["Resized"] > 0
+    assert outcome["stalled_bins"] == 0
+
+
+def test_no_resize_is_written_twice(outcome):
+    versions = [resize["version"] for resize in outcome["resizes"]]
+    assert len(set(versions)) == len(versions)
+
+
+def test_every_arm_lives_the_same_days(outcome):
+    days = {arm["arm"]: arm["container_days"] for arm in outcome["arms"]}
+    assert set(days) == {"plimsoll", "static", "vpa", "oracle"}
+    assert len(set(days.values())) == 1
+
+
+def test_the_outcome_names_seed_and_series(outcome):
+    assert outcome["seed"] == 7
+    assert len({series["id"] for series in outcome["series"]}) == 12
+
+
+def test_requests_never_exceed_limits(outcome):
+    for resize in outcome["resizes"]:
+        if resize["request"] and resize["limit"]:
+            assert parse_quantity(resize["request"]) <= parse_quantity(resize["limit"])
+
+
+def test_the_api_may_fail_now_and_then():
+    faults = (
+        {"code": 500, "share": 0.05},
+        {"code": 429, "share": 0.05, "retry_after_seconds": 0, "verbs": ["patch", "create", "update"]},
+        {"code": 409, "share": 0.05, "verbs": ["patch", "update"]},
+        {"drop": True, "share": 0.03, "verbs": ["patch", "get"]},
+        {"code": 500, "share": 0.05, "verbs": ["patch"], "after_write": True},
+    )
+    outcome = play(settings(faults=faults, hours=2.0))
+    assert sum(outcome["faults_injected"].values()) > 5
+    assert len(outcome["resizes"]) > 0
+    assert outcome["event_counts"]["Resized"] > 0
+
+
+def test_an_operator_that_dies_is_told_with_its_log(tmp_path: Path):
+    broken = settings(operator_flags=("--usage-source", "no-such-source"))
+    with pytest.raises(RunError, match="no-such-source"), sandbox_run(broken) as run:
+        run.outcome(lambda _: None)
+
+
+def test_a_world_that_cannot_begin_is_told_with_its_log(tmp_path: Path):
+    with pytest.raises(RunError, match="no such file"), sandbox_run(settings(traces=[tmp_path / "none"])):
+        pass
