@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from builders.crds import API, CRDS, install_crds, policy
+from plimsoll.api.check import Severity, check
 from plimsoll.api.v1alpha1 import KINDS, MemoryPolicy
 
 pytestmark = pytest.mark.apiserver
@@ -188,6 +189,11 @@ def test_refuses_and_names_the_field(
     message = refused(http, policies, policy(**spec))
     assert field in message
     assert sentence in message
+
+
+@pytest.mark.parametrize("spec", [each[1] for each in REFUSALS], ids=[each[0] for each in REFUSALS])
+def test_policy_check_refuses_the_same_without_an_api_server(spec: dict):
+    assert any(each.severity is Severity.ERROR for each in check([policy(**spec)]))
 
 
 def test_refuses_a_policy_for_nothing(http: httpx.Client, policies: str):

@@ -7,7 +7,7 @@ fitted to training series; it is never fitted to the series at hand.
 
 import numpy as np
 
-from plimsoll.api.effective import Importance
+from plimsoll.api.effective import EffectiveContainerPolicy, Importance
 from plimsoll.forecast.prior import document
 
 # A kill of a critical container is worth 16 kills of an unimportant one.
@@ -24,6 +24,15 @@ DEFAULT_OBJECTIVE = "slack:0.25"
 def oom_price_of(objective: str = BALANCED, importance: Importance = Importance.NORMAL) -> float:
     """Container-days of unused limit that one OOM kill is worth under `objective`; raises ValueError."""
     return _price(DEFAULT_OBJECTIVE if objective == BALANCED else objective) * IMPORTANCE_FACTOR[importance]
+
+
+def price_of(policy: EffectiveContainerPolicy) -> float:
+    """What a kill of this container is worth: the policy's price, else its objective, else its importance."""
+    if policy.oom_price is not None:
+        return policy.oom_price
+    if policy.objective is not None:
+        return oom_price_of(policy.objective)
+    return oom_price_of(importance=policy.importance)
 
 
 def _price(objective: str) -> float:
