@@ -228,14 +228,15 @@ def test_defaults_are_filled_in_and_are_the_models_own(http: httpx.Client, polic
 
 
 def test_a_policy_at_every_bound_of_size_is_taken(http: httpx.Client, policies: str):
-    override = {"mode": "InPlace", "limits": {"min": "1Gi", "max": "2.5Gi", "buffer": {"min": 0.1}}}
+    limits = {"min": "1Gi", "max": "2.5Gi", "buffer": {"min": 0.1}}
     body = policy(
         selector={"matchLabels": MANY_LABELS},
-        limits={"min": "1" + "0" * 17, "max": "8Ei"} | {"objective": "slack:0.25"},
-        containers=[{"name": f"sidecar-{index}-*"} | override for index in range(31)],
+        limits={"min": "1" + "0" * 17, "max": "8Ei", "objective": "slack:0.25"},
+        containers=[
+            {"name": f"sidecar-{index}-*", "mode": "InPlace", "limits": limits} for index in range(32)
+        ],
         updates={"window": "; ".join(["Mon-Fri 22:00-06:00 Europe/Zurich"] * 7)},
     )
-    body["spec"]["limits"]["min"] = "1Mi"
     answer = http.post(policies, json=body, params={"fieldValidation": "Strict"})
     assert answer.status_code == 201, answer.text
 
