@@ -1,4 +1,4 @@
-"""Profiles survive the way to the cluster and back: bytes and times become text, and numbers again.
+"""Profiles survive the way to the cluster and back: bytes and times become text, and numbers again."""
 
 from datetime import UTC, datetime
 
