@@ -1,4 +1,4 @@
-"""What the operator hands to kopf so that 50,000 pods fit: stores that keep nothing, indices that never block.
+"""What the operator hands to kopf so that 50,000 pods fit: stores that keep nothing, no blocking.
 
 In: nothing. Out: kopf's own extension points, filled in. Index functions are all we use of kopf, so nothing
 may ever be written to an object of the cluster: the diff base and the progress are kept nowhere, which also
@@ -54,7 +54,7 @@ class NoProgress(kopf.ProgressStorage):
 class Forgetful(inventory.ResourceMemories):
     """No memory per object: index functions need none, and it would be 1.5 KB for each of 50,000 pods."""
 
-    async def recall(self, raw_body: bodies.RawBody, **_: object) -> inventory.ResourceMemory:
+    async def recall(self, raw_body: bodies.RawBody, **_: object) -> inventory.ResourceMemory:  # noqa: ARG002
         """A fresh memory each time."""
         return inventory.ResourceMemory()
 
@@ -73,7 +73,7 @@ def insights() -> references.Insights:
 
 
 def kopf_settings(settings: kopf.OperatorSettings) -> None:
-    """Set what must hold for us: nothing posted, nothing persisted, chunks small enough to parse in 50 ms."""
+    """Set what must hold for us: nothing posted or persisted, chunks parsed in less than 50 ms."""
     settings.posting.enabled = False
     settings.peering.standalone = True
     settings.persistence.finalizer = "plimsoll.dev/unused"

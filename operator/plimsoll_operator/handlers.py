@@ -8,12 +8,11 @@ answer.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import kopf
 
-from plimsoll.api.precedence import EffectivePolicy, read_policy
 from plimsoll_operator import parse
 from plimsoll_operator.actuate.api import (
     CLUSTER_POLICIES,
@@ -32,8 +31,8 @@ Record = TypeVar("Record")
 
 CONTROL_CONFIG_MAP = "plimsoll-control"
 CUSTOM = ("plimsoll.dev", "v1alpha1")
-# The kinds that must be complete before anything acts. Where a kind is not served (our CRDs not installed yet) it
-# counts as empty. ReplicaSets and Jobs are left out: a pod whose owner is not known yet simply waits.
+# The kinds that must be complete before anything acts. Where a kind is not served (our CRDs not installed
+# yet) it counts as empty. ReplicaSets and Jobs are left out: a pod whose owner is not known yet simply waits.
 COUNTED: Mapping[str, Resource] = {
     "pods": PODS,
     "namespaces": Resource("", "v1", "namespaces", namespaced=False),
@@ -54,9 +53,6 @@ class Hooks:
     def pod_seen(self, record: PodRecord) -> None:
         """A pod's newest record."""
 
-    def checkpoints_seen(self, namespace: str, name: str, checkpoints: Mapping[str, str]) -> None:
-        """A profile's checkpoints (base64 by container), which no index keeps."""
-
 
 def registry(hooks: Hooks, own_namespace: str) -> kopf.OperatorRegistry:
     """Every index there is. The names of the functions are the names of the indices."""
@@ -65,12 +61,11 @@ def registry(hooks: Hooks, own_namespace: str) -> kopf.OperatorRegistry:
     _simple(made)
     _policies(made)
 
-    def is_control(name: str, namespace: str, **_: object) -> bool:
-        return name == CONTROL_CONFIG_MAP and namespace == own_namespace
-
-    @kopf.index("", "v1", "configmaps", registry=made, id="control", field=None, when=is_control)
+    @kopf.index("", "v1", "configmaps", registry=made, id="control")
     async def control(body: kopf.Body, **_: object) -> object:
-        return parse.control(dict(body))
+        raw = dict(body)
+        mine = raw["metadata"].get("name") == CONTROL_CONFIG_MAP
+        return parse.control(raw) if mine and raw["metadata"].get("namespace") == own_namespace else None
 
     return made
 
@@ -84,9 +79,6 @@ def _pods_and_profiles(made: kopf.OperatorRegistry, hooks: Hooks) -> None:
 
     @kopf.index(*CUSTOM, "memoryprofiles", registry=made, id="profiles")
     async def profiles(body: kopf.Body, **_: object) -> object:
-        raw = dict(body)
-        meta = raw["metadata"]
-        hooks.checkpoints_seen(meta.get("namespace", ""), meta.get("name", ""), parse.checkpoints(raw))
         return _taken(body, parse.profile)
 
 
@@ -106,19 +98,19 @@ def _simple(made: kopf.OperatorRegistry) -> None:
 
 def _policies(made: kopf.OperatorRegistry) -> None:
     for name, plural in (("policies", "memorypolicies"), ("cluster_policies", "clustermemorypolicies")):
-        kopf.index(*CUSTOM, plural, registry=made, id=name)(_index_of(read_policy))
+        kopf.index(*CUSTOM, plural, registry=made, id=name)(_index_of(parse.policy))
 
 
 def _index_of(read: Callable[[parse.Raw], object]) -> Callable[..., Awaitable[object]]:
     async def index(body: kopf.Body, **_: object) -> object:
-        # One slot for each object, also for those that say nothing: they are counted (kopf ignores a bare None).
+        # One slot for each object, also for those that say nothing: they are counted.
         return {None: _taken(body, read)}
 
     return index
 
 
 def _taken(body: kopf.Body, read: Callable[[parse.Raw], Record]) -> Record:
-    """The record of a body, which is emptied: kopf keeps it for a while, and only its metadata is still needed."""
+    """The record of a body, which is emptied: kopf keeps it for a while, and needs its metadata only."""
     raw = dict(body)
     record = read(raw)
     for part in ("spec", "status"):
@@ -149,7 +141,7 @@ class KopfIndices:
             quotas=records("resourcequotas"),
             hpas=records("hpas"),
             kube_nodes=records("nodes"),
-            policies=self._effective(),
+            policies=(*records("policies"), *records("cluster_policies")),
             profiles=records("profiles"),
             paused=any(isinstance(each, ControlRecord) and each.paused for each in records("control")),
         )
@@ -162,11 +154,6 @@ class KopfIndices:
                 logger.info("waiting for %d more %s", missing, name)
                 return False
         return True
-
-    def _effective(self) -> Iterator[EffectivePolicy]:
-        for each in (*self._records("policies"), *self._records("cluster_policies")):
-            if isinstance(each, EffectivePolicy):
-                yield each
 
     def _records(self, name: str) -> tuple[Any, ...]:
         index = self._indices[name]

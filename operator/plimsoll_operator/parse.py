@@ -9,6 +9,11 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from pydantic import ValidationError
+
+from plimsoll.api.fields import Condition
+from plimsoll.api.policy import PolicyStatus
+from plimsoll.api.precedence import read_policy
 from plimsoll.api.quantity import QuantityError, parse_quantity
 from plimsoll.guard.state import MemoryRange, ResizeStatus
 from plimsoll_operator.records import (
@@ -24,9 +29,11 @@ from plimsoll_operator.records import (
     OwnerRecord,
     OwnerRef,
     PodRecord,
+    PolicyRecord,
     ProfileRecord,
     QuotaRecord,
     RememberedContainer,
+    RememberedDecision,
     ResizeRecord,
 )
 
@@ -99,7 +106,7 @@ def controller(meta: Raw) -> OwnerRef | None:
 
 def owner_ref(owner: Raw) -> OwnerRef:
     """One reference, shared by all who make the same."""
-    names = (sys.intern(str(owner.get(key, ""))) for key in ("apiVersion", "kind", "name"))
+    names = (sys.intern(str(owner.get(key, ""))) for key in ("apiVersion", "kind", "name", "uid"))
     found: OwnerRef = _shared(_shared_owners, OwnerRef(*names))
     return found
 
@@ -118,6 +125,7 @@ def labels(meta: Raw) -> Labels:
 def pod(raw: Raw) -> PodRecord:
     """A pod's record."""
     meta, spec, status = _part(raw, "metadata"), _part(raw, "spec"), _part(raw, "status")
+    containers = tuple(_containers(spec, status))
     return PodRecord(
         namespace=sys.intern(str(meta.get("namespace", ""))),
         name=str(meta.get("name", "")),
@@ -131,8 +139,9 @@ def pod(raw: Raw) -> PodRecord:
         terminating=meta.get("deletionTimestamp") is not None,
         mirror=MIRROR_ANNOTATION in (meta.get("annotations") or {}),
         ready=_condition(status, "Ready").get("status") == "True",
-        containers=tuple(_containers(spec, status)),
+        containers=containers,
         resize=_resize(status),
+        requested_bytes=sum(each.spec.request_bytes or 0 for each in containers),
     )
 
 
@@ -160,6 +169,13 @@ def container_spec(raw: Raw, *, init: bool) -> ContainerSpec:
     )
     found: ContainerSpec = _shared(_shared_specs, spec)
     return found
+
+
+def specs(spec: Raw) -> tuple[ContainerSpec, ...]:
+    """The containers of a pod spec whose memory can be set: regular ones and native sidecars."""
+    found = [container_spec(each, init=False) for each in _listed(spec, "containers")]
+    found += [container_spec(each, init=True) for each in _listed(spec, "initContainers")]
+    return tuple(each for each in found if each.resizable)
 
 
 def owned(raw: Raw) -> OwnerRecord:
@@ -237,6 +253,18 @@ def kube_node(raw: Raw) -> KubeNodeRecord:
     )
 
 
+def policy(raw: Raw) -> PolicyRecord | None:
+    """A policy and its status, None where it speaks for nothing."""
+    effective = read_policy(raw)
+    if effective is None:
+        return None
+    try:
+        status = PolicyStatus.model_validate(raw.get("status") or {})
+    except ValidationError:
+        status = PolicyStatus()  # rewritten whole
+    return PolicyRecord(effective, str(_part(raw, "metadata").get("uid", "")), status)
+
+
 def profile(raw: Raw) -> ProfileRecord:
     """A profile without its checkpoints."""
     meta, spec, status = _part(raw, "metadata"), _part(raw, "spec"), _part(raw, "status")
@@ -252,6 +280,7 @@ def profile(raw: Raw) -> ProfileRecord:
         restore=spec.get("restore") is True,
         updated_seconds=seconds(status.get("updatedTime")),
         containers=tuple(_remembered(each) for each in _listed(status, "containers")),
+        conditions=_conditions(status),
     )
 
 
@@ -374,12 +403,29 @@ def _remembered(raw: Raw) -> RememberedContainer:
     return RememberedContainer(
         name=sys.intern(str(raw.get("name", ""))),
         original=kept,
-        decision_kind=str(decision.get("kind", "")),
-        decision_reason=str(decision.get("reason", "")),
-        decision_seconds=seconds(decision.get("time")),
-        decision_to_bytes=quantity(decision.get("to")),
+        decision=_decision(decision) if decision else None,
         oom_count=_whole(oom.get("count")),
         oom_seconds=seconds(oom.get("lastTime")),
         oom_limit_bytes=quantity(oom.get("limit")),
         oom_floor_bytes=quantity(oom.get("floor")),
+        target_bytes=quantity(_part(raw, "recommendation").get("target")),
+        request_bytes=quantity(_part(raw, "recommendation").get("request")),
     )
+
+
+def _decision(raw: Raw) -> RememberedDecision:
+    return RememberedDecision(
+        kind=sys.intern(str(raw.get("kind", ""))),
+        reason=sys.intern(str(raw.get("reason", ""))),
+        message=str(raw.get("message", "")),
+        at_seconds=seconds(raw.get("time")),
+        from_bytes=quantity(raw.get("from")),
+        to_bytes=quantity(raw.get("to")),
+    )
+
+
+def _conditions(status: Raw) -> tuple[Condition, ...]:
+    try:
+        return tuple(Condition.model_validate(each) for each in _listed(status, "conditions"))
+    except ValidationError:
+        return ()

@@ -6,6 +6,9 @@ share (`ContainerSpec`, labels, owners) is one object for all of them.
 
 from dataclasses import dataclass
 
+from plimsoll.api.fields import Condition
+from plimsoll.api.policy import PolicyStatus
+from plimsoll.api.precedence import EffectivePolicy
 from plimsoll.guard.state import MemoryRange, ResizeStatus
 
 Labels = tuple[tuple[str, str], ...]
@@ -18,6 +21,7 @@ class OwnerRef:
     api_version: str
     kind: str
     name: str
+    uid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ class PodRecord:
     ready: bool
     containers: tuple[ContainerRecord, ...]
     resize: ResizeRecord | None
+    requested_bytes: int  # what the scheduler counts for it
 
     @property
     def live(self) -> bool:
@@ -149,19 +154,35 @@ class KubeNodeRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class RememberedDecision:
+    """The decision that a profile shows."""
+
+    kind: str
+    reason: str
+    message: str
+    at_seconds: float | None
+    from_bytes: int | None
+    to_bytes: int | None
+
+    @property
+    def acted(self) -> bool:
+        """True where something was written to a pod."""
+        return self.kind in ("raise", "lower")
+
+
+@dataclass(frozen=True, slots=True)
 class RememberedContainer:
     """What a profile remembers of a container besides its checkpoint."""
 
     name: str
-    original: tuple[int | None, int | None] | None  # limit, request
-    decision_kind: str
-    decision_reason: str
-    decision_seconds: float | None
-    decision_to_bytes: int | None
-    oom_count: int
-    oom_seconds: float | None
-    oom_limit_bytes: int | None
-    oom_floor_bytes: int | None
+    original: tuple[int | None, int | None] | None = None  # limit, request
+    decision: RememberedDecision | None = None
+    oom_count: int = 0
+    oom_seconds: float | None = None
+    oom_limit_bytes: int | None = None
+    oom_floor_bytes: int | None = None
+    target_bytes: int | None = None  # last recommended, for pods admitted before the first loop
+    request_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +199,20 @@ class ProfileRecord:
     restore: bool
     updated_seconds: float | None
     containers: tuple[RememberedContainer, ...]
+    conditions: tuple[Condition, ...] = ()
+
+    def container(self, name: str) -> RememberedContainer | None:
+        """What is remembered of one container."""
+        return next((each for each in self.containers if each.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRecord:
+    """One policy, and the status it has in the cluster."""
+
+    policy: EffectivePolicy
+    uid: str
+    status: PolicyStatus
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from plimsoll.api.precedence import EffectivePolicy
 from plimsoll_operator.records import (
     HpaRecord,
     KubeNodeRecord,
@@ -17,6 +16,7 @@ from plimsoll_operator.records import (
     NamespaceRecord,
     OwnerRecord,
     PodRecord,
+    PolicyRecord,
     ProfileRecord,
     QuotaRecord,
 )
@@ -36,12 +36,13 @@ class World:
     quotas: Mapping[str, tuple[QuotaRecord, ...]] = field(default_factory=dict)
     hpas: Mapping[OwnerKey, str] = field(default_factory=dict)  # target -> name of the HPA
     kube_nodes: Mapping[str, KubeNodeRecord] = field(default_factory=dict)
-    policies: tuple[EffectivePolicy, ...] = ()
+    policies: tuple[PolicyRecord, ...] = ()
     profiles: Mapping[tuple[str, str], ProfileRecord] = field(default_factory=dict)
     paused: bool = False
 
 
-def world(
+def world(  # noqa: PLR0913 -- one argument for each kind of object
+    *,
     pods: Iterable[PodRecord] = (),
     owners: Iterable[OwnerRecord] = (),
     namespaces: Iterable[NamespaceRecord] = (),
@@ -49,9 +50,8 @@ def world(
     quotas: Iterable[QuotaRecord] = (),
     hpas: Iterable[HpaRecord] = (),
     kube_nodes: Iterable[KubeNodeRecord] = (),
-    policies: Iterable[EffectivePolicy] = (),
+    policies: Iterable[PolicyRecord] = (),
     profiles: Iterable[ProfileRecord] = (),
-    *,
     paused: bool = False,
 ) -> World:
     """File the records of one moment by what they are looked up by."""

@@ -72,6 +72,9 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         "Live containers that a policy selects, by its mode.",
         ("mode",),
     ),
+    MetricDefinition(
+        "plimsoll_owners_unknown_pods", _G, "pods", "Pods whose owner is not known yet, so that they wait."
+    ),
     MetricDefinition("plimsoll_policies", _G, "policies", "Policies, by whether they are valid.", ("state",)),
     MetricDefinition(
         "plimsoll_decisions_total",

@@ -1,0 +1,202 @@
+"""Acting: plans become writes, resizes are followed to an end, profiles and policies are kept.
+
+In: plans and the world of one loop. Out: writes through the fenced API, each with its event, metric and log
+line. The order is that of a crash: originals and OOM kills are on record before a pod is touched.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from plimsoll.guard.decision import DecisionKind
+from plimsoll_operator import parse
+from plimsoll_operator.actuate.api import ApiError, KubeApi, PodRef
+from plimsoll_operator.actuate.events import Events
+from plimsoll_operator.actuate.evict import Evictions
+from plimsoll_operator.actuate.resize import (
+    REFUSAL_SECONDS,
+    SWAP_WORDS,
+    Expectation,
+    Expectations,
+    Patience,
+    Verdict,
+    values_in_force,
+    verdict,
+)
+from plimsoll_operator.actuate.retry import persistently
+from plimsoll_operator.engine.messages import PodContainer
+from plimsoll_operator.leader import NotLeaderError
+from plimsoll_operator.membership import Group
+from plimsoll_operator.planning import PodPlan
+from plimsoll_operator.records import PodRecord
+from plimsoll_operator.serve.metrics import Metrics
+from plimsoll_operator.situations import Learned
+
+logger = logging.getLogger(__name__)
+
+WRITES_AT_ONCE = 16
+BeforeUrgent = Callable[[Group], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Actor:
+    """Everything that writes to pods."""
+
+    api: KubeApi
+    events: Events
+    evictions: Evictions
+    metrics: Metrics
+    patience: Patience
+    learned: Learned = field(default_factory=Learned)
+    expectations: Expectations = field(default_factory=Expectations)
+    changes: dict[PodContainer, float] = field(default_factory=dict)  # when we last changed it
+
+    async def act(self, plans: Iterable[PodPlan], now_seconds: float, before_urgent: BeforeUrgent) -> int:
+        """Carry out plans, the urgent ones first; returns how many were accepted."""
+        ordered = sorted(plans, key=lambda each: not each.urgent)
+        await self._record_first(ordered, before_urgent)
+        gate = asyncio.Semaphore(WRITES_AT_ONCE)
+
+        async def one(plan: PodPlan) -> bool:
+            async with gate:
+                return await self._resize(plan, now_seconds)
+
+        return sum(await asyncio.gather(*(one(each) for each in ordered)))
+
+    async def follow(self, pod: PodRecord, group: Group, now_seconds: float) -> None:
+        """Bring a resize that is under way to an end."""
+        refusal = self.evictions.refusal(pod, group, now_seconds)
+        found = verdict(pod, now_seconds, self.patience, may_evict=not refusal)
+        if found is Verdict.WAIT or pod.resize is None or not self._ours(pod):
+            return
+        logger.warning(
+            "resize of %s/%s is %s: %s -> %s",
+            pod.namespace,
+            pod.name,
+            pod.resize.status.value,
+            pod.resize.message,
+            found.value,
+        )
+        if found is Verdict.EVICT:
+            await self._evict(pod, group, now_seconds)
+            return
+        if found is Verdict.LEARN:
+            self._learn(pod)
+        else:
+            self.learned.refusals[pod.uid] = (pod.resize.message, now_seconds + REFUSAL_SECONDS)
+        await self._take_back(pod, now_seconds)
+
+    def keep_only(self, present: set[str]) -> None:
+        """Forget pods that are gone."""
+        self.expectations.keep_only(present)
+        self.changes = {uid: when for uid, when in self.changes.items() if uid[0] in present}
+        kept = self.learned.refusals
+        self.learned.refusals = {uid: each for uid, each in kept.items() if uid in present}
+
+    async def _record_first(self, plans: Iterable[PodPlan], before_urgent: BeforeUrgent) -> None:
+        groups = {id(each.group): each.group for each in plans if each.urgent}
+        await asyncio.gather(*(before_urgent(group) for group in groups.values()))
+
+    async def _resize(self, plan: PodPlan, now_seconds: float) -> bool:
+        direction = _direction(plan)
+        try:
+            body = await persistently(lambda: self.api.resize(plan.ref, plan.values))
+        except NotLeaderError as error:
+            logger.info("not written: %s", error)
+            return False
+        except ApiError as error:
+            await self._refused(plan, error, direction, now_seconds)
+            return False
+        version = parse.version(body.get("metadata") or {})
+        self.expectations.wrote(plan.pod.uid, Expectation(version, plan.values, now_seconds))
+        self.metrics.count("plimsoll_resizes_total", direction=direction, outcome="accepted")
+        for name, choice in plan.choices.items():
+            self.changes[plan.pod.uid, name] = now_seconds
+            note = f"container {name}: {choice.decision.message}"
+            _log_choice(plan, name, note)
+            await self.events.say(plan.ref, choice.decision.reason, note, now_seconds)
+        return True
+
+    async def _refused(self, plan: PodPlan, error: ApiError, direction: str, now_seconds: float) -> None:
+        if error.missing or error.conflict:
+            logger.info("pod %s went or changed before it could be resized: %s", plan.ref, error)
+            outcome = "failed"
+        elif error.passing:
+            logger.warning("resize of pod %s not written, tried again in the next loop: %s", plan.ref, error)
+            outcome = "failed"
+        else:
+            logger.warning("resize of pod %s refused: %s", plan.ref, error)
+            why = f"the API server refused the resize: {error.message}"
+            self.learned.refusals[plan.pod.uid] = (why, now_seconds + REFUSAL_SECONDS)
+            await self.events.say(plan.ref, "ResizeRefused", why, now_seconds, "Warning")
+            outcome = "refused"
+        self.metrics.count("plimsoll_resizes_total", direction=direction, outcome=outcome)
+
+    def _ours(self, pod: PodRecord) -> bool:
+        """True where the resize is one we asked for; a person's own is left to the person."""
+        return any((pod.uid, each.spec.name) in self.changes for each in pod.containers)
+
+    def _learn(self, pod: PodRecord) -> None:
+        message = pod.resize.message.lower() if pod.resize is not None else ""
+        nodes = self.learned.swapping if SWAP_WORDS in message else self.learned.pinning
+        nodes.add(pod.kube_node)
+
+    async def _take_back(self, pod: PodRecord, now_seconds: float) -> None:
+        values = values_in_force(pod)
+        if not values:
+            return
+        ref = PodRef(pod.namespace, pod.name, pod.uid)
+        try:
+            body = await persistently(lambda: self.api.resize(ref, values))
+        except (ApiError, NotLeaderError) as error:
+            logger.warning("resize of pod %s not taken back: %s", ref, error)
+            return
+        version = parse.version(body.get("metadata") or {})
+        self.expectations.wrote(pod.uid, Expectation(version, values, now_seconds))
+        message = pod.resize.message if pod.resize is not None else ""
+        await self.events.say(
+            ref, "ResizeTakenBack", f"back to what is in force: {message}", now_seconds, "Warning"
+        )
+
+    async def _evict(self, pod: PodRecord, group: Group, now_seconds: float) -> None:
+        ref = PodRef(pod.namespace, pod.name, pod.uid)
+        try:
+            await self.api.evict(ref)
+        except (ApiError, NotLeaderError) as error:
+            budget = isinstance(error, ApiError) and error.status == 429
+            self.metrics.count("plimsoll_evictions_total", outcome="budget" if budget else "failed")
+            logger.info("pod %s not evicted: %s", ref, error)
+            return
+        self.evictions.count(group, now_seconds)
+        self.metrics.count("plimsoll_evictions_total", outcome="accepted")
+        message = pod.resize.message if pod.resize is not None else ""
+        await self.events.say(
+            ref, "Evicted", f"a resize in place is not possible: {message}", now_seconds, "Warning"
+        )
+
+
+def resizing(groups: Iterable[Group]) -> Mapping[str, tuple[PodRecord, Group]]:
+    """Pods of some groups whose resize has not come to an end."""
+    return {
+        pod.uid: (pod, group) for group in groups for pod in group.pods.values() if pod.resize is not None
+    }
+
+
+def _direction(plan: PodPlan) -> str:
+    raises = any(each.decision.kind is DecisionKind.RAISE for each in plan.choices.values())
+    return "raise" if raises else "lower"
+
+
+def _log_choice(plan: PodPlan, name: str, note: str) -> None:
+    choice = plan.choices[name]
+    extra = {
+        "pod": str(plan.ref),
+        "workload": str(plan.group.ref),
+        "container": name,
+        "decision": choice.decision.kind.value,
+        "reason": choice.decision.reason,
+        "from_bytes": choice.from_bytes,
+        "limit_bytes": choice.decision.limit_bytes,
+    }
+    logger.info("%s", note, extra=extra)

@@ -1,0 +1,54 @@
+"""Eviction, for what cannot be done in place: only where the pod comes back, and never against a disruption
+budget.
+
+In: a pod whose resize is stuck, its group, the policy's budget. Out: whether it may be evicted, with the
+reason where it may not. The API server counts disruption budgets (429); we count the policy's own evictions
+per hour.
+"""
+
+from dataclasses import dataclass, field
+
+from plimsoll.api.precedence import EffectivePolicy
+from plimsoll_operator.membership import Group
+from plimsoll_operator.records import PodRecord
+
+# Owners that make another pod where one is evicted. A Job's pod would lose its work, a bare pod would not come back.
+RECREATING = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController"})
+LEAST_REPLICAS = 2  # with a single replica an eviction is an outage
+HOUR_SECONDS = 3600.0
+
+
+@dataclass(slots=True)
+class Evictions:
+    """Evictions of the last hour, by policy."""
+
+    admitting: bool  # our webhook is up: without it the new pod would only get the old limit again
+    _times: dict[str, list[float]] = field(default_factory=dict)
+
+    def refusal(self, pod: PodRecord, group: Group, now_seconds: float) -> str:
+        """Why a pod may not be evicted now; "" where it may."""
+        policy = group.policy
+        if not isinstance(policy, EffectivePolicy) or not policy.mode.recreates:
+            return "the policy allows no eviction"
+        if not self.admitting:
+            return "no webhook would give the new pod another limit"
+        if group.ref.kind not in RECREATING:
+            return f"a pod of a {group.ref.kind} does not come back"
+        if group.ref.kind != "DaemonSet" and len(group.pods) < LEAST_REPLICAS:
+            return "it is the only replica"
+        if any(not each.ready or each.terminating for each in group.pods.values() if each is not pod):
+            return "another replica is not ready"
+        limit = policy.spec.updates.budget.evictions_per_hour
+        if len(self._recent(str(policy.ref), now_seconds)) >= limit:
+            return f"{policy.ref} has spent its {limit} evictions of this hour"
+        return ""
+
+    def count(self, group: Group, now_seconds: float) -> None:
+        """Count one eviction."""
+        if isinstance(group.policy, EffectivePolicy):
+            self._recent(str(group.policy.ref), now_seconds).append(now_seconds)
+
+    def _recent(self, policy: str, now_seconds: float) -> list[float]:
+        kept = [each for each in self._times.get(policy, ()) if 0 <= now_seconds - each < HOUR_SECONDS]
+        self._times[policy] = kept
+        return kept

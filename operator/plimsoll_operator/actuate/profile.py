@@ -1,0 +1,402 @@
+"""MemoryProfiles: what is known of each workload, written so that a restart loses nothing and etcd hardly
+notices.
+
+In: groups with their rows, decisions and recommendations. Out: at most one routine write of a profile in
+its interval, jittered by name; at once where a decision acts or starts or ends a hold. The original
+resources are recorded with the first write, before anything is changed, and copied on from then on. After
+an OOM kill the profile is written *before* the limit: an operator that dies in between finds in it what it
+was about to do.
+"""
+
+import base64
+import hashlib
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from plimsoll.api.effective import Mode
+from plimsoll.api.precedence import Conflict, EffectivePolicy
+from plimsoll.api.profile import (
+    ContainerProfile,
+    DecisionRecord,
+    ForecastSummary,
+    OomMemory,
+    OriginalResources,
+    ProfileStatus,
+    QuantileForecast,
+    RecommendationSummary,
+    UsageSummary,
+)
+from plimsoll.api.v1alpha1 import API_VERSION
+from plimsoll.guard.decision import DecisionKind
+from plimsoll.usage.sample import Quantity
+from plimsoll.workload import WorkloadRef
+from plimsoll_operator.actuate.api import PROFILES, ApiError, Body, KubeApi
+from plimsoll_operator.asks import Asks, RowView
+from plimsoll_operator.membership import Group
+from plimsoll_operator.planning import Choice
+from plimsoll_operator.records import (
+    ContainerRecord,
+    OomRecord,
+    ProfileRecord,
+    RememberedContainer,
+    RememberedDecision,
+)
+
+NAME_MAX = 253
+SENTENCE_MAX = 1024
+HOLDS, ELSE = DecisionKind.HOLD.value, "acts or keeps"
+_UNFIT = re.compile(r"[^a-z0-9.-]+")
+
+
+def name_for(ref: WorkloadRef, node_class: str) -> str:
+    """`deployment-web`, `daemonset-agent-m5.large`; made unique by a hash where that is no valid name."""
+    suffix = f"-{node_class}" if node_class else ""
+    wanted = f"{ref.kind}-{ref.name}{suffix}".lower()
+    plain = _UNFIT.sub("-", wanted).strip("-.")
+    if plain == wanted and len(plain) <= NAME_MAX:
+        return plain
+    tail = hashlib.sha256(wanted.encode()).hexdigest()[:8]
+    return f"{plain[: NAME_MAX - 9].rstrip('-.')}-{tail}"
+
+
+def profile_name(group: Group) -> str:
+    """The name of a group's profile."""
+    return name_for(group.ref, group.node_class)
+
+
+@dataclass(slots=True)
+class _Written:
+    """What we know of a profile in the cluster."""
+
+    record: ProfileRecord
+    due_seconds: float
+    said: tuple[tuple[str, str], ...]  # (container, kind of decision) when last written
+
+
+class Profiles:
+    """Every profile we write."""
+
+    def __init__(self, api: KubeApi, interval_seconds: float) -> None:
+        self._api = api
+        self._interval_seconds = interval_seconds
+        self._written: dict[tuple[str, str], _Written] = {}
+
+    def known(self, group: Group, indexed: Mapping[tuple[str, str], ProfileRecord]) -> ProfileRecord | None:
+        """The profile of a group: our own last write, or what the index holds, whichever is newer."""
+        key = (group.ref.namespace, profile_name(group))
+        record, written = indexed.get(key), self._written.get(key)
+        if written is None:
+            if record is not None:  # written by a predecessor: its interval goes on
+                due = (record.updated_seconds or 0.0) + self._interval_seconds * (1.0 + _jitter(*key))
+                self._written[key] = _Written(record, due, _remembered_weights(record))
+            return record
+        if record is None or record.resource_version < written.record.resource_version:
+            # Whether a restore is asked for is the person's to say, and only the index hears it.
+            return written.record if record is None else replace(written.record, restore=record.restore)
+        return record
+
+    def due(self, group: Group, choices: Mapping[str, Choice], now_seconds: float) -> bool:
+        """True where a profile should be written now: never yet, a decision that matters, or its time has come."""
+        written = self._written.get((group.ref.namespace, profile_name(group)))
+        if written is None or any(each.decision.acts for each in choices.values()):
+            return True
+        return _merged(written.said, choices) != written.said or now_seconds >= written.due_seconds
+
+    async def write(
+        self,
+        group: Group,
+        status: ProfileStatus,
+        record: ProfileRecord | None,
+        choices: Mapping[str, Choice],
+        now_seconds: float,
+    ) -> ProfileRecord:
+        """Write a profile, creating it first where there is none; raises `ApiError`."""
+        namespace, name = group.ref.namespace, profile_name(group)
+        if record is None:
+            await self._create(group, namespace, name)
+        try:
+            body = await self._api.patch_status(PROFILES, namespace, name, {"status": status.to_api()})
+        except ApiError as error:
+            if not error.missing or record is None:
+                raise
+            await self._create(group, namespace, name)  # somebody deleted it
+            body = await self._api.patch_status(PROFILES, namespace, name, {"status": status.to_api()})
+        fresh = as_record(group, name, status, body, record)
+        before = self._written.get((namespace, name))
+        said = _said(choices) if before is None else _merged(before.said, choices)
+        # All profiles are made in one loop; the first interval spreads them, the later ones keep them apart.
+        spread = 1.0 if before is None else 0.1
+        due = now_seconds + self._interval_seconds * (1.0 + spread * _jitter(namespace, name))
+        self._written[namespace, name] = _Written(fresh, due, said)
+        return fresh
+
+    def forget(self, present: set[tuple[str, str]]) -> None:
+        """Forget profiles of workloads without pods."""
+        for key in self._written.keys() - present:
+            del self._written[key]
+
+    async def _create(self, group: Group, namespace: str, name: str) -> None:
+        spec: Body = {
+            "targetRef": {"kind": group.ref.kind, "name": group.ref.name}
+            | ({"apiVersion": group.top.api_version} if group.top.api_version else {})
+        }
+        if group.node_class:
+            spec["nodeClass"] = group.node_class
+        body: Body = {
+            "apiVersion": API_VERSION,
+            "kind": "MemoryProfile",
+            "metadata": {"name": name, "namespace": namespace, "ownerReferences": _owner(group)},
+            "spec": spec,
+        }
+        try:
+            await self._api.create(PROFILES, namespace, body)
+        except ApiError as error:
+            if not error.conflict:
+                raise
+
+
+class StatusBuilder:
+    """Puts a profile's status together from what is known now and what the last one said."""
+
+    def __init__(self, asks: Asks, quantity: Quantity, model: str, now_seconds: float) -> None:
+        self._asks = asks
+        self._quantity = quantity
+        self._model = model
+        self.now_seconds = now_seconds
+
+    def status(
+        self,
+        group: Group,
+        record: ProfileRecord | None,
+        choices: Mapping[str, Choice],
+        checkpoints: Mapping[int, bytes],
+    ) -> ProfileStatus:
+        """The whole status; containers without a choice in this loop keep their last decision."""
+        policy = group.policy
+        remembered = {each.name: each for each in record.containers} if record is not None else {}
+        containers = tuple(
+            self._container(group, name, row, remembered.get(name), choices.get(name), checkpoints.get(row))
+            for name, row in sorted(group.rows.items())
+        )
+        speaks = policy if isinstance(policy, EffectivePolicy) else None
+        return ProfileStatus(
+            policy=str(speaks.ref) if speaks is not None else None,
+            mode=speaks.mode if speaks is not None else Mode.OFF if isinstance(policy, Conflict) else None,
+            pods=len(group.pods),
+            updated_time_seconds=self.now_seconds,
+            containers=containers,
+        )
+
+    def _container(
+        self,
+        group: Group,
+        name: str,
+        row: int,
+        before: RememberedContainer | None,
+        choice: Choice | None,
+        checkpoint: bytes | None,
+    ) -> ContainerProfile:
+        policy = group.container_policy(name)
+        used, age = self._asks.usage(row)
+        view = self._asks.view(row)
+        return ContainerProfile(
+            name=name,
+            mode=policy.mode if policy is not None else None,
+            usage=self._usage(used, age),
+            forecast=self._forecast(view),
+            recommendation=_recommendation(view),
+            last_decision=self._decision(
+                choice, before, policy.cooldown_seconds if policy is not None else 0.0
+            ),
+            original_resources=_original(group, name, before),
+            oom=_oom(group, name, before, choice),
+            checkpoint=base64.b64encode(checkpoint).decode() if checkpoint else None,
+        )
+
+    def _usage(self, used: float | None, age_seconds: float | None) -> UsageSummary | None:
+        if used is None or age_seconds is None:
+            return None
+        return UsageSummary(
+            quantity="working-set" if self._quantity is Quantity.WORKING_SET else "usage",
+            current_bytes=int(used),
+            last_sample_time_seconds=self.now_seconds - age_seconds,
+        )
+
+    def _forecast(self, view: RowView | None) -> ForecastSummary | None:
+        if view is None:
+            return None
+        points = tuple(QuantileForecast(level=level, value_bytes=value) for level, value in view.quantiles)
+        return ForecastSummary(model=self._model, time_seconds=view.made_seconds, quantiles=points)
+
+    def _in_cooldown(self, last: RememberedDecision, choice: Choice, cooldown_seconds: float) -> bool:
+        """True where a change must stay on record, for a restart reads the cooldown off it."""
+        if not last.acted or choice.decision.acts or last.at_seconds is None:
+            return False
+        return self.now_seconds - last.at_seconds < cooldown_seconds
+
+    def _decision(
+        self, choice: Choice | None, before: RememberedContainer | None, cooldown_seconds: float
+    ) -> DecisionRecord | None:
+        last = before.decision if before is not None else None
+        if choice is None or (last is not None and self._in_cooldown(last, choice, cooldown_seconds)):
+            return _record_of(last)
+        decision = choice.decision
+        return DecisionRecord(
+            kind=decision.kind.value,
+            reason=decision.reason,
+            message=decision.message[:SENTENCE_MAX],
+            time_seconds=self.now_seconds,
+            from_bytes=choice.from_bytes,
+            to_bytes=decision.limit_bytes,
+        )
+
+
+def as_record(
+    group: Group, name: str, status: ProfileStatus, body: Body, before: ProfileRecord | None
+) -> ProfileRecord:
+    """Our own write as the index will show it."""
+    meta = body.get("metadata") or {}
+    version = str(meta.get("resourceVersion") or "")
+    return ProfileRecord(
+        namespace=group.ref.namespace,
+        name=name,
+        uid=str(meta.get("uid") or ""),
+        resource_version=int(version) if version.isdigit() else 0,
+        kind=group.ref.kind,
+        target=group.ref.name,
+        node_class=group.node_class,
+        restore=(body.get("spec") or {}).get("restore") is True or (before is not None and before.restore),
+        updated_seconds=status.updated_time_seconds,
+        containers=tuple(_remembering(each) for each in status.containers),
+    )
+
+
+def _remembering(container: ContainerProfile) -> RememberedContainer:
+    original, decision, oom = container.original_resources, container.last_decision, container.oom
+    return RememberedContainer(
+        name=container.name,
+        original=None if original is None else (original.limit_bytes, original.request_bytes),
+        decision=None if decision is None else _remembered_decision(decision),
+        oom_count=oom.count if oom is not None else 0,
+        oom_seconds=oom.last_time_seconds if oom is not None else None,
+        oom_limit_bytes=oom.limit_bytes if oom is not None else None,
+        oom_floor_bytes=oom.floor_bytes if oom is not None else None,
+        target_bytes=container.recommendation.target_bytes if container.recommendation else None,
+        request_bytes=container.recommendation.request_bytes if container.recommendation else None,
+    )
+
+
+def _remembered_decision(decision: DecisionRecord) -> RememberedDecision:
+    return RememberedDecision(
+        decision.kind,
+        decision.reason,
+        decision.message,
+        decision.time_seconds,
+        decision.from_bytes,
+        decision.to_bytes,
+    )
+
+
+def _record_of(decision: RememberedDecision | None) -> DecisionRecord | None:
+    if decision is None or not decision.kind:
+        return None
+    return DecisionRecord(
+        kind=decision.kind,
+        reason=decision.reason,
+        message=decision.message,
+        time_seconds=decision.at_seconds,
+        from_bytes=decision.from_bytes,
+        to_bytes=decision.to_bytes,
+    )
+
+
+def _remembered_weights(record: ProfileRecord) -> tuple[tuple[str, str], ...]:
+    kept = ((each.name, each.decision) for each in record.containers if each.decision is not None)
+    return tuple(sorted((name, HOLDS if one.kind == HOLDS else ELSE) for name, one in kept))
+
+
+def _original(group: Group, name: str, before: RememberedContainer | None) -> OriginalResources | None:
+    """Recorded once: from the first profile on it is only copied."""
+    if before is not None and before.original is not None:
+        limit, request = before.original
+        return OriginalResources(limit_bytes=limit, request_bytes=request)
+    specs = [each.spec for pod in group.pods.values() for each in pod.containers if each.spec.name == name]
+    if not specs:
+        return None
+    return OriginalResources(limit_bytes=specs[0].limit_bytes, request_bytes=specs[0].request_bytes)
+
+
+def _oom(
+    group: Group, name: str, before: RememberedContainer | None, choice: Choice | None
+) -> OomMemory | None:
+    """The newest kill among the group's pods joined to what is remembered; the same kill is never counted twice."""
+    kills = [(pod, each) for pod in group.pods.values() for each in pod.containers if each.spec.name == name]
+    newest = max((each.oom for _, each in kills if each.oom is not None), key=_at, default=None)
+    known = before.oom_seconds if before is not None else None
+    if newest is None or (known is not None and newest.at_seconds <= known + 1.0):
+        return _remembered_oom(before)
+    killed = next((each for _, each in kills if each.oom == newest), None)
+    acted = choice is not None and choice.decision.kind is DecisionKind.RAISE
+    return OomMemory(
+        count=(before.oom_count if before is not None else 0) + 1,
+        last_time_seconds=newest.at_seconds,
+        limit_bytes=_limit_of(killed),
+        floor_bytes=choice.decision.limit_bytes if choice is not None and acted else None,
+    )
+
+
+def _remembered_oom(before: RememberedContainer | None) -> OomMemory | None:
+    if before is None or not before.oom_count:
+        return None
+    return OomMemory(
+        count=before.oom_count,
+        last_time_seconds=before.oom_seconds,
+        limit_bytes=before.oom_limit_bytes,
+        floor_bytes=before.oom_floor_bytes,
+    )
+
+
+def _limit_of(container: ContainerRecord | None) -> int | None:
+    return container.spec.limit_bytes if container is not None else None
+
+
+def _at(kill: OomRecord) -> float:
+    return kill.at_seconds
+
+
+def _recommendation(view: RowView | None) -> RecommendationSummary | None:
+    if view is None:
+        return None
+    return RecommendationSummary(
+        lower_bytes=view.lower_bytes,
+        target_bytes=view.target_bytes,
+        upper_bytes=view.upper_bytes,
+        buffer_bytes=view.buffer_bytes,
+        request_bytes=view.request_bytes,
+    )
+
+
+def _owner(group: Group) -> list[Body]:
+    top = group.top
+    if not top.uid or not top.api_version:
+        return []
+    return [{"apiVersion": top.api_version, "kind": top.ref.kind, "name": top.ref.name, "uid": top.uid}]
+
+
+def _said(choices: Mapping[str, Choice]) -> tuple[tuple[str, str], ...]:
+    """What of the decisions is worth a write when it changes: whether a container holds."""
+    return tuple(sorted((name, _weight(each)) for name, each in choices.items()))
+
+
+def _merged(said: tuple[tuple[str, str], ...], choices: Mapping[str, Choice]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((dict(said) | dict(_said(choices))).items()))
+
+
+def _weight(choice: Choice) -> str:
+    return HOLDS if choice.decision.kind is DecisionKind.HOLD else ELSE
+
+
+def _jitter(namespace: str, name: str) -> float:
+    return zlib.crc32(f"{namespace}/{name}".encode()) / 2**32

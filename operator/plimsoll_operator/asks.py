@@ -1,0 +1,128 @@
+"""What the engine last recommended for every row, columnar, and the raises and uses of this tick.
+
+In: ticks. Out: an `Ask` for a row or a pod, present use of a row, and the numbers that a profile shows.
+Rows are due hourly; between two recommendations the last one stands, for the horizon is an hour and the
+guards look at every loop.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from plimsoll.guard.state import Ask, Purpose
+from plimsoll.recommend.recommendation import FloatArray, Recommendations
+from plimsoll_operator.engine.messages import PodContainer, Tick
+
+FIRST_ROWS = 1024
+COLUMNS = ("target_bytes", "lower_bytes", "upper_bytes", "buffer_bytes", "request_bytes")
+# A recommendation is forgotten when it has not been renewed for this long: two missed hours are a fault.
+LONGEST_AGE_SECONDS = 3 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class RowView:
+    """One row's recommendation as a profile shows it, bytes."""
+
+    target_bytes: int
+    lower_bytes: int
+    upper_bytes: int
+    buffer_bytes: int
+    request_bytes: int
+    quantiles: tuple[tuple[float, int], ...]
+    made_seconds: float
+
+
+class Asks:
+    """The last word of the engine on every row."""
+
+    def __init__(self) -> None:
+        self._values: FloatArray = np.full((FIRST_ROWS, len(COLUMNS)), np.nan)
+        self._quantiles: FloatArray = np.empty((FIRST_ROWS, 0))
+        self._levels: FloatArray = np.empty(0)
+        self._made: FloatArray = np.full(FIRST_ROWS, np.nan)
+        self._ready = np.zeros(FIRST_ROWS, dtype=np.bool_)
+        self._usage: dict[int, tuple[float, float]] = {}
+        self._raises: dict[PodContainer, tuple[int, str]] = {}
+        self._holds: dict[int, str] = {}
+
+    def take(self, tick: Tick) -> None:
+        """Take over one tick."""
+        self._recommend(tick.recommendations, tick.now_seconds)
+        usage = tick.usage
+        columns = (usage.rows.tolist(), usage.current_bytes.tolist(), usage.age_seconds.tolist())
+        self._usage = {row: (used, age) for row, used, age in zip(*columns, strict=True)}
+        self._holds = {row: reason for reason, rows in tick.holds.items() for row in rows.tolist()}
+        raises = zip(tick.raises.pods, tick.raises.limit_bytes.tolist(), tick.raises.reasons, strict=True)
+        self._raises = {uid: (math.ceil(limit), reason) for uid, limit, reason in raises}
+
+    def raised(self) -> Iterator[tuple[PodContainer, Ask]]:
+        """Pod-level raises of this tick."""
+        return ((uid, self._urgent(limit, reason)) for uid, (limit, reason) in self._raises.items())
+
+    def for_pod(self, uid: PodContainer, row: int, now_seconds: float) -> Ask | None:
+        """What is asked for one container of one pod: its raise where there is one, else the row's target."""
+        if uid in self._raises:
+            return self._urgent(*self._raises[uid])
+        return self.for_row(row, now_seconds)
+
+    def for_row(self, row: int, now_seconds: float) -> Ask | None:
+        """What is asked for every pod of a row; None where nothing (recent) is."""
+        if row in self._holds or row >= len(self._made) or not self._ready[row]:
+            return None
+        if not abs(now_seconds - self._made[row]) <= LONGEST_AGE_SECONDS:
+            return None
+        target, lower, upper, _, request = self._values[row].tolist()
+        whole = [
+            math.ceil(value) if math.isfinite(value) else None for value in (target, lower, upper, request)
+        ]
+        if whole[0] is None:
+            return None
+        return Ask(whole[0], whole[3], lower_bytes=whole[1], upper_bytes=whole[2])
+
+    def usage(self, row: int) -> tuple[float | None, float | None]:
+        """Present use (bytes) and its age (seconds) of a row; None where there is no sample."""
+        used, age = self._usage.get(row, (math.nan, math.nan))
+        return (used, age) if math.isfinite(used) and math.isfinite(age) else (None, None)
+
+    def why_silent(self, row: int) -> str:
+        """Why the engine says nothing about a row, in one word; "" where it does."""
+        return self._holds.get(row, "")
+
+    def view(self, row: int) -> RowView | None:
+        """The numbers of the last recommendation."""
+        if row >= len(self._made) or not self._ready[row]:
+            return None
+        target, lower, upper, buffer, request = (_whole(value) for value in self._values[row].tolist())
+        levels, values = self._levels.tolist(), self._quantiles[row].tolist()
+        quantiles = tuple((level, _whole(value)) for level, value in zip(levels, values, strict=True))
+        return RowView(target, lower, upper, buffer, request, quantiles, float(self._made[row]))
+
+    def _urgent(self, limit_bytes: int, reason: str) -> Ask:
+        return Ask(limit_bytes, None, purpose=Purpose.URGENT, reason=reason)
+
+    def _recommend(self, made: Recommendations, now_seconds: float) -> None:
+        if not len(made.rows):
+            return
+        self._grow(int(made.rows.max()) + 1, len(made.quantile_levels))
+        self._values[made.rows] = np.column_stack([getattr(made, name) for name in COLUMNS])
+        self._levels = made.quantile_levels
+        self._quantiles[made.rows] = made.quantile_bytes
+        self._made[made.rows] = now_seconds
+        self._ready[made.rows] = made.ready
+
+    def _grow(self, rows: int, quantiles: int) -> None:
+        if self._quantiles.shape[1] != quantiles:
+            self._quantiles = np.full((len(self._made), quantiles), np.nan)
+        missing = max(rows - len(self._made), 0)
+        if missing:
+            missing = max(missing, len(self._made))
+            self._values = np.concatenate([self._values, np.full((missing, len(COLUMNS)), np.nan)])
+            self._quantiles = np.concatenate([self._quantiles, np.full((missing, quantiles), np.nan)])
+            self._made = np.concatenate([self._made, np.full(missing, np.nan)])
+            self._ready = np.concatenate([self._ready, np.zeros(missing, dtype=np.bool_)])
+
+
+def _whole(value: float) -> int:
+    return max(0, math.ceil(value)) if math.isfinite(value) else 0

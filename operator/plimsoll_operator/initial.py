@@ -1,0 +1,163 @@
+"""Initial resources: what a pod that is being created should start with.
+
+In: the pod's body as the webhook gets it, the indices, the last recommendations. Out: memory values by
+container, empty where there is nothing to say. Pure lookups without I/O: a pod waits for the answer. A new
+ReplicaSet is not indexed yet when its first pods are admitted, so its Deployment is read off its name.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from plimsoll.api.precedence import EffectivePolicy
+from plimsoll.guard.cluster import admit
+from plimsoll.guard.decision import DecisionKind
+from plimsoll.guard.state import (
+    Ask,
+    ContainerState,
+    ControlState,
+    PodState,
+    QosClass,
+    Situation,
+)
+from plimsoll.workload import ContainerKey, WorkloadRef
+from plimsoll_operator import parse
+from plimsoll_operator.actuate.api import MemoryValues
+from plimsoll_operator.actuate.profile import name_for
+from plimsoll_operator.asks import Asks
+from plimsoll_operator.membership import Membership
+from plimsoll_operator.owners import TEMPLATE_HASH_LABEL, OwnerResolver, replica_set_owner_guess
+from plimsoll_operator.records import ContainerSpec, ProfileRecord
+from plimsoll_operator.situations import Learned, Ledger, Situations
+from plimsoll_operator.world import World
+
+Raw = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class InitialResources:
+    """Answers the webhook from what the loop last saw."""
+
+    world: Callable[[], World]
+    membership: Membership
+    owners: OwnerResolver
+    asks: Asks
+    now: Callable[[], float]
+
+    async def __call__(self, pod: Raw, namespace: str) -> dict[str, MemoryValues]:
+        """Values by container of a pod that is being created in `namespace`."""
+        return self.values(pod, namespace)
+
+    def values(self, pod: Raw, namespace: str) -> dict[str, MemoryValues]:
+        """See `__call__`; nothing here waits for anything."""
+        world = self.world()
+        meta, spec = pod.get("metadata") or {}, pod.get("spec") or {}
+        ref = self._workload(meta, namespace, world)
+        if ref is None or world.paused:
+            return {}
+        policy = self.membership.resolve(ref, parse.labels(meta))
+        if not isinstance(policy, EffectivePolicy) or not policy.mode.admits:
+            return {}
+        node_class = _node_class(ref, spec, world)
+        profile = world.profiles.get((namespace, name_for(ref, node_class)))
+        if profile is None or profile.restore:
+            return {}
+        state = _PodToBe(ref, policy, profile, node_class, parse.specs(spec))
+        return dict(self._values(state, world))
+
+    def _values(self, state: "_PodToBe", world: World) -> Mapping[str, MemoryValues]:
+        situations = Situations(world, self.asks, ControlState(), Learned(), Ledger(), {}, self.now())
+        found = {}
+        for spec in state.specs:
+            ask = self._ask(state, spec.name)
+            if ask is None:
+                continue
+            decision = admit(ask, self._situation(state, spec, situations))
+            if decision.kind in (DecisionKind.RAISE, DecisionKind.LOWER):
+                found[spec.name] = MemoryValues(decision.limit_bytes, decision.request_bytes)
+        return found
+
+    def _situation(self, state: "_PodToBe", spec: ContainerSpec, situations: Situations) -> Situation:
+        namespace = state.ref.namespace
+        container = ContainerState(
+            name=spec.name,
+            limit_bytes=spec.limit_bytes,
+            request_bytes=spec.request_bytes,
+            resizable=spec.resizable,
+            cpu_guaranteed=spec.cpu_guaranteed,
+        )
+        pod = PodState(
+            namespace=namespace,
+            name="",
+            qos=qos_of(state.specs),
+            memory_hpa=situations.world.hpas.get((state.ref.kind, namespace, state.ref.name), ""),
+        )
+        return Situation(
+            policy=state.policy.container(spec.name),
+            container=container,
+            pod=pod,
+            namespace=situations.namespace(namespace),
+            kube_node=None,
+            control=situations.control,
+            now_seconds=situations.now_seconds,
+        )
+
+    def _ask(self, state: "_PodToBe", container: str) -> Ask | None:
+        """The engine's newest word; before it has spoken, what the profile remembers."""
+        row = self.membership.row_of(ContainerKey(state.ref, container, state.node_class))
+        ask = self.asks.for_row(row, self.now()) if row is not None else None
+        if ask is not None:
+            return ask
+        remembered = state.profile.container(container)
+        if remembered is None or remembered.target_bytes is None:
+            return None
+        return Ask(remembered.target_bytes, remembered.request_bytes)
+
+    def _workload(self, meta: Raw, namespace: str, world: World) -> WorkloadRef | None:
+        owner = parse.controller(meta)
+        if owner is None:
+            name = meta.get("name")
+            return WorkloadRef(namespace, "Pod", str(name)) if name else None
+        top = self.owners.top(namespace, owner, world.owners)
+        if top is not None:
+            return top.ref
+        guess = replica_set_owner_guess(owner, str((meta.get("labels") or {}).get(TEMPLATE_HASH_LABEL, "")))
+        return WorkloadRef(namespace, "Deployment", guess) if guess is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class _PodToBe:
+    ref: WorkloadRef
+    policy: EffectivePolicy
+    profile: ProfileRecord
+    node_class: str
+    specs: tuple[ContainerSpec, ...]
+
+
+def qos_of(specs: tuple[ContainerSpec, ...]) -> QosClass:
+    """The QoS class a pod with these containers will get."""
+    if all(
+        each.cpu_guaranteed and each.limit_bytes and each.limit_bytes == each.request_bytes for each in specs
+    ):
+        return QosClass.GUARANTEED
+    if any(each.limit_bytes or each.request_bytes for each in specs):
+        return QosClass.BURSTABLE
+    return QosClass.BEST_EFFORT
+
+
+def _node_class(ref: WorkloadRef, spec: Raw, world: World) -> str:
+    """A DaemonSet's pod names its kube node in its affinity before it is scheduled."""
+    if ref.kind != "DaemonSet":
+        return ""
+    affinity = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    ) or {}
+    for term in affinity.get("nodeSelectorTerms") or ():
+        for field in term.get("matchFields") or ():
+            names = field.get("values") or ()
+            record = (
+                world.kube_nodes.get(str(names[0])) if field.get("key") == "metadata.name" and names else None
+            )
+            if record is not None:
+                return record.node_class
+    return ""

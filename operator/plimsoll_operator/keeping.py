@@ -1,0 +1,177 @@
+"""Keeping what is on record: profiles, their checkpoints, and the status of policies.
+
+In: groups, decisions, the engine's checkpoints. Out: writes of MemoryProfiles and policy statuses, few and
+in chunks.
+"""
+
+import asyncio
+import base64
+import binascii
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from plimsoll.api.conditions import policy_conditions
+from plimsoll.api.effective import PolicyRef
+from plimsoll.api.policy import PolicyStatus
+from plimsoll.api.precedence import EffectivePolicy
+from plimsoll_operator import parse
+from plimsoll_operator.actuate.api import CLUSTER_POLICIES, POLICIES, PROFILES, ApiError, KubeApi
+from plimsoll_operator.actuate.profile import Profiles, StatusBuilder, profile_name
+from plimsoll_operator.engine.client import Engine
+from plimsoll_operator.engine.process import EngineDownError
+from plimsoll_operator.leader import NotLeaderError
+from plimsoll_operator.membership import Group, Membership
+from plimsoll_operator.planning import Choice
+from plimsoll_operator.records import PolicyRecord, ProfileRecord
+from plimsoll_operator.world import World
+
+logger = logging.getLogger(__name__)
+
+WRITES_AT_ONCE = 16
+# Routine writes of one loop: what is over waits for the next, so that a start with 10,000 workloads is spread out.
+PROFILES_PER_LOOP = 1000
+READS_AT_ONCE = 32
+
+
+@dataclass(slots=True)
+class Keeper:
+    """Reads and writes what outlives this process."""
+
+    api: KubeApi
+    engine: Engine
+    membership: Membership
+    profiles: Profiles
+    _restored: set[int] = field(default_factory=set)
+
+    async def restore(self, groups: Iterable[Group], world: World) -> None:
+        """Give the engine the checkpoints of rows it has not seen yet."""
+        wanted = [
+            group
+            for group in groups
+            if (group.ref.namespace, profile_name(group)) in world.profiles
+            and not self._restored.issuperset(group.rows.values())
+        ]
+        for start in range(0, len(wanted), READS_AT_ONCE):
+            part = wanted[start : start + READS_AT_ONCE]
+            found = await asyncio.gather(*(self._read(group) for group in part))
+            rows = {row: data for each in found for row, data in each.items()}
+            try:
+                refused = await self.engine.restore(rows) if rows else ()
+            except EngineDownError as error:
+                logger.warning("checkpoints not restored yet: %s", error)
+                return
+            for text in refused:
+                logger.warning("checkpoint refused: %s", text)
+            self._restored.update(row for group in part for row in group.rows.values())
+
+    async def stored(self, rows: Sequence[int]) -> Mapping[int, bytes]:
+        """The checkpoints of rows as the profiles hold them: for an engine that had to be restarted."""
+        groups = {
+            id(group): group for row in rows if (group := self.membership.group_of_row(row)) is not None
+        }
+        found = await asyncio.gather(*(self._read(group) for group in groups.values()))
+        return {row: data for each in found for row, data in each.items() if row in rows}
+
+    async def record_kills(
+        self, group: Group, world: World, builder: StatusBuilder, choices: Mapping[str, Choice]
+    ) -> None:
+        """Write a profile before its pods are touched."""
+        await self._write(
+            group, self.profiles.known(group, world.profiles), builder, choices, builder.now_seconds
+        )
+
+    async def keep(
+        self, world: World, builder: StatusBuilder, choices: Mapping[int, Choice], now_seconds: float
+    ) -> int:
+        """Write every profile that is due; returns how many were written."""
+        due: list[tuple[Group, ProfileRecord | None, dict[str, Choice]]] = []
+        for group in self.membership.groups.values():
+            if not group.rows or len(due) >= PROFILES_PER_LOOP:
+                continue
+            mine = {name: choices[row] for name, row in group.rows.items() if row in choices}
+            record = self.profiles.known(group, world.profiles)
+            if record is None or self.profiles.due(group, mine, now_seconds):
+                due.append((group, record, mine))
+        gate = asyncio.Semaphore(WRITES_AT_ONCE)
+
+        async def one(group: Group, record: ProfileRecord | None, mine: dict[str, Choice]) -> bool:
+            async with gate:
+                return await self._write(group, record, builder, mine, now_seconds)
+
+        written = sum(await asyncio.gather(*(one(*each) for each in due)))
+        present = {(each.ref.namespace, profile_name(each)) for each in self.membership.groups.values()}
+        self.profiles.forget(present)
+        return written
+
+    async def policies(self, world: World, now_seconds: float) -> None:
+        """Bring the statuses of policies up to date where they changed."""
+        conflicts = list(self.membership.conflicts())
+        workloads, containers = self._counts()
+        for record in world.policies:
+            policy = record.policy
+            status = PolicyStatus(
+                observed_generation=policy.generation,
+                workloads=workloads[policy.ref],
+                containers=containers[policy.ref],
+                conditions=policy_conditions(policy, conflicts, record.status.conditions, now_seconds),
+            )
+            if status != record.status:
+                await self._write_policy(record, status)
+
+    def _counts(self) -> tuple[dict[PolicyRef, int], dict[PolicyRef, int]]:
+        workloads: dict[PolicyRef, int] = defaultdict(int)
+        containers: dict[PolicyRef, int] = defaultdict(int)
+        for group in self.membership.groups.values():
+            if isinstance(group.policy, EffectivePolicy):
+                workloads[group.policy.ref] += 1
+                containers[group.policy.ref] += len(group.rows)
+        return workloads, containers
+
+    async def _write_policy(self, record: PolicyRecord, status: PolicyStatus) -> None:
+        ref = record.policy.ref
+        resource = POLICIES if ref.namespace else CLUSTER_POLICIES
+        try:
+            await self.api.patch_status(resource, ref.namespace, ref.name, {"status": status.to_api()})
+        except (ApiError, NotLeaderError) as error:
+            logger.info("status of %s not written: %s", ref, error)
+
+    async def _write(
+        self,
+        group: Group,
+        record: ProfileRecord | None,
+        builder: StatusBuilder,
+        choices: Mapping[str, Choice],
+        now_seconds: float,
+    ) -> bool:
+        try:
+            checkpoints = await self.engine.checkpoints(list(group.rows.values()))
+            status = builder.status(group, record, choices, checkpoints)
+            await self.profiles.write(group, status, record, choices, now_seconds)
+        except (ApiError, NotLeaderError, EngineDownError) as error:
+            # Without checkpoints nothing is written: the old ones in the cluster are worth more than none.
+            logger.warning("profile of %s not written: %s", group.ref, error)
+            return False
+        return True
+
+    async def _read(self, group: Group) -> dict[int, bytes]:
+        try:
+            body = await self.api.read(PROFILES, group.ref.namespace, profile_name(group))
+        except ApiError as error:
+            if not error.missing:
+                logger.warning("profile of %s not read: %s", group.ref, error)
+            return {}
+        found = parse.checkpoints(body)
+        return {
+            row: data
+            for name, row in group.rows.items()
+            if name in found and (data := _decoded(found[name])) is not None
+        }
+
+
+def _decoded(text: str) -> bytes | None:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None

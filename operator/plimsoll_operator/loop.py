@@ -1,0 +1,278 @@
+"""The loop: one line for each stage, each timed by name.
+
+In: the indices, the engine, a clock. Out: decisions, and (where we lead) writes. Level-based: every loop
+starts from what is there; an event only wakes it. An exception ends a loop, not the operator, and never
+becomes a write.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from plimsoll.guard.state import ControlState
+from plimsoll.usage.sample import Quantity
+from plimsoll_operator.acting import Actor, resizing
+from plimsoll_operator.actuate.api import ApiError, KubeApi
+from plimsoll_operator.actuate.profile import StatusBuilder
+from plimsoll_operator.asks import Asks
+from plimsoll_operator.clock import Clock
+from plimsoll_operator.engine.client import Engine
+from plimsoll_operator.engine.messages import OomEvent, Tick
+from plimsoll_operator.keeping import Keeper
+from plimsoll_operator.leader import Leader
+from plimsoll_operator.membership import Changes, Group, Membership
+from plimsoll_operator.owners import OwnerResolver
+from plimsoll_operator.planning import Planner, Plans, RoutineBudget
+from plimsoll_operator.reporting import report
+from plimsoll_operator.serve.metrics import Metrics
+from plimsoll_operator.settings import OperatorSettings
+from plimsoll_operator.situations import Ledger, Situations
+from plimsoll_operator.stages import Stages
+from plimsoll_operator.world import World
+
+logger = logging.getLogger(__name__)
+
+PLANNED_AT_ONCE = 50  # groups planned between two turns of the event loop
+VERSION_SECONDS = 3600.0  # how often the API server is asked for its version
+MINIMUM_VERSION = (1, 35)
+# A sample may be this many intervals old before it says nothing about the present.
+USAGE_INTERVALS = 3.0
+
+
+@dataclass(slots=True)
+class Parts:
+    """What a loop is made of."""
+
+    settings: OperatorSettings
+    clock: Clock
+    api: KubeApi
+    engine: Engine
+    leader: Leader
+    owners: OwnerResolver
+    membership: Membership
+    asks: Asks
+    actor: Actor
+    keeper: Keeper
+    metrics: Metrics
+    stages: Stages
+    snapshot: Callable[[], World]
+    quantity: Quantity
+    model: str
+
+
+class Loop:
+    """Runs the stages, once or for ever."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._budget = RoutineBudget(parts.settings.max_resizes_per_minute)
+        self._again: set[int] = set()
+        self._wake = asyncio.Event()
+        self._calm_since: tuple[int, float] | None = None  # restarts of the engine, and when the last was
+        self._version: tuple[str, float] = ("", float("-inf"))
+        self.loops = 0
+        self.world = World()
+
+    def wake(self) -> None:
+        """Start the next loop at once."""
+        self._wake.set()
+
+    async def forever(self, beat: Callable[[], None]) -> None:
+        """Loop at every interval, and when woken."""
+        while True:
+            started = self._parts.clock.now()
+            self._wake.clear()  # what comes in from here on may not be in this loop's snapshot
+            await self._safely(started)
+            beat()
+            await self._sleep(started + self._parts.settings.interval)
+
+    async def once(self, now_seconds: float) -> Plans:
+        """One loop."""
+        parts, stage = self._parts, self._parts.stages
+        with stage("read"):
+            world = self._read(now_seconds)
+        with stage("members"):
+            changes = await parts.membership.scan(world, now_seconds, _breathe)
+        with stage("owners"):
+            await self._learn_owners(now_seconds)
+        with stage("tell"):
+            await self._tell(world, changes)
+        with stage("tick"):
+            tick = await parts.engine.tick(now_seconds)
+        with stage("take"):
+            parts.asks.take(tick)
+        with stage("plan"):
+            plans = await self._plan(world, tick, changes, now_seconds)
+        if parts.leader.holds():
+            with stage("act"):
+                await self._act(world, plans, now_seconds)
+            with stage("follow"):
+                await self._follow(now_seconds)
+            with stage("profiles"):
+                await parts.keeper.keep(world, self._builder(now_seconds), plans.rows, now_seconds)
+            with stage("policies"):
+                await parts.keeper.policies(world, now_seconds)
+        with stage("report"):
+            report(parts.metrics, parts.membership, world, plans, tick, changes)
+        return plans
+
+    # -- stages -------------------------------------------------------------------------------------------
+
+    def _read(self, now_seconds: float) -> World:
+        """The indices as they are, with our own writes laid over pods the watch has not brought back yet."""
+        parts = self._parts
+        world = parts.snapshot()
+        if len(parts.actor.expectations):
+            overlaid = parts.actor.expectations.overlaid
+            world = replace(world, pods=tuple(overlaid(pod, now_seconds) for pod in world.pods))
+        self.world = world
+        return world
+
+    async def _learn_owners(self, now_seconds: float) -> None:
+        self._parts.owners.forget_failures(now_seconds)
+        await self._parts.owners.learn(self._parts.api, now_seconds)
+
+    async def _tell(self, world: World, changes: Changes) -> None:
+        """The engine hears of containers before it hears of their past, and of that before their kills."""
+        parts = self._parts
+        await parts.engine.sync(changes.added, changes.removed)
+        touched = [parts.membership.groups[key] for key in changes.touched if key in parts.membership.groups]
+        await parts.keeper.restore(touched, world)
+        await parts.engine.observe(changes.events)
+        kills = sum(isinstance(each, OomEvent) for each in changes.events)
+        parts.metrics.count("plimsoll_oom_kills_total", kills)
+
+    async def _plan(self, world: World, tick: Tick, changes: Changes, now_seconds: float) -> Plans:
+        parts, plans = self._parts, Plans()
+        self._budget.begin(now_seconds)
+        situations = Situations(
+            world,
+            parts.asks,
+            await self._control(world, tick, now_seconds),
+            parts.actor.learned,
+            Ledger(),
+            parts.membership.requested_bytes,
+            now_seconds,
+        )
+        planner = Planner(situations, parts.asks, parts.actor.changes, self._budget)
+        for number, group in enumerate(self._due(tick, changes)):
+            if number % PLANNED_AT_ONCE == PLANNED_AT_ONCE - 1:
+                await _breathe()
+            planner.plan(group, parts.keeper.profiles.known(group, world.profiles), plans)
+        self._again = plans.again
+        return plans
+
+    def _due(self, tick: Tick, changes: Changes) -> list[Group]:
+        """Groups with something new: a recommendation, a raise, a changed pod, or a reason that passes."""
+        membership = self._parts.membership
+        rows = {*tick.recommendations.rows.tolist(), *tick.raises.rows.tolist(), *self._again}
+        found = {key: membership.groups[key] for key in changes.touched if key in membership.groups}
+        for row in rows:
+            group = membership.group_of_row(row)
+            if group is not None:
+                found[group.ref, group.node_class] = group
+        restoring = (each for each in self.world.profiles.values() if each.restore)
+        for profile in restoring:
+            for key in ((group.ref, group.node_class) for group in membership.of_workload(profile)):
+                found[key] = membership.groups[key]
+        return list(found.values())
+
+    async def _act(self, world: World, plans: Plans, now_seconds: float) -> None:
+        parts, builder = self._parts, self._builder(now_seconds)
+
+        async def record_first(group: Group) -> None:
+            choices = {name: plans.rows[row] for name, row in group.rows.items() if row in plans.rows}
+            await parts.keeper.record_kills(group, world, builder, choices)
+
+        await parts.actor.act(plans.pods, now_seconds, record_first)
+        parts.actor.keep_only({pod.uid for pod in world.pods})
+
+    async def _follow(self, now_seconds: float) -> None:
+        parts = self._parts
+        under_way = resizing(parts.membership.groups.values())
+        states: dict[str, float] = {}
+        for pod, group in under_way.values():
+            await parts.actor.follow(pod, group, now_seconds)
+            status = pod.resize.status.value if pod.resize is not None else ""
+            states[status] = states.get(status, 0.0) + 1
+        parts.metrics.replace("plimsoll_resizes_unfinished", "status", states)
+
+    # -- parts --------------------------------------------------------------------------------------------
+
+    async def _control(self, world: World, tick: Tick, now_seconds: float) -> ControlState:
+        settings = self._parts.settings
+        version = await self._kubernetes_version(now_seconds)
+        return ControlState(
+            paused=world.paused,
+            supported=_supported(version),
+            version=version,
+            problems=tick.problems,
+            settled=self._settled(now_seconds),
+            max_usage_age_seconds=USAGE_INTERVALS * settings.interval,
+        )
+
+    def _settled(self, now_seconds: float) -> bool:
+        """True where the engine has run long enough that what a restart has missed cannot look like calm."""
+        restarts = self._parts.engine.restarts
+        if self._calm_since is None or self._calm_since[0] != restarts:
+            self._calm_since = (restarts, now_seconds)
+        return now_seconds - self._calm_since[1] >= self._parts.settings.settle
+
+    async def _kubernetes_version(self, now_seconds: float) -> str:
+        version, asked = self._version
+        if not version or now_seconds - asked >= VERSION_SECONDS:
+            try:
+                self._version = (await self._parts.api.version(), now_seconds)
+            except ApiError as error:
+                logger.warning("version of the API server not read: %s", error)
+        return self._version[0]
+
+    def _builder(self, now_seconds: float) -> StatusBuilder:
+        parts = self._parts
+        return StatusBuilder(parts.asks, parts.quantity, parts.model, now_seconds)
+
+    async def _safely(self, now_seconds: float) -> None:
+        stages = self._parts.stages
+        stages.begin()
+        outcome = "done"
+        try:
+            with stages("loop"):
+                await self.once(now_seconds)
+        except Exception:
+            outcome = "failed"
+            logger.exception("loop failed; nothing was lowered, the next loop starts afresh")
+        self.loops += 1
+        self._parts.metrics.count("plimsoll_loops_total", outcome=outcome)
+        self._parts.metrics.observe("plimsoll_loop_seconds", stages.seconds.get("loop", 0.0))
+        self._parts.metrics.set("plimsoll_loop_last_timestamp_seconds", now_seconds)
+        taken = {name: round(seconds, 4) for name, seconds in stages.seconds.items()}
+        logger.info("loop %d %s", self.loops, outcome, extra={"stages": taken, "now": now_seconds})
+
+    async def _sleep(self, until_seconds: float) -> None:
+        """Until the next interval, or until something wakes us."""
+        tasks = {
+            asyncio.ensure_future(self._parts.clock.sleep_until(until_seconds)),
+            asyncio.ensure_future(self._wake.wait()),
+        }
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+
+async def _breathe() -> None:
+    await asyncio.sleep(0)
+
+
+def _supported(version: str) -> bool:
+    """True for Kubernetes 1.35 and newer; a version nobody can read is not."""
+    parts = version.removeprefix("v").split(".")
+    try:
+        return (int(parts[0]), int(parts[1].rstrip("+"))) >= MINIMUM_VERSION
+    except (IndexError, ValueError):
+        return False

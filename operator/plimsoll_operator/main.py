@@ -1,0 +1,278 @@
+"""`plimsoll-operator`: kopf with our indices and nothing else, the engine, the loop, the servers.
+
+In: settings. Out: a process that runs until it is told to end. Everything is put together in `start`, which
+kopf calls once the indices exist (empty yet); the loop waits until they are complete.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import kopf
+
+from plimsoll.api.precedence import PROTECTED_NAMESPACES
+from plimsoll.pipeline import PipelineSettings
+from plimsoll.usage.sample import Quantity
+from plimsoll_operator import cache, handlers
+from plimsoll_operator.acting import Actor
+from plimsoll_operator.actuate.api import ApiError, KubeApi, KubernetesApi
+from plimsoll_operator.actuate.events import Events
+from plimsoll_operator.actuate.evict import Evictions
+from plimsoll_operator.actuate.profile import Profiles
+from plimsoll_operator.actuate.resize import Patience
+from plimsoll_operator.admission import PodAdmission
+from plimsoll_operator.asks import Asks
+from plimsoll_operator.clock import Clock, SystemClock, clock_from_environment
+from plimsoll_operator.engine.client import Engine
+from plimsoll_operator.engine.messages import EngineSettings
+from plimsoll_operator.fence import FencedApi
+from plimsoll_operator.initial import InitialResources
+from plimsoll_operator.keeping import Keeper
+from plimsoll_operator.leader import Leader, LeaseSettings
+from plimsoll_operator.loop import Loop, Parts
+from plimsoll_operator.membership import Membership
+from plimsoll_operator.owners import OwnerResolver
+from plimsoll_operator.records import PodRecord
+from plimsoll_operator.serve.http import Health, Serving, WebhookServing, start_serving
+from plimsoll_operator.serve.logs import configure_logs
+from plimsoll_operator.serve.metrics import Metrics
+from plimsoll_operator.settings import OperatorSettings, settings_from
+from plimsoll_operator.stages import Stages
+
+logger = logging.getLogger(__name__)
+
+COMPLETE_POLL_SECONDS = 0.2
+STUCK_INTERVALS = 10.0  # a loop that has not come round for so many intervals is stuck
+LEAST_STUCK_SECONDS = 300.0
+LEAST_TICK_SECONDS = 180.0  # a worker that has not answered a tick by then hangs
+
+
+class Operator(handlers.Hooks):
+    """The process: made by `main`, started and ended by kopf."""
+
+    def __init__(self, settings: OperatorSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._wakes = settings.wake_on_oom and isinstance(clock, SystemClock)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._serving: Serving | None = None
+        self._loop: Loop | None = None
+        self._parts: Parts | None = None
+        self._api: KubeApi | None = None
+        self._complete = False
+        self._health = Health()
+
+    def pod_seen(self, record: PodRecord) -> None:
+        """An OOM kill that no loop has seen starts one (a followed clock has its own time for that)."""
+        if not self._wakes or not self._complete or self._loop is None or self._parts is None:
+            return
+        if self._parts.membership.kill_is_new(record):
+            self._loop.wake()
+
+    async def start(self, indices: handlers.KopfIndices) -> None:
+        """Put everything together and start it."""
+        settings = self._settings
+        self._api = await KubernetesApi.connect(settings.kubeconfig_context)
+        self._parts = parts = self._assemble(self._api, indices)
+        self._loop = Loop(parts)
+        await parts.engine.start()
+        self._serving = await self._serve(parts)
+        self._spawn("lease", parts.leader.keep())
+        self._spawn("loop", self._run(parts, indices))
+
+    async def stop(self) -> None:
+        """End everything; the Lease is given up, so that a standby need not wait."""
+        for task in reversed(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._parts is not None:
+            await self._parts.leader.release()
+            await self._parts.engine.close()
+        if self._serving is not None:
+            await self._serving.close()
+        if self._api is not None:
+            await self._api.close()
+        await self._clock.close()
+
+    async def _run(self, parts: Parts, indices: handlers.KopfIndices) -> None:
+        while not await self._indices_complete(parts, indices):
+            await asyncio.sleep(COMPLETE_POLL_SECONDS)
+            self._health.beat()
+        self._complete = True
+        logger.info("indices are complete")
+        # What the indices hold lives as long as the process: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        assert self._loop is not None
+        await self._loop.forever(self._health.beat)
+
+    async def _indices_complete(self, parts: Parts, indices: handlers.KopfIndices) -> bool:
+        try:
+            return await indices.complete(parts.api)
+        except ApiError as error:
+            logger.warning("indices not compared yet: %s", error)
+            return False
+
+    def _assemble(self, api: KubeApi, indices: handlers.KopfIndices) -> Parts:
+        settings = self._settings
+        metrics = Metrics(version("plimsoll"))
+        identity = settings.own_identity()
+        lease = LeaseSettings(settings.namespace, identity, settings.lease_duration, settings.lease_renew)
+
+        def count(what: str, status: int) -> None:
+            metrics.count("plimsoll_api_writes_total", what=what, status=str(status))
+
+        leader = Leader(FencedApi(api, lambda: None, count), lease, time.monotonic, time.time)
+        fenced = FencedApi(api, leader.check, count)
+        quantity = Quantity.WORKING_SET if settings.usage_source == "metrics-api" else Quantity.USAGE
+        owners = OwnerResolver()
+        membership = Membership(settings.namespace, quantity, owners)
+        profiles = Profiles(fenced, settings.profile_interval)
+
+        async def stored(rows: Sequence[int]) -> Mapping[int, bytes]:
+            return await keeper.stored(rows)
+
+        engine = Engine(engine_settings(settings), stored, max(LEAST_TICK_SECONDS, 3 * settings.interval))
+        keeper = Keeper(fenced, engine, membership, profiles)
+        patience = Patience(settings.deferred_evict_after, settings.resize_give_up_after)
+        evictions = Evictions(admitting=settings.webhook_port > 0)
+        return Parts(
+            settings=settings,
+            clock=self._clock,
+            api=fenced,
+            engine=engine,
+            leader=leader,
+            owners=owners,
+            membership=membership,
+            asks=Asks(),
+            actor=Actor(fenced, Events(fenced, identity), evictions, metrics, patience),
+            keeper=keeper,
+            metrics=metrics,
+            stages=Stages(metrics, time.monotonic),
+            snapshot=indices.snapshot,
+            quantity=quantity,
+            model=PipelineSettings().model,
+        )
+
+    async def _serve(self, parts: Parts) -> Serving:
+        settings = self._settings
+        limit = max(LEAST_STUCK_SECONDS, STUCK_INTERVALS * settings.interval)
+        self._health = Health(
+            limit, {"indices": lambda: self._complete, "engine": lambda: parts.engine.ready}
+        )
+        webhook = None
+        if settings.webhook_port:
+            initial = InitialResources(
+                world=lambda: self._loop.world if self._loop is not None else parts.snapshot(),
+                membership=parts.membership,
+                owners=parts.owners,
+                asks=parts.asks,
+                now=self._clock.now,
+            )
+            webhook = WebhookServing(
+                PodAdmission(initial, _observer(parts.metrics)),
+                Path(settings.webhook_cert_dir or "webhook-cert"),
+                webhook_hosts(settings),
+                settings.metrics_address,
+                settings.webhook_port,
+            )
+        port = settings.metrics_port or None
+        return await start_serving(parts.metrics, self._health, settings.metrics_address, port, webhook)
+
+    def _spawn(self, name: str, coroutine: Any) -> None:  # noqa: ANN401 -- any coroutine
+        self._tasks.append(asyncio.create_task(coroutine, name=f"plimsoll {name}"))
+
+
+def engine_settings(settings: OperatorSettings) -> EngineSettings:
+    """What of the settings the worker process needs."""
+    return EngineSettings(
+        usage_source=settings.usage_source,
+        prometheus_url=settings.prometheus_url,
+        prometheus_token_file=settings.prometheus_token_file,
+        kubeconfig_context=settings.kubeconfig_context,
+        interval_seconds=settings.interval,
+        node_proxy=settings.node_proxy,
+        kubelet_concurrency=settings.kubelet_concurrency,
+        kubelet_port=settings.kubelet_port,
+        kubelet_ca_file=settings.kubelet_ca_file,
+        kubelet_insecure=settings.kubelet_insecure,
+    )
+
+
+def webhook_hosts(settings: OperatorSettings) -> tuple[str, ...]:
+    """Names under which the API server may call the webhook."""
+    service = f"plimsoll-operator.{settings.namespace}"
+    return (service, f"{service}.svc", "localhost", "127.0.0.1")
+
+
+def kopf_registry(operator: Operator, settings: OperatorSettings) -> kopf.OperatorRegistry:
+    """The indices, and the start and the end of the process."""
+    made = handlers.registry(operator, settings.namespace)
+    names = (*handlers.COUNTED, "replicasets", "jobs", "control")
+
+    @kopf.on.login(registry=made)
+    async def login(logger: kopf.Logger, **kwargs: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401
+        return await connection(logger=logger, **kwargs)
+
+    @kopf.on.startup(registry=made)
+    async def start(settings: kopf.OperatorSettings, **indices: Any) -> None:  # noqa: ANN401
+        cache.kopf_settings(settings)
+        await operator.start(handlers.KopfIndices({name: indices[name] for name in names}))
+
+    @kopf.on.cleanup(registry=made)
+    async def stop(**_: object) -> None:
+        await operator.stop()
+
+    return made
+
+
+async def connection(**kwargs: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401 -- kopf's own arguments
+    """How kopf reaches the API server: the same order as everywhere, the light loaders first."""
+    if os.environ.get("KUBECONFIG"):
+        return kopf.login_with_kubeconfig(**kwargs) or kopf.login_via_client(**kwargs)
+    return kopf.login_with_service_account(**kwargs) or kopf.login_via_client(**kwargs)
+
+
+def _observer(metrics: Metrics) -> Any:  # noqa: ANN401 -- a callback
+    def observe(outcome: str, seconds: float) -> None:
+        metrics.count("plimsoll_webhook_requests_total", outcome=outcome)
+        metrics.observe("plimsoll_webhook_seconds", seconds)
+
+    return observe
+
+
+def run(settings: OperatorSettings) -> None:
+    """Run until a signal comes."""
+    configure_logs(settings.log_level)
+    excluded = sorted({*PROTECTED_NAMESPACES, settings.namespace})
+    logger.info("starting", extra={"identity": settings.own_identity(), "excluded_namespaces": excluded})
+    operator = Operator(settings, clock_from_environment())
+    registry = kopf_registry(operator, settings)
+    kopf_settings = kopf.OperatorSettings()
+    cache.kopf_settings(kopf_settings)
+    asyncio.run(
+        kopf.operator(
+            registry=registry,
+            settings=kopf_settings,
+            memories=cache.Forgetful(),
+            insights=cache.insights(),
+            clusterwide=True,
+            standalone=True,
+        )
+    )
+
+
+def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ) -> None:
+    """The console script."""
+    run(settings_from(sys.argv[1:] if arguments is None else arguments, environment))
+
+
+if __name__ == "__main__":
+    main()

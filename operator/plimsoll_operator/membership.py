@@ -1,0 +1,263 @@
+"""Which live container feeds which row: the pods of a moment, grouped by workload, told to the engine as
+differences.
+
+In: the `World` of each loop. Out: `Changes` (members that came or changed, containers that went, kills and
+restarts seen), and groups that the decisions walk over. A group is a workload on one class of kube nodes,
+which is what a profile is of. Only what changed since the last loop is looked at, in chunks between which
+the event loop runs.
+"""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from plimsoll.api.effective import EffectiveContainerPolicy
+from plimsoll.api.precedence import Conflict, EffectivePolicy, PolicySet
+from plimsoll.recommend.objective import price_of
+from plimsoll.usage.sample import Quantity
+from plimsoll.workload import ContainerKey, WorkloadRef
+from plimsoll_operator.engine.messages import Event, Member, OomEvent, PodContainer, RestartEvent
+from plimsoll_operator.owners import OwnerResolver, Top
+from plimsoll_operator.records import ContainerRecord, Labels, NamespaceRecord, PodRecord, ProfileRecord
+from plimsoll_operator.world import World
+
+CHUNK_PODS = 1000  # looked at between two turns of the event loop: about 10 ms
+# A kill that is older than this when it is first seen is left to the history (checkpoint, Prometheus).
+OLDEST_KILL_SECONDS = 3600.0
+
+Breathe = Callable[[], Awaitable[None]]
+Resolved = EffectivePolicy | Conflict | None
+GroupKey = tuple[WorkloadRef, str]
+
+
+@dataclass(slots=True)
+class Group:
+    """A workload on one class of kube nodes: its live pods, its rows by container, its policy."""
+
+    top: Top
+    node_class: str
+    policy: Resolved = None
+    pods: dict[str, PodRecord] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def ref(self) -> WorkloadRef:
+        """The workload."""
+        return self.top.ref
+
+    def container_policy(self, name: str) -> EffectiveContainerPolicy | None:
+        """What the policy says about one container; None without a policy or in a conflict."""
+        return self.policy.container(name) if isinstance(self.policy, EffectivePolicy) else None
+
+
+@dataclass(slots=True)
+class Changes:
+    """What the engine must be told, and what the loop wants to look at."""
+
+    added: list[Member] = field(default_factory=list)
+    removed: list[PodContainer] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    touched: set[GroupKey] = field(default_factory=set)
+    waiting: int = 0  # pods whose owner is not known yet
+
+
+@dataclass(frozen=True, slots=True)
+class _Tracked:
+    record: PodRecord
+    group: GroupKey
+
+
+class Membership:
+    """Everything derived from pods that must survive from one loop to the next."""
+
+    def __init__(self, own_namespace: str, quantity: Quantity, owners: OwnerResolver) -> None:
+        self._own_namespace = own_namespace
+        self._quantity = quantity
+        self._owners = owners
+        self._tracked: dict[str, _Tracked] = {}
+        self._told: dict[PodContainer, tuple[int, int | None, int | None]] = {}
+        self._kills: dict[PodContainer, int] = {}
+        self._row_of: dict[ContainerKey, int] = {}
+        self._policies: tuple[object, ...] = ()
+        self._namespaces: Mapping[str, NamespaceRecord] = {}
+        self._set = PolicySet((), own_namespace)
+        self._resolved: dict[tuple[WorkloadRef, Labels], Resolved] = {}
+        self.groups: dict[GroupKey, Group] = {}
+        self.keys: list[ContainerKey] = []
+        self.requested_bytes: dict[str, int] = {}  # by kube node
+
+    async def scan(self, world: World, now_seconds: float, breathe: Breathe) -> Changes:
+        """Compare the world with what is tracked."""
+        changes = Changes()
+        again = self._policies_changed(world)
+        requested: dict[str, int] = defaultdict(int)
+        for number, pod in enumerate(world.pods):
+            if number % CHUNK_PODS == CHUNK_PODS - 1:
+                await breathe()
+            if pod.live:
+                requested[pod.kube_node] += pod.requested_bytes
+            known = self._tracked.get(pod.uid)
+            if again or known is None or known.record is not pod:
+                self._look(pod, known, world, changes, now_seconds)
+        self._drop({pod.uid for pod in world.pods}, changes)
+        self.requested_bytes = requested
+        return changes
+
+    def row(self, key: ContainerKey) -> int:
+        """The row of a container; rows are given out once and kept."""
+        number = self._row_of.get(key)
+        if number is None:
+            number = self._row_of[key] = len(self.keys)
+            self.keys.append(key)
+        return number
+
+    def row_of(self, key: ContainerKey) -> int | None:
+        """The row of a container, None where it has none yet."""
+        return self._row_of.get(key)
+
+    def group_of_row(self, row: int) -> Group | None:
+        """The group that a row belongs to, None while it has no pods."""
+        key = self.keys[row]
+        return self.groups.get((key.workload, key.node_class))
+
+    def of_workload(self, profile: ProfileRecord) -> Iterator[Group]:
+        """The group that a profile is of, if it has pods."""
+        ref = WorkloadRef(profile.namespace, profile.kind, profile.target)
+        group = self.groups.get((ref, profile.node_class))
+        if group is not None:
+            yield group
+
+    def resolve(self, ref: WorkloadRef, labels: Labels) -> Resolved:
+        """The policy for a workload with these pod labels."""
+        key = (ref, labels)
+        if key not in self._resolved:
+            namespace = self._namespaces.get(ref.namespace)
+            named = dict(namespace.labels) if namespace is not None else {}
+            self._resolved[key] = self._set.resolve(ref, dict(labels), named)
+        return self._resolved[key]
+
+    def kill_is_new(self, pod: PodRecord) -> bool:
+        """True where a pod's status tells of an OOM kill that no scan has seen."""
+        kills = ((each.spec.name, each.oom) for each in pod.containers if each.oom is not None)
+        return any(self._kills.get((pod.uid, name), -1) < kill.restarts for name, kill in kills)
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """Every conflict there is now."""
+        return (each.policy for each in self.groups.values() if isinstance(each.policy, Conflict))
+
+    def _policies_changed(self, world: World) -> bool:
+        policies = tuple(each.policy for each in world.policies)  # not their statuses, which we write
+        changed = policies != self._policies or world.namespaces != self._namespaces
+        if changed:
+            self._policies, self._namespaces = policies, world.namespaces
+            self._set = PolicySet(policies, self._own_namespace)
+            self._resolved.clear()
+        return changed
+
+    def _look(
+        self, pod: PodRecord, known: _Tracked | None, world: World, changes: Changes, now_seconds: float
+    ) -> None:
+        if not pod.live:
+            self._forget(pod.uid, changes)
+            return
+        top = self._owners.top_of(pod, world.owners)
+        if top is None:
+            changes.waiting += 1
+            return
+        key = (top.ref, self._node_class(top.ref, pod, world))
+        if known is not None and known.group != key:
+            self._forget(pod.uid, changes)
+        group = self.groups.setdefault(key, Group(top, key[1]))
+        group.policy = self.resolve(top.ref, pod.labels)
+        group.pods[pod.uid] = pod
+        self._tracked[pod.uid] = _Tracked(pod, key)
+        changes.touched.add(key)
+        for container in pod.containers:
+            self._member(group, pod, container, changes)
+            self._events(pod, container, known, changes, now_seconds)
+
+    def _node_class(self, ref: WorkloadRef, pod: PodRecord, world: World) -> str:
+        """Pods of a DaemonSet differ from node to node; those of everything else are replicas."""
+        kube_node = world.kube_nodes.get(pod.kube_node)
+        return kube_node.node_class if ref.kind == "DaemonSet" and kube_node is not None else ""
+
+    def _member(self, group: Group, pod: PodRecord, container: ContainerRecord, changes: Changes) -> None:
+        uid = (pod.uid, container.spec.name)
+        policy = group.container_policy(container.spec.name)
+        if policy is None or not pod.kube_node:
+            self._untell(uid, changes)
+            return
+        row = group.rows.setdefault(
+            container.spec.name, self.row(ContainerKey(group.ref, container.spec.name, group.node_class))
+        )
+        limit, request = in_force(container)
+        if self._told.get(uid) == (row, limit, request):
+            return
+        self._told[uid] = (row, limit, request)
+        changes.added.append(
+            Member(
+                row=row,
+                key=self.keys[row],
+                namespace=pod.namespace,
+                pod=pod.name,
+                pod_uid=pod.uid,
+                container=container.spec.name,
+                kube_node=pod.kube_node,
+                limit_bytes=limit,
+                request_bytes=request,
+                oom_price=price_of(policy),
+                quantity=self._quantity,
+            )
+        )
+
+    def _events(
+        self,
+        pod: PodRecord,
+        container: ContainerRecord,
+        known: _Tracked | None,
+        changes: Changes,
+        now_seconds: float,
+    ) -> None:
+        uid = (pod.uid, container.spec.name)
+        before = _container(known.record, container.spec.name) if known is not None else None
+        kill = container.oom
+        if kill is not None and self._kills.get(uid, -1) < kill.restarts:
+            self._kills[uid] = kill.restarts
+            if now_seconds - kill.at_seconds <= OLDEST_KILL_SECONDS and uid in self._told:
+                limit = in_force(before or container)[0]
+                changes.events.append(OomEvent(*uid, kill.at_seconds, limit))
+        elif before is not None and container.restarts > before.restarts and uid in self._told:
+            changes.events.append(RestartEvent(*uid, container.started_seconds or now_seconds))
+
+    def _drop(self, present: set[str], changes: Changes) -> None:
+        for uid in self._tracked.keys() - present:
+            self._forget(uid, changes)
+
+    def _forget(self, pod_uid: str, changes: Changes) -> None:
+        tracked = self._tracked.pop(pod_uid, None)
+        if tracked is None:
+            return
+        group = self.groups.get(tracked.group)
+        if group is not None:
+            group.pods.pop(pod_uid, None)
+            changes.touched.add(tracked.group)
+            if not group.pods:
+                del self.groups[tracked.group]
+        for container in tracked.record.containers:
+            self._untell((pod_uid, container.spec.name), changes)
+            self._kills.pop((pod_uid, container.spec.name), None)
+
+    def _untell(self, uid: PodContainer, changes: Changes) -> None:
+        if self._told.pop(uid, None) is not None:
+            changes.removed.append(uid)
+
+
+def in_force(container: ContainerRecord) -> tuple[int | None, int | None]:
+    """Limit and request that the kubelet enforces now; the spec's where it has not said."""
+    if not container.reported:
+        return container.spec.limit_bytes, container.spec.request_bytes
+    return container.actual_limit_bytes, container.actual_request_bytes
+
+
+def _container(pod: PodRecord, name: str) -> ContainerRecord | None:
+    return next((each for each in pod.containers if each.spec.name == name), None)

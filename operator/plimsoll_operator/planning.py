@@ -1,0 +1,224 @@
+"""From asks to plans: every container that is due gets a decision, every pod whose decisions act gets one
+plan.
+
+In: groups, asks, situations. Out: `PodPlan`s (intent, nothing is written here) and the decision of each row
+for its profile. Containers of one pod are decided one after the other, each seeing what the ones before it
+took.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from plimsoll.guard.cluster import guard
+from plimsoll.guard.decision import Decision, DecisionKind, hold
+from plimsoll.guard.state import Ask, Purpose, Situation
+from plimsoll_operator.actuate.api import MemoryValues, PodRef
+from plimsoll_operator.asks import Asks
+from plimsoll_operator.engine.messages import PodContainer
+from plimsoll_operator.membership import Group
+from plimsoll_operator.records import ContainerRecord, PodRecord, ProfileRecord
+from plimsoll_operator.situations import Situations
+
+# Reasons that pass by themselves: such a container is looked at again in the next loop, not in an hour.
+PASSING = frozenset(
+    {
+        "Cooldown", "OutsideWindow", "BudgetSpent", "ResizeUnderWay", "Paused", "SourceProblem", "NoUsage",
+        "PodNotRunning", "NotReported", "KubeNodeUnknown", "Settling", "ResourceQuota", "KubeNodeHeadroom",
+        "PresentUse", "Infeasible", "GuardError", "NoProfile", "Restored",
+    }
+)  # fmt: skip
+RANK = {DecisionKind.RAISE: 3, DecisionKind.LOWER: 2, DecisionKind.HOLD: 1, DecisionKind.KEEP: 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A decision about one container of one pod, and the limit it started from."""
+
+    decision: Decision
+    from_bytes: int | None
+    purpose: Purpose
+
+
+@dataclass(frozen=True, slots=True)
+class PodPlan:
+    """What is to be written to one pod."""
+
+    pod: PodRecord
+    group: Group
+    choices: Mapping[str, Choice]  # containers that change
+
+    @property
+    def ref(self) -> PodRef:
+        """The pod as the API knows it."""
+        return PodRef(self.pod.namespace, self.pod.name, self.pod.uid)
+
+    @property
+    def urgent(self) -> bool:
+        """True where a container was killed or is about to be."""
+        return any(each.purpose is Purpose.URGENT for each in self.choices.values())
+
+    @property
+    def values(self) -> dict[str, MemoryValues]:
+        """What to write, by container."""
+        return {
+            name: MemoryValues(each.decision.limit_bytes, each.decision.request_bytes)
+            for name, each in self.choices.items()
+        }
+
+
+@dataclass(slots=True)
+class Plans:
+    """The outcome of one planning."""
+
+    pods: list[PodPlan] = field(default_factory=list)
+    rows: dict[int, Choice] = field(default_factory=dict)  # the weightiest choice of each row
+    again: set[int] = field(default_factory=set)  # rows to look at again in the next loop
+
+    def note(self, row: int, choice: Choice) -> None:
+        """Remember a row's choice where it weighs more than what is there."""
+        known = self.rows.get(row)
+        if known is None or RANK[choice.decision.kind] > RANK[known.decision.kind]:
+            self.rows[row] = choice
+        if choice.decision.acts or choice.decision.reason in PASSING:
+            self.again.add(row)
+
+
+class Planner:
+    """Plans one loop."""
+
+    def __init__(
+        self,
+        situations: Situations,
+        asks: Asks,
+        changes: Mapping[PodContainer, float],
+        routine_left: "RoutineBudget",
+    ) -> None:
+        self._situations = situations
+        self._asks = asks
+        self._changes = changes
+        self._routine = routine_left
+
+    def plan(self, group: Group, profile: ProfileRecord | None, plans: Plans) -> None:
+        """Decide about every container of every pod of a group."""
+        for pod in group.pods.values():
+            choices = {}
+            for container in pod.containers:
+                row = group.rows.get(container.spec.name)
+                if row is None:
+                    continue
+                choice = self._choose(group, pod, container, row, profile)
+                plans.note(row, choice)
+                if choice.decision.acts:
+                    choices[container.spec.name] = choice
+            if choices:
+                plans.pods.append(PodPlan(pod, group, choices))
+
+    def _choose(
+        self,
+        group: Group,
+        pod: PodRecord,
+        container: ContainerRecord,
+        row: int,
+        profile: ProfileRecord | None,
+    ) -> Choice:
+        spec = container.spec
+        if profile is None:
+            text = "the profile that remembers the original resources is not written yet"
+            return Choice(
+                hold("NoProfile", text, spec.limit_bytes, spec.request_bytes),
+                spec.limit_bytes,
+                Purpose.FORECAST,
+            )
+        uid = (pod.uid, spec.name)
+        ask = restore_ask(profile, spec.name) or self._asks.for_pod(uid, row, self._situations.now_seconds)
+        last = self._changes.get(uid, _remembered_change(profile, spec.name))
+        situation = self._budgeted(self._situations.of(group, pod, container, last))
+        decision = self._explained(guard(ask, situation), ask, row)
+        purpose = ask.purpose if ask is not None else Purpose.FORECAST
+        if decision.acts:
+            self._promise(group, pod, container, decision, purpose)
+        return Choice(decision, spec.limit_bytes, purpose)
+
+    def _budgeted(self, situation: Situation) -> Situation:
+        policy = situation.policy
+        if policy is None:
+            return situation
+        left = self._routine.left(str(policy.policy), policy.resizes_per_hour)
+        return replace(situation, control=replace(situation.control, routine_left=left))
+
+    def _explained(self, decision: Decision, ask: Ask | None, row: int) -> Decision:
+        """A hold for want of a recommendation says what the engine lacks."""
+        why = self._asks.why_silent(row)
+        if ask is None and why and decision.reason == "NoHistory":
+            return replace(decision, reason=why, message=f"the engine holds this container: {why}")
+        return decision
+
+    def _promise(
+        self, group: Group, pod: PodRecord, container: ContainerRecord, decision: Decision, purpose: Purpose
+    ) -> None:
+        spec = container.spec
+        limit = (decision.limit_bytes or 0) - (spec.limit_bytes or 0)
+        request = (decision.request_bytes or 0) - (spec.request_bytes or 0)
+        self._situations.ledger.promise(pod.namespace, pod.kube_node, limit, request)
+        policy = group.container_policy(spec.name)
+        if purpose is Purpose.FORECAST and policy is not None:
+            self._routine.spend(str(policy.policy))
+
+
+class RoutineBudget:
+    """How many routine changes rate and budget still give; an hour and a minute slide along."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._per_minute = per_minute
+        self._spent: dict[str, list[float]] = {}
+        self._now_seconds = 0.0
+        self._minute = 0
+
+    def begin(self, now_seconds: float) -> None:
+        """Start a loop: forget what is older than an hour."""
+        self._now_seconds = now_seconds
+        for name, times in list(self._spent.items()):
+            kept = [each for each in times if 0 <= now_seconds - each < 3600.0]
+            self._spent[name] = kept
+        recent = (each for kept in self._spent.values() for each in kept if now_seconds - each < 60.0)
+        self._minute = sum(1 for _ in recent)
+
+    def left(self, policy: str, per_hour: int | None) -> int:
+        """Changes that may still be made for a policy now."""
+        rate = self._per_minute - self._minute
+        if per_hour is None:
+            return rate
+        return min(rate, per_hour - len(self._spent.get(policy, ())))
+
+    def spend(self, policy: str) -> None:
+        """Count one change."""
+        self._spent.setdefault(policy, []).append(self._now_seconds)
+        self._minute += 1
+
+
+def restore_ask(profile: ProfileRecord, container: str) -> Ask | None:
+    """The original resources of a container, where a person asked for them back."""
+    if not profile.restore:
+        return None
+    remembered = profile.container(container)
+    if remembered is None or remembered.original is None:
+        return None
+    limit, request = remembered.original
+    return Ask(limit or 0, request, purpose=Purpose.RESTORE, reason="Restored")
+
+
+def _unready(profile: ProfileRecord | None, container: str) -> str:
+    """Why a container may not be touched yet: its original resources must be on record first."""
+    if profile is None:
+        return "the profile that remembers the original resources is not written yet"
+    remembered = profile.container(container)
+    if remembered is not None and remembered.original is not None:
+        return ""
+    return f"the original resources of container {container} are not on record yet"
+
+
+def _remembered_change(profile: ProfileRecord, container: str) -> float | None:
+    """When the profile says that this container was last changed: what a restart leaves of the cooldown."""
+    remembered = profile.container(container)
+    decision = remembered.decision if remembered is not None else None
+    return decision.at_seconds if decision is not None and decision.acted else None

@@ -1,0 +1,63 @@
+"""What one loop says about itself: gauges and counters, from what the stages left behind.
+
+In: membership, world, plans, tick of one loop. Out: metrics only.
+"""
+
+import math
+from collections import Counter
+
+from plimsoll.api.precedence import EffectivePolicy
+from plimsoll.guard.decision import DecisionKind
+from plimsoll_operator.engine.messages import Tick
+from plimsoll_operator.membership import Changes, Membership
+from plimsoll_operator.planning import Plans
+from plimsoll_operator.serve.metrics import Metrics
+from plimsoll_operator.world import World
+
+
+def report(
+    metrics: Metrics, membership: Membership, world: World, plans: Plans, tick: Tick, changes: Changes
+) -> None:
+    """Set every gauge and counter of a loop."""
+    _decisions(metrics, plans)
+    _containers(metrics, membership)
+    valid = sum(1 for each in world.policies if not each.policy.problem)
+    states = {"valid": float(valid), "invalid": float(len(world.policies) - valid)}
+    metrics.replace("plimsoll_policies", "state", states)
+    metrics.set("plimsoll_paused", float(world.paused))
+    metrics.set("plimsoll_owners_unknown_pods", float(changes.waiting))
+    _engine(metrics, tick)
+
+
+def _decisions(metrics: Metrics, plans: Plans) -> None:
+    made = Counter((each.decision.kind, each.decision.reason) for each in plans.rows.values())
+    held: Counter[str] = Counter()
+    for (kind, reason), number in made.items():
+        metrics.count("plimsoll_decisions_total", number, kind=kind.value, reason=reason)
+        if kind is DecisionKind.HOLD:
+            held[reason] += number
+    metrics.replace("plimsoll_held_containers", "reason", {name: float(each) for name, each in held.items()})
+
+
+def _containers(metrics: Metrics, membership: Membership) -> None:
+    modes: Counter[str] = Counter()
+    for group in membership.groups.values():
+        if isinstance(group.policy, EffectivePolicy):
+            for name in group.rows:
+                modes[group.policy.container(name).mode.value] += len(group.pods)
+    workloads = sum(isinstance(each.policy, EffectivePolicy) for each in membership.groups.values())
+    metrics.set("plimsoll_workloads", float(workloads))
+    metrics.replace("plimsoll_containers", "mode", {name: float(each) for name, each in modes.items()})
+
+
+def _engine(metrics: Metrics, tick: Tick) -> None:
+    metrics.count("plimsoll_samples_total", tick.samples)
+    for reason, number in tick.rejected.items():
+        if number:
+            metrics.count("plimsoll_samples_rejected_total", number, reason=str(reason))
+    if tick.problems:
+        metrics.count("plimsoll_source_problems_total")
+    ages = [age for age in tick.usage.age_seconds.tolist() if math.isfinite(age)]
+    metrics.set("plimsoll_usage_age_seconds_max", max(ages, default=0.0))
+    for name, seconds in tick.stages.items():
+        metrics.observe("plimsoll_loop_stage_seconds", seconds, stage=f"engine_{name}")
