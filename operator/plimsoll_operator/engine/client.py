@@ -88,7 +88,7 @@ class Engine:
         return self._worker.pid if self._worker is not None else None
 
     async def start(self) -> None:
-        """Start the worker; raises `EngineDownError` where it cannot even start once."""
+        """Start the worker; raises `EngineDownError` with its own words where it cannot start."""
         self._worker = await WorkerProcess.start(self._settings)
         self._ready = True
         self._supervisor = asyncio.create_task(self._supervise(), name="engine-supervisor")
@@ -114,8 +114,10 @@ class Engine:
                 self._members.pop(uid, None)
             self._members |= {(member.pod_uid, member.container): member for member in added}
             if self._ready:
-                with contextlib.suppress(EngineDownError):  # the restart tells all of it again
+                try:
                     await self._tell_members(added, removed)
+                except EngineDownError as error:
+                    self._doubt(error)
 
     async def observe(self, events: Sequence[Event]) -> PodRaises:
         """Tell events; return the raises that OOM kills ask for at once (the next tick repeats them)."""
@@ -123,8 +125,10 @@ class Engine:
             for event in events:
                 self._remember(event)
             if self._ready and events:
-                with contextlib.suppress(EngineDownError):
+                try:
                     return await self._ask(Observe(tuple(events)), PodRaises)
+                except EngineDownError as error:
+                    self._doubt(error)
         return empty_tick(0.0).raises
 
     async def forget(self, rows: Sequence[int]) -> None:
@@ -176,6 +180,12 @@ class Engine:
         if not isinstance(value, expected):
             raise EngineDownError(f"the engine answered {type(value).__name__} to {type(ask).__name__}")
         return value
+
+    def _doubt(self, error: EngineDownError) -> None:
+        """A worker that missed a message knows a wrong world: replace it, and tell the new one everything."""
+        self._ready, self._trouble = False, str(error)
+        if self._worker is not None:
+            self._worker.kill(str(error))
 
     async def _tell_members(self, added: Sequence[Member], removed: Sequence[PodContainer]) -> None:
         for gone in _parts(removed, 4 * MEMBERS_PER_MESSAGE):

@@ -31,6 +31,7 @@ from plimsoll_operator.engine.messages import (
     RestartEvent,
     RowUsage,
     Tick,
+    empty_tick,
     no_recommendations,
 )
 from plimsoll_operator.engine.past import PastLoader
@@ -160,8 +161,11 @@ class EngineCore:
 
     def tick(self, now_seconds: float, *, everything: bool = False) -> Tick:
         """Fetch, take in, react, recommend."""
+        doubts = tuple(self._advance(now_seconds))
+        if doubts:
+            return empty_tick(now_seconds, *doubts)  # events' raises wait for a time that can be believed
         stages: dict[str, float] = {}
-        problems = list(self._advance(now_seconds))
+        problems: list[str] = []
         self._now_seconds = now_seconds
         self.members.begin(now_seconds)
         with _timed(stages, "fetch"):
@@ -317,7 +321,7 @@ def failed_quietly() -> Fetched:
 
 def _given(batch: SampleBatch, quantity: Quantity) -> BoolArray:
     """Return where the source spoke of this quantity: garbage counts, the other quantity's gap does not."""
-    other = Quantity.WORKING_SET if quantity is Quantity.USAGE else Quantity.USAGE
+    other = Quantity.WORKING_SET if quantity == Quantity.USAGE else Quantity.USAGE
     return np.asarray(~np.isnan(batch.column(quantity)) | np.isnan(batch.column(other)))
 
 

@@ -14,6 +14,7 @@ from typing import IO
 from plimsoll_operator.engine.messages import Event, Member, PodContainer
 
 HEADER = struct.Struct(">Q")
+START = 0  # number of the reply that says the worker is up, or why it is not
 MAX_FRAME_BYTES = 2**31  # a longer one means that the pipe is out of step
 
 

@@ -10,10 +10,20 @@ import contextlib
 import itertools
 import sys
 
-from plimsoll_operator.engine.frames import HEADER, MAX_FRAME_BYTES, Ask, Reply, Request, decoded, encoded
+from plimsoll_operator.engine.frames import (
+    HEADER,
+    MAX_FRAME_BYTES,
+    START,
+    Ask,
+    Reply,
+    Request,
+    decoded,
+    encoded,
+)
 from plimsoll_operator.engine.messages import EngineSettings
 
 WORKER_MODULE = "plimsoll_operator.engine.worker"
+START_TIMEOUT_SECONDS = 60.0  # interpreter and imports take two seconds, more on a busy machine
 END_SECONDS = 5.0  # how long a worker may take to end by itself once its input is closed
 
 
@@ -45,7 +55,12 @@ class WorkerProcess:
         except OSError as error:
             raise EngineDownError(f"the engine's process could not be started: {error}") from error
         worker = cls(process)
-        await worker._send(encoded(settings))
+        try:
+            await worker._begin(settings)
+        except BaseException:
+            worker.kill("the engine did not start")
+            await worker.close()
+            raise
         return worker
 
     @property
@@ -55,17 +70,23 @@ class WorkerProcess:
 
     async def ask(self, ask: Ask, timeout_seconds: float) -> object:
         """Return the answer; a worker that does not answer in time is killed. Raises `EngineDownError`."""
+        number = next(self._numbers)
+        return await self._exchange(number, Request(number, ask), type(ask).__name__, timeout_seconds)
+
+    async def _begin(self, settings: EngineSettings) -> None:
+        await self._exchange(START, settings, "its settings", START_TIMEOUT_SECONDS)
+
+    async def _exchange(self, number: int, message: object, what: str, timeout_seconds: float) -> object:
         if self._reader.done():
             raise EngineDownError(self._why or "the engine's process has ended")
-        number = next(self._numbers)
         future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         try:
             async with asyncio.timeout(timeout_seconds):
-                await self._send(encoded(Request(number, ask)))
+                await self._send(encoded(message))
                 return await future
         except TimeoutError:
-            self.kill(f"the engine did not answer {type(ask).__name__} within {timeout_seconds:g} s")
+            self.kill(f"the engine did not answer {what} within {timeout_seconds:g} s")
             raise EngineDownError(self._why) from None
         finally:
             self._waiting.pop(number, None)

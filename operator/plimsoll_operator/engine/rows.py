@@ -43,7 +43,7 @@ class RowTable:
         self.keys: dict[int, ContainerKey] = {}
         self._quantity: npt.NDArray[np.int8] = np.full(FIRST_ROWS, -1, dtype=np.int8)
         self._place: RowArray = np.full(FIRST_ROWS, -1, dtype=np.int32)
-        self._phase: npt.NDArray[np.int8] = np.zeros(FIRST_ROWS, dtype=np.int8)
+        self._phase: npt.NDArray[np.int64] = np.zeros(FIRST_ROWS, dtype=np.int64)
         self._decided_bin: npt.NDArray[np.int64] = np.full(FIRST_ROWS, NEVER, dtype=np.int64)
 
     def __len__(self) -> int:
@@ -54,7 +54,7 @@ class RowTable:
         """Make sure that `row` stands for this container; returns True where it did not before."""
         while row >= len(self._place):
             self._grow()
-        if self.keys.get(row) == key and QUANTITIES[self._quantity[row]] is quantity:
+        if self.keys.get(row) == key and QUANTITIES[self._quantity[row]] == quantity:
             return False
         self.forget((row,))
         self.keys[row] = key
@@ -134,5 +134,5 @@ class RowTable:
         extra = len(self._place)
         self._quantity = np.concatenate([self._quantity, np.full(extra, -1, dtype=np.int8)])
         self._place = np.concatenate([self._place, np.full(extra, -1, dtype=np.int32)])
-        self._phase = np.concatenate([self._phase, np.zeros(extra, dtype=np.int8)])
+        self._phase = np.concatenate([self._phase, np.zeros(extra, dtype=np.int64)])
         self._decided_bin = np.concatenate([self._decided_bin, np.full(extra, NEVER, dtype=np.int64)])

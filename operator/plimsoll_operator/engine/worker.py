@@ -14,6 +14,7 @@ from typing import IO
 
 from plimsoll_operator.engine.core import EngineCore
 from plimsoll_operator.engine.frames import (
+    START,
     Ask,
     CheckpointRequest,
     ExplainRequest,
@@ -43,7 +44,12 @@ def main() -> None:
     if not isinstance(settings, EngineSettings):
         return
     configure_logs(settings.log_level)
-    core = engine_core(settings)
+    try:
+        core = engine_core(settings)
+    except Exception as error:  # the operator says it to the person who started it
+        write_frame(replies, Reply(START, error=f"{type(error).__name__}: {error}"))
+        raise SystemExit(1) from error
+    write_frame(replies, Reply(START))
     gc.freeze()  # modules and tables that stay: collections need not walk them again
     try:
         serve(core, requests, replies)

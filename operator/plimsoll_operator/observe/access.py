@@ -18,6 +18,7 @@ from kubernetes.config.config_exception import ConfigException
 from plimsoll_operator.observe.source import SourceError
 
 CONNECTIONS = 64
+TOKEN_KEY = "BearerToken"  # noqa: S105 - where the loaders of client 37 put it
 
 
 class BearerToken(httpx.Auth):
@@ -28,7 +29,7 @@ class BearerToken(httpx.Auth):
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Set the Authorization header of one request."""
-        token = self._configuration.get_api_key_with_prefix("authorization")
+        token = self._configuration.get_api_key_with_prefix(TOKEN_KEY, "authorization")
         if token:
             request.headers["Authorization"] = token
         yield request
@@ -92,7 +93,7 @@ def cluster_access(context: str = "") -> ClusterAccess:
             load_kube_config(explicit, context=context or None, client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
             _load_default(context, configuration)
-    except (ConfigException, OSError) as error:
+    except Exception as error:  # the loader raises whatever a broken file makes it trip over
         raise SourceError(f"no way to the API server: {error}") from error
     return ClusterAccess(configuration)
 

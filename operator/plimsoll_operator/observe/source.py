@@ -29,7 +29,7 @@ class SampleBatch:
 
     def column(self, quantity: Quantity) -> Float64Array:
         """Return the samples of one quantity, bytes, [n]."""
-        return self.usage_bytes if quantity is Quantity.USAGE else self.working_set_bytes
+        return self.usage_bytes if quantity == Quantity.USAGE else self.working_set_bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,226 @@
+"""The engine as a real process beside a real event loop: answers, death, restoring, patience.
+
+In: a metrics API on loopback and a kubeconfig that points there. Nothing of the engine is replaced.
+"""
+
+import asyncio
+import os
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import yaml
+
+from builders.answering import Answer, Asked, answering, as_json
+from builders.engine import MIB, NOW, member
+from plimsoll_operator.engine.client import Engine
+from plimsoll_operator.engine.messages import EngineSettings, LimitChange, OomEvent
+from plimsoll_operator.engine.process import EngineDownError
+
+PATIENCE_SECONDS = 30.0
+
+
+class Cluster:
+    """A metrics API whose pods use what the test says, stamped with the time it says."""
+
+    def __init__(self):
+        self.use = {}
+        self.now = NOW
+        self.failing = False
+
+    def answer(self, asked: Asked) -> Answer:
+        if self.failing:
+            return Answer(b"no", 500)
+        stamp = np.datetime_as_string(np.datetime64(int(self.now), "s")) + "Z"
+        items = [
+            {
+                "metadata": {"namespace": "shop", "name": pod},
+                "timestamp": stamp,
+                "containers": [{"name": "app", "usage": {"memory": str(used)}}],
+            }
+            for pod, used in self.use.items()
+        ]
+        return as_json({"items": items})
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    cluster = Cluster()
+    with answering(cluster.answer) as server:
+        document = {
+            "current-context": "c",
+            "clusters": [{"name": "c", "cluster": {"server": server.url}}],
+            "users": [{"name": "u", "user": {"token": "t"}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        }
+        (tmp_path / "config").write_text(yaml.safe_dump(document))
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+        yield cluster
+
+
+@pytest.fixture
+async def engine(cluster):
+    stored = {}
+
+    async def read(rows):
+        return {row: stored[row] for row in rows if row in stored}
+
+    engine = Engine(EngineSettings(log_level="error"), read)
+    engine.stored = stored
+    await engine.start()
+    yield engine
+    await engine.close()
+
+
+async def live(engine, cluster, seconds, start=NOW, step=300):
+    for at in range(int(start), int(start + seconds), step):
+        cluster.now = at
+        tick = await engine.tick(float(at))
+        assert tick.problems == ()
+
+
+async def until(condition):
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not condition():  # noqa: ASYNC110 - another process's life is not an event of ours
+            await asyncio.sleep(0.01)
+
+
+async def until_replaced(engine):
+    await until(lambda: engine.restarts > 0 and engine.ready)
+
+
+async def test_samples_become_recommendations_across_the_process(engine, cluster):
+    cluster.use["a"] = 100 * MIB
+    await engine.sync([member(3, "a")], [])
+    await live(engine, cluster, 4 * 3600)
+    cluster.now = NOW + 4 * 3600
+    tick = await engine.tick(cluster.now, everything=True)
+    assert tick.recommendations.rows.tolist() == [3]
+    assert tick.recommendations.ready.tolist() == [True]
+    assert tick.samples == 1
+    assert (await engine.explain(3))["peak_history_bytes"] == 100 * MIB
+    assert len((await engine.checkpoints([3]))[3]) <= 8192
+
+
+async def test_an_oom_kill_is_answered_without_a_tick(engine, cluster):
+    await engine.sync([member(0, "a")], [])
+    raises = await engine.observe([OomEvent("uid-a", "app", NOW, 256 * MIB)])
+    assert raises.pods == (("uid-a", "app"),)
+    assert raises.limit_bytes[0] > 256 * MIB
+
+
+async def test_a_killed_worker_is_restarted_restored_and_everything_holds_meanwhile(engine, cluster):
+    cluster.use["a"] = 100 * MIB
+    await engine.sync([member(3, "a")], [])
+    await live(engine, cluster, 4 * 3600)
+    cluster.now = now = NOW + 4 * 3600
+    before = (await engine.tick(now, everything=True)).recommendations
+    engine.stored |= await engine.checkpoints([3])
+    await engine.observe([LimitChange("uid-a", "app", 512 * MIB, 512 * MIB)])
+    os.kill(engine.pid, signal.SIGKILL)
+    held = await engine.tick(now + 60)
+    assert held.problems
+    assert len(held.recommendations.rows) == 0
+    assert held.raises.pods == ()
+    await until_replaced(engine)
+    cluster.now = now + 60
+    after = await engine.tick(now + 60, everything=True)
+    assert after.problems == ()
+    np.testing.assert_allclose(after.recommendations.target_bytes, before.target_bytes, rtol=0.01)
+    assert (await engine.explain(3))["pods"][0]["limit_bytes"] == 512 * MIB
+
+
+async def test_members_and_kills_that_come_while_the_worker_is_dead_are_not_lost(engine, cluster):
+    await engine.sync([member(0, "a"), member(1, "b", "other")], [])
+    os.kill(engine.pid, signal.SIGKILL)
+    await until(lambda: not engine.ready)
+    await engine.sync([member(2, "c", "third")], [("uid-b", "app")])
+    await engine.observe([OomEvent("uid-c", "app", NOW, 256 * MIB)])
+    await until_replaced(engine)
+    tick = await engine.tick(NOW)
+    assert tick.usage.rows.tolist() == [0, 2]
+    assert ("uid-c", "app") in tick.raises.pods
+
+
+async def test_a_worker_that_does_not_answer_is_killed_and_replaced(cluster):
+    engine = Engine(EngineSettings(log_level="error"), tick_timeout_seconds=0.2)
+    await engine.start()
+    await engine.sync([member(0, "a")], [])
+    os.kill(engine.pid, signal.SIGSTOP)
+    tick = await engine.tick(NOW)
+    assert "did not answer TickRequest" in tick.problems[0]
+    await until_replaced(engine)
+    assert (await engine.explain(0))["key"]
+    await engine.close()
+
+
+async def test_a_caller_that_was_cancelled_does_not_shift_the_answers_of_others(engine, cluster):
+    await engine.sync([member(0, "a")], [])
+    tick = asyncio.create_task(engine.tick(NOW))
+    await asyncio.sleep(0)
+    tick.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await tick
+    assert (await engine.explain(0))["key"].startswith("shop/Deployment/web")
+
+
+async def test_a_source_that_fails_is_a_problem_of_the_tick(engine, cluster):
+    await engine.sync([member(0, "a")], [])
+    cluster.failing = True
+    tick = await engine.tick(NOW)
+    assert "metrics API" in tick.problems[0]
+    assert engine.ready
+
+
+async def test_an_exception_in_the_worker_is_an_answer_and_not_its_end(engine, cluster):
+    pid = engine.pid
+    with pytest.raises(EngineDownError, match="TypeError"):
+        await engine.explain([])
+    assert engine.pid == pid
+    assert (await engine.tick(NOW)).problems == ()
+
+
+async def test_settings_that_make_no_sense_are_refused_at_the_start_in_words(cluster):
+    engine = Engine(replace(EngineSettings(log_level="critical"), usage_source="oracle"))
+    with pytest.raises(EngineDownError, match="unknown usage source 'oracle'"):
+        await engine.start()
+    assert (await engine.tick(NOW)).problems
+    assert (await engine.observe([OomEvent("u", "c", NOW, 1)])).pods == ()
+    await engine.close()
+
+
+async def test_a_worker_that_could_not_take_members_in_is_replaced(engine, cluster):
+    await engine.sync([replace(member(0, "a"), row="no row")], [])
+    held = await engine.tick(NOW)
+    assert "TypeError" in held.problems[0]
+    await engine.sync([member(0, "a")], [])
+    await until_replaced(engine)
+    assert (await engine.tick(NOW)).usage.rows.tolist() == [0]
+
+
+async def test_a_closed_engine_holds(cluster):
+    engine = Engine(EngineSettings())
+    assert (await engine.tick(NOW)).problems == ("the engine has not started",)
+    await engine.start()
+    pid = engine.pid
+    await engine.close()
+    assert (await engine.tick(NOW)).problems == ("the engine was closed",)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+async def test_the_event_loop_is_not_held_by_many_members(engine, cluster):
+    """20,000 members and their first tick while the loop is watched; generous, for busy machines."""
+    from plimsoll_operator.serve.metrics import Metrics
+    from plimsoll_operator.serve.watchdog import LoopWatchdog
+
+    many = [member(i, f"p{i}", workload=f"w{i}") for i in range(20_000)]
+    watchdog = LoopWatchdog(Metrics("test"))
+    watching = asyncio.create_task(watchdog.run())
+    await asyncio.sleep(0.05)
+    await engine.sync(many, [])
+    tick = await engine.tick(NOW, everything=True)
+    watching.cancel()
+    assert len(tick.recommendations.rows) == 20_000
+    assert watchdog.longest_seconds < 0.25

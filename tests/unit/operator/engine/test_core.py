@@ -1,0 +1,253 @@
+"""The engine without its process: from samples to recommendations, raises and holds."""
+
+import numpy as np
+import pytest
+
+from builders.engine import MIB, NOW, ScriptedSource, member
+from plimsoll.usage.sample import Quantity
+from plimsoll_operator.engine.core import PAST_PENDING, USAGE_STALE, EngineCore
+from plimsoll_operator.engine.frames import Sync
+from plimsoll_operator.engine.messages import EngineSettings, LimitChange, OomEvent, RestartEvent
+
+SETTINGS = EngineSettings(interval_seconds=60.0)
+
+
+def engine(*members, source=None, **use):
+    source = source or ScriptedSource()
+    for pod, used in use.items():
+        source.set(pod, used)
+    core = EngineCore(SETTINGS, source)
+    core.sync(Sync(tuple(members), ()))
+    return core, source
+
+
+def live(core, seconds, start=NOW, step=300.0):
+    """Tick through `seconds`; return the last tick and the time of the next one."""
+    tick = None
+    now = start
+    while now < start + seconds:
+        tick = core.tick(now)
+        now += step
+    return tick, now
+
+
+def test_recommends_above_use_once_there_is_enough_history():
+    core, _ = engine(member(7, "a"), a=100.0 * MIB)
+    first = core.tick(NOW)
+    assert first.recommendations.rows.tolist() == [7]
+    assert not first.recommendations.ready[0]
+    live(core, 6 * 3600)
+    tick = core.tick(NOW + 6 * 3600, everything=True)
+    assert tick.recommendations.ready.tolist() == [True]
+    assert 100 * MIB < tick.recommendations.target_bytes[0] < 200 * MIB
+    assert tick.problems == ()
+    assert tick.usage.current_bytes.tolist() == [100 * MIB]
+    assert set(tick.stages) >= {"fetch", "append", "react", "recommend"}
+
+
+def test_the_largest_replica_counts():
+    core, _ = engine(member(0, "a"), member(0, "b"), a=50.0 * MIB, b=120.0 * MIB)
+    live(core, 4 * 3600)
+    tick = core.tick(NOW + 4 * 3600, everything=True)
+    assert tick.recommendations.target_bytes[0] > 120 * MIB
+
+
+def test_a_row_is_recommended_once_an_hour():
+    core, _ = engine(member(0, "a"), a=MIB)
+    core.tick(NOW)
+    rows = [len(core.tick(NOW + 60 * minute).recommendations.rows) for minute in range(5, 125)]
+    assert sum(rows) == 2
+
+
+def test_an_oom_kill_raises_its_pod_at_once_and_the_row_remembers():
+    core, _ = engine(member(0, "a"), member(0, "b"), a=100.0 * MIB, b=100.0 * MIB)
+    live(core, 4 * 3600)
+    now = NOW + 4 * 3600
+    raises = core.observe((OomEvent("uid-a", "app", now, 256 * MIB),))
+    assert raises.pods == (("uid-a", "app"),)
+    assert raises.limit_bytes[0] >= 1.2 * 256 * MIB
+    assert raises.reasons == ("OomKilled",)
+    tick = core.tick(now, everything=True)
+    assert ("uid-a", "app") in tick.raises.pods
+    assert ("uid-b", "app") not in tick.raises.pods
+    assert tick.recommendations.target_bytes[0] >= 1.2 * 256 * MIB
+    assert core.tick(now + 60).raises.pods == ()
+    assert core.explain(0)["oom_count"] == 1
+
+
+def test_the_same_kill_told_twice_is_one():
+    core, _ = engine(member(0, "a"), a=MIB)
+    core.tick(NOW)
+    event = OomEvent("uid-a", "app", NOW, 256 * MIB)
+    first, second = core.observe((event,)), core.observe((event,))
+    assert first.limit_bytes.tolist() == second.limit_bytes.tolist()
+    assert core.explain(0)["oom_count"] == 1
+
+
+def test_an_old_kill_is_remembered_and_raises_nothing():
+    core, _ = engine(member(0, "a"), a=MIB)
+    core.tick(NOW)
+    raises = core.observe((OomEvent("uid-a", "app", NOW - 7200, 256 * MIB),))
+    assert raises.pods == ()
+    assert core.explain(0)["oom_count"] == 1
+
+
+def test_a_climb_raises_the_pod_that_climbs_and_not_its_siblings():
+    core, source = engine(member(0, "a"), member(0, "b"), a=100.0 * MIB, b=100.0 * MIB)
+    live(core, 4 * 3600)
+    source.set("a", 250.0 * MIB)
+    tick = core.tick(NOW + 4 * 3600)
+    climbing = dict(zip(tick.raises.pods, tick.raises.reasons, strict=True))
+    assert "uid-a" in {uid for uid, _ in climbing}
+    if climbing["uid-a", "app"] == "Climb":
+        assert ("uid-b", "app") not in climbing
+    assert tick.raises.limit_bytes.max() > 256 * MIB
+
+
+def test_a_raised_limit_that_is_in_force_is_not_asked_again():
+    core, _ = engine(member(0, "a"), a=250.0 * MIB)
+    core.tick(NOW)
+    core.observe((LimitChange("uid-a", "app", 1024 * MIB, 1024 * MIB),))
+    assert core.tick(NOW + 60).raises.pods == ()
+
+
+def test_a_source_that_fails_is_a_problem_and_history_stays():
+    core, source = engine(member(0, "a"), a=100.0 * MIB)
+    live(core, 4 * 3600)
+    now = NOW + 4 * 3600
+    source.raising = RuntimeError("boom")
+    tick = core.tick(now, everything=True)
+    assert tick.problems == ("scripted: RuntimeError: boom",)
+    assert core.explain(0)["peak_history_bytes"] == 100 * MIB
+    source.raising = None
+    assert core.tick(now + 60).problems == ()
+
+
+def test_half_of_the_series_holds_the_other_half():
+    core, source = engine(member(0, "a"), member(1, "b", "other"), a=MIB, b=MIB)
+    core.tick(NOW)
+    del source.use["shop", "b", "app"]
+    core.tick(NOW + 60)
+    core.tick(NOW + 120)
+    tick = core.tick(NOW + 180)
+    assert tick.holds[USAGE_STALE].tolist() == [1]
+    assert "1 of 2 containers" in tick.notices[0]
+    assert tick.problems == ()
+
+
+def test_samples_that_lag_by_more_than_two_intervals_are_not_fresh():
+    core, source = engine(member(0, "a"), a=MIB)
+    source.lag_seconds = 110
+    assert USAGE_STALE not in core.tick(NOW).holds
+    source.lag_seconds = 130
+    core, source = engine(member(0, "a"), source=source)
+    assert core.tick(NOW + 60).holds[USAGE_STALE].tolist() == [0]
+
+
+@pytest.mark.parametrize("value", [np.nan, -5.0, np.inf, 2.0**60])
+def test_garbage_samples_are_counted_and_change_nothing(value):
+    core, source = engine(member(0, "a"), a=100.0 * MIB)
+    live(core, 4 * 3600)
+    before = core.tick(NOW + 4 * 3600, everything=True)
+    source.set("a", value)
+    after = core.tick(NOW + 4 * 3600 + 60, everything=True)
+    assert sum(after.rejected.values()) == 1
+    assert after.samples == 0
+    assert after.recommendations.target_bytes[0] >= before.recommendations.target_bytes[0] * 0.99
+    assert after.raises.pods == ()
+
+
+def test_duplicates_and_strangers_are_harmless():
+    core, source = engine(member(0, "a"), a=[5.0 * MIB, 5.0 * MIB, 3.0 * MIB])
+    source.set("stranger", 900.0 * MIB)
+    tick = core.tick(NOW)
+    assert tick.usage.current_bytes.tolist() == [5 * MIB]
+    assert tick.rejected["unknown_container"] == 1
+
+
+def test_a_container_that_vanished_is_no_longer_spoken_of_and_its_row_remembers():
+    core, _ = engine(member(0, "a"), a=100.0 * MIB)
+    live(core, 4 * 3600)
+    core.sync(Sync((), (("uid-a", "app"), ("uid-nobody", "app"))))
+    tick = core.tick(NOW + 4 * 3600, everything=True)
+    assert len(tick.usage.rows) == 0
+    assert len(tick.recommendations.rows) == 0
+    core.observe((OomEvent("uid-a", "app", NOW, None), RestartEvent("uid-a", "app", NOW)))
+    core.sync(Sync((member(0, "c"),), ()))
+    assert core.explain(0)["peak_history_bytes"] == 100 * MIB
+
+
+def test_a_checkpoint_brings_a_new_engine_to_where_the_old_one_was():
+    core, source = engine(member(0, "a"), a=100.0 * MIB)
+    live(core, 6 * 3600)
+    now = NOW + 6 * 3600
+    told = core.tick(now, everything=True).recommendations
+    again, _ = engine(member(4, "a"), source=source)
+    assert again.restore({4: core.checkpoints((0,))[0], 77: b"row of nobody"}) == ()
+    restored = again.tick(now, everything=True).recommendations
+    # A checkpoint keeps peaks rounded up to a part in a thousand.
+    np.testing.assert_allclose(restored.target_bytes, told.target_bytes, rtol=2e-3)
+    assert again.explain(4)["peak_history_bytes"] >= core.explain(0)["peak_history_bytes"]
+
+
+def test_a_broken_checkpoint_is_named_and_the_others_are_read():
+    core, _ = engine(member(0, "a"), member(1, "b", "other"), a=MIB, b=MIB)
+    live(core, 3600)
+    good = core.checkpoints((1,))[1]
+    again, _ = engine(member(0, "a"), member(1, "b", "other"))
+    refused = again.restore({0: b"garbage", 1: good})
+    assert "shop/Deployment/web" in refused[0]
+    assert again.explain(1)["peak_history_bytes"] >= MIB
+    assert again.explain(0)["peak_history_bytes"] is None
+
+
+@pytest.mark.parametrize("jump", [-86_400.0, 90 * 86_400.0, np.nan])
+def test_a_clock_that_jumps_holds_everything_and_keeps_the_history(jump):
+    core, _ = engine(member(0, "a"), a=100.0 * MIB)
+    live(core, 4 * 3600)
+    tick = core.tick(NOW + 4 * 3600 + jump)
+    assert "the clock" in tick.problems[0]
+    after = core.tick(NOW + 4 * 3600 + 60, everything=True)
+    assert after.problems == ()
+    assert after.recommendations.ready.tolist() == [True]
+
+
+def test_a_quantity_that_the_source_cannot_measure_is_said_and_holds():
+    core, _ = engine(member(0, "a", quantity=Quantity.USAGE), a=MIB)
+    core.tick(NOW)
+    tick = core.tick(NOW + 180)
+    assert "scripted cannot measure usage" in tick.notices
+    assert tick.holds[USAGE_STALE].tolist() == [0]
+
+
+def test_nothing_to_watch_asks_nobody():
+    core, source = engine()
+    tick = core.tick(NOW)
+    assert source.wanted == []
+    assert tick.problems == ()
+    assert len(tick.recommendations.rows) == 0
+
+
+def test_a_forgotten_row_is_gone():
+    core, _ = engine(member(0, "a"), a=MIB)
+    core.tick(NOW)
+    core.sync(Sync((), (("uid-a", "app"),)))
+    core.forget((0,))
+    assert core.explain(0) == {}
+    assert core.checkpoints((0,)) == {}
+
+
+def test_explaining_does_not_change_what_comes_next():
+    one, _ = engine(member(0, "a"), a=100.0 * MIB)
+    two, _ = engine(member(0, "a"), a=100.0 * MIB)
+    live(one, 4 * 3600)
+    live(two, 4 * 3600)
+    assert one.explain(0)["pods"] == [{"uid": "uid-a", "limit_bytes": 256 * MIB, "used_bytes": 100 * MIB}]
+    now = NOW + 4 * 3600
+    left, right = one.tick(now, everything=True), two.tick(now, everything=True)
+    np.testing.assert_array_equal(left.recommendations.target_bytes, right.recommendations.target_bytes)
+
+
+def test_without_prometheus_nothing_waits_for_a_past():
+    core, _ = engine(member(0, "a"), a=MIB)
+    assert PAST_PENDING not in core.tick(NOW).holds
