@@ -4,12 +4,14 @@ In: the world's frames and outcome. Out: rich renderables; without a terminal, p
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+
+from plimsoll.replay.series import BIN_SECONDS
+from plimsoll_cli.sandbox.scenario import START_BIN
 
 JsonObject = dict[str, Any]
 MIB = 2**20
@@ -33,8 +35,9 @@ def mib(value_bytes: float | None) -> str:
 
 
 def clock_text(seconds: float) -> str:
-    """The world's time for a person."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("day %-d %H:%M")
+    """The world's time for a person; day 1 is the first that counts."""
+    minutes = int(seconds - START_BIN * BIN_SECONDS) // 60
+    return f"day {minutes // 1440 + 1} {minutes // 60 % 24:02}:{minutes % 60:02}"
 
 
 def live_view(frame: JsonObject, rows: int) -> RenderableType:

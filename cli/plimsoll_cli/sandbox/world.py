@@ -128,9 +128,12 @@ class World:
         loop = asyncio.get_running_loop()
         while not self.api.store.drained and self._operator_watches():  # noqa: ASYNC110 - many watches
             await asyncio.sleep(0.001)
-        least = SETTLE_SECONDS if self._changed else 0.0
-        self._changed = False
-        await asyncio.sleep(max(least, began + self.settings.bin_wall_seconds - loop.time()))
+        if self._changed:
+            # News may wake the operator (an OOM kill does): it answers in this very moment of the world's time.
+            self._changed = False
+            await asyncio.sleep(SETTLE_SECONDS)
+            await self.clock.until_idle()
+        await asyncio.sleep(max(0.0, began + self.settings.bin_wall_seconds - loop.time()))
 
     def _operator_watches(self) -> bool:
         """Whether somebody follows the pods: a client that died holds no connection."""
@@ -166,6 +169,8 @@ class World:
         made = self._create("apps", "v1", "deployments", objects.deployment(workload))
         replica_set = objects.replica_set(workload, made["metadata"]["uid"])
         owner = self._create("apps", "v1", "replicasets", replica_set)
+        kind = self._operations.type("apps", "v1", "replicasets")
+        self._operations.change(kind, NAMESPACE, workload.replica_set, "status", {"status": {"replicas": 1}})
         pod = objects.pod(workload, workload.pod, owner["metadata"]["uid"])
         self._run(workload, self._create("", "v1", "pods", pod), self.scenario.lead_seconds)
 

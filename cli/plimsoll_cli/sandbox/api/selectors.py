@@ -22,6 +22,7 @@ FIELDS = (
     "metadata.namespace",
     "spec.nodeName",
     "status.phase",
+    "status.replicas",
     "involvedObject.kind",
     "involvedObject.name",
     "involvedObject.uid",
@@ -75,7 +76,8 @@ def selectable_fields(obj: Mapping[str, Any]) -> dict[str, str]:
         value: Any = obj
         for step in path.split("."):
             value = value.get(step) if isinstance(value, Mapping) else None
-        found[path] = value if isinstance(value, str) else ""
+        found[path] = str(value) if isinstance(value, str | int) else ""
+    found["status.replicas"] = found["status.replicas"] or "0"
     return found
 
 
