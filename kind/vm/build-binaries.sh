@@ -72,6 +72,9 @@ build() { # target
   log "$name: downloading modules"; download "$dir" "$package"
   log "$name: go build -p $JOBS $package (minutes when Go's cache is cold)"
   go build -p "$JOBS" -trimpath -ldflags "$flags" -o "$scratch_bin" "$package" || die "go build of $package failed"
+  if [ "$1" = vpa-recommender ]; then # its CRDs, which the bench installs
+    install -m 644 "$(go list -m -f '{{.Dir}}' k8s.io/autoscaler/vertical-pod-autoscaler)/deploy/vpa-v1-crd-gen.yaml" "$BIN/vpa-crds.yaml"
+  fi
   rm -f "$BIN/.$name.stamp"
   mv -f "$scratch_bin" "$BIN/$name"
   printf '%s\n' "$stamp" >"$SCRATCH/stamp" && mv -f "$SCRATCH/stamp" "$BIN/.$name.stamp"

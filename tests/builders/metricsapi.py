@@ -97,13 +97,18 @@ def _handler(api: MetricsApi) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that went away in the middle of an answer is no news."""
+
+
 @contextmanager
 def running_metrics_api(directory: Path) -> Iterator[MetricsApi]:
     """Serve an empty `MetricsApi` over TLS until the block ends."""
     new_authority(directory, "metrics-ca")
     new_certificate(directory, "metrics", "metrics-ca", [f"{SERVICE}.{NAMESPACE}.svc"])
     api = MetricsApi()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(api))
+    server = _Server(("127.0.0.1", 0), _handler(api))
     server.daemon_threads = True
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(directory / "metrics.crt", directory / "metrics.key")
