@@ -33,6 +33,7 @@ from plimsoll_operator.engine.messages import (
     PodRaises,
     Tick,
     empty_tick,
+    no_raises,
 )
 from plimsoll_operator.engine.process import EngineDownError, WorkerProcess
 
@@ -129,7 +130,7 @@ class Engine:
                     return await self._ask(Observe(tuple(events)), PodRaises)
                 except EngineDownError as error:
                     self._doubt(error)
-        return empty_tick(0.0).raises
+        return no_raises()
 
     async def forget(self, rows: Sequence[int]) -> None:
         """Rows whose workloads are gone for good."""

@@ -6,9 +6,7 @@ limits are derived from the histories alone, and those only from samples that we
 """
 
 import math
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 
 import numpy as np
 
@@ -29,16 +27,16 @@ from plimsoll_operator.engine.messages import (
     OomEvent,
     PodRaises,
     RestartEvent,
-    RowUsage,
     Tick,
     empty_tick,
     no_recommendations,
 )
 from plimsoll_operator.engine.past import PastLoader
 from plimsoll_operator.engine.raises import RaiseList
+from plimsoll_operator.engine.round import Round
 from plimsoll_operator.engine.rows import RowArray, RowTable, Store
 from plimsoll_operator.observe.backfill import ContainerPast
-from plimsoll_operator.observe.source import Fetched, SampleBatch, UsageSource, failed
+from plimsoll_operator.observe.source import BatchBuilder, SampleBatch, UsageSource, failed
 
 STALE_INTERVALS = 2.0  # a sample older than so many intervals says nothing about the present
 # A row with a day of its own decides without the past that Prometheus could not give.
@@ -164,39 +162,27 @@ class EngineCore:
         doubts = tuple(self._advance(now_seconds))
         if doubts:
             return empty_tick(now_seconds, *doubts)  # events' raises wait for a time that can be believed
-        stages: dict[str, float] = {}
-        problems: list[str] = []
         self._now_seconds = now_seconds
         self.members.begin(now_seconds)
-        with _timed(stages, "fetch"):
-            fetched = self._fetch(now_seconds)
-        problems += fetched.problems
-        notices = list(fetched.notices)
-        rejected: dict[str, int] = {}
-        with _timed(stages, "append"):
-            samples = self._append(fetched.batch, now_seconds, rejected)
-        with _timed(stages, "backfill"):
-            notices += self._backfill(now_seconds)
-        with _timed(stages, "usage"):
-            usage = self.members.usage(now_seconds)
-            holds = self._holds(usage, now_seconds, notices)
-        with _timed(stages, "react"):
-            raises = self._react(usage, now_seconds)
-        with _timed(stages, "recommend"):
-            due = usage.rows if everything else self.rows.due(usage.rows, now_seconds)
-            recommendations = self._recommend(due, now_seconds)
-        return Tick(
-            now_seconds=now_seconds,
-            recommendations=recommendations,
-            raises=raises,
-            usage=usage,
-            stages=stages,
-            problems=tuple(problems),
-            notices=tuple(notices),
-            holds=holds,
-            samples=samples,
-            rejected=rejected,
-        )
+        made = Round(now_seconds)
+        batch = no_samples()
+        with made.stage("fetch"):
+            batch = self._fetch(made)
+        with made.stage("append"):
+            self._append(batch, made)
+        with made.stage("backfill"):
+            self._backfill(made)
+        with made.stage("usage"):
+            made.usage = self.members.usage(now_seconds)
+            self._hold(made)
+        with made.stage("react"):
+            self._react(made)
+        with made.stage("recommend"):
+            due = made.usage.rows if everything else self.rows.due(made.usage.rows, now_seconds)
+            made.recommendations = self._recommend(due, now_seconds)
+        made.raises = self._raises.build()
+        self._raises = RaiseList()
+        return made.tick()
 
     def close(self) -> None:
         """Free connections and threads."""
@@ -211,44 +197,42 @@ class EngineCore:
         for step in set(steps) & CLOCK_PROBLEMS.keys():
             yield f"{CLOCK_PROBLEMS[step]} to {now_seconds:.0f}; it is believed once it has stayed there"
 
-    def _fetch(self, now_seconds: float) -> Fetched:
+    def _fetch(self, made: Round) -> SampleBatch:
         wanted = frozenset(self.rows.stores)
-        unmeasured = wanted - self._source.quantities
         if not len(self.members):
-            return failed_quietly()
+            return no_samples()
+        for quantity in sorted(wanted - self._source.quantities):
+            made.notices.append(f"{self._source.name} cannot measure {quantity}")
         try:
-            fetched = self._source.fetch(now_seconds, wanted & self._source.quantities)
+            fetched = self._source.fetch(made.now_seconds, wanted & self._source.quantities)
         except Exception as error:  # noqa: BLE001 - a source is other people's input: hold, and say why
-            return failed(f"{self._source.name}: {type(error).__name__}: {error}")
-        notices = [f"{self._source.name} cannot measure {quantity}" for quantity in sorted(unmeasured)]
-        return Fetched(fetched.batch, fetched.problems, (*fetched.notices, *notices))
+            fetched = failed(f"{self._source.name}: {type(error).__name__}: {error}")
+        made.problems += fetched.problems
+        made.notices += fetched.notices
+        return fetched.batch
 
-    def _append(self, batch: SampleBatch, now_seconds: float, rejected: dict[str, int]) -> int:
-        accepted = 0
+    def _append(self, batch: SampleBatch, made: Round) -> None:
         slots = self.members.locate(batch.names)
         rows = np.where(slots >= 0, self.members.rows[slots], -1).astype(np.int32)
-        rejected["unknown_container"] = int(np.count_nonzero(rows < 0))
+        made.reject("unknown_container", int(np.count_nonzero(rows < 0)))
         for quantity, store in self.rows.stores.items():
             mine = np.flatnonzero(_given(batch, quantity) & self.rows.holding(rows, quantity))
             values, seconds = batch.column(quantity)[mine], batch.seconds[mine]
-            report = store.history.append(self.rows.places(rows[mine]), seconds, values, now_seconds)
-            self.members.observe(slots[mine], seconds, values, now_seconds)
-            accepted += report.accepted
+            report = store.history.append(self.rows.places(rows[mine]), seconds, values, made.now_seconds)
+            self.members.observe(slots[mine], seconds, values, made.now_seconds)
+            made.samples += report.accepted
             for reason, count in report.rejected.items():
-                rejected[str(reason)] = rejected.get(str(reason), 0) + count
-        return accepted
+                made.reject(str(reason), count)
 
-    def _backfill(self, now_seconds: float) -> tuple[str, ...]:
-        if self._past is None:
-            return ()
-        due = self._past.due(now_seconds)
-        if not due:
-            return ()
-        loaded = self._past.load(now_seconds, self.members.pods_of(due))
+    def _backfill(self, made: Round) -> None:
+        due = self._past.due(made.now_seconds) if self._past is not None else ()
+        if self._past is None or not due:
+            return
+        loaded = self._past.load(made.now_seconds, self.members.pods_of(due))
         for row, past in loaded.pasts.items():
-            self._take_in(row, past, now_seconds)
+            self._take_in(row, past, made.now_seconds)
         self.rows.due_at_once(np.array(loaded.done, dtype=np.int32))
-        return loaded.notices
+        made.notices += loaded.notices
 
     def _take_in(self, row: int, past: ContainerPast, now_seconds: float) -> None:
         history, place = self.rows.store(row).history, self.rows.place(row)
@@ -257,21 +241,16 @@ class EngineCore:
             rows = np.repeat(place, len(past.oom_seconds))
             history.record_oom(rows, past.oom_seconds, past.oom_limit_bytes)
 
-    def _holds(self, usage: RowUsage, now_seconds: float, notices: list[str]) -> dict[str, RowArray]:
+    def _hold(self, made: Round) -> None:
+        """Name the rows that must not move on their forecast."""
         limit = STALE_INTERVALS * self._settings.interval_seconds
-        holds: dict[str, RowArray] = {}
-        stale = usage.rows[usage.age_seconds > limit]
+        stale = made.usage.rows[made.usage.age_seconds > limit]
+        made.hold(USAGE_STALE, stale)
+        made.hold(PAST_PENDING, self._pending(made.now_seconds))
         if len(stale):
-            holds[USAGE_STALE] = stale
-            lost = self.members.stale(now_seconds, limit)
-            notices.append(
-                f"{self._source.name} gave no sample younger than {limit:.0f} s of {lost} of"
-                f" {len(self.members)} containers; they hold"
-            )
-        pending = self._pending(now_seconds)
-        if len(pending):
-            holds[PAST_PENDING] = pending
-        return holds
+            lost, known = self.members.stale(made.now_seconds, limit), len(self.members)
+            words = f"gave no sample younger than {limit:.0f} s of {lost} of {known} containers; they hold"
+            made.notices.append(f"{self._source.name} {words}")
 
     def _pending(self, now_seconds: float) -> RowArray:
         """Return rows that wait for their past and have no day of their own."""
@@ -282,22 +261,16 @@ class EngineCore:
         first = self.rows.store(row).history.first_seen_seconds(self.rows.place(row))[0]
         return bool(now_seconds - first >= OWN_PAST_SECONDS)
 
-    def _react(self, usage: RowUsage, now_seconds: float) -> PodRaises:
-        """Return the raises of events since the last tick and those that present use asks for."""
-        raises, self._raises = self._raises, RaiseList()
+    def _react(self, made: Round) -> None:
+        """Add the raises that present use asks for to those of events since the last tick."""
         limits = self.members.row_limits(len(self.rows))
-        for rows, store in self._by_store(usage.rows):
+        for rows, store in self._by_store(made.usage.rows):
             places = self.rows.places(rows)
             store.pipeline.observe_limits(places, limits[rows])
-            asked = store.pipeline.react(places, now_seconds)
+            asked = store.pipeline.react(places, made.now_seconds)
             row_of = dict(zip(places.tolist(), rows.tolist(), strict=True))
-            raises.add_rows(
-                np.array([row_of[place] for place in asked.rows.tolist()], dtype=np.int32),
-                asked,
-                self.members,
-                self._guard,
-            )
-        return raises.build()
+            raised = np.array([row_of[place] for place in asked.rows.tolist()], dtype=np.int32)
+            self._raises.add_rows(raised, asked, self.members, self._guard)
 
     def _recommend(self, rows: RowArray, now_seconds: float) -> Recommendations:
         parts = []
@@ -314,9 +287,9 @@ class EngineCore:
                 yield mine, store
 
 
-def failed_quietly() -> Fetched:
-    """Return the fetch of a cluster in which nothing is watched."""
-    return Fetched(failed("").batch)
+def no_samples() -> SampleBatch:
+    """Return the batch of a cluster in which nothing is watched."""
+    return BatchBuilder().build()
 
 
 def _given(batch: SampleBatch, quantity: Quantity) -> BoolArray:
@@ -349,12 +322,3 @@ def _joined(parts: list[Recommendations]) -> Recommendations:
     joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in columns}
     quantiles = np.concatenate([part.quantile_bytes for part in parts])
     return Recommendations(**joined, quantile_levels=parts[0].quantile_levels, quantile_bytes=quantiles)
-
-
-@contextmanager
-def _timed(stages: dict[str, float], name: str) -> Iterator[None]:
-    began = time.perf_counter()
-    try:
-        yield
-    finally:
-        stages[name] = time.perf_counter() - began

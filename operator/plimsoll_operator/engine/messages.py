@@ -156,14 +156,23 @@ def no_recommendations() -> Recommendations:
     )
 
 
+def no_raises() -> PodRaises:
+    """Return raises of no pod at all."""
+    return PodRaises(np.empty(0, dtype=np.int32), (), np.empty(0, dtype=np.float64), ())
+
+
+def no_usage() -> RowUsage:
+    """Return the use of no row at all."""
+    none = np.empty(0, dtype=np.float64)
+    return RowUsage(np.empty(0, dtype=np.int32), none, none)
+
+
 def empty_tick(now_seconds: float, *problems: str) -> Tick:
     """Return the tick of an engine that has nothing to say but why."""
-    none = np.empty(0, dtype=np.float64)
-    rows = np.empty(0, dtype=np.int32)
     return Tick(
         now_seconds=now_seconds,
         recommendations=no_recommendations(),
-        raises=PodRaises(rows, (), none, ()),
-        usage=RowUsage(rows, none, none),
+        raises=no_raises(),
+        usage=no_usage(),
         problems=problems,
     )

@@ -251,3 +251,19 @@ def test_explaining_does_not_change_what_comes_next():
 def test_without_prometheus_nothing_waits_for_a_past():
     core, _ = engine(member(0, "a"), a=MIB)
     assert PAST_PENDING not in core.tick(NOW).holds
+
+
+def test_a_forecast_that_trips_is_a_problem_and_the_raise_is_still_told(monkeypatch):
+    core, _ = engine(member(0, "a"), a=MIB)
+    core.tick(NOW)
+
+    def trip(*_):
+        raise ZeroDivisionError("model")
+
+    monkeypatch.setattr(core.rows.store(0).pipeline, "decide", trip)
+    core.observe((OomEvent("uid-a", "app", NOW, 256 * MIB),))
+    tick = core.tick(NOW + 60, everything=True)
+    assert tick.problems == ("engine stage recommend: ZeroDivisionError: model",)
+    assert tick.raises.pods == (("uid-a", "app"),)
+    assert len(tick.recommendations.rows) == 0
+    assert core.tick(NOW + 120).raises.pods == ()

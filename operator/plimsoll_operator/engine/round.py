@@ -1,0 +1,80 @@
+"""What one tick gathers on its way through the stages.
+
+In: stages, each run under its name. Out: their times, and what goes into the `Tick` beside the numbers. A
+stage that fails becomes a problem, so that everything holds, and those after it still run: a forecast that
+trips must not keep a raise after an OOM kill from being told.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from plimsoll.recommend.recommendation import Recommendations
+from plimsoll_operator.engine.messages import (
+    PodRaises,
+    RowUsage,
+    Tick,
+    no_raises,
+    no_recommendations,
+    no_usage,
+)
+from plimsoll_operator.engine.rows import RowArray
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Round:
+    """One tick in the making."""
+
+    now_seconds: float
+    recommendations: Recommendations = field(default_factory=no_recommendations)
+    raises: PodRaises = field(default_factory=no_raises)
+    usage: RowUsage = field(default_factory=no_usage)
+    stages: dict[str, float] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    holds: dict[str, RowArray] = field(default_factory=dict)
+    samples: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage; its failure is a problem of the tick."""
+        began = time.perf_counter()
+        try:
+            yield
+        except Exception as error:
+            log.exception("engine stage failed", extra={"stage": name})
+            self.problems.append(f"engine stage {name}: {type(error).__name__}: {error}")
+        finally:
+            self.stages[name] = time.perf_counter() - began
+
+    def reject(self, reason: str, count: int) -> None:
+        """Count samples that were dropped."""
+        if count:
+            self.rejected[reason] = self.rejected.get(reason, 0) + count
+
+    def hold(self, reason: str, rows: RowArray) -> None:
+        """Name rows that hold."""
+        if len(rows):
+            self.holds[reason] = np.asarray(rows, dtype=np.int32)
+
+    def tick(self) -> Tick:
+        """Return what crosses the pipe."""
+        return Tick(
+            now_seconds=self.now_seconds,
+            recommendations=self.recommendations,
+            raises=self.raises,
+            usage=self.usage,
+            stages=self.stages,
+            problems=tuple(self.problems),
+            notices=tuple(self.notices),
+            holds=self.holds,
+            samples=self.samples,
+            rejected=self.rejected,
+        )
