@@ -58,7 +58,7 @@ class PodAdmission:
             review = json.loads(await request.read())
             asked = review["request"]
             uid = str(asked["uid"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return web.json_response({"error": "not an AdmissionReview"}, status=400)
         answer = await self._answer(asked)
         self._observe(answer.outcome, time.perf_counter() - began)

@@ -1,0 +1,126 @@
+"""Metrics and probes over a real HTTP connection."""
+
+import re
+
+import aiohttp
+import pytest
+
+from plimsoll_operator.serve.http import Health, start_serving
+from plimsoll_operator.serve.metrics import DEFINITIONS, MetricKind, Metrics
+from plimsoll_operator.serve.watchdog import LONG_HOLD_SECONDS, LoopWatchdog
+
+
+class Hand:
+    """A monotonic clock moved by hand."""
+
+    def __init__(self):
+        self.seconds = 100.0
+
+    def __call__(self):
+        return self.seconds
+
+
+@pytest.fixture
+async def served():
+    hand, state = Hand(), {"indices": False, "engine": True}
+    health = Health(60.0, {name: (lambda name=name: state[name]) for name in state}, hand)
+    metrics = Metrics("1.2.3")
+    serving = await start_serving(metrics, health, "127.0.0.1", 0)
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{serving.metrics_port}") as session:
+
+        async def get(path):
+            async with session.get(path) as response:
+                return response.status, await response.text()
+
+        get.hand, get.state, get.health, get.metrics = hand, state, health, metrics
+        yield get
+    await serving.close()
+
+
+async def test_alive_as_long_as_the_loop_beats(served):
+    assert (await served("/healthz"))[0] == 200
+    served.hand.seconds += 61
+    status, text = await served("/healthz")
+    assert status == 503
+    assert "61.0 s ago" in text
+    served.health.beat()
+    assert (await served("/healthz"))[0] == 200
+
+
+async def test_ready_when_every_check_holds_and_says_which_does_not(served):
+    assert await served("/readyz") == (503, "not ready: indices\n")
+    served.state["indices"] = True
+    assert await served("/readyz") == (200, "ready\n")
+
+
+async def test_metrics_are_served_under_their_documented_names(served):
+    for each in DEFINITIONS:
+        labels = dict.fromkeys(each.labels, "x")
+        if each.kind is MetricKind.COUNTER:
+            served.metrics.count(each.name, **labels)
+        elif each.kind is MetricKind.GAUGE:
+            served.metrics.set(each.name, 1.0, **labels)
+        else:
+            served.metrics.observe(each.name, 0.1, **labels)
+    status, text = await served("/metrics")
+    assert status == 200
+    shown = {
+        name for name in re.findall(r"^# TYPE (\S+)", text, re.MULTILINE) if not name.endswith("_created")
+    }
+    assert shown == {each.name for each in DEFINITIONS}
+    assert 'plimsoll_build_info{version="1.2.3"} 1.0' in text
+
+
+def test_names_carry_their_unit():
+    for each in DEFINITIONS:
+        assert each.name.endswith("_total") is (each.kind is MetricKind.COUNTER), each.name
+        if each.unit in ("seconds", "bytes"):
+            assert f"_{each.unit}" in each.name, each.name
+        assert each.description.endswith("."), each.name
+    assert len({each.name for each in DEFINITIONS}) == len(DEFINITIONS)
+
+
+def test_what_is_not_in_the_table_is_an_error():
+    metrics = Metrics("x")
+    with pytest.raises(KeyError):
+        metrics.count("plimsoll_invented_total")
+    with pytest.raises(ValueError, match="label"):
+        metrics.count("plimsoll_decisions_total", kind="raise")
+
+
+def test_a_replaced_gauge_forgets_labels_that_are_gone():
+    metrics = Metrics("x")
+    metrics.replace("plimsoll_held_containers", "reason", {"UsageStale": 3.0})
+    metrics.replace("plimsoll_held_containers", "reason", {"Paused": 1.0})
+    assert metrics.value("plimsoll_held_containers", reason="UsageStale") == 0
+    assert metrics.value("plimsoll_held_containers", reason="Paused") == 1
+
+
+def test_the_watchdog_shows_the_longest_hold_of_the_last_minute():
+    metrics = Metrics("x")
+    watchdog = LoopWatchdog(metrics)
+    shown = []
+    for at, hold in [(0, 0.001), (10, 0.2), (20, 0.03), (69, 0.001), (71, 0.001), (81, 0.001)]:
+        watchdog.take(float(at), hold)
+        shown.append(metrics.value("plimsoll_event_loop_hold_seconds_max"))
+    assert shown == pytest.approx([0.001, 0.2, 0.2, 0.2, 0.03, 0.001])
+    assert watchdog.longest_seconds == 0.2
+    assert metrics.value("plimsoll_event_loop_holds_total") == 1
+    assert LONG_HOLD_SECONDS == 0.05
+
+
+async def test_the_watchdog_sees_a_loop_that_is_held():
+    import asyncio
+
+    metrics = Metrics("x")
+    watchdog = LoopWatchdog(metrics)
+    running = asyncio.create_task(watchdog.run())
+    loop = asyncio.get_running_loop()
+    while not watchdog.longest_seconds > 0.1:
+        await asyncio.sleep(0)
+        held_until = loop.time() + 0.15
+        while loop.time() < held_until:
+            pass
+        await asyncio.sleep(0.02)
+    running.cancel()
+    assert metrics.value("plimsoll_event_loop_holds_total") >= 1

@@ -1,0 +1,54 @@
+"""Log lines are JSON with stable keys, whatever is logged."""
+
+import io
+import json
+import logging
+import sys
+
+import pytest
+
+from plimsoll_operator.serve.logs import JsonFormatter, configure_logs
+
+
+@pytest.fixture
+def logger():
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonFormatter())
+    logger = logging.getLogger("plimsoll_operator.test")
+    logger.addHandler(handler)
+    logger.lines = lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    return logger
+
+
+def test_a_line_has_time_level_logger_message_and_what_was_given(logger):
+    logger.info("resized %s", "a-1", extra={"limit_bytes": 5, "pod": "shop/a-1"})
+    line = logger.lines()[0]
+    assert list(line)[:4] == ["time", "level", "logger", "message"]
+    assert line["message"] == "resized a-1"
+    assert line["level"] == "info"
+    assert (line["limit_bytes"], line["pod"]) == (5, "shop/a-1")
+    assert line["time"].endswith("+00:00")
+
+
+def test_an_exception_and_newlines_stay_on_one_line(logger):
+    try:
+        int("two\nlines")
+    except ValueError:
+        logger.exception("it\nfailed", extra={"odd": object()})
+    (line,) = logger.lines()
+    assert "ValueError: invalid literal" in line["exception"]
+    assert line["message"] == "it\nfailed"
+
+
+def test_configuring_sends_everything_to_standard_error_once(capsys, monkeypatch):
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", list(root.handlers))
+    monkeypatch.setattr(root, "level", root.level)
+    configure_logs("warning")
+    configure_logs("warning")
+    root.handlers[0].setStream(sys.stderr)
+    logging.getLogger("x").warning("once")
+    logging.getLogger("x").info("never")
+    lines = capsys.readouterr().err.splitlines()
+    assert [json.loads(line)["message"] for line in lines] == ["once"]
