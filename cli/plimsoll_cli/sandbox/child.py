@@ -6,8 +6,10 @@ process group.
 """
 
 import os
+import queue
 import signal
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -40,18 +42,20 @@ class Child:
                 env=dict(environment) if environment is not None else None,
                 start_new_session=True,
             )
+        self.said: queue.SimpleQueue[bytes] = queue.SimpleQueue()  # its lines; b"" when it is silent for ever
+        if self._process.stdout is not None:
+            threading.Thread(target=self._listen, args=[self._process.stdout], daemon=True).start()
 
     @property
     def pid(self) -> int:
         """Its process id."""
         return self._process.pid
 
-    @property
-    def stdout(self) -> IO[bytes]:
-        """What it says, where it talks."""
-        if self._process.stdout is None:
-            raise ValueError(f"{self.name} was not started to talk")
-        return self._process.stdout
+    def _listen(self, said: IO[bytes]) -> None:
+        for line in said:
+            self.said.put(line)
+        self.said.put(b"")
+        said.close()
 
     def poll(self) -> int | None:
         """Its exit code, or None while it runs."""
@@ -75,8 +79,6 @@ class Child:
                 self._process.kill()
                 self._process.wait()
         self._sweep()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
         return self._process.returncode
 
     def _sweep(self) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import aiohttp.web
 
 DEAD_STALL_SECONDS = 0.5  # wall time
+ABSENT_STALL_SECONDS = 60.0  # wall time; nobody has been there yet: the operator is still starting
 SLOW_STALL_SECONDS = 30.0  # wall time; a first tick with its backfill takes seconds
 _POLL_SECONDS = 0.02
 
@@ -21,7 +22,7 @@ class WorldClock:
 
     def __init__(self, now_seconds: float, alive: Callable[[], bool]) -> None:
         self.now_seconds = now_seconds
-        self.joined = False  # whether any participant has ever been idle
+        self.joined = False  # whether any participant has ever come
         self.stalls = 0  # bins that went on without a dead participant
         self._alive = alive
         self._idle_until = 0.0
@@ -51,7 +52,7 @@ class WorldClock:
         started = loop.time()
         while not self.idle:
             waited = loop.time() - started
-            if waited > (SLOW_STALL_SECONDS if self._alive() else DEAD_STALL_SECONDS):
+            if waited > self._patience():
                 self.stalls += 1
                 return False
             try:
@@ -61,6 +62,11 @@ class WorldClock:
                 continue
             self._became_idle.clear()
         return True
+
+    def _patience(self) -> float:
+        if not self.joined:
+            return ABSENT_STALL_SECONDS
+        return SLOW_STALL_SECONDS if self._alive() else DEAD_STALL_SECONDS
 
     async def handle(self, request: aiohttp.web.BaseRequest) -> aiohttp.web.Response:
         """The clock's HTTP endpoint."""

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from plimsoll.replay.score import count_changes
 from plimsoll.replay.series import BINS_PER_DAY, FloatArray
@@ -54,14 +55,28 @@ class Ledger:
         """OOM kills of one container so far."""
         return int(self.oom[self._row[name]].sum())
 
+    def standing(self, scored: Sequence[bool]) -> dict[str, Any]:
+        """Kills and slack so far, cheap enough for a live table."""
+        rows = np.flatnonzero(scored)
+        slack = self._slack(rows)
+        return {
+            "arm": self.arm,
+            "ooms": int(self.oom[rows].sum()),
+            "slack": float(slack.mean()) if slack.size else 0.0,
+        }
+
+    def _slack(self, rows: npt.NDArray[np.intp]) -> FloatArray:
+        usage, limit = self.usage_bytes[rows], self.limit_bytes[rows]
+        found: FloatArray = ((limit - usage) / limit)[np.isfinite(usage) & ~self.oom[rows]]
+        return found
+
     def outcome(self, scored: Sequence[bool]) -> ArmOutcome:
         """The figures over the scored containers."""
         rows = np.flatnonzero(scored)
         usage, limit, oom = self.usage_bytes[rows], self.limit_bytes[rows], self.oom[rows]
         present = np.isfinite(usage)
         days = present.sum() / BINS_PER_DAY
-        calm = present & ~oom
-        slack = ((limit - usage) / limit)[calm]
+        slack = self._slack(rows)
         return ArmOutcome(
             arm=self.arm,
             container_days=float(days),

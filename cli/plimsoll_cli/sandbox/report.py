@@ -10,6 +10,7 @@ import numpy as np
 from plimsoll.api.quantity import parse_quantity
 from plimsoll_cli.sandbox.api.audit import AuditEntry
 from plimsoll_cli.sandbox.kubelet import EventKind, KubeletEvent
+from plimsoll_cli.sandbox.ledger import Ledger
 from plimsoll_cli.sandbox.scenario import NAMESPACE, Workload
 from plimsoll_cli.sandbox.world import PODS, World, resources_in
 
@@ -37,7 +38,7 @@ class Reporter:
             "of": world.scenario.bins,
             "now": world.clock.now(),
             "rows": [self._row(workload) for workload in world.scenario.workloads],
-            "arms": self._arms(),
+            "arms": [ledger.standing(self._scored) for ledger in self._ledgers()],
             "events": [_event(event) for event in notable[-_SHOWN_EVENTS:]],
         }
 
@@ -82,8 +83,10 @@ class Reporter:
         return limit is not None and parse_quantity(limit) != workload.first.limit_bytes
 
     def _arms(self) -> list[JsonObject]:
-        ledgers = [self._world.ledger, *(shadow.ledger for shadow in self._world.baselines)]
-        return [ledger.outcome(self._scored).document() for ledger in ledgers]
+        return [ledger.outcome(self._scored).document() for ledger in self._ledgers()]
+
+    def _ledgers(self) -> list[Ledger]:
+        return [self._world.ledger, *(shadow.ledger for shadow in self._world.baselines)]
 
     def _row(self, workload: Workload) -> JsonObject:
         world = self._world

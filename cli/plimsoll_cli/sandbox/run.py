@@ -7,6 +7,7 @@ Prometheus. Whatever ends the run, the children are ended by pid.
 
 import json
 import os
+import queue
 import socket
 import sys
 import tempfile
@@ -29,6 +30,7 @@ Frame = Callable[[JsonObject], None]
 
 OPERATOR = (sys.executable, "-m", "plimsoll_operator.main")
 WORLD = (sys.executable, "-m", "plimsoll_cli.sandbox.process")
+_LOOK_SECONDS = 0.5  # how often the operator is looked after while the world says nothing
 WEBHOOK_PATH = "mutate-pods"
 
 
@@ -163,10 +165,17 @@ class SandboxRun:
         (self.directory / "kubeconfig").write_text(json.dumps(document))
 
     def messages(self) -> Iterator[tuple[str, JsonObject]]:
-        """What the world says, until it is done."""
-        for line in self.world.stdout:
+        """What the world says, until it is done; meanwhile the operator is looked after."""
+        while True:
+            try:
+                line = self.world.said.get(timeout=_LOOK_SECONDS)
+            except queue.Empty:
+                self.check_operator()
+                continue
+            if not line:
+                code = self.world.stop()
+                raise RunError(f"the world ended by itself (exit code {code}):\n{self.world.tail()}")
             yield from json.loads(line).items()
-        raise RunError(f"the world ended by itself (exit code {self.world.stop()}):\n{self.world.tail()}")
 
     def _next(self, kind: str) -> JsonObject:
         for found, document in self.messages():
@@ -176,7 +185,7 @@ class SandboxRun:
 
     def check_operator(self) -> None:
         """Raise where the operator has ended by itself."""
-        code = self.operator.poll()
+        code = self._operator.poll() if self._operator is not None else None
         if code is not None:
             raise RunError(f"the operator ended by itself (exit code {code}):\n{self.operator.tail()}")
 

@@ -129,7 +129,7 @@ class World:
         while not self.api.store.drained and self._operator_watches():  # noqa: ASYNC110 - many watches
             await asyncio.sleep(0.001)
         if self._changed:
-            # News may wake the operator (an OOM kill does): it answers in this very moment of the world's time.
+            # News may wake the operator (an OOM kill does): it answers at this very time of the world.
             self._changed = False
             await asyncio.sleep(SETTLE_SECONDS)
             await self.clock.until_idle()
@@ -170,7 +170,8 @@ class World:
         replica_set = objects.replica_set(workload, made["metadata"]["uid"])
         owner = self._create("apps", "v1", "replicasets", replica_set)
         kind = self._operations.type("apps", "v1", "replicasets")
-        self._operations.change(kind, NAMESPACE, workload.replica_set, "status", {"status": {"replicas": 1}})
+        one = {"status": {"replicas": 1}}
+        self._operations.change(kind, NAMESPACE, workload.replica_set, "status", one)
         pod = objects.pod(workload, workload.pod, owner["metadata"]["uid"])
         self._run(workload, self._create("", "v1", "pods", pod), self.scenario.lead_seconds)
 
@@ -186,7 +187,7 @@ class World:
         self._write_status(workload.name)
 
     async def _turn_over(self, live_bin: int) -> None:
-        """Traces that are over end their Deployment; a roll-out replaces a pod; an evicted pod comes back."""
+        """Traces that are over end their Deployment; a roll-out replaces a pod; the evicted come back."""
         for workload in self.scenario.workloads:
             running = workload.name in self.kubelet.containers
             if live_bin >= workload.live_bins:

@@ -22,7 +22,6 @@ FIELDS = (
     "metadata.namespace",
     "spec.nodeName",
     "status.phase",
-    "status.replicas",
     "involvedObject.kind",
     "involvedObject.name",
     "involvedObject.uid",
@@ -77,7 +76,6 @@ def selectable_fields(obj: Mapping[str, Any]) -> dict[str, str]:
         for step in path.split("."):
             value = value.get(step) if isinstance(value, Mapping) else None
         found[path] = str(value) if isinstance(value, str | int) else ""
-    found["status.replicas"] = found["status.replicas"] or "0"
     return found
 
 

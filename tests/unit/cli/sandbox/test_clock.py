@@ -44,10 +44,18 @@ async def test_a_time_that_has_passed_answers_at_once():
         assert await idle(session, url, 900.0) == 1000.0
 
 
-async def test_a_dead_participant_holds_the_world_up_only_for_a_moment(monkeypatch):
-    monkeypatch.setattr("plimsoll_cli.sandbox.clock.DEAD_STALL_SECONDS", 0.01)
-    clock = WorldClock(1000.0, lambda: False)
-    assert not await clock.until_idle()
+@pytest.mark.parametrize(
+    ("joined", "alive", "patience"),
+    [(False, False, "ABSENT"), (True, False, "DEAD"), (True, True, "SLOW")],
+)
+async def test_the_world_waits_by_who_is_missing(monkeypatch, joined, alive, patience):
+    for name in ("ABSENT", "DEAD", "SLOW"):
+        seconds = 0.01 if name == patience else 3600.0
+        monkeypatch.setattr(f"plimsoll_cli.sandbox.clock.{name}_STALL_SECONDS", seconds)
+    clock = WorldClock(1000.0, lambda: alive)
+    clock.joined = joined
+    async with asyncio.timeout(5):
+        assert not await clock.until_idle()
     assert clock.stalls == 1
 
 

@@ -24,7 +24,7 @@ def scenario() -> Scenario:
 @pytest.fixture
 def world(scenario: Scenario, monkeypatch) -> World:
     """A world whose participants are all dead: it does not wait for them."""
-    monkeypatch.setattr("plimsoll_cli.sandbox.clock.DEAD_STALL_SECONDS", 0.0)
+    monkeypatch.setattr("plimsoll_cli.sandbox.clock.ABSENT_STALL_SECONDS", 0.0)
     monkeypatch.setattr("plimsoll_cli.sandbox.world.SETTLE_SECONDS", 0.0)
     return World(scenario, WorldSettings())
 
