@@ -1,9 +1,9 @@
 """From history to limits: forecast, price, buffer and the vectorised guards, for all rows that are due.
 
-In: a `History`, rows and `now`. Out: `Recommendations` (hourly per row), `Raises` (at once) and limits after hysteresis.
-`plimsoll replay limits` and the operator's engine call the same object. All it keeps beside the history is which limit is
-in force, what a kill costs and which peak the last forecast knew: the first two are told again after a restart,
-the third is read off the history, so nothing is lost.
+In: a `History`, rows and `now`. Out: `Recommendations` (hourly per row), `Raises` (at once) and limits
+after hysteresis. `plimsoll replay limits` and the operator's engine call the same object. All it keeps
+beside the history is which limit is in force, what a kill costs and which peak the last forecast knew: the
+first two are told again after a restart, the third is read off the history, so nothing is lost.
 """
 
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from plimsoll.forecast.protocol import LEVELS, PeakDistribution
+from plimsoll.forecast.protocol import LEVELS, PeakDistribution, PeakModel
 from plimsoll.forecast.registry import DEFAULT_MODEL, peak_model
 from plimsoll.forecast.window import (
     BINS_PER_HOUR,
@@ -58,10 +58,16 @@ class PipelineSettings:
 
     model: str = DEFAULT_MODEL
     objective: str = DEFAULT_OBJECTIVE  # for rows without a price of their own
+    oom_price: float | None = (
+        None  # container-days a kill is worth; given, it stands instead of the objective
+    )
     guarded: bool = True  # False: no raise between two decisions (for comparison only)
     horizon_seconds: float = HOUR_SECONDS
     least_history_hours: int = 3  # a row that was first seen later than this is not ready
     ask_again_above: float = 1.02  # usage above this multiple of the known peak asks the model again
+    floor_hours: int = 72  # no limit below the peak of so many hours ...
+    floor_hours_cheap: int = 24  # ... or of so many, where kills are cheap and tight limits are wanted
+    cheap_oom_price: float = 3.0  # below this price a kill is cheap
     raise_gain: float = RAISE_GAIN
     lower_gain: float = LOWER_GAIN
     guard: GuardSettings = field(default_factory=GuardSettings)
@@ -70,11 +76,14 @@ class PipelineSettings:
 class LimitPipeline:
     """The brain's whole path for the rows of one history."""
 
-    def __init__(self, history: History, settings: PipelineSettings | None = None) -> None:
+    def __init__(
+        self, history: History, settings: PipelineSettings | None = None, model: PeakModel | None = None
+    ) -> None:
         self.history = history
         self.settings = settings or PipelineSettings()
-        self._model = peak_model(self.settings.model)
-        self._default_price = oom_price_of(self.settings.objective)
+        self._model = model or peak_model(self.settings.model)
+        price = self.settings.oom_price
+        self._default_price = oom_price_of(self.settings.objective) if price is None else price
         self._limit_bytes = np.full(history.capacity, np.nan)
         self._oom_price = np.full(history.capacity, np.nan)
         self._known_peak_bytes = np.full(history.capacity, np.nan)
@@ -87,7 +96,7 @@ class LimitPipeline:
         self._limit_bytes[rows] = limit_bytes
 
     def observe_prices(self, rows: IntArray, oom_price: npt.ArrayLike) -> None:
-        """What an OOM kill is worth, [n] container-days of unused limit; NaN: what the settings' objective says."""
+        """What a kill is worth, [n] container-days of unused limit; NaN: what the objective says."""
         self._grow()
         self._oom_price[rows] = oom_price
 
@@ -128,9 +137,9 @@ class LimitPipeline:
         return settle(recommendations, limit, memory.remembered_bytes, self.settings.guard)
 
     def react(self, rows: IntArray, now_seconds: float) -> Raises:
-        """Raises that cannot wait for the next decision: a climb towards the limit, a peak the forecast did not know.
+        """Raises that cannot wait for the next decision: a climb towards the limit, an unexpected peak.
 
-        Call it after each bin or each batch of samples. Rows without a limit or without fresh usage are left alone.
+        Call it after each bin or batch of samples. Rows without a limit or without fresh usage stay.
         """
         self._grow()
         rows = np.asarray(rows, dtype=np.int32)
@@ -158,8 +167,9 @@ class LimitPipeline:
         present = present_bytes(window)
         raw = self._model.peak(window, settings.horizon_seconds, LEVELS)
         forecast = calibrate(raw, self._model.hindcast(window))
-        floor = np.maximum(floor_by_use(present, settings.guard), memory.hold_bytes)
         price = np.where(np.isnan(self._oom_price[rows]), self._default_price, self._oom_price[rows])
+        floor = np.maximum(floor_by_use(present, settings.guard), memory.hold_bytes)
+        floor = np.fmax(floor, _past_peak(window, price, settings))
         priced = cheapest(
             forecast,
             expected_usage(window),
@@ -207,7 +217,7 @@ class LimitPipeline:
         return raised
 
     def _known_peaks(self, rows: IntArray) -> FloatArray:
-        """Peak of the hour that the last forecast saw; after a restart, of the hour before the newest bins."""
+        """Peak of the hour that the last forecast saw; after a restart, of the hour before."""
         known = self._known_peak_bytes[rows]
         unknown = np.flatnonzero(np.isnan(known))
         if len(unknown):
@@ -229,9 +239,18 @@ class LimitPipeline:
 
 
 def expected_usage(window: UsageWindow) -> FloatArray:
-    """Mean usage expected over the next hour, [n]: mostly the last hour, partly the last day; NaN if unseen."""
+    """Mean usage expected over the next hour, [n]: mostly the last hour's, partly the last day's."""
     hour = mean(window.recent_bytes[:, -BINS_PER_HOUR - 1 :])
     return np.maximum(0.8 * hour + 0.2 * mean(window.recent_bytes), 1.0)
+
+
+def _past_peak(window: UsageWindow, oom_price: FloatArray, settings: PipelineSettings) -> FloatArray:
+    """Peak [n] of the days that a limit must cover at that price: short floors forget restart peaks."""
+    hourly = window.hourly_bytes
+    long, short = (
+        peak(hourly[:, -hours - 1 :]) for hours in (settings.floor_hours, settings.floor_hours_cheap)
+    )
+    return np.where(oom_price < settings.cheap_oom_price, short, long)
 
 
 def _ready(window: UsageWindow, forecast: PeakDistribution, least_hours: int) -> npt.NDArray[np.bool_]:

@@ -1,7 +1,7 @@
 """What many recorded series teach before a container has a past: tables fitted by `bench/train_prior.py`.
 
-The tables ship as `prior.json` beside this module, with their provenance (sources, series held out, date, command).
-Nothing is read but that file of the package itself.
+The tables ship as `prior.json` beside this module, with their provenance (sources, series held out, date,
+command). Nothing is read but that file of the package itself.
 """
 
 import json
@@ -28,7 +28,17 @@ class RatioPrior:
 @cache
 def document() -> dict[str, Any]:
     """Return the shipped tables as they are written."""
-    text = resources.files("plimsoll.forecast").joinpath("prior.json").read_text(encoding="utf-8")
+    return _shipped("prior.json")
+
+
+@cache
+def hazard_document() -> dict[str, Any]:
+    """Return the shipped networks as they are written."""
+    return _shipped("hazard.json")
+
+
+def _shipped(name: str) -> dict[str, Any]:
+    text = resources.files("plimsoll.forecast").joinpath(name).read_text(encoding="utf-8")
     loaded: dict[str, Any] = json.loads(text)
     return loaded
 
@@ -44,8 +54,8 @@ def ratio_prior() -> RatioPrior:
 def log_ratio_prior(model: str, levels: FloatArray, horizon_seconds: float) -> FloatArray:
     """Log ratio [q] of the peak that comes over `model`'s point forecast, at `levels`.
 
-    A longer horizon has more hours in which to jump: the level that one hour must keep for all of them to keep
-    it is `level ** (1 / hours)`.
+    A longer horizon has more hours in which to jump: the level that one hour must keep for all of them to
+    keep it is `level ** (1 / hours)`.
     """
     prior = ratio_prior()
     hours = max(horizon_seconds / HOUR_SECONDS, 1.0)

@@ -1,8 +1,8 @@
 """What every forecast model offers: from a window of usage to a distribution of the peak over a horizon.
 
 A model says two things: `peak` (the distribution) and `hindcast` (how wrong it would have been in the hours
-that the window holds). Buffers are made from the second, so that they are as thick as the forecast was wrong.
-`Forecaster` is the same with a fit/update/predict habit for callers that hold a `History`.
+that the window holds). Buffers are made from the second, so that they are as thick as the forecast was
+wrong. `Forecaster` is the same with a fit/update/predict habit for callers that hold a `History`.
 """
 
 from dataclasses import dataclass
@@ -16,20 +16,38 @@ from plimsoll.usage.history import History
 
 # Probabilities at which distributions are kept: dense in the tail, where limits are priced.
 LEVELS: FloatArray = np.array(
-    [0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.985, 0.99, 0.993, 0.995, 0.997, 0.998, 0.999, 0.9995]
+    [
+        0.5,
+        0.7,
+        0.8,
+        0.9,
+        0.95,
+        0.97,
+        0.98,
+        0.985,
+        0.99,
+        0.993,
+        0.995,
+        0.997,
+        0.998,
+        0.999,
+        0.9995,
+        0.9998,
+        0.9999,
+    ]
 )
 
 
 @dataclass(frozen=True, slots=True)
 class PeakDistribution:
-    """Quantiles of the peak over the horizon. `values_bytes` rises along a row; a row of NaN knows nothing."""
+    """Quantiles of the peak over the horizon. `values_bytes` rises along a row; NaN knows nothing."""
 
     levels: FloatArray  # [q]
     values_bytes: FloatArray  # [n, q]
 
     def ready(self) -> npt.NDArray[np.bool_]:
         """[n] True where every quantile is a number."""
-        return np.isfinite(self.values_bytes).all(axis=1)
+        return np.asarray(np.isfinite(self.values_bytes).all(axis=1), dtype=np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +56,8 @@ class Hindcast:
 
     point_bytes: FloatArray  # [n] what the rule says now
     log_error: FloatArray  # [n, t] log(peak that came / peak that was said); NaN where it cannot be known
+    # Errors beyond a level that weigh as much as the model's word. Fewer: rows trust their short past sooner.
+    prior_strength: float = 3.0
 
 
 class PeakModel(Protocol):

@@ -2,16 +2,20 @@
 
 from collections.abc import Callable
 
+from plimsoll.forecast.hazard import HazardPeak
 from plimsoll.forecast.protocol import PeakModel
 from plimsoll.forecast.seasonal import SeasonalPeak
+from plimsoll.forecast.vpa import VpaHistogram
 from plimsoll.forecast.windowed import WindowedPeak
 
 DEFAULT_MODEL = "auto"
 
 _MODELS: dict[str, Callable[[], PeakModel]] = {
-    DEFAULT_MODEL: WindowedPeak,
+    DEFAULT_MODEL: HazardPeak,
+    "hazard": HazardPeak,
     "windowed": WindowedPeak,
     "seasonal": SeasonalPeak,
+    "vpa": VpaHistogram,
 }
 
 

@@ -1,7 +1,7 @@
 """Seasonal peak: what the coming hour used yesterday and a week ago, never less than the hour that ends.
 
-In: a usage window. Out: the distribution of the next hour's peak. For workloads that follow the day or the week.
-The hours next to the same one count too, because a day's load does not keep to the minute.
+In: a usage window. Out: the distribution of the next hour's peak. For workloads that follow the day or the
+week. The hours next to the same one count too, because a day's load does not keep to the minute.
 """
 
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class SeasonalPeak:
 
 
 def seasonal_peaks(hourly: FloatArray) -> FloatArray:
-    """For each hour the peak around the same hour a day and a week before, [n, t]; NaN where neither was seen."""
+    """For each hour the peak around the same hour a day and a week before, [n, t]; NaN: neither seen."""
     out = np.full_like(hourly, np.nan)
     for period in (HOURS_PER_DAY, HOURS_PER_WEEK):
         for neighbour in range(-NEIGHBOUR_HOURS, NEIGHBOUR_HOURS + 1):

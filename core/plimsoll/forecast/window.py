@@ -1,13 +1,14 @@
-"""What a forecast may look at: the last day in 5-minute maxima and four weeks in hourly maxima, for many rows at once.
+"""What a forecast may look at: the last day in 5-minute maxima and four weeks in hourly maxima.
 
-In: a `History` and rows (or plain arrays, when a training script walks over traces). Out: one `UsageWindow`.
-Every model is a pure function of such a window, so a restart that restores the history loses nothing, and
-the same code runs in the operator, in `plimsoll replay` and in the scripts that fit the priors.
+In: a `History` and rows (or plain arrays, when a training script walks over traces). Out: one
+`UsageWindow`. Every model is a pure function of such a window, so a restart that restores the history loses
+nothing, and the same code runs in the operator, in `plimsoll replay` and in the scripts that fit the
+priors.
 """
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,9 @@ import numpy.typing as npt
 from plimsoll.usage.history import History
 
 FloatArray = npt.NDArray[np.float64]
+Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
+Real = TypeVar("Real", np.float32, np.float64)
 
 BINS_PER_HOUR = 12
 BINS_PER_DAY = 288
@@ -52,25 +55,26 @@ def chunks(count: int, size: int = CHUNK_ROWS) -> Iterator[slice]:
     return (slice(start, min(start + size, count)) for start in range(0, count, size))
 
 
-def peak(values: FloatArray) -> FloatArray:
+def peak(values: npt.NDArray[Real]) -> npt.NDArray[Real]:
     """Maximum along the last axis, NaN where nothing was seen."""
     if values.shape[-1] == 0:
-        return np.full(values.shape[:-1], np.nan)
-    return np.asarray(np.fmax.reduce(values, axis=-1), dtype=np.float64)
+        return np.full(values.shape[:-1], np.nan, dtype=values.dtype)
+    return np.asarray(np.fmax.reduce(values, axis=-1))
 
 
-def trough(values: FloatArray) -> FloatArray:
+def trough(values: npt.NDArray[Real]) -> npt.NDArray[Real]:
     """Minimum along the last axis, NaN where nothing was seen."""
     if values.shape[-1] == 0:
-        return np.full(values.shape[:-1], np.nan)
-    return np.asarray(np.fmin.reduce(values, axis=-1), dtype=np.float64)
+        return np.full(values.shape[:-1], np.nan, dtype=values.dtype)
+    return np.asarray(np.fmin.reduce(values, axis=-1))
 
 
 def mean(values: FloatArray) -> FloatArray:
     """Mean along the last axis of what was seen, NaN where nothing was."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return np.asarray(np.nanmean(values, axis=-1), dtype=np.float64)
+    seen = np.isfinite(values)
+    total = np.where(seen, values, 0.0).sum(axis=-1)
+    count = np.count_nonzero(seen, axis=-1)
+    return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan), dtype=np.float64)
 
 
 def present_bytes(window: UsageWindow) -> FloatArray:
@@ -83,7 +87,7 @@ def last_hour_peak(window: UsageWindow) -> FloatArray:
     return peak(window.recent_bytes[:, -BINS_PER_HOUR - 1 :])
 
 
-def trailing_peak(hourly: FloatArray, hours: int) -> FloatArray:
+def trailing_peak(hourly: npt.NDArray[Real], hours: int) -> npt.NDArray[Real]:
     """Maximum of each hour and the `hours - 1` before it, [n, t] (doubling, so log2(hours) passes)."""
     out = hourly
     reach = 1

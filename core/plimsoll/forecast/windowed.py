@@ -1,8 +1,9 @@
 """Windowed peak: the highest usage of the last 14 days, times what came above such peaks elsewhere.
 
-In: a usage window. Out: the distribution of the next hour's peak. The point forecast is the trailing maximum;
-the ratio above it comes from many recorded series (`prior.py`), and `recommend.buffer` corrects it by the row's own
-past. The simplest model that never falls below what it has seen, and the one to read first.
+In: a usage window. Out: the distribution of the next hour's peak. The point forecast is the trailing
+maximum; the ratio above it comes from many recorded series (`prior.py`), and `recommend.buffer` corrects it
+by the row's own past. The simplest model that never falls below what it has seen, and the one to read
+first.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,9 @@
-"""Guards that need nothing but usage, limits and OOM kills: vectorised, the same in a replay and in a cluster.
+"""Guards that need nothing but usage, limits and OOM kills: the same in a replay and in a cluster.
 
-In: columns of usage, limits in force and recommendations. Out: limits that must rise now, floors that no limit
-goes below, and the limits after hysteresis. Every function is pure; missing data (NaN) never raises, lowers or throws.
-Thresholds were measured (see docs/decisions): asking at 92 % of the limit pays, at 88 % or less it hurts.
+In: columns of usage, limits in force and recommendations. Out: limits that must rise now, floors that no
+limit goes below, and the limits after hysteresis. Every function is pure; missing data (NaN) never raises,
+lowers or throws. Thresholds were measured (see docs/decisions): asking at 92 % of the limit pays, at 88 %
+or less it hurts.
 """
 
 from dataclasses import dataclass
@@ -71,8 +72,8 @@ def after_climb(
 ) -> FloatArray:
     """Limit [n] to rise to because usage is close to it, or NaN.
 
-    `previous_bytes` is the usage one bin earlier: a rise that would reach the limit within one more bin counts
-    as close, and the new limit then holds such another rise.
+    `previous_bytes` is the usage one bin earlier: a rise that would reach the limit within one more bin
+    counts as close, and the new limit then holds such another rise.
     """
     with np.errstate(invalid="ignore"):
         rise = np.fmax(np.where(np.isnan(previous_bytes), 0.0, usage_bytes - previous_bytes), 0.0)
@@ -109,7 +110,7 @@ def remember_ooms(events: Events, now_seconds: float, settings: GuardSettings) -
 
 @dataclass(frozen=True, slots=True)
 class LimitPlan:
-    """The limits after hysteresis, for the rows of a `Recommendations`; NaN: none in force and nothing to say."""
+    """The limits after hysteresis, for the rows of a `Recommendations`; NaN: nothing to say."""
 
     limit_bytes: FloatArray  # [n]
     reason: CodeArray  # [n] LimitReason

@@ -1,18 +1,16 @@
 """How thick the buffer above a forecast must be: as thick as that forecast has been wrong.
 
-In: a model's past errors per row (log of what came over what was forecast) and a prior from many series. Out: for
-each row and level the factor to put on the point forecast. Split-conformal quantiles (rank ceil((n+1)p)) of the row's
-own errors, shrunk towards the prior: a tail quantile counts as known as far as the row has errors beyond it.
-The errors are recomputed from the history each time, so a restart loses nothing.
+In: a model's past errors per row (log of what came over what was forecast) and a prior from many series.
+Out: for each row and level the factor to put on the point forecast. Split-conformal quantiles (rank
+ceil((n+1)p)) of the row's own errors, shrunk towards the prior: a tail quantile counts as known as far as
+the row has errors beyond it. The errors are recomputed from the history each time, so a restart loses
+nothing.
 """
 
 import numpy as np
 
 from plimsoll.forecast.protocol import Hindcast, PeakDistribution
 from plimsoll.forecast.window import FloatArray
-
-# Errors beyond the level that weigh as much as the prior. Fewer: rows trust their own short past sooner.
-PRIOR_STRENGTH = 3.0
 
 
 def conformal_log_ratio(errors: FloatArray, levels: FloatArray) -> FloatArray:
@@ -31,7 +29,7 @@ def calibrate(distribution: PeakDistribution, hindcast: Hindcast) -> PeakDistrib
     own = conformal_log_ratio(hindcast.log_error, distribution.levels)
     count = np.isfinite(hindcast.log_error).sum(axis=1)[:, None]
     beyond = count * (1 - distribution.levels[None, :])
-    weight = beyond / (beyond + PRIOR_STRENGTH)
+    weight = beyond / (beyond + hindcast.prior_strength)
     point = np.maximum(hindcast.point_bytes, 1.0)[:, None]
     prior = np.log(np.maximum(distribution.values_bytes, 1.0)) - np.log(point)
     blended = weight * np.where(np.isnan(own), prior, own) + (1 - weight) * prior

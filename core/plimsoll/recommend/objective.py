@@ -1,8 +1,8 @@
-"""From what a policy asks for to the price of an OOM kill: `balanced`, `slack:X`, `oom:X`, an importance, a price.
+"""From what a policy asks for to the price of an OOM kill: `balanced`, `slack:X`, `oom:X`, an importance.
 
-In: the words of `limits.objective`, `limits.oomPrice` and `importance`. Out: a price in container-days of a wholly
-unused limit that one kill is worth. `slack:X` and `oom:X` are looked up in a table that `bench/train_prior.py`
-fitted to training series; it is never fitted to the series at hand.
+In: the words of `limits.objective`, `limits.oomPrice` and `importance`. Out: a price in container-days of a
+wholly unused limit that one kill is worth. `slack:X` and `oom:X` are looked up in a table that
+`bench/train_prior.py` fitted to training series; it is never fitted to the series at hand.
 """
 
 import numpy as np
@@ -48,6 +48,6 @@ def _price(objective: str) -> float:
     if kind == "slack" and 0 < value < 1:
         return float(np.exp(np.interp(value, table["slack"], prices)))
     if kind == "oom" and value >= 0:
-        # More kills allowed, lower price: both columns fall as the table goes on, np.interp wants them to rise.
+        # More kills allowed, lower price: kills fall as the table goes on, np.interp wants them to rise.
         return float(np.exp(np.interp(-value, -np.array(table["oom_per_1000_cd"]), prices)))
     raise ValueError(f"objective {objective!r}: want balanced, slack:X with 0 < X < 1, or oom:X with X >= 0")

@@ -1,9 +1,10 @@
 """Where a limit belongs: at the least of price x P(need > limit) + slack.
 
-In: a distribution of the peak, the usage expected, a price per row. Out: the target and the band around it within
-which a change gains too little to be worth it. Slack costs 1 for a limit that is wholly unused for an hour; an
-OOM kill costs `price` such hours. So price 60 accepts a kill in an hour only if avoiding it needs less than
-60 container-hours of idle limit. `objective.py` translates `slack:X` and `oom:X` into prices.
+In: a distribution of the peak, the usage expected, a price per row. Out: the target and the band around it
+within which a change gains too little to be worth it. Slack costs 1 for a limit that is wholly unused for
+an hour; an OOM kill costs `price` such hours. So price 60 accepts a kill in an hour only if avoiding it
+needs less than 60 container-hours of idle limit. `objective.py` translates `slack:X` and `oom:X` into
+prices.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from plimsoll.forecast.window import FloatArray
 STEPS_BETWEEN = 4
 # A raise must gain this much cost, a cut that much: a change is an API write and, on a cut, a risk.
 RAISE_GAIN = 0.05
-LOWER_GAIN = 0.08
+LOWER_GAIN = 0.10
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def cheapest(
     candidates, exceedance = _candidates(distribution, floor_bytes)
     idle = 1 - usage_bytes[:, None] / candidates
     cost = price[:, None] * exceedance + idle
-    known = np.isfinite(cost).all(axis=1)
+    known: npt.NDArray[np.bool_] = np.asarray(np.isfinite(cost).all(axis=1))
     cost = np.where(known[:, None], cost, 0.0)
     best = np.argmin(cost, axis=1)
     least = np.take_along_axis(cost, best[:, None], axis=1)[:, 0]
@@ -102,4 +103,4 @@ def _worth_keeping(
     upper = np.where(inside, candidates, 0.0).max(axis=1)
     left = 1 - bound + risk[:, -1]
     beyond = usage_bytes / np.maximum(left, 1e-3)
-    return np.where(inside[:, -1], np.maximum(upper, beyond), upper)
+    return np.asarray(np.where(inside[:, -1], np.maximum(upper, beyond), upper), dtype=np.float64)

@@ -1,19 +1,21 @@
-"""The live pipeline as a replay recommender: the very same `History` and `LimitPipeline`, fed from recorded bins.
+"""The live pipeline as a replay recommender: the same `History` and `LimitPipeline`, fed from recorded bins.
 
-In: bins that have happened. Out: limits for the window to come and raises in between. Each series is shifted so that
-its bin 0 is the first of an absolute hour; nothing else differs from a cluster, where samples come from sources
-and limits go through the guards that only a cluster has.
+In: bins that have happened. Out: limits for the window to come and raises in between. Each series is
+shifted so that its bin 0 is the first of an absolute hour; nothing else differs from a cluster, where
+samples come from sources and limits go through the guards that only a cluster has.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from plimsoll.forecast.protocol import PeakModel
 from plimsoll.guard.limits import LimitReason
 from plimsoll.pipeline import LimitPipeline, PipelineSettings
 from plimsoll.replay.limits import BatchFacts, ObservedBin, Proposal
 from plimsoll.replay.series import BIN_SECONDS, BINS_PER_HOUR, FloatArray
-from plimsoll.usage.history import History, Quantity
+from plimsoll.usage.history import History
+from plimsoll.usage.sample import Quantity
 
 # Bin 0 of every series: any multiple of 12 will do.
 FIRST_BIN = 6_000_000
@@ -24,6 +26,7 @@ class LiveRecommender:
     """Implements `ReplayRecommender` with the pipeline that the operator runs."""
 
     settings: PipelineSettings
+    model: PeakModel | None = None  # None: the one that the settings name
 
     reasons = tuple(reason.label for reason in LimitReason)
 
@@ -32,7 +35,9 @@ class LiveRecommender:
         least = min(self.settings.least_history_hours, facts.warmup_bins // BINS_PER_HOUR)
         self._history = History(Quantity.USAGE, max(facts.series, 1))
         self._rows = self._history.add_rows(facts.series)
-        self._pipeline = LimitPipeline(self._history, _with_least_history(self.settings, least))
+        self._pipeline = LimitPipeline(
+            self._history, replace(self.settings, least_history_hours=least), self.model
+        )
 
     def observe(self, observed: ObservedBin) -> None:
         """Bin `observed.bin` has happened."""
@@ -65,7 +70,3 @@ class LiveRecommender:
 
 def _seconds(bin_index: int) -> float:
     return float((FIRST_BIN + bin_index) * BIN_SECONDS)
-
-
-def _with_least_history(settings: PipelineSettings, hours: int) -> PipelineSettings:
-    return replace(settings, least_history_hours=hours)
