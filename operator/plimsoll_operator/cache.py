@@ -83,5 +83,3 @@ def kopf_settings(settings: kopf.OperatorSettings) -> None:
     settings.queueing.idle_timeout = 0.5  # a finished worker holds its last event; let it go
     settings.queueing.worker_limit = None  # a limit below the number of objects would deadlock an index
     settings.networking.error_backoffs = (0.2, 0.5, 1, 2, 3, 5, 8, 13, 21)
-    # A pod of a finished ReplicaSet revision is of no interest, and there are ten revisions to each Deployment.
-    settings.watching.field_selectors["replicasets"] = "status.replicas!=0"

@@ -13,7 +13,7 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +71,7 @@ class Child:
     name: str
     argv: Sequence[str]
     log: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     _sink: IO[bytes] | None = None
 
@@ -80,7 +81,11 @@ class Child:
         guard = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
         self._sink = self.log.open("ab")
         self.process = subprocess.Popen(
-            [*guard, *self.argv], stdin=subprocess.DEVNULL, stdout=self._sink, stderr=subprocess.STDOUT
+            [*guard, *self.argv],
+            stdin=subprocess.DEVNULL,
+            stdout=self._sink,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **self.environment},
         )
 
     @property

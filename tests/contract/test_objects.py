@@ -138,6 +138,24 @@ def test_lists_are_filtered_by_label(ns):
     )
 
 
+def test_lists_are_filtered_by_the_fields_a_kind_offers(ns):
+    for name, kube_node in (("a", "kube-node-a"), ("b", "kube-node-b")):
+        ns.create("pods", pod(name, nodeName=kube_node)).raise_for_status()
+
+    def named(selector: str) -> list[str]:
+        return [i["metadata"]["name"] for i in ns.get("pods", fieldSelector=selector).json()["items"]]
+
+    assert named("spec.nodeName=kube-node-b") == ["b"]
+    assert named("metadata.name!=b") == ["a"]
+    assert (named("status.phase=Pending"), named("status.phase!=Pending")) == (["a", "b"], [])
+
+
+@pytest.mark.parametrize("resource", ["pods", "apps/v1/replicasets"])
+def test_a_field_that_a_kind_does_not_offer_is_refused(ns, resource):
+    refused = ns.get(resource, fieldSelector="status.replicas!=0")
+    assert (refused.status_code, refused.json()["reason"]) == (400, "BadRequest")
+
+
 def test_a_deleted_object_is_gone(ns):
     ns.create("pods", pod("a")).raise_for_status()
     ns.delete("pods", "a").raise_for_status()

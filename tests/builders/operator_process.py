@@ -1,0 +1,108 @@
+"""The operator as it is shipped: `plimsoll-operator` as a child process, told by flags, watched from outside.
+
+In: a kubeconfig, an address of Prometheus, a directory. Out: the child, its metrics, and the rights it needs.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from builders.apiserver import Child, free_port
+from builders.waiting import wait_for
+
+NAMESPACE = "plimsoll-system"
+START_SECONDS = 60.0
+_READ = ["get", "list", "watch"]
+# The least the operator runs with, mode InPlaceOrRecreate and all. The chart grants the same.
+RULES = [
+    {
+        "apiGroups": [""],
+        "resources": ["pods", "namespaces", "nodes", "limitranges", "resourcequotas", "configmaps"],
+        "verbs": _READ,
+    },
+    {"apiGroups": [""], "resources": ["pods/resize"], "verbs": ["patch"]},
+    {"apiGroups": [""], "resources": ["pods/eviction"], "verbs": ["create"]},
+    {
+        "apiGroups": ["apps"],
+        "resources": ["deployments", "replicasets", "statefulsets", "daemonsets"],
+        "verbs": _READ,
+    },
+    {"apiGroups": ["batch"], "resources": ["jobs", "cronjobs"], "verbs": _READ},
+    {"apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"], "verbs": _READ},
+    {"apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "verbs": _READ},
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
+    {"apiGroups": ["events.k8s.io", ""], "resources": ["events"], "verbs": ["create", "patch"]},
+    {"apiGroups": ["plimsoll.dev"], "resources": ["*"], "verbs": [*_READ, "create", "update", "patch"]},
+    {"apiGroups": ["metrics.k8s.io"], "resources": ["pods"], "verbs": ["get", "list"]},
+]
+
+
+def grant(http: httpx.Client, user: str) -> None:
+    """Let `user` do what the operator needs, and no more."""
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    name = {"metadata": {"name": "plimsoll-operator"}}
+    role_ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "plimsoll-operator"}
+    subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}
+    for plural, body in (
+        ("clusterroles", {**name, "rules": RULES}),
+        ("clusterrolebindings", {**name, "roleRef": role_ref, "subjects": [subject]}),
+    ):
+        made = http.post(f"{rbac}/{plural}", json=body)
+        if made.status_code != 409:
+            made.raise_for_status()
+
+
+@dataclass
+class OperatorProcess:
+    """One running operator."""
+
+    identity: str
+    child: Child
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Address of /metrics, /healthz and /readyz."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def metric(self, name: str, labels: str = "") -> float | None:
+        """The value of one sample of /metrics, or None; `labels` is text that its labels hold."""
+        try:
+            text = httpx.get(f"{self.url}/metrics", timeout=5).text
+        except httpx.TransportError:
+            return None
+        for line in text.splitlines():
+            if line.partition("{")[0].partition(" ")[0] == name and labels in line:
+                return float(line.rpartition(" ")[2])
+        return None
+
+    def is_ready(self) -> bool:
+        """What /readyz says."""
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def wait_until_ready(self) -> None:
+        """Until it is ready; the log's tail is the failure's text."""
+        self.child.wait_until(self.is_ready, START_SECONDS)
+
+    def wait_for_loops(self, count: int) -> None:
+        """Until it has looped so many times more."""
+        seen = self.metric("plimsoll_loops_total") or 0.0
+        wait_for(lambda: (self.metric("plimsoll_loops_total") or 0.0) >= seen + count, f"{count} loops")
+
+
+def start_operator(directory: Path, kubeconfig: Path, identity: str, *flags: str) -> OperatorProcess:
+    """Start an operator that speaks through `kubeconfig`; its log is `<identity>.log`."""
+    port = free_port()
+    argv = [
+        str(Path(sys.executable).with_name("plimsoll-operator")), "--namespace", NAMESPACE,
+        "--identity", identity, "--metrics-address", "127.0.0.1", "--metrics-port", str(port),
+        "--lease-duration", "3s", "--lease-renew", "500ms", *flags,
+    ]  # fmt: skip
+    child = Child(identity, argv, directory / f"{identity}.log", {"KUBECONFIG": str(kubeconfig)})
+    child.start()
+    return OperatorProcess(identity, child, port)

@@ -1,0 +1,236 @@
+"""The operator itself, a real child process with the rights it needs and no more, against a real API server.
+
+In: pods whose status the test writes (there is no kubelet), use from a small Prometheus. Out: what the API
+server then holds. Leadership, a SIGKILL and an API server that goes away are real.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from builders.apiserver import OPERATOR_USER, ApiServer
+from builders.crds import install_crds
+from builders.manifests import container, deployment, pod, running
+from builders.operator_process import NAMESPACE, OperatorProcess, grant, start_operator
+from builders.prometheus import Prometheus, running_prometheus
+from builders.waiting import wait_for
+from plimsoll.api.quantity import parse_quantity
+
+pytestmark = [pytest.mark.apiserver, pytest.mark.slow]
+
+MIB = 2**20
+LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/plimsoll-operator"
+
+
+@dataclass
+class Shop:
+    """A Deployment with two running pods in a namespace of its own, and whoever watches over it."""
+
+    api: ApiServer
+    directory: Path
+    namespace: str
+    prometheus: Prometheus
+    pods: tuple[str, str] = ("web-6d4cf56db6-aaaaa", "web-6d4cf56db6-bbbbb")
+    operators: list[OperatorProcess] = field(default_factory=list)
+
+    @property
+    def http(self) -> httpx.Client:
+        return self.api.client()
+
+    def path(self, resource: str, *rest: str, root: str = "/api/v1") -> str:
+        return "/".join([root, "namespaces", self.namespace, resource, *rest])
+
+    def open(self, mode: str) -> None:
+        """Create the Deployment, its ReplicaSet and pods, and the policy."""
+        apps = "/apis/apps/v1"
+        above = self._create(self.path("deployments", root=apps), deployment("web", replicas=2))
+        replica_set = deployment("web-6d4cf56db6") | {"kind": "ReplicaSet"}
+        replica_set["metadata"]["ownerReferences"] = [owner("Deployment", above)]
+        made = self._create(self.path("replicasets", root=apps), replica_set)
+        for name in self.pods:
+            manifest = pod(name, container("app", "64Mi", "256Mi"), labels={"app": "web"})
+            manifest["metadata"]["ownerReferences"] = [owner("ReplicaSet", made)]
+            self._create(self.path("pods"), manifest)
+            self.run(name)
+        self.uses(100 * MIB)
+        policy = {
+            "apiVersion": "plimsoll.dev/v1alpha1",
+            "kind": "MemoryPolicy",
+            "metadata": {"name": "web"},
+            "spec": {"selector": {"matchLabels": {"app": "web"}}, "mode": mode},
+        }
+        self._create(self.path("memorypolicies", root="/apis/plimsoll.dev/v1alpha1"), policy)
+
+    def _create(self, path: str, body: dict) -> dict:
+        made = self.http.post(path, json=body)
+        made.raise_for_status()
+        return made.json()
+
+    def run(self, name: str) -> None:
+        """What a kubelet does: put in force what the spec says, and tell so."""
+        found = self.http.get(self.path("pods", name)).json()
+        headers = {"Content-Type": "application/merge-patch+json"}
+        self.http.patch(
+            self.path("pods", name, "status"), json=running(found), headers=headers
+        ).raise_for_status()
+
+    def uses(self, bytes_: float, *pods: str) -> None:
+        """Let the pods (default: both) use so much from now on."""
+        for name in pods or self.pods:
+            self.prometheus.usage[self.namespace, name, "app"] = bytes_
+
+    def limit(self, name: str) -> int:
+        found = self.http.get(self.path("pods", name)).json()
+        return parse_quantity(found["spec"]["containers"][0]["resources"]["limits"]["memory"])
+
+    def generation(self, name: str) -> int:
+        return self.http.get(self.path("pods", name)).json()["metadata"]["generation"]
+
+    def profile(self) -> dict:
+        path = self.path("memoryprofiles", "deployment-web", root="/apis/plimsoll.dev/v1alpha1")
+        return self.http.get(path).json()
+
+    def holder(self) -> str:
+        found = self.http.get(LEASE)
+        return found.json()["spec"].get("holderIdentity") or "" if found.status_code == 200 else ""
+
+    @contextmanager
+    def watched_by(self, identity: str, *flags: str) -> Iterator[OperatorProcess]:
+        """Run an operator until the block ends."""
+        operator = start_operator(
+            self.directory,
+            self.api.kubeconfig("operator"),
+            identity,
+            *("--usage-source", "prometheus", "--prometheus-url", self.prometheus.url),
+            *("--interval", "500ms", "--settle", "1ms", *flags),
+        )
+        self.operators.append(operator)
+        try:
+            operator.wait_until_ready()
+            yield operator
+        finally:
+            operator.child.stop()
+
+    def wait(self, question, what: str):
+        """`wait_for`, with the operators' logs in the failure."""
+        try:
+            return wait_for(question, what, 40)
+        except AssertionError as error:
+            logs = "\n".join(f"--- {o.identity}\n{o.child.tail()}" for o in self.operators)
+            raise AssertionError(f"{error}\n{logs}") from None
+
+
+def owner(kind: str, made: dict) -> dict:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": kind,
+        "name": made["metadata"]["name"],
+        "uid": made["metadata"]["uid"],
+        "controller": True,
+    }
+
+
+@pytest.fixture
+def shop(apiserver: ApiServer, real_namespace: str, tmp_path: Path) -> Iterator[Shop]:
+    http = apiserver.client()
+    install_crds(http)
+    grant(http, OPERATOR_USER)
+    http.post("/api/v1/namespaces", json={"metadata": {"name": NAMESPACE}})
+    with running_prometheus() as prometheus:
+        yield Shop(apiserver, tmp_path, real_namespace, prometheus)
+
+
+def test_a_climb_towards_the_limit_is_answered_by_a_resize(shop: Shop):
+    shop.open("InPlace")
+    with shop.watched_by("first") as operator:
+        shop.wait(lambda: shop.holder() == "first", "the Lease")
+        operator.wait_for_loops(2)
+        first = shop.pods[0]
+        before = shop.limit(first)
+        shop.uses(0.97 * before, first)
+        shop.wait(lambda: shop.limit(first) > before, "the pod that climbs to get more")
+        shop.wait(lambda: "containers" in shop.profile().get("status", {}), "the profile")
+    decided = shop.profile()["status"]["containers"][0]
+    assert decided["originalResources"]["limit"] == "256Mi"
+    assert decided["lastDecision"]["kind"] in {"raise", "keep", "hold"}
+
+
+def test_a_roomy_limit_is_lowered_on_history_and_only_once(shop: Shop):
+    shop.open("InPlace")
+    with shop.watched_by("first") as operator:
+        first = shop.pods[0]
+        shop.wait(lambda: shop.limit(first) < 256 * MIB, "the limit to fall towards 100 MiB of use")
+        assert shop.limit(first) > 100 * MIB
+        lowered, generation = shop.limit(first), shop.generation(first)
+        for name in shop.pods:
+            shop.run(name)
+        operator.wait_for_loops(4)
+        assert (shop.limit(first), shop.generation(first)) == (lowered, generation)
+
+
+def test_recommend_touches_nothing(shop: Shop):
+    shop.open("Recommend")
+    with shop.watched_by("first") as operator:
+        shop.wait(lambda: "recommendation" in str(shop.profile().get("status")), "the recommendation")
+        operator.wait_for_loops(2)
+        assert [shop.limit(name) for name in shop.pods] == [256 * MIB] * 2
+        assert [shop.generation(name) for name in shop.pods] == [1, 1]
+
+
+def test_a_standby_takes_over_from_a_leader_that_was_killed(shop: Shop):
+    shop.open("InPlace")
+    with shop.watched_by("first") as first:
+        shop.wait(lambda: shop.holder() == "first", "the first operator to lead")
+        with shop.watched_by("second") as second:
+            second.wait_for_loops(2)
+            assert (first.metric("plimsoll_leader"), second.metric("plimsoll_leader")) == (1.0, 0.0)
+            assert shop.holder() == "first"
+            first.child.stop(kill=True)
+            shop.wait(lambda: shop.holder() == "second", "the second operator to lead")
+            second.wait_for_loops(1)
+            name = shop.pods[0]
+            now = shop.limit(name)
+            shop.uses(0.97 * now, name)
+            shop.wait(lambda: shop.limit(name) > now, "the second operator to act")
+
+
+def test_an_operator_outlives_the_api_server(shop: Shop):
+    shop.open("InPlace")
+    with shop.watched_by("first") as operator:
+        shop.wait(lambda: shop.holder() == "first", "the Lease")
+        operator.wait_for_loops(1)
+        shop.api.stop_server(kill=True)
+        gone = time.monotonic()
+        wait_for(
+            lambda: operator.child.process.poll() is not None or time.monotonic() > gone + 4, "four seconds"
+        )
+        assert operator.child.process.poll() is None
+        shop.api.start_server()
+        name = shop.pods[0]
+        now = shop.limit(name)
+        shop.uses(0.97 * now, name)
+        shop.wait(lambda: shop.limit(name) > now, "the operator to act again")
+        assert operator.child.process.poll() is None
+
+
+def test_paused_it_leaves_even_a_climb_alone_until_resumed(shop: Shop):
+    shop.open("InPlace")
+    control = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
+    body = {"metadata": {"name": "plimsoll-control"}, "data": {"paused": "true"}}
+    shop.http.post(control, json=body).raise_for_status()
+    try:
+        with shop.watched_by("first") as operator:
+            name = shop.pods[0]
+            shop.uses(250 * MIB, name)
+            shop.wait(lambda: operator.metric("plimsoll_paused") == 1.0, "the pause to be seen")
+            operator.wait_for_loops(3)
+            assert shop.limit(name) == 256 * MIB
+            shop.http.delete(f"{control}/plimsoll-control").raise_for_status()
+            shop.wait(lambda: shop.limit(name) > 256 * MIB, "the climb to be answered once resumed")
+    finally:
+        shop.http.delete(f"{control}/plimsoll-control")
