@@ -1,7 +1,8 @@
 """`plimsoll` and `kubectl plimsoll`: the root of all commands.
 
 One module a command, each with a typer app called `app`; a module is imported when its command is called,
-so that `plimsoll --help` is fast. A `CommandError` becomes one sentence on standard error and exit status 1.
+so that `plimsoll --help` is fast. A `CommandError` becomes one sentence on standard error and its exit
+status.
 """
 
 import importlib
@@ -27,6 +28,7 @@ class Entry:
 
     module: str
     help: str
+    app: str = "app"  # the name of the typer app in the module
 
 
 COMMANDS = {
@@ -42,7 +44,7 @@ COMMANDS = {
     "policy": Entry("plimsoll_cli.policy", "Check policies before they are applied."),
     "restore": Entry("plimsoll_cli.restore", "Put a workload's original resources back."),
     "pause": Entry("plimsoll_cli.pause", "Stop all acting within one loop."),
-    "resume": Entry("plimsoll_cli.resume", "Act again."),
+    "resume": Entry("plimsoll_cli.pause", "Act again.", "resume_app"),
 }
 
 COMPLETION = ("install_completion", "show_completion")
@@ -64,7 +66,7 @@ class LazyCommands(TyperGroup):
         entry = COMMANDS[cmd_name]
         if self._listing:
             return TyperCommand(cmd_name, help=entry.help)
-        app: typer.Typer = importlib.import_module(entry.module).app
+        app: typer.Typer = getattr(importlib.import_module(entry.module), entry.app)
         command = typer.main.get_command(app)
         command.name = cmd_name
         # typer gives every root its completion options; only ours is one.
@@ -85,7 +87,7 @@ class LazyCommands(TyperGroup):
             return super().invoke(ctx)
         except CommandError as failure:
             typer.echo(f"Error: {failure}", err=True)
-            raise typer.Exit(1) from failure
+            raise typer.Exit(failure.status) from failure
 
 
 app = typer.Typer(

@@ -65,6 +65,17 @@ def render(rows: Sequence[Row], output: OutputFormat) -> str:
     return captured.get()
 
 
+def print_document(document: Mapping[str, object], output: OutputFormat) -> None:
+    """Print one nested document as JSON or YAML; None where a number is not known."""
+    if output is OutputFormat.YAML:
+        import yaml  # noqa: PLC0415
+
+        text = yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True)
+    else:
+        text = json.dumps(document, indent=2, default=str) + "\n"
+    typer.echo(text, nl=False)
+
+
 def table(rows: Sequence[Row], title: str | None = None) -> "Table":
     """Rows as a rich table: numbers to the right, text to the left, headings that may wrap."""
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415

@@ -16,7 +16,8 @@ from plimsoll.api.quantity import QuantityError, parse_quantity
 from plimsoll.usage.sample import Quantity
 from plimsoll_operator.observe.source import BatchBuilder, Fetched, SourceError, failed, unix_seconds
 
-PODS_PATH = "/apis/metrics.k8s.io/v1beta1/pods"
+ROOT = "/apis/metrics.k8s.io/v1beta1"
+PODS_PATH = f"{ROOT}/pods"
 PAGE_SIZE = 2000  # pods asked for at once; about 1 MB of JSON
 MAX_PAGES = 500  # a server that hands out continue tokens for ever is broken
 
@@ -27,8 +28,9 @@ class MetricsApiSource:
     name = "metrics-api"
     quantities = frozenset({Quantity.WORKING_SET})
 
-    def __init__(self, client: httpx.Client) -> None:
+    def __init__(self, client: httpx.Client, namespace: str = "") -> None:
         self._client = client  # base URL: the API server
+        self._path = f"{ROOT}/namespaces/{namespace}/pods" if namespace else PODS_PATH
 
     def fetch(self, now_seconds: float, wanted: frozenset[Quantity]) -> Fetched:  # noqa: ARG002 - the protocol's
         """Read all pods' working sets; a page that fails is a problem of the whole fetch."""
@@ -48,7 +50,7 @@ class MetricsApiSource:
         token = ""
         for _ in range(MAX_PAGES):
             parameters = {"limit": str(PAGE_SIZE)} | ({"continue": token} if token else {})
-            answer = self._client.get(PODS_PATH, params=parameters).raise_for_status()
+            answer = self._client.get(self._path, params=parameters).raise_for_status()
             token = _read_page(answer.content, builder)
             if not token:
                 return

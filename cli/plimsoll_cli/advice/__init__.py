@@ -1,0 +1,1 @@
+"""Advice about limits without an operator: what is asked about, what is known, what the pipeline says."""
