@@ -113,7 +113,9 @@ class Engine:
         async with self._order:
             for uid in removed:
                 self._members.pop(uid, None)
-            self._members |= {(member.pod_uid, member.container): member for member in added}
+            for part in _parts(added, MEMBERS_PER_MESSAGE):
+                self._members |= {(member.pod_uid, member.container): member for member in part}
+                await asyncio.sleep(0)  # let the loop breathe
             if self._ready:
                 try:
                     await self._tell_members(added, removed)

@@ -23,7 +23,6 @@ from plimsoll_operator.engine.messages import (
     EngineSettings,
     Event,
     LimitChange,
-    Member,
     OomEvent,
     PodRaises,
     RestartEvent,
@@ -76,19 +75,21 @@ class EngineCore:
         """Take in members that came, let go of those that went."""
         for uid in change.removed:
             self.members.remove(uid)
+        wanted = {member.row: (member.key, member.quantity) for member in change.added}
+        new = self.rows.assign(wanted)
+        self._restored.difference_update(new)
+        if self._past is not None:
+            self._past.drop(new)
+            for row in new:
+                self._past.want(row, *wanted[row])
         for member in change.added:
-            self._add(member)
+            self.members.add(member)
+        self._tell_prices({member.row: member.oom_price for member in change.added})
 
-    def _add(self, member: Member) -> None:
-        new = self.rows.assign(member.row, member.key, member.quantity)
-        if new:
-            self._restored.discard(member.row)
-            if self._past is not None:
-                self._past.drop((member.row,))
-                self._past.want(member.row, member.key, member.quantity)
-        self.members.add(member)
-        price = np.array([member.oom_price], dtype=np.float64)
-        self.rows.store(member.row).pipeline.observe_prices(self.rows.place(member.row), price)
+    def _tell_prices(self, price_of: Mapping[int, float]) -> None:
+        for rows, store in self._by_store(np.array(list(price_of), dtype=np.int32)):
+            prices = np.array([price_of[row] for row in rows.tolist()], dtype=np.float64)
+            store.pipeline.observe_prices(self.rows.places(rows), prices)
 
     def forget(self, rows: tuple[int, ...]) -> None:
         """Rows whose workloads are gone: their history goes too."""
@@ -140,7 +141,7 @@ class EngineCore:
             self._restored.add(row)
             self.rows.due_at_once(np.array([row], dtype=np.int32))
         if self._past is not None:
-            self._past.drop(self._restored)
+            self._past.drop(checkpoints.keys() & self._restored)
         return tuple(refused)
 
     # -- what is asked ------------------------------------------------------------------------------------

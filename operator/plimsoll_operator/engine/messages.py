@@ -5,14 +5,15 @@ numpy array a column, so that 100,000 rows cross in a few milliseconds. Row ids 
 process; the worker maps them to rows of its histories, one history per quantity.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from plimsoll.recommend.recommendation import FloatArray, IntArray, Recommendations
 from plimsoll.usage.sample import Quantity
-from plimsoll.workload import ContainerKey
+from plimsoll.workload import ContainerKey, WorkloadRef
 
 PodContainer = tuple[str, str]  # (pod uid, container name)
 
@@ -61,6 +62,22 @@ class Member:
     request_bytes: int | None
     oom_price: float
     quantity: Quantity
+
+    def __reduce__(self) -> tuple[Callable[..., "Member"], tuple[object, ...]]:
+        """Cross the pipe as one flat tuple: a tenth of the time that nested dataclasses take."""
+        workload = self.key.workload
+        key = (workload.namespace, workload.kind, workload.name, self.key.container, self.key.node_class)
+        own = (self.row, self.namespace, self.pod, self.pod_uid, self.container, self.kube_node)
+        values = (self.limit_bytes, self.request_bytes, self.oom_price, self.quantity.value)
+        return _member, (key, own, values)
+
+
+def _member(key: tuple[str, ...], own: tuple[Any, ...], values: tuple[Any, ...]) -> Member:
+    namespace, kind, name, container, node_class = key
+    workload = WorkloadRef(namespace, kind, name)
+    *numbers, quantity = values
+    row, *names = own
+    return Member(row, ContainerKey(workload, container, node_class), *names, *numbers, Quantity(quantity))
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,25 +52,29 @@ class PastLoader:
         self._reach_seconds = reach_seconds
         self._budget_seconds = budget_seconds
         self._groups: dict[GroupKey, _Group] = {}
+        self._group_of: dict[int, GroupKey] = {}  # row -> its group
         self._pool = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="backfill")
 
     def want(self, row: int, key: ContainerKey, quantity: Quantity) -> None:
         """Remember that `row` waits for its past."""
-        group = self._groups.setdefault((key.workload, key.node_class, quantity), _Group())
-        group.rows[row] = key.container
+        name = (key.workload, key.node_class, quantity)
+        self._groups.setdefault(name, _Group()).rows[row] = key.container
+        self._group_of[row] = name
 
     def drop(self, rows: Iterable[int]) -> None:
         """These rows do not wait (any longer): restored, or forgotten."""
-        gone = set(rows)
-        for name, group in list(self._groups.items()):
-            for row in gone & group.rows.keys():
-                del group.rows[row]
+        for row in rows:
+            name = self._group_of.pop(row, None)
+            if name is None:
+                continue
+            group = self._groups[name]
+            del group.rows[row]
             if not group.rows:
                 del self._groups[name]
 
     def waiting(self) -> tuple[int, ...]:
         """Return the rows that still wait."""
-        return tuple(row for group in self._groups.values() for row in group.rows)
+        return tuple(self._group_of)
 
     def due(self, now_seconds: float) -> tuple[int, ...]:
         """Return one row of each group that may be asked for now; its pods are needed for `load`."""
@@ -96,12 +100,13 @@ class PastLoader:
                     failures += 1
                     notices.append(self._failed(name, answer, now_seconds))
                     continue
-                group = self._groups.pop(name)
+                group = self._groups[name]
                 done += group.rows
                 known = {row: answer.get(container) for row, container in group.rows.items()}
                 pasts |= {row: past for row, past in known.items() if past is not None}
             if failures == len(part):
                 break  # it is down or overloaded: no use in asking more now
+        self.drop(done)
         return Loaded(pasts, tuple(done), _summed(notices))
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ together.
 """
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ FIRST_ROWS = 1024
 NEVER = -1  # a row that no decision was made for
 QUANTITIES = tuple(Quantity)  # the code of a quantity is its place here
 
+RowMeaning = tuple[ContainerKey, Quantity]
 RowArray = npt.NDArray[np.int32]
 
 
@@ -50,19 +52,26 @@ class RowTable:
         """Row ids there is room for; not all are in use."""
         return len(self._place)
 
-    def assign(self, row: int, key: ContainerKey, quantity: Quantity) -> bool:
-        """Make sure that `row` stands for this container; returns True where it did not before."""
-        while row >= len(self._place):
+    def assign(self, wanted: Mapping[int, RowMeaning]) -> list[int]:
+        """Make sure that rows stand for these containers; returns those that did not before."""
+        while wanted and max(wanted) >= len(self._place):
             self._grow()
-        if self.keys.get(row) == key and QUANTITIES[self._quantity[row]] == quantity:
-            return False
-        self.forget((row,))
-        self.keys[row] = key
-        self._quantity[row] = QUANTITIES.index(quantity)
-        self._place[row] = self._store(quantity).history.add_rows(1)[0]
-        self._phase[row] = zlib.crc32(str(key).encode()) % BINS_PER_HOUR
-        self._decided_bin[row] = NEVER
-        return True
+        new = [row for row, meaning in wanted.items() if not self._stands_for(row, meaning)]
+        self.forget(tuple(new))
+        for quantity in QUANTITIES:
+            mine = [row for row in new if wanted[row][1] == quantity]
+            if mine:
+                self._place[mine] = self._store(quantity).history.add_rows(len(mine))
+                self._quantity[mine] = QUANTITIES.index(quantity)
+        for row in new:
+            key = self.keys[row] = wanted[row][0]
+            self._phase[row] = zlib.crc32(str(key).encode()) % BINS_PER_HOUR
+        self._decided_bin[new] = NEVER
+        return new
+
+    def _stands_for(self, row: int, meaning: RowMeaning) -> bool:
+        key, quantity = meaning
+        return self.keys.get(row) == key and QUANTITIES[int(self._quantity[row])] == quantity
 
     def forget(self, rows: tuple[int, ...]) -> None:
         """Drop rows and their history; unknown ones change nothing."""

@@ -11,8 +11,7 @@ KEYS = [member(workload=f"w{i}").key for i in range(600)]
 
 def table_of(count):
     table = RowTable()
-    for row in range(count):
-        table.assign(row, KEYS[row], WORKING_SET)
+    table.assign({row: (KEYS[row], WORKING_SET) for row in range(count)})
     return table, np.arange(count, dtype=np.int32)
 
 
@@ -46,14 +45,14 @@ def test_a_row_given_to_another_container_forgets_the_first():
     table, rows = table_of(1)
     history = table.store(0).history
     history.append(table.places(rows), NOW, 5.0, NOW)
-    assert not table.assign(0, KEYS[0], WORKING_SET)
-    assert table.assign(0, KEYS[1], WORKING_SET)
+    assert table.assign({0: (KEYS[0], WORKING_SET)}) == []
+    assert table.assign({0: (KEYS[1], WORKING_SET)}) == [0]
     assert np.isnan(history.five_minute(table.places(rows))).all()
 
 
 def test_usage_and_working_sets_never_share_a_history():
     table, _rows = table_of(1)
-    table.assign(1, KEYS[1], Quantity.USAGE)
+    table.assign({1: (KEYS[1], Quantity.USAGE)})
     assert table.store(0).history is not table.store(1).history
     both = np.array([0, 1], dtype=np.int32)
     assert table.of_quantity(both, Quantity.USAGE).tolist() == [1]
@@ -73,6 +72,6 @@ def test_forgetting_frees_and_an_unknown_row_is_harmless():
 
 def test_row_ids_may_be_any():
     table = RowTable()
-    table.assign(50_000, KEYS[0], WORKING_SET)
+    table.assign({50_000: (KEYS[0], WORKING_SET)})
     assert len(table) > 50_000
     assert table.known(50_000)

@@ -17,8 +17,10 @@ def logger():
     handler.setFormatter(JsonFormatter())
     logger = logging.getLogger("plimsoll_operator.test")
     logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
     logger.lines = lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
-    return logger
+    yield logger
+    logger.removeHandler(handler)
 
 
 def test_a_line_has_time_level_logger_message_and_what_was_given(logger):
