@@ -14,6 +14,8 @@ import kopf
 from kopf._cogs.structs import bodies, dicts, patches, references
 from kopf._core.reactor import inventory
 
+from plimsoll_operator.handlers import CONTROL_CONFIG_MAP
+
 
 class NoDiffBase(kopf.DiffBaseStorage):
     """Remembers no last-seen state anywhere."""
@@ -80,6 +82,8 @@ def kopf_settings(settings: kopf.OperatorSettings) -> None:
     settings.persistence.diffbase_storage = NoDiffBase()
     settings.persistence.progress_storage = NoProgress()
     settings.watching.chunk_size = 250
+    # One ConfigMap is ours; asked for by name, it is also the only one that the operator must be allowed to read.
+    settings.watching.field_selectors["configmaps"] = f"metadata.name={CONTROL_CONFIG_MAP}"
     settings.queueing.idle_timeout = 0.5  # a finished worker holds its last event; let it go
     settings.queueing.worker_limit = None  # a limit below the number of objects would deadlock an index
     settings.networking.error_backoffs = (0.2, 0.5, 1, 2, 3, 5, 8, 13, 21)
