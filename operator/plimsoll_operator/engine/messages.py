@@ -7,7 +7,6 @@ process; the worker maps them to rows of its histories, one history per quantity
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -72,12 +71,17 @@ class Member:
         return _member, (key, own, values)
 
 
-def _member(key: tuple[str, ...], own: tuple[Any, ...], values: tuple[Any, ...]) -> Member:
+def _member(
+    key: tuple[str, str, str, str, str],
+    own: tuple[int, str, str, str, str, str],
+    values: tuple[int | None, int | None, float, str],
+) -> Member:
     namespace, kind, name, container, node_class = key
     workload = WorkloadRef(namespace, kind, name)
-    *numbers, quantity = values
     row, *names = own
-    return Member(row, ContainerKey(workload, container, node_class), *names, *numbers, Quantity(quantity))
+    limit_bytes, request_bytes, oom_price, quantity = values
+    made = ContainerKey(workload, container, node_class)
+    return Member(row, made, *names, limit_bytes, request_bytes, oom_price, Quantity(quantity))
 
 
 @dataclass(frozen=True, slots=True)
