@@ -78,10 +78,21 @@ def _member(
 ) -> Member:
     namespace, kind, name, container, node_class = key
     workload = WorkloadRef(namespace, kind, name)
-    row, *names = own
+    row, pod_namespace, pod, pod_uid, member_container, kube_node = own
     limit_bytes, request_bytes, oom_price, quantity = values
-    made = ContainerKey(workload, container, node_class)
-    return Member(row, made, *names, limit_bytes, request_bytes, oom_price, Quantity(quantity))
+    return Member(
+        row=row,
+        key=ContainerKey(workload, container, node_class),
+        namespace=pod_namespace,
+        pod=pod,
+        pod_uid=pod_uid,
+        container=member_container,
+        kube_node=kube_node,
+        limit_bytes=limit_bytes,
+        request_bytes=request_bytes,
+        oom_price=oom_price,
+        quantity=Quantity(quantity),
+    )
 
 
 @dataclass(frozen=True, slots=True)
