@@ -72,8 +72,11 @@ crds: $(VENV)/.dev ## write the CRD YAML and its documentation from the typed mo
 apiserver: ## build and cache a real kube-apiserver and etcd from Go modules
 	kind/vm/build-binaries.sh apiserver etcd
 
-.PHONY: bench bench-loop bench-limits bench-usage
-bench: bench-limits bench-loop bench-usage ## every bench there is
+.PHONY: bench bench-loop bench-limits bench-usage bench-demo
+bench: bench-demo bench-limits bench-loop bench-usage ## every bench there is
+
+bench-demo: $(VENV)/.dev ## the demo's outcome as figures, and its picture
+	$(BIN)/python bench/demo.py
 
 bench-limits: $(VENV)/.dev ## replay recorded traces: Plimsoll beside VPA, KRR, Autopilot, static
 	$(BIN)/python bench/limits.py

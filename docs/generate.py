@@ -11,6 +11,7 @@ In: the typed models, the operator's table of metrics, docs/results/*.json. Out:
 
 import argparse
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -46,11 +47,16 @@ fitted to the series that are replayed.
 
 def pages(docs: Path = DOCS) -> dict[str, str]:
     """File name -> text of every page that is made."""
-    return {
+    results = read_results(docs / "results")
+    made = {
         "crds.md": MADE + crds_page(),
         "metrics.md": MADE + metrics_page(),
-        "results.md": MADE + results_page(read_results(docs / "results")),
+        "results.md": MADE + results_page(results),
     }
+    readme = docs.parent / "README.md"
+    if readme.is_file():
+        made["../README.md"] = with_outcome(readme.read_text("utf-8"), results.get("demo"))
+    return made
 
 
 def stale(docs: Path = DOCS) -> list[str]:
@@ -209,6 +215,37 @@ def _result_row(row: Mapping[str, Any], peers: Sequence[str]) -> tuple[str, ...]
         value += f" [{_figure(row['low'])}, {_figure(row['high'])}]"
     each = (_figure(against[peer]) if against.get(peer) is not None else "" for peer in peers)
     return (f"`{row['name']}`", row["unit"], value, *each, str(row.get("n", "")))
+
+
+# -- the README's table -------------------------------------------------------------------------------------
+
+OUTCOME = re.compile(r"(<!-- outcome: made by docs/generate.py -->\n).*?(<!-- end of outcome -->)", re.DOTALL)
+ARMS = {
+    "static": "static limit (1.2 times the p99 of the warm-up)",
+    "vpa": "VPA's algorithm",
+    "plimsoll": "**Plimsoll**",
+}
+OUTCOME_HEAD = (
+    "who sets the limit",
+    "OOM kills",
+    "per 1000 container-days",
+    "slack",
+    "changes per container-day",
+)
+
+
+def with_outcome(readme: str, demo: Mapping[str, Any] | None) -> str:
+    """The README with the demo's measured table between its two marks; as it was where none is on record."""
+    if demo is None:
+        return readme
+    figures = {row["name"]: {"plimsoll": row["value"], **row["against"]} for row in demo["rows"]}
+    made = table(OUTCOME_HEAD, (_outcome_row(arm, name, figures) for arm, name in ARMS.items()))
+    return OUTCOME.sub(lambda marks: f"{marks[1]}{made}{marks[2]}", readme)
+
+
+def _outcome_row(arm: str, name: str, figures: Mapping[str, Mapping[str, float]]) -> tuple[str, ...]:
+    kills, rate, slack, changes = (figures[f"demo.{key}"][arm] for key in ("ooms", "oom", "slack", "changes"))
+    return name, f"{kills:.0f}", f"{rate:.0f}", f"{slack:.3f}", f"{changes:.1f}"
 
 
 def _figure(value: float) -> str:
