@@ -1,0 +1,152 @@
+"""The kernel's file formats, read by pure functions: text in, numbers out.
+
+In: the text of a whole file. Out: integers in the kernel's unit, or frozen dataclasses with units in their
+names. What cannot be read is a `FormatError` and never a guess: a value that is not a plain number, a line
+with too few words. Keys that a kernel adds are ignored. Source: the kernel's `cgroup-v2.rst`, `psi.rst` and
+`proc.rst`.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+UNLIMITED = math.inf  # what the kernel writes as `max`
+_KIB = 1024
+_MICROSECONDS = 1e-6
+
+
+class FormatError(ValueError):
+    """A kernel file that is not what its format says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """One line of PSI: shares of wall time (0 to 1) in which tasks stalled, and the sum of all stalls."""
+
+    avg10_ratio: float
+    avg60_ratio: float
+    total_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pressure:
+    """PSI of memory: `some` task stalled; `full`: all that could run did."""
+
+    some: Stall
+    full: Stall
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryStat:
+    """What of memory.stat is used; None where this kernel has no such line."""
+
+    anon_bytes: int | None
+    file_bytes: int | None
+    inactive_file_bytes: int | None
+    slab_bytes: int | None
+    refault_anon_pages: int | None
+    refault_file_pages: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryInfo:
+    """What of /proc/meminfo is used."""
+
+    total_bytes: int
+    free_bytes: int
+    available_bytes: int
+    swap_total_bytes: int
+    swap_free_bytes: int
+
+
+def parse_bytes(text: str) -> int:
+    """Read a file of one number, such as memory.current."""
+    return _number(text.rstrip("\n"))
+
+
+def parse_limit(text: str) -> float:
+    """Read a file of one number or `max` (`UNLIMITED`), such as memory.max."""
+    value = text.rstrip("\n")
+    return UNLIMITED if value == "max" else float(_number(value))
+
+
+def parse_flat_keyed(text: str) -> dict[str, int]:
+    """Read lines of a key and a number, such as memory.events and memory.stat."""
+    found = {}
+    for line in text.splitlines():
+        key, _, value = line.partition(" ")
+        found[key] = _number(value)
+    return found
+
+
+def parse_memory_stat(text: str) -> MemoryStat:
+    """Read memory.stat. Before Linux 5.9 refaults had one line and were of file pages only."""
+    found = parse_flat_keyed(text)
+    return MemoryStat(
+        anon_bytes=found.get("anon"),
+        file_bytes=found.get("file"),
+        inactive_file_bytes=found.get("inactive_file"),
+        slab_bytes=found.get("slab"),
+        refault_anon_pages=found.get("workingset_refault_anon"),
+        refault_file_pages=found.get("workingset_refault_file", found.get("workingset_refault")),
+    )
+
+
+def parse_pressure(text: str) -> Pressure:
+    """Read memory.pressure or /proc/pressure/memory."""
+    stalls = {}
+    for line in text.splitlines():
+        kind, _, rest = line.partition(" ")
+        stalls[kind] = _stall(rest)
+    try:
+        return Pressure(stalls["some"], stalls["full"])
+    except KeyError as error:
+        raise FormatError(f"no PSI line {error}") from None
+
+
+def parse_meminfo(text: str) -> MemoryInfo:
+    """Read /proc/meminfo."""
+    values: dict[str, str] = {}
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        values[key] = value
+    return MemoryInfo(
+        total_bytes=_kib(values, "MemTotal"),
+        free_bytes=_kib(values, "MemFree"),
+        available_bytes=_kib(values, "MemAvailable"),
+        swap_total_bytes=_kib(values, "SwapTotal"),
+        swap_free_bytes=_kib(values, "SwapFree"),
+    )
+
+
+def _stall(text: str) -> Stall:
+    found = dict(word.split("=", 1) for word in text.split() if "=" in word)
+    try:
+        total = _number(found["total"]) * _MICROSECONDS
+        return Stall(_percent(found["avg10"]), _percent(found["avg60"]), total)
+    except KeyError as error:
+        raise FormatError(f"no {error} in a PSI line") from None
+
+
+def _percent(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise FormatError(f"not a percentage: {text[:40]!r}") from None
+    if not 0.0 <= value <= 100.0:  # NaN is not within it either
+        raise FormatError(f"not a percentage: {text[:40]!r}")
+    return value / 100.0
+
+
+def _kib(values: Mapping[str, str], key: str) -> int:
+    number, _, unit = values.get(key, "").strip().partition(" ")
+    if unit != "kB":
+        raise FormatError(f"no {key} in kB")
+    return _number(number) * _KIB
+
+
+def _number(text: str) -> int:
+    # int() alone would also take " 5", "+5", "5_0" and digits of other scripts.
+    if not (text.isascii() and text.isdigit() and len(text) <= 20):
+        raise FormatError(f"not a number: {text[:40]!r}")
+    return int(text)

@@ -1,0 +1,136 @@
+"""Every metric of the node agent, in one table: the code, /metrics and the page in docs/ read the same.
+
+In: nothing. Out: `DEFINITIONS`. Units are in the names: `_bytes`, `_seconds`, `_pages`, `_ratio` (0 to 1),
+`_total` (a counter). A container is named by the uid of its pod and by its container id: cgroupfs knows no
+other names; join them with kube-state-metrics' `kube_pod_container_info`.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class MetricKind(StrEnum):
+    """Prometheus' metric types that are used."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricDefinition:
+    """One metric as it is served and documented."""
+
+    name: str
+    kind: MetricKind
+    unit: str  # bytes, seconds, pages, or what is counted
+    description: str
+    labels: tuple[str, ...] = ()
+
+
+_C, _G = MetricKind.COUNTER, MetricKind.GAUGE
+CONTAINER_LABELS = ("pod_uid", "container_id", "qos")
+
+_OF_CONTAINERS = (
+    ("usage_bytes", _G, "bytes", "Memory charged to the container's cgroup (memory.current).", ()),
+    ("usage_peak_bytes", _G, "bytes", "The most that was ever charged (memory.peak).", ()),
+    ("working_set_bytes", _G, "bytes", "Usage without inactive file pages, as the kubelet reports it.", ()),
+    ("memory_max_bytes", _G, "bytes", "memory.max: +Inf where the kernel has `max`.", ()),
+    ("memory_high_bytes", _G, "bytes", "memory.high: +Inf where the kernel has `max`.", ()),
+    ("swap_bytes", _G, "bytes", "Swapped out (memory.swap.current).", ()),
+    (
+        "memory_stat_bytes",
+        _G,
+        "bytes",
+        "Parts of usage from memory.stat: anon, file, inactive_file, slab.",
+        ("part",),
+    ),
+    (
+        "refaults_pages_total",
+        _C,
+        "pages",
+        "Reclaimed pages that were touched again, by kind: anon, file.",
+        ("pages",),
+    ),
+    (
+        "memory_events_total",
+        _C,
+        "events",
+        "memory.events: low, high, max, oom, oom_kill, oom_group_kill.",
+        ("event",),
+    ),
+    (
+        "pressure_ratio",
+        _G,
+        "0 to 1",
+        "PSI of memory: share of the last 10 s or 60 s in which some task, or all (full), stalled.",
+        ("stalled", "window"),
+    ),
+    ("pressure_seconds_total", _C, "seconds", "PSI of memory: all stalls together.", ("stalled",)),
+)
+
+DEFINITIONS: tuple[MetricDefinition, ...] = (
+    *(
+        MetricDefinition(f"plimsoll_container_{name}", kind, unit, text, (*CONTAINER_LABELS, *labels))
+        for name, kind, unit, text, labels in _OF_CONTAINERS
+    ),
+    MetricDefinition(
+        "plimsoll_kube_node_memory_bytes",
+        _G,
+        "bytes",
+        "Memory of the node from /proc/meminfo: total, free, available, swap_total, swap_free.",
+        ("part",),
+    ),
+    MetricDefinition(
+        "plimsoll_kube_node_pressure_ratio",
+        _G,
+        "0 to 1",
+        "PSI of memory on the whole node, as for containers.",
+        ("stalled", "window"),
+    ),
+    MetricDefinition(
+        "plimsoll_kube_node_pressure_seconds_total",
+        _C,
+        "seconds",
+        "PSI of memory on the whole node: all stalls together.",
+        ("stalled",),
+    ),
+    MetricDefinition("plimsoll_agent_build_info", _G, "1", "Always 1; the version is a label.", ("version",)),
+    MetricDefinition("plimsoll_agent_pods", _G, "pods", "Pods that have a cgroup on this node."),
+    MetricDefinition(
+        "plimsoll_agent_containers",
+        _G,
+        "containers",
+        "Containers that were sampled, pod sandboxes among them: cgroupfs cannot tell them.",
+    ),
+    MetricDefinition(
+        "plimsoll_agent_containers_left_out",
+        _G,
+        "containers",
+        "Containers that are not sampled, because there are more than `--most-containers`.",
+    ),
+    MetricDefinition("plimsoll_agent_containers_added_total", _C, "containers", "Containers that came."),
+    MetricDefinition("plimsoll_agent_containers_removed_total", _C, "containers", "Containers that went."),
+    MetricDefinition("plimsoll_agent_ticks_total", _C, "ticks", "Looks at the whole node."),
+    MetricDefinition("plimsoll_agent_tick_seconds", _G, "seconds", "Wall time of the last look."),
+    MetricDefinition(
+        "plimsoll_agent_sample_timestamp_seconds", _G, "Unix seconds", "Time at which the last look began."
+    ),
+    MetricDefinition(
+        "plimsoll_agent_reads_failed_total",
+        _C,
+        "reads",
+        "Kernel files that gave nothing: gone (with its cgroup), denied, unsupported, busy, torn, garbled.",
+        ("reason",),
+    ),
+    MetricDefinition(
+        "plimsoll_agent_kernel_feature",
+        _G,
+        "0 or 1",
+        "1 where this kernel has the file; found once at start.",
+        ("feature",),
+    ),
+    MetricDefinition("plimsoll_agent_cpu_seconds_total", _C, "seconds", "The agent's own CPU time."),
+    MetricDefinition(
+        "plimsoll_agent_resident_bytes_max", _G, "bytes", "The agent's highest resident memory."
+    ),
+)
