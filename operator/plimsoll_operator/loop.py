@@ -114,6 +114,7 @@ class Loop:
                 await parts.keeper.keep(world, self._builder(now_seconds), plans.rows, now_seconds)
             with stage("policies"):
                 await parts.keeper.policies(world, now_seconds)
+        parts.metrics.set("plimsoll_leader", float(parts.leader.holds()))
         with stage("report"):
             report(parts.metrics, parts.membership, world, plans, tick, changes)
         return plans

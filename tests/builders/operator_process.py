@@ -11,45 +11,44 @@ import httpx
 
 from builders.apiserver import Child, free_port
 from builders.waiting import wait_for
+from plimsoll_operator.rights import RIGHTS
 
 NAMESPACE = "plimsoll-system"
 START_SECONDS = 60.0
-_READ = ["get", "list", "watch"]
-# The least the operator runs with, mode InPlaceOrRecreate and all. The chart grants the same.
-RULES = [
-    {
-        "apiGroups": [""],
-        "resources": ["pods", "namespaces", "nodes", "limitranges", "resourcequotas", "configmaps"],
-        "verbs": _READ,
-    },
-    {"apiGroups": [""], "resources": ["pods/resize"], "verbs": ["patch"]},
-    {"apiGroups": [""], "resources": ["pods/eviction"], "verbs": ["create"]},
-    {
-        "apiGroups": ["apps"],
-        "resources": ["deployments", "replicasets", "statefulsets", "daemonsets"],
-        "verbs": _READ,
-    },
-    {"apiGroups": ["batch"], "resources": ["jobs", "cronjobs"], "verbs": _READ},
-    {"apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"], "verbs": _READ},
-    {"apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "verbs": _READ},
-    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
-    {"apiGroups": ["events.k8s.io", ""], "resources": ["events"], "verbs": ["create", "patch"]},
-    {"apiGroups": ["plimsoll.dev"], "resources": ["*"], "verbs": [*_READ, "create", "update", "patch"]},
-    {"apiGroups": ["metrics.k8s.io"], "resources": ["pods"], "verbs": ["get", "list"]},
-]
 
 
 def grant(http: httpx.Client, user: str) -> None:
-    """Let `user` do what the operator needs, and no more."""
+    """Create the operator's namespace; let `user` do what the table of rights says, and nothing else."""
+    http.post("/api/v1/namespaces", json={"metadata": {"name": NAMESPACE}})
     rbac = "/apis/rbac.authorization.k8s.io/v1"
+    _bind(http, user, rbac, "Cluster", _rules("cluster"))
+    _bind(http, user, f"{rbac}/namespaces/{NAMESPACE}", "", _rules("own namespace"))
+
+
+def _rules(scope: str) -> list[dict]:
+    return [
+        {
+            "apiGroups": [right.group],
+            "resources": [right.resource],
+            "verbs": list(right.verbs),
+            **({"resourceNames": list(right.names)} if right.names else {}),
+        }
+        for right in RIGHTS
+        if right.scope == scope
+    ]
+
+
+def _bind(http: httpx.Client, user: str, root: str, prefix: str, rules: list[dict]) -> None:
+    """Create a role (`prefix` is "Cluster" for a cluster role) and bind it; what exists already stays."""
+    group = "rbac.authorization.k8s.io"
     name = {"metadata": {"name": "plimsoll-operator"}}
-    role_ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "plimsoll-operator"}
-    subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}
+    role_ref = {"apiGroup": group, "kind": f"{prefix}Role", "name": "plimsoll-operator"}
+    subject = {"apiGroup": group, "kind": "User", "name": user}
     for plural, body in (
-        ("clusterroles", {**name, "rules": RULES}),
-        ("clusterrolebindings", {**name, "roleRef": role_ref, "subjects": [subject]}),
+        (f"{prefix}Roles".lower(), {**name, "rules": rules}),
+        (f"{prefix}RoleBindings".lower(), {**name, "roleRef": role_ref, "subjects": [subject]}),
     ):
-        made = http.post(f"{rbac}/{plural}", json=body)
+        made = http.post(f"{root}/{plural}", json=body)
         if made.status_code != 409:
             made.raise_for_status()
 

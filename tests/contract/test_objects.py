@@ -31,6 +31,20 @@ def test_one_name_cannot_be_created_twice(ns):
     assert status_of(ns.create("pods", pod("a"))) == (409, "AlreadyExists")
 
 
+def test_a_generated_name_begins_as_asked(ns):
+    manifest = pod("")
+    manifest["metadata"] = {"generateName": "worker-"}
+    names = {ns.create("pods", manifest).json()["metadata"]["name"] for _ in range(3)}
+    assert len(names) == 3
+    assert all(name.startswith("worker-") and len(name) > len("worker-") for name in names)
+
+
+def test_a_prefix_that_is_no_name_is_refused(ns):
+    manifest = pod("")
+    manifest["metadata"] = {"generateName": "worker."}
+    assert status_of(ns.create("pods", manifest)) == (422, "Invalid")
+
+
 def test_what_does_not_exist_is_not_found(ns):
     assert status_of(ns.get("pods", "nobody")) == (404, "NotFound")
     assert status_of(ns.delete("pods", "nobody")) == (404, "NotFound")

@@ -62,7 +62,8 @@ class Events:
         return {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
-            "metadata": {"generateName": f"{pod.name[:200]}.", "namespace": pod.namespace},
+            # A dash: a real API server refuses a prefix that ends with a dot.
+            "metadata": {"generateName": f"{pod.name[:200]}-", "namespace": pod.namespace},
             "eventTime": time,
             "reportingController": CONTROLLER,
             "reportingInstance": self.identity[:128],

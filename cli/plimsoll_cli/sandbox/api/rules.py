@@ -3,6 +3,7 @@
 In: the old and the asked object, and which subresource was written. Out: the object to store, or a refusal.
 """
 
+import re
 import uuid
 from datetime import UTC, datetime
 from random import Random
@@ -14,6 +15,8 @@ from .resources import ResourceType
 
 JsonObject = dict[str, Any]
 _NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+# A prefix of a name: as a name, but that it may end with dashes.
+_PREFIX = re.compile(r"[a-z0-9]([-a-z0-9.]*[-a-z0-9])?")
 # Kept by the server, whatever a client sends.
 _SERVER_METADATA = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "name", "namespace")
 
@@ -64,6 +67,9 @@ def _name(kind: ResourceType, metadata: JsonObject, rng: Random) -> None:
     if not metadata.get("name"):
         if not metadata.get("generateName"):
             raise invalid(kind.kind, "", "metadata.name: Required value: name or generateName is required")
+        if not _PREFIX.fullmatch(metadata["generateName"]):
+            why = f'metadata.generateName: Invalid value: "{metadata["generateName"]}": not a DNS name'
+            raise invalid(kind.kind, "", why)
         metadata["name"] = metadata["generateName"] + "".join(rng.choices(_NAME_ALPHABET, k=5))
 
 
