@@ -67,7 +67,7 @@ class PipelineSettings:
     ask_again_above: float = 1.02  # usage above this multiple of the known peak asks the model again
     floor_hours: int = 72  # no limit below the peak of so many hours ...
     floor_hours_cheap: int = 24  # ... or of so many, where kills are cheap and tight limits are wanted
-    cheap_oom_price: float = 3.0  # below this price a kill is cheap
+    cheap_oom_price: float = 2.5  # below this price a kill is cheap
     raise_gain: float = RAISE_GAIN
     lower_gain: float = LOWER_GAIN
     guard: GuardSettings = field(default_factory=GuardSettings)

@@ -37,9 +37,9 @@ class SeasonalPeak:
         return Hindcast(self._point(window), np.where(np.isfinite(seasonal_peaks(hourly)), error, np.nan))
 
     def _point(self, window: UsageWindow) -> FloatArray:
-        # One column more than the history holds: the hour to come.
-        coming = np.concatenate([window.hourly_bytes, np.full((len(window), 1), np.nan)], axis=1)
-        return np.fmax(last_hour_peak(window), seasonal_peaks(coming[:, -HOURS_PER_WEEK - 3 :])[:, -1])
+        # The hour that holds now; its later neighbour is there for a horizon that ends in the next one.
+        same_hour = seasonal_peaks(window.hourly_bytes[:, -HOURS_PER_WEEK - 3 :])[:, -1]
+        return np.fmax(last_hour_peak(window), same_hour)
 
 
 def seasonal_peaks(hourly: FloatArray) -> FloatArray:

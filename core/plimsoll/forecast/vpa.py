@@ -9,6 +9,7 @@ estimate, for all rows at once, from a history.
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from plimsoll.forecast.protocol import Hindcast, PeakDistribution
 from plimsoll.forecast.window import HOURS_PER_DAY, FloatArray, UsageWindow, peak, trailing_peak
@@ -48,7 +49,7 @@ def daily_peaks(window: UsageWindow) -> FloatArray:
 
 def percentiles(daily_bytes: FloatArray, levels: FloatArray) -> FloatArray:
     """Ends of the buckets that hold these levels, [n, q]; a day weighs half as much as the one after it."""
-    seen = np.isfinite(daily_bytes)
+    seen: npt.NDArray[np.bool_] = np.asarray(np.isfinite(daily_bytes))
     ages = np.arange(daily_bytes.shape[1] - 1, -1, -1)
     weight = np.where(seen, np.exp2(-ages / HALF_LIFE_DAYS), 0.0)
     order = np.argsort(daily_bytes, axis=1)

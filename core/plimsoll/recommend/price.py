@@ -83,7 +83,7 @@ def _candidates(distribution: PeakDistribution, floor_bytes: FloatArray) -> tupl
     log_tail = np.log(1 - distribution.levels)
     values = np.exp(_between(log_values, part))
     tail = np.broadcast_to(np.exp(_between(log_tail[None, :], part)), values.shape)
-    floor = np.where(np.isfinite(floor_bytes), floor_bytes, 0.0)
+    floor = np.where(np.isfinite(floor_bytes), np.maximum(floor_bytes, 1.0), 1.0)
     at_floor = exceedance_at(distribution, floor)
     below = values < floor[:, None]
     return np.where(below, floor[:, None], values), np.where(below, at_floor[:, None], tail)
@@ -92,7 +92,7 @@ def _candidates(distribution: PeakDistribution, floor_bytes: FloatArray) -> tupl
 def _between(columns: FloatArray, part: FloatArray) -> FloatArray:
     """Each pair of neighbouring columns with steps in between, and the last column: [n, (q-1) s + 1]."""
     steps = columns[:, :-1, None] + part * np.diff(columns, axis=1)[:, :, None]
-    return np.concatenate([steps.reshape(len(columns), -1), columns[:, -1:]], axis=1)
+    return np.concatenate([steps.reshape(len(columns), (columns.shape[1] - 1) * len(part)), columns[:, -1:]], axis=1)
 
 
 def _worth_keeping(
