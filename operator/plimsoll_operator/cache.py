@@ -82,7 +82,7 @@ def kopf_settings(settings: kopf.OperatorSettings) -> None:
     settings.persistence.diffbase_storage = NoDiffBase()
     settings.persistence.progress_storage = NoProgress()
     settings.watching.chunk_size = 250
-    # One ConfigMap is ours; asked for by name, it is also the only one that the operator must be allowed to read.
+    # One ConfigMap is ours; asked for by name, it is the only one that the operator must be allowed to read.
     settings.watching.field_selectors["configmaps"] = f"metadata.name={CONTROL_CONFIG_MAP}"
     settings.queueing.idle_timeout = 0.5  # a finished worker holds its last event; let it go
     settings.queueing.worker_limit = None  # a limit below the number of objects would deadlock an index
