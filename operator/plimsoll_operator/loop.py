@@ -72,6 +72,7 @@ class Loop:
         self._wake = asyncio.Event()
         self._calm_since: tuple[int, float] | None = None  # restarts of the engine, and when the last was
         self._version: tuple[str, float] = ("", float("-inf"))
+        self._said: frozenset[str] = frozenset()
         self.loops = 0
         self.world = World()
 
@@ -117,6 +118,7 @@ class Loop:
         parts.metrics.set("plimsoll_leader", float(parts.leader.holds()))
         with stage("report"):
             report(parts.metrics, parts.membership, world, plans, tick, changes)
+            self._say(tick)
         return plans
 
     # -- stages -------------------------------------------------------------------------------------------
@@ -199,6 +201,13 @@ class Loop:
             status = pod.resize.status.value if pod.resize is not None else ""
             states[status] = states.get(status, 0.0) + 1
         parts.metrics.replace("plimsoll_resizes_unfinished", "status", states)
+
+    def _say(self, tick: Tick) -> None:
+        """Log what keeps the engine from seeing, when it is new."""
+        words = frozenset((*tick.problems, *tick.notices))
+        for text in sorted(words - self._said):
+            logger.warning("usage: %s", text)
+        self._said = words
 
     # -- parts --------------------------------------------------------------------------------------------
 

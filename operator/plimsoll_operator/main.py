@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -139,7 +140,11 @@ class Operator(handlers.Hooks):
         async def stored(rows: Sequence[int]) -> Mapping[int, bytes]:
             return await keeper.stored(rows)
 
-        engine = Engine(engine_settings(settings), stored, max(LEAST_TICK_SECONDS, 3 * settings.interval))
+        patience_seconds = max(LEAST_TICK_SECONDS, 3 * settings.interval)
+        restarted = partial(metrics.count, "plimsoll_engine_restarts_total")
+        engine = Engine(engine_settings(settings), stored, patience_seconds, restarted)
+        metrics.follow("plimsoll_engine_up", lambda: float(engine.ready))
+        metrics.follow("plimsoll_leader", lambda: float(leader.holds()))
         keeper = Keeper(fenced, engine, membership, profiles)
         patience = Patience(settings.deferred_evict_after, settings.resize_give_up_after)
         evictions = Evictions(admitting=settings.webhook_port > 0)
@@ -196,6 +201,7 @@ def engine_settings(settings: OperatorSettings) -> EngineSettings:
         usage_source=settings.usage_source,
         prometheus_url=settings.prometheus_url,
         prometheus_token_file=settings.prometheus_token_file,
+        prometheus_ca_file=settings.prometheus_ca_file,
         kubeconfig_context=settings.kubeconfig_context,
         interval_seconds=settings.interval,
         node_proxy=settings.node_proxy,
@@ -203,6 +209,7 @@ def engine_settings(settings: OperatorSettings) -> EngineSettings:
         kubelet_port=settings.kubelet_port,
         kubelet_ca_file=settings.kubelet_ca_file,
         kubelet_insecure=settings.kubelet_insecure,
+        log_level=settings.log_level,
     )
 
 

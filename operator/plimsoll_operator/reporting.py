@@ -51,6 +51,8 @@ def _containers(metrics: Metrics, membership: Membership) -> None:
 
 
 def _engine(metrics: Metrics, tick: Tick) -> None:
+    metrics.set("plimsoll_usage_bytes", tick.used_bytes)
+    metrics.set("plimsoll_limit_bytes", tick.limit_bytes)
     metrics.count("plimsoll_samples_total", tick.samples)
     for reason, number in tick.rejected.items():
         if number:

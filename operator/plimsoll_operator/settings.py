@@ -48,6 +48,8 @@ class OperatorSettings(BaseModel):
     """Prometheus for the backfill of history and OOM kills (and as a usage source)."""
     prometheus_token_file: str = ""
     """File with a bearer token for Prometheus."""
+    prometheus_ca_file: str = ""
+    """File with the authority that signed Prometheus' certificate; default: the machine's list."""
     kubeconfig_context: str = ""
     """Context of $KUBECONFIG; default: the current one."""
     node_proxy: bool = False

@@ -61,8 +61,10 @@ class Engine:
         settings: EngineSettings,
         checkpoints: Checkpoints | None = None,
         tick_timeout_seconds: float = 180.0,
+        on_restart: Callable[[], None] = lambda: None,
     ) -> None:
         """`checkpoints` reads the stored checkpoints of rows: asked after the worker had to be restarted."""
+        self._on_restart = on_restart
         self._settings = settings
         self._read_checkpoints = checkpoints
         self._tick_timeout_seconds = tick_timeout_seconds
@@ -223,6 +225,7 @@ class Engine:
         try:
             self._worker = await WorkerProcess.start(self._settings)
             self.restarts += 1
+            self._on_restart()
             async with self._order:  # what comes in meanwhile waits, or is part of what is told
                 await self._tell_members(list(self._members.values()), ())
                 await self._restore_all()

@@ -175,6 +175,7 @@ class EngineCore:
             self._backfill(made)
         with made.stage("usage"):
             made.usage = self.members.usage(now_seconds)
+            made.used_bytes, made.limit_bytes = self.members.totals()
             self._hold(made)
         with made.stage("react"):
             self._react(made)

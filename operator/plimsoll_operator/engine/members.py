@@ -131,6 +131,11 @@ class MemberTable:
         np.maximum.at(age, place, self._ages(slots, now_seconds))
         return RowUsage(rows.astype(np.int32), current, age)
 
+    def totals(self) -> tuple[float, float]:
+        """Return the sums of present use and of limits over all live members, bytes."""
+        slots = self.live()
+        return float(np.nansum(self._last_bytes[slots])), float(np.nansum(self.limit_bytes[slots]))
+
     def stale(self, now_seconds: float, limit_seconds: float) -> int:
         """Return how many live members have no sample younger than that."""
         return int(np.count_nonzero(self._ages(self.live(), now_seconds) > limit_seconds))

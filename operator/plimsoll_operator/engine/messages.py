@@ -167,6 +167,8 @@ class Tick:
     problems: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     holds: Mapping[str, IntArray] = field(default_factory=dict)  # CamelCase reason -> rows
+    used_bytes: float = 0.0  # sum over all live members that were sampled
+    limit_bytes: float = 0.0  # sum over all live members that have a limit
     samples: int = 0  # accepted by the histories
     rejected: Mapping[str, int] = field(default_factory=dict)  # reason -> samples dropped
 

@@ -39,6 +39,8 @@ class Round:
     problems: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     holds: dict[str, RowArray] = field(default_factory=dict)
+    used_bytes: float = 0.0
+    limit_bytes: float = 0.0
     samples: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
 
@@ -75,6 +77,8 @@ class Round:
             problems=tuple(self.problems),
             notices=tuple(self.notices),
             holds=self.holds,
+            used_bytes=self.used_bytes,
+            limit_bytes=self.limit_bytes,
             samples=self.samples,
             rejected=self.rejected,
         )

@@ -5,6 +5,7 @@ that is not in the table is an error at once, so that nothing undocumented is se
 names: `_seconds`, `_bytes`, `_total` (a counter), and none for plain counts.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -91,10 +92,10 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         ("reason",),
     ),
     MetricDefinition(
-        "plimsoll_limit_bytes", _G, "bytes", "Sum of the memory limits in force of selected containers."
+        "plimsoll_limit_bytes", _G, "bytes", "Sum of the memory limits in force of live selected containers."
     ),
     MetricDefinition(
-        "plimsoll_usage_bytes", _G, "bytes", "Sum of the present memory use of selected containers."
+        "plimsoll_usage_bytes", _G, "bytes", "Sum of the present memory use of live selected containers."
     ),
     MetricDefinition(
         "plimsoll_resizes_total",
@@ -179,6 +180,12 @@ class Metrics:
         metric = self._by_name[name]
         assert isinstance(metric, Gauge), name
         (metric.labels(**labels) if labels else metric).set(value)
+
+    def follow(self, name: str, read: Callable[[], float]) -> None:
+        """Let a gauge show what `read` says at each scrape."""
+        metric = self._by_name[name]
+        assert isinstance(metric, Gauge), name
+        metric.set_function(read)
 
     def replace(self, name: str, label: str, values: dict[str, float]) -> None:
         """Set all of a one-label gauge's series; those that are not named go."""
