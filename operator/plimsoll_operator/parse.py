@@ -178,9 +178,11 @@ def specs(spec: Raw) -> tuple[ContainerSpec, ...]:
     return tuple(each for each in found if each.resizable)
 
 
-def owned(raw: Raw) -> OwnerRecord:
-    """A ReplicaSet or Job and its owner."""
-    meta = _part(raw, "metadata")
+def owned(raw: Raw) -> OwnerRecord | None:
+    """A ReplicaSet or Job and its owner; None for an old revision, of which a Deployment keeps ten."""
+    meta, replicas = _part(raw, "metadata"), _part(raw, "spec").get("replicas")
+    if replicas == 0 and not _part(raw, "status").get("replicas"):
+        return None
     return OwnerRecord(
         sys.intern(str(raw.get("kind", ""))),
         sys.intern(str(meta.get("namespace", ""))),
