@@ -16,11 +16,13 @@ import numpy as np
 from plimsoll.forecast.features import LOG_LEVELS, PAST_HOURS, Features, features
 from plimsoll.forecast.prior import HOUR_SECONDS, hazard_document
 from plimsoll.forecast.protocol import Hindcast, PeakDistribution
-from plimsoll.forecast.window import Float32Array, FloatArray, UsageWindow, last_hour_peak
+from plimsoll.forecast.window import Float32Array, FloatArray, UsageWindow, last_hour_peak, peak
 
 # Standardised features beyond this are cut: a network says nothing sane about what it never saw.
 CLIP_DEVIATIONS = 5.0
 LEAST_TAIL = 1e-9
+# A need of more than so many times all that was seen in four weeks is not provided for.
+LARGEST_RECORD = 3.0
 # Rows that go through the networks together, always exactly so many (padded): a matrix product's rounding
 # depends on its shape, and a row's limit must not depend, in any bit, on what else is asked for with it.
 BLOCK_ROWS = 64
@@ -30,7 +32,7 @@ PRIOR_STRENGTH = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """Two hidden layers and a linear skip, float32. A row's levels share its part of the first."""
+    """Two hidden layers and a linear skip, float32. Levels share the row's part."""
 
     row_mean: Float32Array  # [f]
     row_deviation: Float32Array  # [f]
@@ -78,7 +80,10 @@ class HazardPeak:
         tail = np.cumprod(self._hazards(seen), axis=1)
         hours = max(horizon_seconds / HOUR_SECONDS, 1.0)
         tail = -np.expm1(hours * np.log1p(-np.clip(tail, 0.0, 1 - LEAST_TAIL)))
-        return PeakDistribution(levels, seen.reference_bytes[:, None] * np.exp(_log_quantiles(tail, levels)))
+        values = seen.reference_bytes[:, None] * np.exp(_log_quantiles(tail, levels))
+        # Where a spike is all of the usage, slack hardly grows with the limit: no limit would be too high.
+        most = LARGEST_RECORD * np.fmax(peak(window.hourly_bytes), seen.reference_bytes)
+        return PeakDistribution(levels, np.minimum(values, most[:, None]))
 
     def hindcast(self, window: UsageWindow) -> Hindcast:
         """The rises from each hour to the next: errors of the last hour's peak, which the model refines."""

@@ -62,4 +62,5 @@ def percentiles(daily_bytes: FloatArray, levels: FloatArray) -> FloatArray:
         # The day at which the sum reaches the level; rounding must not carry it past the last one.
         reached = np.count_nonzero(summed < level * summed[:, -1:] * (1 - 1e-12), axis=1)
         out[:, column] = np.take_along_axis(ordered, reached[:, None], axis=1)[:, 0]
-    return np.where(seen.any(axis=1)[:, None], out, np.nan)
+    known: npt.NDArray[np.bool_] = np.count_nonzero(seen, axis=1) > 0
+    return np.where(known[:, None], out, np.nan)

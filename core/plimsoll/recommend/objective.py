@@ -18,7 +18,7 @@ IMPORTANCE_FACTOR = {
     Importance.CRITICAL: 4.0,
 }
 BALANCED = "balanced"
-DEFAULT_OBJECTIVE = "slack:0.25"
+DEFAULT_OBJECTIVE = "slack:0.268"
 
 
 def oom_price_of(objective: str = BALANCED, importance: Importance = Importance.NORMAL) -> float:

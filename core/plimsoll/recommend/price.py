@@ -92,7 +92,8 @@ def _candidates(distribution: PeakDistribution, floor_bytes: FloatArray) -> tupl
 def _between(columns: FloatArray, part: FloatArray) -> FloatArray:
     """Each pair of neighbouring columns with steps in between, and the last column: [n, (q-1) s + 1]."""
     steps = columns[:, :-1, None] + part * np.diff(columns, axis=1)[:, :, None]
-    return np.concatenate([steps.reshape(len(columns), (columns.shape[1] - 1) * len(part)), columns[:, -1:]], axis=1)
+    flat = steps.reshape(len(columns), (columns.shape[1] - 1) * len(part))
+    return np.concatenate([flat, columns[:, -1:]], axis=1)
 
 
 def _worth_keeping(

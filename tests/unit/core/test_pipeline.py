@@ -1,0 +1,213 @@
+"""The pipeline on real histories: bad input holds, nothing goes below use, a restart loses nothing."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from builders.histories import MIB, append_bin, at, history_of, steady
+from plimsoll.guard.limits import GuardSettings, LimitReason
+from plimsoll.pipeline import LimitPipeline, PipelineSettings
+from plimsoll.recommend.recommendation import Recommendations
+from plimsoll.usage.history import History
+from plimsoll.usage.sample import Quantity
+
+
+def decided(usage: np.ndarray, **options: object) -> tuple[Recommendations, LimitPipeline, float]:
+    history, rows, now = history_of(usage)
+    pipeline = LimitPipeline(history, PipelineSettings(**options))
+    return pipeline.decide(rows, now), pipeline, now
+
+
+def spike(times: float) -> np.ndarray:
+    usage = steady(2)
+    usage[-5] *= times
+    return usage
+
+
+HOLDS = {
+    "never seen": np.full(300, np.nan),
+    "one sample": np.concatenate([np.full(299, np.nan), [100 * MIB]]),
+    "seen for two hours": steady(2 / 24),
+    "unseen for more than an hour": np.concatenate([steady(1), np.full(14, np.nan)]),
+}
+
+
+@pytest.mark.parametrize("shape", HOLDS)
+def test_holds_when(shape: str):
+    said, pipeline, now = decided(HOLDS[shape])
+    assert not said.ready[0]
+    assert np.isnan([said.target_bytes[0], said.lower_bytes[0], said.upper_bytes[0]]).all()
+    pipeline.observe_limits(said.rows, [300 * MIB])
+    plan = pipeline.settle(said, now)
+    assert plan.limit_bytes[0] == 300 * MIB
+    assert plan.reason[0] == LimitReason.NOT_READY
+
+
+ANSWERS = {
+    # shape -> (usage, least target, greatest target) in MiB
+    "steady": (steady(3), 102, 150),
+    "constant": (np.full(600, 100 * MIB), 102, 150),
+    "zero": (np.zeros(600), 16, 16),
+    "tiny": (np.full(600, 5.0), 16, 16),
+    "a thousandfold spike within the hour": (spike(1000), 98_000, 310_000),
+    "a thousandth by mistake": (spike(0.001), 102, 200),
+    "every second bin missing": (np.where(np.arange(900) % 2, np.nan, 100 * MIB), 102, 200),
+}
+
+
+@pytest.mark.parametrize("shape", ANSWERS)
+def test_answers(shape: str):
+    usage, least, greatest = ANSWERS[shape]
+    said, _, _ = decided(usage)
+    assert said.ready[0]
+    assert least * MIB <= said.target_bytes[0] <= greatest * MIB
+    assert said.lower_bytes[0] <= said.target_bytes[0] <= said.upper_bytes[0]
+    assert said.request_bytes[0] <= said.target_bytes[0]
+
+
+def test_a_spike_is_forgotten_when_the_floor_has_passed_it():
+    usage = np.concatenate([steady(1), [100_000 * MIB], steady(4)])
+    said, _, _ = decided(usage)
+    assert said.target_bytes[0] < 1000 * MIB
+
+
+def test_a_limit_far_below_use_from_the_start_is_raised_at_once():
+    _, pipeline, now = decided(steady(1))
+    rows = pipeline.history.live_rows()
+    pipeline.observe_limits(rows, [10 * MIB])
+    raises = pipeline.react(rows, now)
+    assert raises.rows.tolist() == rows.tolist()
+    assert raises.limit_bytes[0] > 1.1 * 98 * MIB
+
+
+def test_a_limit_far_above_use_falls_by_halves():
+    said, pipeline, now = decided(steady(3))
+    limits = [6400 * MIB]
+    for _ in range(8):
+        pipeline.observe_limits(said.rows, [limits[-1]])
+        limits.append(float(pipeline.settle(said, now).limit_bytes[0]))
+    assert limits[1] == 3200 * MIB
+    assert limits[-1] == limits[-2] == pytest.approx(said.target_bytes[0])
+
+
+def test_a_clock_that_goes_back_changes_no_answer():
+    history, rows, now = history_of(steady(2))
+    pipeline = LimitPipeline(history)
+    before = pipeline.decide(rows, now)
+    back = pipeline.decide(rows, now - 6 * 3600)
+    assert back.target_bytes[0] == before.target_bytes[0]
+    assert len(pipeline.react(rows, now - 6 * 3600).rows) == 0
+
+
+def test_a_kill_raises_at_once_and_is_remembered_by_the_history():
+    said, pipeline, now = decided(steady(2))
+    pipeline.observe_limits(said.rows, [120 * MIB])
+    raises = pipeline.observe_oom(said.rows, now)
+    assert raises.limit_bytes[0] == pytest.approx(220 * MIB)
+    assert raises.reason[0] == LimitReason.OOM_KILLED
+    restarted = LimitPipeline(pipeline.history)  # nothing but the history survives
+    assert restarted.decide(said.rows, now + 60).lower_bytes[0] >= 220 * MIB
+
+
+def test_a_kill_at_an_unknown_limit_raises_nothing():
+    said, pipeline, now = decided(steady(2))
+    assert len(pipeline.observe_oom(said.rows, now).rows) == 0
+    assert pipeline.history.ooms(said.rows).count[0] == 1
+
+
+def test_usage_above_the_known_peak_asks_again_and_only_raises():
+    history, rows, now = history_of(np.full((2, 864), 100 * MIB))
+    pipeline = LimitPipeline(history, PipelineSettings(guard=GuardSettings(climb_threshold=0.99)))
+    pipeline.decide(rows, now)
+    # Not close to the limit and not heading for it, but more than was known: only asking again raises.
+    pipeline.observe_limits(rows, [105.3 * MIB, 105.3 * MIB])
+    append_bin(history, rows, 864, np.array([101.9, 101.9]) * MIB)
+    append_bin(history, rows, 865, np.array([103.5, 101.9]) * MIB)
+    raises = pipeline.react(rows, at(866))
+    assert raises.rows.tolist() == [rows[0]]
+    assert raises.reason.tolist() == [LimitReason.NEW_PEAK]
+    assert raises.limit_bytes[0] >= 1.02 * 103.5 * MIB
+    assert len(pipeline.react(rows, at(866)).rows) == 0  # asked once, not again for the same peak
+
+
+def test_without_the_guard_nothing_rises_between_decisions():
+    said, pipeline, now = decided(steady(1), guarded=False)
+    pipeline.observe_limits(said.rows, [10 * MIB])
+    assert len(pipeline.react(said.rows, now).rows) == 0
+
+
+def test_a_rows_own_price_stands_before_the_objective():
+    history, rows, now = history_of(np.stack([spike(1.1)] * 3))
+    pipeline = LimitPipeline(history)
+    pipeline.observe_prices(rows, [0.01, np.nan, 500.0])
+    cheap, plain, dear = pipeline.decide(rows, now).target_bytes
+    assert cheap <= plain < dear
+    assert plain - cheap < dear - plain
+    pipeline.forget(rows)
+    assert len(set(pipeline.decide(rows, now).target_bytes.tolist())) == 1
+
+
+def test_a_restart_from_checkpoints_changes_no_limit_by_more_than_the_checkpoints_grid():
+    history, rows, now = history_of(np.stack([steady(3), spike(3)[: 3 * 288].repeat(2)[: 3 * 288]]))
+    other = History(Quantity.USAGE, 4)
+    restored = other.add_rows(2)
+    other.advance(now)
+    for row, new in zip(rows.tolist(), restored.tolist(), strict=True):
+        other.restore(new, history.checkpoint(row))
+    before = LimitPipeline(history).decide(rows, now)
+    after = LimitPipeline(other).decide(restored, now)
+    assert after.target_bytes == pytest.approx(before.target_bytes, rel=0.02)
+
+
+def test_rows_of_a_history_that_grew_are_known():
+    history, rows, now = history_of(steady(1))
+    pipeline = LimitPipeline(history)
+    more = history.add_rows(50)
+    pipeline.observe_limits(more, np.full(50, MIB))
+    said = pipeline.decide(np.concatenate([rows, more]), now)
+    assert said.ready.tolist() == [True] + [False] * 50
+
+
+def test_no_rows_no_answers():
+    history, rows, now = history_of(steady(1))
+    pipeline = LimitPipeline(history)
+    assert len(pipeline.decide(rows[:0], now).rows) == 0
+    assert len(pipeline.react(rows[:0], now).rows) == 0
+
+
+def test_more_rows_than_a_chunk_are_answered_in_order():
+    history = History(Quantity.USAGE, 5000)
+    rows = history.add_rows(5000)
+    sizes = np.linspace(50, 500, 5000) * MIB
+    for hour in range(5):
+        append_bin(history, rows, hour * 12, sizes)
+    append_bin(history, rows, 55, sizes)
+    said = LimitPipeline(history).decide(rows, at(56))
+    assert said.ready.all()
+    assert (np.diff(said.target_bytes) >= 0).all()
+
+
+samples = st.one_of(
+    st.just(np.nan), st.floats(0, 2**46), st.sampled_from([0.0, 1.0, 100 * MIB, 101 * MIB, 5000 * MIB])
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(samples, min_size=40, max_size=80), st.floats(1.0, 2**46), st.sampled_from([0.01, 4.0, 500.0])
+)
+def test_whatever_comes_no_limit_is_nan_or_below_present_use(usage: list[float], limit: float, price: float):
+    history, rows, now = history_of(np.array(usage))
+    pipeline = LimitPipeline(history, PipelineSettings(oom_price=price))
+    pipeline.observe_limits(rows, [limit])
+    said = pipeline.decide(rows, now)
+    plan = pipeline.settle(said, now)
+    present = np.fmax.reduce(np.array(usage[-1:]))
+    assert np.isfinite(plan.limit_bytes).all()
+    if said.ready[0]:
+        assert 0 < said.lower_bytes[0] <= said.target_bytes[0] <= said.upper_bytes[0] < np.inf
+        assert not plan.limit_bytes[0] < present
+        assert np.isfinite(said.quantile_bytes).all()
+    raises = pipeline.react(rows, now)
+    assert (raises.limit_bytes > limit).all()
