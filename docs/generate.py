@@ -5,8 +5,8 @@
     python docs/generate.py --check    exit 1 and name those that are stale
     python docs/generate.py --results  take over bench/results/*.json first
 
-In: the typed models, the operator's table of metrics, docs/results/*.json. Out: Markdown. A test runs
-`--check`.
+In: the typed models, the operator's and the agent's tables of metrics, docs/results/*.json. Out: Markdown. A
+test runs `--check`.
 """
 
 import argparse
@@ -21,7 +21,8 @@ from typing import Any
 from plimsoll.api.crd import crd
 from plimsoll.api.fields import VALIDATIONS
 from plimsoll.api.v1alpha1 import API_VERSION, KINDS, Kind
-from plimsoll_operator.serve.metrics import DEFINITIONS
+from plimsoll_nodeagent.serve import metrics as agent
+from plimsoll_operator.serve.metrics import DEFINITIONS, MetricDefinition
 
 DOCS = Path(__file__).parent
 BENCH = DOCS.parent / "bench" / "results"
@@ -160,8 +161,23 @@ def _refusals(path: str, node: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 # -- the metrics --------------------------------------------------------------------------------------------
 
 
+AGENT_INTRO = """
+## Node agent
+
+Served by the node agent on `/metrics` (port: `--port`). cgroupfs knows no names: a container is named by its
+pod's uid and its container id, and kube-state-metrics' `kube_pod_container_info` joins them to names. What a
+kernel does not tell is not served, instead of zero.
+
+"""
+
+
 def metrics_page() -> str:
-    """Everything /metrics serves."""
+    """Everything that the operator's and the agent's /metrics serve."""
+    head = "# Metrics\n\n## Operator\n\nServed by the operator on `/metrics` (port: `--metrics-port`).\n\n"
+    return head + _metrics_table(DEFINITIONS) + AGENT_INTRO + _metrics_table(agent.DEFINITIONS)
+
+
+def _metrics_table(definitions: Iterable[MetricDefinition | agent.MetricDefinition]) -> str:
     rows = (
         (
             f"`{each.name}`",
@@ -170,10 +186,9 @@ def metrics_page() -> str:
             " ".join(f"`{label}`" for label in each.labels),
             each.description,
         )
-        for each in DEFINITIONS
+        for each in definitions
     )
-    head = "# Metrics\n\nServed by the operator on `/metrics` (port: `--metrics-port`).\n\n"
-    return head + table(("name", "kind", "unit", "labels", "meaning"), rows)
+    return table(("name", "kind", "unit", "labels", "meaning"), rows)
 
 
 # -- the results --------------------------------------------------------------------------------------------

@@ -44,6 +44,13 @@ def seconds(text: str) -> float:
     return float(match[1]) * _SECONDS[match[2]]
 
 
+def positive(text: str) -> int:
+    """Read a whole number above zero."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
+    return int(text)
+
+
 def keep_watching(
     tick: Callable[[float], object],
     beat: Callable[[], None],
@@ -117,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     shared.add_argument(
         "--most-containers",
-        type=int,
+        type=positive,
         default=MOST_CONTAINERS,
         help="sample no more containers than this: bounds memory and series (default: %(default)s)",
     )

@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 from plimsoll.api.v1alpha1 import KINDS
+from plimsoll_nodeagent.serve import metrics as agent
 from plimsoll_operator.serve.metrics import DEFINITIONS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,7 +91,8 @@ def test_fields_are_listed_with_their_defaults(generate: ModuleType, field: str,
 
 def test_every_metric_is_listed_with_its_unit(generate: ModuleType):
     page = generate.metrics_page()
-    assert all(f"| `{each.name}` | {each.kind} | {each.unit} |" in page for each in DEFINITIONS)
+    everything = (*DEFINITIONS, *agent.DEFINITIONS)
+    assert all(f"| `{each.name}` | {each.kind} | {each.unit} |" in page for each in everything)
 
 
 def test_figures_are_taken_over_with_interval_and_peers(generate: ModuleType):

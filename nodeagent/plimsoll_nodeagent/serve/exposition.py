@@ -15,6 +15,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from plimsoll_nodeagent.kernelfs import Absence
 from plimsoll_nodeagent.loop import Snapshot
 from plimsoll_nodeagent.sample.formats import Pressure
 from plimsoll_nodeagent.sample.reading import ContainerSample
@@ -119,7 +120,7 @@ NODE_VALUES: dict[str, Callable[[Snapshot], list[Value]]] = {
     "plimsoll_agent_tick_seconds": lambda each: [((), each.took_seconds)],
     "plimsoll_agent_sample_timestamp_seconds": lambda each: [((), each.taken_seconds)],
     "plimsoll_agent_reads_failed_total": lambda each: [
-        ((reason.value,), count) for reason, count in sorted(each.failures_total.items())
+        ((reason.value,), each.failures_total[reason]) for reason in Absence
     ],
     "plimsoll_agent_kernel_feature": _features,
     "plimsoll_agent_cpu_seconds_total": lambda _: [((), time.process_time())],
