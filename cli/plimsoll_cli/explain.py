@@ -70,9 +70,7 @@ def _live(
         now_seconds = time.time()
         found = [each for profile in profiles for each in explain_profile(cluster, profile, now_seconds)]
     if not found:
-        raise CommandError(
-            f"the MemoryProfile of {profiles[0]} says nothing yet: the operator writes it soon"
-        )
+        raise CommandError(f"the MemoryProfile of {profiles[0]} is still empty: the operator fills it soon")
     return found
 
 

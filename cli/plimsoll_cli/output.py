@@ -84,7 +84,7 @@ def table(rows: Sequence[Row], title: str | None = None) -> "Table":
     made = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
     for name in rows[0] if rows else ():
         number = any(isinstance(row[name], (int, float)) for row in rows)
-        made.add_column(name.replace("_", " "), justify="right" if number else "left")
+        made.add_column(name.replace("_", " "), justify="right" if number else "left", overflow="fold")
     for row in rows:
         made.add_row(*(_cell(value) for value in row.values()))
     return made

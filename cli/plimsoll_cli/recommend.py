@@ -88,7 +88,7 @@ def recommend_command(  # noqa: PLR0913, PLR0917  (options of a command)
     namespace: NamespaceOption = None,
     all_namespaces: AllNamespacesOption = False,
     selector: Annotated[str, typer.Option("--selector", "-l", help="Only pods with these labels.")] = "",
-    quantity: Annotated[Measure, typer.Option(help="Which memory to forecast.")] = Measure.WORKING_SET,
+    quantity: Annotated[Measure, typer.Option(help="What to ask Prometheus for.")] = Measure.WORKING_SET,
     objective: Annotated[str, typer.Option(help="Operating point: balanced, slack:X or oom:X.")] = "balanced",
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
@@ -113,7 +113,7 @@ def recommend_command(  # noqa: PLR0913, PLR0917  (options of a command)
         raise CommandError("--traces needs no cluster: leave --prometheus, --kubeconfig and --context away")
     gathered = _from_traces(traces) if traces else _from_cluster(asked)
     with progress("recommending") as report:
-        advice = advise(gathered.subjects, asked.quantity, settings, gathered.now_seconds, report)
+        advice = advise(gathered.subjects, settings, gathered.now_seconds, report)
     _show(advice, output)
     for note in gathered.notes:
         typer.echo(f"Note: {note}", err=True)
@@ -147,8 +147,8 @@ def _from_cluster(asked: Asked) -> Gathered:
             from plimsoll_cli.advice import cluster as live  # noqa: PLC0415
 
             subjects = live.subjects_in_cluster(cluster, asked.namespace, asked.selector)
-            subjects = live.with_kept_history(cluster, asked.namespace, subjects)
             if asked.prometheus is None:
+                subjects = live.with_kept_history(cluster, asked.namespace, subjects)
                 subjects = live.measured_now(cluster, asked.namespace, subjects, asked.now_seconds)
     except NoKubeconfigError as error:
         if asked.prometheus is None:

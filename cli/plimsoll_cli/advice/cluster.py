@@ -19,6 +19,7 @@ from plimsoll.workload import ContainerKey, WorkloadRef
 from plimsoll_cli.advice.subject import Subject
 from plimsoll_cli.cluster import (
     PLIMSOLL_API,
+    Body,
     Cluster,
     ForbiddenError,
     MissingError,
@@ -31,7 +32,7 @@ from plimsoll_operator.membership import in_force
 from plimsoll_operator.observe.backfill import ContainerPast
 from plimsoll_operator.observe.metrics_api import MetricsApiSource
 from plimsoll_operator.owners import LONGEST_CHAIN, OwnerResolver, Top
-from plimsoll_operator.records import ContainerRecord, KubeNodeRecord, OwnerRecord, PodRecord
+from plimsoll_operator.records import KubeNodeRecord, OwnerRecord, PodRecord
 
 OwnerKey = tuple[str, str, str]
 
@@ -57,7 +58,7 @@ def subjects_in_cluster(cluster: Cluster, namespace: str | None, selector: str) 
         for container in pod.containers:
             each = found[ContainerKey(top, container.spec.name, node_class)]
             each.pods.append(pod.name)
-            each.values.append(_values(container))
+            each.values.append(in_force(container))
     return [_subject(key, each) for key, each in sorted(found.items())]
 
 
@@ -72,7 +73,10 @@ def measured_now(
         raise ClusterError(f"{text} (is metrics-server installed? --prometheus URL needs no metrics API)")
     names, values = fetched.batch.names, fetched.batch.working_set_bytes.tolist()
     samples = dict(zip(names, zip(fetched.batch.seconds.tolist(), values, strict=True), strict=True))
-    return [each.knowing(_sample(each, samples)) for each in subjects]
+    return [
+        each.knowing(_sample(each, samples)) if each.quantity is Quantity.WORKING_SET else each
+        for each in subjects
+    ]
 
 
 def with_kept_history(cluster: Cluster, namespace: str | None, subjects: Sequence[Subject]) -> list[Subject]:
@@ -81,13 +85,18 @@ def with_kept_history(cluster: Cluster, namespace: str | None, subjects: Sequenc
         bodies = cluster.items(namespaced(PLIMSOLL_API, "memoryprofiles", namespace))
     except (MissingError, ForbiddenError):
         return list(subjects)
-    kept: dict[ContainerKey, bytes] = {}
+    kept: dict[ContainerKey, tuple[Quantity, bytes]] = {}
     for body in bodies:
         record = parse.profile(body)
         ref = WorkloadRef(record.namespace, record.kind, record.target)
+        quantities = _quantities(body)
         for name, text in parse.checkpoints(body).items():
-            kept[ContainerKey(ref, name, record.node_class)] = _decoded(text)
-    return [replace(each, checkpoint=kept.get(each.key, b"")) for each in subjects]
+            key = ContainerKey(ref, name, record.node_class)
+            kept[key] = (quantities.get(name, Quantity.WORKING_SET), _decoded(text))
+    return [
+        replace(each, quantity=kept[each.key][0], checkpoint=kept[each.key][1]) if each.key in kept else each
+        for each in subjects
+    ]
 
 
 def _owners(
@@ -103,7 +112,8 @@ def _owners(
         bodies = cluster.items(namespaced(root, plural, namespace)) if kind in kinds else ()
         for body in bodies:
             record = parse.owned({**body, "kind": kind})  # items of a list do not name their kind
-            found[kind, record.namespace, record.name] = record
+            if record is not None:
+                found[kind, record.namespace, record.name] = record
     return found
 
 
@@ -158,10 +168,6 @@ def _node_classes(cluster: Cluster, tops: Iterable[WorkloadRef]) -> dict[str, st
     return {each.name: each.node_class for each in records}
 
 
-def _values(container: ContainerRecord) -> tuple[int | None, int | None]:
-    return in_force(container)
-
-
 def _subject(key: ContainerKey, found: _Found) -> Subject:
     """Return the subject; pods that differ count as their largest, one without a value as none."""
     limits, requests = ([each[which] for each in found.values] for which in (0, 1))
@@ -182,6 +188,16 @@ def _sample(subject: Subject, samples: Mapping[tuple[str, str, str], tuple[float
     ]
     columns = np.array(mine, dtype=np.float64).reshape(-1, 2)
     return ContainerPast(columns[:, 0], columns[:, 1])
+
+
+def _quantities(body: Body) -> dict[str, Quantity]:
+    """Return what each container's history in a profile measures."""
+    containers = (body.get("status") or {}).get("containers") or ()
+    return {
+        str(each.get("name")): Quantity.USAGE
+        for each in containers
+        if (each.get("usage") or {}).get("quantity") == "usage"
+    }
 
 
 def _decoded(text: str) -> bytes:

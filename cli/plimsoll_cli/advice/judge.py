@@ -12,13 +12,14 @@ from enum import StrEnum
 import numpy as np
 
 from plimsoll.guard.limits import LimitReason
-from plimsoll.guard.proposal import say, whole_mebibytes
+from plimsoll.guard.proposal import whole_mebibytes
 from plimsoll.pipeline import LimitPipeline, PipelineSettings
 from plimsoll.recommend.recommendation import IntArray, Recommendations
 from plimsoll.usage.checkpoint import CheckpointError
 from plimsoll.usage.history import History
 from plimsoll.usage.sample import Quantity
 from plimsoll_cli.advice.subject import Subject
+from plimsoll_cli.amounts import short
 
 CHUNK = 512  # subjects whose samples are in memory as columns together
 LIKELY = 0.95  # a limit below this quantile of the next hour's peak is critical
@@ -78,17 +79,20 @@ class Advice:
 
 def advise(
     subjects: Sequence[Subject],
-    quantity: Quantity,
     settings: PipelineSettings,
     now_seconds: float,
     report: Report = lambda _done, _total: None,
 ) -> list[Advice]:
-    """Ask the pipeline about every subject."""
-    advice: list[Advice] = []
-    for start in range(0, len(subjects), CHUNK):
-        advice += _Hearing(subjects[start : start + CHUNK], quantity, settings, now_seconds).advice()
-        report(len(advice), len(subjects))
-    return advice
+    """Ask the pipeline about every subject; what is measured differently goes into different histories."""
+    advice: dict[int, Advice] = {}
+    for quantity in Quantity:
+        mine = [place for place, each in enumerate(subjects) if each.quantity is quantity]
+        for start in range(0, len(mine), CHUNK):
+            places = mine[start : start + CHUNK]
+            hearing = _Hearing([subjects[place] for place in places], quantity, settings, now_seconds)
+            advice |= zip(places, hearing.advice(), strict=True)
+            report(len(advice), len(subjects))
+    return [advice[place] for place in range(len(subjects))]
 
 
 class _Hearing:
@@ -165,7 +169,7 @@ class _Hearing:
     def _unready(self, place: int, row: int, urgent: tuple[float, str] | None) -> Advice:
         subject, seen = self._subjects[place], self._seen(row)
         if urgent is not None:  # one sample is enough to see a limit that is nearly reached
-            why = f"uses {say(seen.usage_bytes)} of {say(subject.limit_bytes)} now ({urgent[1]})"
+            why = f"uses {short(seen.usage_bytes)} of {short(subject.limit_bytes)} now ({urgent[1]})"
             raised = whole_mebibytes(urgent[0])
             return Advice(subject, Severity.CRITICAL, why, seen, limit_bytes=raised)
         return Advice(subject, Severity.UNKNOWN, self._lack(place, seen), seen)
@@ -173,9 +177,7 @@ class _Hearing:
     def _lack(self, place: int, seen: Seen) -> str:
         subject = self._subjects[place]
         why = subject.problem or self._notes[place] or self._short(seen)
-        uses = seen.usage_bytes
-        now = f"; uses {say(uses)} of {say(subject.limit_bytes)} now" if uses is not None else ""
-        return f"not enough data: {why}{now}"
+        return f"not enough data: {why}"
 
     def _short(self, seen: Seen) -> str:
         least = self._settings.least_history_hours
@@ -195,19 +197,19 @@ class _Hearing:
 
 
 def _judged(subject: Subject, lower: int, upper: int, likely: int) -> tuple[Severity, str]:
-    """Return severity and sentence of a limit against the band and the peak that is likely to come."""
+    """Return severity and words for a limit against the band and the peak that is likely to come."""
     limit = subject.limit_bytes
     if limit is None and not subject.pods:
-        return Severity.UNSET, f"{LIKELY:.0%} of the next hour's peaks stay below {say(likely)}"
+        return Severity.UNSET, f"{LIKELY:.0%} of the next hour's peaks stay below {short(likely)}"
     if limit is None:
-        return Severity.WARNING, "no limit is set: a leak would take the kube node's memory"
+        return Severity.WARNING, "no limit is set: a leak takes the kube node's memory"
     if limit < likely:
         return Severity.CRITICAL, f"the next hour's peak exceeds it with more than {1 - LIKELY:.0%} chance"
     if limit < lower:
-        return Severity.WARNING, f"below {say(lower)}, the least that is worth its risk"
+        return Severity.WARNING, f"below {short(lower)}: not worth its risk"
     if limit > upper:
-        return Severity.EXCESS, f"above {say(upper)}, the most that is worth its slack"
-    return Severity.OK, f"between {say(lower)} and {say(upper)}: a change gains too little"
+        return Severity.EXCESS, f"above {short(upper)}: not worth its slack"
+    return Severity.OK, f"within {short(lower)}..{short(upper)}: a change gains too little"
 
 
 def _whole(value: float | np.floating) -> int | None:

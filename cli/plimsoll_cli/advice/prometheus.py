@@ -9,7 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import httpx
 
@@ -47,7 +47,7 @@ def with_past(
     """Ask for the past of every workload; one that fails leaves its own containers without a past."""
     groups: dict[GroupKey, list[Subject]] = defaultdict(list)
     for each in subjects:
-        groups[each.key.workload, each.key.node_class].append(each)
+        groups[each.key.workload, each.key.node_class].append(replace(each, quantity=quantity))
     requests = [_request(key, members, quantity) for key, members in groups.items()]
 
     def ask(request: PastRequest) -> dict[str, ContainerPast] | str:
@@ -90,6 +90,7 @@ def subjects_in_prometheus(
             tuple(sorted(name[1] for name in names)),
             _largest(limits, names),
             _largest(requests, names),
+            quantity,
         )
         for key, names in sorted(found.items())
     ]

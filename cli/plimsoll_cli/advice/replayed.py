@@ -21,7 +21,6 @@ from plimsoll.replay.limits import (
 )
 from plimsoll.replay.live import LiveRecommender
 from plimsoll.replay.series import BIN_SECONDS, FloatArray, SeriesBatch
-from plimsoll.usage.sample import Quantity
 from plimsoll_cli.advice.explanation import Decided, Explanation, Kills, Usage, Wanted
 from plimsoll_cli.advice.judge import Advice, Severity, advise
 from plimsoll_cli.advice.traces import NOW_SECONDS, subjects_in_traces
@@ -91,7 +90,7 @@ def explain_series(batch: SeriesBatch, settings: PipelineSettings) -> Explanatio
     seconds = (NOW_SECONDS - _ago_seconds(killed, batch.bins)).astype(np.float64)
     past = ContainerPast(subject.past.seconds, subject.past.bytes_, seconds, limits[killed])
     subject = replace(subject, past=past, limit_bytes=int(np.ceil(limits[-1])))
-    (advice,) = advise([subject], Quantity.USAGE, settings, NOW_SECONDS)
+    (advice,) = advise([subject], settings, NOW_SECONDS)
     return _explanation(advice, settings, _changes(replay, noting.said), _kills(killed, limits, batch.bins))
 
 

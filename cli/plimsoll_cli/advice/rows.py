@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from plimsoll.guard.proposal import say
 from plimsoll_cli.advice.judge import Advice, Severity
+from plimsoll_cli.amounts import short, signed
 
 Row = dict[str, object]
 ORDER = tuple(Severity)  # what deserves the eye first stands first
@@ -66,18 +67,16 @@ def sums(advice: Sequence[Advice]) -> str:
 
 def _table_row(advice: Advice) -> Row:
     subject = advice.subject
-    workload = subject.key.workload
+    node_class = f"@{subject.key.node_class}" if subject.key.node_class else ""
     return {
-        "namespace": workload.namespace,
-        "kind": workload.kind,
-        "name": workload.name + (f"@{subject.key.node_class}" if subject.key.node_class else ""),
+        "workload": f"{subject.key.workload}{node_class}",
         "container": subject.key.container,
         "pods": len(subject.pods) or None,
-        "usage": None if advice.seen.usage_bytes is None else say(advice.seen.usage_bytes),
+        "usage": None if advice.seen.usage_bytes is None else short(advice.seen.usage_bytes),
         "request": _moved(subject.request_bytes, advice.request_bytes, bool(subject.pods)),
         "limit": _moved(subject.limit_bytes, advice.limit_bytes, bool(subject.pods)),
-        "difference": _signed(advice.change_bytes),
-        "slack_saved": _signed(advice.slack_saved_bytes),
+        "difference": signed(advice.change_bytes),
+        "slack_saved": signed(advice.slack_saved_bytes),
         "severity": advice.severity.value,
         "why": advice.why,
     }
@@ -85,11 +84,5 @@ def _table_row(advice: Advice) -> Row:
 
 def _moved(now: int | None, then: int | None, recorded: bool) -> str:  # noqa: FBT001 - a private helper
     """Return `now -> then`; a trace has no now."""
-    wanted = "?" if then is None else say(then)
-    return f"{say(now)} -> {wanted}" if recorded or now is not None else wanted
-
-
-def _signed(change: int | None) -> str | None:
-    if change is None:
-        return None
-    return f"{'-' if change < 0 else '+'}{say(abs(change))}"
+    wanted = "?" if then is None else short(then)
+    return f"{short(now)} -> {wanted}" if recorded or now is not None else wanted

@@ -6,6 +6,7 @@ kills that its source knew, or the sentence why it knew none.
 
 from dataclasses import dataclass, field, replace
 
+from plimsoll.usage.sample import Quantity
 from plimsoll.workload import ContainerKey
 from plimsoll_operator.observe.backfill import ContainerPast
 
@@ -18,6 +19,7 @@ class Subject:
     pods: tuple[str, ...] = ()
     limit_bytes: int | None = None
     request_bytes: int | None = None
+    quantity: Quantity = Quantity.WORKING_SET  # what past and checkpoint measure
     past: ContainerPast = field(default_factory=ContainerPast)
     checkpoint: bytes = b""  # history that an operator in the cluster has kept
     problem: str = ""  # why its past is not known

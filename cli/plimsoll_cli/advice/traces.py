@@ -11,7 +11,7 @@ import numpy as np
 from plimsoll.replay.live import FIRST_BIN
 from plimsoll.replay.series import BIN_SECONDS, SeriesBatch
 from plimsoll.usage.history import HOURLY_BINS
-from plimsoll.usage.sample import BINS_PER_HOUR
+from plimsoll.usage.sample import BINS_PER_HOUR, Quantity
 from plimsoll.workload import ContainerKey, WorkloadRef
 from plimsoll_cli.advice.subject import Subject
 from plimsoll_operator.observe.backfill import ContainerPast
@@ -27,7 +27,7 @@ def subjects_in_traces(batches: Sequence[SeriesBatch]) -> Iterator[Subject]:
         for row, series_id in enumerate(batch.series_ids):
             length = int(batch.length_bins[row])
             key = ContainerKey(WorkloadRef(batch.source, KIND, series_id), "")
-            yield Subject(key, past=_past(batch.usage_bytes[row, :length]))
+            yield Subject(key, quantity=Quantity.USAGE, past=_past(batch.usage_bytes[row, :length]))
 
 
 def _past(usage: np.ndarray) -> ContainerPast:
