@@ -1,0 +1,45 @@
+"""`helm test`: helm_test.py HOST METRICS_PORT [WEBHOOK_PORT CA_FILE]; is the operator ready, does its webhook answer as registered?
+
+Asked from outside, over the Service, as the API server and Prometheus would. Exits 1 and says what is wrong.
+"""
+
+import json
+import ssl
+import sys
+import urllib.request
+
+host, port, *webhook = sys.argv[1:]
+CONTAINER = {"name": "app", "image": "app"}
+REVIEW = {
+    "apiVersion": "admission.k8s.io/v1",
+    "kind": "AdmissionReview",
+    "request": {
+        "uid": "helm-test",
+        "operation": "CREATE",
+        "namespace": "default",
+        "object": {"metadata": {"name": "helm-test"}, "spec": {"containers": [CONTAINER]}},
+    },
+}
+
+
+def ask(url, body=None, context=None):
+    data = json.dumps(body).encode() if body else None
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10, context=context) as answer:
+        return answer.read().decode()
+
+
+try:
+    print("readyz:", ask(f"http://{host}:{port}/readyz").strip())
+    if "plimsoll_build_info" not in ask(f"http://{host}:{port}/metrics"):
+        sys.exit("metrics: plimsoll_build_info is missing")
+    print("metrics: served")
+    if webhook:
+        webhook_port, authority = webhook
+        context = ssl.create_default_context(cafile=authority)
+        answer = json.loads(ask(f"https://{host}:{webhook_port}/mutate-pods", REVIEW, context))
+        if answer["response"] != {"uid": "helm-test", "allowed": True}:
+            sys.exit(f"webhook: a pod without a policy was not left alone: {answer}")
+        print("webhook: answers, with the certificate that is registered")
+except OSError as error:
+    sys.exit(f"{host}: {error}")

@@ -1,0 +1,78 @@
+{{/* Prefix of names: the release's name, with the chart's where it is not in it already. */}}
+{{- define "plimsoll.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end }}
+
+{{- define "plimsoll.operator" -}}{{ include "plimsoll.fullname" . }}-operator{{- end }}
+{{- define "plimsoll.agent" -}}{{ include "plimsoll.fullname" . }}-agent{{- end }}
+{{- define "plimsoll.agentNamespace" -}}{{ default .Release.Namespace .Values.agent.namespace }}{{- end }}
+
+{{/* What a selector selects by; never changes over upgrades. Call with (list . "operator"). */}}
+{{- define "plimsoll.selector" -}}
+{{- $root := index . 0 -}}
+app.kubernetes.io/name: {{ default $root.Chart.Name $root.Values.nameOverride }}
+app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{/* Labels of an object. Call with (list . "operator"). */}}
+{{- define "plimsoll.labels" -}}
+{{- $root := index . 0 -}}
+{{ include "plimsoll.selector" . }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+app.kubernetes.io/part-of: plimsoll
+helm.sh/chart: {{ $root.Chart.Name }}-{{ $root.Chart.Version | replace "+" "_" }}
+{{- with $root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Name of an image. Call with (list . .Values.operator.image). */}}
+{{- define "plimsoll.image" -}}
+{{- $root := index . 0 -}}{{- $image := index . 1 -}}
+{{- with $image.registry }}{{ . }}/{{ end -}}
+{{- $image.repository -}}
+{{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ default $root.Chart.AppVersion $image.tag }}{{ end -}}
+{{- end }}
+
+{{/* A pod's parts that every component has. */}}
+{{- define "plimsoll.pullSecrets" -}}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* A container's security context at Pod Security level restricted. */}}
+{{- define "plimsoll.restricted" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{- define "plimsoll.operatorPriorityClass" -}}
+{{- if .Values.priorityClasses.create }}{{ include "plimsoll.operator" . }}{{ else }}{{ .Values.priorityClasses.operatorName }}{{ end -}}
+{{- end }}
+{{- define "plimsoll.agentPriorityClass" -}}
+{{- if .Values.priorityClasses.create }}{{ include "plimsoll.agent" . }}{{ else }}{{ .Values.priorityClasses.agentName }}{{ end -}}
+{{- end }}
+
+{{/* Secret with the webhook's certificate. */}}
+{{- define "plimsoll.webhookSecret" -}}
+{{- if eq .Values.webhook.certificate.source "secret" -}}
+{{- required "webhook.certificate.source is `secret`: name it in webhook.certificate.secretName" .Values.webhook.certificate.secretName -}}
+{{- else -}}{{ include "plimsoll.operator" . }}-webhook{{- end -}}
+{{- end }}
+
+{{/* A number or a text of values.yaml as the operator reads it (Helm holds every number as a float). */}}
+{{- define "plimsoll.setting" -}}
+{{- if kindIs "float64" . }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
+{{- end }}
