@@ -79,7 +79,8 @@ class Asks:
         ]
         if whole[0] is None:
             return None
-        return Ask(whole[0], whole[3], lower_bytes=whole[1], upper_bytes=whole[2])
+        made = float(self._made[row])
+        return Ask(whole[0], whole[3], lower_bytes=whole[1], upper_bytes=whole[2], made_seconds=made)
 
     def usage(self, row: int) -> tuple[float | None, float | None]:
         """Present use (bytes) and its age (seconds) of a row; None where there is no sample."""

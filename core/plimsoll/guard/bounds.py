@@ -6,7 +6,7 @@ limit below it would be refused by the kubelet at best and kill the container at
 
 from plimsoll.guard.limits import GuardSettings
 from plimsoll.guard.proposal import MIB, Proposal, say, whole_mebibytes
-from plimsoll.guard.state import Purpose, Situation
+from plimsoll.guard.state import Ask, Purpose, Situation
 
 # Never below what is used now plus this: the kubelet checks usage a moment after we do, and a container
 # that allocates between the two must not be killed. Larger values cost slack in every container, smaller
@@ -80,9 +80,25 @@ def no_fall_while_settling(proposal: Proposal, ask_purpose: Purpose, situation: 
     """
     if situation.control.settled or ask_purpose is Purpose.RESTORE:
         return proposal
-    current, text = situation.container, "the operator has just started; nothing is lowered yet"
+    return _no_fall(proposal, situation, "Settling", "the operator has just started; nothing is lowered yet")
+
+
+def no_fall_twice(proposal: Proposal, ask: Ask, situation: Situation) -> Proposal:
+    """A forecast lowers once, and never what was changed after it was made: a kill or a climb since then is
+    news that it did not know. The next one, an hour later at most, does.
+    """
+    changed, made = situation.container.last_change_seconds, ask.made_seconds
+    if ask.purpose is not Purpose.FORECAST or changed is None or made is None or changed < made:
+        return proposal
+    return _no_fall(
+        proposal, situation, "ChangedSince", "changed since this forecast was made; the next may lower it"
+    )
+
+
+def _no_fall(proposal: Proposal, situation: Situation, reason: str, text: str) -> Proposal:
+    current = situation.container
     if proposal.limit_bytes is not None and current.limit_bytes is not None:
-        proposal = proposal.with_limit(max(proposal.limit_bytes, current.limit_bytes), "Settling", text)
+        proposal = proposal.with_limit(max(proposal.limit_bytes, current.limit_bytes), reason, text)
     if proposal.request_bytes is not None and current.request_bytes is not None:
-        proposal = proposal.with_request(max(proposal.request_bytes, current.request_bytes), "Settling", text)
+        proposal = proposal.with_request(max(proposal.request_bytes, current.request_bytes), reason, text)
     return proposal

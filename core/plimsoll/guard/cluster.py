@@ -11,7 +11,13 @@ from dataclasses import replace
 
 from plimsoll.api.effective import Mode
 from plimsoll.api.window import is_open
-from plimsoll.guard.bounds import above_present_use, no_fall_while_settling, within_controlled, within_policy
+from plimsoll.guard.bounds import (
+    above_present_use,
+    no_fall_twice,
+    no_fall_while_settling,
+    within_controlled,
+    within_policy,
+)
 from plimsoll.guard.decision import Decision, DecisionKind, hold
 from plimsoll.guard.gates import MINIMUM_VERSION, closed_gate
 from plimsoll.guard.limits import GuardSettings
@@ -47,7 +53,7 @@ def _guard(ask: Ask | None, situation: Situation) -> Decision:
     shut = closed_gate(ask, situation)
     if shut is not None or ask is None:
         return shut or _hold(situation, "NoHistory", "nothing is recommended yet")
-    cut = _cut(_asked(ask, situation), ask.purpose, situation)
+    cut = _cut(_asked(ask, situation), ask, situation)
     decision = _worthwhile(ask, cut, situation)
     return _timely(ask, _permitted(ask, decision, situation), situation)
 
@@ -101,14 +107,15 @@ def _in_band(ask: Ask, situation: Situation) -> bool:
     return (policy is None or policy.controlled.limits) and ask.lower_bytes <= limit <= ask.upper_bytes
 
 
-def _cut(proposal: Proposal, purpose: Purpose, situation: Situation) -> Proposal:
-    if purpose is Purpose.RESTORE:
+def _cut(proposal: Proposal, ask: Ask, situation: Situation) -> Proposal:
+    if ask.purpose is Purpose.RESTORE:
         situation = replace(situation, policy=None)  # the original resources need no policy's leave
     proposal = keep_qos(within_controlled(proposal, situation), situation)
     proposal = pin_request_under_swap(within_policy(proposal, situation), situation)
     for step in (within_limit_ranges, within_quotas, within_kube_node):
         proposal = step(proposal, situation)
-    proposal = no_fall_while_settling(above_present_use(proposal, situation), purpose, situation)
+    proposal = no_fall_while_settling(above_present_use(proposal, situation), ask.purpose, situation)
+    proposal = no_fall_twice(proposal, ask, situation)
     # Once more, for a LimitRange may have moved what is not ours, and QoS has the last word on the pair.
     proposal = pin_request_under_swap(within_controlled(proposal, situation), situation)
     return keep_qos(proposal, situation)

@@ -53,6 +53,7 @@ class Ask:
     purpose: Purpose = Purpose.FORECAST
     reason: str = "Forecast"  # CamelCase: Forecast, OOMKilled, Climb, Restore
     ready: bool = True
+    made_seconds: float | None = None  # Unix time at which the forecast behind it was made
 
 
 @dataclass(frozen=True, slots=True)

@@ -421,3 +421,18 @@ def test_whatever_is_asked_no_decision_harms(*, asked, request, limit, share, us
         assert decision.limit_bytes >= limit
     if decision.limit_bytes > limit:
         assert decision.limit_bytes - limit <= max(room, 0)
+
+
+@pytest.mark.parametrize(
+    ("changed_ago", "asked_mib", "reason", "limit_mib"),
+    [
+        (3600, 700, "Forecast", 700),  # nothing has happened since the forecast was made
+        (1800, 700, "ChangedSince", 1024),  # made 40 minutes ago, the limit rose 30 minutes ago
+        (2400, 700, "ChangedSince", 1024),  # this very forecast has been acted on already
+        (1800, 1500, "Forecast", 1500),  # rising it may always ask for
+    ],
+)
+def test_a_forecast_lowers_once_and_nothing_that_changed_after_it(changed_ago, asked_mib, reason, limit_mib):
+    changed = container(last_change_seconds=NOW - changed_ago)
+    decision = guard(ask(asked_mib, 512, made_seconds=NOW - 2400), situation(container=changed))
+    assert (decision.reason, decision.limit_bytes) == (reason, limit_mib * MIB)
