@@ -52,8 +52,10 @@ class Actor:
     expectations: Expectations = field(default_factory=Expectations)
     changes: dict[PodContainer, float] = field(default_factory=dict)  # when we last changed it
 
-    async def act(self, plans: Iterable[PodPlan], now_seconds: float, before_urgent: BeforeUrgent) -> int:
-        """Carry out plans, the urgent ones first; returns how many were accepted."""
+    async def act(
+        self, plans: Iterable[PodPlan], now_seconds: float, before_urgent: BeforeUrgent
+    ) -> list[PodPlan]:
+        """Carry out plans, the urgent ones first; returns those that could not be written."""
         ordered = sorted(plans, key=lambda each: not each.urgent)
         await self._record_first(ordered, before_urgent)
         gate = asyncio.Semaphore(WRITES_AT_ONCE)
@@ -62,7 +64,8 @@ class Actor:
             async with gate:
                 return await self._resize(plan, now_seconds)
 
-        return sum(await asyncio.gather(*(one(each) for each in ordered)))
+        written = await asyncio.gather(*(one(each) for each in ordered))
+        return [plan for plan, done in zip(ordered, written, strict=True) if not done]
 
     async def follow(self, pod: PodRecord, group: Group, now_seconds: float) -> None:
         """Bring a resize that is under way to an end."""

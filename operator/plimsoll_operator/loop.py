@@ -73,6 +73,7 @@ class Loop:
         self._calm_since: tuple[int, float] | None = None  # restarts of the engine, and when the last was
         self._version: tuple[str, float] = ("", float("-inf"))
         self._said: frozenset[str] = frozenset()
+        self._started_seconds: float | None = None
         self.loops = 0
         self.world = World()
 
@@ -159,7 +160,9 @@ class Loop:
             parts.membership.requested_bytes,
             now_seconds,
         )
-        planner = Planner(situations, parts.asks, parts.actor.changes, self._budget)
+        planner = Planner(
+            situations, parts.asks, parts.actor.changes, self._budget, self._started(now_seconds)
+        )
         for number, group in enumerate(self._due(tick, changes)):
             if number % PLANNED_AT_ONCE == PLANNED_AT_ONCE - 1:
                 await _breathe()
@@ -189,7 +192,13 @@ class Loop:
             choices = {name: plans.rows[row] for name, row in group.rows.items() if row in plans.rows}
             await parts.keeper.record_kills(group, world, builder, choices)
 
-        await parts.actor.act(plans.pods, now_seconds, record_first)
+        failed = await parts.actor.act(plans.pods, now_seconds, record_first)
+        refused = {plan.pod.uid for plan in failed}
+        done = [plan for plan in plans.pods if plan.pod.uid not in refused]
+        written = {plan.group.rows[name] for plan in done for name in plan.choices}
+        for plan in failed:
+            if written.isdisjoint(plan.group.rows.values()):
+                plans.unwritten(plan)
         parts.actor.keep_only({pod.uid for pod in world.pods})
 
     async def _follow(self, now_seconds: float) -> None:
@@ -222,6 +231,11 @@ class Loop:
             settled=self._settled(now_seconds),
             max_usage_age_seconds=USAGE_INTERVALS * settings.interval,
         )
+
+    def _started(self, now_seconds: float) -> float:
+        if self._started_seconds is None:
+            self._started_seconds = now_seconds
+        return self._started_seconds
 
     def _settled(self, now_seconds: float) -> bool:
         """True where the engine has run long enough that what a restart has missed cannot look like calm."""

@@ -60,8 +60,9 @@ class PodPlan:
     @property
     def values(self) -> dict[str, MemoryValues]:
         """What to write, by container."""
+        sidecars = {each.spec.name for each in self.pod.containers if each.spec.sidecar}
         return {
-            name: MemoryValues(each.decision.limit_bytes, each.decision.request_bytes)
+            name: MemoryValues(each.decision.limit_bytes, each.decision.request_bytes, name in sidecars)
             for name, each in self.choices.items()
         }
 
@@ -73,6 +74,14 @@ class Plans:
     pods: list[PodPlan] = field(default_factory=list)
     rows: dict[int, Choice] = field(default_factory=dict)  # the weightiest choice of each row
     again: set[int] = field(default_factory=set)  # rows to look at again in the next loop
+
+    def unwritten(self, plan: PodPlan) -> None:
+        """A plan that could not be carried out: its rows hold, unless another pod of theirs was changed."""
+        for name, choice in plan.choices.items():
+            spec = next(each.spec for each in plan.pod.containers if each.spec.name == name)
+            text = f"could not be written: {choice.decision.message}"
+            held = hold("NotWritten", text, spec.limit_bytes, spec.request_bytes)
+            self.rows[plan.group.rows[name]] = Choice(held, spec.limit_bytes, choice.purpose)
 
     def note(self, row: int, choice: Choice) -> None:
         """Remember a row's choice where it weighs more than what is there."""
@@ -92,11 +101,13 @@ class Planner:
         asks: Asks,
         changes: Mapping[PodContainer, float],
         routine_left: "RoutineBudget",
+        started_seconds: float,
     ) -> None:
         self._situations = situations
         self._asks = asks
         self._changes = changes
         self._routine = routine_left
+        self._started_seconds = started_seconds
 
     def plan(self, group: Group, profile: ProfileRecord | None, plans: Plans) -> None:
         """Decide about every container of every pod of a group."""
@@ -131,7 +142,7 @@ class Planner:
             )
         uid = (pod.uid, spec.name)
         ask = restore_ask(profile, spec.name) or self._asks.for_pod(uid, row, self._situations.now_seconds)
-        last = self._changes.get(uid, _remembered_change(profile, spec.name))
+        last = self._changes.get(uid, _change_before(profile, spec.name, self._started_seconds))
         situation = self._budgeted(self._situations.of(group, pod, container, last))
         decision = self._explained(guard(ask, situation), ask, row)
         purpose = ask.purpose if ask is not None else Purpose.FORECAST
@@ -217,8 +228,13 @@ def _unready(profile: ProfileRecord | None, container: str) -> str:
     return f"the original resources of container {container} are not on record yet"
 
 
-def _remembered_change(profile: ProfileRecord, container: str) -> float | None:
-    """When the profile says that this container was last changed: what a restart leaves of the cooldown."""
+def _change_before(profile: ProfileRecord, container: str, started_seconds: float) -> float | None:
+    """When a predecessor last changed this container: what a restart leaves of the cooldown.
+
+    What this process has changed it knows pod by pod; the profile only knows that some pod was changed.
+    """
     remembered = profile.container(container)
     decision = remembered.decision if remembered is not None else None
-    return decision.at_seconds if decision is not None and decision.acted else None
+    if decision is None or not decision.acted or decision.at_seconds is None:
+        return None
+    return decision.at_seconds if decision.at_seconds < started_seconds else None

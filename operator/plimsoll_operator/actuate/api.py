@@ -68,6 +68,7 @@ class MemoryValues:
 
     limit_bytes: int | None
     request_bytes: int | None
+    sidecar: bool = False  # a native sidecar: it stands among the init containers
 
 
 class ApiError(Exception):
@@ -150,8 +151,11 @@ class KubeApi(Protocol):
 
 def resize_body(pod: PodRef, values: Mapping[str, MemoryValues]) -> Body:
     """The strategic merge patch of a resize: containers by name, memory only, the uid as a precondition."""
-    containers = [{"name": name, "resources": _resources(each)} for name, each in values.items()]
-    return {"metadata": {"uid": pod.uid}, "spec": {"containers": containers}}
+    spec: Body = {}
+    for name, each in values.items():
+        place = "initContainers" if each.sidecar else "containers"
+        spec.setdefault(place, []).append({"name": name, "resources": _resources(each)})
+    return {"metadata": {"uid": pod.uid}, "spec": spec}
 
 
 def _resources(values: MemoryValues) -> Body:

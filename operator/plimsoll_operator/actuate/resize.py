@@ -109,10 +109,10 @@ def values_in_force(pod: PodRecord) -> dict[str, MemoryValues]:
     """What must be written so that the spec says again what the kubelet enforces; empty where it does."""
     found = {}
     for each in pod.containers:
-        actual = MemoryValues(each.actual_limit_bytes, each.actual_request_bytes)
-        asked = MemoryValues(each.spec.limit_bytes, each.spec.request_bytes)
-        if each.reported and actual != asked and actual != MemoryValues(None, None):
-            found[each.spec.name] = actual
+        actual = (each.actual_limit_bytes, each.actual_request_bytes)
+        asked = (each.spec.limit_bytes, each.spec.request_bytes)
+        if each.reported and actual not in (asked, (None, None)):
+            found[each.spec.name] = MemoryValues(*actual, each.spec.sidecar)
     return found
 
 

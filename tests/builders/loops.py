@@ -1,0 +1,162 @@
+"""The operator's loop with everything real but the API server and the engine's process.
+
+In: a `MemoryApi`, what the engine shall say. Out: a loop that a test drives one `once(now)` at a time; a
+`restart` gives a new operator on the same cluster, as a SIGKILL would.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from plimsoll.recommend.recommendation import Recommendations
+from plimsoll.usage.sample import Quantity
+from plimsoll_operator.acting import Actor
+from plimsoll_operator.actuate.events import Events
+from plimsoll_operator.actuate.evict import Evictions
+from plimsoll_operator.actuate.profile import Profiles
+from plimsoll_operator.actuate.resize import Patience
+from plimsoll_operator.asks import Asks
+from plimsoll_operator.engine.messages import PodRaises, RowUsage, Tick, empty_tick
+from plimsoll_operator.fence import FencedApi
+from plimsoll_operator.keeping import Keeper
+from plimsoll_operator.leader import Leader, LeaseSettings
+from plimsoll_operator.loop import Loop, Parts
+from plimsoll_operator.membership import Membership
+from plimsoll_operator.owners import OwnerResolver
+from plimsoll_operator.serve.metrics import Metrics
+from plimsoll_operator.settings import OperatorSettings
+from plimsoll_operator.stages import Stages
+
+MIB = 2**20
+
+
+class SpokenEngine:
+    """Says what the test wants: targets by container, uses, raises by (pod uid, container)."""
+
+    def __init__(self, targets: Mapping[str, float] | None = None, used_mib: float = 200.0):
+        self.targets = dict(targets or {})
+        self.used_mib = used_mib
+        self.raises = {}
+        self.problems = ()
+        self.members = {}
+        self.events = []
+        self.restored = {}
+        self.restarts = 0
+
+    async def sync(self, added, removed):
+        for uid in removed:
+            self.members.pop(tuple(uid), None)
+        self.members |= {(each.pod_uid, each.container): each for each in added}
+
+    async def observe(self, events):
+        self.events += events
+        return empty_tick(0.0).raises
+
+    async def restore(self, checkpoints):
+        self.restored |= checkpoints
+        return ()
+
+    async def checkpoints(self, rows):
+        return {row: b"past of row %d" % row for row in rows}
+
+    async def tick(self, now_seconds):
+        rows = np.array(sorted({each.row for each in self.members.values()}), dtype=np.int32)
+        names = {each.row: each.container for each in self.members.values()}
+        due = np.array([row for row in rows if names[int(row)] in self.targets], dtype=np.int32)
+        target = np.array([self.targets[names[int(row)]] * MIB for row in due])
+        pods = [uid for uid in self.raises if uid in self.members]
+        return Tick(
+            now_seconds=now_seconds,
+            recommendations=_recommended(due, target),
+            raises=PodRaises(
+                rows=np.array([self.members[uid].row for uid in pods], dtype=np.int32),
+                pods=tuple(pods),
+                limit_bytes=np.array([self.raises[uid] * MIB for uid in pods], dtype=np.float64),
+                reasons=("OomKilled",) * len(pods),
+            ),
+            usage=RowUsage(rows, np.full(len(rows), self.used_mib * MIB), np.full(len(rows), 5.0)),
+            problems=self.problems,
+        )
+
+
+def _recommended(rows, target):
+    n = len(rows)
+    return Recommendations(
+        rows=rows,
+        ready=np.ones(n, dtype=np.bool_),
+        target_bytes=target,
+        lower_bytes=target * 0.95,
+        upper_bytes=target * 1.05,
+        buffer_bytes=target * 0.1,
+        request_bytes=target * 0.5,
+        quantile_levels=np.array([0.5, 0.99]),
+        quantile_bytes=np.column_stack([target * 0.5, target * 0.9]) if n else np.empty((0, 2)),
+    )
+
+
+class Rig:
+    """An operator on a cluster."""
+
+    def __init__(self, api, engine, **settings):
+        self.api, self.engine = api, engine
+        self.settings = OperatorSettings(**{"settle": 1e-9, **settings})
+        self.paused = False
+        self.monotonic = 0.0
+        self.metrics = Metrics("test")
+        self.now_seconds = 0.0
+        self.loop = self._assemble()
+
+    def restart(self):
+        """Another operator process on the same cluster: everything in memory is gone."""
+        fresh = SpokenEngine(self.engine.targets, self.engine.used_mib)
+        return Rig(self.api, fresh, **self.settings.model_dump())
+
+    def _assemble(self):
+        lease = LeaseSettings("plimsoll-system", "me")
+        self.leader = Leader(self.api, lease, lambda: self.monotonic, lambda: self.now_seconds)
+        fenced = FencedApi(self.api, self.leader.check, lambda _what, _status: None)
+        owners = OwnerResolver()
+        self.membership = Membership("plimsoll-system", Quantity.WORKING_SET, owners)
+        evictions = Evictions(admitting=True)
+        patience = Patience()
+        self.actor = Actor(fenced, Events(fenced, "me"), evictions, self.metrics, patience)
+        profiles = Profiles(fenced, self.settings.profile_interval)
+        return Loop(
+            Parts(
+                settings=self.settings,
+                clock=None,
+                api=fenced,
+                engine=self.engine,
+                leader=self.leader,
+                owners=owners,
+                membership=self.membership,
+                asks=Asks(),
+                actor=self.actor,
+                keeper=Keeper(fenced, self.engine, self.membership, profiles),
+                metrics=self.metrics,
+                stages=Stages(self.metrics, lambda: 0.0),
+                snapshot=lambda: self.api.world(paused=self.paused),
+                quantity=Quantity.WORKING_SET,
+                model="seasonal",
+            )
+        )
+
+    async def once(self, now_seconds, leading=True):
+        """One loop at `now_seconds`."""
+        self.now_seconds = now_seconds
+        if leading:
+            await self.leader.renew()
+        return await self.loop.once(now_seconds)
+
+    def limit(self, pod="web-0", container="app"):
+        """Limit in a pod's spec, MiB."""
+        return self.record(pod, container).spec.limit_bytes / MIB
+
+    def request(self, pod="web-0", container="app"):
+        """Request in a pod's spec, MiB."""
+        return self.record(pod, container).spec.request_bytes / MIB
+
+    def record(self, pod="web-0", container="app"):
+        """A container's record as the API holds it."""
+        found = next(each for each in self.api.world().pods if each.name == pod)
+        return next(each for each in found.containers if each.spec.name == container)
