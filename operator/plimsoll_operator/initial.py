@@ -109,9 +109,10 @@ class InitialResources:
         if ask is not None:
             return ask
         remembered = state.profile.container(container)
-        if remembered is None or remembered.target_bytes is None:
+        recommended = remembered.recommended if remembered is not None else None
+        if recommended is None or recommended.target_bytes is None:
             return None
-        return Ask(remembered.target_bytes, remembered.request_bytes)
+        return Ask(recommended.target_bytes, recommended.request_bytes)
 
     def _workload(self, meta: Raw, namespace: str, world: World) -> WorkloadRef | None:
         owner = parse.controller(meta)

@@ -30,7 +30,7 @@ from plimsoll_operator.world import World
 logger = logging.getLogger(__name__)
 
 WRITES_AT_ONCE = 16
-# Routine writes of one loop: what is over waits for the next, so that a start with 10,000 workloads is spread out.
+# Writes of one loop: what is over waits for the next, so that a start with 10,000 workloads is spread out.
 PROFILES_PER_LOOP = 1000
 READS_AT_ONCE = 32
 

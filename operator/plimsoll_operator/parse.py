@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from plimsoll.api.fields import Condition
 from plimsoll.api.policy import PolicyStatus
 from plimsoll.api.precedence import read_policy
+from plimsoll.api.profile import RecommendationSummary
 from plimsoll.api.quantity import QuantityError, parse_quantity
 from plimsoll.guard.state import MemoryRange, ResizeStatus
 from plimsoll_operator.records import (
@@ -410,8 +411,7 @@ def _remembered(raw: Raw) -> RememberedContainer:
         oom_seconds=seconds(oom.get("lastTime")),
         oom_limit_bytes=quantity(oom.get("limit")),
         oom_floor_bytes=quantity(oom.get("floor")),
-        target_bytes=quantity(_part(raw, "recommendation").get("target")),
-        request_bytes=quantity(_part(raw, "recommendation").get("request")),
+        recommended=_recommended(_part(raw, "recommendation")),
     )
 
 
@@ -431,3 +431,10 @@ def _conditions(status: Raw) -> tuple[Condition, ...]:
         return tuple(Condition.model_validate(each) for each in _listed(status, "conditions"))
     except ValidationError:
         return ()
+
+
+def _recommended(raw: Raw) -> RecommendationSummary | None:
+    try:
+        return RecommendationSummary.model_validate(raw) if raw else None
+    except ValidationError:
+        return None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from plimsoll.api.fields import Condition
 from plimsoll.api.policy import PolicyStatus
 from plimsoll.api.precedence import EffectivePolicy
+from plimsoll.api.profile import RecommendationSummary
 from plimsoll.guard.state import MemoryRange, ResizeStatus
 
 Labels = tuple[tuple[str, str], ...]
@@ -181,8 +182,7 @@ class RememberedContainer:
     oom_seconds: float | None = None
     oom_limit_bytes: int | None = None
     oom_floor_bytes: int | None = None
-    target_bytes: int | None = None  # last recommended, for pods admitted before the first loop
-    request_bytes: int | None = None
+    recommended: RecommendationSummary | None = None  # what admission knows before the engine has spoken
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from plimsoll.api.precedence import EffectivePolicy
 from plimsoll_operator.membership import Group
 from plimsoll_operator.records import PodRecord
 
-# Owners that make another pod where one is evicted. A Job's pod would lose its work, a bare pod would not come back.
+# Owners that make another pod where one is evicted. A Job would lose its work, a bare pod not come back.
 RECREATING = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController"})
 LEAST_REPLICAS = 2  # with a single replica an eviction is an outage
 HOUR_SECONDS = 3600.0
@@ -25,7 +25,7 @@ class Evictions:
     admitting: bool  # our webhook is up: without it the new pod would only get the old limit again
     _times: dict[str, list[float]] = field(default_factory=dict)
 
-    def refusal(self, pod: PodRecord, group: Group, now_seconds: float) -> str:
+    def refusal(self, pod: PodRecord, group: Group, now_seconds: float) -> str:  # noqa: PLR0911 -- a reason each
         """Why a pod may not be evicted now; "" where it may."""
         policy = group.policy
         if not isinstance(policy, EffectivePolicy) or not policy.mode.recreates:

@@ -98,7 +98,7 @@ class Profiles:
         return record
 
     def due(self, group: Group, choices: Mapping[str, Choice], now_seconds: float) -> bool:
-        """True where a profile should be written now: never yet, a decision that matters, or its time has come."""
+        """True where a profile should be written now: a decision that matters, or its time has come."""
         written = self._written.get((group.ref.namespace, profile_name(group)))
         if written is None or any(each.decision.acts for each in choices.values()):
             return True
@@ -206,7 +206,7 @@ class StatusBuilder:
             mode=policy.mode if policy is not None else None,
             usage=self._usage(used, age),
             forecast=self._forecast(view),
-            recommendation=_recommendation(view),
+            recommendation=_recommendation(view) or (before.recommended if before is not None else None),
             last_decision=self._decision(
                 choice, before, policy.cooldown_seconds if policy is not None else 0.0
             ),
@@ -283,8 +283,7 @@ def _remembering(container: ContainerProfile) -> RememberedContainer:
         oom_seconds=oom.last_time_seconds if oom is not None else None,
         oom_limit_bytes=oom.limit_bytes if oom is not None else None,
         oom_floor_bytes=oom.floor_bytes if oom is not None else None,
-        target_bytes=container.recommendation.target_bytes if container.recommendation else None,
-        request_bytes=container.recommendation.request_bytes if container.recommendation else None,
+        recommended=container.recommendation,
     )
 
 
@@ -331,7 +330,7 @@ def _original(group: Group, name: str, before: RememberedContainer | None) -> Or
 def _oom(
     group: Group, name: str, before: RememberedContainer | None, choice: Choice | None
 ) -> OomMemory | None:
-    """The newest kill among the group's pods joined to what is remembered; the same kill is never counted twice."""
+    """The newest kill among the group's pods, joined to what is remembered; none is counted twice."""
     kills = [(pod, each) for pod in group.pods.values() for each in pod.containers if each.spec.name == name]
     newest = max((each.oom for _, each in kills if each.oom is not None), key=_at, default=None)
     known = before.oom_seconds if before is not None else None

@@ -1,0 +1,102 @@
+"""In: a pod's body as a webhook gets it, a cluster that has looped a few times. Out: values by container, or
+none.
+"""
+
+import pytest
+
+from builders.clusters import GIB, NOW, furnish, owner, raw_pod, raw_policy
+from builders.kubeapi import MemoryApi
+from builders.loops import Rig, SpokenEngine
+from plimsoll_operator.actuate.api import MemoryValues
+from plimsoll_operator.initial import InitialResources
+
+
+async def cluster(policy=None, **fields):
+    """A Deployment `web` that has been watched for two loops."""
+    api = MemoryApi()
+    api.put(
+        "replicasets",
+        {
+            "kind": "ReplicaSet",
+            "metadata": {
+                "name": "web-old",
+                "namespace": "shop",
+                "ownerReferences": [owner("Deployment", "web")],
+            },
+            "spec": {"replicas": 1},
+        },
+    )
+    furnish(api, raw_pod(owner=owner("ReplicaSet", "web-old")), policy=policy or raw_policy(mode="Initial"))
+    made = Rig(api, SpokenEngine({"app": 2048}), **fields)
+    await made.once(NOW)
+    await made.once(NOW + 60)
+    return made
+
+
+def asked(made, pod, now=NOW + 120, paused=False):
+    initial = InitialResources(
+        world=lambda: made.api.world(paused=paused),
+        membership=made.membership,
+        owners=made.loop._parts.owners,
+        asks=made.loop._parts.asks,
+        now=lambda: now,
+    )
+    return initial.values(pod, "shop")
+
+
+def new_pod(replica_set="web-old", **fields):
+    pod = raw_pod("", owner=owner("ReplicaSet", replica_set), **fields)
+    pod["metadata"] |= {"generateName": f"{replica_set}-"}
+    del pod["status"], pod["metadata"]["name"], pod["metadata"]["uid"]
+    return pod
+
+
+async def test_a_new_replica_starts_with_the_recommendation():
+    assert asked(await cluster(), new_pod()) == {"app": MemoryValues(2 * GIB, GIB)}
+
+
+async def test_a_new_replicaset_is_read_off_its_name():
+    made = await cluster()
+    labels = {"app": "web", "pod-template-hash": "6d4cf56db6"}
+    assert asked(made, new_pod("web-6d4cf56db6", labels=labels))
+    assert asked(made, new_pod("stranger-6d4cf56db6", labels=labels)) == {}
+
+
+async def test_what_the_profile_remembers_serves_until_the_engine_has_spoken():
+    made = (await cluster()).restart()
+    made.engine.targets = {}
+    await made.once(NOW + 120)
+    assert asked(made, new_pod())["app"].limit_bytes == 2 * GIB
+
+
+@pytest.mark.parametrize("mode", ["Off", "Recommend"])
+async def test_modes_that_admit_nothing(mode):
+    assert asked(await cluster(raw_policy(mode=mode)), new_pod()) == {}
+
+
+async def test_unchanged_where_there_is_no_recommendation_no_policy_or_a_pause():
+    made = await cluster()
+    assert asked(made, new_pod(), paused=True) == {}
+    assert asked(made, new_pod(labels={"app": "other"})) == {}
+    assert asked(made, new_pod(labels={})) == {}
+    strange = new_pod()
+    strange["spec"]["containers"][0]["name"] = "unseen"
+    assert asked(made, strange) == {}
+
+
+async def test_a_restored_workload_starts_with_its_template():
+    made = await cluster()
+    made.api.get("memoryprofiles", "shop", "deployment-web")["spec"]["restore"] = True
+    assert asked(made, new_pod()) == {}
+
+
+async def test_policy_bounds_hold_at_admission():
+    made = await cluster(raw_policy(mode="Initial", limits={"max": "1536Mi"}))
+    assert asked(made, new_pod())["app"].limit_bytes == 1536 * 2**20
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"metadata": {}}, {"metadata": {"labels": None}, "spec": {"containers": None}}]
+)
+async def test_nonsense_is_unchanged(body):
+    assert asked(await cluster(), body) == {}
