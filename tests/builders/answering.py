@@ -20,6 +20,7 @@ class Asked:
     path: str
     query: dict[str, str]
     headers: dict[str, str]
+    client_port: int = 0
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,15 @@ class Server:
     asked: list[Asked] = field(default_factory=list)
 
 
+class _Quiet(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """A client that hangs up, or refuses the certificate, is what some tests are about."""
+
+
 @contextmanager
 def answering(answer: Callable[[Asked], Answer], tls: Path | None = None) -> Iterator[Server]:
     """Serve until the block ends; `tls` is a directory with tls.crt and tls.key."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(answer))
+    server = _Quiet(("127.0.0.1", 0), _handler(answer))
     server.daemon_threads = True
     scheme = "http"
     if tls is not None:
@@ -74,7 +80,8 @@ def _handler(answer: Callable[[Asked], Answer]) -> type[BaseHTTPRequestHandler]:
             if self.command == "POST":
                 text = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
             query = {name: values[0] for name, values in parse_qs(text, keep_blank_values=True).items()}
-            asked = Asked(parts.path, query, {k.lower(): v for k, v in self.headers.items()})
+            headers = {k.lower(): v for k, v in self.headers.items()}
+            asked = Asked(parts.path, query, headers, self.client_address[1])
             self.server.shown.asked.append(asked)
             self._send(answer(asked))
 

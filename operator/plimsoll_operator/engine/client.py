@@ -62,16 +62,18 @@ class Engine:
         checkpoints: Checkpoints | None = None,
         tick_timeout_seconds: float = 180.0,
         on_restart: Callable[[], None] = lambda: None,
+        restart_patience_seconds: float = 10.0,
     ) -> None:
         """`checkpoints` reads the stored checkpoints of rows: asked after the worker had to be restarted."""
         self._on_restart = on_restart
+        self._restart_patience_seconds = restart_patience_seconds
         self._settings = settings
         self._read_checkpoints = checkpoints
         self._tick_timeout_seconds = tick_timeout_seconds
         self._members: dict[PodContainer, Member] = {}
         self._ooms: list[OomEvent] = []
         self._worker: WorkerProcess | None = None
-        self._ready = False
+        self._up = asyncio.Event()  # a worker runs that knows all members
         self._closed = False
         self._supervisor: asyncio.Task[None] | None = None
         self._trouble = "the engine has not started"
@@ -83,7 +85,7 @@ class Engine:
     @property
     def ready(self) -> bool:
         """True while a worker runs that knows all members."""
-        return self._ready
+        return self._up.is_set()
 
     @property
     def pid(self) -> int | None:
@@ -93,12 +95,13 @@ class Engine:
     async def start(self) -> None:
         """Start the worker; raises `EngineDownError` with its own words where it cannot start."""
         self._worker = await WorkerProcess.start(self._settings)
-        self._ready = True
+        self._up.set()
         self._supervisor = asyncio.create_task(self._supervise(), name="engine-supervisor")
 
     async def close(self) -> None:
         """End the worker and stop watching it."""
-        self._closed, self._ready = True, False
+        self._closed = True
+        self._up.clear()
         self._trouble = "the engine was closed"
         if self._supervisor is not None:
             self._supervisor.cancel()
@@ -118,7 +121,7 @@ class Engine:
             for part in _parts(added, MEMBERS_PER_MESSAGE):
                 self._members |= {(member.pod_uid, member.container): member for member in part}
                 await asyncio.sleep(0)  # let the loop breathe
-            if self._ready:
+            if self.ready:
                 try:
                     await self._tell_members(added, removed)
                 except EngineDownError as error:
@@ -129,7 +132,7 @@ class Engine:
         async with self._order:
             for event in events:
                 self._remember(event)
-            if self._ready and events:
+            if self.ready and events:
                 try:
                     return await self._ask(Observe(tuple(events)), PodRaises)
                 except EngineDownError as error:
@@ -138,7 +141,7 @@ class Engine:
 
     async def forget(self, rows: Sequence[int]) -> None:
         """Rows whose workloads are gone for good."""
-        if self._ready and rows:
+        if self.ready and rows:
             with contextlib.suppress(EngineDownError):
                 await self._ask(Forget(tuple(rows)), type(None))
 
@@ -153,8 +156,12 @@ class Engine:
     # -- what is asked ------------------------------------------------------------------------------------
 
     async def tick(self, now_seconds: float, *, everything: bool = False) -> Tick:
-        """One round of the engine; a tick with problems where it is down or failed, never an exception."""
-        if not self._ready:
+        """One round of the engine; a tick with problems where it is down or failed, never an exception.
+
+        A worker that is being replaced is waited for a little: where a sandbox turns the clock, the seconds
+        that takes would be hours without an engine.
+        """
+        if not await self._comes_up():
             return empty_tick(now_seconds, self._trouble)
         try:
             return await self._ask(
@@ -176,6 +183,13 @@ class Engine:
         answer: dict[str, object] = await self._ask(ExplainRequest(row), dict)
         return answer
 
+    async def _comes_up(self) -> bool:
+        if self._supervisor is not None and not self._closed:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._restart_patience_seconds):
+                    await self._up.wait()
+        return self.ready
+
     # -- parts --------------------------------------------------------------------------------------------
 
     async def _ask(self, ask: Ask, expected: type[T], timeout_seconds: float = ANSWER_TIMEOUT_SECONDS) -> T:
@@ -188,7 +202,8 @@ class Engine:
 
     def _doubt(self, error: EngineDownError) -> None:
         """A worker that missed a message knows a wrong world: replace it, and tell the new one everything."""
-        self._ready, self._trouble = False, str(error)
+        self._up.clear()
+        self._trouble = str(error)
         if self._worker is not None:
             self._worker.kill(str(error))
 
@@ -212,7 +227,7 @@ class Engine:
         while self._worker is not None:
             began = time.monotonic()
             self._trouble = await self._worker.ended()
-            self._ready = False
+            self._up.clear()
             log.error("engine ended", extra={"reason": self._trouble})
             await self._worker.close()
             if time.monotonic() - began > LONGEST_RESTART_DELAY_SECONDS:
@@ -230,7 +245,7 @@ class Engine:
                 await self._tell_members(list(self._members.values()), ())
                 await self._restore_all()
                 await self._ask(Observe(tuple(self._ooms)), PodRaises)
-                self._ready = True
+                self._up.set()
         except Exception as error:  # the next round of the supervisor tries again
             self._trouble = f"the engine could not be restored: {error}"
             log.exception("engine restart failed")

@@ -18,6 +18,8 @@ from kubernetes.config.config_exception import ConfigException
 from plimsoll_operator.observe.source import SourceError
 
 CONNECTIONS = 64
+KUBELET_CLIENTS = 16
+KEEPALIVE_SECONDS = 300.0  # several intervals
 TOKEN_KEY = "BearerToken"  # noqa: S105 - where the loaders of client 37 put it
 
 
@@ -52,8 +54,15 @@ class ClusterAccess:
             trust_env=False,
         )
 
-    def kubelet_client(self, timeout_seconds: float, ca_file: str, *, insecure: bool) -> httpx.Client:
-        """Return a client for kubelets' own ports; `ca_file` "" means the cluster's CA."""
+    def kubelet_clients(
+        self, timeout_seconds: float, ca_file: str, *, insecure: bool
+    ) -> tuple[httpx.Client, ...]:
+        """Return clients for kubelets' own ports, for nodes to be spread over.
+
+        `ca_file` "" means the cluster's CA. Connections are kept from one tick to the next, for a TLS
+        handshake costs more than the answer; each client's pool stays short, for it is searched at every
+        request.
+        """
         if insecure:
             context = _unverified()
             self._add_client_certificate(context)
@@ -62,12 +71,18 @@ class ClusterAccess:
             self._add_client_certificate(context)
         else:
             context = self._api_tls()
-        return httpx.Client(
-            verify=context,
-            auth=BearerToken(self.configuration),
-            timeout=timeout_seconds,
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=CONNECTIONS),
-            trust_env=False,
+        limits = httpx.Limits(
+            max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEEPALIVE_SECONDS
+        )
+        return tuple(
+            httpx.Client(
+                verify=context,
+                auth=BearerToken(self.configuration),
+                timeout=timeout_seconds,
+                limits=limits,
+                trust_env=False,
+            )
+            for _ in range(KUBELET_CLIENTS)
         )
 
     def _api_tls(self) -> ssl.SSLContext:

@@ -42,6 +42,6 @@ def _kubelet_source(settings: EngineSettings) -> KubeletSource:
     timeout = settings.source_timeout_seconds
     return KubeletSource(
         access.api_client(timeout),
-        access.kubelet_client(timeout, settings.kubelet_ca_file, insecure=settings.kubelet_insecure),
+        access.kubelet_clients(timeout, settings.kubelet_ca_file, insecure=settings.kubelet_insecure),
         KubeletSettings(settings.kubelet_port, settings.kubelet_concurrency, settings.node_proxy),
     )

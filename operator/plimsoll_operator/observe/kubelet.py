@@ -10,6 +10,7 @@ cluster.
 import json
 import math
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -65,9 +66,11 @@ class KubeletSource:
     name = "kubelet"
     quantities = frozenset({Quantity.USAGE, Quantity.WORKING_SET})
 
-    def __init__(self, api: httpx.Client, kubelets: httpx.Client, settings: KubeletSettings) -> None:
+    def __init__(
+        self, api: httpx.Client, kubelets: Sequence[httpx.Client], settings: KubeletSettings
+    ) -> None:
         self._api = api
-        self._kubelets = api if settings.node_proxy else kubelets
+        self._kubelets = tuple(kubelets)
         self._settings = settings
         self._pool = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="kubelet")
         self._nodes: tuple[KubeNode, ...] = ()
@@ -93,7 +96,8 @@ class KubeletSource:
     def close(self) -> None:
         """Stop the threads and close the connections."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-        self._kubelets.close()
+        for client in self._kubelets:
+            client.close()
         self._api.close()
 
     def _ask_all(
@@ -113,7 +117,11 @@ class KubeletSource:
             return str(error) or type(error).__name__
 
     def _get(self, node: KubeNode, path: str) -> httpx.Response:
-        return self._kubelets.get(node.base_url + path).raise_for_status()
+        if self._settings.node_proxy:
+            client = self._api
+        else:
+            client = self._kubelets[zlib.crc32(node.name.encode()) % len(self._kubelets)]
+        return client.get(node.base_url + path).raise_for_status()
 
     def _current_nodes(self, now_seconds: float) -> tuple[KubeNode, ...]:
         if abs(now_seconds - self._nodes_listed_seconds) >= NODE_LIST_SECONDS:

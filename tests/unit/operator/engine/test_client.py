@@ -66,7 +66,7 @@ async def engine(cluster):
     async def read(rows):
         return {row: stored[row] for row in rows if row in stored}
 
-    engine = Engine(EngineSettings(log_level="error"), read)
+    engine = Engine(EngineSettings(log_level="error"), read, restart_patience_seconds=0)
     engine.stored = stored
     await engine.start()
     yield engine
@@ -224,3 +224,18 @@ async def test_the_event_loop_is_not_held_by_many_members(engine, cluster):
     watching.cancel()
     assert len(tick.recommendations.rows) == 20_000
     assert watchdog.longest_seconds < 0.25
+
+
+async def test_a_tick_waits_a_little_for_a_worker_that_is_being_replaced(cluster):
+    restarts = []
+    engine = Engine(
+        EngineSettings(log_level="error"), None, 180.0, lambda: restarts.append(1), PATIENCE_SECONDS
+    )
+    await engine.start()
+    await engine.sync([member(0, "a")], [])
+    os.kill(engine.pid, signal.SIGKILL)
+    assert (await engine.tick(NOW)).problems
+    await until(lambda: not engine.ready)
+    assert (await engine.tick(NOW + 300)).usage.rows.tolist() == [0]
+    assert restarts == [1]
+    await engine.close()

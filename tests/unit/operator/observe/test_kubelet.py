@@ -91,7 +91,7 @@ class Cluster:
             access = ClusterAccess(configuration)
             source = KubeletSource(
                 access.api_client(self.timeout),
-                access.kubelet_client(self.timeout, str(self.pair / "tls.crt"), insecure=insecure),
+                access.kubelet_clients(self.timeout, str(self.pair / "tls.crt"), insecure=insecure),
                 self.settings,
             )
             try:
@@ -237,3 +237,26 @@ def test_a_summary_value_that_is_no_number_is_nan_or_left_to_the_history(value):
     batch = read_summary(httpx.Response(200, json=summary(usage=value)).content).build()
     assert np.isnan(batch.usage_bytes[0]) or batch.usage_bytes[0] == -1.0
     assert batch.working_set_bytes[0] == 100.0
+
+
+def test_a_connection_is_kept_from_one_tick_to_the_next(pair):
+    ports = []
+
+    def answer(asked: Asked) -> Answer:
+        ports.append(asked.client_port)
+        return as_json(summary())
+
+    with (
+        answering(answer, tls=pair) as one,
+        answering(lambda _: as_json({"items": [node("n1", one.port)]})) as api,
+    ):
+        configuration = Configuration()
+        configuration.host = api.url
+        access = ClusterAccess(configuration)
+        clients = access.kubelet_clients(5.0, str(pair / "tls.crt"), insecure=False)
+        source = KubeletSource(access.api_client(5.0), clients, KubeletSettings())
+        source.fetch(NOW, BOTH)
+        source.fetch(NOW + 60, BOTH)
+        source.close()
+    assert len(ports) == 2
+    assert ports[0] == ports[1]
