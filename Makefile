@@ -72,8 +72,11 @@ crds: $(VENV)/.dev ## write the CRD YAML and its documentation from the typed mo
 apiserver: ## build and cache a real kube-apiserver and etcd from Go modules
 	kind/vm/build-binaries.sh apiserver etcd
 
-.PHONY: bench bench-loop bench-limits bench-usage bench-demo
-bench: bench-demo bench-limits bench-loop bench-usage ## every bench there is
+.PHONY: bench bench-agent bench-loop bench-limits bench-usage bench-demo
+bench: bench-agent bench-demo bench-limits bench-loop bench-usage ## every bench there is
+
+bench-agent: $(VENV)/.dev ## what the node agent costs a node of 100 and of 500 containers
+	$(BIN)/python bench/agent.py
 
 bench-demo: $(VENV)/.dev ## the demo's outcome as figures, and its picture
 	$(BIN)/python bench/demo.py

@@ -124,7 +124,7 @@ def test_two_hundred_pods_that_come_and_go_leave_nothing(tmp_path):
     tracker = Tracker(tree.fs, ROOT)
     tracker.look()
     sizes = []
-    for turn in range(5):
+    for turn in range(3):
         for pod in range(200):
             container = tree.pod_path(pod) / container_id(turn * 1000 + pod)
             container.mkdir(parents=True)

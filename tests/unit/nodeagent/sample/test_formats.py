@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plimsoll_nodeagent.kernelfs import KernelFs
 from plimsoll_nodeagent.sample.formats import (
     FormatError,
     MemoryInfo,
@@ -114,3 +115,9 @@ def test_garbage_is_a_format_error_and_nothing_else(parse, text):
         parse(text)
     except FormatError:
         return
+
+
+def test_this_machine_s_own_meminfo_is_understood():
+    found = parse_meminfo(KernelFs().read("/proc/meminfo"))
+    assert 0 < found.free_bytes <= found.total_bytes
+    assert found.swap_free_bytes <= found.swap_total_bytes

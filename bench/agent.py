@@ -1,0 +1,135 @@
+"""What the node agent costs a node: a table and bench/results/agent.json.
+
+In: fixture trees of `--containers` containers in memory (tmpfs where there is one), read by the agent's own
+code. A tick is discovery and sampling, a scrape the making and packing of /metrics. CPU time is measured, and
+given as a share of a node of two cores for one tick in ten seconds and one scrape in fifteen; resident memory
+is that of the real process after a scrape. Low and high are the fastest and the
+slowest of `--repeat` runs. What is not in it: the kernel's own work in rendering a real cgroup's files
+(memory.stat flushes its counters), which a fixture tree does not have.
+"""
+
+import argparse
+import gzip
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from builders.cgroup_tree import SYSTEMD, CgroupTree
+from plimsoll_nodeagent.discover.hierarchy import DEFAULT_CGROUP_ROOT
+from plimsoll_nodeagent.loop import Watch
+from plimsoll_nodeagent.serve.exposition import Exposition
+from plimsoll_nodeagent.serve.http import GZIP_LEVEL
+from report import Row, write_results
+
+SHARED_MEMORY = Path("/dev/shm")
+CONTAINERS_PER_POD = 2
+INTERVAL_SECONDS, SCRAPE_SECONDS, CORES = 10.0, 15.0, 2
+READ_TIMEOUT_SECONDS = 10.0
+
+
+@contextmanager
+def node(containers: int) -> Iterator[CgroupTree]:
+    """A node's files for as long as the figures take."""
+    with tempfile.TemporaryDirectory(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None) as root:
+        tree = CgroupTree(Path(root), SYSTEMD)
+        for number in range(containers):
+            tree.container(number, pod=number // CONTAINERS_PER_POD)
+        yield tree
+
+
+def cpu_ms(call: Callable[[], object], repeat: int) -> list[float]:
+    """CPU time of each of so many calls."""
+    times = []
+    for _ in range(repeat):
+        began = time.process_time()
+        call()
+        times.append((time.process_time() - began) * 1000)
+    return times
+
+
+def resident_mib(tree: CgroupTree) -> float:
+    """Highest resident memory of the real process, as it says itself once it has been scraped twice."""
+    arguments = [
+        "run",
+        "--root",
+        str(tree.root),
+        "--address",
+        "127.0.0.1",
+        "--port",
+        "0",
+        "--interval",
+        "200ms",
+    ]
+    command = [sys.executable, "-m", "plimsoll_nodeagent.main", *arguments]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            port = re.search(r'"port": ([0-9]+)', process.stderr.readline())[1]
+            found: list[str] = []
+            while len(found) < 2:
+                with urllib.request.urlopen(
+                    f"http://127.0.0.1:{port}/metrics", timeout=READ_TIMEOUT_SECONDS
+                ) as answer:
+                    text = answer.read().decode()
+                found += re.findall(r"^plimsoll_agent_resident_bytes_max (\S+)$", text, re.MULTILINE)
+                time.sleep(0.5)
+        finally:
+            process.terminate()
+    return float(found[-1]) / 2**20
+
+
+def measured(containers: int, repeat: int, command: str) -> list[Row]:
+    """Every figure of one size of node."""
+    with node(containers) as tree:
+        watch = Watch(tree.fs, DEFAULT_CGROUP_ROOT)
+
+        def scrape() -> bytes:
+            # A new one each time: it keeps its text between two ticks.
+            return gzip.compress(Exposition(lambda: watch.latest, "bench").text(), GZIP_LEVEL)
+
+        ticks = cpu_ms(lambda: watch.tick(time.time()), repeat)
+        scrapes = cpu_ms(scrape, repeat)
+        resident = resident_mib(tree)
+        packed_kib = len(scrape()) / 1024
+    share = statistics.median(ticks) / INTERVAL_SECONDS + statistics.median(scrapes) / SCRAPE_SECONDS
+    percent = share / 1000 / CORES * 100
+    return [
+        _timed(f"agent.tick_cpu_ms.{containers}", ticks, command),
+        _timed(f"agent.scrape_cpu_ms.{containers}", scrapes, command),
+        Row(f"agent.cpu_percent_of_two_cores.{containers}", percent, "%", repeat, command),
+        Row(f"agent.scrape_packed_kib.{containers}", packed_kib, "KiB", 1, command),
+        Row(f"agent.resident_mib.{containers}", resident, "MiB", 1, command),
+    ]
+
+
+def _timed(name: str, times: list[float], command: str) -> Row:
+    return Row(name, statistics.median(times), "ms", len(times), command, min(times), max(times))
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--containers", type=int, nargs="+", default=[100, 500])
+    parser.add_argument("--repeat", type=int, default=30)
+    options = parser.parse_args()
+    command = f"python bench/agent.py --containers {' '.join(map(str, options.containers))}"
+    began = time.perf_counter()
+    rows = [row for count in options.containers for row in measured(count, options.repeat, command)]
+    for row in rows:
+        spread = "" if row.low is None else f"({row.low:.2f} to {row.high:.2f})"
+        print(f"{row.name:40} {row.value:8.2f} {row.unit:4} {spread}")
+    print(write_results("agent", rows, seed=0, seconds=time.perf_counter() - began))
+
+
+if __name__ == "__main__":
+    main()
