@@ -46,7 +46,7 @@ def numbers(rows):
     return [value for row in rows for value in row.values() if isinstance(value, float)]
 
 
-# -- a cluster ------------------------------------------------------------------------------------------------
+# -- a cluster --
 
 
 def test_every_kind_of_owner_is_one_row_per_container(told, world):
@@ -79,7 +79,7 @@ def test_recommends_what_the_operators_pipeline_says_of_the_same_samples(told, w
     seconds = (last_bin - np.arange(len(usage))[::-1]) * BIN_SECONDS + BIN_SECONDS / 2
     history.append(np.repeat(rows, len(usage)), seconds, usage, world.now_seconds)
     made = LimitPipeline(history, PipelineSettings()).decide(rows, world.now_seconds)
-    # The backfill has the newest day in bins and older ones in hours: equal but for the oldest bins of either.
+    # The backfill has the newest day in bins and older ones in hours: equal but for the oldest of either.
     for name in ("lower", "upper"):
         assert row[f"{name}_bytes"] == pytest.approx(getattr(made, f"{name}_bytes")[0], rel=0.005)
     assert row["recommended_limit_bytes"] == pytest.approx(made.target_bytes[0], rel=0.005)
@@ -166,7 +166,7 @@ def test_programs_can_read_every_format(plimsoll, world, output, read):
     assert [row["name"] for row in rows] == ["web"]
 
 
-# -- Prometheus alone -----------------------------------------------------------------------------------------
+# -- Prometheus alone --
 
 
 def test_without_a_kubeconfig_prometheus_tells_who_runs(plimsoll, world):
@@ -217,7 +217,7 @@ def test_owners_come_from_kube_state_metrics_where_it_is_scraped(plimsoll):
     assert row["why"] == "not enough data: Prometheus knows no sample of it"
 
 
-# -- traces ---------------------------------------------------------------------------------------------------
+# -- traces --
 
 
 def test_the_sample_that_ships_has_a_row_for_every_series(told):
@@ -260,7 +260,7 @@ def test_a_dearer_kill_asks_for_more_memory(told):
     assert total[0] < total[1]
 
 
-# -- what can go wrong ----------------------------------------------------------------------------------------
+# -- what can go wrong --
 
 
 @pytest.mark.parametrize(
