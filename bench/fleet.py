@@ -9,6 +9,7 @@ import base64
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plimsoll.api.quantity import format_quantity
+from plimsoll.pipeline import LimitPipeline
 from plimsoll.usage.history import History
 from plimsoll.usage.sample import BIN_SECONDS, HOUR_SECONDS, Quantity
 
@@ -24,6 +26,7 @@ SHAPES = 512
 HISTORY_HOURS = 672
 DAY_BINS = 288
 NAMESPACES = 50
+NEW_EVERY = 20  # one workload in so many was just rolled out with the limits that people wrote
 PODS_PER_KUBE_NODE = 100
 CONTAINERS = ("app", "sidecar")
 STARTED = "2026-11-01T00:00:00Z"
@@ -40,6 +43,7 @@ class Fleet:
     containers: int
     seed: int = 7
     replicas: int = 1
+    now_seconds: float = 1_800_000_000.0
 
     @property
     def pods(self) -> int:
@@ -61,23 +65,40 @@ class Fleet:
         """Which shape a container of a workload has."""
         return (workload * len(CONTAINERS) + container) * 7919 % SHAPES
 
-    def limit_bytes(self, workload: int, container: int) -> int:
-        """The limit in force: from tight to generous, as people set them."""
-        base = self.base_bytes[self.shape(workload, container)]
-        return int(base * (1.6 + (workload * 31 + container) % 24 / 10)) // 2**20 * 2**20
+    def amounts(self, workload: int, container: int) -> tuple[int, int]:
+        """Request and limit in force, bytes: Plimsoll's own, but in workloads that were just rolled out."""
+        shape = self.shape(workload, container)
+        if workload % NEW_EVERY:
+            return int(self._recommended[0][shape]), int(self._recommended[1][shape])
+        limit = int(self.base_bytes[shape] * (1.6 + (workload * 31 + container) % 24 / 10)) // 2**20 * 2**20
+        return limit // 2, limit
 
-    def checkpoints(self, now_seconds: float) -> list[str]:
-        """Base64 checkpoints of four weeks of history that end at `now_seconds`, one a shape."""
+    @cached_property
+    def _recommended(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Request and limit of each shape as the pipeline recommends them, [SHAPES] each, whole MiB."""
+        history = self._history
+        made = LimitPipeline(history).decide(np.arange(SHAPES, dtype=np.int32), self.now_seconds)
+        limit = np.ceil(made.target_bytes / 2**20) * 2**20
+        return np.minimum(np.ceil(made.request_bytes / 2**20) * 2**20, limit), limit
+
+    @cached_property
+    def checkpoints(self) -> list[str]:
+        """Base64 checkpoints of four weeks of history that end now, one a shape."""
+        return [base64.b64encode(self._history.checkpoint(row)).decode() for row in range(SHAPES)]
+
+    @cached_property
+    def _history(self) -> History:
         rng = np.random.default_rng([self.seed, 1])
         history = History(Quantity.WORKING_SET, capacity=SHAPES)
         rows = history.add_rows(SHAPES)
         phase = rng.uniform(0, 2 * np.pi, SHAPES)
-        for seconds in _past(now_seconds):
+        for seconds in _past(self.now_seconds):
             day = 1 + 0.25 * np.sin(2 * np.pi * seconds / 86_400 + phase)
             use = self.base_bytes * day * rng.lognormal(0.0, 0.08, SHAPES)
             history.advance(seconds)
             history.append(rows, np.full(SHAPES, seconds), use, seconds)
-        return [base64.b64encode(history.checkpoint(int(row))).decode() for row in rows]
+        history.advance(self.now_seconds)
+        return history
 
     def use_bytes(self, rng: np.random.Generator) -> npt.NDArray[np.float64]:
         """Present use of every container, [pods, 2]."""
@@ -90,15 +111,14 @@ class Fleet:
         workload = pod // self.replicas
         return namespace_of(workload), f"{replica_set_of(workload)}-{pod:05x}"
 
-    def objects(self, now_seconds: float) -> Iterator[tuple[tuple[str, str], Manifest]]:
+    def objects(self) -> Iterator[tuple[tuple[str, str], Manifest]]:
         """Everything the API server holds, as (group, plural) and the object."""
         for index in range(self.pods // PODS_PER_KUBE_NODE + 1):
             yield ("", "nodes"), _kube_node(f"kube-node-{index:04d}")
-        checkpoints = self.checkpoints(now_seconds)
         for workload in range(self.workloads):
             yield ("apps", "deployments"), self._deployment(workload)
             yield ("apps", "replicasets"), self._replica_set(workload)
-            yield ("plimsoll.dev", "memoryprofiles"), self._profile(workload, checkpoints)
+            yield ("plimsoll.dev", "memoryprofiles"), self._profile(workload)
         for pod in range(self.pods):
             yield ("", "pods"), self._pod(pod)
 
@@ -121,9 +141,21 @@ class Fleet:
         meta["ownerReferences"] = [_owner("Deployment", name_of(workload), workload)]
         return {**self._deployment(workload), "kind": "ReplicaSet", "metadata": meta}
 
-    def _profile(self, workload: int, checkpoints: list[str]) -> Manifest:
+    def _profile(self, workload: int) -> Manifest:
+        # The operator that ran until now wrote each within the last half hour.
+        written = datetime.fromtimestamp(self.now_seconds - workload * 7919 % 1800, UTC)
+        updated = written.strftime("%Y-%m-%dT%H:%M:%SZ")
+        known = {
+            "mode": "InPlace",
+            "originalResources": {"request": "256Mi", "limit": "4Gi"},
+            "lastDecision": {"kind": "keep", "reason": "WithinBand", "message": "", "time": updated},
+        }
         containers = [
-            {"name": name, "checkpoint": checkpoints[self.shape(workload, index)]}
+            {
+                "name": name,
+                "checkpoint": self.checkpoints[self.shape(workload, index)],
+                **known,
+            }
             for index, name in enumerate(CONTAINERS)
         ]
         target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name_of(workload)}
@@ -132,7 +164,7 @@ class Fleet:
             "kind": "MemoryProfile",
             "metadata": _meta("MemoryProfile", workload, f"deployment-{name_of(workload)}"),
             "spec": {"targetRef": target, "restore": False},
-            "status": {"mode": "InPlace", "updatedTime": STARTED, "containers": containers},
+            "status": {"mode": "InPlace", "updatedTime": updated, "containers": containers},
         }
 
     def pod_manifest(self, pod: int) -> Manifest:
@@ -178,9 +210,9 @@ class Fleet:
         ]
 
     def _resources(self, workload: int, container: int) -> Manifest:
-        limit = self.limit_bytes(workload, container)
+        request, limit = self.amounts(workload, container)
         return {
-            "requests": {"cpu": "100m", "memory": format_quantity(limit // 2)},
+            "requests": {"cpu": "100m", "memory": format_quantity(request)},
             "limits": {"memory": format_quantity(limit)},
         }
 

@@ -54,7 +54,7 @@ class FleetApi:
         ):
             operations.create(namespaces, None, {"metadata": {"name": name}})
         operations.create(operations.type("plimsoll.dev", "v1alpha1", "clustermemorypolicies"), None, POLICY)
-        for resource, obj in self.fleet.objects(time.time()):
+        for resource, obj in self.fleet.objects():
             store.put(resource, obj)
         store.compact()
         store.observers.append(self._resized)
@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--replicas", type=int, default=1)
     parser.add_argument("--seed", type=int, default=7)
     arguments = parser.parse_args()
-    asyncio.run(serve(Fleet(arguments.containers, arguments.seed, arguments.replicas)))
+    asyncio.run(serve(Fleet(arguments.containers, arguments.seed, arguments.replicas, time.time())))
 
 
 if __name__ == "__main__":

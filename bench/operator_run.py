@@ -42,15 +42,18 @@ class OperatorRun:
 
     containers: int
     start_seconds: float = 0.0  # from the start of the process to complete indices
+    ready_seconds: float = 0.0  # to /readyz
     loop_seconds: list[float] = field(default_factory=list)
     stages: list[dict[str, float]] = field(default_factory=list)  # seconds by stage, one a loop
     memory_mib: list[float] = field(default_factory=list)  # proportional set size of all our processes
     peak_mib: float = 0.0
     webhook_ms: list[float] = field(default_factory=list)
+    webhook_at: list[float] = field(default_factory=list)  # when each was sent, Unix seconds
     writes: dict[str, int] = field(default_factory=dict)
     minutes: float = 0.0  # from the first loop's end to the measurement's
     writes_first: int = 0  # up to the end of the first loop
     cpu_seconds: float = 0.0
+    hold_seconds: float | None = None  # the longest its event loop was held
     problem: str | None = None
 
     @property
@@ -64,6 +67,16 @@ class OperatorRun:
 class _Ports:
     metrics: int
     webhook: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the operator of one run is."""
+
+    child: Child
+    url: str
+    ports: _Ports
+    directory: Path
 
 
 def measure(fleet: Fleet, interval_seconds: float, loops: int, deadline: float) -> OperatorRun:
@@ -81,7 +94,7 @@ async def _measure(fleet: Fleet, interval_seconds: float, loops: int, deadline: 
                 child = _operator(directory, url, ports, interval_seconds)
                 child.start()
                 try:
-                    await _watch(run, child, url, ports, directory, fleet, loops, deadline)
+                    await _watch(run, _Place(child, url, ports, directory), fleet, loops, deadline)
                 finally:
                     child.stop()
         except (OSError, RuntimeError, aiohttp.ClientError, TimeoutError) as error:
@@ -136,16 +149,8 @@ def _operator(directory: Path, url: str, ports: _Ports, interval_seconds: float)
     return Child("plimsoll-operator", argv, directory / "operator.log", environment)
 
 
-async def _watch(
-    run: OperatorRun,
-    child: Child,
-    url: str,
-    ports: _Ports,
-    directory: Path,
-    fleet: Fleet,
-    loops: int,
-    deadline: float,
-) -> None:
+async def _watch(run: OperatorRun, place: _Place, fleet: Fleet, loops: int, deadline: float) -> None:
+    child, url, directory = place.child, place.url, place.directory
     async with aiohttp.ClientSession() as session:
         reviews: asyncio.Task[None] | None = None
         started, measured, ended = time.monotonic(), 0.0, 0.0
@@ -158,8 +163,9 @@ async def _watch(
                         f"{len(run.loop_seconds)} of {loops} loops in the time given\n{child.tail(3)}"
                     )
                 _read_log(run, directory / "operator.log", started)
-                if run.start_seconds and reviews is None:
-                    reviews = asyncio.create_task(_review(run, ports.webhook, fleet))
+                if reviews is None and await _ready(session, place.ports.metrics):
+                    run.ready_seconds = time.monotonic() - started
+                    reviews = asyncio.create_task(_review(run, place.ports.webhook, fleet))
                 if run.loop_seconds and not ended:
                     ended = time.monotonic()
                     run.writes_first = sum((await _writes(session, url)).values())
@@ -174,6 +180,7 @@ async def _watch(
                 await asyncio.gather(reviews, return_exceptions=True)
             run.peak_mib, run.cpu_seconds = procfs.peak_mib(child.pid), procfs.cpu_seconds(child.pid)
             run.writes = await _writes(session, url)
+            run.hold_seconds = await _longest_hold(session, place.ports.metrics)
             run.minutes = (time.monotonic() - ended) / 60 if ended else 0.0
 
 
@@ -193,6 +200,24 @@ def _read_log(run: OperatorRun, log: Path, started: float) -> None:
                 raise RuntimeError(f"a loop failed\n{log.read_text()[-3000:]}")
             run.stages.append(said["stages"])
             run.loop_seconds.append(float(said["stages"]["loop"]))
+
+
+async def _ready(session: aiohttp.ClientSession, port: int) -> bool:
+    """What /readyz says: only then does a Service send admission reviews."""
+    try:
+        async with session.get(f"http://127.0.0.1:{port}/readyz") as answer:
+            return answer.status == 200
+    except aiohttp.ClientError:
+        return False
+
+
+async def _longest_hold(session: aiohttp.ClientSession, port: int) -> float | None:
+    """The longest time the operator's event loop was held, as it measures it itself."""
+    async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
+        for line in (await answer.text()).splitlines():
+            if line.startswith("plimsoll_event_loop_hold_seconds_max "):
+                return float(line.split()[-1])
+    return None
 
 
 async def _writes(session: aiohttp.ClientSession, url: str) -> dict[str, int]:
@@ -227,11 +252,12 @@ async def _one_review(run: OperatorRun, session: aiohttp.ClientSession, fleet: F
         "object": pod,
     }
     review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
-    started = time.monotonic()
+    started, sent_at = time.monotonic(), time.time()
     async with session.post("/mutate-pods", json=review) as answer:
         allowed = (await answer.json())["response"]["allowed"]
     if allowed:
         run.webhook_ms.append((time.monotonic() - started) * 1000)
+        run.webhook_at.append(sent_at)
 
 
 def cores() -> int:

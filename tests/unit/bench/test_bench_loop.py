@@ -1,0 +1,28 @@
+"""The bench of the loop runs: the real operator on a small fleet, every row measured or saying why not."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+MEASURED = (
+    "loop.refresh_seconds.50",
+    "loop.memory_mib.50",
+    "loop.update_one_ms",
+    "loop.webhook_p99_ms",
+    "loop.api_writes_per_minute.50",
+)
+
+
+@pytest.mark.slow
+def test_a_quick_run_measures_every_row_or_says_why_not():
+    command = [sys.executable, "bench/loop.py", "--quick"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads((ROOT / "bench" / "results" / "loop-quick.json").read_text())["rows"]
+    values = {row["name"]: row["value"] for row in rows}
+    assert all(values[name] > 0 for name in MEASURED), done.stdout
+    assert all(row["why"] for row in rows if row["value"] is None)
