@@ -97,8 +97,13 @@ def no_fall_twice(proposal: Proposal, ask: Ask, situation: Situation) -> Proposa
 
 def _no_fall(proposal: Proposal, situation: Situation, reason: str, text: str) -> Proposal:
     current = situation.container
-    if proposal.limit_bytes is not None and current.limit_bytes is not None:
-        proposal = proposal.with_limit(max(proposal.limit_bytes, current.limit_bytes), reason, text)
-    if proposal.request_bytes is not None and current.request_bytes is not None:
-        proposal = proposal.with_request(max(proposal.request_bytes, current.request_bytes), reason, text)
+    if _falls(proposal.limit_bytes, current.limit_bytes):  # then the request does not move alone either
+        proposal = proposal.with_limit(current.limit_bytes, reason, text)
+        return proposal.with_request(current.request_bytes, reason, text)
+    if _falls(proposal.request_bytes, current.request_bytes):
+        return proposal.with_request(current.request_bytes, reason, text)
     return proposal
+
+
+def _falls(proposed_bytes: int | None, current_bytes: int | None) -> bool:
+    return proposed_bytes is not None and current_bytes is not None and proposed_bytes < current_bytes
