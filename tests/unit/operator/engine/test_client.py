@@ -4,8 +4,10 @@ In: a metrics API on loopback and a kubeconfig that points there. Nothing of the
 """
 
 import asyncio
+import gc
 import os
 import signal
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -210,20 +212,26 @@ async def test_a_closed_engine_holds(cluster):
         os.kill(pid, 0)
 
 
-async def test_the_event_loop_is_not_held_by_many_members(engine, cluster):
-    """20,000 members and their first tick while the loop is watched; generous, for busy machines."""
-    from plimsoll_operator.serve.metrics import Metrics
-    from plimsoll_operator.serve.watchdog import LoopWatchdog
+async def test_the_event_loop_is_never_held_for_50_ms_by_many_members(engine, cluster):
+    """10,000 members and their first tick, in CPU time: wall time counts other processes too."""
+    turns = []
 
-    many = [member(i, f"p{i}", workload=f"w{i}") for i in range(20_000)]
-    watchdog = LoopWatchdog(Metrics("test"))
-    watching = asyncio.create_task(watchdog.run())
-    await asyncio.sleep(0.05)
+    async def watch():
+        last = time.thread_time()
+        while True:
+            await asyncio.sleep(0.001)
+            now = time.thread_time()
+            turns.append(now - last)
+            last = now
+
+    many = [member(i, f"p{i}", workload=f"w{i}") for i in range(10_000)]
+    gc.collect()
+    watching = asyncio.create_task(watch())
     await engine.sync(many, [])
     tick = await engine.tick(NOW, everything=True)
     watching.cancel()
-    assert len(tick.recommendations.rows) == 20_000
-    assert watchdog.longest_seconds < 0.25
+    assert len(tick.recommendations.rows) == 10_000
+    assert max(turns) < 0.05
 
 
 async def test_a_tick_waits_a_little_for_a_worker_that_is_being_replaced(cluster):
