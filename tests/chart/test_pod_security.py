@@ -1,0 +1,136 @@
+"""The operator's pods hold to the Pod Security Standard `restricted`, the agent's to the least that works.
+
+The rules are those of the standard (Kubernetes' documentation, version 1.37), written out here; a real API
+server's own admission is asked in tests/contract/test_chart.py.
+"""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from builders.chart import CHART, EVERYTHING, VALUE_SETS, Object, render
+
+VOLUMES = {
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+}
+
+
+def violations(pod: Object) -> Iterator[str]:
+    """What `restricted` would refuse in a pod's spec."""
+    shared = pod.get("securityContext") or {}
+    for key in ("hostNetwork", "hostPID", "hostIPC"):
+        if pod.get(key):
+            yield key
+    for volume in pod.get("volumes", ()):
+        yield from (f"volume {volume['name']}" for kind in volume.keys() - {"name"} if kind not in VOLUMES)
+    for container in (*pod.get("initContainers", ()), *pod["containers"]):
+        yield from (f"{container['name']}: {each}" for each in _of_container(container, shared))
+
+
+def _of_container(container: Object, shared: Object) -> Iterator[str]:
+    own = container.get("securityContext") or {}
+    capabilities = own.get("capabilities") or {}
+    if own.get("privileged"):
+        yield "privileged"
+    if own.get("allowPrivilegeEscalation") is not False:
+        yield "allowPrivilegeEscalation"
+    if capabilities.get("drop") != ["ALL"] or set(capabilities.get("add", ())) - {"NET_BIND_SERVICE"}:
+        yield "capabilities"
+    if (own | {}).get("runAsNonRoot", shared.get("runAsNonRoot")) is not True:
+        yield "runAsNonRoot"
+    if own.get("runAsUser", shared.get("runAsUser")) == 0:
+        yield "runAsUser"
+    profile = own.get("seccompProfile") or shared.get("seccompProfile") or {}
+    if profile.get("type") not in {"RuntimeDefault", "Localhost"}:
+        yield "seccompProfile"
+    if any(port.get("hostPort") for port in container.get("ports", ())):
+        yield "hostPort"
+
+
+@pytest.mark.parametrize("name", VALUE_SETS)
+def test_operator_and_test_pod_are_restricted(name: str):
+    rendered = render(VALUE_SETS[name])
+    pods = [rendered.one("Deployment")["spec"]["template"]["spec"], rendered.one("Pod", "-test")["spec"]]
+    assert [list(violations(pod)) for pod in pods] == [[], []]
+
+
+@pytest.mark.parametrize("name", VALUE_SETS)
+def test_every_container_has_a_root_it_cannot_write_and_a_memory_limit(name: str):
+    rendered = render(VALUE_SETS[name])
+    specs = [
+        each["spec"]["template"]["spec"]
+        for kind in ("Deployment", "DaemonSet")
+        for each in rendered.of_kind(kind)
+    ]
+    for container in (
+        each for spec in specs for each in (*spec.get("initContainers", ()), *spec["containers"])
+    ):
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+        assert container["resources"]["limits"]["memory"]
+
+
+def test_the_agent_lacks_restricted_only_for_its_host_paths_and_the_profiles_installer():
+    pod = render().one("DaemonSet")["spec"]["template"]["spec"]
+    assert set(violations(pod)) == {
+        "volume cgroup",
+        "volume seccomp",
+        "seccomp-profile: runAsNonRoot",
+        "seccomp-profile: runAsUser",
+    }
+
+
+def test_the_agent_itself_reads_one_host_path_and_writes_none():
+    pod = render().one("DaemonSet")["spec"]["template"]["spec"]
+    paths = {each["name"]: each["hostPath"]["path"] for each in pod["volumes"] if "hostPath" in each}
+    (agent,) = pod["containers"]
+    mounted = {
+        paths[each["name"]]: each.get("readOnly") for each in agent["volumeMounts"] if each["name"] in paths
+    }
+    assert mounted == {"/sys/fs/cgroup": True}
+    assert pod["automountServiceAccountToken"] is False
+
+
+def test_with_the_runtimes_profile_nothing_runs_as_root():
+    rendered = render({"agent": {"seccomp": {"type": "RuntimeDefault"}}})
+    pod = rendered.one("DaemonSet")["spec"]["template"]["spec"]
+    assert set(violations(pod)) == {"volume cgroup"}
+    assert rendered.of_kind("ConfigMap") == []
+
+
+def test_a_capability_comes_with_its_reason():
+    values = {"agent": {"capabilities": {"SYS_PTRACE": "process_madvise of other processes"}}}
+    rendered = render(values)
+    (agent,) = rendered.one("DaemonSet")["spec"]["template"]["spec"]["containers"]
+    assert agent["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["SYS_PTRACE"]}
+    text = rendered.texts["plimsoll/templates/agent/daemonset.yaml"]
+    assert "- SYS_PTRACE # process_madvise of other processes" in text
+
+
+def test_agents_get_a_namespace_where_host_paths_are_allowed():
+    rendered = render(EVERYTHING)
+    made = rendered.one("Namespace")["metadata"]
+    assert (made["name"], made["labels"]["pod-security.kubernetes.io/enforce"]) == (
+        "plimsoll-agents",
+        "privileged",
+    )
+    for kind in ("DaemonSet", "PodMonitor"):
+        assert rendered.one(kind)["metadata"]["namespace"] == "plimsoll-agents"
+    assert rendered.one("ServiceAccount", "-agent")["metadata"]["namespace"] == "plimsoll-agents"
+    assert rendered.one("Deployment")["metadata"]["namespace"] == "plimsoll-system"
+
+
+def test_the_profile_that_is_installed_is_the_one_that_is_named():
+    rendered = render()
+    pod = rendered.one("DaemonSet")["spec"]["template"]["spec"]
+    named = pod["containers"][0]["securityContext"]["seccompProfile"]["localhostProfile"]
+    assert pod["initContainers"][0]["args"][-1] == f"/seccomp/{named}"
+    held = rendered.one("ConfigMap", "-seccomp")["data"]["agent-seccomp.json"]
+    assert json.loads(held) == json.loads((CHART / "files" / "agent-seccomp.json").read_text())

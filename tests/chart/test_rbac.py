@@ -1,0 +1,190 @@
+"""What the chart grants, what `rights.py` lists and what the code can ask for are the same set, verb by verb.
+
+The code's side is read out of it: the calls through `KubeApi` from the source's syntax trees, the watched
+kinds from kopf's registry. A new call fails here until it stands in `rights.py` and in the role.
+"""
+
+import ast
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+import plimsoll_operator
+from builders.chart import EVERYTHING, VALUE_SETS, Object, render
+from plimsoll_operator import handlers
+from plimsoll_operator.actuate import api
+from plimsoll_operator.leader import LEASE_NAME
+from plimsoll_operator.rights import RIGHTS, SingleRight, rights
+
+SOURCE = Path(plimsoll_operator.__path__[0])
+SOURCES = {
+    "metrics-api": ("metrics-api", False),
+    "kubelet": ("kubelet", False),
+    "kubelet through the API server": ("kubelet", True),
+    "prometheus": ("prometheus", False),
+}
+# How a method of `KubeApi` is authorised: verb and subresource.
+AUTHORISED = {
+    "read": ("get", ""),
+    "create": ("create", ""),
+    "replace": ("update", ""),
+    "patch_status": ("patch", "/status"),
+    "count": ("list", ""),
+}
+# Arguments that are no constant, and the constants they stand for.
+STANDS_FOR = {
+    ("keeping.py", "resource"): (api.POLICIES, api.CLUSTER_POLICIES),
+    ("handlers.py", "resource"): tuple(handlers.COUNTED.values()),
+    ("owners.py", "resource"): (),  # kinds that only the user knows: rbac.ownerKinds
+}
+# The protocol and its wrapper pass on what others ask for.
+PASS_ON = {"actuate/api.py", "fence.py"}
+
+
+def granted(rules: list[Object], scope: str) -> Iterator[SingleRight]:
+    for rule in rules:
+        for group, resource, verb in product(rule["apiGroups"], rule["resources"], rule["verbs"]):
+            yield SingleRight(scope, group, resource, verb, tuple(rule.get("resourceNames", ())))
+
+
+def of_chart(values: Object) -> list[SingleRight]:
+    rendered = render(values)
+    cluster = granted(rendered.one("ClusterRole", "-operator")["rules"], "cluster")
+    own = granted(rendered.one("Role", "-operator")["rules"], "own namespace")
+    return [*cluster, *own]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_chart_grants_what_the_table_lists_and_nothing_else(source: str):
+    usage_source, node_proxy = SOURCES[source]
+    found = of_chart({"operator": {"settings": {"usageSource": usage_source, "nodeProxy": node_proxy}}})
+    assert set(found) == rights(usage_source=usage_source, node_proxy=node_proxy)
+    assert len(found) == len(set(found)), "a right is granted twice"
+
+
+@pytest.mark.parametrize("values", VALUE_SETS.values(), ids=VALUE_SETS)
+def test_nothing_is_granted_wholesale(values: Object):
+    rendered = render(values)
+    for kind in ("ClusterRole", "Role"):
+        for rule in (rule for role in rendered.of_kind(kind) for rule in role["rules"]):
+            assert "*" not in (*rule["apiGroups"], *rule["resources"], *rule["verbs"])
+            assert "secrets" not in rule["resources"]
+
+
+def calls() -> Iterator[tuple[str, str, ast.expr | None]]:
+    """(module, method, first argument) of every call of a `KubeApi` method on something called `api`."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        module = str(path.relative_to(SOURCE))
+        if module in PASS_ON or module.startswith("observe/"):
+            continue
+        for each in ast.walk(ast.parse(path.read_text())):
+            if isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute):
+                owner = each.func.value
+                name = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
+                if name.lstrip("_") == "api":
+                    yield module, each.func.attr, each.args[0] if each.args else None
+
+
+def asked_for() -> Iterator[tuple[str, str, str]]:
+    """(group, resource, verb) of every call the code can make through `KubeApi`."""
+    for module, method, argument in calls():
+        if method == "resize":
+            yield "", "pods/resize", "patch"
+        elif method == "evict":
+            yield "", "pods/eviction", "create"
+        elif method in AUTHORISED:
+            verb, subresource = AUTHORISED[method]
+            assert isinstance(argument, ast.Name), f"{module}: {method} of something unnamed"
+            constants = STANDS_FOR.get((module, argument.id))
+            for each in (getattr(api, argument.id),) if constants is None else constants:
+                yield each.group, f"{each.plural}{subresource}", verb
+        else:
+            # Open to every account (system:discovery, system:public-info-viewer), or no request at all.
+            assert method in {"version", "read_path", "close", "check"}, f"{module}: api.{method}"
+
+
+# Sources of usage speak HTTP themselves. Path in their code -> what it is authorised as, and for which need.
+OF_SOURCES = {
+    "/api/v1/nodes": (("", "nodes", "list"), "always"),
+    "/api/v1/nodes/{}/proxy": (("", "nodes/proxy", "get"), "kubelet through the API server"),
+    "/apis/metrics.k8s.io/v1beta1": (("metrics.k8s.io", "pods", "list"), "metrics-api"),
+    "/stats/summary": (("", "nodes/stats", "get"), "kubelet"),
+    "/metrics/resource": (("", "nodes/metrics", "get"), "kubelet"),
+}
+
+
+def paths() -> Iterator[str]:
+    """Every text in observe/ that is a path, with `{}` for what is filled in."""
+    for path in (SOURCE / "observe").glob("*.py"):
+        for each in ast.walk(ast.parse(path.read_text())):
+            parts = each.values if isinstance(each, ast.JoinedStr) else [each]
+            text = "".join(
+                str(part.value) if isinstance(part, ast.Constant) else "{}"
+                for part in parts
+                if isinstance(part, (ast.Constant, ast.FormattedValue))
+            )
+            if text.startswith(("/api", "/stats", "/metrics")) and not any(char in text for char in " \n"):
+                yield text
+
+
+def test_the_table_lists_what_the_sources_of_usage_ask_for():
+    pieces = {"/api/v1/nodes/", "/api/v1/"}  # of texts that are put together; the latter is Prometheus' own
+    assert set(paths()) - pieces == OF_SOURCES.keys()
+    listed = {((r.group, r.resource, verb), r.needed) for r in RIGHTS for verb in r.verbs}
+    assert set(OF_SOURCES.values()) <= listed
+    assert {each for each in listed if each[1] != "always"} <= set(OF_SOURCES.values())
+
+
+def watched() -> Iterator[tuple[str, str, str]]:
+    """What kopf lists and watches for our indices, and to learn which kinds there are."""
+    registry = handlers.registry(handlers.Hooks(), "plimsoll-system")
+    for selector in registry._indexing.get_all_selectors():
+        for verb in ("list", "watch"):
+            yield selector.group, selector.any_name or selector.plural, verb
+    yield from (("apiextensions.k8s.io", "customresourcedefinitions", verb) for verb in ("list", "watch"))
+
+
+def test_the_table_lists_what_the_code_asks_for_and_nothing_else():
+    listed = {
+        (each.group, each.resource, each.verb)
+        for right in RIGHTS
+        if right.needed == "always"
+        for each in right.single()
+    }
+    assert listed == {*asked_for(), *watched()}
+
+
+def test_names_narrow_what_is_asked_for_by_name():
+    by_name = {(each.resource, each.names) for each in RIGHTS if each.names}
+    assert by_name == {("configmaps", (handlers.CONTROL_CONFIG_MAP,)), ("leases", (LEASE_NAME,))}
+
+
+def test_the_agent_may_do_nothing():
+    rendered = render(EVERYTHING)
+    bound = [
+        (subject["kind"], subject["name"])
+        for kind in ("ClusterRoleBinding", "RoleBinding")
+        for binding in rendered.of_kind(kind)
+        for subject in binding["subjects"]
+    ]
+    assert set(bound) == {("ServiceAccount", "plimsoll-operator")}
+
+
+def test_people_with_edit_write_policies_of_their_namespace_and_nothing_else_of_ours():
+    rendered = render()
+    aggregated = {
+        label.rpartition("-")[2]: role["rules"]
+        for role in rendered.of_kind("ClusterRole")
+        for label in role["metadata"]["labels"]
+        if label.startswith("rbac.authorization.k8s.io/aggregate-to-")
+    }
+    assert set(aggregated) == {"view", "edit"}
+    assert {each.verb for each in granted(aggregated["view"], "")} == {"get", "list", "watch"}
+    assert {each.resource for each in granted(aggregated["edit"], "")} == {"memorypolicies"}
+
+
+def test_owner_kinds_are_read_only():
+    extra = set(of_chart(EVERYTHING)) - rights(usage_source="prometheus", node_proxy=False)
+    assert extra == {SingleRight("cluster", "example.com", "fleets", "get")}

@@ -1,0 +1,105 @@
+"""The agent's seccomp profile, loaded into the kernel: the agent works under it, and what it must not do fails."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from builders.apiserver import Child, free_port
+from builders.chart import CHART
+
+PROFILE = CHART / "files" / "agent-seccomp.json"
+UNDER = [sys.executable, str(Path(__file__).parents[1] / "builders" / "seccomp.py"), str(PROFILE)]
+
+
+def node(directory: Path) -> Path:
+    """A node's cgroup v2 tree with one container, as files."""
+    pods = directory / "kubepods"
+    container = pods / "burstable" / "pod3f1c7a52-0000-4000-8000-000000000001" / ("a" * 64)
+    container.mkdir(parents=True)
+    (directory / "cgroup.controllers").write_text("cpu memory pids\n")
+    for cgroup in (pods, container):
+        (cgroup / "memory.current").write_text("104857600\n")
+        (cgroup / "memory.max").write_text("max\n")
+        (cgroup / "memory.stat").write_text("anon 52428800\nfile 52428800\ninactive_file 10485760\n")
+        (cgroup / "memory.events").write_text("low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\n")
+    return directory
+
+
+def test_the_agent_watches_and_serves_under_it(tmp_path: Path):
+    port = free_port()
+    agent = Path(sys.executable).with_name("plimsoll-agent")
+    command = [
+        str(agent),
+        "run",
+        "--address=127.0.0.1",
+        f"--port={port}",
+        f"--cgroup-root={node(tmp_path / 'cgroup')}",
+    ]
+    child = Child("agent", [*UNDER, *command], tmp_path / "agent.log")
+    child.start()
+    try:
+        child.wait_until(lambda: _answers(port))
+        status = Path(f"/proc/{child.pid}/status").read_text()
+        assert "Seccomp:\t2" in status, "no filter is on"
+        metrics = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+        (usage,) = (
+            line for line in metrics.splitlines() if line.startswith("plimsoll_container_usage_bytes{")
+        )
+        assert float(usage.rpartition(" ")[2]) == 104857600
+        assert "Traceback" not in child.tail()
+    finally:
+        child.stop()
+
+
+def _answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "libc.mount(b'none', b'/mnt', b'tmpfs', 0, None)",
+        "libc.unshare(0)",
+        "libc.ptrace(0, 0, 0, 0)",
+        "libc.setns(0, 0)",
+        "libc.chmod(b'/', 0o755)",
+        "libc.unlink(b'/nothing')",
+        "libc.socket(17, 3, 0)",
+        "libc.personality(0xffffffff)",
+    ],
+)
+def test_what_an_agent_never_does_fails(attempt: str):
+    script = f"import ctypes; libc = ctypes.CDLL(None, use_errno=True); print({attempt}, ctypes.get_errno())"
+    done = subprocess.run(
+        [*UNDER, sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    enosys = json.loads(PROFILE.read_text())["defaultErrnoRet"]
+    assert done.stdout.split() == ["-1", str(enosys)]
+
+
+def test_the_installer_writes_it_whole(tmp_path: Path):
+    script = CHART / "files" / "install_seccomp.py"
+    target = tmp_path / "seccomp" / "plimsoll" / "agent.json"
+    for _ in range(2):
+        subprocess.run(
+            [sys.executable, "-c", script.read_text(), str(PROFILE), str(target)], check=True, timeout=60
+        )
+    assert target.read_text() == PROFILE.read_text()
+    assert [each.name for each in target.parent.iterdir()] == ["agent.json"]
+
+
+def test_the_installer_puts_no_broken_profile_there(tmp_path: Path):
+    script = CHART / "files" / "install_seccomp.py"
+    broken = tmp_path / "broken.json"
+    broken.write_text('{"defaultAction":')
+    arguments = [sys.executable, "-c", script.read_text(), str(broken), str(tmp_path / "agent.json")]
+    done = subprocess.run(arguments, capture_output=True, check=False, timeout=60)
+    assert done.returncode != 0
+    assert not (tmp_path / "agent.json").exists()

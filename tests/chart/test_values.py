@@ -1,0 +1,65 @@
+"""Values that make no sense are refused before anything reaches a cluster, and the message names them."""
+
+from typing import Any
+
+import helm_python
+import pytest
+
+from builders.chart import render
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"operatr": {}}, "operatr"),
+        ({"operator": {"replica": 2}}, "replica"),
+        ({"operator": {"replicas": 0}}, "/operator/replicas"),
+        ({"operator": {"replicas": "2"}}, "/operator/replicas"),
+        ({"operator": {"settings": {"usageSource": "guess"}}}, "/operator/settings/usageSource"),
+        ({"operator": {"settings": {"interval": "soon"}}}, "/operator/settings/interval"),
+        (
+            {"operator": {"settings": {"prometheusUrl": "prometheus:9090"}}},
+            "/operator/settings/prometheusUrl",
+        ),
+        ({"operator": {"settings": {"webhookPort": 1}}}, "webhookPort"),
+        ({"operator": {"image": {"digest": "sha256:abc"}}}, "/operator/image/digest"),
+        ({"operator": {"image": {"registry": "mirror.example/"}}}, "/operator/image/registry"),
+        ({"operator": {"metricsPort": 70000}}, "/operator/metricsPort"),
+        ({"agent": {"privileged": True}}, "privileged"),
+        ({"agent": {"capabilities": {"SYS_ADMIN": "because it is easier"}}}, "SYS_ADMIN"),
+        ({"agent": {"capabilities": {"SYS_PTRACE": "why"}}}, "/agent/capabilities/SYS_PTRACE"),
+        ({"agent": {"seccomp": {"type": "Unconfined"}}}, "/agent/seccomp/type"),
+        ({"agent": {"namespace": "Agents"}}, "/agent/namespace"),
+        ({"agent": {"extraArgs": ["interval=5s"]}}, "/agent/extraArgs/0"),
+        ({"webhook": {"timeoutSeconds": 10}}, "/webhook/timeoutSeconds"),
+        ({"webhook": {"failurePolicy": "Fail"}}, "failurePolicy"),
+        ({"webhook": {"certificate": {"source": "vault"}}}, "/webhook/certificate/source"),
+        ({"priorityClasses": {"operatorValue": 2000000000}}, "/priorityClasses/operatorValue"),
+        ({"rbac": {"ownerKinds": [{"resource": "fleets"}]}}, "apiGroup"),
+        ({"monitoring": {"serviceMonitor": {"interval": 30}}}, "/monitoring/serviceMonitor/interval"),
+    ],
+    ids=lambda each: each if isinstance(each, str) else "",
+)
+def test_refuses(values: dict[str, Any], named: str):
+    with pytest.raises(helm_python.HelmError) as refusal:
+        render(values)
+    assert named in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("certificate", "named"),
+    [
+        ({"source": "secret"}, "secretName"),
+        ({"source": "secret", "secretName": "mine"}, "caBundle"),
+    ],
+)
+def test_asks_for_what_a_certificate_of_ones_own_needs(certificate: dict[str, str], named: str):
+    with pytest.raises(helm_python.HelmError, match=named):
+        render({"webhook": {"certificate": certificate}})
+
+
+def test_says_nothing_wrong_about_numbers_as_text_where_kubernetes_takes_both():
+    budget = render({"operator": {"podDisruptionBudget": {"maxUnavailable": "50%"}}}).one(
+        "PodDisruptionBudget"
+    )
+    assert budget["spec"]["maxUnavailable"] == "50%"

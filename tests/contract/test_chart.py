@@ -1,0 +1,321 @@
+"""The chart on a real API server: Helm installs, upgrades, rolls back and uninstalls it for real.
+
+In: the chart, Helm in this process. Out: what the API server then holds. There is no kubelet, so nothing runs
+here but the operator that a test starts itself, under the name and with the rights that the chart gives it.
+"""
+
+import base64
+import copy
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import helm_python
+import httpx
+import pytest
+import yaml
+
+from builders.apiserver import ApiServer
+from builders.chart import CHART, EVERYTHING, LEAST, NAMESPACE, RELEASE, VALUE_SETS, Object, Rendered
+from builders.crds import CRDS, policy
+from builders.manifests import container, pod
+from builders.operator_process import start_operator
+from builders.waiting import wait_for
+from plimsoll_operator.crds import load
+
+pytestmark = [pytest.mark.apiserver, pytest.mark.slow]
+
+API = "/apis/plimsoll.dev/v1alpha1"
+CONFIGURATION = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/plimsoll-operator"
+SECRET = f"/api/v1/namespaces/{NAMESPACE}/secrets/plimsoll-operator-webhook"
+PROFILE = {
+    "apiVersion": "plimsoll.dev/v1alpha1",
+    "kind": "MemoryProfile",
+    "metadata": {"name": "deployment-web"},
+    "spec": {"targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}},
+}
+
+
+@dataclass(frozen=True)
+class Helm:
+    """Helm on the API server, for the one release."""
+
+    config: helm_python.Config
+    http: httpx.Client
+
+    def install(self, values: Mapping[str, Any] | None = None, chart: Path = CHART) -> None:
+        """`helm install plimsoll CHART -n plimsoll-system --create-namespace`."""
+        self.config.install(chart, RELEASE, dict(values or {}), namespace=NAMESPACE, create_namespace=True)
+
+    def upgrade(self, values: Mapping[str, Any] | None = None, chart: Path = CHART) -> None:
+        """`helm upgrade plimsoll CHART`."""
+        self.config.upgrade(chart, RELEASE, dict(values or {}), namespace=NAMESPACE)
+
+    def uninstall(self) -> None:
+        """`helm uninstall plimsoll`."""
+        self.config.uninstall(RELEASE, ignore_not_found=True)
+
+    def get(self, path: str) -> Object:
+        """One object as the API server holds it."""
+        answer = self.http.get(path)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def schema_of_policies(self) -> Object:
+        """The schema of MemoryPolicy's spec as it is served."""
+        crd = self.get(f"{CRDS}/memorypolicies.plimsoll.dev")
+        return crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+
+
+@pytest.fixture(scope="module")
+def empty_cluster(apiserver: ApiServer) -> ApiServer:
+    """The API server without our CRDs, which other tests have put there: Helm takes over nobody's objects."""
+    http = apiserver.client()
+    paths = [f"{CRDS}/{crd['metadata']['name']}" for crd in load()]
+    for path in paths:
+        http.delete(path)
+    wait_for(lambda: all(http.get(path).status_code == 404 for path in paths), "the CRDs to go", 60)
+    return apiserver
+
+
+@pytest.fixture
+def helm(empty_cluster: ApiServer) -> Iterator[Helm]:
+    """Helm on a cluster without a release; from the second test on with the CRDs that the first release left."""
+    kubeconfig = empty_cluster.kubeconfig()
+    fast = {"qps": 1000.0, "burst_limit": 1000}
+    with helm_python.Config(kubeconfig_path=kubeconfig, namespace=NAMESPACE, **fast) as config:
+        made = Helm(config, empty_cluster.client())
+        yield made
+        made.uninstall()
+
+
+# -- every object is valid ----------------------------------------------------------------------------------
+
+
+def collection(http: httpx.Client, body: Object) -> str | None:
+    """Path of an object's collection from the server's own discovery; None where its group is not served."""
+    root = f"/apis/{body['apiVersion']}" if "/" in body["apiVersion"] else f"/api/{body['apiVersion']}"
+    served = http.get(root)
+    if served.status_code == 404:
+        return None
+    (resource,) = (
+        each
+        for each in served.json()["resources"]
+        if each["kind"] == body["kind"] and "/" not in each["name"]
+    )
+    namespace = f"/namespaces/{body['metadata']['namespace']}" if resource["namespaced"] else ""
+    return f"{root}{namespace}/{resource['name']}"
+
+
+@pytest.mark.parametrize("name", VALUE_SETS)
+def test_the_api_server_takes_every_object_twice_without_an_unknown_field(helm: Helm, name: str):
+    with helm_python.Chart.load(CHART) as chart:
+        rendered = Rendered(chart.render(dict(VALUE_SETS[name]), name=RELEASE, namespace=NAMESPACE))
+    for namespace in {each["metadata"].get("namespace", NAMESPACE) for each in rendered.objects}:
+        helm.http.post("/api/v1/namespaces", json={"metadata": {"name": namespace}})
+    checked, others = 0, set()
+    for body in rendered.objects:
+        path = collection(helm.http, body)
+        if path is None:
+            others.add(body["apiVersion"])
+            continue
+        for _ in range(2):
+            answer = helm.http.patch(
+                f"{path}/{body['metadata']['name']}",
+                params={"dryRun": "All", "fieldManager": "t", "force": "true", "fieldValidation": "Strict"},
+                content=json.dumps(body),
+                headers={"Content-Type": "application/apply-patch+yaml"},
+            )
+            assert answer.is_success, f"{body['kind']} {body['metadata']['name']}: {answer.text}"
+        checked += 1
+    # Kinds of others, whose CRDs are not here; tests/chart looks at what they name.
+    assert others <= {"cert-manager.io/v1", "monitoring.coreos.com/v1"}
+    assert checked >= {"default": 24, "everything": 22, "least": 9}[name]
+
+
+# -- install, upgrade, rollback, uninstall ------------------------------------------------------------------
+
+
+def test_an_upgrade_keeps_the_certificate_and_a_rollback_too(helm: Helm):
+    helm.install()
+    made = helm.get(SECRET)["data"]
+    assert helm.get(CONFIGURATION)["webhooks"][0]["clientConfig"]["caBundle"] == made["ca.crt"]
+    helm.upgrade({"operator": {"replicas": 3}})
+    assert helm.get(SECRET)["data"] == made
+    assert helm.get(CONFIGURATION)["webhooks"][0]["clientConfig"]["caBundle"] == made["ca.crt"]
+    helm.config.rollback(RELEASE, version=1)
+    assert helm.get(SECRET)["data"] == made
+    deployment = helm.get(f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/plimsoll-operator")
+    assert deployment["spec"]["replicas"] == 2
+
+
+def older(directory: Path) -> Path:
+    """The chart as it was before: one field of MemoryPolicy and one template fewer."""
+    chart = shutil.copytree(CHART, directory / "plimsoll")
+    path = chart / "files" / "crds" / "memorypolicies.yaml"
+    crd = yaml.safe_load(path.read_text())
+    properties = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    del properties["importance"]
+    path.write_text(yaml.safe_dump(crd))
+    (chart / "templates" / "operator" / "disruption-budget.yaml").unlink()
+    return chart
+
+
+def test_an_upgrade_brings_new_fields_and_loses_no_policy_and_no_profile(
+    helm: Helm, real_namespace: str, tmp_path: Path
+):
+    helm.install(chart=older(tmp_path))
+    assert "importance" not in helm.schema_of_policies()
+    root = f"{API}/namespaces/{real_namespace}"
+    helm.http.post(f"{root}/memorypolicies", json=policy("web", mode="InPlace")).raise_for_status()
+    helm.http.post(f"{root}/memoryprofiles", json=PROFILE).raise_for_status()
+    before = [helm.get(f"{root}/{path}") for path in ("memorypolicies/web", "memoryprofiles/deployment-web")]
+    helm.upgrade()
+    assert "importance" in helm.schema_of_policies()
+    helm.get(f"/apis/policy/v1/namespaces/{NAMESPACE}/poddisruptionbudgets/plimsoll-operator")
+    helm.config.rollback(RELEASE, version=1)
+    helm.upgrade()
+    after = [helm.get(f"{root}/{path}") for path in ("memorypolicies/web", "memoryprofiles/deployment-web")]
+    assert [each["metadata"]["uid"] for each in after] == [each["metadata"]["uid"] for each in before]
+    assert after[1]["spec"] == before[1]["spec"]
+
+
+def test_an_uninstall_leaves_policies_and_nothing_that_blocks(helm: Helm, real_namespace: str):
+    helm.install()
+    root = f"{API}/namespaces/{real_namespace}"
+    helm.http.post(f"{root}/memorypolicies", json=policy("web")).raise_for_status()
+    helm.uninstall()
+    assert helm.http.get(CONFIGURATION).status_code == 404
+    assert helm.http.get(SECRET).status_code == 404
+    kept = helm.get(f"{root}/memorypolicies/web")["metadata"]
+    assert "finalizers" not in kept
+    assert "annotations" not in kept
+    for kind in ("clusterroles", "clusterrolebindings"):
+        names = [
+            each["metadata"]["name"]
+            for each in helm.get(f"/apis/rbac.authorization.k8s.io/v1/{kind}")["items"]
+        ]
+        assert [each for each in names if each.startswith(f"{RELEASE}-")] == []
+    made = helm.http.post(f"/api/v1/namespaces/{real_namespace}/pods", json=pod("web-0", container("app")))
+    assert made.is_success, made.text
+    # And again, onto what was kept.
+    helm.install()
+
+
+def test_pods_start_within_the_timeout_while_no_operator_answers(helm: Helm, real_namespace: str):
+    helm.install()
+    wait_for(lambda: helm.get(CONFIGURATION)["webhooks"], "the webhook to be registered")
+    made = helm.http.post(f"/api/v1/namespaces/{real_namespace}/pods", json=pod("web-1", container("app")))
+    assert made.is_success, made.text
+    assert made.elapsed.total_seconds() < helm.get(CONFIGURATION)["webhooks"][0]["timeoutSeconds"] + 1
+    given = pod("web-1", container("app"))["spec"]["containers"][0]["resources"]
+    assert made.json()["spec"]["containers"][0]["resources"] == given
+
+
+# -- admission and rights -----------------------------------------------------------------------------------
+
+
+def enforced(http: httpx.Client, namespace: str, level: str) -> None:
+    body = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": level}}}
+    headers = {"Content-Type": "application/merge-patch+json"}
+    http.patch(f"/api/v1/namespaces/{namespace}", json=body, headers=headers).raise_for_status()
+
+
+def as_pod(template: Object, name: str) -> Object:
+    body = copy.deepcopy(template)
+    body["spec"].pop("serviceAccountName", None)
+    body["spec"].pop("priorityClassName", None)
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": body["spec"]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "level", "allowed"),
+    [
+        ("Deployment", "restricted", True),
+        ("DaemonSet", "privileged", True),
+        ("DaemonSet", "baseline", False),
+    ],
+)
+def test_pod_security_admission(helm: Helm, real_namespace: str, kind: str, level: str, allowed: bool):
+    with helm_python.Chart.load(CHART) as chart:
+        rendered = Rendered(chart.render({}, name=RELEASE, namespace=NAMESPACE))
+    enforced(helm.http, real_namespace, level)
+    body = as_pod(rendered.one(kind)["spec"]["template"], kind.lower())
+    answer = helm.http.post(f"/api/v1/namespaces/{real_namespace}/pods", params={"dryRun": "All"}, json=body)
+    assert answer.is_success == allowed, answer.text
+    assert allowed or "violates PodSecurity" in answer.text
+
+
+def test_the_operator_runs_with_the_charts_rights_and_is_forbidden_nothing(
+    helm: Helm, apiserver: ApiServer, tmp_path: Path
+):
+    helm.install(LEAST)
+    operator = start_operator(
+        tmp_path,
+        apiserver.kubeconfig("operator"),
+        "chart",
+        "--interval",
+        "500ms",
+        "--usage-source",
+        "kubelet",
+    )
+    try:
+        operator.wait_until_ready()
+        wait_for(lambda: operator.metric("plimsoll_leader") == 1.0, "the Lease")
+        operator.wait_for_loops(2)
+        log = operator.child.log.read_text()
+    finally:
+        operator.child.stop()
+    assert "orbidden" not in log, [line for line in log.splitlines() if "orbidden" in line]
+    assert "ot enough permissions" not in log
+
+
+def test_the_operators_account_may_not_do_what_is_not_its_own(helm: Helm, apiserver: ApiServer):
+    helm.install(LEAST)
+    for verb, group, resource, name, allowed in (
+        ("list", "", "configmaps", "plimsoll-control", True),
+        ("patch", "", "pods/resize", "", True),
+        ("list", "", "configmaps", "", False),
+        ("list", "", "secrets", "", False),
+        ("patch", "", "pods", "", False),
+        ("delete", "", "pods", "", False),
+        ("create", "", "pods/exec", "", False),
+        ("patch", "apps", "deployments", "", False),
+        ("delete", "plimsoll.dev", "memoryprofiles", "", False),
+        ("patch", "plimsoll.dev", "memorypolicies", "", False),
+        ("patch", "admissionregistration.k8s.io", "mutatingwebhookconfigurations", "", False),
+    ):
+        assert _may(apiserver, "operator", verb, group, resource, name) is allowed, (verb, resource, name)
+
+
+def _may(apiserver: ApiServer, user: str, verb: str, group: str, resource: str, name: str) -> bool:
+    resource, _, subresource = resource.partition("/")
+    asked = {"verb": verb, "group": group, "resource": resource, "subresource": subresource, "name": name}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": asked},
+    }
+    answer = apiserver.client(user).post(
+        "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", json=review
+    )
+    answer.raise_for_status()
+    return bool(answer.json()["status"]["allowed"])
+
+
+def test_agents_get_their_own_namespace_and_every_value_installs(helm: Helm):
+    served = copy.deepcopy(dict(EVERYTHING))
+    served["agent"]["namespace"] = "plimsoll-nodes"
+    served["monitoring"] = {"dashboard": {"enabled": True}}
+    served["webhook"] = {}
+    helm.install(served)
+    agents = helm.get("/apis/apps/v1/namespaces/plimsoll-nodes/daemonsets/plimsoll-agent")
+    (seccomp,) = (
+        each["securityContext"]["seccompProfile"] for each in agents["spec"]["template"]["spec"]["containers"]
+    )
+    assert seccomp["type"] == "Localhost"
+    authority = helm.get(CONFIGURATION)["webhooks"][0]["clientConfig"]["caBundle"]
+    assert base64.b64decode(authority).startswith(b"-----BEGIN CERTIFICATE-----")
