@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders.histories import MIB, append_bin, at, history_of, steady
+from plimsoll.forecast.registry import model_names
 from plimsoll.guard.limits import GuardSettings, LimitReason
 from plimsoll.pipeline import LimitPipeline, PipelineSettings
 from plimsoll.recommend.recommendation import Recommendations
@@ -64,6 +65,14 @@ def test_answers(shape: str):
     assert least * MIB <= said.target_bytes[0] <= greatest * MIB
     assert said.lower_bytes[0] <= said.target_bytes[0] <= said.upper_bytes[0]
     assert said.request_bytes[0] <= said.target_bytes[0]
+
+
+@pytest.mark.parametrize("model", model_names())
+def test_every_model_gives_limits_and_buffers(model: str):
+    said, _, _ = decided(np.stack([steady(3), spike(2)[:576].repeat(2)[:864]]), model=model)
+    assert said.ready.all()
+    assert (said.lower_bytes >= 100 * MIB).all()
+    assert np.isfinite(said.buffer_bytes).all()
 
 
 def test_a_spike_is_forgotten_when_the_floor_has_passed_it():

@@ -98,3 +98,13 @@ def test_daily_peaks_end_now():
     usage = with_spike(3, 3 * 288 - 300, 700)  # 25 hours ago
     peaks = daily_peaks(window_of(usage))[0]
     assert peaks[-2:] == pytest.approx([700 * MIB, 100 * MIB])
+
+
+def test_vpas_errors_are_those_of_its_target():
+    usage = np.concatenate([np.full(288, 100 * MIB), np.full(276, 200 * MIB)])  # the hour that begins counts
+    hindcast = VpaHistogram().hindcast(window_of(usage))
+    ends = MEMORY_BUCKETS.ends
+    first, second = (1.15 * ends[MEMORY_BUCKETS.find(mib * MIB)] for mib in (100, 200))
+    assert hindcast.point_bytes[0] == pytest.approx(second)
+    errors = hindcast.log_error[0]
+    assert errors[np.isfinite(errors)] == pytest.approx([np.log(200 * MIB / first)])
