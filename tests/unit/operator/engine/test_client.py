@@ -20,7 +20,7 @@ from plimsoll_operator.engine.client import Engine
 from plimsoll_operator.engine.messages import EngineSettings, LimitChange, OomEvent
 from plimsoll_operator.engine.process import EngineDownError
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 90.0
 
 
 class Cluster:
