@@ -35,7 +35,7 @@ from plimsoll_operator.situations import Learned
 
 logger = logging.getLogger(__name__)
 
-WRITES_AT_ONCE = 16
+WRITES_AT_ONCE = 8  # each takes the event loop 2 to 3 ms; together they must stay under 50
 BeforeUrgent = Callable[[Group], Awaitable[None]]
 
 

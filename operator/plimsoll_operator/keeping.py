@@ -8,6 +8,7 @@ import asyncio
 import base64
 import binascii
 import logging
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,10 +30,15 @@ from plimsoll_operator.world import World
 
 logger = logging.getLogger(__name__)
 
-WRITES_AT_ONCE = 16
+WRITES_AT_ONCE = 8  # each takes the event loop 2 to 3 ms; together they must stay under 50
 # Writes of one loop: what is over waits for the next, so that a start with 10,000 workloads is spread out.
 PROFILES_PER_LOOP = 1000
-READS_AT_ONCE = 32
+READS_AT_ONCE = 16
+GROUPS_AT_ONCE = 500  # looked at between two turns of the event loop
+LEAST_ROUTINE = 50
+PROFILES_AT_ONCE = 50  # whose checkpoints are asked for together
+
+Due = tuple[Group, ProfileRecord | None, dict[str, Choice]]
 
 
 @dataclass(slots=True)
@@ -43,6 +49,7 @@ class Keeper:
     engine: Engine
     membership: Membership
     profiles: Profiles
+    interval_seconds: float = 60.0  # between two loops
     _restored: set[int] = field(default_factory=set)
 
     async def restore(self, groups: Iterable[Group], world: World) -> None:
@@ -78,29 +85,30 @@ class Keeper:
         self, group: Group, world: World, builder: StatusBuilder, choices: Mapping[str, Choice]
     ) -> None:
         """Write a profile before its pods are touched."""
-        await self._write(
-            group, self.profiles.known(group, world.profiles), builder, choices, builder.now_seconds
-        )
+        record = self.profiles.known(group, world.profiles)
+        await self._write_some([(group, record, dict(choices))], builder)
 
     async def keep(
         self, world: World, builder: StatusBuilder, choices: Mapping[int, Choice], now_seconds: float
     ) -> int:
         """Write every profile that is due; returns how many were written."""
-        due: list[tuple[Group, ProfileRecord | None, dict[str, Choice]]] = []
-        for group in self.membership.groups.values():
-            if not group.rows or len(due) >= PROFILES_PER_LOOP:
-                continue
+        urgent: list[Due] = []
+        routine: list[Due] = []
+        for number, group in enumerate(list(self.membership.groups.values())):
+            if number % GROUPS_AT_ONCE == GROUPS_AT_ONCE - 1:
+                await asyncio.sleep(0)
             mine = {name: choices[row] for name, row in group.rows.items() if row in choices}
             record = self.profiles.known(group, world.profiles)
-            if record is None or self.profiles.due(group, mine, now_seconds):
-                due.append((group, record, mine))
-        gate = asyncio.Semaphore(WRITES_AT_ONCE)
-
-        async def one(group: Group, record: ProfileRecord | None, mine: dict[str, Choice]) -> bool:
-            async with gate:
-                return await self._write(group, record, builder, mine, now_seconds)
-
-        written = sum(await asyncio.gather(*(one(*each) for each in due)))
+            acts = any(each.decision.acts for each in mine.values())
+            if group.rows and (record is None or acts):
+                urgent.append((group, record, mine))
+            elif group.rows and self.profiles.due(group, mine, now_seconds):
+                routine.append((group, record, mine))
+        room = max(0, PROFILES_PER_LOOP - len(urgent))
+        due = [*urgent[:PROFILES_PER_LOOP], *routine[: min(room, self._routine_room())]]
+        written = 0
+        for start in range(0, len(due), PROFILES_AT_ONCE):
+            written += await self._write_some(due[start : start + PROFILES_AT_ONCE], builder)
         present = {(each.ref.namespace, profile_name(each)) for each in self.membership.groups.values()}
         self.profiles.forget(present)
         return written
@@ -119,6 +127,28 @@ class Keeper:
             )
             if status != record.status:
                 await self._write_policy(record, status)
+
+    def _routine_room(self) -> int:
+        """Routine writes of one loop: twice what keeps up with the interval, so no loop writes them all."""
+        loops = max(1.0, self.profiles.interval_seconds / self.interval_seconds)
+        return max(LEAST_ROUTINE, math.ceil(2.0 * len(self.membership.groups) / loops))
+
+    async def _write_some(self, due: Sequence[Due], builder: StatusBuilder) -> int:
+        """Write a few profiles at once; their checkpoints come in one answer."""
+        rows = [row for group, _, _ in due for row in group.rows.values()]
+        try:
+            checkpoints = await self.engine.checkpoints(rows)
+        except EngineDownError as error:
+            # Without checkpoints nothing is written: the old ones in the cluster are worth more than none.
+            logger.warning("profiles not written: %s", error)
+            return 0
+        gate = asyncio.Semaphore(WRITES_AT_ONCE)
+
+        async def one(group: Group, record: ProfileRecord | None, mine: dict[str, Choice]) -> bool:
+            async with gate:
+                return await self._write(group, record, builder, mine, checkpoints)
+
+        return sum(await asyncio.gather(*(one(*each) for each in due)))
 
     def _counts(self) -> tuple[dict[PolicyRef, int], dict[PolicyRef, int]]:
         workloads: dict[PolicyRef, int] = defaultdict(int)
@@ -143,14 +173,12 @@ class Keeper:
         record: ProfileRecord | None,
         builder: StatusBuilder,
         choices: Mapping[str, Choice],
-        now_seconds: float,
+        checkpoints: Mapping[int, bytes],
     ) -> bool:
         try:
-            checkpoints = await self.engine.checkpoints(list(group.rows.values()))
             status = builder.status(group, record, choices, checkpoints)
-            await self.profiles.write(group, status, record, choices, now_seconds)
-        except (ApiError, NotLeaderError, EngineDownError) as error:
-            # Without checkpoints nothing is written: the old ones in the cluster are worth more than none.
+            await self.profiles.write(group, status, record, choices, builder.now_seconds)
+        except (ApiError, NotLeaderError) as error:
             logger.warning("profile of %s not written: %s", group.ref, error)
             return False
         return True

@@ -145,7 +145,7 @@ class Operator(handlers.Hooks):
         engine = Engine(engine_settings(settings), stored, patience_seconds, restarted)
         metrics.follow("plimsoll_engine_up", lambda: float(engine.ready))
         metrics.follow("plimsoll_leader", lambda: float(leader.holds()))
-        keeper = Keeper(fenced, engine, membership, profiles)
+        keeper = Keeper(fenced, engine, membership, profiles, settings.interval)
         patience = Patience(settings.deferred_evict_after, settings.resize_give_up_after)
         evictions = Evictions(admitting=settings.webhook_port > 0)
         return Parts(

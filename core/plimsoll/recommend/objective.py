@@ -5,6 +5,8 @@ wholly unused limit that one kill is worth. `slack:X` and `oom:X` are looked up 
 `bench/train_prior.py` fitted to training series; it is never fitted to the series at hand.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from plimsoll.api.effective import EffectiveContainerPolicy, Importance
@@ -35,6 +37,7 @@ def price_of(policy: EffectiveContainerPolicy) -> float:
     return oom_price_of(importance=policy.importance)
 
 
+@lru_cache(maxsize=256)  # a policy's few objectives, asked for each of 100,000 containers
 def _price(objective: str) -> float:
     kind, _, text = objective.partition(":")
     try:

@@ -80,7 +80,7 @@ class Profiles:
 
     def __init__(self, api: KubeApi, interval_seconds: float) -> None:
         self._api = api
-        self._interval_seconds = interval_seconds
+        self.interval_seconds = interval_seconds
         self._written: dict[tuple[str, str], _Written] = {}
 
     def known(self, group: Group, indexed: Mapping[tuple[str, str], ProfileRecord]) -> ProfileRecord | None:
@@ -89,7 +89,7 @@ class Profiles:
         record, written = indexed.get(key), self._written.get(key)
         if written is None:
             if record is not None:  # written by a predecessor: its interval goes on
-                due = (record.updated_seconds or 0.0) + self._interval_seconds * (1.0 + _jitter(*key))
+                due = (record.updated_seconds or 0.0) + self.interval_seconds * (1.0 + _jitter(*key))
                 self._written[key] = _Written(record, due, _remembered_weights(record))
             return record
         if record is None or record.resource_version < written.record.resource_version:
@@ -128,7 +128,7 @@ class Profiles:
         said = _said(choices) if before is None else _merged(before.said, choices)
         # All profiles are made in one loop; the first interval spreads them, the later ones keep them apart.
         spread = 1.0 if before is None else 0.1
-        due = now_seconds + self._interval_seconds * (1.0 + spread * _jitter(namespace, name))
+        due = now_seconds + self.interval_seconds * (1.0 + spread * _jitter(namespace, name))
         self._written[namespace, name] = _Written(fresh, due, said)
         return fresh
 
