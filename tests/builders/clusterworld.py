@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import aiohttp.web
 import httpx
 import numpy as np
 
-from builders.crds import API, install_crds, policy
+from builders.crds import API, policy
 from builders.fakeapi import FakeApi, running_fake_api
 from builders.manifests import container, kube_node, pod, running
 from plimsoll.api.effective import Mode
@@ -37,6 +38,7 @@ from plimsoll.usage.history import History
 from plimsoll.usage.sample import BIN_SECONDS, Quantity
 from plimsoll_cli.sandbox.api.faults import FaultRule
 from plimsoll_cli.sandbox.prometheus import PastContainer, Prometheus
+from plimsoll_operator.crds import load
 
 MIB = 2**20
 KEPT_BINS = 4 * 288
@@ -209,8 +211,15 @@ def _workloads(world: ClusterWorld) -> None:
     _run(world, "web-5c8fb7d6b4-t2r8s", shop, container("main", "96Mi", "128Mi"))
 
 
+@cache
+def _crds() -> list[dict[str, Any]]:
+    """Reading 100 KB of YAML takes longer than everything else here."""
+    return load()
+
+
 def _install(world: ClusterWorld) -> None:
-    install_crds(world.http)
+    for crd in _crds():
+        _create(world, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd)
     everything = policy("everything", selector={}, mode="InPlace", limits={"objective": "slack:0.2"})
     _create(world, f"{API}/namespaces/demo/memorypolicies", everything)
     _profile(world, "demo", "Deployment", "web", _web(world))
