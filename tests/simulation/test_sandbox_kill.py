@@ -39,7 +39,7 @@ class Killer:
         self._run.operator.kill()
         self.starts.append(httpx.get(f"{self._run.url}/clock").json()["now"])
         self._run.start_operator()
-        self._due_bins = frame["bins"] + self._rng.randint(3, 16)
+        self._due_bins = frame["bins"] + self._rng.randint(3, 12)
 
 
 @pytest.fixture(scope="module")

@@ -23,8 +23,8 @@ from plimsoll_cli.sandbox.scenario import SAMPLE
 app = typer.Typer(add_completion=False)
 
 DEFAULT_SEED = 7
-DEFAULT_HOURS = 36.0
-DEFAULT_PODS = 48
+DEFAULT_HOURS = 24.0
+DEFAULT_PODS = 150
 _PLAIN_LINE_BINS = 36  # without a terminal a line this often
 _SVG_WIDTH = 118
 _MARGIN_LINES = 8  # of the terminal, for what is not a workload's row

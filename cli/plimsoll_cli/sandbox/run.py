@@ -146,6 +146,7 @@ class SandboxRun:
             "usage-source": "metrics-api",
             "prometheus-url": f"{self.url}/prometheus",
             "interval": f"{BIN_SECONDS}s",  # one sample a bin is all that was recorded
+            "profile-interval": "1h",
             "metrics-port": "0",
             "metrics-address": "127.0.0.1",
         }

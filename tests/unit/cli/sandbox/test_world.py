@@ -1,5 +1,7 @@
 """The world without an operator: scenario, baselines, ledger, and what kubelets tell through the API."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from builders.sandbox import MIB
 from plimsoll.api.quantity import parse_quantity
 from plimsoll_cli.sandbox.api.patching import STRATEGIC
 from plimsoll_cli.sandbox.arms import baselines
-from plimsoll_cli.sandbox.kubelet import BinRecord
+from plimsoll_cli.sandbox.kubelet import BinRecord, Resources
 from plimsoll_cli.sandbox.ledger import Ledger
 from plimsoll_cli.sandbox.scenario import LEAD_BINS, NAMESPACE, SAMPLE, WARMUP_BINS, Scenario, load_scenario
 from plimsoll_cli.sandbox.world import PODS, World, WorldSettings, resources_in
@@ -91,10 +93,12 @@ async def test_without_an_operator_the_first_limits_stay(world, scenario):
 
 
 async def test_kills_are_told_in_the_pods_status(world, scenario):
+    tight = [replace(w, first=Resources(MIB, w.first.limit_bytes // 4)) for w in scenario.workloads]
+    world = World(replace(scenario, workloads=tuple(tight)), WorldSettings())
     async with world.listen():
-        await play(world, BINS)
+        await play(world, 3)
     killed = {event.container for event in world.events if event.kind == "OOMKilled"}
-    assert killed, "the sample has kills under a static limit"
+    assert len(killed) > len(tight) // 2
     for stored in world.api.store.collection(PODS).page(None, NAMESPACE):
         pod = stored.load()
         (status,) = pod["status"]["containerStatuses"]
