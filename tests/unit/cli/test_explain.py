@@ -176,7 +176,7 @@ def test_yaml_says_the_same_as_json(plimsoll):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["gcd-4974863111-d2", "--traces", "sample"], "did you mean gcd-4974863111-d1"),
+        (["gcd-4974863111-dx", "--traces", "sample"], "did you mean gcd-4974863111-d"),
         (["x", "--traces", "sample"], "no series 'x'"),
         ([SERIES, "--traces", "none.parquet"], "none.parquet: no such file"),
         ([SERIES, "--traces", "sample", "--objective", "cheap"], "objective 'cheap'"),
