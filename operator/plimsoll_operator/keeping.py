@@ -19,7 +19,8 @@ from plimsoll.api.policy import PolicyStatus
 from plimsoll.api.precedence import EffectivePolicy
 from plimsoll_operator import parse
 from plimsoll_operator.actuate.api import CLUSTER_POLICIES, POLICIES, PROFILES, ApiError, KubeApi
-from plimsoll_operator.actuate.profile import Profiles, StatusBuilder, profile_name
+from plimsoll_operator.actuate.profile import Profiles, profile_name
+from plimsoll_operator.actuate.status import StatusBuilder
 from plimsoll_operator.engine.client import Engine
 from plimsoll_operator.engine.process import EngineDownError
 from plimsoll_operator.leader import NotLeaderError

@@ -15,7 +15,7 @@ from plimsoll.guard.state import ControlState
 from plimsoll.usage.sample import Quantity
 from plimsoll_operator.acting import Actor, resizing
 from plimsoll_operator.actuate.api import ApiError, KubeApi
-from plimsoll_operator.actuate.profile import StatusBuilder
+from plimsoll_operator.actuate.status import StatusBuilder
 from plimsoll_operator.asks import Asks
 from plimsoll_operator.clock import Clock
 from plimsoll_operator.engine.client import Engine

@@ -1,0 +1,207 @@
+"""A profile's status, put together from what is known now and what the last one said.
+
+In: groups, choices, recommendations, checkpoints, and what the profile remembers. Out: `ProfileStatus`. The
+original resources are taken from the first pods that are seen and copied on from then on; a kill is counted
+once.
+"""
+
+import base64
+from collections.abc import Mapping
+
+from plimsoll.api.effective import Mode
+from plimsoll.api.precedence import Conflict, EffectivePolicy
+from plimsoll.api.profile import (
+    ContainerProfile,
+    DecisionRecord,
+    ForecastSummary,
+    OomMemory,
+    OriginalResources,
+    ProfileStatus,
+    QuantileForecast,
+    RecommendationSummary,
+    UsageSummary,
+)
+from plimsoll.guard.decision import DecisionKind
+from plimsoll.usage.sample import Quantity
+from plimsoll_operator.asks import Asks, RowView
+from plimsoll_operator.membership import Group
+from plimsoll_operator.planning import Choice
+from plimsoll_operator.records import (
+    ContainerRecord,
+    OomRecord,
+    ProfileRecord,
+    RememberedContainer,
+    RememberedDecision,
+)
+
+SENTENCE_MAX = 1024
+
+
+class StatusBuilder:
+    """Puts a profile's status together from what is known now and what the last one said."""
+
+    def __init__(self, asks: Asks, quantity: Quantity, model: str, now_seconds: float) -> None:
+        self._asks = asks
+        self._quantity = quantity
+        self._model = model
+        self.now_seconds = now_seconds
+
+    def status(
+        self,
+        group: Group,
+        record: ProfileRecord | None,
+        choices: Mapping[str, Choice],
+        checkpoints: Mapping[int, bytes],
+    ) -> ProfileStatus:
+        """The whole status; containers without a choice in this loop keep their last decision."""
+        policy = group.policy
+        remembered = {each.name: each for each in record.containers} if record is not None else {}
+        containers = tuple(
+            self._container(group, name, row, remembered.get(name), choices.get(name), checkpoints.get(row))
+            for name, row in sorted(group.rows.items())
+        )
+        speaks = policy if isinstance(policy, EffectivePolicy) else None
+        return ProfileStatus(
+            policy=str(speaks.ref) if speaks is not None else None,
+            mode=speaks.mode if speaks is not None else Mode.OFF if isinstance(policy, Conflict) else None,
+            pods=len(group.pods),
+            updated_time_seconds=self.now_seconds,
+            containers=containers,
+        )
+
+    def _container(
+        self,
+        group: Group,
+        name: str,
+        row: int,
+        before: RememberedContainer | None,
+        choice: Choice | None,
+        checkpoint: bytes | None,
+    ) -> ContainerProfile:
+        policy = group.container_policy(name)
+        used, age = self._asks.usage(row)
+        view = self._asks.view(row)
+        return ContainerProfile(
+            name=name,
+            mode=policy.mode if policy is not None else None,
+            usage=self._usage(used, age),
+            forecast=self._forecast(view),
+            recommendation=_recommendation(view) or (before.recommended if before is not None else None),
+            last_decision=self._decision(
+                choice, before, policy.cooldown_seconds if policy is not None else 0.0
+            ),
+            original_resources=_original(group, name, before),
+            oom=_oom(group, name, before, choice),
+            checkpoint=base64.b64encode(checkpoint).decode() if checkpoint else None,
+        )
+
+    def _usage(self, used: float | None, age_seconds: float | None) -> UsageSummary | None:
+        if used is None or age_seconds is None:
+            return None
+        return UsageSummary(
+            quantity="working-set" if self._quantity is Quantity.WORKING_SET else "usage",
+            current_bytes=int(used),
+            last_sample_time_seconds=self.now_seconds - age_seconds,
+        )
+
+    def _forecast(self, view: RowView | None) -> ForecastSummary | None:
+        if view is None:
+            return None
+        points = tuple(QuantileForecast(level=level, value_bytes=value) for level, value in view.quantiles)
+        return ForecastSummary(model=self._model, time_seconds=view.made_seconds, quantiles=points)
+
+    def _in_cooldown(self, last: RememberedDecision, choice: Choice, cooldown_seconds: float) -> bool:
+        """True where a change must stay on record, for a restart reads the cooldown off it."""
+        if not last.acted or choice.decision.acts or last.at_seconds is None:
+            return False
+        return self.now_seconds - last.at_seconds < cooldown_seconds
+
+    def _decision(
+        self, choice: Choice | None, before: RememberedContainer | None, cooldown_seconds: float
+    ) -> DecisionRecord | None:
+        last = before.decision if before is not None else None
+        if choice is None or (last is not None and self._in_cooldown(last, choice, cooldown_seconds)):
+            return _record_of(last)
+        decision = choice.decision
+        return DecisionRecord(
+            kind=decision.kind.value,
+            reason=decision.reason,
+            message=decision.message[:SENTENCE_MAX],
+            time_seconds=self.now_seconds,
+            from_bytes=choice.from_bytes,
+            to_bytes=decision.limit_bytes,
+        )
+
+
+def _record_of(decision: RememberedDecision | None) -> DecisionRecord | None:
+    if decision is None or not decision.kind:
+        return None
+    return DecisionRecord(
+        kind=decision.kind,
+        reason=decision.reason,
+        message=decision.message,
+        time_seconds=decision.at_seconds,
+        from_bytes=decision.from_bytes,
+        to_bytes=decision.to_bytes,
+    )
+
+
+def _original(group: Group, name: str, before: RememberedContainer | None) -> OriginalResources | None:
+    """Recorded once: from the first profile on it is only copied."""
+    if before is not None and before.original is not None:
+        limit, request = before.original
+        return OriginalResources(limit_bytes=limit, request_bytes=request)
+    specs = [each.spec for pod in group.pods.values() for each in pod.containers if each.spec.name == name]
+    if not specs:
+        return None
+    return OriginalResources(limit_bytes=specs[0].limit_bytes, request_bytes=specs[0].request_bytes)
+
+
+def _oom(
+    group: Group, name: str, before: RememberedContainer | None, choice: Choice | None
+) -> OomMemory | None:
+    """The newest kill among the group's pods, joined to what is remembered; none is counted twice."""
+    kills = [(pod, each) for pod in group.pods.values() for each in pod.containers if each.spec.name == name]
+    newest = max((each.oom for _, each in kills if each.oom is not None), key=_at, default=None)
+    known = before.oom_seconds if before is not None else None
+    if newest is None or (known is not None and newest.at_seconds <= known + 1.0):
+        return _remembered_oom(before)
+    killed = next((each for _, each in kills if each.oom == newest), None)
+    acted = choice is not None and choice.decision.kind is DecisionKind.RAISE
+    return OomMemory(
+        count=(before.oom_count if before is not None else 0) + 1,
+        last_time_seconds=newest.at_seconds,
+        limit_bytes=_limit_of(killed),
+        floor_bytes=choice.decision.limit_bytes if choice is not None and acted else None,
+    )
+
+
+def _remembered_oom(before: RememberedContainer | None) -> OomMemory | None:
+    if before is None or not before.oom_count:
+        return None
+    return OomMemory(
+        count=before.oom_count,
+        last_time_seconds=before.oom_seconds,
+        limit_bytes=before.oom_limit_bytes,
+        floor_bytes=before.oom_floor_bytes,
+    )
+
+
+def _limit_of(container: ContainerRecord | None) -> int | None:
+    return container.spec.limit_bytes if container is not None else None
+
+
+def _at(kill: OomRecord) -> float:
+    return kill.at_seconds
+
+
+def _recommendation(view: RowView | None) -> RecommendationSummary | None:
+    if view is None:
+        return None
+    return RecommendationSummary(
+        lower_bytes=view.lower_bytes,
+        target_bytes=view.target_bytes,
+        upper_bytes=view.upper_bytes,
+        buffer_bytes=view.buffer_bytes,
+        request_bytes=view.request_bytes,
+    )
