@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # build-binaries.sh TARGET...: builds Kubernetes' own programs from Go modules into $PLIMSOLL_CACHE/bin.
 #
-# Targets: apiserver etcd vpa-recommender kcm scheduler kubelet kubectl.
+# Targets: apiserver etcd kcm scheduler kubelet kubectl kube-proxy coredns vpa-recommender.
 # A binary is kept as long as its stamp (version, module sums, flags) is the one written beside it; go.mod and go.sum pin
 # every module, and -mod=readonly refuses to change them. A build goes to a temporary directory and is moved into place
 # whole, so an interrupted one leaves nothing that looks finished. BUILD_JOBS bounds the compiler's parallelism.
@@ -12,6 +12,7 @@ CACHE=${PLIMSOLL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/plimsoll}
 BIN=$CACHE/bin
 JOBS=${BUILD_JOBS:-2}
 GO_NEEDED=1.26
+TARGETS="apiserver etcd kcm scheduler kubelet kubectl kube-proxy coredns vpa-recommender"
 
 log() { printf '%s %s\n' "$(date +%T)" "$*" >&2; }
 die() { printf 'build-binaries.sh: %s\n' "$*" >&2; exit 1; }
@@ -24,9 +25,11 @@ describe() {
     scheduler) echo "k8sbin k8s.io/kubernetes/cmd/kube-scheduler kube-scheduler" ;;
     kubelet) echo "k8sbin k8s.io/kubernetes/cmd/kubelet kubelet" ;;
     kubectl) echo "k8sbin k8s.io/kubernetes/cmd/kubectl kubectl" ;;
+    kube-proxy) echo "k8sbin k8s.io/kubernetes/cmd/kube-proxy kube-proxy" ;;
     etcd) echo "etcd . etcd" ;;
+    coredns) echo "coredns . coredns" ;;
     vpa-recommender) echo "vpa k8s.io/autoscaler/vertical-pod-autoscaler/pkg/recommender vpa-recommender" ;;
-    *) die "unknown target '$1' (there are: apiserver etcd vpa-recommender kcm scheduler kubelet kubectl)" ;;
+    *) die "unknown target '$1' (there are: $TARGETS)" ;;
   esac
 }
 
@@ -81,7 +84,7 @@ build() { # target
   log "$name: built in $(($(date +%s) - started)) s"
 }
 
-[ $# -gt 0 ] || die "name at least one target: apiserver etcd vpa-recommender kcm scheduler kubelet kubectl"
+[ $# -gt 0 ] || die "name at least one target: $TARGETS"
 mkdir -p "$BIN" || die "cannot create $BIN (set PLIMSOLL_CACHE to a directory that can be written)"
 exec 9>"$BIN/.lock"
 if command -v flock >/dev/null; then flock 9; fi # a second build waits, then finds the first one's result

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# kind.sh up TOOL | down: the provider for machines with docker or podman; kind/up.sh and kind/down.sh call it.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/provider.sh"
+REPO=$(cd "$KIND_DIR/.." && pwd)
+started=$SECONDS
+stage() { printf '%5s s  %s\n' "$((SECONDS - started))" "$1" >&2; }
+version() { sed -n 's/^version = "\(.*\)"/\1/p' "$REPO/pyproject.toml" | head -1; }
+up() { # tool
+  command -v kind >/dev/null || die "the program 'kind' is not installed"
+  command -v kubectl >/dev/null || die "the program 'kubectl' is not installed"
+  [ "$1" != podman ] || export KIND_EXPERIMENTAL_PROVIDER=podman
+  mkdir -p "$RUN"; echo kind >"$RUN/provider"
+  kind get clusters 2>/dev/null | grep -qx "$CLUSTER_NAME" || kind create cluster --name "$CLUSTER_NAME" --config "$KIND_DIR/cluster.yaml" --kubeconfig "$RUN/kubeconfig" --wait 5m
+  stage "cluster Ready"
+  local part tag images=()
+  tag=$(version)-$(cd "$REPO" && find core operator nodeagent cli pyproject.toml -type f -not -path '*/__pycache__/*' -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-8)
+  for part in operator nodeagent; do
+    images+=("localhost/plimsoll/${part#node}:$tag")
+    "$1" build --quiet -t "localhost/plimsoll/${part#node}:$tag" -f "$REPO/$part/Dockerfile" "$REPO" >/dev/null
+  done
+  "$1" build --quiet -t localhost/load:1 -f "$KIND_DIR/vm/images/load.Dockerfile" "$KIND_DIR/vm/images" >/dev/null
+  stage "images built"
+  local archive=$RUN/images.tar; "$1" save -o "$archive" "${images[@]}" localhost/load:1
+  kind load image-archive --name "$CLUSTER_NAME" "$archive"; rm -f "$archive"
+  stage "images loaded"
+  python3 - "$CLUSTER_NAME" "$RUN" "$1" "${images[@]}" >"$RUN/cluster.json" <<'P'
+import json, subprocess, sys
+name, run, tool, operator, agent = sys.argv[1:]
+nodes = [n for n in subprocess.run(["kind", "get", "nodes", "--name", name], capture_output=True, text=True, check=True).stdout.split() if "worker" in n]
+print(json.dumps({"provider": "kind", "name": name, "kubeconfig": f"{run}/kubeconfig", "kubectl": "kubectl", "run": run, "tool": tool, "nodes": nodes,
+                  "images": {"operator": operator, "agent": agent}, "load_image": "localhost/load:1"}))
+P
+  printf 'kubeconfig: %s\nenter:      KUBECONFIG=%s bash\n' "$RUN/kubeconfig" "$RUN/kubeconfig"
+}
+down() { kind delete cluster --name "$CLUSTER_NAME"; rm -rf "$RUN"; }
+case ${1:-} in up) up "${2:?docker or podman}" ;; down) down ;; *) die "usage: kind.sh up TOOL | down" ;; esac
