@@ -1,7 +1,7 @@
 """Fits what ships with the forecast room: `hazard.json` (networks) and `prior.json` (ratios, price table).
 
-In: a directory of recorded traces. Held out and never seen: the series of the sample that ships with the
-sandbox, and their siblings (same job, same service's pod). The price table comes from replays in which each
+In: a directory of recorded traces. Held out and never seen: the series of `held_out.json` (the sandbox's
+sample as first drawn) and their siblings (same job, same service's pod). The price table comes from replays in which each
 half of the groups is decided by networks trained on the other half. Seeded: the same traces give the same
 files.
 
@@ -29,7 +29,6 @@ from plimsoll.replay.score import join as join_scores
 from plimsoll.replay.score import outcome, score
 from plimsoll.replay.series import SeriesBatch
 from plimsoll_cli.traces.parquet import read_trace, source_warmup_bins, trace_files
-from plimsoll_cli.traces.sample import sample_directory
 from prior_network import train
 from prior_rows import Rows, group_of, rows_of, windows_at
 from prior_rows import join as join_rows
@@ -61,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="fit the tables that ship with plimsoll.forecast")
     parser.add_argument("--traces", type=Path, required=True)
     arguments = parser.parse_args()
-    held_out = sample_series()
+    held_out = held_out_series()
     batches = [without(read_trace(path), held_out) for path in trace_files([arguments.traces])]
     containers = [batch for batch in batches if batch.source not in STRESS]
     machines = [batch for batch in batches if batch.source in STRESS]
@@ -76,11 +75,10 @@ def main() -> None:
     write("prior.json", {**facts, "ratios": ratios, "objectives": price_table(containers, material)})
 
 
-def sample_series() -> frozenset[str]:
-    """Names of the series that ship with the sandbox."""
-    document = json.loads((sample_directory() / "sample.json").read_text(encoding="utf-8"))
-    named = [names for source in document["sources"] for names in source["series"].values()]
-    return frozenset(name for names in named for name in names)
+def held_out_series() -> frozenset[str]:
+    """Names of the series that nothing is trained on."""
+    document = json.loads(Path(__file__).with_name("held_out.json").read_text(encoding="utf-8"))
+    return frozenset(document["series"])
 
 
 def without(batch: SeriesBatch, held_out: frozenset[str]) -> SeriesBatch:
@@ -169,7 +167,7 @@ def provenance(
         "script": "bench/train_prior.py",
         "seed": SEED,
         "sources": {batch.source: len(batch) for batch in batches},
-        "held_out": f"the {len(held_out)} series of the sandbox's sample.json and their siblings",
+        "held_out": f"the {len(held_out)} series of bench/held_out.json and their siblings",
         "rows": len(join_rows([material.plain, material.altered, material.machines]).need),
     }
 
