@@ -1,9 +1,9 @@
 """Fits what ships with the forecast room: `hazard.json` (networks) and `prior.json` (ratios, price table).
 
 In: a directory of recorded traces. Held out and never seen: the series of `held_out.json` (the sandbox's
-sample as first drawn) and their siblings (same job, same service's pod). The price table comes from replays in which each
-half of the groups is decided by networks trained on the other half. Seeded: the same traces give the same
-files.
+sample as first drawn) and their siblings (same job, same service's pod). The price table comes from replays
+in which each half of the groups is decided by networks trained on the other half. Seeded: the same traces
+give the same files.
 
     python bench/train_prior.py --traces DIRECTORY
 """
