@@ -8,11 +8,13 @@ code 0 only if the run was whole.
 import contextlib
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.live import Live
 
@@ -27,6 +29,8 @@ DEFAULT_HOURS = 24.0
 DEFAULT_PODS = 150
 _PLAIN_LINE_BINS = 36  # without a terminal a line this often
 _SVG_WIDTH = 118
+# rich's own format without the fonts it would fetch from the network whenever somebody looks at the picture.
+_SVG_FORMAT = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 _MARGIN_LINES = 8  # of the terminal, for what is not a workload's row
 
 
@@ -92,7 +96,7 @@ class Screen:
         self.last = frame
         if self._live is not None:
             rows = max(5, self._console.size.height - _MARGIN_LINES)
-            self._live.update(table.live_view(frame, rows))
+            self._live.update(table.live_view(frame, rows, self._console.width))
         elif frame["bins"] >= self._next_line or frame["bins"] == frame["of"]:
             self._next_line = frame["bins"] + _PLAIN_LINE_BINS
             self._console.print(table.plain_line(frame), soft_wrap=True, highlight=False)
@@ -107,7 +111,7 @@ def _print_outcome(console: Console, outcome: dict[str, Any]) -> None:
 def _write_svg(path: Path, frame: dict[str, Any], outcome: dict[str, Any]) -> None:
     """The last live table and the outcome as a picture."""
     console = Console(record=True, width=_SVG_WIDTH, file=io.StringIO(), force_terminal=True)
-    console.print(table.live_view(frame, rows=18))
+    console.print(table.live_view(frame, 18, _SVG_WIDTH))
     console.print()
     console.print(table.outcome_table(outcome))
-    path.write_text(console.export_svg(title="make demo"))
+    path.write_text(console.export_svg(title="make demo", code_format=_SVG_FORMAT))

@@ -23,6 +23,7 @@ _ARM_NAMES = {
 }
 _KIND_STYLES = {"raise": "green", "lower": "cyan", "hold": "yellow", "keep": "dim"}
 _MOST_OOMS_SHOWN = 15
+_WIDE = 108  # columns of a terminal that has room for everything
 
 
 def mib(value_bytes: float | None) -> str:
@@ -40,33 +41,48 @@ def clock_text(seconds: float) -> str:
     return f"day {minutes // 1440 + 1} {minutes // 60 % 24:02}:{minutes % 60:02}"
 
 
-def live_view(frame: JsonObject, rows: int) -> RenderableType:
+def live_view(frame: JsonObject, rows: int, width: int) -> RenderableType:
     """The live table of at most `rows` workloads, those with news first, and how the arms stand."""
+    wide = width >= _WIDE
     table = Table(expand=False, pad_edge=False)
-    table.add_column("workload", no_wrap=True, max_width=34)
-    for name in ("usage", "limit", "recommended"):
+    table.add_column("workload", no_wrap=True)
+    for name in ("usage", "limit", "asked for") if wide else ("usage", "limit"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("use of limit", no_wrap=True)
+    table.add_column("use of limit" if wide else "use", no_wrap=True)
     table.add_column("last decision", no_wrap=True)
-    table.add_column("OOM kills", justify="right")
-    table.add_column("(VPA's)", justify="right", style="dim")
+    table.add_column("OOM", justify="right", no_wrap=True)
+    table.add_column("VPA", justify="right", style="dim", no_wrap=True)
     shown = sorted(frame["rows"], key=lambda row: (-row["ooms"] - row["vpa_ooms"], row["workload"]))[:rows]
     for row in sorted(shown, key=lambda row: row["workload"]):
-        table.add_row(*_live_row(row))
+        table.add_row(*_live_row(row, wide=wide))
     return Group(Text(_headline(frame), style="bold"), table, _arms_line(frame["arms"]))
 
 
-def _live_row(row: JsonObject) -> list[RenderableType]:
+def _live_row(row: JsonObject, *, wide: bool) -> list[RenderableType]:
     usage, limit = row.get("usage"), row.get("limit")
     kind = row.get("kind", "")
     decision = Text(f"{kind} {row.get('reason', '')}".strip(), style=_KIND_STYLES.get(kind, ""))
     ooms = Text(str(row["ooms"]), style="bold red" if row["ooms"] else "dim")
-    share = _bar(usage / limit) if usage and limit else Text("-" if row["running"] else "ended", style="dim")
-    target = mib(row.get("target"))
-    return [row["workload"], mib(usage), mib(limit), target, share, decision, ooms, str(row["vpa_ooms"])]
+    share = Text("-" if row["running"] else "ended", style="dim")
+    if usage and limit:
+        share = _bar(usage / limit, 8 if wide else 0)
+    amounts = [mib(usage), mib(limit), mib(row.get("target"))][: 3 if wide else 2]
+    return [
+        _short(row["workload"], 30 if wide else 21),
+        *amounts,
+        share,
+        decision,
+        ooms,
+        str(row["vpa_ooms"]),
+    ]
 
 
-def _bar(share: float, width: int = 12) -> Text:
+def _short(name: str, width: int) -> str:
+    """A long name by its beginning and its end, which tells siblings apart."""
+    return name if len(name) <= width else f"{name[: width - 9]}…{name[-8:]}"
+
+
+def _bar(share: float, width: int) -> Text:
     filled = min(width, round(share * width))
     style = "red" if share > 0.95 else "yellow" if share > 0.85 else "green"
     return Text("█" * filled + "░" * (width - filled) + f" {share:4.0%}", style=style)
