@@ -17,6 +17,7 @@ from pathlib import Path
 from builders.apiserver import new_authority, new_certificate
 
 Operations = list[dict]
+CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
 
 
 @dataclass

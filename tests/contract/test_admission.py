@@ -5,9 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from builders.manifests import container, pod
-from builders.webhook import Webhook, running_webhook
-
-CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+from builders.webhook import CONFIGURATIONS, Webhook, running_webhook
 
 
 def double_first_limit(request: dict) -> list[dict]:

@@ -8,18 +8,21 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import httpx
 import pytest
 
-from builders.apiserver import OPERATOR_USER, ApiServer
+from builders.apiserver import OPERATOR_USER, ApiServer, free_port
 from builders.crds import install_crds
 from builders.manifests import container, deployment, pod, running
 from builders.operator_process import NAMESPACE, OperatorProcess, grant, start_operator
 from builders.prometheus import Prometheus, running_prometheus
 from builders.waiting import wait_for
+from builders.webhook import CONFIGURATIONS, Webhook
 from plimsoll.api.quantity import parse_quantity
+from plimsoll_operator.admission import WEBHOOK_PATH
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.slow]
 
@@ -78,6 +81,26 @@ class Shop:
         self.http.patch(
             self.path("pods", name, "status"), json=running(found), headers=headers
         ).raise_for_status()
+
+    def replica(self, number: int) -> int:
+        """Create one pod more, as the ReplicaSet controller would; the limit it came in with."""
+        made = self.http.get(self.path("pods", self.pods[0])).json()["metadata"]["ownerReferences"]
+        name = f"web-6d4cf56db6-{number:05d}"
+        manifest = pod(name, container("app", "64Mi", "256Mi"), labels={"app": "web"})
+        manifest["metadata"]["ownerReferences"] = made
+        self._create(self.path("pods"), manifest)
+        assert self.limit(name) > 100 * MIB
+        return self.limit(name)
+
+    @contextmanager
+    def registered(self, url: str, authority: Path) -> Iterator[None]:
+        """The operator's webhook registered for this namespace's pods, by address."""
+        body = Webhook(url, authority.read_bytes()).configuration(self.namespace, self.namespace)
+        self.http.post(CONFIGURATIONS, json=body).raise_for_status()
+        try:
+            yield
+        finally:
+            self.http.delete(f"{CONFIGURATIONS}/{self.namespace}").raise_for_status()
 
     def uses(self, bytes_: float, *pods: str) -> None:
         """Let the pods (default: both) use so much from now on."""
@@ -195,6 +218,19 @@ def test_recommend_touches_nothing(shop: Shop):
     with shop.watched_by("first") as operator:
         shop.wait(lambda: "recommendation" in str(shop.profile().get("status")), "the recommendation")
         operator.wait_for_loops(2)
+        assert [shop.limit(name) for name in shop.pods] == [256 * MIB] * 2
+        assert [shop.generation(name) for name in shop.pods] == [1, 1]
+
+
+def test_a_new_pod_gets_its_limit_at_admission_and_the_old_ones_are_left_alone(shop: Shop, tmp_path: Path):
+    shop.open("Initial")
+    port, certificates = free_port(), tmp_path / "certificates"
+    flags = ("--webhook-port", str(port), "--webhook-cert-dir", str(certificates))
+    with shop.watched_by("first", *flags):
+        shop.wait(lambda: "recommendation" in str(shop.profile().get("status")), "the recommendation")
+        with shop.registered(f"https://127.0.0.1:{port}{WEBHOOK_PATH}", certificates / "tls.crt"):
+            numbers = count()
+            shop.wait(lambda: shop.replica(next(numbers)) < 256 * MIB, "a new pod that is given less")
         assert [shop.limit(name) for name in shop.pods] == [256 * MIB] * 2
         assert [shop.generation(name) for name in shop.pods] == [1, 1]
 
