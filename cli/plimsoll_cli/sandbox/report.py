@@ -27,6 +27,7 @@ class Reporter:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._profiles: dict[str, tuple[int, JsonObject]] = {}  # parsed once a version
         self._scored = [workload.scored for workload in world.scenario.workloads]
 
     def frame(self, bins: int) -> JsonObject:
@@ -77,8 +78,8 @@ class Reporter:
 
     def _lost_original(self, workload: Workload) -> bool:
         """Whether the profile remembers other original resources than the person first set."""
-        profile = world_profile(self._world, workload.name) or {}
-        entry: JsonObject = next(iter((profile.get("status") or {}).get("containers") or ()), {})
+        stored = self._world.api.store.get(PROFILES, NAMESPACE, f"deployment-{workload.name}")
+        entry = _entry(stored.load()) if stored is not None else {}
         limit = (entry.get("originalResources") or {}).get("limit")
         return limit is not None and parse_quantity(limit) != workload.first.limit_bytes
 
@@ -105,23 +106,32 @@ class Reporter:
         return row | self._profile(workload)
 
     def _profile(self, workload: Workload) -> JsonObject:
-        stored = world_profile(self._world, workload.name)
+        stored = self._world.api.store.get(PROFILES, NAMESPACE, f"deployment-{workload.name}")
         if stored is None:
             return {}
-        entry: JsonObject = next(iter((stored.get("status") or {}).get("containers") or ()), {})
-        decision, recommendation = entry.get("lastDecision") or {}, entry.get("recommendation") or {}
-        target = recommendation.get("target")
-        return {
-            "target": parse_quantity(target) if target else None,
-            "kind": decision.get("kind", ""),
-            "reason": decision.get("reason", ""),
-        }
+        version, shown = self._profiles.get(workload.name, (0, {}))
+        if version != stored.version:
+            shown = _shown(stored.load())
+            self._profiles[workload.name] = stored.version, shown
+        return shown
 
 
-def world_profile(world: World, workload: str) -> JsonObject | None:
-    """The operator's published profile of a workload, if there is one yet."""
-    stored = world.api.store.get(PROFILES, NAMESPACE, f"deployment-{workload}")
-    return stored.load() if stored is not None else None
+def _shown(profile: JsonObject) -> JsonObject:
+    """What the live table shows of a profile."""
+    entry = _entry(profile)
+    decision, recommendation = entry.get("lastDecision") or {}, entry.get("recommendation") or {}
+    target = recommendation.get("target")
+    return {
+        "target": parse_quantity(target) if target else None,
+        "kind": decision.get("kind", ""),
+        "reason": decision.get("reason", ""),
+    }
+
+
+def _entry(profile: JsonObject) -> JsonObject:
+    """A profile's one container."""
+    found: JsonObject = next(iter((profile.get("status") or {}).get("containers") or ()), {})
+    return found
 
 
 def _resize(entry: AuditEntry) -> JsonObject:

@@ -44,7 +44,7 @@ JsonObject = dict[str, Any]
 PODS: ResourceId = ("", "pods")
 # After a bin that changed pods the operator gets this long (wall) to take the news in before its clock
 # moves: kopf gathers an object's events for a moment before it indexes them.
-SETTLE_SECONDS = 0.05
+SETTLE_SECONDS = 0.03
 
 
 @dataclass(frozen=True)
