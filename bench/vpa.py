@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -40,7 +40,6 @@ from builders.waiting import wait_for
 NAMESPACE = "vpa-bench"
 VPAS = f"/apis/autoscaling.k8s.io/v1/namespaces/{NAMESPACE}"
 INTERVAL_SECONDS = 20
-LOOPS = 2
 WRITERS = 24
 BUILD = "kind/vm/build-binaries.sh vpa-recommender"
 # The server's own limits on requests in flight must not be what is measured.
@@ -56,6 +55,7 @@ class VpaRun:
     loop_seconds: tuple[float, ...]
     memory_mib: float
     recommended: int
+    problem: str | None = None
 
 
 def why_not() -> str | None:
@@ -72,8 +72,11 @@ def crd_file() -> Path:
     return binaries() / "vpa-crds.yaml"
 
 
-def measure(vpas: int, rates: Sequence[float], seed: int, deadline: float) -> list[VpaRun]:
-    """Load an API server once, then run a fresh recommender for each client rate (requests a second)."""
+def measure(vpas: int, rates: Mapping[float, int], seed: int, deadline: float) -> list[VpaRun]:
+    """Load an API server once, then run a fresh recommender for each client rate (requests a second).
+
+    `rates` says how many of its loops to measure at each rate; what fails is a run that says why.
+    """
     with tempfile.TemporaryDirectory(prefix="plimsoll-vpa-") as name:
         directory = Path(name)
         (directory / "metrics").mkdir()
@@ -83,7 +86,7 @@ def measure(vpas: int, rates: Sequence[float], seed: int, deadline: float) -> li
         ):
             _load(api, metrics, vpas, seed)
             register_metrics_api(api.client(), metrics, directory / "metrics" / "metrics-ca.crt")
-            return [_run(api, vpas, rate, deadline) for rate in rates]
+            return [_run(api, vpas, rate, loops, deadline) for rate, loops in rates.items()]
 
 
 def _load(api: ApiServer, metrics: MetricsApi, vpas: int, seed: int) -> None:
@@ -128,7 +131,7 @@ async def _post(session: aiohttp.ClientSession, path: str, body: Manifest) -> No
             raise StartError(f"POST {path}: {answer.status} {await answer.text()}")
 
 
-def _run(api: ApiServer, vpas: int, rate: float, deadline: float) -> VpaRun:
+def _run(api: ApiServer, vpas: int, rate: float, loops: int, deadline: float) -> VpaRun:
     port = free_port()
     argv = [
         str(binaries() / "vpa-recommender"), f"--kubeconfig={api.kubeconfig()}",
@@ -138,14 +141,15 @@ def _run(api: ApiServer, vpas: int, rate: float, deadline: float) -> VpaRun:
     child = Child("vpa-recommender", argv, api.directory / f"vpa-{rate:g}.log")
     child.start()
     try:
-        loops = _loops(child, port, deadline)
-        memory = procfs.pss_mib(child.pid)
+        seconds = tuple(_loops(child, port, loops, deadline))
+        return VpaRun(vpas, rate, seconds, procfs.pss_mib(child.pid), _recommended(api))
+    except StartError as error:
+        return VpaRun(vpas, rate, (), 0.0, 0, str(error).splitlines()[0])
     finally:
         child.stop()
-    return VpaRun(vpas, rate, tuple(loops), memory, _recommended(api))
 
 
-def _loops(child: Child, port: int, deadline: float) -> list[float]:
+def _loops(child: Child, port: int, loops: int, deadline: float) -> list[float]:
     """Seconds of each loop but the first, which finds no sample yet."""
     totals: list[float] = []
 
@@ -153,7 +157,7 @@ def _loops(child: Child, port: int, deadline: float) -> list[float]:
         seen = _latency(port)
         if seen is not None and seen[1] > len(totals):
             totals.append(seen[0])
-        return len(totals) > LOOPS
+        return len(totals) > loops
 
     child.wait_until(enough, max(1.0, deadline - time.monotonic()))
     return [later - earlier for earlier, later in pairwise(totals)]
