@@ -35,12 +35,20 @@ $(VENV)/.dev: requirements/dev.lock pyproject.toml | $(UV)
 .PHONY: venv
 venv: $(VENV)/.dev ## the development environment
 
+# What the images install: the dev lock's versions, and only what is imported there (tests/chart/test_images.py).
+LOCK_IMAGE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+  -c requirements/dev.lock --custom-compile-command 'make lock'
+NOT_IN_OPERATOR := pyarrow typer rich shellingham pygments markdown-it-py mdurl annotated-doc
+
 .PHONY: lock
 lock: | $(UV) ## resolve the locks anew (no addresses in them)
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --all-extras \
 	  --group build $(LOCK_ARGS) --custom-compile-command 'make lock' pyproject.toml -o requirements/dev.lock
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --extra operator --extra sandbox \
 	  --group build -c requirements/dev.lock --custom-compile-command 'make lock' pyproject.toml -o requirements/run.lock
+	$(LOCK_IMAGE) --extra operator $(addprefix --no-emit-package ,$(NOT_IN_OPERATOR)) pyproject.toml -o requirements/operator.lock
+	$(LOCK_IMAGE) requirements/agent.in -o requirements/agent.lock
+	$(LOCK_IMAGE) --group build -o requirements/build.lock
 
 .PHONY: demo
 demo: $(VENV)/.run ## watch limits follow recorded production memory, then read the outcome
@@ -65,8 +73,12 @@ format: $(VENV)/.dev ## let ruff rewrite what it can
 
 .PHONY: crds
 crds: $(VENV)/.dev ## write the CRD YAML and its documentation from the typed models
-	$(BIN)/python -m plimsoll_operator.crds
+	$(BIN)/python -m plimsoll_operator.crds operator/plimsoll_operator/crds charts/plimsoll/files/crds
 	$(BIN)/python docs/generate.py
+
+.PHONY: chart-golden
+chart-golden: $(VENV)/.dev ## render the chart's golden files anew, to be read before they are committed
+	PLIMSOLL_WRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests/chart/test_golden.py
 
 .PHONY: apiserver
 apiserver: ## build and cache a real kube-apiserver and etcd from Go modules

@@ -1,5 +1,5 @@
 # ruff: noqa: INP001 - a script, like Sphinx's conf.py
-"""Write the pages that are made, not typed: `crds.md`, `metrics.md` and `results.md`.
+"""Write the pages that are made, not typed: `crds.md`, `metrics.md`, `rbac.md`, `results.md`.
 
     python docs/generate.py            write them
     python docs/generate.py --check    exit 1 and name those that are stale
@@ -22,6 +22,7 @@ from plimsoll.api.crd import crd
 from plimsoll.api.fields import VALIDATIONS
 from plimsoll.api.v1alpha1 import API_VERSION, KINDS, Kind
 from plimsoll_nodeagent.serve import metrics as agent
+from plimsoll_operator.rights import RIGHTS, Right
 from plimsoll_operator.serve.metrics import DEFINITIONS, MetricDefinition
 
 DOCS = Path(__file__).parent
@@ -52,6 +53,7 @@ def pages(docs: Path = DOCS) -> dict[str, str]:
     made = {
         "crds.md": MADE + crds_page(),
         "metrics.md": MADE + metrics_page(),
+        "rbac.md": MADE + rbac_page(),
         "results.md": MADE + results_page(results),
     }
     readme = docs.parent / "README.md"
@@ -266,6 +268,42 @@ def _outcome_row(arm: str, name: str, figures: Mapping[str, Mapping[str, float]]
 def _figure(value: float) -> str:
     """Four figures that matter, without an exponent."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+RBAC_INTRO = """# Rights
+
+What the chart grants. The operator's table is the code's own (`operator/plimsoll_operator/rights.py`): tests
+compare it with the rendered roles and with the calls that the code makes, and run the operator with these
+rights, and no others, on a real API server.
+
+The **agent** has none: it asks the API server for nothing, its account is bound to no role, no token is
+mounted. It runs without capabilities as an unprivileged user, and mounts the node's cgroup v2 hierarchy
+read-only.
+
+**People.** Whoever has the built-in role `view` reads policies and profiles; who has `edit` or `admin` in a
+namespace also writes its MemoryPolicies and nothing else of ours (`rbac.aggregate`). The ClusterRole and the
+Role that end in `-operate` (policies of the whole cluster, `plimsoll restore`; `plimsoll pause`) are bound to
+nobody: bind them to who runs Plimsoll.
+
+## The operator
+"""
+
+
+def rbac_page() -> str:
+    """The operator's rights with their reasons."""
+    head = ("group", "resource", "verbs", "where", "for what", "needed")
+    return f"{RBAC_INTRO}\n{table(head, map(_right_row, RIGHTS))}"
+
+
+def _right_row(right: Right) -> tuple[str, ...]:
+    where = (
+        f"{right.scope}, only {', '.join(f'`{name}`' for name in right.names)}"
+        if right.names
+        else right.scope
+    )
+    needed = "always" if right.needed == "always" else f"usage source {right.needed}"
+    verbs = ", ".join(right.verbs)
+    return f"`{right.group or 'core'}`", f"`{right.resource}`", verbs, where, right.why, needed
 
 
 def take_over(source: Path, target: Path) -> list[str]:

@@ -116,7 +116,7 @@ def loaded() -> helm_python.Chart:
 
 
 def render(values: Mapping[str, Any] | None = None) -> Rendered:
-    """Render as `helm install` would; values that the schema refuses raise. Equal values are rendered once."""
+    """Render as `helm install` would; values the schema refuses raise. Equal values are rendered once."""
     return _rendered(json.dumps(values or {}, sort_keys=True))
 
 

@@ -68,4 +68,4 @@ def put_on(profile: dict) -> None:
 
 if __name__ == "__main__":
     put_on(json.loads(Path(sys.argv[1]).read_text()))
-    os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606 -- no shell is wanted
+    os.execv(sys.argv[2], sys.argv[2:])

@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import pairwise
 
 import helm_python
 import pytest
@@ -51,7 +52,7 @@ def test_crds_can_go_with_the_release_or_be_left_to_somebody_else():
 
 def test_every_value_has_a_line_that_says_what_it_does():
     lines = (CHART / "values.yaml").read_text().splitlines()
-    for above, line in zip(lines, lines[1:], strict=False):
+    for above, line in pairwise(lines):
         if KEY_LINE.match(line):
             assert above.lstrip().startswith("#"), f"no comment above `{line.strip()}`"
 

@@ -1,4 +1,4 @@
-"""The agent's seccomp profile, loaded into the kernel: the agent works under it, and what it must not do fails."""
+"""The agent's seccomp profile, loaded into the kernel: the agent works under it, other calls fail."""
 
 import json
 import subprocess

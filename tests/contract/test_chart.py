@@ -8,6 +8,8 @@ import base64
 import copy
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ import httpx
 import pytest
 import yaml
 
-from builders.apiserver import ApiServer
+from builders.apiserver import ApiServer, free_port
 from builders.chart import CHART, EVERYTHING, LEAST, NAMESPACE, RELEASE, VALUE_SETS, Object, Rendered
 from builders.crds import CRDS, policy
 from builders.manifests import container, pod
@@ -83,7 +85,7 @@ def empty_cluster(apiserver: ApiServer) -> ApiServer:
 
 @pytest.fixture
 def helm(empty_cluster: ApiServer) -> Iterator[Helm]:
-    """Helm on a cluster without a release; from the second test on with the CRDs that the first release left."""
+    """Helm on a cluster without a release; from the second test on with the CRDs that the first one left."""
     kubeconfig = empty_cluster.kubeconfig()
     fast = {"qps": 1000.0, "burst_limit": 1000}
     with helm_python.Config(kubeconfig_path=kubeconfig, namespace=NAMESPACE, **fast) as config:
@@ -249,28 +251,42 @@ def test_pod_security_admission(helm: Helm, real_namespace: str, kind: str, leve
     assert allowed or "violates PodSecurity" in answer.text
 
 
-def test_the_operator_runs_with_the_charts_rights_and_is_forbidden_nothing(
+def test_the_operator_runs_with_the_charts_rights_and_passes_helm_test(
     helm: Helm, apiserver: ApiServer, tmp_path: Path
 ):
     helm.install(LEAST)
+    webhook_port = free_port()
     operator = start_operator(
         tmp_path,
         apiserver.kubeconfig("operator"),
         "chart",
-        "--interval",
-        "500ms",
-        "--usage-source",
-        "kubelet",
+        *("--interval", "500ms", "--usage-source", "kubelet"),
+        *("--webhook-port", str(webhook_port), "--webhook-cert-dir", str(tmp_path / "certificate")),
     )
     try:
         operator.wait_until_ready()
         wait_for(lambda: operator.metric("plimsoll_leader") == 1.0, "the Lease")
         operator.wait_for_loops(2)
+        own, others = tmp_path / "certificate" / "tls.crt", apiserver.ca_file
+        passed, refused = (helm_test(operator.port, webhook_port, each) for each in (own, others))
         log = operator.child.log.read_text()
     finally:
         operator.child.stop()
     assert "orbidden" not in log, [line for line in log.splitlines() if "orbidden" in line]
     assert "ot enough permissions" not in log
+    assert passed.returncode == 0, passed.stderr
+    assert passed.stdout.splitlines()[-1].startswith("webhook: answers")
+    assert refused.returncode == 1
+    assert "certificate verify failed" in refused.stderr
+
+
+def helm_test(port: int, webhook_port: int, authority: Path) -> subprocess.CompletedProcess[str]:
+    """What `helm test` runs in its pod."""
+    script = (CHART / "files" / "helm_test.py").read_text()
+    arguments = ["127.0.0.1", str(port), str(webhook_port), str(authority)]
+    return subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
 
 
 def test_the_operators_account_may_not_do_what_is_not_its_own(helm: Helm, apiserver: ApiServer):

@@ -1,6 +1,7 @@
-"""`helm test`: helm_test.py HOST METRICS_PORT [WEBHOOK_PORT CA_FILE]; is the operator ready, does its webhook answer as registered?
+"""`helm test`: helm_test.py HOST METRICS_PORT [WEBHOOK_PORT CA_FILE]; exits 1 and says what is wrong.
 
-Asked from outside, over the Service, as the API server and Prometheus would. Exits 1 and says what is wrong.
+Is the operator ready, does its webhook answer with the certificate that is registered? Asked from outside,
+over the Service, as Prometheus and the API server do.
 """
 
 import json
@@ -22,7 +23,8 @@ REVIEW = {
 }
 
 
-def ask(url, body=None, context=None):
+def ask(url: str, body: object = None, context: ssl.SSLContext | None = None) -> str:
+    """The answer's text; raises OSError."""
     data = json.dumps(body).encode() if body else None
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=10, context=context) as answer:

@@ -1,6 +1,7 @@
-"""`python -m plimsoll_operator.crds [DIRECTORY]`: write the CRD YAML from the typed models (`make crds`).
+"""`python -m plimsoll_operator.crds [DIRECTORY...]`: write the CRD YAML from the typed models (`make crds`).
 
-In: the models. Out: one file a kind, by default beside this module; files of kinds that are gone are removed.
+In: the models. Out: one file a kind in each directory, by default beside this module; files of kinds that are
+gone are removed.
 """
 
 import sys
@@ -21,4 +22,5 @@ def write(directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent)
+    for directory in sys.argv[1:] or (Path(__file__).parent,):
+        write(Path(directory))

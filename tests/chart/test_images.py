@@ -1,0 +1,105 @@
+"""What the images install is enough for what runs in them, and the chart starts what they hold."""
+
+import re
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from builders.chart import render
+from plimsoll_operator.settings import OperatorSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+# In the image -> where it is built, what it runs, and the modules that run in processes of their own.
+IMAGES = {
+    "operator": ("operator", ("plimsoll_operator.main", "plimsoll_operator.engine.worker")),
+    "agent": ("nodeagent", ("plimsoll_nodeagent.main",)),
+}
+# httpx uses them for its own command line where they happen to be there.
+NOT_NEEDED = {"rich", "pygments", "markdown-it-py", "mdurl"}
+LISTED = """
+import importlib, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+print(*sorted({name.partition(".")[0] for name in sys.modules} - sys.stdlib_module_names))
+"""
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def locked(name: str) -> dict[str, str]:
+    text = (ROOT / "requirements" / f"{name}.lock").read_text()
+    return {
+        normal(each[1]): each[2]
+        for each in re.finditer(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", text, re.MULTILINE)
+    }
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_the_lock_has_all_that_is_imported(image: str):
+    _, modules = IMAGES[image]
+    done = subprocess.run(
+        [sys.executable, "-c", LISTED, *modules], capture_output=True, text=True, check=True, timeout=120
+    )
+    distributions = packages_distributions()
+    needed = {normal(each) for name in done.stdout.split() for each in distributions.get(name, ())}
+    assert needed - {"plimsoll", "setuptools"} - NOT_NEEDED <= locked(image).keys()
+
+
+@pytest.mark.parametrize("image", [*IMAGES, "build"])
+def test_versions_are_the_ones_that_are_tested(image: str):
+    every = set(
+        re.findall(
+            r"^([A-Za-z0-9._-]+==[^ ;\\]+)", (ROOT / "requirements/dev.lock").read_text(), re.MULTILINE
+        )
+    )
+    mine = re.findall(
+        r"^([A-Za-z0-9._-]+==[^ ;\\]+)", (ROOT / f"requirements/{image}.lock").read_text(), re.MULTILINE
+    )
+    assert mine
+    assert set(mine) <= every, "run `make lock`"
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_the_dockerfile_runs_as_nobody_on_a_base_that_can_be_chosen(image: str):
+    directory, _ = IMAGES[image]
+    text = (ROOT / directory / "Dockerfile").read_text()
+    kind = "Deployment" if image == "operator" else "DaemonSet"
+    security = render().one(kind)["spec"]["template"]["spec"]["securityContext"]
+    assert f"USER {security['runAsUser']}:{security['runAsGroup']}" in text
+    assert f'ENTRYPOINT ["/opt/plimsoll/bin/plimsoll-{image}"]' in text
+    assert re.search(r"^ARG BASE=", text, re.MULTILINE)
+    assert text.count("FROM ${") == text.count("FROM ") == 2
+    assert f"locks/{image}.lock" in text
+    for label in ("title", "description", "version", "revision", "licenses", "base.name"):
+        assert f"org.opencontainers.image.{label}=" in text
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_the_ports_that_it_names_are_the_charts(image: str):
+    directory, _ = IMAGES[image]
+    exposed = re.search(r"^EXPOSE (.+)$", (ROOT / directory / "Dockerfile").read_text(), re.MULTILINE)[
+        1
+    ].split()
+    kind = "Deployment" if image == "operator" else "DaemonSet"
+    (container,) = render().one(kind)["spec"]["template"]["spec"]["containers"]
+    assert [int(each) for each in exposed] == [each["containerPort"] for each in container["ports"]]
+    assert OperatorSettings().metrics_port == 8080
+
+
+def test_the_agent_takes_the_charts_flags():
+    (container,) = render().one("DaemonSet")["spec"]["template"]["spec"]["containers"]
+    done = subprocess.run(
+        [Path(sys.executable).with_name("plimsoll-agent"), *container["args"], "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    named = {each.partition("=")[0] for each in container["args"] if each.startswith("--")}
+    assert all(each in done.stdout for each in named)
