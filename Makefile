@@ -59,6 +59,16 @@ test: $(VENV)/.dev ## every test; the real API server's too where `make apiserve
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered tests
 	$(BIN)/coverage report --fail-under=90 --include='core/*' >/dev/null
 
+.PHONY: e2e cluster cluster-down
+e2e: $(VENV)/.dev ## end-to-end tests on a real cluster (PLIMSOLL_CLUSTER=kind|vm|kubeconfig); fails where none can be had
+	$(BIN)/python -m pytest tests/e2e $(E2E_ARGS)
+
+cluster: $(VENV)/.dev ## bring up the cluster of `make e2e` and leave it up
+	kind/up.sh
+
+cluster-down: ## remove it
+	kind/down.sh
+
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check .

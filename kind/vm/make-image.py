@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """make-image.py --name NAME --out OUT.tar --layer DIR|TAR ...: an OCI image archive without a container tool.
 
-Each --layer is a directory, packed reproducibly and owned by root, or a tar that is taken as it is; `ctr images
-import` takes the archive. Layers stay uncompressed, because unpacking is slow on an emulated node. `--thin N`
-leaves out the data of the first N layers, for a node that has them from another image. There is no timestamp
-in it: same layers and settings, same bytes.
+Each --layer is a directory, packed reproducibly and owned by root, or a tar that is taken as it is; `ctr
+images import` takes the archive. Layers stay uncompressed, because unpacking is slow on an emulated node.
+`--thin N` leaves out the data of the first N layers, for a node that has them from another image. There is no
+timestamp in it: same layers and settings, same bytes.
 """
 
 import argparse

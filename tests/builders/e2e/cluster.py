@@ -1,0 +1,128 @@
+"""A real cluster as the end-to-end tests see it: kubectl, root shells into its nodes, its images.
+
+In: `cluster.json`, which `kind/up.sh` writes. Out: answers of the API and of the kernel. For VM nodes this
+process enters the cluster's private network namespace, so that everything it starts is in there too.
+"""
+
+import ctypes
+import json
+import os
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Manifest = dict[str, Any]
+REPOSITORY = Path(__file__).parents[3]
+CLONE_NEWNET = 0x40000000
+COMMAND_SECONDS = 180
+
+
+class CommandError(AssertionError):
+    """A command of the cluster failed; the message has its output."""
+
+
+def run(
+    command: list[str],
+    *,
+    given: str = "",
+    seconds: float = COMMAND_SECONDS,
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """Its standard output; fails with its standard error."""
+    done = subprocess.run(
+        command, input=given, capture_output=True, text=True, timeout=seconds, check=False, env=environment
+    )
+    if done.returncode:
+        said = f"{done.stdout.strip()}\n{done.stderr.strip()}".strip()
+        raise CommandError(f"{' '.join(command)}: exit {done.returncode}: {said}")
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What `kind/up.sh` brought up."""
+
+    provider: str
+    name: str
+    kubeconfig: str
+    kubectl: str
+    run: str
+    nodes: tuple[str, ...]
+    images: Mapping[str, str]
+    load_image: str
+    network_namespace: str = ""
+    tool: str = "docker"
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def namespaced_host(self) -> str:
+        """Address at which pods reach what a test serves, where there is one."""
+        return "10.77.0.1" if self.network_namespace else ""
+
+    def kube(self, *arguments: str, given: str = "", seconds: float = COMMAND_SECONDS) -> str:
+        """Run kubectl as the cluster's administrator."""
+        return run([self.kubectl, "--kubeconfig", self.kubeconfig, *arguments], given=given, seconds=seconds)
+
+    def get(self, *arguments: str) -> Manifest:
+        """One object, or a list, as the API has it."""
+        return json.loads(self.kube("get", *arguments, "-o", "json"))
+
+    def items(self, *arguments: str) -> list[Manifest]:
+        """Objects of a list."""
+        return self.get(*arguments)["items"]
+
+    def apply(self, *manifests: Manifest) -> None:
+        """Create or change objects."""
+        listed = {"apiVersion": "v1", "kind": "List", "items": list(manifests)}
+        self.kube("apply", "-f", "-", given=json.dumps(listed))
+
+    def node_shell(self, kube_node: str, command: str) -> str:
+        """Output of a command that root runs on the node itself, in the node's namespaces."""
+        shells: dict[str, Callable[[], list[str]]] = {
+            "vm": lambda: [
+                str(REPOSITORY / "kind/vm/node.sh"),
+                "sh",
+                kube_node.removeprefix("node-"),
+                command,
+            ],
+            "kind": lambda: [self.tool, "exec", kube_node, "sh", "-c", command],
+            "kubeconfig": lambda: [
+                *(self.kubectl, "--kubeconfig", self.kubeconfig, "debug", f"node/{kube_node}", "--quiet"),
+                *("--attach", "--profile=sysadmin", f"--image={self.load_image}", "--"),
+                *("chroot", "/host", "sh", "-c", command),
+            ],
+        }
+        return run(shells[self.provider](), environment=self.environment)
+
+
+def cluster_up() -> Cluster:
+    """Bring the cluster up, or find it; fails where none can be had."""
+    up = subprocess.run([str(REPOSITORY / "kind/up.sh")], check=False, text=True, stdout=subprocess.PIPE)
+    if up.returncode:
+        raise CommandError(f"kind/up.sh: exit {up.returncode}; what it said stands above")
+    described = json.loads((state_directory() / "cluster.json").read_text())
+    cluster = Cluster(**{**described, "nodes": tuple(described["nodes"]), "environment": dict(os.environ)})
+    if cluster.network_namespace:
+        enter_network(cluster.network_namespace)
+    return cluster
+
+
+def cluster_down() -> None:
+    """Remove it."""
+    run([str(REPOSITORY / "kind/down.sh")])
+
+
+def state_directory() -> Path:
+    """Where `kind/up.sh` keeps what it knows of the cluster."""
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state")
+    return state / "plimsoll" / os.environ.get("PLIMSOLL_CLUSTER_NAME", "plimsoll")
+
+
+def enter_network(name: str) -> None:
+    """Move this thread, and what it starts from now on, into a network namespace."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with Path("/run/netns", name).open() as file:
+        if libc.setns(file.fileno(), CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), f"cannot enter the network namespace {name}")

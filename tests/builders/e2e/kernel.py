@@ -1,0 +1,58 @@
+"""What the kernel of a node knows of a container: the files of its cgroup.
+
+In: a pod as the API has it. Out: memory.max and its neighbours, read on the node by root. The directory is
+found by the container's id, so both cgroup drivers and every quality of service are found alike.
+"""
+
+from dataclasses import dataclass
+
+from builders.e2e.cluster import Cluster, Manifest
+
+FILES = (
+    "memory.max memory.high memory.min memory.low memory.current memory.peak memory.swap.max memory.events"
+)
+UNLIMITED = "max"
+
+
+@dataclass(frozen=True)
+class ContainerMemory:
+    """Bytes; None is the kernel's `max`."""
+
+    max_bytes: int | None
+    high_bytes: int | None
+    current_bytes: int
+    oom_kills: int
+    text: str  # all files, for people
+
+
+def container_memory(cluster: Cluster, pod: Manifest, container: str) -> ContainerMemory:
+    """Read a running container's cgroup on its node."""
+    text = cluster.node_shell(pod["spec"]["nodeName"], _reading(container_id(pod, container)))
+    files: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        files.setdefault(name, []).append(value)
+    events = dict(line.split() for line in files["memory.events"])
+    return ContainerMemory(
+        _bytes(files["memory.max"][0]),
+        _bytes(files["memory.high"][0]),
+        int(files["memory.current"][0]),
+        int(events["oom_kill"]),
+        text,
+    )
+
+
+def container_id(pod: Manifest, container: str) -> str:
+    """Its id in the runtime."""
+    statuses = pod["status"].get("containerStatuses", []) + pod["status"].get("initContainerStatuses", [])
+    found = next(each for each in statuses if each["name"] == container)
+    return found["containerID"].partition("://")[2]
+
+
+def _reading(identity: str) -> str:
+    find = f"find /sys/fs/cgroup -type d -name '*{identity}*' | head -n 1"
+    return f'cd "$({find})" && grep "" {FILES}'
+
+
+def _bytes(text: str) -> int | None:
+    return None if text == UNLIMITED else int(text)

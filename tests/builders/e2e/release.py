@@ -1,0 +1,94 @@
+"""The chart, installed on the cluster by Helm.
+
+In: a cluster, values. Out: a release whose operator and agents are Ready. Values differ from the chart's
+defaults only in what a test cluster needs: images that are on the nodes already, kubelets that sign their
+own certificates as the usage source (there is no metrics-server), and a loop that a test can wait for.
+"""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from builders.e2e.cluster import REPOSITORY, Cluster, Manifest, run
+
+CHART = REPOSITORY / "charts/plimsoll"
+NAME = "plimsoll"
+NAMESPACE = "plimsoll-system"
+READY_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Release:
+    """One release of the chart."""
+
+    cluster: Cluster
+    name: str = NAME
+    namespace: str = NAMESPACE
+
+    def helm(self, action: str, **arguments: Any) -> Any:
+        """Run one of Helm's actions."""
+        asked = {
+            "action": action,
+            "kubeconfig": self.cluster.kubeconfig,
+            "namespace": self.namespace,
+            "arguments": arguments,
+        }
+        program = Path(__file__).with_name("helm_command.py")
+        return json.loads(run([sys.executable, str(program)], given=json.dumps(asked), seconds=READY_SECONDS))
+
+    def install_or_upgrade(self, values: Manifest) -> None:
+        """Bring the release to this checkout's chart with these values, and wait until it is Ready."""
+        there = any(each["name"] == self.name for each in self.helm("list", all_states=True) or [])
+        if there:
+            self.helm("upgrade", chart=str(CHART), name=self.name, values=values, namespace=self.namespace)
+        else:
+            self.helm(
+                "install",
+                chart=str(CHART),
+                name=self.name,
+                values=values,
+                namespace=self.namespace,
+                create_namespace=True,
+            )
+        self.wait_ready()
+
+    def wait_ready(self) -> None:
+        """Wait until every replica of the operator and every agent is Ready."""
+        seconds = f"--timeout={READY_SECONDS}s"
+        for workload in (f"deployment/{NAME}-operator", f"daemonset/{NAME}-agent"):
+            self.cluster.kube(
+                "-n", self.namespace, "rollout", "status", workload, seconds, seconds=READY_SECONDS + 30
+            )
+
+    def pods(self, component: str) -> list[Manifest]:
+        """Its pods: component operator or agent."""
+        return self.cluster.items(
+            "pods", "-n", self.namespace, "-l", f"app.kubernetes.io/component={component}"
+        )
+
+
+def image_value(image: str) -> Manifest:
+    """A chart's image value for an image that the nodes have."""
+    name, _, tag = image.rpartition(":")
+    registry, _, repository = name.partition("/")
+    return {"registry": registry, "repository": repository, "tag": tag, "pullPolicy": "IfNotPresent"}
+
+
+def cluster_values(cluster: Cluster, prometheus_url: str = "") -> Manifest:
+    """Values for a test cluster."""
+    return {
+        "operator": {
+            "image": image_value(cluster.images["operator"]),
+            "settings": {
+                "usageSource": "kubelet",
+                "kubeletInsecure": True,
+                "interval": "5s",
+                "settle": "1s",
+                "profileInterval": "10s",
+                "prometheusUrl": prometheus_url,
+            },
+        },
+        "agent": {"image": image_value(cluster.images["agent"])},
+    }

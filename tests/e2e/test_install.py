@@ -1,0 +1,28 @@
+"""`helm install` on an empty cluster, and that is all."""
+
+from builders.e2e.release import image_value
+
+
+def test_operator_and_agents_are_ready(cluster, release):
+    operators, agents = release.pods("operator"), release.pods("agent")
+
+    assert len(operators) == 2
+    assert {each["spec"]["nodeName"] for each in agents} == {
+        each["metadata"]["name"] for each in cluster.items("nodes")
+    }
+    for pod in operators + agents:
+        assert all(status["ready"] for status in pod["status"]["containerStatuses"]), pod["metadata"]["name"]
+
+
+def test_one_replica_leads(cluster, release):
+    lease = cluster.get("lease", "plimsoll-operator", "-n", release.namespace)
+    assert lease["spec"]["holderIdentity"] in {each["metadata"]["name"] for each in release.pods("operator")}
+
+
+def test_the_chart_tests_itself(release):
+    release.helm("test", name=release.name, timeout=300)
+
+
+def test_image_values_name_the_nodes_images(cluster):
+    value = image_value(cluster.images["operator"])
+    assert f"{value['registry']}/{value['repository']}:{value['tag']}" == cluster.images["operator"]
