@@ -48,6 +48,7 @@ class OperatorRun:
     memory_mib: list[float] = field(default_factory=list)  # proportional set size of all our processes
     peak_mib: float = 0.0
     webhook_ms: list[float] = field(default_factory=list)
+    webhook_failures: int = 0  # reviews that got no answer; those of the operator's end are among them
     webhook_at: list[float] = field(default_factory=list)  # when each was sent, Unix seconds
     writes: dict[str, int] = field(default_factory=dict)
     minutes: float = 0.0  # from the first loop's end to the measurement's
@@ -253,8 +254,12 @@ async def _one_review(run: OperatorRun, session: aiohttp.ClientSession, fleet: F
     }
     review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
     started, sent_at = time.monotonic(), time.time()
-    async with session.post("/mutate-pods", json=review) as answer:
-        allowed = (await answer.json())["response"]["allowed"]
+    try:
+        async with session.post("/mutate-pods", json=review) as answer:
+            allowed = (await answer.json())["response"]["allowed"]
+    except aiohttp.ClientError:
+        run.webhook_failures += 1
+        return
     if allowed:
         run.webhook_ms.append((time.monotonic() - started) * 1000)
         run.webhook_at.append(sent_at)

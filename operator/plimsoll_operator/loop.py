@@ -76,6 +76,7 @@ class Loop:
         self._started_seconds: float | None = None
         self.loops = 0
         self.world = World()
+        self._state = ControlState()  # of the last planning
 
     def wake(self) -> None:
         """Start the next loop at once."""
@@ -101,6 +102,8 @@ class Loop:
             await self._learn_owners(now_seconds)
         with stage("tell"):
             await self._tell(world, changes)
+        # After a start the telling takes minutes; by the old clock all samples would be from the future.
+        now_seconds = max(now_seconds, parts.clock.now())
         with stage("tick"):
             tick = await parts.engine.tick(now_seconds)
         with stage("take"):
@@ -206,7 +209,8 @@ class Loop:
         under_way = resizing(parts.membership.groups.values())
         states: dict[str, float] = {}
         for pod, group in under_way.values():
-            await parts.actor.follow(pod, group, now_seconds)
+            profile = parts.keeper.profiles.known(group, self.world.profiles)
+            await parts.actor.follow(pod, group, profile, now_seconds)
             status = pod.resize.status.value if pod.resize is not None else ""
             states[status] = states.get(status, 0.0) + 1
         parts.metrics.replace("plimsoll_resizes_unfinished", "status", states)
@@ -223,7 +227,7 @@ class Loop:
     async def _control(self, world: World, tick: Tick, now_seconds: float) -> ControlState:
         settings = self._parts.settings
         version = await self._kubernetes_version(now_seconds)
-        return ControlState(
+        self._state = ControlState(
             paused=world.paused,
             supported=_supported(version),
             version=version,
@@ -231,6 +235,7 @@ class Loop:
             settled=self._settled(now_seconds),
             max_usage_age_seconds=USAGE_INTERVALS * settings.interval,
         )
+        return self._state
 
     def _started(self, now_seconds: float) -> float:
         if self._started_seconds is None:
@@ -255,7 +260,7 @@ class Loop:
 
     def _builder(self, now_seconds: float) -> StatusBuilder:
         parts = self._parts
-        return StatusBuilder(parts.asks, parts.quantity, parts.model, now_seconds)
+        return StatusBuilder(parts.asks, parts.quantity, parts.model, now_seconds, self._state)
 
     async def _safely(self, now_seconds: float) -> None:
         stages = self._parts.stages

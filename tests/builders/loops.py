@@ -16,6 +16,7 @@ from plimsoll_operator.actuate.evict import Evictions
 from plimsoll_operator.actuate.profile import Profiles
 from plimsoll_operator.actuate.resize import Patience
 from plimsoll_operator.asks import Asks
+from plimsoll_operator.clock import FollowedClock
 from plimsoll_operator.engine.messages import PodRaises, RowUsage, Tick, empty_tick
 from plimsoll_operator.fence import FencedApi
 from plimsoll_operator.keeping import Keeper
@@ -124,7 +125,7 @@ class Rig:
         return Loop(
             Parts(
                 settings=self.settings,
-                clock=None,
+                clock=FollowedClock("", 0.0),  # stands still: the time is what `once` is told
                 api=fenced,
                 engine=self.engine,
                 leader=self.leader,
