@@ -1,15 +1,16 @@
-"""Draws the sample of recorded traces that ships with Plimsoll: a full set of trace files in, a small one
+"""Makes the sample of recorded traces that ships with Plimsoll: a full set of trace files in, a small one
 out.
 
 The rule, fixed before any recommender was run on the result, and never to be fitted to one:
-1. Sources whose licence allows redistribution only, with a fixed number of series each (`SOURCES`).
+1. Sources whose licence allows redistribution only (`SOURCES`).
 2. A series is eligible if the replay contract would score it (warm-up + 12 bins present, median usage of
-16 MiB or
-   more) and, where the source has such, it is at least 2.5 days long.
-3. Within a source: each class (plimsoll.replay.classes) gets one series, the rest of the places go to the
-classes in
-   proportion to their eligible series (largest remainder). Within a class the seed draws without replacement.
-4. A series that is drawn is kept whole, every row and column as recorded.
+   16 MiB or more) and, where the source has such, it is at least 2.5 days long. All eligible series ship,
+   whole, every row and column as recorded.
+3. Of these a fixed number a source is drawn: each class (plimsoll.replay.classes) gets one series, the rest
+   of the places go to the classes in proportion to their eligible series (largest remainder). Within a class
+   the seed draws without replacement.
+4. Unseen are the drawn series and all others of the same job or service: nothing that ships is trained on
+   them (`train_prior.py`), and the demo plays them and no others.
 """
 
 import argparse
@@ -29,9 +30,6 @@ from plimsoll_cli.traces.parquet import read_trace, source_warmup_bins
 
 SEED = 7
 MIN_BINS = 720  # 2.5 days
-# All eligible series fit into the size that may ship, so none is left out and none is chosen; a smaller
-# number of places would be drawn by the rule.
-EVERY = 1_000_000
 SAMPLE = Path(__file__).parent.parent / "cli" / "plimsoll_cli" / "sandbox" / "data"
 
 
@@ -49,21 +47,21 @@ class Source:
 SOURCES = (
     Source(
         "google2011_job",
-        EVERY,
+        32,
         "Google cluster-usage traces 2011 (ClusterData2011_2), memory of jobs, scaled to a nominal machine",
         "CC-BY-4.0",
         "https://github.com/google/cluster-data",
     ),
     Source(
         "google2019_task",
-        EVERY,
+        9,
         "Google cluster-usage traces 2019 (ClusterData2019), memory of tasks, scaled to a nominal machine",
         "CC-BY-4.0",
         "https://github.com/google/cluster-data",
     ),
     Source(
         "nezha_pod",
-        EVERY,
+        7,
         "Nezha, a dataset of microservices with injected faults (Online Boutique), memory of pods",
         "MIT",
         "https://github.com/IntelligentDDS/Nezha",
@@ -72,23 +70,37 @@ SOURCES = (
 
 
 def main() -> None:
-    """Draw, and write Parquet files and `sample.json` beside them."""
+    """Write Parquet files and `sample.json` beside them."""
     parser = argparse.ArgumentParser(description="draw the sample of traces that ships with Plimsoll")
     parser.add_argument("traces", type=Path, help="directory of the full trace files")
     parser.add_argument("--out", type=Path, default=SAMPLE)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    drawn = [draw(source, arguments.traces, arguments.out, i) for i, source in enumerate(SOURCES)]
-    (arguments.out / "sample.json").write_text(
-        json.dumps({"seed": SEED, "script": "bench/draw_sample.py", "sources": drawn}, indent=2) + "\n"
-    )
+    sources = [draw(source, arguments.traces, arguments.out, i) for i, source in enumerate(SOURCES)]
+    facts = {"seed": SEED, "script": "bench/draw_sample.py", "unseen": unseen(sources), "sources": sources}
+    (arguments.out / "sample.json").write_text(json.dumps(facts, indent=2) + "\n")
     mebibytes = size(arguments.out) / 2**20
-    count = sum(len(ids) for source in drawn for ids in source["series"].values())
-    print(f"{count} series, {mebibytes:.2f} MiB")
+    print(f"{len(named(sources, 'series'))} series, {len(facts['unseen'])} unseen, {mebibytes:.2f} MiB")
+
+
+def unseen(sources: list[dict[str, Any]]) -> list[str]:
+    """The drawn series and all that were recorded of the same."""
+    owners = {owner(series) for series in named(sources, "drawn")}
+    return sorted(series for series in named(sources, "series") if owner(series) in owners)
+
+
+def named(sources: list[dict[str, Any]], kind: str) -> list[str]:
+    """All ids under `series` or `drawn`."""
+    return [series for source in sources for ids in source[kind].values() for series in ids]
+
+
+def owner(series_id: str) -> str:
+    """What was recorded several times: a job on several days, a service's pod; a task is itself."""
+    return series_id.rpartition("-")[0] if series_id.startswith(("gcd-", "nezha-")) else series_id
 
 
 def draw(source: Source, traces: Path, out: Path, index: int) -> dict[str, Any]:
-    """Draw one source's series, write them, and say what they are."""
+    """Write one source's eligible series, draw from them, and say what they are."""
     path = traces / f"{source.name}.parquet"
     by_class = eligible(read_trace(path))
     places = allot({name: len(ids) for name, ids in by_class.items()}, source.places)
@@ -97,14 +109,15 @@ def draw(source: Source, traces: Path, out: Path, index: int) -> dict[str, Any]:
         name: sorted(generator.choice(sorted(ids), size=places[name], replace=False).tolist())
         for name, ids in sorted(by_class.items())
     }
-    write(path, out / path.name, [series for ids in chosen.values() for series in ids])
+    write(path, out / path.name, [series for ids in by_class.values() for series in ids])
     return {
         "file": path.name,
         "title": source.title,
         "licence": source.licence,
         "link": source.link,
         "eligible": {name: len(ids) for name, ids in sorted(by_class.items())},
-        "series": chosen,
+        "series": {name: sorted(ids) for name, ids in sorted(by_class.items())},
+        "drawn": chosen,
     }
 
 

@@ -1,7 +1,7 @@
 """Fits what ships with the forecast room: `hazard.json` (networks) and `prior.json` (ratios, price table).
 
-In: a directory of recorded traces. Held out and never seen: the series of `held_out.json` (the sandbox's
-sample as first drawn) and their siblings (same job, same service's pod). The price table comes from replays
+In: a directory of recorded traces. Held out and never seen: what `sample.json` calls unseen,
+and every other series of the same (same job, same service's pod). The price table comes from replays
 in which each half of the groups is decided by networks trained on the other half. Seeded: the same traces
 give the same files.
 
@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from draw_sample import owner
 from plimsoll.forecast import prior
 from plimsoll.forecast.hazard import HazardPeak, Network
 from plimsoll.forecast.seasonal import SeasonalPeak
@@ -29,6 +30,7 @@ from plimsoll.replay.score import join as join_scores
 from plimsoll.replay.score import outcome, score
 from plimsoll.replay.series import SeriesBatch
 from plimsoll_cli.traces.parquet import read_trace, source_warmup_bins, trace_files
+from plimsoll_cli.traces.sample import sample_facts
 from prior_network import train
 from prior_rows import Rows, group_of, rows_of, windows_at
 from prior_rows import join as join_rows
@@ -76,20 +78,14 @@ def main() -> None:
 
 
 def held_out_series() -> frozenset[str]:
-    """Names of the series that nothing is trained on."""
-    document = json.loads(Path(__file__).with_name("held_out.json").read_text(encoding="utf-8"))
-    return frozenset(document["series"])
+    """Names of the series that nothing is trained on: the demo plays them."""
+    return frozenset(sample_facts()["unseen"])
 
 
 def without(batch: SeriesBatch, held_out: frozenset[str]) -> SeriesBatch:
     """The batch without the sample's series and without other days or instances of them."""
     owners = {owner(name) for name in held_out}
     return batch.take([i for i, name in enumerate(batch.series_ids) if owner(name) not in owners])
-
-
-def owner(series_id: str) -> str:
-    """What was recorded several times: a job on several days, a service's pod; a task is itself."""
-    return series_id.rpartition("-")[0] if series_id.startswith(("gcd-", "nezha-")) else series_id
 
 
 def networks(material: Material, groups: frozenset[str] | None) -> list[Network]:
@@ -167,7 +163,7 @@ def provenance(
         "script": "bench/train_prior.py",
         "seed": SEED,
         "sources": {batch.source: len(batch) for batch in batches},
-        "held_out": f"the {len(held_out)} series of bench/held_out.json and their siblings",
+        "held_out": f"the {len(held_out)} unseen series of the sample and their siblings",
         "rows": len(join_rows([material.plain, material.altered, material.machines]).need),
     }
 

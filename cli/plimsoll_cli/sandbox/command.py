@@ -20,12 +20,11 @@ from rich.live import Live
 
 from plimsoll_cli.sandbox import table
 from plimsoll_cli.sandbox.run import RunSettings, sandbox_run
-from plimsoll_cli.sandbox.scenario import SAMPLE
 
 app = typer.Typer(add_completion=False)
 
 DEFAULT_SEED = 7
-DEFAULT_HOURS = 24.0
+DEFAULT_HOURS = 48.0
 DEFAULT_PODS = 150
 _PLAIN_LINE_BINS = 36  # without a terminal a line this often
 _SVG_WIDTH = 118
@@ -37,7 +36,8 @@ _MARGIN_LINES = 8  # of the terminal, for what is not a workload's row
 @app.command()
 def sandbox(  # noqa: PLR0913, PLR0917 - a flag each
     traces: Annotated[
-        list[Path] | None, typer.Option(help="Parquet files or directories; default: the shipped sample.")
+        list[Path] | None,
+        typer.Option(help="Parquet files or directories; default: the unseen part of the sample."),
     ] = None,
     speed: Annotated[
         float | None, typer.Option(min=0.01, help="Hours of the world a second; default: as fast as it goes.")
@@ -53,7 +53,7 @@ def sandbox(  # noqa: PLR0913, PLR0917 - a flag each
 ) -> None:
     """Play recorded memory in a sandboxed cluster with the real operator, beside a static limit and VPA."""
     settings = RunSettings(
-        traces=traces or [SAMPLE],
+        traces=traces or [],
         seed=seed,
         hours=duration,
         pods=pods,

@@ -23,8 +23,9 @@ from plimsoll.replay.score import MIN_SCORED_BINS
 from plimsoll.replay.series import BIN_SECONDS, BINS_PER_DAY, FloatArray
 from plimsoll_cli.sandbox.kubelet import Resources
 from plimsoll_cli.traces.parquet import read_traces, source_warmup_bins
+from plimsoll_cli.traces.sample import sample_directory, sample_facts
 
-SAMPLE = Path(__file__).parent / "data"
+SAMPLE = sample_directory()
 NAMESPACE = "demo"
 WARMUP_BINS = BINS_PER_DAY
 # Before the first bin that counts the operator has an hour to find its feet: just installed, it reads
@@ -91,8 +92,14 @@ class Scenario:
 
 
 def load_scenario(paths: list[Path], seed: int, bins: int, pods: int) -> Scenario:
-    """Read the traces, draw `pods` series where there are more, and lay them on kube nodes."""
-    series = _aligned_series(paths, bins)
+    """Read the traces, draw `pods` series where there are more, and lay them on kube nodes.
+
+    No paths: of the shipped sample those series that nothing which ships was trained on.
+    """
+    series = _aligned_series(paths or [SAMPLE], bins)
+    if not paths:
+        unseen = frozenset(sample_facts()["unseen"])
+        series = [each for each in series if each[1] in unseen]
     rng = Random(f"{seed} scenario")  # noqa: S311 - a model's draws
     if len(series) > pods:
         series = [series[i] for i in sorted(rng.sample(range(len(series)), pods))]

@@ -126,5 +126,8 @@ def test_the_shipped_sample_is_what_its_facts_say():
         batch = read_trace(sample_directory() / source["file"])
         assert sorted(batch.series_ids) == sorted(s for ids in source["series"].values() for s in ids)
         assert source["licence"] in ("CC-BY-4.0", "MIT")
+    drawn = {s for source in facts["sources"] for ids in source["drawn"].values() for s in ids}
+    assert len(drawn) == 48
+    assert drawn < set(facts["unseen"])
     size = sum(path.stat().st_size for path in sample_directory().glob("*.parquet"))
     assert size < 2 * 2**20
