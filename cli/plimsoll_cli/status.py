@@ -75,16 +75,21 @@ def _show(
 
 
 def _lines(profiles: Sequence[Profile], *, in_detail: bool) -> Iterable[str]:
-    """Conditions that are true; of a single workload all of them, and the last decisions' sentences."""
+    """Conditions that keep a workload back; of one workload all, and the last decisions' sentences."""
     for profile in profiles:
         for condition in profile.status.conditions:
-            if in_detail or condition.status == "True":
+            if in_detail or _worth_saying(condition):
                 yield f"{profile}: {_said(condition)}"
         if profile.restore:
             yield f"{profile}: restore is asked for; `plimsoll restore {profile.ref} --undo` ends it"
         for each in profile.status.containers if in_detail else ():
             if each.last_decision is not None and each.last_decision.message:
                 yield f"{profile} {each.name}: {each.last_decision.message}"
+
+
+def _worth_saying(condition: Condition) -> bool:
+    """True where a person should know of it; `Ready` and `Restored` are well when they are true."""
+    return condition.status != ("True" if condition.type in ("Ready", "Restored") else "False")
 
 
 def _said(condition: Condition) -> str:
@@ -98,6 +103,7 @@ def _row(profile: Profile, container: ContainerProfile) -> Row:
     usage, wanted, last = container.usage, container.recommendation, container.last_decision
     mode = container.mode or profile.status.mode
     true = [each.type for each in profile.status.conditions if each.status == "True"]
+    ready = next((each.status for each in profile.status.conditions if each.type == "Ready"), None)
     return {
         "namespace": profile.ref.namespace,
         "kind": profile.ref.kind,
@@ -116,6 +122,7 @@ def _row(profile: Profile, container: ContainerProfile) -> Row:
         "decided_seconds": last.time_seconds if last is not None else None,
         "oom_kills": container.oom.count if container.oom is not None else 0,
         "restore": profile.restore,
+        "ready": ready,
         "conditions": " ".join(true),
     }
 

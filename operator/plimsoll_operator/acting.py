@@ -21,6 +21,7 @@ from plimsoll_operator.actuate.resize import (
     Expectations,
     Patience,
     Verdict,
+    asked_by_us,
     values_in_force,
     verdict,
 )
@@ -29,7 +30,7 @@ from plimsoll_operator.engine.messages import PodContainer
 from plimsoll_operator.leader import NotLeaderError
 from plimsoll_operator.membership import Group
 from plimsoll_operator.planning import PodPlan
-from plimsoll_operator.records import PodRecord
+from plimsoll_operator.records import PodRecord, ProfileRecord
 from plimsoll_operator.serve.metrics import Metrics
 from plimsoll_operator.situations import Learned
 
@@ -67,11 +68,13 @@ class Actor:
         written = await asyncio.gather(*(one(each) for each in ordered))
         return [plan for plan, done in zip(ordered, written, strict=True) if not done]
 
-    async def follow(self, pod: PodRecord, group: Group, now_seconds: float) -> None:
-        """Bring a resize that is under way to an end."""
+    async def follow(
+        self, pod: PodRecord, group: Group, profile: ProfileRecord | None, now_seconds: float
+    ) -> None:
+        """Bring a resize of ours that is under way to an end; `profile` tells of our predecessor's."""
         refusal = self.evictions.refusal(pod, group, now_seconds)
         found = verdict(pod, now_seconds, self.patience, may_evict=not refusal)
-        if found is Verdict.WAIT or pod.resize is None or not self._ours(pod):
+        if found is Verdict.WAIT or pod.resize is None or not self._ours(pod, profile):
             return
         logger.warning(
             "resize of %s/%s is %s: %s -> %s",
@@ -136,9 +139,13 @@ class Actor:
             outcome = "refused"
         self.metrics.count("plimsoll_resizes_total", direction=direction, outcome=outcome)
 
-    def _ours(self, pod: PodRecord) -> bool:
-        """True where the resize is one we asked for; a person's own is left to the person."""
-        return any((pod.uid, each.spec.name) in self.changes for each in pod.containers)
+    def _ours(self, pod: PodRecord, profile: ProfileRecord | None) -> bool:
+        """True where the resize is one we asked for, before or after a restart; a person's own is left to
+        the person.
+        """
+        if any((pod.uid, each.spec.name) in self.changes for each in pod.containers):
+            return True
+        return profile is not None and any(asked_by_us(pod, each) for each in profile.containers)
 
     def _learn(self, pod: PodRecord) -> None:
         message = pod.resize.message.lower() if pod.resize is not None else ""

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from plimsoll.api.conditions import policy_conditions
 from plimsoll.api.effective import PolicyRef
 from plimsoll.api.policy import PolicyStatus
-from plimsoll.api.precedence import EffectivePolicy
+from plimsoll.api.precedence import Conflict, EffectivePolicy
 from plimsoll_operator import parse
 from plimsoll_operator.actuate.api import CLUSTER_POLICIES, POLICIES, PROFILES, ApiError, KubeApi
+from plimsoll_operator.actuate.conditions import changed
 from plimsoll_operator.actuate.profile import Profiles, profile_name
 from plimsoll_operator.actuate.status import StatusBuilder
 from plimsoll_operator.engine.client import Engine
@@ -94,6 +95,7 @@ class Keeper:
     ) -> int:
         """Write every profile that is due; returns how many were written."""
         urgent: list[Due] = []
+        soon: list[Due] = []  # what keeps a workload back has changed: before what is merely due
         routine: list[Due] = []
         for number, group in enumerate(list(self.membership.groups.values())):
             if number % GROUPS_AT_ONCE == GROUPS_AT_ONCE - 1:
@@ -103,10 +105,14 @@ class Keeper:
             acts = any(each.decision.acts for each in mine.values())
             if group.rows and (record is None or acts):
                 urgent.append((group, record, mine))
+            elif record is not None and group.rows and _news(builder, group, record, mine):
+                soon.append((group, record, mine))
             elif group.rows and self.profiles.due(group, mine, now_seconds):
                 routine.append((group, record, mine))
+            elif not group.rows and isinstance(group.policy, Conflict) and record is not None:
+                await self._say_conflict(group, record, builder)
         room = max(0, PROFILES_PER_LOOP - len(urgent))
-        due = [*urgent[:PROFILES_PER_LOOP], *routine[: min(room, self._routine_room())]]
+        due = [*urgent[:PROFILES_PER_LOOP], *[*soon, *routine][: min(room, self._routine_room())]]
         written = 0
         for start in range(0, len(due), PROFILES_AT_ONCE):
             written += await self._write_some(due[start : start + PROFILES_AT_ONCE], builder)
@@ -160,6 +166,16 @@ class Keeper:
                 containers[group.policy.ref] += len(group.rows)
         return workloads, containers
 
+    async def _say_conflict(self, group: Group, record: ProfileRecord, builder: StatusBuilder) -> None:
+        """A profile whose policies tie: only its conditions are written, all else stays as it was."""
+        conditions = builder.conditions(group, record, {})
+        if not changed(conditions, record.conditions):
+            return
+        try:
+            await self.profiles.say(group, record, conditions)
+        except (ApiError, NotLeaderError) as error:
+            logger.info("conditions of %s not written: %s", group.ref, error)
+
     async def _write_policy(self, record: PolicyRecord, status: PolicyStatus) -> None:
         ref = record.policy.ref
         resource = POLICIES if ref.namespace else CLUSTER_POLICIES
@@ -197,6 +213,11 @@ class Keeper:
             for name, row in group.rows.items()
             if name in found and (data := _decoded(found[name])) is not None
         }
+
+
+def _news(builder: StatusBuilder, group: Group, record: ProfileRecord, choices: Mapping[str, Choice]) -> bool:
+    """True where something else than before keeps the workload back, or nothing does any more."""
+    return changed(builder.conditions(group, record, choices), record.conditions)
 
 
 def _decoded(text: str) -> bytes | None:

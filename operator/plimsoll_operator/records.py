@@ -200,6 +200,7 @@ class ProfileRecord:
     updated_seconds: float | None
     containers: tuple[RememberedContainer, ...]
     conditions: tuple[Condition, ...] = ()
+    generation: int = 1
 
     def container(self, name: str) -> RememberedContainer | None:
         """What is remembered of one container."""

@@ -33,7 +33,7 @@ def policy_conditions(
         text = policy.problem[:_MESSAGE_MAX]
         wanted.append(Condition(type=INVALID, status="True", reason="Unreadable", message=text))
     old = {each.type: each for each in before}
-    return tuple(_dated(each, old.get(each.type), policy.generation, now_seconds) for each in wanted)
+    return tuple(dated(each, old.get(each.type), policy.generation, now_seconds) for each in wanted)
 
 
 def _conflict(policy: EffectivePolicy, conflicts: Sequence[Conflict]) -> Condition:
@@ -47,8 +47,8 @@ def _conflict(policy: EffectivePolicy, conflicts: Sequence[Conflict]) -> Conditi
     return Condition(type=CONFLICT, status="True", reason="SamePrecedence", message=text)
 
 
-def _dated(wanted: Condition, old: Condition | None, generation: int, now_seconds: float) -> Condition:
-    """The condition with the time its status last changed."""
+def dated(wanted: Condition, old: Condition | None, generation: int, now_seconds: float) -> Condition:
+    """The condition with the time its status last changed, and the generation it speaks of."""
     kept = old.last_transition_time_seconds if old is not None and old.status == wanted.status else None
     since = float(int(now_seconds)) if kept is None else kept
     return wanted.model_copy(

@@ -168,7 +168,7 @@ class ProfileStatus(Model):
     containers: Annotated[tuple[ContainerProfile, ...], map_list("name", MAX_CONTAINERS)] = ()
     """What is known of each container."""
     conditions: Annotated[tuple[Condition, ...], map_list("type", 16)] = ()
-    """Conflict, NotYetActive, Unsupported, Restored and what the resize said."""
+    """Ready always; Resizing, Restored, Conflict, Unsupported and Paused while they say something."""
 
 
 class NumaNodeMemory(Model):

@@ -124,6 +124,7 @@ KINDS = (
         columns=(
             *_TARGET,
             Column("Mode", ".status.mode"),
+            Column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
             Column("Container", f"{_FIRST}.name"),
             Column("Recommended", f"{_FIRST}.recommendation.target"),
             Column("Decision", f"{_FIRST}.lastDecision.kind"),

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from plimsoll.api.fields import Condition
 from plimsoll.api.profile import (
     ContainerProfile,
     DecisionRecord,
@@ -118,6 +119,16 @@ class Profiles:
         self._written[namespace, name] = _Written(fresh, due, said)
         return fresh
 
+    async def say(self, group: Group, record: ProfileRecord, conditions: tuple[Condition, ...]) -> None:
+        """Write the conditions alone; raises `ApiError`."""
+        namespace, name = group.ref.namespace, profile_name(group)
+        status = {"conditions": [each.to_api() for each in conditions]}
+        body = await self._api.patch_status(PROFILES, namespace, name, {"status": status})
+        version = str((body.get("metadata") or {}).get("resourceVersion") or "")
+        fresh = replace(record, conditions=conditions, resource_version=int(version or 0))
+        due = self._written[namespace, name].due_seconds if (namespace, name) in self._written else 0.0
+        self._written[namespace, name] = _Written(fresh, due, _remembered_weights(fresh))
+
     def forget(self, present: set[tuple[str, str]]) -> None:
         """Forget profiles of workloads without pods."""
         for key in self._written.keys() - present:
@@ -160,6 +171,8 @@ def as_record(
         restore=(body.get("spec") or {}).get("restore") is True or (before is not None and before.restore),
         updated_seconds=status.updated_time_seconds,
         containers=tuple(_remembering(each) for each in status.containers),
+        conditions=status.conditions,
+        generation=int(meta.get("generation") or 1),
     )
 
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from plimsoll.guard.state import ResizeStatus
 from plimsoll_operator.actuate.api import MemoryValues
-from plimsoll_operator.records import ContainerRecord, PodRecord
+from plimsoll_operator.records import ContainerRecord, PodRecord, RememberedContainer
 
 # How long a kubelet's "infeasible" is believed before it is asked again.
 REFUSAL_SECONDS = 3600.0
@@ -114,6 +114,25 @@ def values_in_force(pod: PodRecord) -> dict[str, MemoryValues]:
         if each.reported and actual not in (asked, (None, None)):
             found[each.spec.name] = MemoryValues(*actual, each.spec.sidecar)
     return found
+
+
+def asked_by_us(pod: PodRecord, remembered: RememberedContainer) -> bool:
+    """True where a container's spec still asks for what our last change on record set, and has not got it.
+
+    This is how a successor knows a resize that its predecessor left under way from a person's own, which asks
+    for something else.
+    """
+    decision = remembered.decision
+    container = next((each for each in pod.containers if each.spec.name == remembered.name), None)
+    if container is None or decision is None or not decision.acted or not container.reported:
+        return False
+    if decision.to_bytes is None or container.spec.limit_bytes != decision.to_bytes:
+        return False
+    if container.actual_limit_bytes != container.spec.limit_bytes:
+        return True
+    # The limit is in force: only a change that was of the request alone is still ours.
+    asks_more = container.actual_request_bytes != container.spec.request_bytes
+    return asks_more and decision.from_bytes == decision.to_bytes
 
 
 def settled(pod: PodRecord) -> bool:

@@ -6,9 +6,13 @@ once.
 """
 
 import base64
+import math
 from collections.abc import Mapping
 
+import numpy as np
+
 from plimsoll.api.effective import Mode
+from plimsoll.api.fields import Condition
 from plimsoll.api.precedence import Conflict, EffectivePolicy
 from plimsoll.api.profile import (
     ContainerProfile,
@@ -22,7 +26,12 @@ from plimsoll.api.profile import (
     UsageSummary,
 )
 from plimsoll.guard.decision import DecisionKind
-from plimsoll.usage.sample import Quantity
+from plimsoll.guard.limits import GuardSettings
+from plimsoll.guard.state import ControlState
+from plimsoll.usage.checkpoint import CheckpointError, RowState, decode
+from plimsoll.usage.sample import Float32Array, Quantity
+from plimsoll_operator.actuate.conditions import Standing
+from plimsoll_operator.actuate.resize import asked_by_us
 from plimsoll_operator.asks import Asks, RowView
 from plimsoll_operator.membership import Group
 from plimsoll_operator.planning import Choice
@@ -35,16 +44,26 @@ from plimsoll_operator.records import (
 )
 
 SENTENCE_MAX = 1024
+FLOOR_SECONDS = GuardSettings().oom_hold_seconds  # after a kill nothing goes below its floor for so long
 
 
 class StatusBuilder:
     """Puts a profile's status together from what is known now and what the last one said."""
 
-    def __init__(self, asks: Asks, quantity: Quantity, model: str, now_seconds: float) -> None:
+    def __init__(
+        self, asks: Asks, quantity: Quantity, model: str, now_seconds: float, control: ControlState
+    ) -> None:
         self._asks = asks
         self._quantity = quantity
         self._model = model
         self.now_seconds = now_seconds
+        self._standing = Standing(asks, control, now_seconds)
+
+    def conditions(
+        self, group: Group, record: ProfileRecord | None, choices: Mapping[str, Choice]
+    ) -> tuple[Condition, ...]:
+        """The conditions a profile should have now."""
+        return self._standing.conditions(group, record, choices)
 
     def status(
         self,
@@ -67,6 +86,7 @@ class StatusBuilder:
             pods=len(group.pods),
             updated_time_seconds=self.now_seconds,
             containers=containers,
+            conditions=self.conditions(group, record, choices),
         )
 
     def _container(
@@ -84,24 +104,38 @@ class StatusBuilder:
         return ContainerProfile(
             name=name,
             mode=policy.mode if policy is not None else None,
-            usage=self._usage(used, age),
+            usage=self._usage(used, age, checkpoint),
             forecast=self._forecast(view),
             recommendation=_recommendation(view) or (before.recommended if before is not None else None),
             last_decision=self._decision(
-                choice, before, policy.cooldown_seconds if policy is not None else 0.0
+                choice,
+                before,
+                policy.cooldown_seconds if policy is not None else 0.0,
+                under_way=before is not None
+                and any(asked_by_us(pod, before) for pod in group.pods.values() if pod.resize is not None),
             ),
             original_resources=_original(group, name, before),
             oom=_oom(group, name, before, choice),
             checkpoint=base64.b64encode(checkpoint).decode() if checkpoint else None,
         )
 
-    def _usage(self, used: float | None, age_seconds: float | None) -> UsageSummary | None:
-        if used is None or age_seconds is None:
+    def _usage(
+        self, used: float | None, age_seconds: float | None, checkpoint: bytes | None
+    ) -> UsageSummary | None:
+        past = _past(checkpoint, self._quantity)
+        known = used is not None and age_seconds is not None
+        if not known and past is None:
             return None
+        first = past.first_seen_seconds if past is not None else math.nan
         return UsageSummary(
             quantity="working-set" if self._quantity is Quantity.WORKING_SET else "usage",
-            current_bytes=int(used),
-            last_sample_time_seconds=self.now_seconds - age_seconds,
+            current_bytes=int(used) if used is not None and known else None,
+            peak_day_bytes=_peak(past.five_minute_bytes) if past is not None else None,
+            peak_history_bytes=_peak(past.hourly_bytes) if past is not None else None,
+            history_seconds=max(0, int(self.now_seconds - first)) if math.isfinite(first) else None,
+            last_sample_time_seconds=self.now_seconds - age_seconds
+            if age_seconds is not None and known
+            else None,
         )
 
     def _forecast(self, view: RowView | None) -> ForecastSummary | None:
@@ -117,11 +151,18 @@ class StatusBuilder:
         return self.now_seconds - last.at_seconds < cooldown_seconds
 
     def _decision(
-        self, choice: Choice | None, before: RememberedContainer | None, cooldown_seconds: float
+        self,
+        choice: Choice | None,
+        before: RememberedContainer | None,
+        cooldown_seconds: float,
+        *,
+        under_way: bool,
     ) -> DecisionRecord | None:
         last = before.decision if before is not None else None
         if choice is None or (last is not None and self._in_cooldown(last, choice, cooldown_seconds)):
             return _record_of(last)
+        if under_way and not choice.decision.acts:
+            return _record_of(last)  # by this a successor knows that the resize is ours to follow
         decision = choice.decision
         return DecisionRecord(
             kind=decision.kind.value,
@@ -173,6 +214,7 @@ def _oom(
         last_time_seconds=newest.at_seconds,
         limit_bytes=_limit_of(killed),
         floor_bytes=choice.decision.limit_bytes if choice is not None and acted else None,
+        floor_until_seconds=newest.at_seconds + FLOOR_SECONDS if acted else None,
     )
 
 
@@ -184,6 +226,9 @@ def _remembered_oom(before: RememberedContainer | None) -> OomMemory | None:
         last_time_seconds=before.oom_seconds,
         limit_bytes=before.oom_limit_bytes,
         floor_bytes=before.oom_floor_bytes,
+        floor_until_seconds=before.oom_seconds + FLOOR_SECONDS
+        if before.oom_seconds is not None and before.oom_floor_bytes is not None
+        else None,
     )
 
 
@@ -205,3 +250,16 @@ def _recommendation(view: RowView | None) -> RecommendationSummary | None:
         buffer_bytes=view.buffer_bytes,
         request_bytes=view.request_bytes,
     )
+
+
+def _past(checkpoint: bytes | None, quantity: Quantity) -> RowState | None:
+    """What a checkpoint holds: the peaks that people want to see are in it already."""
+    try:
+        return decode(checkpoint, quantity) if checkpoint else None
+    except CheckpointError:
+        return None
+
+
+def _peak(values: Float32Array) -> int | None:
+    seen = values[np.isfinite(values)]
+    return math.ceil(seen.max()) if len(seen) else None

@@ -50,6 +50,7 @@ def profile(raw: Raw) -> ProfileRecord:
         updated_seconds=seconds(status.get("updatedTime")),
         containers=tuple(_remembered(each) for each in listed(status, "containers")),
         conditions=_conditions(status),
+        generation=whole(meta.get("generation")) or 1,
     )
 
 
