@@ -78,6 +78,7 @@ def kopf_settings(settings: kopf.OperatorSettings) -> None:
     """Set what must hold for us: nothing posted or persisted, chunks parsed in less than 50 ms."""
     settings.posting.enabled = False
     settings.peering.standalone = True
+    settings.process.ultimate_exiting_timeout = 60.0  # an end that hangs is no end
     settings.persistence.finalizer = "plimsoll.dev/unused"
     settings.persistence.diffbase_storage = NoDiffBase()
     settings.persistence.progress_storage = NoProgress()

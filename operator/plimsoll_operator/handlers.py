@@ -7,7 +7,6 @@ objects as the API server counts; before that nothing acts, for a missing policy
 answer.
 """
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
@@ -26,13 +25,12 @@ from plimsoll_operator.actuate.api import (
 from plimsoll_operator.records import ControlRecord, PodRecord
 from plimsoll_operator.world import World, world
 
-logger = logging.getLogger(__name__)
 Record = TypeVar("Record")
 
 CONTROL_CONFIG_MAP = "plimsoll-control"
 CUSTOM = ("plimsoll.dev", "v1alpha1")
-# The kinds that must be complete before anything acts. Where a kind is not served (our CRDs not installed
-# yet) it counts as empty. ReplicaSets and Jobs are left out: a pod whose owner is not known yet simply waits.
+# The kinds that must be complete before anything acts. A kind that is not served counts as empty, but our
+# own are waited for. ReplicaSets and Jobs are left out: a pod whose owner is not known yet simply waits.
 COUNTED: Mapping[str, Resource] = {
     "pods": PODS,
     "namespaces": Resource("", "v1", "namespaces", namespaced=False),
@@ -146,24 +144,29 @@ class KopfIndices:
             paused=any(isinstance(each, ControlRecord) and each.paused for each in records("control")),
         )
 
-    async def complete(self, api: KubeApi) -> bool:
-        """True when every kind that matters holds at least what the API server counts."""
+    async def missing(self, api: KubeApi) -> str:
+        """What is still waited for, in words; "" when every kind that matters holds at least what the API
+        server counts. Our own kinds must be there: without policies there is nothing to go by.
+        """
         for name, resource in COUNTED.items():
-            missing = await _count(api, resource) - self.size(name)
+            number = await _count(api, resource)
+            if number is None and resource.group == CUSTOM[0]:
+                return f"the CRD {resource.plural}.{resource.group} is not installed"
+            missing = (number or 0) - self.size(name)
             if missing > 0:
-                logger.info("waiting for %d more %s", missing, name)
-                return False
-        return True
+                return f"{missing} more {name} of {number} are to be read"
+        return ""
 
     def _records(self, name: str) -> tuple[Any, ...]:
         index = self._indices[name]
         return tuple(record for store in index.values() for record in store if record is not None)
 
 
-async def _count(api: KubeApi, resource: Resource) -> int:
+async def _count(api: KubeApi, resource: Resource) -> int | None:
+    """Objects of a kind; None where the kind is not served."""
     try:
         return await api.count(resource)
     except ApiError as error:
         if error.missing:
-            return 0
+            return None
         raise

@@ -46,12 +46,15 @@ from plimsoll_operator.serve.logs import configure_logs
 from plimsoll_operator.serve.metrics import Metrics
 from plimsoll_operator.settings import OperatorSettings, settings_from
 from plimsoll_operator.stages import Stages
+from plimsoll_operator.watching import LastWords, words
 
 logger = logging.getLogger(__name__)
 
 COMPLETE_POLL_SECONDS = 0.2
 STUCK_INTERVALS = 10.0  # a loop that has not come round for so many intervals is stuck
 LEAST_STUCK_SECONDS = 300.0
+FORBIDDEN = 403
+STOP_SECONDS = 20.0
 LEAST_TICK_SECONDS = 180.0  # a worker that has not answered a tick by then hangs
 
 
@@ -69,6 +72,9 @@ class Operator(handlers.Hooks):
         self._api: KubeApi | None = None
         self._complete = False
         self._health = Health()
+        self.last_words = LastWords()
+        self.ending = asyncio.Event()  # kopf ends when it is set
+        self.failure = ""  # why the process ends, where nobody told it to
 
     def pod_seen(self, record: PodRecord) -> None:
         """An OOM kill that no loop has seen starts one (a followed clock has its own time for that)."""
@@ -78,8 +84,22 @@ class Operator(handlers.Hooks):
             self._loop.wake()
 
     async def start(self, indices: handlers.KopfIndices) -> None:
-        """Put everything together and start it."""
+        """Put everything together and start it. What fails here would fail again: kopf shall not retry."""
+        try:
+            await self._start(indices)
+        except Exception as error:
+            self.fail(f"cannot start: {words(error)}")
+            await self.stop()
+            raise kopf.PermanentError(self.failure) from error
+
+    def fail(self, sentence: str) -> None:
+        """End the process; the first sentence is the reason."""
+        self.failure = self.failure or sentence
+        self.ending.set()
+
+    async def _start(self, indices: handlers.KopfIndices) -> None:
         settings = self._settings
+        self.last_words.listen()
         self._api = await KubernetesApi.connect(settings.kubeconfig_context)
         self._parts = parts = self._assemble(self._api, indices)
         self._loop = Loop(parts)
@@ -93,6 +113,13 @@ class Operator(handlers.Hooks):
         for task in reversed(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._close()
+        except TimeoutError:
+            logger.warning("not everything was closed within %.0f s", STOP_SECONDS)
+
+    async def _close(self) -> None:
         if self._parts is not None:
             await self._parts.leader.release()
             await self._parts.engine.close()
@@ -116,10 +143,15 @@ class Operator(handlers.Hooks):
 
     async def _indices_complete(self, parts: Parts, indices: handlers.KopfIndices) -> bool:
         try:
-            return await indices.complete(parts.api)
+            why = await indices.missing(parts.api)
         except ApiError as error:
-            logger.warning("indices not compared yet: %s", error)
-            return False
+            why = f"not compared yet: {error}"
+            if error.status == FORBIDDEN:  # kopf does not ask again either
+                self.fail(f"the API server forbids what the operator needs: {error.message}")
+        if why and why != self._health.why.get("indices"):
+            logger.warning("waiting for the indices: %s", why)
+        self._health.why["indices"] = why
+        return not why
 
     def _assemble(self, api: KubeApi, indices: handlers.KopfIndices) -> Parts:
         settings = self._settings
@@ -192,7 +224,14 @@ class Operator(handlers.Hooks):
         return await start_serving(parts.metrics, self._health, settings.metrics_address, port, webhook)
 
     def _spawn(self, name: str, coroutine: Any) -> None:  # noqa: ANN401 -- any coroutine
-        self._tasks.append(asyncio.create_task(coroutine, name=f"plimsoll {name}"))
+        task = asyncio.create_task(coroutine, name=f"plimsoll {name}")
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A task of ours that ends by itself has failed, and without it the process is of no use."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.fail(f"{task.get_name()} ended: {words(error)}")
 
 
 def engine_settings(settings: OperatorSettings) -> EngineSettings:
@@ -264,16 +303,24 @@ def run(settings: OperatorSettings) -> None:
     registry = kopf_registry(operator, settings)
     kopf_settings = kopf.OperatorSettings()
     cache.kopf_settings(kopf_settings)
-    asyncio.run(
-        kopf.operator(
-            registry=registry,
-            settings=kopf_settings,
-            memories=cache.Forgetful(),
-            insights=cache.insights(),
-            clusterwide=True,
-            standalone=True,
+    try:
+        asyncio.run(
+            kopf.operator(
+                registry=registry,
+                settings=kopf_settings,
+                memories=cache.Forgetful(),
+                insights=cache.insights(),
+                clusterwide=True,
+                standalone=True,
+                stop_flag=operator.ending,
+            )
         )
-    )
+    except Exception as error:  # kopf's own tasks: no answer from the API server, no credentials
+        logger.debug("kopf failed", exc_info=True)
+        operator.fail(operator.last_words.sentence or f"the operator cannot go on: {words(error)}")
+    if operator.failure:
+        logger.critical("%s", operator.failure)
+        raise SystemExit(1)
 
 
 def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ) -> None:

@@ -35,6 +35,7 @@ class Health:
     heartbeat_limit_seconds: float = 600.0
     checks: Mapping[str, Check] = field(default_factory=dict)
     monotonic: Callable[[], float] = time.monotonic
+    why: dict[str, str] = field(default_factory=dict)  # check -> why it does not hold, in words
     _last_beat: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -55,6 +56,11 @@ class Health:
     def missing(self) -> list[str]:
         """Return the names of the checks that do not hold."""
         return [name for name, check in self.checks.items() if not check()]
+
+    def sentence(self) -> str:
+        """Return what is missing and why; "" where nothing is."""
+        found = ((name, self.why.get(name, "")) for name in self.missing())
+        return ", ".join(f"{name} ({why})" if why else name for name, why in found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +157,8 @@ def probe_routes(metrics: Metrics, health: Health) -> list[web.RouteDef]:
         return web.Response(status=200 if health.alive() else 503, text=text)
 
     async def readyz(_request: web.Request) -> web.Response:
-        missing = health.missing()
-        text = f"not ready: {', '.join(missing)}\n" if missing else "ready\n"
+        missing = health.sentence()
+        text = f"not ready: {missing}\n" if missing else "ready\n"
         return web.Response(status=503 if missing else 200, text=text)
 
     return [
