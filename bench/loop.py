@@ -122,6 +122,8 @@ def _webhook_rows(run: OperatorRun) -> Iterator[Row]:
     yield _row("loop.webhook_median_ms", _median(times), "ms", len(times), run)
     hold = None if run.hold_seconds is None else run.hold_seconds * 1000
     yield _row("loop.event_loop_hold_max_ms", hold, "ms", 1, run)
+    cpu = None if run.hold_cpu_seconds is None else run.hold_cpu_seconds * 1000
+    yield _row("loop.event_loop_hold_cpu_max_ms", cpu, "ms", 1, run)
 
 
 def _growth_rows(runs: Sequence[OperatorRun]) -> Iterator[Row]:

@@ -55,6 +55,7 @@ class OperatorRun:
     writes_first: int = 0  # up to the end of the first loop
     cpu_seconds: float = 0.0
     hold_seconds: float | None = None  # the longest its event loop was held
+    hold_cpu_seconds: float | None = None  # the same, in processor time of its own thread
     problem: str | None = None
 
     @property
@@ -173,6 +174,8 @@ async def _watch(run: OperatorRun, place: _Place, fleet: Fleet, loops: int, dead
                 if time.monotonic() - measured > MEMORY_SECONDS:
                     run.memory_mib.append(await asyncio.to_thread(procfs.pss_mib, child.pid))
                     measured = time.monotonic()
+                    if reviews is not None:
+                        await _holds(run, session, place.ports.metrics)
                 await asyncio.sleep(LOOK_SECONDS)
             run.memory_mib.append(await asyncio.to_thread(procfs.pss_mib, child.pid))
         finally:
@@ -181,7 +184,7 @@ async def _watch(run: OperatorRun, place: _Place, fleet: Fleet, loops: int, dead
                 await asyncio.gather(reviews, return_exceptions=True)
             run.peak_mib, run.cpu_seconds = procfs.peak_mib(child.pid), procfs.cpu_seconds(child.pid)
             run.writes = await _writes(session, url)
-            run.hold_seconds = await _longest_hold(session, place.ports.metrics)
+            await _holds(run, session, place.ports.metrics)
             run.minutes = (time.monotonic() - ended) / 60 if ended else 0.0
 
 
@@ -212,13 +215,15 @@ async def _ready(session: aiohttp.ClientSession, port: int) -> bool:
         return False
 
 
-async def _longest_hold(session: aiohttp.ClientSession, port: int) -> float | None:
-    """The longest time the operator's event loop was held, as it measures it itself."""
+async def _holds(run: OperatorRun, session: aiohttp.ClientSession, port: int) -> None:
+    """The longest times its event loop was held, as it measures them itself; each gauge spans a minute."""
     async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
         for line in (await answer.text()).splitlines():
-            if line.startswith("plimsoll_event_loop_hold_seconds_max "):
-                return float(line.split()[-1])
-    return None
+            name, _, value = line.rpartition(" ")
+            if name == "plimsoll_event_loop_hold_seconds_max":
+                run.hold_seconds = max(run.hold_seconds or 0.0, float(value))
+            elif name == "plimsoll_event_loop_hold_cpu_seconds_max":
+                run.hold_cpu_seconds = max(run.hold_cpu_seconds or 0.0, float(value))
 
 
 async def _writes(session: aiohttp.ClientSession, url: str) -> dict[str, int]:

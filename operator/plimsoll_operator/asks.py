@@ -91,9 +91,13 @@ class Asks:
         """Why the engine says nothing about a row, in one word; "" where it does."""
         return self._holds.get(row, "")
 
+    def knows(self, row: int) -> bool:
+        """True where the engine has ever recommended something for a row, and has not taken it back."""
+        return row < len(self._made) and bool(self._ready[row])
+
     def view(self, row: int) -> RowView | None:
         """The numbers of the last recommendation."""
-        if row >= len(self._made) or not self._ready[row]:
+        if not self.knows(row):
             return None
         target, lower, upper, buffer, request = (_whole(value) for value in self._values[row].tolist())
         levels, values = self._levels.tolist(), self._quantiles[row].tolist()

@@ -38,6 +38,10 @@ class FencedApi:
         """See `KubeApi.count`."""
         return await self._api.count(resource)
 
+    async def page(self, resource: Resource, limit: int, token: str = "") -> tuple[list[Body], str]:
+        """See `KubeApi.page`."""
+        return await self._api.page(resource, limit, token)
+
     async def create(self, resource: Resource, namespace: str, body: Body) -> Body:
         """See `KubeApi.create`."""
         return await self._write(resource.plural, lambda: self._api.create(resource, namespace, body))

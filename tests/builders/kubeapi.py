@@ -58,7 +58,7 @@ class MemoryApi:
         return self.objects[plural, namespace, name]
 
     def fail(self, method, error, times=1):
-        """Let the next `times` calls of a method raise `error`."""
+        """Let the next `times` calls of a method (`read`, or `read pods`) raise `error`."""
         self._failures[method] += [error] * times
 
     def world(self, paused=False):
@@ -100,6 +100,13 @@ class MemoryApi:
     async def count(self, resource):
         self._called("count", resource.plural)
         return sum(plural == resource.plural for plural, _, _ in self.objects)
+
+    async def page(self, resource, limit, token=""):
+        self._called("page", resource.plural)
+        keys = sorted(key for key in self.objects if key[0] == resource.plural)
+        start = int(token or 0)
+        following = str(start + limit) if start + limit < len(keys) else ""
+        return [copy.deepcopy(self.objects[key]) for key in keys[start : start + limit]], following
 
     async def create(self, resource, namespace, body):
         self._called("create", resource.plural)
@@ -154,8 +161,9 @@ class MemoryApi:
 
     def _called(self, method, *details):
         self.calls.append((method, *details))
-        if self._failures[method]:
-            raise self._failures[method].pop(0)
+        for name in (method, f"{method} {details[0] if details else ''}"):
+            if self._failures[name]:
+                raise self._failures[name].pop(0)
 
     def _existing(self, plural, namespace, name):
         found = self.objects.get((plural, namespace, name))

@@ -15,9 +15,11 @@ from plimsoll_operator.actuate.api import (
     KubernetesApi,
     MemoryValues,
     PodRef,
+    Resource,
 )
 
 MIB = 1024 * 1024
+CONFIG_MAPS = Resource("", "v1", "configmaps")
 NO_UID = "00000000-0000-4000-8000-000000000000"
 
 
@@ -81,6 +83,19 @@ async def test_count_counts_without_reading_all(api, ns):
     for name in ("x", "y", "z"):
         ns.create("pods", pod(name)).raise_for_status()
     assert await api.count(PODS) == before + 3
+
+
+async def test_pages_give_every_object_once(api, ns):
+    for number in range(5):
+        ns.create("configmaps", {"metadata": {"name": f"page-{number}"}}).raise_for_status()
+    found, token = [], ""
+    while True:
+        items, token = await api.page(CONFIG_MAPS, 2, token)
+        assert len(items) <= 2
+        found += [each["metadata"]["name"] for each in items if each["metadata"]["namespace"] == ns.namespace]
+        if not token:
+            break
+    assert [name for name in found if name.startswith("page-")] == [f"page-{number}" for number in range(5)]
 
 
 async def test_create_refuses_a_taken_name(api, ns):

@@ -116,6 +116,10 @@ class KubeApi(Protocol):
         """How many objects of a kind there are now, without reading them all."""
         ...
 
+    async def page(self, resource: Resource, limit: int, token: str = "") -> tuple[list[Body], str]:
+        """At most `limit` objects of a kind of all namespaces, and the next page's token ("": none)."""
+        ...
+
     async def create(self, resource: Resource, namespace: str, body: Body) -> Body:
         """Create an object; 409 where the name is taken."""
         ...
@@ -199,6 +203,12 @@ class KubernetesApi:
         page = await self._call("GET", resource.path(), query={"limit": "1"})
         remaining = (page.get("metadata") or {}).get("remainingItemCount") or 0
         return len(page.get("items") or ()) + int(remaining)
+
+    async def page(self, resource: Resource, limit: int, token: str = "") -> tuple[list[Body], str]:
+        """See `KubeApi.page`."""
+        query = {"limit": str(limit)} | ({"continue": token} if token else {})
+        found = await self._call("GET", resource.path(), query=query)
+        return list(found.get("items") or ()), str((found.get("metadata") or {}).get("continue") or "")
 
     async def create(self, resource: Resource, namespace: str, body: Body) -> Body:
         """See `KubeApi.create`."""

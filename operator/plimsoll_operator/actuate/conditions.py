@@ -67,7 +67,7 @@ class Standing:
         return Condition(type=READY, status="False", reason=reason, message=text[:MESSAGE_MAX])
 
     def _speaks(self, record: ProfileRecord | None, name: str, row: int) -> bool:
-        if self.asks.view(row) is not None:
+        if self.asks.knows(row):
             return True
         remembered = record.container(name) if record is not None else None
         return remembered is not None and remembered.recommended is not None

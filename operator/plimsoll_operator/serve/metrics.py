@@ -65,6 +65,19 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
     MetricDefinition(
         "plimsoll_event_loop_holds_total", _C, "holds", "Times the event loop was held longer than 0.05 s."
     ),
+    MetricDefinition(
+        "plimsoll_event_loop_hold_cpu_seconds_max",
+        _G,
+        "seconds",
+        "The same in processor time of the loop's thread: what the operator itself, not the machine, is to "
+        "blame for.",
+    ),
+    MetricDefinition(
+        "plimsoll_event_loop_cpu_holds_total",
+        _C,
+        "holds",
+        "Times the event loop was held longer than 0.05 s of its own processor time.",
+    ),
     MetricDefinition("plimsoll_workloads", _G, "workloads", "Workloads that a policy selects."),
     MetricDefinition(
         "plimsoll_containers",

@@ -455,3 +455,47 @@ async def test_a_held_container_still_shows_when_it_was_seen():
     assert shown["pods"] == 1
     assert shown["updatedTime"] == stamp(NOW + MINUTE)
     assert made.limit() * MIB == GIB
+
+
+async def many(size, **settings):
+    """A cluster of `size` workloads whose profiles a predecessor has written."""
+    pods = [raw_pod(f"web{n}-0", owner=owner(name=f"web{n}")) for n in range(size)]
+    first = rig(*pods, targets={}, **settings)
+    await first.once(NOW)
+    second = first.restart()
+    second.api.calls.clear()
+    return second
+
+
+async def test_after_a_restart_many_histories_are_listed_not_read_one_by_one():
+    made = await many(130)
+    await made.once(NOW + MINUTE)
+    assert len(made.engine.restored) == 130
+    calls = [call for call in made.api.calls if call[1:2] == ("memoryprofiles",)]
+    assert [call[0] for call in calls] == ["page"] * 3
+    await made.once(NOW + 2 * MINUTE)
+    assert len([call for call in made.api.calls if call[0] == "page"]) == 3
+
+
+@pytest.mark.parametrize(("size", "method"), [(1, "read memoryprofiles"), (130, "page")])
+async def test_a_history_that_cannot_be_read_now_is_not_written_over(size, method):
+    made = await many(size)
+    made.api.fail(method, ApiError(503, "ServiceUnavailable", "etcd has no leader"))
+    made.engine.targets = {"app": 2048}  # something worth a write
+    await made.once(NOW + 40 * MINUTE)
+    assert made.engine.restored == {}
+    assert not [call for call in made.api.calls if call[:2] == ("patch_status", "memoryprofiles")]
+    await made.once(NOW + 41 * MINUTE)
+    assert len(made.engine.restored) == size
+    assert [call for call in made.api.calls if call[:2] == ("patch_status", "memoryprofiles")]
+
+
+async def test_an_engine_that_is_started_anew_waits_for_histories_that_cannot_be_read():
+    made = await many(2)
+    await made.once(NOW + MINUTE)
+    rows = sorted(made.engine.restored)
+    keeper = made.loop._parts.keeper
+    assert await keeper.stored(rows) == made.engine.restored
+    made.api.fail("read", ApiError(503, "ServiceUnavailable", "etcd has no leader"))
+    with pytest.raises(ApiError):
+        await keeper.stored(rows)

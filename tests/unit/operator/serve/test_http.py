@@ -101,11 +101,13 @@ def test_the_watchdog_shows_the_longest_hold_of_the_last_minute():
     watchdog = LoopWatchdog(metrics)
     shown = []
     for at, hold in [(0, 0.001), (10, 0.2), (20, 0.03), (69, 0.001), (71, 0.001), (81, 0.001)]:
-        watchdog.take(float(at), hold)
+        watchdog.take(float(at), hold, hold / 10)
         shown.append(metrics.value("plimsoll_event_loop_hold_seconds_max"))
     assert shown == pytest.approx([0.001, 0.2, 0.2, 0.2, 0.03, 0.001])
     assert watchdog.longest_seconds == 0.2
     assert metrics.value("plimsoll_event_loop_holds_total") == 1
+    assert metrics.value("plimsoll_event_loop_cpu_holds_total") == 0
+    assert watchdog.longest_cpu_seconds == 0.02
     assert LONG_HOLD_SECONDS == 0.05
 
 
@@ -124,3 +126,18 @@ async def test_the_watchdog_sees_a_loop_that_is_held():
         await asyncio.sleep(0.02)
     running.cancel()
     assert metrics.value("plimsoll_event_loop_holds_total") >= 1
+
+
+async def test_waiting_is_no_hold_in_processor_time():
+    import asyncio
+    import threading
+
+    metrics = Metrics("x")
+    watchdog = LoopWatchdog(metrics)
+    running = asyncio.create_task(watchdog.run())
+    while not watchdog.longest_seconds > 0.1:
+        await asyncio.sleep(0)
+        threading.Event().wait(0.15)  # the loop stands still, and nothing of ours runs
+        await asyncio.sleep(0.02)
+    running.cancel()
+    assert watchdog.longest_cpu_seconds < LONG_HOLD_SECONDS
