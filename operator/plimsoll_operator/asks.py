@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from plimsoll.guard.state import Ask, Purpose
-from plimsoll.recommend.recommendation import FloatArray, Recommendations
+from plimsoll.recommend.recommendation import FloatArray, IntArray, Recommendations
 from plimsoll_operator.engine.messages import PodContainer, Tick
 
 FIRST_ROWS = 1024
@@ -46,10 +46,12 @@ class Asks:
         self._usage: dict[int, tuple[float, float]] = {}
         self._raises: dict[PodContainer, tuple[int, str]] = {}
         self._holds: dict[int, str] = {}
+        self._covered: IntArray = np.empty(0, dtype=np.int32)  # ascending
 
     def take(self, tick: Tick) -> None:
         """Take over one tick."""
         self._recommend(tick.recommendations, tick.now_seconds)
+        self._covered = np.sort(tick.covered)
         usage = tick.usage
         columns = (usage.rows.tolist(), usage.current_bytes.tolist(), usage.age_seconds.tolist())
         self._usage = {row: (used, age) for row, used, age in zip(*columns, strict=True)}
@@ -90,6 +92,11 @@ class Asks:
     def why_silent(self, row: int) -> str:
         """Why the engine says nothing about a row, in one word; "" where it does."""
         return self._holds.get(row, "")
+
+    def covered(self, row: int) -> bool:
+        """True where the engine knows the row's last hour without a gap."""
+        place = int(np.searchsorted(self._covered, row))
+        return place < len(self._covered) and int(self._covered[place]) == row
 
     def knows(self, row: int) -> bool:
         """True where the engine has ever recommended something for a row, and has not taken it back."""

@@ -143,19 +143,20 @@ class Planner:
         uid = (pod.uid, spec.name)
         ask = restore_ask(profile, spec.name) or self._asks.for_pod(uid, row, self._situations.now_seconds)
         last = self._changes.get(uid, _change_before(profile, spec.name, self._started_seconds))
-        situation = self._budgeted(self._situations.of(group, pod, container, last))
+        situation = self._budgeted(self._situations.of(group, pod, container, last), row)
         decision = self._explained(guard(ask, situation), ask, row)
         purpose = ask.purpose if ask is not None else Purpose.FORECAST
         if decision.acts:
             self._promise(group, pod, container, decision, purpose)
         return Choice(decision, spec.limit_bytes, purpose)
 
-    def _budgeted(self, situation: Situation) -> Situation:
+    def _budgeted(self, situation: Situation, row: int) -> Situation:
         policy = situation.policy
         if policy is None:
             return situation
+        settled = situation.control.settled or self._asks.covered(row)
         left = self._routine.left(str(policy.policy), policy.resizes_per_hour)
-        return replace(situation, control=replace(situation.control, routine_left=left))
+        return replace(situation, control=replace(situation.control, routine_left=left, settled=settled))
 
     def _explained(self, decision: Decision, ask: Ask | None, row: int) -> Decision:
         """A hold for want of a recommendation says what the engine lacks."""

@@ -75,7 +75,7 @@ class OperatorSettings(BaseModel):
     lease_renew: Seconds = 5.0
     """Time between two renewals."""
     settle: Seconds = 3600.0
-    """After a start nothing is lowered for so long: the hour that was missed may have held the peak."""
+    """After a start nothing is lowered for so long, unless its last hour is known without a gap."""
     profile_interval: Seconds = 1800.0
     """Least time between two routine writes of one profile."""
     max_resizes_per_minute: int = Field(default=600, ge=1)

@@ -39,6 +39,7 @@ class SpokenEngine:
         self.used_mib = used_mib
         self.raises = {}
         self.problems = ()
+        self.covered = ()  # containers whose last hour is known
         self.members = {}
         self.events = []
         self.restored = {}
@@ -77,6 +78,7 @@ class SpokenEngine:
             ),
             usage=RowUsage(rows, np.full(len(rows), self.used_mib * MIB), np.full(len(rows), 5.0)),
             problems=self.problems,
+            covered=np.array([row for row in rows if names[int(row)] in self.covered], dtype=np.int32),
         )
 
 

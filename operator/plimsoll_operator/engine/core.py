@@ -14,8 +14,9 @@ from plimsoll.guard.limits import GuardSettings, LimitReason
 from plimsoll.pipeline import PipelineSettings
 from plimsoll.recommend.recommendation import Recommendations
 from plimsoll.usage.checkpoint import CheckpointError
-from plimsoll.usage.sample import BoolArray, Quantity
+from plimsoll.usage.sample import BINS_PER_HOUR, BoolArray, Quantity
 from plimsoll.usage.timeline import ClockStep
+from plimsoll_operator.engine.coverage import Coverage
 from plimsoll_operator.engine.explain import explain_row
 from plimsoll_operator.engine.frames import Sync
 from plimsoll_operator.engine.members import UNKNOWN, MemberTable
@@ -67,6 +68,7 @@ class EngineCore:
         self.rows = RowTable(pipeline)
         self._raises = RaiseList()  # of events since the last tick
         self._restored: set[int] = set()
+        self._coverage = Coverage(settings.interval_seconds)
         self._now_seconds = math.nan
 
     # -- what is told -------------------------------------------------------------------------------------
@@ -78,6 +80,7 @@ class EngineCore:
         wanted = {member.row: (member.key, member.quantity) for member in change.added}
         new = self.rows.assign(wanted)
         self._restored.difference_update(new)
+        self._coverage.forget(tuple(new))
         if self._past is not None:
             self._past.drop(new)
             for row in new:
@@ -95,6 +98,7 @@ class EngineCore:
         """Rows whose workloads are gone: their history goes too."""
         self.rows.forget(rows)
         self._restored.difference_update(rows)
+        self._coverage.forget(rows)
         if self._past is not None:
             self._past.drop(rows)
 
@@ -133,12 +137,15 @@ class EngineCore:
         for row, data in checkpoints.items():
             if not self.rows.known(row):
                 continue
+            lived = math.isfinite(self._last_seen(row))
             try:
                 self.rows.store(row).history.restore(int(self.rows.place(row)[0]), data)
             except CheckpointError as error:
                 refused.append(f"checkpoint of {self.rows.keys[row]}: {error}")
                 continue
             self._restored.add(row)
+            # With samples of its own already, nobody can tell how long the gap before them was.
+            self._coverage.restored(row, math.nan if lived else self._last_seen(row))
             self.rows.due_at_once(np.array([row], dtype=np.int32))
         if self._past is not None:
             self._past.drop(checkpoints.keys() & self._restored)
@@ -177,6 +184,7 @@ class EngineCore:
             made.usage = self.members.usage(now_seconds)
             made.used_bytes, made.limit_bytes = self.members.totals()
             self._hold(made)
+            self._cover(made)
         with made.stage("react"):
             self._react(made)
         with made.stage("recommend"):
@@ -253,6 +261,25 @@ class EngineCore:
             lost, known = self.members.stale(made.now_seconds, limit), len(self.members)
             words = f"gave no sample younger than {limit:.0f} s of {lost} of {known} containers; they hold"
             made.notices.append(f"{self._source.name} {words}")
+
+    def _cover(self, made: Round) -> None:
+        """Name the rows whose last hour is known without a gap."""
+        waiting = {row: self._last_seen(row) for row in self._coverage.waiting if self.rows.known(row)}
+        self._coverage.sampled(waiting, made.now_seconds)
+        if not self._coverage.asked(made.now_seconds):
+            return
+        parts = [
+            self._coverage.covered(
+                rows,
+                store.history.five_minute(self.rows.places(rows), BINS_PER_HOUR + 1),
+                made.now_seconds,
+            )
+            for rows, store in self._by_store(made.usage.rows)
+        ]
+        made.covered = np.concatenate(parts) if parts else made.covered
+
+    def _last_seen(self, row: int) -> float:
+        return float(self.rows.store(row).history.last_seen_seconds(self.rows.place(row))[0])
 
     def _pending(self, now_seconds: float) -> RowArray:
         """Return rows that wait for their past and have no day of their own."""

@@ -167,6 +167,7 @@ class Tick:
     problems: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     holds: Mapping[str, IntArray] = field(default_factory=dict)  # CamelCase reason -> rows
+    covered: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int32))  # see `engine.coverage`
     used_bytes: float = 0.0  # sum over all live members that were sampled
     limit_bytes: float = 0.0  # sum over all live members that have a limit
     samples: int = 0  # accepted by the histories

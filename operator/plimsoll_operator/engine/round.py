@@ -39,6 +39,7 @@ class Round:
     problems: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     holds: dict[str, RowArray] = field(default_factory=dict)
+    covered: RowArray = field(default_factory=lambda: np.empty(0, dtype=np.int32))
     used_bytes: float = 0.0
     limit_bytes: float = 0.0
     samples: int = 0
@@ -77,6 +78,7 @@ class Round:
             problems=tuple(self.problems),
             notices=tuple(self.notices),
             holds=self.holds,
+            covered=self.covered,
             used_bytes=self.used_bytes,
             limit_bytes=self.limit_bytes,
             samples=self.samples,

@@ -224,6 +224,16 @@ async def test_after_a_restart_nothing_falls_until_it_has_settled():
     assert first.limit() == 700
 
 
+async def test_what_is_known_without_a_gap_need_not_settle():
+    made = rig(settle=3600.0, targets={"app": 700})
+    await made.once(NOW)
+    await made.once(NOW + MINUTE)
+    assert made.limit() == 1024
+    made.engine.covered = ("app",)
+    await made.once(NOW + 2 * MINUTE)
+    assert made.limit() == 700
+
+
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
