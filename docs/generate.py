@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a script, like Sphinx's conf.py
 """Write the pages that are made, not typed: `crds.md`, `metrics.md`, `rbac.md`, `results.md`.
 
     python docs/generate.py            write them
