@@ -32,6 +32,7 @@ AUTHORISED = {
     "replace": ("update", ""),
     "patch_status": ("patch", "/status"),
     "count": ("list", ""),
+    "page": ("list", ""),
 }
 # Arguments that are no constant, and the constants they stand for.
 STANDS_FOR = {
