@@ -83,6 +83,15 @@ def no_fall_while_settling(proposal: Proposal, ask_purpose: Purpose, situation: 
     return _no_fall(proposal, situation, "Settling", "the operator has just started; nothing is lowered yet")
 
 
+def no_fall_when_urgent(proposal: Proposal, ask_purpose: Purpose, situation: Situation) -> Proposal:
+    """A kill or a climb never ends in a lower value, whatever a policy's or a LimitRange's max says: the
+    container has just shown that it needs what it has, and its present use may not even be known.
+    """
+    if ask_purpose is not Purpose.URGENT:
+        return proposal
+    return _no_fall(proposal, situation, "UrgentNeverLowers", "a kill or a climb never lowers")
+
+
 def no_fall_twice(proposal: Proposal, ask: Ask, situation: Situation) -> Proposal:
     """A forecast lowers once, and never what was changed after it was made: a kill or a climb since then is
     news that it did not know. The next one, an hour later at most, does.

@@ -14,6 +14,7 @@ from plimsoll.api.window import is_open
 from plimsoll.guard.bounds import (
     above_present_use,
     no_fall_twice,
+    no_fall_when_urgent,
     no_fall_while_settling,
     within_controlled,
     within_policy,
@@ -115,7 +116,7 @@ def _cut(proposal: Proposal, ask: Ask, situation: Situation) -> Proposal:
     for step in (within_limit_ranges, within_quotas, within_kube_node):
         proposal = step(proposal, situation)
     proposal = no_fall_while_settling(above_present_use(proposal, situation), ask.purpose, situation)
-    proposal = no_fall_twice(proposal, ask, situation)
+    proposal = no_fall_when_urgent(no_fall_twice(proposal, ask, situation), ask.purpose, situation)
     # Once more, for a LimitRange may have moved what is not ours, and QoS has the last word on the pair.
     proposal = pin_request_under_swap(within_controlled(proposal, situation), situation)
     return keep_qos(proposal, situation)

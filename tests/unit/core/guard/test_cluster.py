@@ -397,28 +397,42 @@ limits = st.integers(min_value=1, max_value=1 << 38)
     request=limits,
     limit=limits,
     share=st.floats(min_value=0.0, max_value=1.0),
-    used=st.floats(min_value=0, max_value=2**38),
+    used=st.none() | st.floats(min_value=0, max_value=2**38),
     purpose=st.sampled_from(list(Purpose)),
     tied=st.booleans(),
     room=st.integers(min_value=-(1 << 38), max_value=1 << 38),
+    ceilings=st.tuples(*[st.none() | limits] * 3),
 )
-def test_whatever_is_asked_no_decision_harms(*, asked, request, limit, share, used, purpose, tied, room):
+def test_whatever_is_asked_no_decision_harms(
+    *, asked, request, limit, share, used, purpose, tied, room, ceilings
+):
     own_request = limit if tied else int(limit * share)
     fields = container(limit_bytes=limit, request_bytes=own_request, usage_bytes=used)
-    namespace = NamespaceState("shop", quotas=(QuotaRoom("q", room, room),))
+    policy_max, container_max, pod_max = ceilings
+    ranges = (
+        MemoryRange("c", "Container", max_bytes=container_max),
+        MemoryRange("p", "Pod", max_bytes=pod_max),
+    )
+    namespace = NamespaceState("shop", ranges, quotas=(QuotaRoom("q", room, room),))
     build = guaranteed if tied else situation
     decision = guard(
         replace(ask(1), limit_bytes=asked, request_bytes=request, purpose=purpose),
-        build(container=fields, namespace=namespace, policy=policy(min_change_fraction=0.0)),
+        build(
+            container=fields,
+            namespace=namespace,
+            policy=policy(min_change_fraction=0.0, max_bytes=policy_max),
+        ),
     )
     assert decision.reason != "GuardError"
     assert decision.request_bytes <= decision.limit_bytes
     if tied:
         assert decision.request_bytes == decision.limit_bytes
     if decision.limit_bytes < limit:  # lowered: never below what is used now
+        assert used is not None
         assert decision.limit_bytes > used
     if purpose is Purpose.URGENT:
         assert decision.limit_bytes >= limit
+        assert decision.request_bytes >= own_request
     if decision.limit_bytes > limit:
         assert decision.limit_bytes - limit <= max(room, 0)
 
