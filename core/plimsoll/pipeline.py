@@ -22,6 +22,7 @@ from plimsoll.forecast.window import (
     last_hour_peak,
     mean,
     peak,
+    peak_of_seen_hours,
     present_bytes,
     read_window,
 )
@@ -245,10 +246,13 @@ def expected_usage(window: UsageWindow) -> FloatArray:
 
 
 def _past_peak(window: UsageWindow, oom_price: FloatArray, settings: PipelineSettings) -> FloatArray:
-    """Peak [n] of the days that a limit must cover at that price: short floors forget restart peaks."""
-    hourly = window.hourly_bytes
+    """Peak [n] of the days that a limit must cover at that price: short floors forget restart peaks.
+
+    Hours are counted as seen: an outage of the usage source is not a calm that lets a peak fall out.
+    """
     long, short = (
-        peak(hourly[:, -hours - 1 :]) for hours in (settings.floor_hours, settings.floor_hours_cheap)
+        peak_of_seen_hours(window.hourly_bytes, hours)
+        for hours in (settings.floor_hours, settings.floor_hours_cheap)
     )
     return np.where(oom_price < settings.cheap_oom_price, short, long)
 

@@ -87,6 +87,20 @@ def last_hour_peak(window: UsageWindow) -> FloatArray:
     return peak(window.recent_bytes[:, -BINS_PER_HOUR - 1 :])
 
 
+def peak_of_seen_hours(hourly: FloatArray, hours: int) -> FloatArray:
+    """Peak [n] of the present hour and of the last `hours` hours before it in which anything was seen.
+
+    `hourly` [n, t] is oldest first. Without gaps these are the last `hours + 1` columns.
+    """
+    past, present = hourly[:, :-1], hourly[:, -1]
+    found = peak(past[:, -hours:])
+    gaps = np.flatnonzero(np.isnan(past[:, -hours:]).any(axis=1))
+    seen = np.isfinite(past[gaps])
+    newest_first = np.cumsum(seen[:, ::-1], axis=1)[:, ::-1]
+    found[gaps] = peak(np.where(seen & (newest_first <= hours), past[gaps], np.nan))
+    return np.fmax(found, present)
+
+
 def trailing_peak(hourly: npt.NDArray[Real], hours: int) -> npt.NDArray[Real]:
     """Maximum of each hour and the `hours - 1` before it, [n, t] (doubling, so log2(hours) passes)."""
     out = hourly

@@ -128,7 +128,7 @@ class History:
     def advance(self, now_seconds: float) -> ClockStep:
         """Move the present; what falls out of the windows is forgotten.
 
-        A clock that jumps back, or more than a week forward, is ignored until it has stayed there for ten
+        A clock that jumps back, or more than an hour forward, is ignored until it has stayed there for ten
         minutes. Where it stays back, maxima of the bins that never were are kept in the present one.
         """
         before = self._time.current_bin

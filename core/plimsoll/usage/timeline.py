@@ -10,8 +10,8 @@ from enum import StrEnum
 
 from plimsoll.usage.sample import BIN_SECONDS, bin_of
 
-# A step further forward than this is doubted: it would leave little of a 28-day history.
-FORWARD_DOUBT_SECONDS = 7 * 86400.0
+# A step further forward than this is doubted: loops are a minute apart, and everything between would be empty.
+FORWARD_DOUBT_SECONDS = 3600.0
 # A step further back than this is a jump; less is two callers' readings in another order.
 BACKWARD_DOUBT_SECONDS = float(BIN_SECONDS)
 CONFIRM_SECONDS = 600.0

@@ -81,6 +81,13 @@ def test_a_spike_is_forgotten_when_the_floor_has_passed_it():
     assert said.target_bytes[0] < 1000 * MIB
 
 
+@pytest.mark.parametrize("outage_hours", [12, 80, 14 * 24])
+def test_an_outage_of_the_source_is_no_calm(outage_hours: int):
+    outage = np.full(outage_hours * 12, np.nan)
+    said, _, _ = decided(np.concatenate([steady(1), [1000 * MIB], steady(2), outage, steady(0.25)]))
+    assert said.target_bytes[0] >= 1000 * MIB
+
+
 def test_a_limit_far_below_use_from_the_start_is_raised_at_once():
     _, pipeline, now = decided(steady(1))
     rows = pipeline.history.live_rows()

@@ -9,6 +9,7 @@ from plimsoll.forecast.window import (
     last_hour_peak,
     mean,
     peak,
+    peak_of_seen_hours,
     present_bytes,
     trailing_peak,
     trough,
@@ -37,6 +38,21 @@ def test_trailing_peak_is_the_maximum_of_so_many_hours(hours: int):
     values[1, 10:20] = NAN
     expected = [[np.fmax.reduce(row[max(0, i - hours + 1) : i + 1]) for i in range(40)] for row in values]
     assert np.array_equal(trailing_peak(values, hours), np.array(expected), equal_nan=True)
+
+
+def test_the_floor_counts_hours_in_which_something_was_seen():
+    nan = np.nan
+    hourly = np.array(
+        [
+            [9.0, 8.0, 1.0, 2.0, 3.0, 1.0],  # no gap: the three hours before the present one
+            [9.0, 8.0, nan, nan, 3.0, 1.0],  # an outage: a peak does not fall out meanwhile
+            [9.0, nan, nan, nan, nan, 1.0],
+            [nan, nan, nan, nan, nan, 5.0],
+            [nan, nan, nan, nan, nan, nan],
+        ]
+    )
+    assert peak_of_seen_hours(hourly, 3).tolist() == pytest.approx([3.0, 9.0, 9.0, 5.0, nan], nan_ok=True)
+    assert peak_of_seen_hours(hourly, 2).tolist() == pytest.approx([3.0, 8.0, 9.0, 5.0, nan], nan_ok=True)
 
 
 def test_chunks_cover_everything_once():
