@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from plimsoll.usage.sample import BIN_SECONDS, bin_of
 
-# A step further forward than this is doubted: loops are a minute apart, and everything between would be empty.
+# A step further forward is doubted: loops are a minute apart, and all bins between would be empty.
 FORWARD_DOUBT_SECONDS = 3600.0
 # A step further back than this is a jump; less is two callers' readings in another order.
 BACKWARD_DOUBT_SECONDS = float(BIN_SECONDS)

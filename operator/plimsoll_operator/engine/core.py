@@ -6,7 +6,7 @@ limits are derived from the histories alone, and those only from samples that we
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 
@@ -68,6 +68,7 @@ class EngineCore:
         self.rows = RowTable(pipeline)
         self._raises = RaiseList()  # of events since the last tick
         self._restored: set[int] = set()
+        self._killed_at: dict[int, dict[float, float]] = {}  # by restored row: time of a kill -> its limit
         self._coverage = Coverage(settings.interval_seconds)
         self._now_seconds = math.nan
 
@@ -79,8 +80,7 @@ class EngineCore:
             self.members.remove(uid)
         wanted = {member.row: (member.key, member.quantity) for member in change.added}
         new = self.rows.assign(wanted)
-        self._restored.difference_update(new)
-        self._coverage.forget(tuple(new))
+        self._let_go(new)
         if self._past is not None:
             self._past.drop(new)
             for row in new:
@@ -97,10 +97,15 @@ class EngineCore:
     def forget(self, rows: tuple[int, ...]) -> None:
         """Rows whose workloads are gone: their history goes too."""
         self.rows.forget(rows)
-        self._restored.difference_update(rows)
-        self._coverage.forget(rows)
+        self._let_go(rows)
         if self._past is not None:
             self._past.drop(rows)
+
+    def _let_go(self, rows: Collection[int]) -> None:
+        self._restored.difference_update(rows)
+        self._coverage.forget(tuple(rows))
+        for row in rows:
+            self._killed_at.pop(row, None)
 
     def observe(self, events: tuple[Event, ...]) -> PodRaises:
         """Take events in; return the raises they ask for, which the next tick also carries."""
@@ -120,9 +125,14 @@ class EngineCore:
         return raises.build()
 
     def _oom(self, slot: int, event: OomEvent, raises: RaiseList) -> None:
-        """Record a kill; a recent one raises its pod at once, an older one is only remembered."""
+        """Record a kill; a recent one raises its pod at once, an older one is only remembered.
+
+        After a restart a kill is told again, with the limit that a predecessor has already raised: the one
+        on record counts, so that the same raise is asked for, not another one on top of it.
+        """
         row = int(self.members.rows[slot])
         limit = float(event.limit_bytes) if event.limit_bytes else float(self.members.limit_bytes[slot])
+        limit = self._killed_at.get(row, {}).get(event.at_seconds, limit)
         asked = self.rows.store(row).pipeline.observe_oom(
             self.rows.place(row), event.at_seconds, np.array([limit])
         )
@@ -144,12 +154,20 @@ class EngineCore:
                 refused.append(f"checkpoint of {self.rows.keys[row]}: {error}")
                 continue
             self._restored.add(row)
+            self._remember_kills(row)
             # With samples of its own already, nobody can tell how long the gap before them was.
             self._coverage.restored(row, math.nan if lived else self._last_seen(row))
             self.rows.due_at_once(np.array([row], dtype=np.int32))
         if self._past is not None:
             self._past.drop(checkpoints.keys() & self._restored)
         return tuple(refused)
+
+    def _remember_kills(self, row: int) -> None:
+        ooms = self.rows.store(row).history.ooms(self.rows.place(row))
+        kills = zip(ooms.seconds[0].tolist(), ooms.limit_bytes[0].tolist(), strict=True)
+        self._killed_at[row] = {
+            at: limit for at, limit in kills if math.isfinite(at) and math.isfinite(limit)
+        }
 
     # -- what is asked ------------------------------------------------------------------------------------
 

@@ -84,6 +84,20 @@ def test_the_same_kill_told_twice_is_one():
     assert core.explain(0)["oom_count"] == 1
 
 
+def test_a_kill_that_a_predecessor_has_answered_is_not_answered_again():
+    core, source = engine(member(0, "a"), a=100.0 * MIB)
+    live(core, 4 * 3600)
+    now = NOW + 4 * 3600
+    first = core.observe((OomEvent("uid-a", "app", now, 256 * MIB),)).limit_bytes[0]
+    again, _ = engine(member(0, "a", limit=int(first)), source=source)
+    again.restore({0: core.checkpoints((0,))[0]})
+    told_again = again.observe((OomEvent("uid-a", "app", now, int(first)),))
+    assert told_again.limit_bytes.tolist() == [first]
+    assert again.explain(0)["oom_count"] == 1
+    a_new_one = again.observe((OomEvent("uid-a", "app", now + 60, int(first)),))
+    assert a_new_one.limit_bytes[0] > first
+
+
 def test_an_old_kill_is_remembered_and_raises_nothing():
     core, _ = engine(member(0, "a"), a=MIB)
     core.tick(NOW)
