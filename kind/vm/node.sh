@@ -72,7 +72,7 @@ tap() {
   inside ip link show "tap$N" >/dev/null 2>&1 || { inside ip tuntap add "tap$N" mode tap; inside ip link set "tap$N" master br0; inside ip link set "tap$N" up; }
   inside ip route replace "$POD_NET.$N.0/24" via "$IP"
 }
-running() { [ -f "$D/pid" ] && tr '\0' ' ' <"/proc/$(cat "$D/pid")/cmdline" 2>/dev/null | grep -q -- "-name $NAME "; }
+running() { [ -f "$D/pid" ] && tr '\0' ' ' 2>/dev/null <"/proc/$(cat "$D/pid")/cmdline" | grep -q -- "-name $NAME "; }
 up() {
   if running; then return; fi
   local disk kernel half=$((NODE_MB / 2)); disk=$("$VM/build-disk.sh"); kernel=$("$VM/build-kernel.sh"); mkdir -p "$D"
@@ -90,10 +90,13 @@ up() {
     -display none -serial "file:$D/console.log" -monitor none -no-reboot >"$D/qemu.log" 2>&1 </dev/null 8>&- 9>&-) &
   echo $! >"$D/pid"
 }
-ready() { [ "$(kubectl get node "$NAME" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}' 2>/dev/null)" = True ]; }
-wait_ready() { # a node that was up before is Ready in the API until its lease runs out, so its shell must answer too
+ready() { # said by this boot's kubelet: a node that was up before is Ready in the API until its lease runs out
+  local said; said=$(kubectl get node "$NAME" -o 'jsonpath={range .status.conditions[?(@.type=="Ready")]}{.status} {.lastHeartbeatTime}{end}' 2>/dev/null)
+  [ "${said% *}" = True ] && [[ ! ${said#* } < $(date -u -r "$D/pid" +%FT%TZ) ]] && node_sh "$N" "ctr version >/dev/null" >/dev/null 2>&1
+}
+wait_ready() {
   local started deadline=$((SECONDS + 300)); started=$(now)
-  until node_sh "$N" true >/dev/null 2>&1 && ready; do
+  until ready; do
     running || die "the VM of $NAME ended: $(tail -n 3 "$D/qemu.log"; tail -n 5 "$D/console.log")"
     [ $SECONDS -lt $deadline ] || die "$NAME is not Ready after 300 s: $(tail -n 5 "$D/console.log"; node_sh "$N" 'tail -n 5 /var/log/kubelet.log')"
     sleep 0.5

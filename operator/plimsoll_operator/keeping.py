@@ -10,7 +10,7 @@ import binascii
 import logging
 import math
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from plimsoll.api.conditions import policy_conditions
@@ -56,6 +56,11 @@ class Keeper:
     interval_seconds: float = 60.0  # between two loops
     _restored: set[int] = field(default_factory=set)
     _waiting: dict[GroupKey, Group] = field(default_factory=dict)  # their past is not with the engine yet
+
+    @property
+    def pending(self) -> Collection[GroupKey]:
+        """Groups whose past is stored and not with the engine yet."""
+        return self._waiting.keys()
 
     async def restore(self, groups: Iterable[Group], world: World) -> None:
         """Give the engine the checkpoints of rows it has not seen yet; what fails is tried in the next loop.

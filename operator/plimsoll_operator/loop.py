@@ -164,7 +164,12 @@ class Loop:
             now_seconds,
         )
         planner = Planner(
-            situations, parts.asks, parts.actor.changes, self._budget, self._started(now_seconds)
+            situations,
+            parts.asks,
+            parts.actor.changes,
+            self._budget,
+            self._started(now_seconds),
+            parts.keeper.pending,
         )
         for number, group in enumerate(self._due(tick, changes)):
             if number % PLANNED_AT_ONCE == PLANNED_AT_ONCE - 1:

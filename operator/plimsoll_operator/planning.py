@@ -6,7 +6,7 @@ for its profile. Containers of one pod are decided one after the other, each see
 took.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 
 from plimsoll.guard.cluster import guard
@@ -15,7 +15,7 @@ from plimsoll.guard.state import Ask, Purpose, Situation
 from plimsoll_operator.actuate.api import MemoryValues, PodRef
 from plimsoll_operator.asks import Asks
 from plimsoll_operator.engine.messages import PodContainer
-from plimsoll_operator.membership import Group
+from plimsoll_operator.membership import Group, GroupKey
 from plimsoll_operator.records import ContainerRecord, PodRecord, ProfileRecord
 from plimsoll_operator.situations import Situations
 
@@ -102,7 +102,10 @@ class Planner:
         changes: Mapping[PodContainer, float],
         routine_left: "RoutineBudget",
         started_seconds: float,
+        pending: Container[GroupKey] = (),
     ) -> None:
+        """`pending`: groups whose past could not be read back yet; nothing of theirs is lowered."""
+        self._pending = pending
         self._situations = situations
         self._asks = asks
         self._changes = changes
@@ -143,18 +146,19 @@ class Planner:
         uid = (pod.uid, spec.name)
         ask = restore_ask(profile, spec.name) or self._asks.for_pod(uid, row, self._situations.now_seconds)
         last = self._changes.get(uid, _change_before(profile, spec.name, self._started_seconds))
-        situation = self._budgeted(self._situations.of(group, pod, container, last), row)
+        situation = self._budgeted(self._situations.of(group, pod, container, last), group, row)
         decision = self._explained(guard(ask, situation), ask, row)
         purpose = ask.purpose if ask is not None else Purpose.FORECAST
         if decision.acts:
             self._promise(group, pod, container, decision, purpose)
         return Choice(decision, spec.limit_bytes, purpose)
 
-    def _budgeted(self, situation: Situation, row: int) -> Situation:
+    def _budgeted(self, situation: Situation, group: Group, row: int) -> Situation:
         policy = situation.policy
         if policy is None:
             return situation
         settled = situation.control.settled or self._asks.covered(row)
+        settled = settled and (group.ref, group.node_class) not in self._pending
         left = self._routine.left(str(policy.policy), policy.resizes_per_hour)
         return replace(situation, control=replace(situation.control, routine_left=left, settled=settled))
 
@@ -216,17 +220,7 @@ def restore_ask(profile: ProfileRecord, container: str) -> Ask | None:
     if remembered is None or remembered.original is None:
         return None
     limit, request = remembered.original
-    return Ask(limit or 0, request, purpose=Purpose.RESTORE, reason="Restored")
-
-
-def _unready(profile: ProfileRecord | None, container: str) -> str:
-    """Why a container may not be touched yet: its original resources must be on record first."""
-    if profile is None:
-        return "the profile that remembers the original resources is not written yet"
-    remembered = profile.container(container)
-    if remembered is not None and remembered.original is not None:
-        return ""
-    return f"the original resources of container {container} are not on record yet"
+    return Ask(limit, request, purpose=Purpose.RESTORE, reason="Restored")
 
 
 def _change_before(profile: ProfileRecord, container: str, started_seconds: float) -> float | None:

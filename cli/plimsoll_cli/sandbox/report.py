@@ -77,11 +77,11 @@ class Reporter:
         return {pod["metadata"]["name"]: resources_in(pod).limit_bytes for pod in pods}
 
     def _lost_original(self, workload: Workload) -> bool:
-        """Whether the profile remembers other original resources than the person first set."""
+        """True unless the profile remembers the very limit that the person first set."""
         stored = self._world.api.store.get(PROFILES, NAMESPACE, f"deployment-{workload.name}")
         entry = _entry(stored.load()) if stored is not None else {}
         limit = (entry.get("originalResources") or {}).get("limit")
-        return limit is not None and parse_quantity(limit) != workload.first.limit_bytes
+        return limit is None or parse_quantity(limit) != workload.first.limit_bytes
 
     def _arms(self) -> list[JsonObject]:
         return [ledger.outcome(self._scored).document() for ledger in self._ledgers()]

@@ -85,6 +85,9 @@ def _asked(ask: Ask, situation: Situation) -> Proposal:
     request = ask.request_bytes
     if request is None or (ask.purpose is Purpose.URGENT and situation.pod.qos is not QosClass.GUARANTEED):
         request = situation.container.request_bytes
+    if ask.limit_bytes is None:
+        note = Note("NoLimitAtFirst", "there was no limit at first; in place one cannot be taken away")
+        return Proposal(situation.container.limit_bytes, request, (note,))
     exact = ask.purpose is Purpose.RESTORE  # the very values that were there
     limit = ask.limit_bytes if exact else whole_mebibytes(ask.limit_bytes)
     if ask.purpose is Purpose.URGENT and situation.container.limit_bytes is not None:

@@ -500,6 +500,17 @@ async def test_a_history_that_cannot_be_read_now_is_not_written_over(size, metho
     assert [call for call in made.api.calls if call[:2] == ("patch_status", "memoryprofiles")]
 
 
+async def test_nothing_is_lowered_while_its_history_cannot_be_read():
+    made = await many(1)
+    made.engine.targets = {"app": 700}
+    for loop in range(2):
+        made.api.fail("read memoryprofiles", ApiError(503, "ServiceUnavailable", "etcd has no leader"))
+        await made.once(NOW + (40 + loop) * MINUTE)
+        assert made.limit("web0-0") == 1024
+    await made.once(NOW + 42 * MINUTE)
+    assert made.limit("web0-0") == 700
+
+
 async def test_an_engine_that_is_started_anew_waits_for_histories_that_cannot_be_read():
     made = await many(2)
     await made.once(NOW + MINUTE)

@@ -342,6 +342,17 @@ def test_restore_puts_the_original_back_in_every_mode_but_never_below_use(mode):
     assert guard(restore(700, 300), used).limit_bytes > 800 * MIB
 
 
+@pytest.mark.parametrize("request_mib", [300, None])
+def test_restore_leaves_a_limit_that_was_not_there_at_first(request_mib):
+    asked = restore(700, request_mib or 0)
+    asked = replace(asked, limit_bytes=None, request_bytes=None if request_mib is None else 300 * MIB)
+    decision = guard(asked, situation())
+    assert decision.limit_bytes == GIB
+    assert decision.request_bytes == (512 if request_mib is None else 300) * MIB
+    if request_mib is None:
+        assert decision.reason == "NoLimitAtFirst"
+
+
 def test_restore_needs_no_policy():
     assert guard(restore(700, 300), situation(policy=None)).acts
 
