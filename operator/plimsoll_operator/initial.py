@@ -5,13 +5,12 @@ container, empty where there is nothing to say. Pure lookups without I/O: a pod 
 ReplicaSet is not indexed yet when its first pods are admitted, so its Deployment is read off its name.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from plimsoll.api.precedence import EffectivePolicy
 from plimsoll.guard.cluster import admit
-from plimsoll.guard.decision import DecisionKind
 from plimsoll.guard.state import (
     Ask,
     ContainerState,
@@ -43,6 +42,8 @@ class InitialResources:
     owners: OwnerResolver
     asks: Asks
     now: Callable[[], float]
+    control: Callable[[], ControlState | None]  # of the last loop; None: it has not looped yet
+    remembered_seconds: float  # how long what a profile remembers is good for a raise
 
     async def __call__(self, pod: Raw, namespace: str) -> dict[str, MemoryValues]:
         """Values by container of a pod that is being created in `namespace`."""
@@ -50,10 +51,10 @@ class InitialResources:
 
     def values(self, pod: Raw, namespace: str) -> dict[str, MemoryValues]:
         """See `__call__`; nothing here waits for anything."""
-        world = self.world()
+        world, control = self.world(), self.control()
         meta, spec = pod.get("metadata") or {}, pod.get("spec") or {}
         ref = self._workload(meta, namespace, world)
-        if ref is None or world.paused:
+        if ref is None or world.paused or control is None or not control.supported:
             return {}
         policy = self.membership.resolve(ref, parse.labels(meta))
         if not isinstance(policy, EffectivePolicy) or not policy.mode.admits:
@@ -63,19 +64,26 @@ class InitialResources:
         if profile is None or profile.restore:
             return {}
         state = _PodToBe(ref, policy, profile, node_class, parse.specs(spec))
-        return dict(self._values(state, world))
+        return dict(self._values(state, world, control))
 
-    def _values(self, state: "_PodToBe", world: World) -> Mapping[str, MemoryValues]:
-        situations = Situations(world, self.asks, ControlState(), Learned(), Ledger(), {}, self.now())
-        found = {}
+    def _values(
+        self, state: "_PodToBe", world: World, control: ControlState
+    ) -> Iterator[tuple[str, MemoryValues]]:
+        situations = Situations(world, self.asks, control, Learned(), Ledger(), {}, self.now())
         for spec in state.specs:
-            ask = self._ask(state, spec.name)
+            newest = self._newest(state, spec.name)
+            ask = newest or self._remembered(state, spec.name)
             if ask is None:
                 continue
             decision = admit(ask, self._situation(state, spec, situations))
-            if decision.kind in (DecisionKind.RAISE, DecisionKind.LOWER):
-                found[spec.name] = MemoryValues(decision.limit_bytes, decision.request_bytes)
-        return found
+            values = MemoryValues(decision.limit_bytes, decision.request_bytes)
+            if newest is None or control.problems:  # what may be out of date, or seen by half, only raises
+                values = _no_lower(values, spec)
+            if decision.acts and (values.limit_bytes, values.request_bytes) != (
+                spec.limit_bytes,
+                spec.request_bytes,
+            ):
+                yield spec.name, values
 
     def _situation(self, state: "_PodToBe", spec: ContainerSpec, situations: Situations) -> Situation:
         namespace = state.ref.namespace
@@ -102,12 +110,16 @@ class InitialResources:
             now_seconds=situations.now_seconds,
         )
 
-    def _ask(self, state: "_PodToBe", container: str) -> Ask | None:
-        """The engine's newest word; before it has spoken, what the profile remembers."""
+    def _newest(self, state: "_PodToBe", container: str) -> Ask | None:
+        """The engine's newest word, at most a few hours old."""
         row = self.membership.row_of(ContainerKey(state.ref, container, state.node_class))
-        ask = self.asks.for_row(row, self.now()) if row is not None else None
-        if ask is not None:
-            return ask
+        return self.asks.for_row(row, self.now()) if row is not None else None
+
+    def _remembered(self, state: "_PodToBe", container: str) -> Ask | None:
+        """What the profile remembers: all there is until the engine speaks, and for a job between runs."""
+        written = state.profile.updated_seconds
+        if written is None or not abs(self.now() - written) <= self.remembered_seconds:
+            return None
         remembered = state.profile.container(container)
         recommended = remembered.recommended if remembered is not None else None
         if recommended is None or recommended.target_bytes is None:
@@ -133,6 +145,17 @@ class _PodToBe:
     profile: ProfileRecord
     node_class: str
     specs: tuple[ContainerSpec, ...]
+
+
+def _no_lower(values: MemoryValues, spec: ContainerSpec) -> MemoryValues:
+    """No value below the template's."""
+
+    def larger(value: int | None, template: int | None) -> int | None:
+        return max((each for each in (value, template) if each is not None), default=None)
+
+    return MemoryValues(
+        larger(values.limit_bytes, spec.limit_bytes), larger(values.request_bytes, spec.request_bytes)
+    )
 
 
 def qos_of(specs: tuple[ContainerSpec, ...]) -> QosClass:

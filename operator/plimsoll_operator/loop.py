@@ -78,6 +78,11 @@ class Loop:
         self.world = World()
         self._state = ControlState()  # of the last planning
 
+    @property
+    def control(self) -> ControlState | None:
+        """What held for the whole operator in the last loop; None before the first."""
+        return self._state if self.loops else None
+
     def wake(self) -> None:
         """Start the next loop at once."""
         self._wake.set()

@@ -221,6 +221,8 @@ class Operator(handlers.Hooks):
                 owners=parts.owners,
                 asks=parts.asks,
                 now=self._clock.now,
+                control=lambda: self._loop.control if self._loop is not None else None,
+                remembered_seconds=settings.remembered_for,
             )
             webhook = WebhookServing(
                 PodAdmission(initial, _observer(parts.metrics)),

@@ -76,6 +76,8 @@ class OperatorSettings(BaseModel):
     """Time between two renewals."""
     settle: Seconds = 3600.0
     """After a start nothing is lowered for so long, unless its last hour is known without a gap."""
+    remembered_for: Seconds = 7 * 86_400.0
+    """At admission, what a profile remembers may raise a new pod for so long; it never lowers one."""
     profile_interval: Seconds = 1800.0
     """Least time between two routine writes of one profile."""
     max_resizes_per_minute: int = Field(default=600, ge=1)

@@ -16,6 +16,7 @@ import pytest
 
 from builders.e2e.artifacts import save_artifacts
 from builders.e2e.cluster import REPOSITORY, Cluster, cluster_down, cluster_up, state_directory
+from builders.e2e.prometheus import Prometheus
 from builders.e2e.release import Release, cluster_values
 
 STARTED = time.monotonic()
@@ -34,10 +35,18 @@ def cluster(request) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def release(cluster: Cluster, request) -> Release:
+def prometheus(cluster: Cluster, tmp_path_factory) -> Iterator[Prometheus]:
+    prometheus = Prometheus(cluster, tmp_path_factory.mktemp("prometheus"))
+    prometheus.start()
+    yield prometheus
+    prometheus.stop()
+
+
+@pytest.fixture(scope="session")
+def release(cluster: Cluster, prometheus: Prometheus, request) -> Release:
     began = time.monotonic()
     release = Release(cluster)
-    release.install_or_upgrade(cluster_values(cluster))
+    release.install_or_upgrade(cluster_values(cluster, prometheus.url))
     request.config.stash[TIMES]["release Ready"] = time.monotonic() - began
     return release
 

@@ -62,6 +62,16 @@ class Release:
                 "-n", self.namespace, "rollout", "status", workload, seconds, seconds=READY_SECONDS + 30
             )
 
+    def scale_operator(self, replicas: int) -> None:
+        """Take the operator down (0), or bring it back and wait until it is Ready."""
+        where = ("-n", self.namespace)
+        self.cluster.kube(*where, "scale", f"deployment/{NAME}-operator", f"--replicas={replicas}")
+        if replicas:
+            self.wait_ready()
+            return
+        chosen = ("-l", "app.kubernetes.io/component=operator")
+        self.cluster.kube(*where, "wait", "pod", *chosen, "--for=delete", "--timeout=120s")
+
     def pods(self, component: str) -> list[Manifest]:
         """Its pods: component operator or agent."""
         return self.cluster.items(
@@ -87,6 +97,7 @@ def cluster_values(cluster: Cluster, prometheus_url: str = "") -> Manifest:
                 "interval": "5s",
                 "settle": "1s",
                 "profileInterval": "10s",
+                "deferredEvictAfter": "20s",
                 "prometheusUrl": prometheus_url,
             },
         },

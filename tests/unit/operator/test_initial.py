@@ -7,6 +7,7 @@ import pytest
 from builders.clusters import GIB, NOW, furnish, owner, raw_pod, raw_policy
 from builders.kubeapi import MemoryApi
 from builders.loops import Rig, SpokenEngine
+from plimsoll.guard.state import ControlState
 from plimsoll_operator.actuate.api import MemoryValues
 from plimsoll_operator.initial import InitialResources
 
@@ -33,13 +34,19 @@ async def cluster(policy=None, **fields):
     return made
 
 
-def asked(made, pod, now=NOW + 120, paused=False):
+WEEK = 7 * 86_400.0
+ALL_WELL = ControlState()
+
+
+def asked(made, pod, now=NOW + 120, paused=False, control=ALL_WELL):
     initial = InitialResources(
         world=lambda: made.api.world(paused=paused),
         membership=made.membership,
         owners=made.loop._parts.owners,
         asks=made.loop._parts.asks,
         now=lambda: now,
+        control=lambda: control,
+        remembered_seconds=WEEK,
     )
     return initial.values(pod, "shop")
 
@@ -67,6 +74,31 @@ async def test_what_the_profile_remembers_serves_until_the_engine_has_spoken():
     made.engine.targets = {}
     await made.once(NOW + 120)
     assert asked(made, new_pod())["app"].limit_bytes == 2 * GIB
+
+
+async def test_what_is_remembered_raises_for_a_week_and_never_lowers():
+    made = (await cluster()).restart()
+    made.engine.targets = {}
+    await made.once(NOW + 120)
+    assert asked(made, new_pod(), now=NOW + WEEK)["app"].limit_bytes == 2 * GIB
+    assert asked(made, new_pod(), now=NOW + WEEK + 3600) == {}
+    assert asked(made, new_pod(limit="4Gi", request="1Gi")) == {}
+    assert asked(made, new_pod(limit="1536Mi", request="1200Mi"))["app"] == MemoryValues(
+        2 * GIB, 1200 * 2**20
+    )
+
+
+async def test_with_a_source_down_only_raises():
+    made = await cluster()
+    down = ControlState(problems=("metrics-api: no answer",))
+    assert asked(made, new_pod(), control=down)["app"].limit_bytes == 2 * GIB
+    assert asked(made, new_pod(limit="4Gi", request="1Gi"), control=down) == {}
+    assert asked(made, new_pod(limit="4Gi", request="1Gi"))["app"].limit_bytes == 2 * GIB
+
+
+@pytest.mark.parametrize("control", [None, ControlState(supported=False, version="v1.34.2")])
+async def test_unchanged_on_an_old_cluster_and_before_the_first_loop(control):
+    assert asked(await cluster(), new_pod(), control=control) == {}
 
 
 @pytest.mark.parametrize("mode", ["Off", "Recommend"])
