@@ -7,7 +7,9 @@ objects as the API server counts; before that nothing acts, for a missing policy
 answer.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import kopf
@@ -23,9 +25,15 @@ from plimsoll_operator.actuate.api import (
     Resource,
 )
 from plimsoll_operator.records import ControlRecord, PodRecord
-from plimsoll_operator.world import World, world
+from plimsoll_operator.world import World, owner_key, profile_key, world
 
 Record = TypeVar("Record")
+Key = TypeVar("Key", bound=Hashable)
+
+READ_AT_ONCE = 5000  # records read off an index between two turns of the event loop: a few milliseconds
+SMALL = (
+    "namespaces", "limitranges", "resourcequotas", "hpas", "nodes", "policies", "cluster_policies", "control",
+)  # fmt: skip
 
 CONTROL_CONFIG_MAP = "plimsoll-control"
 CUSTOM = ("plimsoll.dev", "v1alpha1")
@@ -128,20 +136,23 @@ class KopfIndices:
         """Objects in one index."""
         return sum(len(store) for store in self._indices[name].values())
 
-    def snapshot(self) -> World:
-        """Everything as it is now; costs a copy of references, nothing more."""
-        records = self._records
-        return world(
-            pods=records("pods"),
-            owners=(*records("replicasets"), *records("jobs")),
-            namespaces=records("namespaces"),
-            limit_ranges=records("limitranges"),
-            quotas=records("resourcequotas"),
-            hpas=records("hpas"),
-            kube_nodes=records("nodes"),
-            policies=(*records("policies"), *records("cluster_policies")),
-            profiles=records("profiles"),
-            paused=any(isinstance(each, ControlRecord) and each.paused for each in records("control")),
+    async def snapshot(self) -> World:
+        """Everything as it is now; the event loop runs in between, so kinds may be a moment apart."""
+        small = {name: await self._records(name) for name in SMALL}
+        made = world(
+            pods=await self._records("pods"),
+            namespaces=small["namespaces"],
+            limit_ranges=small["limitranges"],
+            quotas=small["resourcequotas"],
+            hpas=small["hpas"],
+            kube_nodes=small["nodes"],
+            policies=(*small["policies"], *small["cluster_policies"]),
+            paused=any(isinstance(each, ControlRecord) and each.paused for each in small["control"]),
+        )
+        owners = (*await self._records("replicasets"), *await self._records("jobs"))
+        profiles = await self._records("profiles")
+        return replace(
+            made, owners=await _filed(owners, owner_key), profiles=await _filed(profiles, profile_key)
         )
 
     async def missing(self, api: KubeApi) -> str:
@@ -157,9 +168,23 @@ class KopfIndices:
                 return f"{missing} more {name} of {number} are to be read"
         return ""
 
-    def _records(self, name: str) -> tuple[Any, ...]:
-        index = self._indices[name]
-        return tuple(record for store in index.values() for record in store if record is not None)
+    async def _records(self, name: str) -> tuple[Any, ...]:
+        stores = tuple(self._indices[name].values())
+        found: list[Any] = []
+        for start in range(0, len(stores), READ_AT_ONCE):
+            part = stores[start : start + READ_AT_ONCE]
+            found += [record for store in part for record in store if record is not None]
+            await asyncio.sleep(0)
+        return tuple(found)
+
+
+async def _filed(records: Sequence[Record], key: Callable[[Record], Key]) -> dict[Key, Record]:
+    """Records by what they are looked up by."""
+    found: dict[Key, Record] = {}
+    for start in range(0, len(records), READ_AT_ONCE):
+        found |= {key(each): each for each in records[start : start + READ_AT_ONCE]}
+        await asyncio.sleep(0)
+    return found
 
 
 async def _count(api: KubeApi, resource: Resource) -> int | None:

@@ -22,10 +22,10 @@ from plimsoll.guard.state import (
 from plimsoll.workload import ContainerKey, WorkloadRef
 from plimsoll_operator import parse
 from plimsoll_operator.actuate.api import MemoryValues
-from plimsoll_operator.actuate.profile import name_for
 from plimsoll_operator.asks import Asks
 from plimsoll_operator.membership import Membership
 from plimsoll_operator.owners import TEMPLATE_HASH_LABEL, OwnerResolver, replica_set_owner_guess
+from plimsoll_operator.profile_name import name_for
 from plimsoll_operator.records import ContainerSpec, ProfileRecord
 from plimsoll_operator.situations import Learned, Ledger, Situations
 from plimsoll_operator.world import World

@@ -20,7 +20,7 @@ from plimsoll.api.precedence import Conflict, EffectivePolicy
 from plimsoll_operator import parse
 from plimsoll_operator.actuate.api import CLUSTER_POLICIES, POLICIES, PROFILES, ApiError, Body, KubeApi
 from plimsoll_operator.actuate.conditions import changed
-from plimsoll_operator.actuate.profile import Profiles, profile_name
+from plimsoll_operator.actuate.profile import Profiles
 from plimsoll_operator.actuate.status import StatusBuilder
 from plimsoll_operator.engine.client import Engine
 from plimsoll_operator.engine.process import EngineDownError
@@ -38,6 +38,7 @@ PROFILES_PER_LOOP = 1000
 READS_AT_ONCE = 16
 SINGLE_READS = 64  # so many profiles are read one by one, more are listed
 PROFILES_PER_PAGE = 50  # up to 22 KB each: a page is parsed in 10 ms
+SORTED_AT_ONCE = 2000  # groups whose profiles are looked up between two turns of the event loop
 GROUPS_AT_ONCE = 100  # looked at between two turns of the event loop
 LEAST_ROUTINE = 50
 PROFILES_AT_ONCE = 50  # whose checkpoints are asked for together
@@ -71,8 +72,10 @@ class Keeper:
             if not self._restored.issuperset(group.rows.values()):
                 self._waiting[group.ref, group.node_class] = group
         wanted: dict[tuple[str, str], Group] = {}
-        for key, group in list(self._waiting.items()):
-            name = (group.ref.namespace, profile_name(group))
+        for number, (key, group) in enumerate(list(self._waiting.items())):
+            if number % SORTED_AT_ONCE == SORTED_AT_ONCE - 1:
+                await asyncio.sleep(0)
+            name = (group.ref.namespace, group.profile)
             if name in world.profiles and key in self.membership.groups:
                 wanted[name] = group
             else:
@@ -121,7 +124,7 @@ class Keeper:
         groups = {
             id(group): group for row in rows if (group := self.membership.group_of_row(row)) is not None
         }
-        reads = (self._read(each.ref.namespace, profile_name(each)) for each in groups.values())
+        reads = (self._read(each.ref.namespace, each.profile) for each in groups.values())
         found = zip(groups.values(), await asyncio.gather(*reads), strict=True)
         kept = {row: data for group, body in found for row, data in _checkpoints(group, body).items()}
         return {row: kept[row] for row in rows if row in kept}
@@ -159,7 +162,7 @@ class Keeper:
         written = 0
         for start in range(0, len(due), PROFILES_AT_ONCE):
             written += await self._write_some(due[start : start + PROFILES_AT_ONCE], builder)
-        present = {(each.ref.namespace, profile_name(each)) for each in self.membership.groups.values()}
+        present = {(each.ref.namespace, each.profile) for each in self.membership.groups.values()}
         self.profiles.forget(present)
         return written
 

@@ -8,7 +8,7 @@ becomes a write.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from plimsoll.guard.state import ControlState
@@ -57,7 +57,7 @@ class Parts:
     keeper: Keeper
     metrics: Metrics
     stages: Stages
-    snapshot: Callable[[], World]
+    snapshot: Callable[[], Awaitable[World]]
     quantity: Quantity
     model: str
 
@@ -100,7 +100,7 @@ class Loop:
         """One loop."""
         parts, stage = self._parts, self._parts.stages
         with stage("read"):
-            world = self._read(now_seconds)
+            world = await self._read(now_seconds)
         with stage("members"):
             changes = await parts.membership.scan(world, now_seconds, _breathe)
         with stage("owners"):
@@ -126,16 +126,16 @@ class Loop:
                 await parts.keeper.policies(world, now_seconds)
         parts.metrics.set("plimsoll_leader", float(parts.leader.holds()))
         with stage("report"):
-            report(parts.metrics, parts.membership, world, plans, tick, changes)
+            await report(parts.metrics, parts.membership, world, plans, tick, changes)
             self._say(tick)
         return plans
 
     # -- stages -------------------------------------------------------------------------------------------
 
-    def _read(self, now_seconds: float) -> World:
+    async def _read(self, now_seconds: float) -> World:
         """The indices as they are, with our own writes laid over pods the watch has not brought back yet."""
         parts = self._parts
-        world = parts.snapshot()
+        world = await parts.snapshot()
         if len(parts.actor.expectations):
             overlaid = parts.actor.expectations.overlaid
             world = replace(world, pods=tuple(overlaid(pod, now_seconds) for pod in world.pods))

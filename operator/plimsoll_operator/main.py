@@ -47,6 +47,7 @@ from plimsoll_operator.serve.metrics import Metrics
 from plimsoll_operator.settings import OperatorSettings, settings_from
 from plimsoll_operator.stages import Stages
 from plimsoll_operator.watching import LastWords, words
+from plimsoll_operator.world import World
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,10 @@ LEAST_STUCK_SECONDS = 300.0
 FORBIDDEN = 403
 STOP_SECONDS = 20.0
 FIRST_LOOPS = 3
-COLLECT_AFTER = (5_000, 20, 20)  # seldom: each collection holds the loop, and little here is cyclic
+# Seldom: each collection holds the loop, and little here is cyclic. Until the first loops are done and what
+# they made is set aside, nothing walks the oldest generation: that would take seconds for 50,000 pods.
+COLLECT_AFTER = (5_000, 20, 20)
+COLLECT_AT_FIRST = (5_000, 20, 1_000_000)
 LEAST_TICK_SECONDS = 180.0  # a worker that has not answered a tick by then hangs
 
 
@@ -103,7 +107,7 @@ class Operator(handlers.Hooks):
         settings = self._settings
         self.last_words.listen()
         gc.freeze()  # modules stay
-        gc.set_threshold(*COLLECT_AFTER)
+        gc.set_threshold(*COLLECT_AT_FIRST)
         self._api = await KubernetesApi.connect(settings.kubeconfig_context)
         self._parts = parts = self._assemble(self._api, indices)
         self._loop = Loop(parts)
@@ -149,6 +153,8 @@ class Operator(handlers.Hooks):
         self._health.beat()
         if self._loop is not None and self._loop.loops <= FIRST_LOOPS:
             _set_aside()
+            if self._loop.loops == FIRST_LOOPS:
+                gc.set_threshold(*COLLECT_AFTER)
 
     async def _indices_complete(self, parts: Parts, indices: handlers.KopfIndices) -> bool:
         try:
@@ -216,7 +222,7 @@ class Operator(handlers.Hooks):
         webhook = None
         if settings.webhook_port:
             initial = InitialResources(
-                world=lambda: self._loop.world if self._loop is not None else parts.snapshot(),
+                world=lambda: self._loop.world if self._loop is not None else World(),
                 membership=parts.membership,
                 owners=parts.owners,
                 asks=parts.asks,

@@ -18,6 +18,7 @@ from plimsoll.usage.sample import Quantity
 from plimsoll.workload import ContainerKey, WorkloadRef
 from plimsoll_operator.engine.messages import Event, Member, OomEvent, PodContainer, RestartEvent
 from plimsoll_operator.owners import OwnerResolver, Top
+from plimsoll_operator.profile_name import name_for
 from plimsoll_operator.records import ContainerRecord, Labels, NamespaceRecord, PodRecord, ProfileRecord
 from plimsoll_operator.world import World
 
@@ -39,6 +40,11 @@ class Group:
     policy: Resolved = None
     pods: dict[str, PodRecord] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
+    profile: str = ""  # the name of its MemoryProfile
+
+    def __post_init__(self) -> None:
+        """Make the name once: it is looked at in every loop."""
+        self.profile = name_for(self.ref, self.node_class)
 
     @property
     def ref(self) -> WorkloadRef:
@@ -167,7 +173,7 @@ class Membership:
         key = (top.ref, self._node_class(top.ref, pod, world))
         if known is not None and known.group != key:
             self._forget(pod.uid, changes)
-        group = self.groups.setdefault(key, Group(top, key[1]))
+        group = self.groups.get(key) or self.groups.setdefault(key, Group(top, key[1]))
         group.policy = self.resolve(top.ref, pod.labels)
         group.pods[pod.uid] = pod
         self._tracked[pod.uid] = _Tracked(pod, key)

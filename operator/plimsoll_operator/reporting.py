@@ -3,6 +3,7 @@
 In: membership, world, plans, tick of one loop. Out: metrics only.
 """
 
+import asyncio
 import math
 from collections import Counter
 
@@ -14,13 +15,15 @@ from plimsoll_operator.planning import Plans
 from plimsoll_operator.serve.metrics import Metrics
 from plimsoll_operator.world import World
 
+COUNTED_AT_ONCE = 2000  # groups between two turns of the event loop
 
-def report(
+
+async def report(
     metrics: Metrics, membership: Membership, world: World, plans: Plans, tick: Tick, changes: Changes
 ) -> None:
     """Set every gauge and counter of a loop."""
     _decisions(metrics, plans)
-    _containers(metrics, membership)
+    await _containers(metrics, membership)
     valid = sum(1 for each in world.policies if not each.policy.problem)
     states = {"valid": float(valid), "invalid": float(len(world.policies) - valid)}
     metrics.replace("plimsoll_policies", "state", states)
@@ -39,13 +42,16 @@ def _decisions(metrics: Metrics, plans: Plans) -> None:
     metrics.replace("plimsoll_held_containers", "reason", {name: float(each) for name, each in held.items()})
 
 
-def _containers(metrics: Metrics, membership: Membership) -> None:
+async def _containers(metrics: Metrics, membership: Membership) -> None:
     modes: Counter[str] = Counter()
-    for group in membership.groups.values():
+    workloads = 0
+    for number, group in enumerate(list(membership.groups.values())):
+        if number % COUNTED_AT_ONCE == COUNTED_AT_ONCE - 1:
+            await asyncio.sleep(0)
         if isinstance(group.policy, EffectivePolicy):
+            workloads += 1
             for name in group.rows:
                 modes[group.policy.container(name).mode.value] += len(group.pods)
-    workloads = sum(isinstance(each.policy, EffectivePolicy) for each in membership.groups.values())
     metrics.set("plimsoll_workloads", float(workloads))
     metrics.replace("plimsoll_containers", "mode", {name: float(each) for name, each in modes.items()})
 

@@ -57,16 +57,26 @@ def world(  # noqa: PLR0913 -- one argument for each kind of object
     """File the records of one moment by what they are looked up by."""
     return World(
         pods=tuple(pods),
-        owners={(each.kind, each.namespace, each.name): each for each in owners},
+        owners={owner_key(each): each for each in owners},
         namespaces={each.name: each for each in namespaces},
         limit_ranges=_by_namespace(limit_ranges),
         quotas=_by_namespace(quotas),
         hpas={(each.kind, each.namespace, each.target): each.name for each in hpas},
         kube_nodes={each.name: each for each in kube_nodes},
         policies=tuple(policies),
-        profiles={(each.namespace, each.name): each for each in profiles},
+        profiles={profile_key(each): each for each in profiles},
         paused=paused,
     )
+
+
+def owner_key(owner: OwnerRecord) -> OwnerKey:
+    """What an owner is looked up by."""
+    return owner.kind, owner.namespace, owner.name
+
+
+def profile_key(profile: ProfileRecord) -> tuple[str, str]:
+    """What a profile is looked up by."""
+    return profile.namespace, profile.name
 
 
 def _by_namespace(records: Iterable[Record]) -> Mapping[str, tuple[Record, ...]]:

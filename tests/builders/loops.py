@@ -138,11 +138,14 @@ class Rig:
                 keeper=Keeper(fenced, self.engine, self.membership, profiles),
                 metrics=self.metrics,
                 stages=Stages(self.metrics, lambda: 0.0),
-                snapshot=lambda: self.api.world(paused=self.paused),
+                snapshot=self._world,
                 quantity=Quantity.WORKING_SET,
                 model="seasonal",
             )
         )
+
+    async def _world(self):
+        return self.api.world(paused=self.paused)
 
     async def once(self, now_seconds, leading=True):
         """One loop at `now_seconds`."""

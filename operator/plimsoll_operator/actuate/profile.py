@@ -8,8 +8,6 @@ an OOM kill the profile is written *before* the limit: an operator that dies in 
 was about to do.
 """
 
-import hashlib
-import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -22,7 +20,6 @@ from plimsoll.api.profile import (
 )
 from plimsoll.api.v1alpha1 import API_VERSION
 from plimsoll.guard.decision import DecisionKind
-from plimsoll.workload import WorkloadRef
 from plimsoll_operator.actuate.api import PROFILES, ApiError, Body, KubeApi
 from plimsoll_operator.membership import Group
 from plimsoll_operator.planning import Choice
@@ -32,25 +29,12 @@ from plimsoll_operator.records import (
     RememberedDecision,
 )
 
-NAME_MAX = 253
 HOLDS, ELSE = DecisionKind.HOLD.value, "acts or keeps"
-_UNFIT = re.compile(r"[^a-z0-9.-]+")
-
-
-def name_for(ref: WorkloadRef, node_class: str) -> str:
-    """`deployment-web`, `daemonset-agent-m5.large`; made unique by a hash where that is no valid name."""
-    suffix = f"-{node_class}" if node_class else ""
-    wanted = f"{ref.kind}-{ref.name}{suffix}".lower()
-    plain = _UNFIT.sub("-", wanted).strip("-.")
-    if plain == wanted and len(plain) <= NAME_MAX:
-        return plain
-    tail = hashlib.sha256(wanted.encode()).hexdigest()[:8]
-    return f"{plain[: NAME_MAX - 9].rstrip('-.')}-{tail}"
 
 
 def profile_name(group: Group) -> str:
     """The name of a group's profile."""
-    return name_for(group.ref, group.node_class)
+    return group.profile
 
 
 @dataclass(slots=True)

@@ -51,7 +51,11 @@ async def test_nothing_is_applied_twice_while_the_index_lags():
     await made.once(NOW)
     stale = made.api.world()
     await made.once(NOW + MINUTE)
-    made.loop._parts.snapshot = lambda: stale  # the watch is behind: it still shows the old limit
+
+    async def behind():
+        return stale  # the watch is behind: it still shows the old limit
+
+    made.loop._parts.snapshot = behind
     for minute in range(2, 4):
         await made.once(NOW + minute * MINUTE)
     assert len(made.api.resizes) == 1
