@@ -1,7 +1,8 @@
 """The marker `apiserver`: what needs a real kube-apiserver runs where `make apiserver` has been run.
 
 Elsewhere those tests are skipped, and the end of the run says how many and which command gets them. The
-contract room goes to one xdist worker as a whole, so that the machine carries one API server, not two.
+contract room goes to one xdist worker as a whole, so that the machine carries one API server, not two; a
+simulation's module does too, so that its run is made once.
 """
 
 import pytest
@@ -25,7 +26,9 @@ def pytest_xdist_make_scheduler(config, log):
 
     class RoomScheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "contract" if nodeid.startswith("tests/contract/") else nodeid
+            if nodeid.startswith("tests/contract/"):
+                return "contract"
+            return nodeid.partition("::")[0] if nodeid.startswith("tests/simulation/") else nodeid
 
     return RoomScheduling(config, log)
 
