@@ -1,7 +1,8 @@
-"""`make bench-demo`: the sandbox's outcome as a benchmark, and its picture for the README.
+"""`make bench-demo`: the outcome of `make demo` as a benchmark, and its picture for the README.
 
-In: flags of `plimsoll sandbox` that matter. Out: bench/results/demo.json (Plimsoll beside the arms that saw
-the same pods) and docs/demo.svg. The run is seeded; what the figures mean is said in docs/results.md.
+In: nothing, and then it is the very run of `make demo`; `--seed`, `--hours` and `--pods` ask for another.
+Out: bench/results/demo.json (Plimsoll beside the arms that saw the same pods) and docs/demo.svg. What the
+figures mean is said in docs/results.md.
 """
 
 import argparse
@@ -12,10 +13,16 @@ import tempfile
 import time
 from pathlib import Path
 
+from plimsoll_cli.sandbox.command import DEFAULT_HOURS, DEFAULT_PODS, DEFAULT_SEED
 from report import Row, write_results
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMAND = "plimsoll sandbox --seed {seed} --duration {hours:g}"
+# Flags of `plimsoll sandbox`, what they are in `make demo`, and their names here.
+DEFAULTS = {
+    "--seed": ("seed", DEFAULT_SEED),
+    "--duration": ("hours", DEFAULT_HOURS),
+    "--pods": ("pods", DEFAULT_PODS),
+}
 FIGURES = {
     "ooms": ("OOM kills", "demo.ooms"),
     "oom_per_1000cd": ("1/1000 container-days", "demo.oom"),
@@ -24,13 +31,21 @@ FIGURES = {
 }
 
 
-def play(seed: int, hours: float, picture: Path) -> dict[str, object]:
+def asked_flags(options: argparse.Namespace) -> list[str]:
+    """What differs from `make demo`, as flags; none for that run itself."""
+    asked = {flag: getattr(options, name) for flag, (name, _) in DEFAULTS.items()}
+    return [
+        part for flag, value in asked.items() if value != DEFAULTS[flag][1] for part in (flag, f"{value:g}")
+    ]
+
+
+def play(flags: list[str], picture: Path) -> dict[str, object]:
     """Run the sandbox as a person would; returns its JSON."""
     program = Path(sys.executable).parent / "plimsoll"
     with tempfile.TemporaryDirectory() as directory:
         out = Path(directory) / "outcome.json"
-        flags = ["--seed", str(seed), "--duration", f"{hours:g}", "--json", str(out), "--svg", str(picture)]
-        subprocess.run([str(program), "sandbox", *flags], check=True)
+        command = [str(program), "sandbox", *flags, "--json", str(out), "--svg", str(picture)]
+        subprocess.run(command, check=True)
         outcome: dict[str, object] = json.loads(out.read_text("utf-8"))
     return outcome
 
@@ -56,14 +71,16 @@ def rows(outcome: dict[str, object], command: str) -> list[Row]:
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description="Measure the demo and take its picture.")
-    parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--hours", type=float, default=36.0)
+    for name, default in DEFAULTS.values():
+        parser.add_argument(f"--{name}", type=type(default), default=default)
     parser.add_argument("--picture", type=Path, default=ROOT / "docs" / "demo.svg")
     options = parser.parse_args()
+    flags = asked_flags(options)
     started = time.monotonic()
-    outcome = play(options.seed, options.hours, options.picture)
-    command = COMMAND.format(seed=options.seed, hours=options.hours)
-    write_results("demo", rows(outcome, command), options.seed, time.monotonic() - started)
+    outcome = play(flags, options.picture)
+    seconds = time.monotonic() - started
+    command = " ".join(("plimsoll", "sandbox", *flags)) if flags else "make demo"
+    write_results("demo", rows(outcome, command), options.seed, seconds)
 
 
 if __name__ == "__main__":
