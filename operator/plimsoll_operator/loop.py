@@ -73,7 +73,8 @@ class Loop:
         self._calm_since: tuple[int, float] | None = None  # restarts of the engine, and when the last was
         self._version: tuple[str, float] = ("", float("-inf"))
         self._said: frozenset[str] = frozenset()
-        self._started_seconds: float | None = None
+        self._led = False
+        self._since_seconds: float | None = None  # start, or since we are the leader
         self.loops = 0
         self.world = World()
         self._state = ControlState()  # of the last planning
@@ -158,6 +159,7 @@ class Loop:
 
     async def _plan(self, world: World, tick: Tick, changes: Changes, now_seconds: float) -> Plans:
         parts, plans = self._parts, Plans()
+        await self._take_over(world, now_seconds)
         self._budget.begin(now_seconds)
         situations = Situations(
             world,
@@ -173,7 +175,7 @@ class Loop:
             parts.asks,
             parts.actor.changes,
             self._budget,
-            self._started(now_seconds),
+            self._since_seconds if self._since_seconds is not None else now_seconds,
             parts.keeper.pending,
         )
         for number, group in enumerate(self._due(tick, changes)):
@@ -247,10 +249,20 @@ class Loop:
         )
         return self._state
 
-    def _started(self, now_seconds: float) -> float:
-        if self._started_seconds is None:
-            self._started_seconds = now_seconds
-        return self._started_seconds
+    async def _take_over(self, world: World, now_seconds: float) -> None:
+        """At the start, and when we become the leader: what a predecessor changed counts, off its profiles."""
+        parts = self._parts
+        led, self._led = self._led, parts.leader.holds()
+        if self._since_seconds is not None and (led or not self._led):
+            return
+        self._since_seconds = now_seconds
+        self._budget = RoutineBudget(parts.settings.max_resizes_per_minute)
+        for number, group in enumerate(list(parts.membership.groups.values())):
+            if number % PLANNED_AT_ONCE == PLANNED_AT_ONCE - 1:
+                await _breathe()
+            profile = parts.keeper.profiles.known(group, world.profiles)
+            if profile is not None:
+                self._budget.recall(group, profile)
 
     def _settled(self, now_seconds: float) -> bool:
         """True where the engine has run long enough that what a restart has missed cannot look like calm."""

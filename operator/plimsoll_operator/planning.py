@@ -27,6 +27,7 @@ PASSING = frozenset(
         "PresentUse", "Infeasible", "GuardError", "NoProfile", "Restored",
     }
 )  # fmt: skip
+ROUTINE_REASON = "Forecast"  # of an `Ask` for a routine change; the others wait for no budget
 RANK = {DecisionKind.RAISE: 3, DecisionKind.LOWER: 2, DecisionKind.HOLD: 1, DecisionKind.KEEP: 0}
 
 
@@ -101,7 +102,7 @@ class Planner:
         asks: Asks,
         changes: Mapping[PodContainer, float],
         routine_left: "RoutineBudget",
-        started_seconds: float,
+        since_seconds: float,
         pending: Container[GroupKey] = (),
     ) -> None:
         """`pending`: groups whose past could not be read back yet; nothing of theirs is lowered."""
@@ -110,7 +111,7 @@ class Planner:
         self._asks = asks
         self._changes = changes
         self._routine = routine_left
-        self._started_seconds = started_seconds
+        self._since_seconds = since_seconds
 
     def plan(self, group: Group, profile: ProfileRecord | None, plans: Plans) -> None:
         """Decide about every container of every pod of a group."""
@@ -145,7 +146,7 @@ class Planner:
             )
         uid = (pod.uid, spec.name)
         ask = restore_ask(profile, spec.name) or self._asks.for_pod(uid, row, self._situations.now_seconds)
-        last = self._changes.get(uid, _change_before(profile, spec.name, self._started_seconds))
+        last = self._changes.get(uid, _change_before(profile, spec.name, self._since_seconds))
         situation = self._budgeted(self._situations.of(group, pod, container, last), group, row)
         decision = self._explained(guard(ask, situation), ask, row)
         purpose = ask.purpose if ask is not None else Purpose.FORECAST
@@ -190,6 +191,16 @@ class RoutineBudget:
         self._now_seconds = 0.0
         self._minute = 0
 
+    def recall(self, group: Group, profile: ProfileRecord) -> None:
+        """Count what a predecessor spent: its last routine change of each container, once for every pod."""
+        for remembered in profile.containers:
+            decision, policy = remembered.decision, group.container_policy(remembered.name)
+            if policy is None or decision is None or not decision.acted or decision.at_seconds is None:
+                continue
+            if decision.reason == ROUTINE_REASON:
+                times = self._spent.setdefault(str(policy.policy), [])
+                times += [decision.at_seconds] * len(group.pods)
+
     def begin(self, now_seconds: float) -> None:
         """Start a loop: forget what is older than an hour."""
         self._now_seconds = now_seconds
@@ -223,8 +234,9 @@ def restore_ask(profile: ProfileRecord, container: str) -> Ask | None:
     return Ask(limit, request, purpose=Purpose.RESTORE, reason="Restored")
 
 
-def _change_before(profile: ProfileRecord, container: str, started_seconds: float) -> float | None:
-    """When a predecessor last changed this container: what a restart leaves of the cooldown.
+def _change_before(profile: ProfileRecord, container: str, since_seconds: float) -> float | None:
+    """When a predecessor last changed this container: what a restart or a change of leaders leaves of the
+    cooldown.
 
     What this process has changed it knows pod by pod; the profile only knows that some pod was changed.
     """
@@ -232,4 +244,4 @@ def _change_before(profile: ProfileRecord, container: str, started_seconds: floa
     decision = remembered.decision if remembered is not None else None
     if decision is None or not decision.acted or decision.at_seconds is None:
         return None
-    return decision.at_seconds if decision.at_seconds < started_seconds else None
+    return decision.at_seconds if decision.at_seconds < since_seconds else None

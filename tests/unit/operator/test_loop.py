@@ -219,6 +219,35 @@ async def test_another_operator_goes_on_where_the_last_was_killed():
     assert second.api.profile("statefulset-web")["containers"][0]["originalResources"]["limit"] == "1Gi"
 
 
+def two_workloads(per_hour):
+    """Pods of two workloads whose policy allows so many routine changes an hour."""
+    policy = raw_policy(updates={"budget": {"resizesPerHour": per_hour}})
+    return rig(raw_pod(), raw_pod("api-0", owner=owner(name="api")), policy=policy)
+
+
+async def test_a_budget_outlives_the_operator():
+    first = two_workloads(1)
+    for minute in range(3):
+        await first.once(NOW + minute * MINUTE)
+    assert sorted((first.limit(), first.limit("api-0"))) == [1024, 2048]
+    second = first.restart()
+    await second.once(NOW + 10 * MINUTE)
+    assert sorted((second.limit(), second.limit("api-0"))) == [1024, 2048]
+    await second.once(NOW + 65 * MINUTE)
+    assert (second.limit(), second.limit("api-0")) == (2048, 2048)
+
+
+async def test_budget_and_cooldown_pass_on_to_a_standby_that_takes_over():
+    first = two_workloads(1)
+    standby = first.restart()
+    await standby.once(NOW - MINUTE, leading=False)
+    for minute in range(3):
+        await first.once(NOW + minute * MINUTE)
+    standby.engine.targets = {"app": 700}
+    await standby.once(NOW + 10 * MINUTE)
+    assert sorted((standby.limit(), standby.limit("api-0"))) == [1024, 2048]
+
+
 async def test_after_a_restart_nothing_falls_until_it_has_settled():
     first = rig(settle=3600.0, targets={"app": 700})
     for minute in range(3):
