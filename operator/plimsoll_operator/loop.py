@@ -250,7 +250,7 @@ class Loop:
         return self._state
 
     async def _take_over(self, world: World, now_seconds: float) -> None:
-        """At the start, and when we become the leader: what a predecessor changed counts, off its profiles."""
+        """At the start, and when we become the leader: what a predecessor changed counts too."""
         parts = self._parts
         led, self._led = self._led, parts.leader.holds()
         if self._since_seconds is not None and (led or not self._led):

@@ -2,8 +2,9 @@
 
 In: rows that are new, the Prometheus API, a budget of wall time per tick. Out: the pasts that came, and
 words about those that did not. One request asks for one workload, a few workloads at a time; a failure is
-tried again after two minutes, then four, up to half an hour. A row waits, and holds, until its past came or
-it has a day of its own.
+tried again after two minutes, then four, up to half an hour; so is an answer that leaves a container out,
+for a Prometheus that has lost half of its series looks just like one that never had them. A row waits, and
+holds, until its past came or it has a day of its own.
 """
 
 import time
@@ -31,7 +32,7 @@ class Loaded:
     """What one tick's backfill brought."""
 
     pasts: dict[int, ContainerPast] = field(default_factory=dict)  # row -> its past
-    done: tuple[int, ...] = ()  # rows that wait no longer, also those Prometheus knew nothing of
+    done: tuple[int, ...] = ()  # rows that wait no longer
     notices: tuple[str, ...] = ()
 
 
@@ -100,10 +101,13 @@ class PastLoader:
                     failures += 1
                     notices.append(self._failed(name, answer, now_seconds))
                     continue
-                group = self._groups[name]
-                done += group.rows
-                known = {row: answer.get(container) for row, container in group.rows.items()}
-                pasts |= {row: past for row, past in known.items() if past is not None}
+                rows = self._groups[name].rows
+                known = {row: answer[container] for row, container in rows.items() if container in answer}
+                pasts |= known
+                done += known
+                if len(known) < len(rows):
+                    missing = sorted({container for row, container in rows.items() if row not in known})
+                    notices.append(self._failed(name, f"nothing of {', '.join(missing)}", now_seconds))
             if failures == len(part):
                 break  # it is down or overloaded: no use in asking more now
         self.drop(done)

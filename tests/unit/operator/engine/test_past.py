@@ -19,6 +19,7 @@ class Prometheus:
 
     def __init__(self):
         self.failing = False
+        self.known = ("app",)
         self.questions = 0
 
     def answer(self, asked: Asked) -> Answer:
@@ -29,8 +30,8 @@ class Prometheus:
             return as_json({"status": "success", "data": {"result": []}})
         start, end, step = (float(asked.query[name]) for name in ("start", "end", "step"))
         values = [[at, str(100 * MIB)] for at in np.arange(start, end + 1, step)]
-        series = {"metric": {"container": "app"}, "values": values}
-        return as_json({"status": "success", "data": {"result": [series]}})
+        series = [{"metric": {"container": name}, "values": values} for name in self.known]
+        return as_json({"status": "success", "data": {"result": series}})
 
 
 @pytest.fixture
@@ -79,6 +80,17 @@ def test_while_the_past_does_not_come_the_row_holds_with_the_reason(started, pro
     tick = started.tick(NOW + 180)
     assert PAST_PENDING not in tick.holds
     assert tick.recommendations.rows.tolist() == [0]
+
+
+def test_half_of_the_series_is_not_all_there_ever_was(started, prometheus):
+    started.sync(Sync((member(1, "a", container="proxy"),), ()))
+    tick = started.tick(NOW)
+    assert tick.holds[PAST_PENDING].tolist() == [1]
+    assert "nothing of proxy" in tick.notices[0]
+    prometheus.known = ("app", "proxy")
+    assert PAST_PENDING in started.tick(NOW + 60).holds
+    assert PAST_PENDING not in started.tick(NOW + 180).holds
+    assert started.explain(1)["hours_seen"] >= 670
 
 
 def test_a_row_with_a_day_of_its_own_goes_on_without(started, prometheus):
