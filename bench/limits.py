@@ -29,8 +29,10 @@ SUBJECT = "plimsoll"
 # Not containers: a stress set of spiky virtual machines, and hosts.
 STRESS = {"bitbrains_rnd": "bitbrains", "alibaba2018_machine": "hosts"}
 UNITS = ("1/1000 container-days", "fraction of the limit", "1/container-day")
-# Operating points that are asked for by name, and the row (and figure) that each one gives.
+# Operating points that are asked for by name, and the row (and figure) that each one gives. Settings are
+# fixed beforehand: what was asked for is not quite what comes out, so the other figure stands beside it.
 POINTS = {"slack:0.268": ("oom_at_slack_268", 0), "oom:76": ("slack_at_oom_76", 1)}
+REALISED = {0: (1, "realised_slack"), 1: (0, "realised_oom")}
 Figures = tuple[Interval, Interval, Interval]  # OOM/1000 cd, slack, changes/cd
 
 
@@ -104,8 +106,10 @@ def point_rows(dataset: Dataset, scores: dict[str, SeriesScores], jobs: int) -> 
     for objective, (name, figure) in POINTS.items():
         found = intervals(scored(SUBJECT, dataset, jobs, objective), SEED)
         figures = {SUBJECT: found, **peers}
-        everything = np.ones(len(scores[SUBJECT]), dtype=np.bool_)
-        yield row(f"forecast.core.{name}", figure, figures, count(scores, everything), dataset, objective)
+        n = count(scores, np.ones(len(scores[SUBJECT]), dtype=np.bool_))
+        yield row(f"forecast.core.{name}", figure, figures, n, dataset, objective)
+        other, realised = REALISED[figure]
+        yield row(f"forecast.core.{name}.{realised}", other, figures, n, dataset, objective)
 
 
 def row(

@@ -25,4 +25,6 @@ def test_a_quick_run_measures_every_row_or_says_why_not():
     rows = json.loads((ROOT / "bench" / "results" / "loop-quick.json").read_text())["rows"]
     values = {row["name"]: row["value"] for row in rows}
     assert all(values[name] > 0 for name in MEASURED), done.stdout
+    refresh, restore = values["loop.refresh_seconds.50"], values["loop.restore_seconds.50"]
+    assert values["loop.first_loop_seconds.50"] == pytest.approx(refresh + restore)
     assert all(row["why"] for row in rows if row["value"] is None)
