@@ -149,7 +149,7 @@ def pooled_ratios(containers: Sequence[SeriesBatch]) -> dict[str, list[float]]:
             for index in range(len(batch)):
                 usage = batch.usage_bytes[index, : batch.length_bins[index]]
                 window: UsageWindow = windows_at(usage, np.array([len(usage) // 12 * 12]))
-                errors.append(model.hindcast(window).log_error.ravel())
+                errors.append(model.fit(window).hindcast().log_error.ravel())
         pooled = np.concatenate(errors)
         out[model.name] = rounded(np.quantile(pooled[np.isfinite(pooled)], RATIO_LEVELS))
     return out

@@ -166,8 +166,9 @@ class LimitPipeline:
         settings = self.settings
         memory = remember_ooms(self.history.ooms(rows), now_seconds, settings.guard)
         present = present_bytes(window)
-        raw = self._model.peak(window, settings.horizon_seconds, LEVELS)
-        forecast = calibrate(raw, self._model.hindcast(window))
+        fitted = self._model.fit(window)
+        raw = fitted.predict(settings.horizon_seconds, LEVELS)
+        forecast = calibrate(raw, fitted.hindcast())
         price = np.where(np.isnan(self._oom_price[rows]), self._default_price, self._oom_price[rows])
         floor = np.maximum(floor_by_use(present, settings.guard), memory.hold_bytes)
         floor = np.fmax(floor, _past_peak(window, price, settings))

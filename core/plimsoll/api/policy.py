@@ -82,7 +82,9 @@ class Forecast(Model):
     """How memory is forecast."""
 
     model: Annotated[str, Field(max_length=63, pattern="^[a-z][a-z0-9-]*$")] = "auto"
-    """Name of the forecaster; auto lets each container's past errors choose."""
+    """Which forecaster: windowed (peak of the last 14 days), seasonal (the same hour a day and a week ago),
+    vpa (VPA's decaying histogram), hazard (a small network that learned from many recorded containers), or
+    auto, which is hazard in this version. Whichever it is, a container's own past errors set its buffer."""
     horizon_seconds: Horizon = 3600
     """How far ahead the peak is forecast."""
     history_seconds: Lookback = 28 * 86_400

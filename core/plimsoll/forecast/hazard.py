@@ -16,7 +16,7 @@ import numpy as np
 from plimsoll.forecast.features import LOG_LEVELS, PAST_HOURS, Features, features
 from plimsoll.forecast.prior import HOUR_SECONDS, hazard_document
 from plimsoll.forecast.protocol import Hindcast, PeakDistribution
-from plimsoll.forecast.window import Float32Array, FloatArray, UsageWindow, last_hour_peak, peak
+from plimsoll.forecast.window import Float32Array, FloatArray, UsageWindow, peak
 
 # Standardised features beyond this are cut: a network says nothing sane about what it never saw.
 CLIP_DEVIATIONS = 5.0
@@ -74,23 +74,10 @@ class HazardPeak:
     networks: Sequence[Network] = field(default_factory=shipped_networks)
     name: str = "hazard"
 
-    def peak(self, window: UsageWindow, horizon_seconds: float, levels: FloatArray) -> PeakDistribution:
-        """Distribution of the need over the horizon; the hours of a longer one count as alike and apart."""
+    def fit(self, window: UsageWindow) -> "FittedHazard":
+        """Ask the networks once: what they say of the next hour serves every horizon."""
         seen = features(window)
-        tail = np.cumprod(self._hazards(seen), axis=1)
-        hours = max(horizon_seconds / HOUR_SECONDS, 1.0)
-        tail = -np.expm1(hours * np.log1p(-np.clip(tail, 0.0, 1 - LEAST_TAIL)))
-        values = seen.reference_bytes[:, None] * np.exp(_log_quantiles(tail, levels))
-        # Where a spike is all of the usage, slack hardly grows with the limit: no limit would be too high.
-        most = LARGEST_RECORD * np.fmax(peak(window.hourly_bytes), seen.reference_bytes)
-        return PeakDistribution(levels, np.minimum(values, most[:, None]))
-
-    def hindcast(self, window: UsageWindow) -> Hindcast:
-        """The rises from each hour to the next: errors of the last hour's peak, which the model refines."""
-        whole = window.hourly_bytes[:, -PAST_HOURS - 1 : -1]
-        return Hindcast(
-            last_hour_peak(window), np.diff(np.log(np.maximum(whole, 1.0)), axis=1), PRIOR_STRENGTH
-        )
+        return FittedHazard(window, seen.reference_bytes, self._hazards(seen))
 
     def _hazards(self, seen: Features) -> FloatArray:
         """P(need > level | need > level below), [n, levels]."""
@@ -100,6 +87,31 @@ class HazardPeak:
             logits = np.mean([network.logits(block) for network in self.networks], axis=0, dtype=np.float64)
             out[start : start + BLOCK_ROWS] = (1 / (1 + np.exp(-logits)))[: len(out) - start]
         return out
+
+
+@dataclass(frozen=True, slots=True)
+class FittedHazard:
+    """The next hour's hazards of each row."""
+
+    window: UsageWindow
+    reference_bytes: FloatArray  # [n] last hour's peak
+    hazards: FloatArray  # [n, LOG_LEVELS] P(need > level | need > level below)
+
+    def predict(self, horizon_seconds: float, levels: FloatArray) -> PeakDistribution:
+        """Distribution of the need over the horizon; the hours of a longer one count as alike and apart."""
+        tail = np.cumprod(self.hazards, axis=1)
+        hours = max(horizon_seconds / HOUR_SECONDS, 1.0)
+        tail = -np.expm1(hours * np.log1p(-np.clip(tail, 0.0, 1 - LEAST_TAIL)))
+        values = self.reference_bytes[:, None] * np.exp(_log_quantiles(tail, levels))
+        # Where a spike is all of the usage, slack hardly grows with the limit: no limit would be too high.
+        most = LARGEST_RECORD * np.fmax(peak(self.window.hourly_bytes), self.reference_bytes)
+        return PeakDistribution(levels, np.minimum(values, most[:, None]))
+
+    def hindcast(self) -> Hindcast:
+        """The rises from each hour to the next: errors of the last hour's peak, which the model refines."""
+        whole = self.window.hourly_bytes[:, -PAST_HOURS - 1 : -1]
+        rises = np.diff(np.log(np.maximum(whole, 1.0)), axis=1)
+        return Hindcast(self.reference_bytes, rises, PRIOR_STRENGTH)
 
 
 def _block(seen: Features, start: int) -> Features:

@@ -1,8 +1,9 @@
-"""What every forecast model offers: from a window of usage to a distribution of the peak over a horizon.
+"""What every forecast model offers: fit a window of usage, then predict the peak over a horizon.
 
-A model says two things: `peak` (the distribution) and `hindcast` (how wrong it would have been in the hours
-that the window holds). Buffers are made from the second, so that they are as thick as the forecast was
-wrong. `Forecaster` is the same with a fit/update/predict habit for callers that hold a `History`.
+`PeakModel.fit` reads a window; what it returns says two things: `predict` (the distribution) and `hindcast`
+(how wrong the same rule would have been in the hours that the window holds). Buffers are made from the
+second, so that they are as thick as the forecast was wrong. There is no `update`: all memory is in the
+`History`, which takes samples in as they come, so a restart loses nothing (docs/decisions/0022).
 """
 
 from dataclasses import dataclass
@@ -11,8 +12,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from plimsoll.forecast.window import FloatArray, IntArray, UsageWindow, read_window
-from plimsoll.usage.history import History
+from plimsoll.forecast.window import FloatArray, UsageWindow
 
 # Probabilities at which distributions are kept: dense in the tail, where limits are priced.
 LEVELS: FloatArray = np.array(
@@ -60,6 +60,18 @@ class Hindcast:
     prior_strength: float = 3.0
 
 
+class FittedPeak(Protocol):
+    """A model that has read the windows of n rows."""
+
+    def predict(self, horizon_seconds: float, levels: FloatArray) -> PeakDistribution:
+        """Distribution [n, levels] of the highest usage within the horizon that starts now."""
+        ...
+
+    def hindcast(self) -> Hindcast:
+        """The model's own past errors, from the windows alone."""
+        ...
+
+
 class PeakModel(Protocol):
     """A pure model: the same window gives the same answer."""
 
@@ -68,53 +80,6 @@ class PeakModel(Protocol):
         """Name in the registry."""
         ...
 
-    def peak(self, window: UsageWindow, horizon_seconds: float, levels: FloatArray) -> PeakDistribution:
-        """Distribution of the highest usage within the horizon that starts now."""
+    def fit(self, window: UsageWindow) -> FittedPeak:
+        """Read the windows of n rows; the work that does not depend on the horizon is done here."""
         ...
-
-    def hindcast(self, window: UsageWindow) -> Hindcast:
-        """The model's own past errors, from the window alone."""
-        ...
-
-
-class Forecaster(Protocol):
-    """A model with memory: learn from a history, then answer for the rows it has learned."""
-
-    def fit(self, history: History, rows: IntArray, now_seconds: float) -> None:
-        """Learn `rows` from scratch."""
-        ...
-
-    def update(self, history: History, rows: IntArray, now_seconds: float) -> None:
-        """Take in what is new in `rows`."""
-        ...
-
-    def predict(self, rows: IntArray, horizon_seconds: float, levels: FloatArray) -> PeakDistribution:
-        """Peak over the horizon for rows that were fitted; NaN for those that were not."""
-        ...
-
-
-class HistoryForecaster:
-    """Any `PeakModel` as a `Forecaster`: fitting is reading, because the history is all a model may know."""
-
-    def __init__(self, model: PeakModel) -> None:
-        self._model = model
-        self._history: History | None = None
-        self._known: set[int] = set()
-
-    def fit(self, history: History, rows: IntArray, now_seconds: float) -> None:  # noqa: ARG002
-        """Remember which rows may be asked for; their numbers are read when they are."""
-        self._history = history
-        self._known.update(rows.tolist())
-
-    def update(self, history: History, rows: IntArray, now_seconds: float) -> None:
-        """Take in what is new in `rows`."""
-        self.fit(history, rows, now_seconds)
-
-    def predict(self, rows: IntArray, horizon_seconds: float, levels: FloatArray) -> PeakDistribution:
-        """Peak over the horizon; NaN rows where nothing was fitted."""
-        values = np.full((len(rows), len(levels)), np.nan)
-        known = np.array([row in self._known for row in rows.tolist()], dtype=bool)
-        if self._history is not None and known.any():
-            window = read_window(self._history, rows[known])
-            values[known] = self._model.peak(window, horizon_seconds, levels).values_bytes
-        return PeakDistribution(levels, values)

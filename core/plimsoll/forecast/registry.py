@@ -1,4 +1,5 @@
-"""Forecast models by the name a policy gives them (`forecast.model`)."""
+"""Forecast models by the name a policy gives them (`forecast.model`). `auto` is the one that measured best
+over all recorded containers, not a choice per container (docs/decisions/0022)."""
 
 from collections.abc import Callable
 

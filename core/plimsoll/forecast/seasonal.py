@@ -23,23 +23,34 @@ class SeasonalPeak:
 
     name: str = "seasonal"
 
-    def peak(self, window: UsageWindow, horizon_seconds: float, levels: FloatArray) -> PeakDistribution:
-        """Distribution of the peak over the horizon."""
-        ratio = np.exp(log_ratio_prior(self.name, levels, horizon_seconds))
-        return PeakDistribution(levels, self._point(window)[:, None] * ratio[None, :])
-
-    def hindcast(self, window: UsageWindow) -> Hindcast:
-        """What the same rule would have said of every past hour."""
-        hourly = window.hourly_bytes
-        said = np.fmax(_shifted(hourly, 1), seasonal_peaks(hourly))
-        error = np.log(np.maximum(hourly, 1.0)) - np.log(np.maximum(said, 1.0))
-        # Without a yesterday the rule is the last hour alone: not the forecast that is judged here.
-        return Hindcast(self._point(window), np.where(np.isfinite(seasonal_peaks(hourly)), error, np.nan))
-
-    def _point(self, window: UsageWindow) -> FloatArray:
+    def fit(self, window: UsageWindow) -> "FittedSeasonalPeak":
+        """Look the coming hour up."""
         # The hour that holds now; its later neighbour is there for a horizon that ends in the next one.
         same_hour = seasonal_peaks(window.hourly_bytes[:, -HOURS_PER_WEEK - 3 :])[:, -1]
-        return np.fmax(last_hour_peak(window), same_hour)
+        return FittedSeasonalPeak(self.name, window, np.fmax(last_hour_peak(window), same_hour))
+
+
+@dataclass(frozen=True, slots=True)
+class FittedSeasonalPeak:
+    """What the rule says of each row, and the window it is of."""
+
+    name: str
+    window: UsageWindow
+    point_bytes: FloatArray  # [n]
+
+    def predict(self, horizon_seconds: float, levels: FloatArray) -> PeakDistribution:
+        """Distribution of the peak over the horizon."""
+        ratio = np.exp(log_ratio_prior(self.name, levels, horizon_seconds))
+        return PeakDistribution(levels, self.point_bytes[:, None] * ratio[None, :])
+
+    def hindcast(self) -> Hindcast:
+        """What the same rule would have said of every past hour."""
+        hourly = self.window.hourly_bytes
+        seasonal = seasonal_peaks(hourly)
+        said = np.fmax(_shifted(hourly, 1), seasonal)
+        error = np.log(np.maximum(hourly, 1.0)) - np.log(np.maximum(said, 1.0))
+        # Without a yesterday the rule is the last hour alone: not the forecast that is judged here.
+        return Hindcast(self.point_bytes, np.where(np.isfinite(seasonal), error, np.nan))
 
 
 def seasonal_peaks(hourly: FloatArray) -> FloatArray:

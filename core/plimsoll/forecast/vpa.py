@@ -1,23 +1,23 @@
-"""VPA's estimate as a forecast: a decaying histogram of daily peaks, read at any percentile, plus 15 %.
+"""VPA's estimate as a forecast: its own decaying histogram of daily peaks, read at any percentile, plus 15 %.
 
 In: a usage window. Out: the distribution that VPA's recommender would read off: one sample a day, its
 weight halved every 24 hours, in its exponential buckets, whose ends are what a percentile says. The
-histogram with VPA's own bits, order of sums and checkpoints is `usage.histogram`; this is the same
-estimate, for all rows at once, from a history.
+histogram is `usage.histogram_bank`, bit for bit VPA's (golden vectors in tests/golden/vpa).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from plimsoll.forecast.protocol import Hindcast, PeakDistribution
 from plimsoll.forecast.window import HOURS_PER_DAY, FloatArray, UsageWindow, peak, trailing_peak
-from plimsoll.usage.buckets import MEMORY_BUCKETS
+from plimsoll.usage.histogram_bank import DecayingHistograms
 
 MARGIN = 1.15  # VPA's --recommendation-margin-fraction
 TARGET_LEVEL = 0.9  # VPA's --target-memory-percentile
-HALF_LIFE_DAYS = 1.0  # VPA's --memory-histogram-decay-half-life
+DAY_SECONDS = 86_400.0
+# A window knows ages, not dates. Percentiles depend on ages alone: any multiple of the half-life will do.
+FIRST_DAY = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +26,34 @@ class VpaHistogram:
 
     name: str = "vpa"
 
-    def peak(self, window: UsageWindow, horizon_seconds: float, levels: FloatArray) -> PeakDistribution:  # noqa: ARG002
-        """Percentiles of the daily peaks x 1.15. The horizon plays no part: VPA's estimate has none."""
-        return PeakDistribution(levels, MARGIN * percentiles(daily_peaks(window), levels))
-
-    def hindcast(self, window: UsageWindow) -> Hindcast:
-        """What VPA's target would have said of every day but the first, [n, 27]."""
+    def fit(self, window: UsageWindow) -> "FittedVpa":
+        """Feed day after day into the histograms, and note what VPA's target said before each."""
         days = daily_peaks(window)
-        said = [percentiles(days[:, :day], np.array([TARGET_LEVEL])) for day in range(1, days.shape[1])]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            error = np.log(np.maximum(days[:, 1:], 1.0)) - np.log(MARGIN * np.concatenate(said, axis=1))
-        now = MARGIN * percentiles(days, np.array([TARGET_LEVEL]))[:, 0]
-        return Hindcast(now, error)
+        histograms = DecayingHistograms(len(days))
+        said = np.full(days.shape, np.nan)
+        for day, came in enumerate(days.T):
+            said[:, day] = MARGIN * _known(histograms, np.array([TARGET_LEVEL]))[:, 0]
+            seen = np.flatnonzero(np.isfinite(came))
+            histograms.add(seen, came[seen], 1.0, DAY_SECONDS * (FIRST_DAY + day))
+        return FittedVpa(histograms, days, said)
+
+
+@dataclass(frozen=True, slots=True)
+class FittedVpa:
+    """The histograms of n rows, their daily peaks, and what was said of each day before it came."""
+
+    histograms: DecayingHistograms
+    daily_bytes: FloatArray  # [n, 28]
+    said_bytes: FloatArray  # [n, 28]
+
+    def predict(self, horizon_seconds: float, levels: FloatArray) -> PeakDistribution:  # noqa: ARG002
+        """Percentiles of the daily peaks x 1.15. The horizon plays no part: VPA's estimate has none."""
+        return PeakDistribution(levels, MARGIN * _known(self.histograms, levels))
+
+    def hindcast(self) -> Hindcast:
+        """What VPA's target would have said of every day, [n, 28]."""
+        error = np.log(np.maximum(self.daily_bytes, 1.0)) - np.log(self.said_bytes)
+        return Hindcast(MARGIN * _known(self.histograms, np.array([TARGET_LEVEL]))[:, 0], error)
 
 
 def daily_peaks(window: UsageWindow) -> FloatArray:
@@ -47,20 +63,8 @@ def daily_peaks(window: UsageWindow) -> FloatArray:
     return days
 
 
-def percentiles(daily_bytes: FloatArray, levels: FloatArray) -> FloatArray:
-    """Ends of the buckets that hold these levels, [n, q]; a day weighs half as much as the one after it."""
-    seen: npt.NDArray[np.bool_] = np.asarray(np.isfinite(daily_bytes))
-    ages = np.arange(daily_bytes.shape[1] - 1, -1, -1)
-    weight = np.where(seen, np.exp2(-ages / HALF_LIFE_DAYS), 0.0)
-    order = np.argsort(daily_bytes, axis=1)
-    filled = np.where(seen, daily_bytes, 0.0)
-    value = MEMORY_BUCKETS.ends[MEMORY_BUCKETS.find_array(filled.ravel()).reshape(filled.shape)]
-    summed = np.cumsum(np.take_along_axis(weight, order, axis=1), axis=1)
-    ordered = np.take_along_axis(value, order, axis=1)
-    out = np.empty((len(daily_bytes), len(levels)))
-    for column, level in enumerate(levels.tolist()):
-        # The day at which the sum reaches the level; rounding must not carry it past the last one.
-        reached = np.count_nonzero(summed < level * summed[:, -1:] * (1 - 1e-12), axis=1)
-        out[:, column] = np.take_along_axis(ordered, reached[:, None], axis=1)[:, 0]
-    known: npt.NDArray[np.bool_] = np.count_nonzero(seen, axis=1) > 0
-    return np.where(known[:, None], out, np.nan)
+def _known(histograms: DecayingHistograms, levels: FloatArray) -> FloatArray:
+    """Percentiles [n, levels]; NaN for a histogram that never saw a sample."""
+    rows = np.arange(len(histograms.total_weight))
+    values = histograms.percentiles(rows, levels)
+    return np.where(histograms.is_empty(rows)[:, None], np.nan, values)

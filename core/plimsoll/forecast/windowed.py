@@ -27,19 +27,29 @@ class WindowedPeak:
     hours: int = DEFAULT_HOURS
     name: str = "windowed"
 
-    def peak(self, window: UsageWindow, horizon_seconds: float, levels: FloatArray) -> PeakDistribution:
+    def fit(self, window: UsageWindow) -> "FittedWindowedPeak":
+        """Find the maximum."""
+        point = np.fmax(peak(window.hourly_bytes[:, -self.hours :]), peak(window.recent_bytes))
+        return FittedWindowedPeak(self, window, point)
+
+
+@dataclass(frozen=True, slots=True)
+class FittedWindowedPeak:
+    """The maximum of each row, and the window it is of."""
+
+    model: WindowedPeak
+    window: UsageWindow
+    point_bytes: FloatArray  # [n]
+
+    def predict(self, horizon_seconds: float, levels: FloatArray) -> PeakDistribution:
         """Distribution of the peak over the horizon."""
-        ratio = np.exp(log_ratio_prior(self.name, levels, horizon_seconds))
-        return PeakDistribution(levels, self._point(window)[:, None] * ratio[None, :])
+        ratio = np.exp(log_ratio_prior(self.model.name, levels, horizon_seconds))
+        return PeakDistribution(levels, self.point_bytes[:, None] * ratio[None, :])
 
-    def hindcast(self, window: UsageWindow) -> Hindcast:
+    def hindcast(self) -> Hindcast:
         """What the maximum of the hours before would have said of every past hour."""
-        before = trailing_peak(window.hourly_bytes, self.hours)[:, :-1]
-        seen = np.cumsum(np.isfinite(window.hourly_bytes), axis=1)[:, :-1]
-        came, said = np.maximum(window.hourly_bytes[:, 1:], 1.0), np.maximum(before, 1.0)
-        return Hindcast(
-            self._point(window), np.where(seen >= LEAST_PAST_HOURS, np.log(came) - np.log(said), np.nan)
-        )
-
-    def _point(self, window: UsageWindow) -> FloatArray:
-        return np.fmax(peak(window.hourly_bytes[:, -self.hours :]), peak(window.recent_bytes))
+        hourly = self.window.hourly_bytes
+        before = trailing_peak(hourly, self.model.hours)[:, :-1]
+        seen = np.cumsum(np.isfinite(hourly), axis=1)[:, :-1]
+        error = np.log(np.maximum(hourly[:, 1:], 1.0)) - np.log(np.maximum(before, 1.0))
+        return Hindcast(self.point_bytes, np.where(seen >= LEAST_PAST_HOURS, error, np.nan))

@@ -7,7 +7,7 @@ from builders.histories import MIB, steady, window_of
 from plimsoll.forecast.prior import log_ratio_prior
 from plimsoll.forecast.protocol import LEVELS
 from plimsoll.forecast.seasonal import SeasonalPeak, seasonal_peaks
-from plimsoll.forecast.vpa import VpaHistogram, daily_peaks, percentiles
+from plimsoll.forecast.vpa import MARGIN, VpaHistogram, daily_peaks
 from plimsoll.forecast.windowed import WindowedPeak
 from plimsoll.usage.buckets import MEMORY_BUCKETS
 from plimsoll.usage.histogram import DecayingHistogram
@@ -27,12 +27,14 @@ def with_spike(days: float, at_bin: int, mib: float) -> np.ndarray:
 )
 def test_windowed_peak_remembers_its_window_and_no_longer(hours: int, days_ago: float, point_mib: float):
     usage = with_spike(16, round((16 - days_ago) * 288), 300)
-    assert WindowedPeak(hours).hindcast(window_of(usage)).point_bytes[0] == pytest.approx(point_mib * MIB)
+    assert WindowedPeak(hours).fit(window_of(usage)).hindcast().point_bytes[0] == pytest.approx(
+        point_mib * MIB
+    )
 
 
 def test_windowed_errors_are_log_ratios_over_the_peak_before():
     usage = with_spike(1, 6 * 12 + 3, 200)
-    errors = WindowedPeak().hindcast(window_of(usage)).log_error[0]
+    errors = WindowedPeak().fit(window_of(usage)).hindcast().log_error[0]
     seen = errors[np.isfinite(errors)]
     assert seen.max() == pytest.approx(np.log(2))
     assert seen[-1] == pytest.approx(-np.log(2))
@@ -41,14 +43,14 @@ def test_windowed_errors_are_log_ratios_over_the_peak_before():
 
 def test_a_distribution_rises_with_its_level():
     for model in (WindowedPeak(), SeasonalPeak(), VpaHistogram()):
-        values = model.peak(window_of(steady(4, noise=0.2)), HOUR, LEVELS).values_bytes[0]
+        values = model.fit(window_of(steady(4, noise=0.2))).predict(HOUR, LEVELS).values_bytes[0]
         assert (np.diff(values) >= 0).all()
 
 
 def test_a_longer_horizon_expects_higher_peaks():
     window = window_of(steady(2))
     hour, day = (
-        WindowedPeak().peak(window, seconds, LEVELS).values_bytes[0] for seconds in (HOUR, 24 * HOUR)
+        WindowedPeak().fit(window).predict(seconds, LEVELS).values_bytes[0] for seconds in (HOUR, 24 * HOUR)
     )
     assert (day >= hour).all()
     assert day[3] > hour[3]
@@ -63,35 +65,36 @@ def test_the_prior_speaks_of_the_level_that_all_hours_of_a_horizon_must_keep():
 def test_seasonal_peak_covers_the_same_hour_yesterday_and_its_neighbours(hour: int, expected: float):
     usage = np.full(288 + 12 * hour, 100 * MIB)
     usage[12 * 9 + 4] = 400 * MIB  # yesterday between nine and ten
-    assert SeasonalPeak().hindcast(window_of(usage)).point_bytes[0] == pytest.approx(expected * MIB)
+    assert SeasonalPeak().fit(window_of(usage)).hindcast().point_bytes[0] == pytest.approx(expected * MIB)
 
 
 def test_seasonal_peak_covers_the_last_hour():
     usage = with_spike(2, 2 * 288 - 3, 500)
-    assert SeasonalPeak().hindcast(window_of(usage)).point_bytes[0] == pytest.approx(500 * MIB)
+    assert SeasonalPeak().fit(window_of(usage)).hindcast().point_bytes[0] == pytest.approx(500 * MIB)
 
 
 def test_seasonal_peaks_know_nothing_before_a_day_has_passed():
     assert np.isnan(seasonal_peaks(np.ones((1, 23)))).all()
 
 
-def test_vpa_percentiles_equal_the_histogram_that_is_vpas_bit_for_bit():
+def test_the_vpa_model_reads_the_histogram_that_is_vpas_bit_for_bit():
     random = np.random.default_rng(3)
     days = np.exp(random.normal(19, 0.5, (20, 12)))
-    levels = np.array([0.5, 0.9, 0.95])
-    got = percentiles(days, levels)
-    for row, peaks in enumerate(days):
+    days[3, 4:8] = np.nan
+    window = window_of(np.repeat(days, 288, axis=1))
+    got = VpaHistogram().fit(window).predict(HOUR, LEVELS).values_bytes
+    for row, peaks in enumerate(daily_peaks(window)):
         histogram = DecayingHistogram()
         for day, value in enumerate(peaks):
-            histogram.add(float(value), 1.0, 86_400.0 * (20_000 + day))
-        assert got[row].tolist() == [histogram.percentile(level) for level in levels]
+            if np.isfinite(value):
+                histogram.add(float(value), 1.0, 86_400.0 * (20_000 + day))
+        assert got[row].tolist() == [MARGIN * histogram.percentile(level) for level in LEVELS.tolist()]
 
 
-def test_a_day_without_samples_weighs_nothing():
-    days = np.array([[100 * MIB, np.nan, 100 * MIB], [np.nan, np.nan, np.nan]])
-    got = percentiles(days, np.array([0.9]))
-    assert got[0, 0] == MEMORY_BUCKETS.ends[MEMORY_BUCKETS.find(100 * MIB)]
-    assert np.isnan(got[1, 0])
+def test_the_vpa_model_knows_nothing_of_a_row_without_samples():
+    fitted = VpaHistogram().fit(window_of(np.full(600, np.nan)))
+    assert np.isnan(fitted.predict(HOUR, LEVELS).values_bytes).all()
+    assert np.isnan(fitted.hindcast().log_error).all()
 
 
 def test_daily_peaks_end_now():
@@ -102,7 +105,7 @@ def test_daily_peaks_end_now():
 
 def test_vpas_errors_are_those_of_its_target():
     usage = np.concatenate([np.full(288, 100 * MIB), np.full(276, 200 * MIB)])  # the hour that begins counts
-    hindcast = VpaHistogram().hindcast(window_of(usage))
+    hindcast = VpaHistogram().fit(window_of(usage)).hindcast()
     ends = MEMORY_BUCKETS.ends
     first, second = (1.15 * ends[MEMORY_BUCKETS.find(mib * MIB)] for mib in (100, 200))
     assert hindcast.point_bytes[0] == pytest.approx(second)
