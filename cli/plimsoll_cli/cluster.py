@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import httpx
 import typer
 
-from plimsoll_cli.failure import ClusterError, CommandError
+from plimsoll_cli.failure import ClusterError, CommandError, extra_needed
 
 if TYPE_CHECKING:
     from plimsoll_operator.observe.access import ClusterAccess
@@ -189,8 +189,8 @@ def _access(file: str, context: str) -> "ClusterAccess":
         from plimsoll_operator.observe.access import ClusterAccess, cluster_access  # noqa: PLC0415
         from plimsoll_operator.observe.source import SourceError  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        needed = "talking to a cluster needs the kubernetes client: pip install 'plimsoll[operator]'"
-        raise CommandError(f"{needed} ({error})") from error
+        failure = extra_needed(error, "talking to a cluster", "operator")
+        raise failure or error from error
     try:
         if not file:
             return cluster_access(context)

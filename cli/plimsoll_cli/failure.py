@@ -15,3 +15,20 @@ class ClusterError(CommandError):
     """The cluster or Prometheus refused, failed or did not answer; the message names its address."""
 
     status = 2
+
+
+OURS = frozenset({"plimsoll", "plimsoll_cli", "plimsoll_operator", "plimsoll_nodeagent"})
+
+
+class ExtraNeededError(CommandError):
+    """What was asked for needs packages that the base install leaves out."""
+
+    def __init__(self, what: str, extra: str, module: str) -> None:
+        install = f"pip install 'plimsoll[{extra}]'"
+        super().__init__(f"{what} needs the extra `{extra}`: {install} (there is no module {module})")
+
+
+def extra_needed(error: ModuleNotFoundError, what: str, extra: str) -> ExtraNeededError | None:
+    """The failure that a missing module means; None where it is one of ours, which is a fault."""
+    module = (error.name or "").partition(".")[0]
+    return ExtraNeededError(what, extra, module) if module and module not in OURS else None

@@ -2,7 +2,7 @@
 
 One module a command, each with a typer app called `app`; a module is imported when its command is called,
 so that `plimsoll --help` is fast. A `CommandError` becomes one sentence on standard error and its exit
-status.
+status; so does a package that only an extra brings.
 """
 
 import importlib
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from plimsoll_cli.failure import CommandError
+from plimsoll_cli.failure import CommandError, extra_needed
 
 if TYPE_CHECKING:
     # typer carries its own click; these names are for the type checker only.
@@ -29,11 +29,14 @@ class Entry:
     module: str
     help: str
     app: str = "app"  # the name of the typer app in the module
+    extra: str = "operator"  # what the base install lacks for it; most commands need it for some things only
 
 
 COMMANDS = {
     "sandbox": Entry(
-        "plimsoll_cli.sandbox.command", "Watch the real operator move limits of recorded memory."
+        "plimsoll_cli.sandbox.command",
+        "Watch the real operator move limits of recorded memory.",
+        extra="sandbox",
     ),
     "recommend": Entry(
         "plimsoll_cli.recommend", "Recommend limits for a cluster, Prometheus or traces. Read-only."
@@ -66,7 +69,10 @@ class LazyCommands(TyperGroup):
         entry = COMMANDS[cmd_name]
         if self._listing:
             return TyperCommand(cmd_name, help=entry.help)
-        app: typer.Typer = getattr(importlib.import_module(entry.module), entry.app)
+        try:
+            app: typer.Typer = getattr(importlib.import_module(entry.module), entry.app)
+        except ModuleNotFoundError as error:
+            raise _said(error, cmd_name) from error
         command = typer.main.get_command(app)
         command.name = cmd_name
         # typer gives every root its completion options; only ours is one.
@@ -84,10 +90,23 @@ class LazyCommands(TyperGroup):
     def invoke(self, ctx: "Context") -> object:
         """Run; a failure is one sentence."""
         try:
-            return super().invoke(ctx)
+            return self._invoke(ctx)
         except CommandError as failure:
             typer.echo(f"Error: {failure}", err=True)
             raise typer.Exit(failure.status) from failure
+
+    def _invoke(self, ctx: "Context") -> object:
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            raise _said(error, ctx.invoked_subcommand) from error
+
+
+def _said(error: ModuleNotFoundError, command: str | None) -> Exception:
+    """The failure that names the extra, where it is one's packages that are missing."""
+    if command is None:
+        return error
+    return extra_needed(error, f"plimsoll {command}", COMMANDS[command].extra) or error
 
 
 app = typer.Typer(
