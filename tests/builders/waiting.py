@@ -14,12 +14,14 @@ LOOK_SECONDS = 0.02
 """Between two looks; the other side gets the core meanwhile."""
 
 
-def wait_for(question: Callable[[], T], what: str, seconds: float = WAIT_SECONDS) -> T:
+def wait_for(
+    question: Callable[[], T], what: str, seconds: float = WAIT_SECONDS, look_seconds: float = LOOK_SECONDS
+) -> T:
     """The first true answer of `question()`."""
     deadline = time.monotonic() + seconds
     never = threading.Event()
     while not (answer := question()):
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {seconds:.0f} s for {what}; last answer: {answer!r}")
-        never.wait(LOOK_SECONDS)
+        never.wait(look_seconds)
     return answer

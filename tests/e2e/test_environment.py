@@ -1,8 +1,8 @@
 """The cluster itself is a real one: nodes, names, pods, and a resize that reaches the kernel."""
 
 from builders.e2e.kernel import container_memory
+from builders.e2e.patience import wait_for
 from builders.e2e.workloads import CONTAINER, MIB, deployment, pod_now, restarts, running_pod
-from builders.waiting import wait_for
 
 
 def test_nodes_are_ready_with_cgroup_v2_and_pressure(cluster):

@@ -65,6 +65,10 @@ class Cluster:
         """Run kubectl as the cluster's administrator."""
         return run([self.kubectl, "--kubeconfig", self.kubeconfig, *arguments], given=given, seconds=seconds)
 
+    def plain_kube(self, *arguments: str, given: str = "") -> str:
+        """Run kubectl with nothing of the administrator's."""
+        return run([self.kubectl, *arguments], given=given)
+
     def get(self, *arguments: str) -> Manifest:
         """One object, or a list, as the API has it."""
         return json.loads(self.kube("get", *arguments, "-o", "json"))
@@ -77,6 +81,22 @@ class Cluster:
         """Create or change objects."""
         listed = {"apiVersion": "v1", "kind": "List", "items": list(manifests)}
         self.kube("apply", "-f", "-", given=json.dumps(listed))
+
+    def restart_api_server(self) -> None:
+        """Stop the API server, and start it again."""
+        if self.provider == "vm":
+            program = str(REPOSITORY / "kind/vm/control-plane.sh")
+            run([program, "restart", "kube-apiserver"], environment=self.environment)
+            return
+        raise CommandError(f"provider {self.provider}: its API server cannot be restarted from here")
+
+    def restart_node(self, kube_node: str) -> None:
+        """Kill a node's machine as a power cut does, and bring it back."""
+        if self.provider != "vm":
+            raise CommandError(f"provider {self.provider}: its nodes cannot be killed from here")
+        program, number = str(REPOSITORY / "kind/vm/node.sh"), kube_node.removeprefix("node-")
+        for action in ("down", "up", "wait"):
+            run([program, action, number], environment=self.environment, seconds=400)
 
     def node_shell(self, kube_node: str, command: str) -> str:
         """Output of a command that root runs on the node itself, in the node's namespaces."""

@@ -73,10 +73,10 @@ class Release:
         self.cluster.kube(*where, "wait", "pod", *chosen, "--for=delete", "--timeout=120s")
 
     def pods(self, component: str) -> list[Manifest]:
-        """Its pods: component operator or agent."""
-        return self.cluster.items(
-            "pods", "-n", self.namespace, "-l", f"app.kubernetes.io/component={component}"
-        )
+        """Its pods that are not being deleted: component operator or agent."""
+        chosen = f"app.kubernetes.io/component={component}"
+        pods = self.cluster.items("pods", "-n", self.namespace, "-l", chosen)
+        return [each for each in pods if "deletionTimestamp" not in each["metadata"]]
 
 
 def image_value(image: str) -> Manifest:
@@ -94,7 +94,7 @@ def cluster_values(cluster: Cluster, prometheus_url: str = "") -> Manifest:
             "settings": {
                 "usageSource": "kubelet",
                 "kubeletInsecure": True,
-                "interval": "5s",
+                "interval": "10s",
                 "settle": "1s",
                 "profileInterval": "10s",
                 "deferredEvictAfter": "20s",

@@ -12,6 +12,41 @@ MIB = 2**20
 CONTAINER = "app"
 
 
+def container(
+    cluster: Cluster,
+    *,
+    mib: int,
+    limit: str,
+    request: str,
+    mib_per_minute: int = 60000,
+    name: str = CONTAINER,
+) -> Manifest:
+    """A container that holds `mib`, and goes on to what it is told at `mib_per_minute`."""
+    return {
+        "name": name,
+        "image": cluster.load_image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["load", str(mib), str(mib_per_minute)],
+        "resources": {"requests": {"memory": request, "cpu": "20m"}, "limits": {"memory": limit}},
+    }
+
+
+def template(name: str, *containers: Manifest, **pod: Any) -> Manifest:
+    """A pod template with the label app=`name`."""
+    spec = {"terminationGracePeriodSeconds": 1, "containers": list(containers), **pod}
+    return {"metadata": {"labels": {"app": name}}, "spec": spec}
+
+
+def controller(kind: str, namespace: str, name: str, pod: Manifest, **spec: Any) -> Manifest:
+    """A Deployment, StatefulSet or DaemonSet of a template."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"selector": {"matchLabels": {"app": name}}, "template": pod, **spec},
+    }
+
+
 def deployment(
     cluster: Cluster,
     namespace: str,
@@ -21,49 +56,42 @@ def deployment(
     limit: str,
     request: str,
     mib_per_minute: int = 60000,
+    replicas: int = 1,
     **pod: Any,
 ) -> Manifest:
-    """A Deployment of one pod that holds `mib`."""
-    container = {
-        "name": CONTAINER,
-        "image": cluster.load_image,
-        "imagePullPolicy": "IfNotPresent",
-        "command": ["load", str(mib), str(mib_per_minute)],
-        "resources": {"requests": {"memory": request, "cpu": "20m"}, "limits": {"memory": limit}},
-    }
-    labels = {"app": name}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {
-            "replicas": 1,
-            "selector": {"matchLabels": labels},
-            "template": {
-                "metadata": {"labels": labels},
-                "spec": {"terminationGracePeriodSeconds": 1, "containers": [container], **pod},
-            },
-        },
-    }
+    """A Deployment whose pods hold `mib` each."""
+    one = container(cluster, mib=mib, limit=limit, request=request, mib_per_minute=mib_per_minute)
+    return controller("Deployment", namespace, name, template(name, one, **pod), replicas=replicas)
 
 
 def policy(namespace: str, name: str, workload: str, mode: str = "InPlace", **spec: Any) -> Manifest:
-    """A MemoryPolicy for one Deployment."""
+    """A MemoryPolicy for one Deployment, or for a selector's pods where one is given."""
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": workload}
+    whose = {} if "selector" in spec else {"targetRef": target}
     return {
         "apiVersion": "plimsoll.dev/v1alpha1",
         "kind": "MemoryPolicy",
         "metadata": {"name": name, "namespace": namespace},
-        "spec": {"targetRef": target, "mode": mode, **spec},
+        "spec": {**whose, "mode": mode, **spec},
     }
 
 
 def running_pod(cluster: Cluster, namespace: str, name: str) -> Manifest:
     """The one running pod of a Deployment, once its rollout is done."""
-    cluster.kube("-n", namespace, "rollout", "status", f"deployment/{name}", "--timeout=150s")
-    pods = cluster.items("pods", "-n", namespace, "-l", f"app={name}")
-    (pod,) = [each for each in pods if "deletionTimestamp" not in each["metadata"]]
+    (pod,) = running_pods(cluster, namespace, name)
     return pod
+
+
+def running_pods(cluster: Cluster, namespace: str, name: str) -> list[Manifest]:
+    """The pods of a Deployment, once its rollout is done."""
+    cluster.kube("-n", namespace, "rollout", "status", f"deployment/{name}", "--timeout=170s")
+    return live_pods(cluster, namespace, name)
+
+
+def live_pods(cluster: Cluster, namespace: str, name: str) -> list[Manifest]:
+    """Pods with the label app=`name` that are not being deleted."""
+    pods = cluster.items("pods", "-n", namespace, "-l", f"app={name}")
+    return [each for each in pods if "deletionTimestamp" not in each["metadata"]]
 
 
 def pod_now(cluster: Cluster, pod: Manifest) -> Manifest:
@@ -76,7 +104,19 @@ def restarts(pod: Manifest) -> int:
     return int(pod["status"]["containerStatuses"][0]["restartCount"])
 
 
-def hold(cluster: Cluster, pod: Manifest, mib: int) -> None:
+def hold(cluster: Cluster, pod: Manifest, mib: int, name: str = CONTAINER) -> None:
     """Tell the pod's program how much to hold."""
-    where = ("-n", pod["metadata"]["namespace"], pod["metadata"]["name"])
+    where = ("-n", pod["metadata"]["namespace"], pod["metadata"]["name"], "-c", name)
     cluster.kube("exec", *where, "--", "sh", "-c", f"echo {mib} >/tmp/mib")
+
+
+def profile_of(cluster: Cluster, namespace: str, name: str) -> Manifest:
+    """A MemoryProfile, or {} while there is none."""
+    found = cluster.items("memoryprofiles", "-n", namespace)
+    return next((each for each in found if each["metadata"]["name"] == name), {})
+
+
+def recommended(profile: Manifest) -> Manifest:
+    """The recommendation for its one container, or {} while there is none."""
+    containers = profile.get("status", {}).get("containers", [])
+    return containers[0].get("recommendation", {}) if containers else {}
