@@ -6,19 +6,21 @@ beside the history is which limit is in force, what a kill costs and which peak 
 first two are told again after a restart, the third is read off the history, so nothing is lost.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from plimsoll.forecast.protocol import LEVELS, PeakDistribution, PeakModel
-from plimsoll.forecast.registry import DEFAULT_MODEL, peak_model
+from plimsoll.forecast.registry import DEFAULT_MODEL, model_names, peak_model
 from plimsoll.forecast.window import (
     BINS_PER_HOUR,
     FloatArray,
     IntArray,
     UsageWindow,
     chunks,
+    clipped,
     last_hour_peak,
     mean,
     peak,
@@ -37,10 +39,11 @@ from plimsoll.guard.limits import (
     remember_ooms,
     settle,
 )
-from plimsoll.recommend.buffer import calibrate
+from plimsoll.recommend.buffer import calibrate, within_buffer
 from plimsoll.recommend.objective import DEFAULT_OBJECTIVE, oom_price_of
 from plimsoll.recommend.price import LOWER_GAIN, RAISE_GAIN, cheapest
 from plimsoll.recommend.recommendation import Recommendations
+from plimsoll.recommend.row_policy import UNSAID, PolicyColumns, RowPolicy
 from plimsoll.usage.history import History
 
 HOUR_SECONDS = 3600.0
@@ -82,11 +85,12 @@ class LimitPipeline:
     ) -> None:
         self.history = history
         self.settings = settings or PipelineSettings()
-        self._model = model or peak_model(self.settings.model)
         price = self.settings.oom_price
         self._default_price = oom_price_of(self.settings.objective) if price is None else price
         self._limit_bytes = np.full(history.capacity, np.nan)
-        self._oom_price = np.full(history.capacity, np.nan)
+        self._policies = PolicyColumns()
+        self._policies.grow(history.capacity)
+        self._models: dict[int, PeakModel] = {UNSAID: model or peak_model(self.settings.model)}
         self._known_peak_bytes = np.full(history.capacity, np.nan)
 
     # -- what is told ---------------------------------------------------------------------------------------
@@ -96,10 +100,10 @@ class LimitPipeline:
         self._grow()
         self._limit_bytes[rows] = limit_bytes
 
-    def observe_prices(self, rows: IntArray, oom_price: npt.ArrayLike) -> None:
-        """What a kill is worth, [n] container-days of unused limit; NaN: what the objective says."""
+    def observe_policies(self, rows: IntArray, policies: Sequence[RowPolicy]) -> None:
+        """What their policies say about `rows` [n]."""
         self._grow()
-        self._oom_price[rows] = oom_price
+        self._policies.put(rows, policies)
 
     def observe_oom(
         self, rows: IntArray, now_seconds: float, limit_bytes: npt.ArrayLike | None = None
@@ -118,8 +122,9 @@ class LimitPipeline:
     def forget(self, rows: IntArray) -> None:
         """Rows were freed or given to another container."""
         self._grow()
-        for column in (self._limit_bytes, self._oom_price, self._known_peak_bytes):
+        for column in (self._limit_bytes, self._known_peak_bytes):
             column[rows] = np.nan
+        self._policies.clear(rows)
 
     # -- what is asked --------------------------------------------------------------------------------------
 
@@ -163,29 +168,28 @@ class LimitPipeline:
         return self._recommend(rows, window, now_seconds)
 
     def _recommend(self, rows: IntArray, window: UsageWindow, now_seconds: float) -> Recommendations:
-        settings = self.settings
+        settings, policies = self.settings, self._policies
         memory = remember_ooms(self.history.ooms(rows), now_seconds, settings.guard)
-        present = present_bytes(window)
-        fitted = self._model.fit(window)
-        raw = fitted.predict(settings.horizon_seconds, LEVELS)
-        forecast = calibrate(raw, fitted.hindcast())
-        price = np.where(np.isnan(self._oom_price[rows]), self._default_price, self._oom_price[rows])
-        floor = np.maximum(floor_by_use(present, settings.guard), memory.hold_bytes)
-        floor = np.fmax(floor, _past_peak(window, price, settings))
+        looked = clipped(window, policies.history_hours[rows])
+        raw, forecast = self._forecast(rows, looked)
+        price = np.where(np.isnan(policies.oom_price[rows]), self._default_price, policies.oom_price[rows])
+        floor = np.maximum(floor_by_use(present_bytes(window), settings.guard), memory.hold_bytes)
+        floor = np.fmax(floor, _past_peak(looked, price, settings))
         priced = cheapest(
             forecast,
-            expected_usage(window),
+            expected_usage(looked),
             price * DAY_SECONDS / settings.horizon_seconds,
             floor,
             settings.lower_gain,
             settings.raise_gain,
         )
+        quantile = _quantiles(raw, np.array([BUFFER_LEVEL]))[:, 0]
+        priced = within_buffer(priced, quantile, policies.buffer_min[rows], policies.buffer_max[rows], floor)
         ready = _ready(window, forecast, settings.least_history_hours) & np.isfinite(priced.target_bytes)
         reported = _quantiles(forecast, REPORTED_LEVELS)
         request = np.minimum(
             np.maximum(_quantiles(forecast, np.array([REQUEST_LEVEL]))[:, 0], floor), priced.target_bytes
         )
-        quantile = _quantiles(raw, np.array([BUFFER_LEVEL]))[:, 0]
         columns = [
             priced.target_bytes,
             priced.lower_bytes,
@@ -196,6 +200,25 @@ class LimitPipeline:
         target, lower, upper, buffer, request = (np.where(ready, column, np.nan) for column in columns)
         quantiles = np.where(ready[:, None], reported, np.nan)
         return Recommendations(rows, ready, target, lower, upper, buffer, request, REPORTED_LEVELS, quantiles)
+
+    def _forecast(self, rows: IntArray, window: UsageWindow) -> tuple[PeakDistribution, PeakDistribution]:
+        """What each row's model says, and the same corrected by that model's own past errors."""
+        raw, corrected = (np.empty((len(rows), len(LEVELS))) for _ in range(2))
+        codes = self._policies.model[rows]
+        for code in np.unique(codes).tolist():
+            mine = np.flatnonzero(codes == code)
+            whole = len(mine) == len(rows)
+            part = window if whole else UsageWindow(window.recent_bytes[mine], window.hourly_bytes[mine])
+            fitted = self._model(code).fit(part)
+            said = fitted.predict(self.settings.horizon_seconds, LEVELS)
+            raw[mine] = said.values_bytes
+            corrected[mine] = calibrate(said, fitted.hindcast()).values_bytes
+        return PeakDistribution(LEVELS, raw), PeakDistribution(LEVELS, corrected)
+
+    def _model(self, code: int) -> PeakModel:
+        if code not in self._models:
+            self._models[code] = peak_model(model_names()[code])
+        return self._models[code]
 
     def _climb(self, rows: IntArray, limit_bytes: FloatArray) -> FloatArray:
         """Limit to rise to because usage is close to it, or NaN."""
@@ -236,8 +259,8 @@ class LimitPipeline:
         if missing > 0:
             empty = np.full(missing, np.nan)
             self._limit_bytes = np.concatenate([self._limit_bytes, empty])
-            self._oom_price = np.concatenate([self._oom_price, empty])
             self._known_peak_bytes = np.concatenate([self._known_peak_bytes, empty])
+            self._policies.grow(self.history.capacity)
 
 
 def expected_usage(window: UsageWindow) -> FloatArray:

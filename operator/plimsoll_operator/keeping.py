@@ -17,6 +17,7 @@ from plimsoll.api.conditions import policy_conditions
 from plimsoll.api.effective import PolicyRef
 from plimsoll.api.policy import PolicyStatus
 from plimsoll.api.precedence import Conflict, EffectivePolicy
+from plimsoll.forecast.registry import model_names
 from plimsoll_operator import parse
 from plimsoll_operator.actuate.api import CLUSTER_POLICIES, POLICIES, PROFILES, ApiError, Body, KubeApi
 from plimsoll_operator.actuate.conditions import changed
@@ -176,7 +177,9 @@ class Keeper:
                 observed_generation=policy.generation,
                 workloads=workloads[policy.ref],
                 containers=containers[policy.ref],
-                conditions=policy_conditions(policy, conflicts, record.status.conditions, now_seconds),
+                conditions=policy_conditions(
+                    policy, conflicts, record.status.conditions, now_seconds, model_names()
+                ),
             )
             if status != record.status:
                 await self._write_policy(record, status)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from plimsoll.api.effective import EffectiveContainerPolicy
 from plimsoll.api.precedence import Conflict, EffectivePolicy, PolicySet
-from plimsoll.recommend.objective import price_of
+from plimsoll.recommend.row_policy import RowPolicy, row_policy
 from plimsoll.usage.sample import Quantity
 from plimsoll.workload import ContainerKey, WorkloadRef
 from plimsoll_operator.engine.messages import Event, Member, OomEvent, PodContainer, RestartEvent
@@ -81,7 +81,7 @@ class Membership:
         self._quantity = quantity
         self._owners = owners
         self._tracked: dict[str, _Tracked] = {}
-        self._told: dict[PodContainer, tuple[int, int | None, int | None]] = {}
+        self._told: dict[PodContainer, tuple[int, int | None, int | None, RowPolicy]] = {}
         self._kills: dict[PodContainer, int] = {}
         self._row_of: dict[ContainerKey, int] = {}
         self._policies: tuple[object, ...] = ()
@@ -197,9 +197,10 @@ class Membership:
             container.spec.name, self.row(ContainerKey(group.ref, container.spec.name, group.node_class))
         )
         limit, request = in_force(container)
-        if self._told.get(uid) == (row, limit, request):
+        said = row_policy(policy)
+        if self._told.get(uid) == (row, limit, request, said):
             return
-        self._told[uid] = (row, limit, request)
+        self._told[uid] = (row, limit, request, said)
         changes.added.append(
             Member(
                 row=row,
@@ -211,7 +212,7 @@ class Membership:
                 kube_node=pod.kube_node,
                 limit_bytes=limit,
                 request_bytes=request,
-                oom_price=price_of(policy),
+                policy=said,
                 quantity=self._quantity,
             )
         )

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
+from plimsoll.recommend.row_policy import RowPolicy
 from plimsoll.usage.sample import Quantity
 from plimsoll.workload import ContainerKey, WorkloadRef
 from plimsoll_operator.engine.messages import Member
@@ -27,7 +26,7 @@ def member(row=0, pod="web-5d9-aaaaa", workload="web", container="app", limit=25
         kube_node="n1",
         limit_bytes=limit,
         request_bytes=limit,
-        oom_price=np.nan,
+        policy=RowPolicy(),
         quantity=WORKING_SET,
     )
     return replace(made, **more)

@@ -222,7 +222,7 @@ def test_defaults_are_filled_in_and_are_the_models_own(http: httpx.Client, polic
     assert made["spec"]["limits"] == {
         "basis": "usage",
         "controlled": "RequestsAndLimits",
-        "buffer": {"min": 0, "max": 1},
+        "buffer": {},
     }
     assert MemoryPolicy.model_validate(made).spec == MemoryPolicy.model_validate(policy()).spec
 

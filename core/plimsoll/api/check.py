@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from plimsoll.api.conditions import horizon_sentence, model_sentence
 from plimsoll.api.contradictions import contradictions
 from plimsoll.api.crd import schema
 from plimsoll.api.engines import inactive_engines
@@ -140,9 +141,11 @@ def _without(value: object, paths: Sequence[Path]) -> object:
 
 
 def _remarks(index: int, spec: PolicySpec, models: Collection[str]) -> Iterator[Finding]:
-    if models and spec.forecast.model not in models:
-        text = f"no forecast model is called {spec.forecast.model!r}; there are {', '.join(models)}"
+    if text := model_sentence(spec, models):
         yield Finding(index, "spec.forecast.model", text)
+    if text := horizon_sentence(spec):
+        text = f"{text} (condition HorizonNotSupported)"
+        yield Finding(index, "spec.forecast.horizon", text, Severity.NOTE)
     for engine in inactive_engines(spec):
         text = "asks for what is not built yet (condition NotYetActive)"
         yield Finding(index, f"spec.{engine}", text, Severity.NOTE)

@@ -1,19 +1,24 @@
-"""The conditions a policy carries in its status: `Conflict`, `NotYetActive`, `Invalid`.
+"""The conditions a policy carries in its status: `Conflict`, and what of its spec cannot be honoured.
 
 In: a policy, the conflicts found while resolving workloads, the conditions it had. Out: the conditions it
 should have; `lastTransitionTime` moves only where a status changes, so that writing the same again writes
 nothing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from plimsoll.api.duration import format_duration
+from plimsoll.api.effective import HORIZON_SECONDS
 from plimsoll.api.engines import inactive_engines
 from plimsoll.api.fields import Condition
+from plimsoll.api.policy import PolicySpec
 from plimsoll.api.precedence import Conflict, EffectivePolicy
 
 CONFLICT = "Conflict"
 NOT_YET_ACTIVE = "NotYetActive"
 INVALID = "Invalid"
+HORIZON_NOT_SUPPORTED = "HorizonNotSupported"
+MODEL_UNKNOWN = "ModelUnknown"
 _MESSAGE_MAX = 1024  # what the schema takes
 
 
@@ -22,8 +27,12 @@ def policy_conditions(
     conflicts: Sequence[Conflict],
     before: Iterable[Condition],
     now_seconds: float,
+    models: Collection[str] = (),
 ) -> tuple[Condition, ...]:
-    """Conditions of one policy; `Conflict` is always there, the others only where they are true."""
+    """Conditions of one policy; `Conflict` is always there, the others only where they are true.
+
+    `models` are the forecast models that exist (none given: any name passes).
+    """
     wanted = [_conflict(policy, conflicts)]
     if engines := inactive_engines(policy.spec):
         asked = ", ".join(f"spec.{engine}" for engine in engines)
@@ -32,8 +41,33 @@ def policy_conditions(
     if policy.problem:
         text = policy.problem[:_MESSAGE_MAX]
         wanted.append(Condition(type=INVALID, status="True", reason="Unreadable", message=text))
+    wanted += _forecast(policy.spec, models)
     old = {each.type: each for each in before}
     return tuple(dated(each, old.get(each.type), policy.generation, now_seconds) for each in wanted)
+
+
+def horizon_sentence(spec: PolicySpec) -> str:
+    """Why the horizon that a spec asks for is not the one it gets; "" where it is."""
+    if spec.forecast.horizon_seconds == HORIZON_SECONDS:
+        return ""
+    asked, used = (format_duration(each) for each in (spec.forecast.horizon_seconds, HORIZON_SECONDS))
+    return f"{asked} is not supported: decisions are renewed each hour, so the peak is forecast {used} ahead"
+
+
+def model_sentence(spec: PolicySpec, models: Collection[str]) -> str:
+    """Why the model that a spec asks for is not the one it gets; "" where it is."""
+    if not models or spec.forecast.model in models:
+        return ""
+    return f"no forecast model is called {spec.forecast.model!r}; there are {', '.join(models)}"
+
+
+def _forecast(spec: PolicySpec, models: Collection[str]) -> Iterator[Condition]:
+    if text := horizon_sentence(spec):
+        text = f"spec.forecast.horizon: {text}"
+        yield Condition(type=HORIZON_NOT_SUPPORTED, status="True", reason="OneHourOnly", message=text)
+    if text := model_sentence(spec, models):
+        text = f"spec.forecast.model: {text}; auto stands in for it"[:_MESSAGE_MAX]
+        yield Condition(type=MODEL_UNKNOWN, status="True", reason="NoSuchModel", message=text)
 
 
 def _conflict(policy: EffectivePolicy, conflicts: Sequence[Conflict]) -> Condition:

@@ -65,7 +65,7 @@ def _limits(path: str, limits: Limits | LimitsOverride) -> Iterator[Contradictio
     if limits.min_bytes is not None and limits.max_bytes is not None and limits.min_bytes > limits.max_bytes:
         low, high = format_quantity(limits.min_bytes), format_quantity(limits.max_bytes)
         yield Contradiction(f"{path}.min", f"limits.min must not be above limits.max ({low} > {high})")
-    if isinstance(limits.buffer, Buffer) and limits.buffer.min_fraction > limits.buffer.max_fraction:
+    if isinstance(limits.buffer, Buffer) and _above(limits.buffer.min_fraction, limits.buffer.max_fraction):
         yield Contradiction(f"{path}.buffer.min", "limits.buffer.min must not be above limits.buffer.max")
 
 
@@ -76,5 +76,5 @@ def _selector(path: str, selector: LabelSelector | None) -> Iterator[Contradicti
             yield Contradiction(f"{path}.matchExpressions[{index}].values", message)
 
 
-def _above(low: int | None, high: int | None) -> bool:
+def _above(low: float | None, high: float | None) -> bool:
     return low is not None and high is not None and low > high

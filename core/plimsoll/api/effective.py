@@ -9,6 +9,8 @@ from enum import StrEnum
 
 from plimsoll.api.window import Window
 
+HORIZON_SECONDS = 3600  # decisions are renewed each hour: the one horizon that forecasts are made for
+
 
 class Mode(StrEnum):
     """What may be done with a container. Each of the last two includes the ones before it."""
@@ -98,8 +100,8 @@ class EffectiveContainerPolicy:
     basis: Basis = Basis.USAGE
     objective: str | None = None  # "balanced", "slack:0.25", "oom:70"
     oom_price: float | None = None  # container-days of a wholly unused limit that one OOM kill is worth
-    buffer_min_fraction: float = 0.0  # of the forecast quantile
-    buffer_max_fraction: float = 1.0
+    buffer_min_fraction: float | None = None  # of the forecast's 95 % quantile; None: no bound
+    buffer_max_fraction: float | None = None
     min_bytes: int | None = None
     max_bytes: int | None = None
     cooldown_seconds: int = 600  # between two routine changes of one container
@@ -108,7 +110,7 @@ class EffectiveContainerPolicy:
     resizes_per_hour: int | None = None  # over all pods of the policy; None: no budget
     evictions_per_hour: int = 12
     model_name: str = "auto"
-    horizon_seconds: int = 3600
+    horizon_seconds: int = HORIZON_SECONDS
     history_seconds: int = 28 * 86_400
     holidays: tuple[str, ...] = ()
     problem: str = ""

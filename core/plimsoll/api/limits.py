@@ -33,7 +33,7 @@ _ONE_PRICE = rule(
 
 
 class Buffer(Model):
-    """Bounds on what is added above the forecast, as fractions of it."""
+    """Bounds on what is added above the forecast, as fractions of its 95 % quantile."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -45,10 +45,12 @@ class Buffer(Model):
         )
     )
 
-    min_fraction: Annotated[float, Field(ge=0, le=10)] = 0.0
-    """Least buffer: 0.1 adds at least a tenth of the forecast, however right past forecasts were."""
-    max_fraction: Annotated[float, Field(ge=0, le=10)] = 1.0
-    """Most buffer: 1 at most doubles the forecast, however wrong past forecasts were."""
+    min_fraction: Annotated[float, Field(ge=0, le=10)] | None = None
+    """Least buffer: 0.1 sets no limit below 1.1 times the forecast's 95 % quantile, however right past
+    forecasts were and whatever the price says. Absent: no such bound."""
+    max_fraction: Annotated[float, Field(ge=0, le=10)] | None = None
+    """Most buffer: 1 sets no limit above twice the forecast's 95 % quantile, however wrong past forecasts
+    were. Present use and OOM kills still raise above it. Absent: no such bound."""
 
 
 class Limits(Model):

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from plimsoll.api.effective import Importance, Mode
+from plimsoll.api.effective import HORIZON_SECONDS, Importance, Mode
 from plimsoll.api.fields import (
     Condition,
     Cooldown,
@@ -85,15 +85,18 @@ class Forecast(Model):
     """Which forecaster: windowed (peak of the last 14 days), seasonal (the same hour a day and a week ago),
     vpa (VPA's decaying histogram), hazard (a small network that learned from many recorded containers), or
     auto, which is hazard in this version. Whichever it is, a container's own past errors set its buffer."""
-    horizon_seconds: Horizon = 3600
-    """How far ahead the peak is forecast."""
+    horizon_seconds: Horizon = HORIZON_SECONDS
+    """How far ahead the peak is forecast. Decisions are renewed each hour, and so far the hour is the only
+    horizon there is: another gets the condition HorizonNotSupported and is treated as 1h."""
     history_seconds: Lookback = 28 * 86_400
-    """How far back the forecast looks; at most 28d is kept."""
+    """How far back the forecast looks, and the floor under the limit with it; at most 28d is kept. OOM kills
+    are remembered for longer than a short history."""
     holidays: Annotated[
         tuple[Annotated[str, Field(max_length=16, pattern=HOLIDAY_PATTERN)], ...],
         Field(max_length=64, json_schema_extra={"x-kubernetes-list-type": "set"}),
     ] = ()
-    """Days unlike others: country codes (CH, DE-BY) or dates (2026-12-24)."""
+    """Days unlike others: country codes (CH, DE-BY) or dates (2026-12-24). No forecaster looks at them yet:
+    they get the condition NotYetActive."""
 
 
 class Budget(Model):
@@ -233,4 +236,4 @@ class PolicyStatus(Model):
     containers: int | None = None
     """Containers this policy speaks for."""
     conditions: Annotated[tuple[Condition, ...], map_list("type", 16)] = ()
-    """Conflict, NotYetActive."""
+    """Conflict always; NotYetActive, Invalid, HorizonNotSupported and ModelUnknown where they are true."""

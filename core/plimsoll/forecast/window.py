@@ -50,6 +50,19 @@ def read_window(history: History, rows: IntArray) -> UsageWindow:
     )
 
 
+def clipped(window: UsageWindow, history_hours: IntArray) -> UsageWindow:
+    """The window without what is older than `history_hours` [n] before the present hour."""
+    if (history_hours >= window.hourly_bytes.shape[1]).all():
+        return window
+    hours_ago = np.arange(window.hourly_bytes.shape[1])[::-1]
+    bins_ago = np.arange(window.recent_bytes.shape[1])[::-1]
+    reach = history_hours[:, None]
+    return UsageWindow(
+        np.where(bins_ago <= BINS_PER_HOUR * reach, window.recent_bytes, np.nan),
+        np.where(hours_ago <= reach, window.hourly_bytes, np.nan),
+    )
+
+
 def chunks(count: int, size: int = CHUNK_ROWS) -> Iterator[slice]:
     """Slices that cover `range(count)`."""
     return (slice(start, min(start + size, count)) for start in range(0, count, size))

@@ -44,9 +44,7 @@ class Ask:
     history.
     """
 
-    limit_bytes: (
-        int | None
-    )  # None: leave the limit (a restore where there was none at first)
+    limit_bytes: int | None  # None: leave the limit (a restore where there was none at first)
     request_bytes: int | None  # None: leave the request, except where QoS ties it to the limit
     lower_bytes: int | None = (
         None  # a limit between lower and upper is left as it is: moving it costs more than it gains

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from plimsoll.api.effective import Mode
+from plimsoll.api.effective import HORIZON_SECONDS, EffectiveContainerPolicy, Mode
 from plimsoll.api.fields import Condition
 from plimsoll.api.precedence import Conflict, EffectivePolicy
 from plimsoll.api.profile import (
@@ -28,6 +28,7 @@ from plimsoll.api.profile import (
 from plimsoll.guard.decision import DecisionKind
 from plimsoll.guard.limits import GuardSettings
 from plimsoll.guard.state import ControlState
+from plimsoll.recommend.row_policy import row_policy
 from plimsoll.usage.checkpoint import CheckpointError, RowState, decode
 from plimsoll.usage.sample import Float32Array, Quantity
 from plimsoll_operator.actuate.conditions import Standing
@@ -105,7 +106,7 @@ class StatusBuilder:
             name=name,
             mode=policy.mode if policy is not None else None,
             usage=self._usage(used, age, checkpoint),
-            forecast=self._forecast(view),
+            forecast=self._forecast(view, policy),
             recommendation=_recommendation(view) or (before.recommended if before is not None else None),
             last_decision=self._decision(
                 choice,
@@ -138,11 +139,16 @@ class StatusBuilder:
             else None,
         )
 
-    def _forecast(self, view: RowView | None) -> ForecastSummary | None:
+    def _forecast(
+        self, view: RowView | None, policy: EffectiveContainerPolicy | None
+    ) -> ForecastSummary | None:
         if view is None:
             return None
+        model = row_policy(policy).model if policy is not None else self._model
         points = tuple(QuantileForecast(level=level, value_bytes=value) for level, value in view.quantiles)
-        return ForecastSummary(model=self._model, time_seconds=view.made_seconds, quantiles=points)
+        return ForecastSummary(
+            model=model, horizon_seconds=HORIZON_SECONDS, time_seconds=view.made_seconds, quantiles=points
+        )
 
     def _in_cooldown(self, last: RememberedDecision, choice: Choice, cooldown_seconds: float) -> bool:
         """True where a change must stay on record, for a restart reads the cooldown off it."""

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from plimsoll_operator.engine.frames import (
@@ -268,16 +269,4 @@ def _parts(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
 
 
 def _with_limits(member: Member, change: LimitChange) -> Member:
-    return Member(
-        row=member.row,
-        key=member.key,
-        namespace=member.namespace,
-        pod=member.pod,
-        pod_uid=member.pod_uid,
-        container=member.container,
-        kube_node=member.kube_node,
-        limit_bytes=change.limit_bytes,
-        request_bytes=change.request_bytes,
-        oom_price=member.oom_price,
-        quantity=member.quantity,
-    )
+    return replace(member, limit_bytes=change.limit_bytes, request_bytes=change.request_bytes)

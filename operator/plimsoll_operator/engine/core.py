@@ -13,6 +13,7 @@ import numpy as np
 from plimsoll.guard.limits import GuardSettings, LimitReason
 from plimsoll.pipeline import PipelineSettings
 from plimsoll.recommend.recommendation import Recommendations
+from plimsoll.recommend.row_policy import RowPolicy
 from plimsoll.usage.checkpoint import CheckpointError
 from plimsoll.usage.sample import BINS_PER_HOUR, BoolArray, Quantity
 from plimsoll.usage.timeline import ClockStep
@@ -87,12 +88,12 @@ class EngineCore:
                 self._past.want(row, *wanted[row])
         for member in change.added:
             self.members.add(member)
-        self._tell_prices({member.row: member.oom_price for member in change.added})
+        self._tell_policies({member.row: member.policy for member in change.added})
 
-    def _tell_prices(self, price_of: Mapping[int, float]) -> None:
-        for rows, store in self._by_store(np.array(list(price_of), dtype=np.int32)):
-            prices = np.array([price_of[row] for row in rows.tolist()], dtype=np.float64)
-            store.pipeline.observe_prices(self.rows.places(rows), prices)
+    def _tell_policies(self, policy_of: Mapping[int, RowPolicy]) -> None:
+        for rows, store in self._by_store(np.array(list(policy_of), dtype=np.int32)):
+            said = [policy_of[row] for row in rows.tolist()]
+            store.pipeline.observe_policies(self.rows.places(rows), said)
 
     def forget(self, rows: tuple[int, ...]) -> None:
         """Rows whose workloads are gone: their history goes too."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from plimsoll.recommend.recommendation import FloatArray, IntArray, Recommendations
+from plimsoll.recommend.row_policy import RowPolicy
 from plimsoll.usage.sample import Quantity
 from plimsoll.workload import ContainerKey, WorkloadRef
 
@@ -47,7 +48,7 @@ class Member:
     """One live container of one pod, and the history row that its usage feeds.
 
     Several members share a row (the workload's replicas). `limit_bytes` and `request_bytes` are those in
-    force in this pod (None: unset). `oom_price` is the policy's price of an OOM kill against slack.
+    force in this pod (None: unset). `policy` is what the policy says of the row's forecast, price and buffer.
     """
 
     row: int
@@ -59,7 +60,7 @@ class Member:
     kube_node: str
     limit_bytes: int | None
     request_bytes: int | None
-    oom_price: float
+    policy: RowPolicy
     quantity: Quantity
 
     def __reduce__(self) -> tuple[Callable[..., "Member"], tuple[object, ...]]:
@@ -67,19 +68,22 @@ class Member:
         workload = self.key.workload
         key = (workload.namespace, workload.kind, workload.name, self.key.container, self.key.node_class)
         own = (self.row, self.namespace, self.pod, self.pod_uid, self.container, self.kube_node)
-        values = (self.limit_bytes, self.request_bytes, self.oom_price, self.quantity.value)
-        return _member, (key, own, values)
+        said = self.policy
+        wishes = (said.oom_price, said.model, said.history_hours)
+        values = (self.limit_bytes, self.request_bytes, self.quantity.value)
+        return _member, (key, own, values, (*wishes, said.buffer_min_fraction, said.buffer_max_fraction))
 
 
 def _member(
     key: tuple[str, str, str, str, str],
     own: tuple[int, str, str, str, str, str],
-    values: tuple[int | None, int | None, float, str],
+    values: tuple[int | None, int | None, str],
+    policy: tuple[float | None, str, int, float, float],
 ) -> Member:
     namespace, kind, name, container, node_class = key
     workload = WorkloadRef(namespace, kind, name)
     row, pod_namespace, pod, pod_uid, member_container, kube_node = own
-    limit_bytes, request_bytes, oom_price, quantity = values
+    limit_bytes, request_bytes, quantity = values
     return Member(
         row=row,
         key=ContainerKey(workload, container, node_class),
@@ -90,7 +94,7 @@ def _member(
         kube_node=kube_node,
         limit_bytes=limit_bytes,
         request_bytes=request_bytes,
-        oom_price=oom_price,
+        policy=RowPolicy(*policy),
         quantity=Quantity(quantity),
     )
 

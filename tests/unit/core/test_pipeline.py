@@ -10,6 +10,7 @@ from plimsoll.forecast.registry import model_names
 from plimsoll.guard.limits import GuardSettings, LimitReason
 from plimsoll.pipeline import LimitPipeline, PipelineSettings
 from plimsoll.recommend.recommendation import Recommendations
+from plimsoll.recommend.row_policy import RowPolicy
 from plimsoll.usage.history import History
 from plimsoll.usage.sample import Quantity
 
@@ -156,12 +157,60 @@ def test_without_the_guard_nothing_rises_between_decisions():
 def test_a_rows_own_price_stands_before_the_objective():
     history, rows, now = history_of(np.stack([spike(1.1)] * 3))
     pipeline = LimitPipeline(history)
-    pipeline.observe_prices(rows, [0.01, np.nan, 500.0])
+    pipeline.observe_policies(rows, [RowPolicy(oom_price=price) for price in (0.01, None, 500.0)])
     cheap, plain, dear = pipeline.decide(rows, now).target_bytes
     assert cheap <= plain < dear
     assert plain - cheap < dear - plain
     pipeline.forget(rows)
     assert len(set(pipeline.decide(rows, now).target_bytes.tolist())) == 1
+
+
+def test_a_rows_own_model_answers_for_it_and_for_no_other():
+    usage = np.stack([spike(2)] * 3)
+    history, rows, now = history_of(usage)
+    pipeline = LimitPipeline(history)
+    pipeline.observe_policies(rows, [RowPolicy(), RowPolicy(model="seasonal"), RowPolicy(model="vpa")])
+    together = pipeline.decide(rows, now)
+    for row, model in enumerate(["auto", "seasonal", "vpa"]):
+        alone = LimitPipeline(history, PipelineSettings(model=model)).decide(rows[row : row + 1], now)
+        assert np.array_equal(together.quantile_bytes[row], alone.quantile_bytes[0])
+        assert together.target_bytes[row] == alone.target_bytes[0]
+    assert len(set(together.target_bytes.tolist())) == 3
+
+
+def test_a_rows_own_history_forgets_what_is_older():
+    usage = np.concatenate([steady(1), [900 * MIB], steady(1)])
+    history, rows, now = history_of(np.stack([usage] * 3))
+    pipeline = LimitPipeline(history, PipelineSettings(model="windowed"))
+    pipeline.observe_policies(rows, [RowPolicy(history_hours=hours) for hours in (672, 26, 1)])
+    said = pipeline.decide(rows, now)
+    assert said.ready.all()  # how long it has been watched is another question
+    assert said.target_bytes[0] > 900 * MIB
+    assert said.target_bytes[1] > 900 * MIB
+    assert said.target_bytes[2] < 200 * MIB
+
+
+@pytest.mark.parametrize("price", [0.01, 5.0, 5000.0])
+@pytest.mark.parametrize(("least", "most"), [(0.5, 2.0), (0.0, 0.05), (3.0, 3.0)])
+def test_a_buffer_between_bounds(price: float, least: float, most: float):
+    history, rows, now = history_of(np.stack([spike(1.3)]))
+    pipeline = LimitPipeline(history)
+    bounds = RowPolicy(oom_price=price, buffer_min_fraction=least, buffer_max_fraction=most)
+    pipeline.observe_policies(rows, [bounds])
+    said = pipeline.decide(rows, now)
+    quantile = said.target_bytes - said.buffer_bytes
+    floor = 130 * MIB * 1.3  # the spike that the floor remembers
+    for limit in (said.lower_bytes[0], said.target_bytes[0], said.upper_bytes[0]):
+        assert limit >= quantile[0] * (1 + least) - 1  # byte
+        assert limit <= max(quantile[0] * (1 + most) + 1, floor)
+
+
+def test_no_buffer_bound_goes_below_use_or_a_kills_floor():
+    history, rows, now = history_of(np.stack([spike(3)]))
+    pipeline = LimitPipeline(history)
+    pipeline.observe_oom(rows, now, [500 * MIB])
+    pipeline.observe_policies(rows, [RowPolicy(buffer_max_fraction=0.0)])
+    assert pipeline.decide(rows, now).target_bytes[0] >= 600 * MIB
 
 
 def test_a_restart_from_checkpoints_changes_no_limit_by_more_than_the_checkpoints_grid():

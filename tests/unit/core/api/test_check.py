@@ -41,7 +41,7 @@ def test_the_examples_of_the_docs_are_clean(path: Path):
         ({"limits": {"max": "512m"}}, "spec.limits.max", "not a memory quantity"),
         ({"limits": {"oomPrice": "5"}}, "spec.limits.oomPrice", "must be of type number"),
         ({"limits": {"oomPrice": 5, "objective": "oom:3"}}, "spec.limits.objective", "not both"),
-        ({"limits": {"buffer": {"min": 2}}}, "spec.limits.buffer.min", "must not be above"),
+        ({"limits": {"buffer": {"min": 2, "max": 1}}}, "spec.limits.buffer.min", "must not be above"),
         ({"limits": []}, "spec.limits", "must be of type object"),
         ({"updates": {"cooldown": "8d"}}, "spec.updates.cooldown", "8d must lie between 0s and 7d"),
         (
@@ -74,7 +74,7 @@ def test_labels_must_be_text():
 
 def test_one_wrong_field_does_not_hide_the_others():
     spec = {
-        "limits": {"min": "lots", "max": "1Gi", "buffer": {"min": 2}},
+        "limits": {"min": "lots", "max": "1Gi", "buffer": {"min": 2, "max": 1}},
         "selector": {},
         "targetRef": {"kind": "X", "name": "x"},
     }

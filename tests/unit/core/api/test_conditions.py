@@ -6,6 +6,7 @@ from builders.policies import body, memory_policy, targeting
 from plimsoll.api.conditions import policy_conditions
 from plimsoll.api.engines import ACTIVE_ENGINES, Engine, asked_engines, inactive_engines
 from plimsoll.api.precedence import PolicySet, read_policy
+from plimsoll.forecast.registry import model_names
 from plimsoll.workload import WorkloadRef
 
 NOW = 1_800_000_000.0
@@ -13,7 +14,28 @@ NOON = "2027-01-15T08:00:00Z"
 
 
 def conditions(policy, conflicts=(), before=(), now=NOW):
-    return {each.type: each for each in policy_conditions(policy, conflicts, before, now)}
+    return {each.type: each for each in policy_conditions(policy, conflicts, before, now, model_names())}
+
+
+CANNOT = [
+    ({"horizon": "6h"}, "HorizonNotSupported", "spec.forecast.horizon: 6h is not supported"),
+    ({"horizon": "5m"}, "HorizonNotSupported", "forecast 1h ahead"),
+    ({"model": "seasonl"}, "ModelUnknown", "spec.forecast.model: no forecast model is called 'seasonl'"),
+    ({"holidays": ["CH"]}, "NotYetActive", "spec.forecast.holidays"),
+]
+
+
+@pytest.mark.parametrize(("forecast", "kind", "words"), CANNOT)
+def test_what_a_forecast_cannot_honour_is_said(forecast, kind, words):
+    made = conditions(memory_policy("p", forecast=forecast))
+    assert list(made) == ["Conflict", kind]
+    assert made[kind].status == "True"
+    assert words in made[kind].message
+
+
+@pytest.mark.parametrize("forecast", [{"horizon": "60m"}, {"history": "1h"}, {"model": "vpa"}])
+def test_what_a_forecast_can_honour_needs_no_word(forecast):
+    assert list(conditions(memory_policy("p", forecast=forecast))) == ["Conflict"]
 
 
 def test_a_plain_policy_has_no_conflict_and_asks_for_nothing():

@@ -98,7 +98,7 @@ def test_an_override_may_say_everything():
     made = effective(containers=[{"name": "app", "mode": "Off", "importance": "Low", "limits": limits}])
     assert (made.mode, made.importance, made.basis) == (Mode.OFF, Importance.LOW, Basis.NEEDED)
     assert (made.controlled, made.min_bytes, made.oom_price) == (Controlled.REQUESTS_ONLY, MI, 9)
-    assert (made.buffer_min_fraction, made.buffer_max_fraction) == (0.2, 1.0)
+    assert (made.buffer_min_fraction, made.buffer_max_fraction) == (0.2, None)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from builders.engine import MIB, NOW, ScriptedSource, member
+from plimsoll.recommend.row_policy import RowPolicy
 from plimsoll.usage.sample import Quantity
 from plimsoll_operator.engine.core import PAST_PENDING, USAGE_STALE, EngineCore
 from plimsoll_operator.engine.frames import Sync
@@ -281,3 +282,15 @@ def test_a_forecast_that_trips_is_a_problem_and_the_raise_is_still_told(monkeypa
     assert tick.raises.pods == (("uid-a", "app"),)
     assert len(tick.recommendations.rows) == 0
     assert core.tick(NOW + 120).raises.pods == ()
+
+
+def test_a_policy_that_changes_reaches_the_forecast():
+    core, _ = engine(member(0, "a"), a=100.0 * MIB)
+    live(core, 4 * 3600)
+    now = NOW + 4 * 3600
+    before = core.tick(now, everything=True).recommendations
+    core.sync(Sync((member(0, "a", policy=RowPolicy(model="windowed", buffer_min_fraction=1.0)),), ()))
+    after = core.tick(now + 60, everything=True).recommendations
+    assert after.target_bytes[0] >= 2 * (after.target_bytes[0] - after.buffer_bytes[0]) - 1
+    assert after.target_bytes[0] > before.target_bytes[0]
+    assert after.quantile_bytes[0].tolist() != before.quantile_bytes[0].tolist()

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from builders.engine import NOW, member
+from plimsoll.recommend.row_policy import RowPolicy
 from plimsoll.usage.sample import Quantity
 from plimsoll_operator.engine.frames import Reply, Request, Sync, encoded, read_frame, write_frame
 from plimsoll_operator.engine.messages import empty_tick
@@ -21,8 +22,8 @@ def through(message):
 def test_members_come_out_as_they_went_in():
     key = replace(member().key, node_class="big")
     members = (
-        member(7, limit=None, oom_price=3.5),
-        member(8, key=key, quantity=Quantity.USAGE, oom_price=1.0),
+        member(7, limit=None, policy=RowPolicy(3.5, "seasonal", 24, 0.1, 0.5)),
+        member(8, key=key, quantity=Quantity.USAGE),
     )
     request = through(Request(4, Sync(members, (("uid", "app"),))))
     assert request == Request(4, Sync(members, (("uid", "app"),)))

@@ -1,0 +1,38 @@
+"""A policy's forecast and buffer fields: each reaches the engine, and what cannot be had is said."""
+
+from builders.clusters import NOW, furnish, raw_pod, raw_policy
+from builders.kubeapi import MemoryApi
+from builders.loops import Rig, SpokenEngine
+
+
+def rig(**wishes):
+    return Rig(furnish(MemoryApi(), raw_pod(), policy=raw_policy(**wishes)), SpokenEngine({"app": 2048}))
+
+
+async def test_a_policy_that_changes_is_told_to_the_engine_although_no_pod_did():
+    made = rig()
+    await made.once(NOW)
+    before = next(iter(made.engine.members.values())).policy
+    wishes = {"forecast": {"model": "seasonal", "history": "7d"}, "limits": {"buffer": {"max": 0.2}}}
+    made.api.put("memorypolicies", raw_policy(**wishes))
+    await made.once(NOW + 60)
+    after = next(iter(made.engine.members.values())).policy
+    assert (before.model, before.history_hours) == ("auto", 672)
+    assert (after.model, after.history_hours, after.buffer_max_fraction) == ("seasonal", 168, 0.2)
+
+
+async def test_a_profile_names_the_model_and_horizon_that_made_its_forecast():
+    made = rig(forecast={"model": "vpa", "horizon": "6h"})
+    await made.once(NOW)
+    await made.once(NOW + 60)
+    forecast = made.api.profile("statefulset-web")["containers"][0]["forecast"]
+    assert (forecast["model"], forecast["horizon"]) == ("vpa", "1h")
+
+
+async def test_a_forecast_that_cannot_be_had_is_said_on_the_policy():
+    made = rig(forecast={"horizon": "1d", "model": "magic"})
+    await made.once(NOW)
+    said = made.api.get("memorypolicies", "shop", "web")["status"]["conditions"]
+    by_type = {each["type"]: each["message"] for each in said}
+    assert by_type["HorizonNotSupported"].startswith("spec.forecast.horizon: 1d")
+    assert by_type["ModelUnknown"].startswith("spec.forecast.model: no forecast model is called 'magic'")
