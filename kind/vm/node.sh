@@ -84,7 +84,7 @@ up() {
     -object "memory-backend-ram,id=m0,size=${half}M" -object "memory-backend-ram,id=m1,size=${half}M" \
     -numa "node,nodeid=0,cpus=0-$((NODE_CPUS / 2 - 1)),memdev=m0" -numa "node,nodeid=1,cpus=$((NODE_CPUS / 2))-$((NODE_CPUS - 1)),memdev=m1" \
     -numa dist,src=0,dst=1,val=20 -kernel "$kernel/vmlinuz" -initrd "$kernel/initrd" \
-    -append "console=ttyS0 quiet loglevel=4 net.ifnames=0 mitigations=off psi=1 cgroup_no_v1=all tsc=reliable no_timer_check random.trust_cpu=on" \
+    -append "console=ttyS0 quiet loglevel=4 net.ifnames=0 mitigations=off psi=1 cgroup_no_v1=all tsc=reliable no_timer_check random.trust_cpu=on damon_stat.enabled=0" \
     -drive "file=$D/disk.qcow2,if=virtio,format=qcow2,cache=unsafe,discard=unmap" -drive "file=$D/files.tar,if=virtio,format=raw,readonly=on" \
     -netdev "tap,id=n0,ifname=tap$N,script=no,downscript=no" -device "virtio-net-pci,netdev=n0,mac=52:54:00:77:00:0$N" -device virtio-rng-pci \
     -display none -serial "file:$D/console.log" -monitor none -no-reboot >"$D/qemu.log" 2>&1 </dev/null 8>&- 9>&-) &
