@@ -112,6 +112,7 @@ def test_asks_each_kubelet_on_its_own_port_over_tls_with_the_token(pair):
     assert fetched.batch.working_set_bytes.tolist() == [100.0, 50.0]
     assert fetched.batch.seconds.tolist() == [NOW, NOW]
     assert one.asked[0].path == "/stats/summary"
+    assert one.asked[0].query == {"only_cpu_and_memory": "true"}
     assert one.asked[0].headers["authorization"] == "Bearer s3cret"
 
 
