@@ -3,22 +3,28 @@
 In: nothing, or the URL of a followed clock (environment variable `PLIMSOLL_CLOCK_URL`). Out: Unix seconds,
 and a sleep that returns the time at which it woke. The wire of a followed clock is two calls on one URL:
 `GET` answers `{"now": t}`; `POST {"participant": name, "idle_until": T}` answers `{"now": t}` once the
-world has reached T. Between answers a followed clock stands still, so that a run does not depend on how
-fast this process works.
+world has reached T, and beside it may name `pods` (namespace/name -> resourceVersion): what the world looks
+like by then, which a watch brings in its own time and is waited for. Between answers a followed clock stands
+still, so that a run does not depend on how fast this process works.
 """
 
 import asyncio
 import math
 import os
 import time
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import httpx
 
 CLOCK_URL_VARIABLE = "PLIMSOLL_CLOCK_URL"
 CONNECT_TIMEOUT_SECONDS = 5.0
 RETRY_SECONDS = 0.1  # real seconds between attempts while the world does not answer
+# Real seconds that the watch may lag behind the answer (a broken one is begun anew), and between two looks.
+LAG_SECONDS = 5.0
+LOOK_SECONDS = 0.002
+
+Shows = Callable[[Mapping[str, int]], bool]
 
 
 class Clock(Protocol):
@@ -65,6 +71,7 @@ class FollowedClock:
         self._now_seconds = now_seconds
         self._participant = participant
         self._client: httpx.AsyncClient | None = None
+        self.shows: Shows | None = None  # whether our indices have these pods, in these versions or newer
 
     @classmethod
     def connect(cls, url: str, participant: str = "operator") -> "FollowedClock":
@@ -89,8 +96,18 @@ class FollowedClock:
             except (httpx.TransportError, ClockError):
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
+            await self._catch_up(answer.json())
             if self._now_seconds >= seconds:
                 return self._now_seconds
+
+    async def _catch_up(self, answer: Mapping[str, Any]) -> None:
+        """Wait until our indices show the pods that the answer names."""
+        if self.shows is None or "pods" not in answer:
+            return
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + LAG_SECONDS
+        while not self.shows(answer["pods"]) and loop.time() < latest:  # noqa: ASYNC110 - kopf's, not ours
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def close(self) -> None:
         """Close the connection to the world."""

@@ -155,6 +155,12 @@ class KopfIndices:
             made, owners=await _filed(owners, owner_key), profiles=await _filed(profiles, profile_key)
         )
 
+    def shows_pods(self, versions: Mapping[str, int]) -> bool:
+        """Whether the pods are these (namespace/name) and no others, each in this version or a newer one."""
+        pods = [pod for store in self._indices["pods"].values() for pod in store]
+        seen = {f"{pod.namespace}/{pod.name}": pod.resource_version for pod in pods}
+        return seen.keys() == versions.keys() and all(seen[key] >= versions[key] for key in seen)
+
     async def missing(self, api: KubeApi) -> str:
         """What is still waited for, in words; "" when every kind that matters holds at least what the API
         server counts. Our own kinds must be there: without policies there is nothing to go by.

@@ -30,7 +30,8 @@ from plimsoll_operator.actuate.profile import Profiles
 from plimsoll_operator.actuate.resize import Patience
 from plimsoll_operator.admission import PodAdmission
 from plimsoll_operator.asks import Asks
-from plimsoll_operator.clock import Clock, SystemClock, clock_from_environment
+from plimsoll_operator.clock import Clock, FollowedClock, SystemClock, clock_from_environment
+from plimsoll_operator.departed import Departed
 from plimsoll_operator.engine.client import Engine
 from plimsoll_operator.engine.messages import EngineSettings
 from plimsoll_operator.fence import FencedApi
@@ -111,6 +112,8 @@ class Operator(handlers.Hooks):
         self._api = await KubernetesApi.connect(settings.kubeconfig_context)
         self._parts = parts = self._assemble(self._api, indices)
         self._loop = Loop(parts)
+        if isinstance(self._clock, FollowedClock):
+            self._clock.shows = indices.shows_pods
         await parts.engine.start()
         self._serving = await self._serve(parts)
         self._spawn("lease", parts.leader.keep())
@@ -192,7 +195,8 @@ class Operator(handlers.Hooks):
         engine = Engine(engine_settings(settings), stored, patience_seconds, restarted)
         metrics.follow("plimsoll_engine_up", lambda: float(engine.ready))
         metrics.follow("plimsoll_leader", lambda: float(leader.holds()))
-        keeper = Keeper(fenced, engine, membership, profiles, settings.interval)
+        departed = Departed(fenced)
+        keeper = Keeper(fenced, engine, membership, profiles, settings.interval, departed)
         patience = Patience(settings.deferred_evict_after, settings.resize_give_up_after)
         evictions = Evictions(admitting=settings.webhook_port > 0)
         return Parts(

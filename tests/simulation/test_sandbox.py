@@ -4,6 +4,8 @@ Nothing is mocked. Whatever the operator does is read from the API's audit and t
 """
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,24 @@ def test_the_operator_resizes_what_the_policy_gives_it(outcome):
 def test_no_resize_is_written_twice(outcome):
     versions = [resize["version"] for resize in outcome["resizes"]]
     assert len(set(versions)) == len(versions)
+
+
+def test_one_seed_plays_the_same_whatever_else_the_machine_does(outcome):
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3)]
+    try:
+        again = play(settings())
+    finally:
+        for each in busy:
+            each.kill()
+            each.wait()
+    assert again["arms"] == outcome["arms"]
+    assert again["events"] == outcome["events"]
+    assert asked(again) == asked(outcome)
+
+
+def asked(outcome: dict) -> list[tuple]:
+    """What was written to pods and when; within a loop the writes go side by side, in any order."""
+    return sorted((r["seconds"], r["pod"], r["limit"], r["request"]) for r in outcome["resizes"])
 
 
 def test_every_arm_lives_the_same_days(outcome):

@@ -1,13 +1,14 @@
 """The world's clock: it stands still while a participant works and goes on when all are idle.
 
 In: `POST {"participant": name, "idle_until": T}`: nothing to do before T; `GET`: what time is it. Out:
-`{"now": t}`, for a POST as soon as the world has reached T. A participant that is dead (it holds no
+`{"now": t}`, for a POST as soon as the world has reached T, and then with `pods`: the version that each pod
+has by now. The participant begins when its watch has brought it these. One that is dead (it holds no
 connection) is waited for half a second a bin at most, one that is alive and slow for longer, so that a run
 does not depend on the machine's speed.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import aiohttp.web
 
@@ -20,11 +21,14 @@ _POLL_SECONDS = 0.02
 class WorldClock:
     """The world's time and who has promised to be idle until when."""
 
-    def __init__(self, now_seconds: float, alive: Callable[[], bool]) -> None:
+    def __init__(
+        self, now_seconds: float, alive: Callable[[], bool], pods: Callable[[], Mapping[str, int]] = dict
+    ) -> None:
         self.now_seconds = now_seconds
         self.joined = False  # whether any participant has ever come
         self.stalls = 0  # bins that went on without a dead participant
         self._alive = alive
+        self._pods = pods
         self._idle_until = 0.0
         self._waiters: set[asyncio.Future[None]] = set()
         self._became_idle = asyncio.Event()
@@ -77,7 +81,7 @@ class WorldClock:
         except (ValueError, KeyError, TypeError) as error:
             return aiohttp.web.json_response({"error": f"idle_until: {error}"}, status=400)
         await self._wait_until(until)
-        return aiohttp.web.json_response({"now": self.now_seconds})
+        return aiohttp.web.json_response({"now": self.now_seconds, "pods": self._pods()})
 
     async def _wait_until(self, seconds: float) -> None:
         self.joined = True

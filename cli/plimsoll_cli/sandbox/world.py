@@ -1,9 +1,9 @@
 """The sandbox's world: a Kubernetes API, kubelets, a clock and a Prometheus around recorded memory use.
 
 In: a scenario, policies, how fast to play. Out: a cluster that anybody may talk to over HTTP while it
-plays, and at the end what happened. The world stands still while the operator works; when it is idle and
-has been told all that changed, one bin of five minutes happens: resizes take effect, containers use what
-was recorded, some die. Beside it the baselines' worlds play the same bin.
+plays, and at the end what happened. The world stands still while the operator works; when it is idle one bin
+of five minutes happens: resizes take effect, containers use what was recorded, some die. The clock tells the
+operator which news to take in before it works again. Beside it the baselines' worlds play the same bin.
 """
 
 import asyncio
@@ -42,9 +42,6 @@ from plimsoll_cli.sandbox.scenario import (
 JsonObject = dict[str, Any]
 
 PODS: ResourceId = ("", "pods")
-# After a bin that changed pods the operator gets this long (wall) to take the news in before its clock
-# moves: kopf gathers an object's events for a moment before it indexes them.
-SETTLE_SECONDS = 0.03
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,8 @@ class World:
 
     def __post_init__(self) -> None:
         scenario = self.scenario
-        self.clock = WorldClock(scenario.lead_seconds, alive=self._operator_watches)
+        self._pod_versions: dict[str, int] = {}  # by namespace/name
+        self.clock = WorldClock(scenario.lead_seconds, self._operator_watches, lambda: self._pod_versions)
         self.api = SandboxApi(self.clock.now, scenario.seed)
         self.kubelet = KubeletModel(dict(scenario.allocatable_bytes), scenario.seed)
         names = [workload.name for workload in scenario.workloads]
@@ -79,7 +77,6 @@ class World:
         self._pods = {workload.name: workload.pod for workload in scenario.workloads}
         self._messages: dict[str, str] = {}
         self._rng = Random(f"{scenario.seed} world")  # noqa: S311 - names of a model's pods
-        self._changed = False
 
     @property
     def _operations(self) -> Operations:
@@ -91,6 +88,7 @@ class World:
         self.api.routes["/clock"] = self.clock.handle
         self.api.routes["/prometheus/api/v1/*"] = self.prometheus.handle
         self.api.computed["metrics.k8s.io", "pods"] = self._pod_metrics
+        self.api.store.observers.append(self._note_version)
         self._create_objects()
         self.api.store.observers.append(self._saw)
         self.api.faults.rules = list(self.settings.faults)
@@ -106,7 +104,7 @@ class World:
             self.live_bin = live_bin
             await self._turn_over(live_bin)
             self._happen(live_bin)
-            await self._told(began)
+            await asyncio.sleep(max(0.0, began + self.settings.bin_wall_seconds - loop.time()))
             self.clock.advance(self.scenario.start_seconds + (live_bin + 1) * BIN_SECONDS)
             yield max(0, live_bin + 1)
 
@@ -122,18 +120,6 @@ class World:
         self.ledger.record(live_bin, records)
         for shadow in self.baselines:
             shadow.play(live_bin)
-
-    async def _told(self, began: float) -> None:
-        """Wait until all watches have been handed what changed, and at least the bin's wall time."""
-        loop = asyncio.get_running_loop()
-        while not self.api.store.drained and self._operator_watches():  # noqa: ASYNC110 - many watches
-            await asyncio.sleep(0.001)
-        if self._changed:
-            # News may wake the operator (an OOM kill does): it answers at this very time of the world.
-            self._changed = False
-            await asyncio.sleep(SETTLE_SECONDS)
-            await self.clock.until_idle()
-        await asyncio.sleep(max(0.0, began + self.settings.bin_wall_seconds - loop.time()))
 
     def _operator_watches(self) -> bool:
         """Whether somebody follows the pods: a client that died holds no connection."""
@@ -223,10 +209,16 @@ class World:
 
     # What kubelet sees and writes.
 
+    def _note_version(self, resource: ResourceId, change: Change) -> None:
+        if resource == PODS:
+            name = "/".join(change.after.key)
+            self._pod_versions[name] = change.after.version
+            if change.kind == "DELETED":
+                del self._pod_versions[name]
+
     def _saw(self, resource: ResourceId, change: Change) -> None:
         if resource != PODS or change.after.key[0] != NAMESPACE:
             return
-        self._changed = True
         name = change.after.key[1]
         key = next((key for key, pod in self._pods.items() if pod == name), None)
         if key is None or key not in self.kubelet.containers:

@@ -17,6 +17,7 @@ class World:
         self.now = 1000.0
         self.posts = []
         self.broken = 0
+        self.news = {}
 
     async def get(self, _):
         return web.json_response({"now": self.now})
@@ -28,7 +29,7 @@ class World:
             self.broken -= 1
             return web.json_response({"error": "no"}, status=500)
         self.now = max(self.now, body["idle_until"])
-        return web.json_response({"now": self.now})
+        return web.json_response({"now": self.now, **self.news})
 
 
 @pytest.fixture
@@ -67,6 +68,32 @@ async def test_never_goes_back(served):
     _world, url = served
     clock = FollowedClock(url, 5000.0)
     assert await clock.sleep_until(4000.0) == 5000.0
+    await clock.close()
+
+
+async def test_works_only_when_its_watch_has_brought_the_worlds_pods(served):
+    world, url = served
+    world.news = {"pods": {"demo/web": 7}}
+    clock = FollowedClock(url, 1000.0)
+    asked = []
+
+    def shows(versions):
+        asked.append(dict(versions))
+        return len(asked) == 3
+
+    clock.shows = shows
+    assert await clock.sleep_until(1300.0) == 1300.0
+    assert asked == [{"demo/web": 7}] * 3
+    await clock.close()
+
+
+async def test_a_watch_that_lags_for_ever_is_not_waited_for_for_ever(served, monkeypatch):
+    monkeypatch.setattr("plimsoll_operator.clock.LAG_SECONDS", 0.01)
+    world, url = served
+    world.news = {"pods": {"demo/web": 7}}
+    clock = FollowedClock(url, 1000.0)
+    clock.shows = lambda _: False
+    assert await clock.sleep_until(1300.0) == 1300.0
     await clock.close()
 
 

@@ -39,6 +39,14 @@ async def test_an_idle_participant_is_woken_when_its_time_has_come():
         assert await waiting == 1600.0
 
 
+async def test_the_answer_names_the_pods_that_are_to_be_taken_in():
+    clock = WorldClock(1000.0, lambda: True, lambda: {"demo/web": 7})
+    async with served(clock) as (url, session):
+        body = {"participant": "operator", "idle_until": 900.0}
+        async with session.post(url, json=body) as answer:
+            assert await answer.json() == {"now": 1000.0, "pods": {"demo/web": 7}}
+
+
 async def test_a_time_that_has_passed_answers_at_once():
     async with served(WorldClock(1000.0, lambda: True)) as (url, session):
         assert await idle(session, url, 900.0) == 1000.0

@@ -27,7 +27,6 @@ def scenario() -> Scenario:
 def world(scenario: Scenario, monkeypatch) -> World:
     """A world whose participants are all dead: it does not wait for them."""
     monkeypatch.setattr("plimsoll_cli.sandbox.clock.ABSENT_STALL_SECONDS", 0.0)
-    monkeypatch.setattr("plimsoll_cli.sandbox.world.SETTLE_SECONDS", 0.0)
     return World(scenario, WorldSettings())
 
 
@@ -160,3 +159,15 @@ async def test_an_evicted_pod_comes_back_with_the_templates_limit(scenario):
     ]
     assert pod["metadata"]["name"] != workload.pod
     assert resources_in(pod) == workload.first
+
+
+async def test_the_clock_names_every_pod_that_is_there_in_its_version(world, scenario):
+    gone, *left = [workload.pod for workload in scenario.workloads]
+    async with world.listen():
+        await play(world, 1)
+        world.api.operations.delete(world.api.operations.type("", "v1", "pods"), NAMESPACE, gone, {})
+        shown = {
+            "/".join(each.key): each.version for each in world.api.store.collection(PODS).page(None, None)
+        }
+    assert world.clock._pods() == shown
+    assert set(shown) == {f"{NAMESPACE}/{pod}" for pod in left}
