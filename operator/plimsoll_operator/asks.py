@@ -6,7 +6,7 @@ guards look at every loop.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +58,12 @@ class Asks:
         self._holds = {row: reason for reason, rows in tick.holds.items() for row in rows.tolist()}
         raises = zip(tick.raises.pods, tick.raises.limit_bytes.tolist(), tick.raises.reasons, strict=True)
         self._raises = {uid: (math.ceil(limit), reason) for uid, limit, reason in raises}
+
+    def forget(self, rows: Sequence[int]) -> None:
+        """These rows stand for nothing any more, and soon for another container."""
+        mine = [row for row in rows if row < len(self._made)]
+        self._ready[mine] = False
+        self._made[mine] = np.nan
 
     def raised(self) -> Iterator[tuple[PodContainer, Ask]]:
         """Pod-level raises of this tick."""

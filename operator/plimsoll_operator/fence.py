@@ -56,6 +56,10 @@ class FencedApi:
             f"{resource.plural}/status", lambda: self._api.patch_status(resource, namespace, name, body)
         )
 
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
+        """See `KubeApi.delete`."""
+        await self._write(resource.plural, lambda: self._api.delete(resource, namespace, name, uid))
+
     async def resize(self, pod: PodRef, values: Mapping[str, MemoryValues]) -> Body:
         """See `KubeApi.resize`."""
         return await self._write("pods/resize", lambda: self._api.resize(pod, values))

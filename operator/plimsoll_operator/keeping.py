@@ -16,13 +16,14 @@ from dataclasses import dataclass, field
 from plimsoll.api.conditions import policy_conditions
 from plimsoll.api.effective import PolicyRef
 from plimsoll.api.policy import PolicyStatus
-from plimsoll.api.precedence import Conflict, EffectivePolicy
+from plimsoll.api.precedence import EffectivePolicy
 from plimsoll.forecast.registry import model_names
 from plimsoll_operator import parse
 from plimsoll_operator.actuate.api import CLUSTER_POLICIES, POLICIES, PROFILES, ApiError, Body, KubeApi
 from plimsoll_operator.actuate.conditions import changed
 from plimsoll_operator.actuate.profile import Profiles
 from plimsoll_operator.actuate.status import StatusBuilder
+from plimsoll_operator.departed import Departed
 from plimsoll_operator.engine.client import Engine
 from plimsoll_operator.engine.process import EngineDownError
 from plimsoll_operator.leader import NotLeaderError
@@ -56,6 +57,7 @@ class Keeper:
     membership: Membership
     profiles: Profiles
     interval_seconds: float = 60.0  # between two loops
+    departed: Departed | None = None  # None: profiles without pods are left as they are
     _restored: set[int] = field(default_factory=set)
     _waiting: dict[GroupKey, Group] = field(default_factory=dict)  # their past is not with the engine yet
 
@@ -63,6 +65,10 @@ class Keeper:
     def pending(self) -> Collection[GroupKey]:
         """Groups whose past is stored and not with the engine yet."""
         return self._waiting.keys()
+
+    def forget(self, rows: Iterable[int]) -> None:
+        """These rows were given back: who gets them next has a past of its own to be read."""
+        self._restored.difference_update(rows)
 
     async def restore(self, groups: Iterable[Group], world: World) -> None:
         """Give the engine the checkpoints of rows it has not seen yet; what fails is tried in the next loop.
@@ -156,8 +162,9 @@ class Keeper:
                 soon.append((group, record, mine))
             elif group.rows and self.profiles.due(group, mine, now_seconds):
                 routine.append((group, record, mine))
-            elif not group.rows and isinstance(group.policy, Conflict) and record is not None:
-                await self._say_conflict(group, record, builder)
+            elif record is not None and not group.rows and not isinstance(group.policy, EffectivePolicy):
+                await self._say_nobody(group, record, builder)
+        urgent += self._parting(world)
         room = max(0, PROFILES_PER_LOOP - len(urgent))
         due = [*urgent[:PROFILES_PER_LOOP], *[*soon, *routine][: min(room, self._routine_room())]]
         written = 0
@@ -165,7 +172,15 @@ class Keeper:
             written += await self._write_some(due[start : start + PROFILES_AT_ONCE], builder)
         present = {(each.ref.namespace, each.profile) for each in self.membership.groups.values()}
         self.profiles.forget(present)
+        if self.departed is not None:
+            await self.departed.settle(world, present, now_seconds)
         return written
+
+    def _parting(self, world: World) -> list[Due]:
+        """Workloads that lost their last pod: written once more, with the newest checkpoints."""
+        parted, self.membership.parted = self.membership.parted, {}
+        records = ((group, self.profiles.known(group, world.profiles)) for group in parted.values())
+        return [(group, record, {}) for group, record in records if record is not None and group.rows]
 
     async def policies(self, world: World, now_seconds: float) -> None:
         """Bring the statuses of policies up to date where they changed."""
@@ -219,10 +234,10 @@ class Keeper:
                 containers[group.policy.ref] += len(group.rows)
         return workloads, containers
 
-    async def _say_conflict(self, group: Group, record: ProfileRecord, builder: StatusBuilder) -> None:
-        """A profile whose policies tie: only its conditions are written, all else stays as it was."""
+    async def _say_nobody(self, group: Group, record: ProfileRecord, builder: StatusBuilder) -> None:
+        """A profile for which no policy speaks, or several: that is written, all else stays as it was."""
         conditions = builder.conditions(group, record, {})
-        if not changed(conditions, record.conditions):
+        if not changed(conditions, record.conditions) and not record.policy:
             return
         try:
             await self.profiles.say(group, record, conditions)

@@ -150,6 +150,9 @@ class Loop:
     async def _tell(self, world: World, changes: Changes) -> None:
         """The engine hears of containers before it hears of their past, and of that before their kills."""
         parts = self._parts
+        await parts.engine.forget(changes.freed)
+        parts.asks.forget(changes.freed)
+        parts.keeper.forget(changes.freed)
         await parts.engine.sync(changes.added, changes.removed)
         touched = [parts.membership.groups[key] for key in changes.touched if key in parts.membership.groups]
         await parts.keeper.restore(touched, world)

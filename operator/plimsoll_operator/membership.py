@@ -20,11 +20,13 @@ from plimsoll_operator.engine.messages import Event, Member, OomEvent, PodContai
 from plimsoll_operator.owners import OwnerResolver, Top
 from plimsoll_operator.profile_name import name_for
 from plimsoll_operator.records import ContainerRecord, Labels, NamespaceRecord, PodRecord, ProfileRecord
+from plimsoll_operator.row_ids import RowIds
 from plimsoll_operator.world import World
 
 CHUNK_PODS = 1000  # looked at between two turns of the event loop: about 10 ms
 # A kill that is older than this when it is first seen is left to the history (checkpoint, Prometheus).
 OLDEST_KILL_SECONDS = 3600.0
+RESOLVED_PER_POD, RESOLVED_LEAST = 2, 10_000  # answers of `resolve` that are kept
 
 Breathe = Callable[[], Awaitable[None]]
 Resolved = EffectivePolicy | Conflict | None
@@ -64,6 +66,7 @@ class Changes:
     removed: list[PodContainer] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     touched: set[GroupKey] = field(default_factory=set)
+    freed: tuple[int, ...] = ()  # rows that stand for nothing any more
     waiting: int = 0  # pods whose owner is not known yet
 
 
@@ -83,18 +86,20 @@ class Membership:
         self._tracked: dict[str, _Tracked] = {}
         self._told: dict[PodContainer, tuple[int, int | None, int | None, RowPolicy]] = {}
         self._kills: dict[PodContainer, int] = {}
-        self._row_of: dict[ContainerKey, int] = {}
+        self._ids = RowIds()
+        self._now_seconds = 0.0
         self._policies: tuple[object, ...] = ()
         self._namespaces: Mapping[str, NamespaceRecord] = {}
         self._set = PolicySet((), own_namespace)
         self._resolved: dict[tuple[WorkloadRef, Labels], Resolved] = {}
         self.groups: dict[GroupKey, Group] = {}
-        self.keys: list[ContainerKey] = []
+        self.parted: dict[GroupKey, Group] = {}  # lost their last pod and are not on record without it yet
         self.requested_bytes: dict[str, int] = {}  # by kube node
 
     async def scan(self, world: World, now_seconds: float, breathe: Breathe) -> Changes:
         """Compare the world with what is tracked."""
         changes = Changes()
+        self._now_seconds = now_seconds
         again = self._policies_changed(world)
         requested: dict[str, int] = defaultdict(int)
         for number, pod in enumerate(world.pods):
@@ -106,25 +111,18 @@ class Membership:
             if again or known is None or known.record is not pod:
                 self._look(pod, known, world, changes, now_seconds)
         self._drop({pod.uid for pod in world.pods}, changes)
+        changes.freed = self._give_back(now_seconds)
         self.requested_bytes = requested
         return changes
 
-    def row(self, key: ContainerKey) -> int:
-        """The row of a container; rows are given out once and kept."""
-        number = self._row_of.get(key)
-        if number is None:
-            number = self._row_of[key] = len(self.keys)
-            self.keys.append(key)
-        return number
-
     def row_of(self, key: ContainerKey) -> int | None:
         """The row of a container, None where it has none yet."""
-        return self._row_of.get(key)
+        return self._ids.row_of(key)
 
     def group_of_row(self, row: int) -> Group | None:
         """The group that a row belongs to, None while it has no pods."""
-        key = self.keys[row]
-        return self.groups.get((key.workload, key.node_class))
+        key = self._ids.key(row)
+        return self.groups.get((key.workload, key.node_class)) if key is not None else None
 
     def of_workload(self, profile: ProfileRecord) -> Iterator[Group]:
         """The group that a profile is of, if it has pods."""
@@ -174,6 +172,7 @@ class Membership:
         if known is not None and known.group != key:
             self._forget(pod.uid, changes)
         group = self.groups.get(key) or self.groups.setdefault(key, Group(top, key[1]))
+        self.parted.pop(key, None)
         group.policy = self.resolve(top.ref, pod.labels)
         group.pods[pod.uid] = pod
         self._tracked[pod.uid] = _Tracked(pod, key)
@@ -193,18 +192,19 @@ class Membership:
         if policy is None or not pod.kube_node:
             self._untell(uid, changes)
             return
-        row = group.rows.setdefault(
-            container.spec.name, self.row(ContainerKey(group.ref, container.spec.name, group.node_class))
-        )
+        key = ContainerKey(group.ref, container.spec.name, group.node_class)
+        row = group.rows.setdefault(container.spec.name, self._ids.row(key))
         limit, request = in_force(container)
         said = row_policy(policy)
         if self._told.get(uid) == (row, limit, request, said):
             return
+        if uid not in self._told:
+            self._ids.join(row)
         self._told[uid] = (row, limit, request, said)
         changes.added.append(
             Member(
                 row=row,
-                key=self.keys[row],
+                key=key,
                 namespace=pod.namespace,
                 pod=pod.name,
                 pod_uid=pod.uid,
@@ -250,13 +250,29 @@ class Membership:
             changes.touched.add(tracked.group)
             if not group.pods:
                 del self.groups[tracked.group]
+                if group.rows:
+                    self.parted[tracked.group] = group
         for container in tracked.record.containers:
             self._untell((pod_uid, container.spec.name), changes)
             self._kills.pop((pod_uid, container.spec.name), None)
 
     def _untell(self, uid: PodContainer, changes: Changes) -> None:
-        if self._told.pop(uid, None) is not None:
+        told = self._told.pop(uid, None)
+        if told is not None:
+            self._ids.leave(told[0], self._now_seconds)
             changes.removed.append(uid)
+
+    def _give_back(self, now_seconds: float) -> tuple[int, ...]:
+        """Let go of rows that nothing has fed for a day, and of what was kept for their workloads."""
+        freed = self._ids.expire(now_seconds)
+        for key in freed.values():
+            place = (key.workload, key.node_class)
+            self.parted.pop(place, None)
+            if place in self.groups:
+                self.groups[place].rows.pop(key.container, None)
+        if len(self._resolved) > RESOLVED_PER_POD * len(self._tracked) + RESOLVED_LEAST:
+            self._resolved.clear()  # labels of pods that came and went
+        return tuple(freed)
 
 
 def in_force(container: ContainerRecord) -> tuple[int | None, int | None]:

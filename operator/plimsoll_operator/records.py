@@ -201,6 +201,8 @@ class ProfileRecord:
     containers: tuple[RememberedContainer, ...]
     conditions: tuple[Condition, ...] = ()
     generation: int = 1
+    policy: str = ""  # the one that speaks for it, as its status names it
+    pods: int = 0
 
     def container(self, name: str) -> RememberedContainer | None:
         """What is remembered of one container."""

@@ -71,7 +71,12 @@ RIGHTS: tuple[Right, ...] = (
     Right(POLICIES.group, f"{POLICIES.plural}/status", ("patch",), "conditions and counts of a policy"),
     Right(CLUSTER_POLICIES.group, CLUSTER_POLICIES.plural, WATCHED, "the policies of the cluster"),
     Right(CLUSTER_POLICIES.group, f"{CLUSTER_POLICIES.plural}/status", ("patch",), "the same for those"),
-    Right(PROFILES.group, PROFILES.plural, ("get", *WATCHED, "create"), "what is known of each workload"),
+    Right(
+        PROFILES.group,
+        PROFILES.plural,
+        ("get", *WATCHED, "create", "delete"),
+        "what is known of each workload, deleted 28 days after its last pod",
+    ),
     Right(PROFILES.group, f"{PROFILES.plural}/status", ("patch",), "recommendations, decisions, history"),
     Right(EVENTS.group, EVENTS.plural, ("create",), "what was done to a pod, in `kubectl describe`"),
     Right(LEASES.group, LEASES.plural, ("create",), "leadership, the first time", scope="own namespace"),

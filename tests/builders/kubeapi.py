@@ -132,6 +132,11 @@ class MemoryApi:
         old["status"] = _merged(old.get("status") or {}, body.get("status") or {})
         return copy.deepcopy(self._stamped(old))
 
+    async def delete(self, resource, namespace, name, uid):
+        self._called("delete", resource.plural, name)
+        self._same_uid(self._existing(resource.plural, namespace, name), {"metadata": {"uid": uid}})
+        del self.objects[resource.plural, namespace, name]
+
     async def resize(self, pod, values):
         self._called("resize", "pods", pod.name)
         body = resize_body(pod, values)

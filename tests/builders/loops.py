@@ -17,6 +17,7 @@ from plimsoll_operator.actuate.profile import Profiles
 from plimsoll_operator.actuate.resize import Patience
 from plimsoll_operator.asks import Asks
 from plimsoll_operator.clock import FollowedClock
+from plimsoll_operator.departed import Departed
 from plimsoll_operator.engine.messages import PodRaises, RowUsage, Tick, empty_tick
 from plimsoll_operator.fence import FencedApi
 from plimsoll_operator.keeping import Keeper
@@ -43,12 +44,16 @@ class SpokenEngine:
         self.members = {}
         self.events = []
         self.restored = {}
+        self.forgotten = []
         self.restarts = 0
 
     async def sync(self, added, removed):
         for uid in removed:
             self.members.pop(tuple(uid), None)
         self.members |= {(each.pod_uid, each.container): each for each in added}
+
+    async def forget(self, rows):
+        self.forgotten += rows
 
     async def observe(self, events):
         self.events += events
@@ -135,7 +140,7 @@ class Rig:
                 membership=self.membership,
                 asks=Asks(),
                 actor=self.actor,
-                keeper=Keeper(fenced, self.engine, self.membership, profiles),
+                keeper=Keeper(fenced, self.engine, self.membership, profiles, departed=Departed(fenced)),
                 metrics=self.metrics,
                 stages=Stages(self.metrics, lambda: 0.0),
                 snapshot=self._world,

@@ -33,6 +33,7 @@ AUTHORISED = {
     "patch_status": ("patch", "/status"),
     "count": ("list", ""),
     "page": ("list", ""),
+    "delete": ("delete", ""),
 }
 # Arguments that are no constant, and the constants they stand for.
 STANDS_FOR = {

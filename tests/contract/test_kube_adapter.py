@@ -247,3 +247,33 @@ async def test_a_server_that_is_gone_gives_no_answer(tmp_path, api, cluster):
     finally:
         await adapter.close()
     assert (refused.status, refused.passing) == (0, True)
+
+
+async def test_a_profile_is_deleted_by_its_uid_and_no_other(api, ns):
+    body = {
+        "apiVersion": "plimsoll.dev/v1alpha1",
+        "kind": "MemoryProfile",
+        "metadata": {"name": "job-report", "namespace": ns.namespace},
+        "spec": {"targetRef": {"kind": "Job", "name": "report-*"}},
+    }
+    made = await api.create(PROFILES, ns.namespace, body)
+    refused = await refusal(api.delete(PROFILES, ns.namespace, "job-report", NO_UID))
+    assert refused.conflict
+    await api.delete(PROFILES, ns.namespace, "job-report", made["metadata"]["uid"])
+    assert (await refusal(api.read(PROFILES, ns.namespace, "job-report"))).missing
+
+
+async def test_a_status_takes_a_policy_away_and_keeps_what_is_not_named(api, ns):
+    body = {
+        "apiVersion": "plimsoll.dev/v1alpha1",
+        "kind": "MemoryProfile",
+        "metadata": {"name": "statefulset-gone", "namespace": ns.namespace},
+        "spec": {"targetRef": {"kind": "StatefulSet", "name": "gone"}},
+    }
+    await api.create(PROFILES, ns.namespace, body)
+    full = {"policy": "MemoryPolicy shop/web", "mode": "InPlace", "pods": 3}
+    await api.patch_status(PROFILES, ns.namespace, "statefulset-gone", {"status": full})
+    gone = {"policy": None, "mode": None, "pods": 0}
+    await api.patch_status(PROFILES, ns.namespace, "statefulset-gone", {"status": gone})
+    status = (await api.read(PROFILES, ns.namespace, "statefulset-gone"))["status"]
+    assert status == {"pods": 0}

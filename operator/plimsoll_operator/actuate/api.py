@@ -135,6 +135,10 @@ class KubeApi(Protocol):
         """
         ...
 
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
+        """Delete an object; 409 where the one of that name has another uid."""
+        ...
+
     async def resize(self, pod: PodRef, values: Mapping[str, MemoryValues]) -> Body:
         """Set containers' memory through `pods/resize`; the answer is the pod.
 
@@ -221,6 +225,11 @@ class KubernetesApi:
     async def patch_status(self, resource: Resource, namespace: str, name: str, body: Body) -> Body:
         """See `KubeApi.patch_status`."""
         return await self._call("PATCH", resource.path(namespace, name, "status"), body, MERGE)
+
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
+        """See `KubeApi.delete`."""
+        body: Body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        await self._call("DELETE", resource.path(namespace, name), body)
 
     async def resize(self, pod: PodRef, values: Mapping[str, MemoryValues]) -> Body:
         """See `KubeApi.resize`."""

@@ -12,7 +12,9 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from plimsoll.api.effective import Mode
 from plimsoll.api.fields import Condition
+from plimsoll.api.precedence import Conflict
 from plimsoll.api.profile import (
     ContainerProfile,
     DecisionRecord,
@@ -87,13 +89,15 @@ class Profiles:
         namespace, name = group.ref.namespace, profile_name(group)
         if record is None:
             await self._create(group, namespace, name)
+        # A merge keeps what is not named: without these a policy that is gone would stay on show.
+        whole: Body = {"status": {"policy": None, "mode": None} | status.to_api()}
         try:
-            body = await self._api.patch_status(PROFILES, namespace, name, {"status": status.to_api()})
+            body = await self._api.patch_status(PROFILES, namespace, name, whole)
         except ApiError as error:
-            if not error.missing or record is None:
-                raise
+            if not error.missing or record is None or not group.pods:
+                raise  # without pods it went with its owner
             await self._create(group, namespace, name)  # somebody deleted it
-            body = await self._api.patch_status(PROFILES, namespace, name, {"status": status.to_api()})
+            body = await self._api.patch_status(PROFILES, namespace, name, whole)
         fresh = as_record(group, name, status, body, record)
         before = self._written.get((namespace, name))
         said = _said(choices) if before is None else _merged(before.said, choices)
@@ -104,12 +108,13 @@ class Profiles:
         return fresh
 
     async def say(self, group: Group, record: ProfileRecord, conditions: tuple[Condition, ...]) -> None:
-        """Write the conditions alone; raises `ApiError`."""
+        """Write the conditions, and that no single policy speaks; raises `ApiError`."""
         namespace, name = group.ref.namespace, profile_name(group)
-        status = {"conditions": [each.to_api() for each in conditions]}
+        mode = Mode.OFF.value if isinstance(group.policy, Conflict) else None
+        status: Body = {"conditions": [each.to_api() for each in conditions], "policy": None, "mode": mode}
         body = await self._api.patch_status(PROFILES, namespace, name, {"status": status})
         version = str((body.get("metadata") or {}).get("resourceVersion") or "")
-        fresh = replace(record, conditions=conditions, resource_version=int(version or 0))
+        fresh = replace(record, conditions=conditions, policy="", resource_version=int(version or 0))
         due = self._written[namespace, name].due_seconds if (namespace, name) in self._written else 0.0
         self._written[namespace, name] = _Written(fresh, due, _remembered_weights(fresh))
 
@@ -157,6 +162,8 @@ def as_record(
         containers=tuple(_remembering(each) for each in status.containers),
         conditions=status.conditions,
         generation=int(meta.get("generation") or 1),
+        policy=status.policy or "",
+        pods=status.pods or 0,
     )
 
 

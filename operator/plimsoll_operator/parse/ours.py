@@ -51,6 +51,8 @@ def profile(raw: Raw) -> ProfileRecord:
         containers=tuple(_remembered(each) for each in listed(status, "containers")),
         conditions=_conditions(status),
         generation=whole(meta.get("generation")) or 1,
+        policy=sys.intern(str(status.get("policy") or "")),
+        pods=whole(status.get("pods")) or 0,
     )
 
 
