@@ -249,7 +249,8 @@ async def test_a_server_that_is_gone_gives_no_answer(tmp_path, api, cluster):
     assert (refused.status, refused.passing) == (0, True)
 
 
-async def test_a_profile_is_deleted_by_its_uid_and_no_other(api, ns):
+async def test_a_profile_is_deleted_by_its_uid_and_no_other(cluster, api, ns):
+    cluster.install_crds()
     body = {
         "apiVersion": "plimsoll.dev/v1alpha1",
         "kind": "MemoryProfile",
@@ -263,7 +264,8 @@ async def test_a_profile_is_deleted_by_its_uid_and_no_other(api, ns):
     assert (await refusal(api.read(PROFILES, ns.namespace, "job-report"))).missing
 
 
-async def test_a_status_takes_a_policy_away_and_keeps_what_is_not_named(api, ns):
+async def test_a_status_takes_a_policy_away_and_keeps_what_is_not_named(cluster, api, ns):
+    cluster.install_crds()
     body = {
         "apiVersion": "plimsoll.dev/v1alpha1",
         "kind": "MemoryProfile",
