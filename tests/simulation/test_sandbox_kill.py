@@ -7,6 +7,7 @@ because of the restart (nothing is lowered in the operator's first hour, whateve
 
 import random
 import threading
+from collections import Counter
 from itertools import pairwise
 
 import httpx
@@ -24,27 +25,34 @@ SETTLE_SECONDS = 3600.0
 
 
 class Killer:
-    """Kills the operator at seeded moments: some bins after it was last started, somewhere within the bin."""
+    """Kills the operator at seeded moments: some of its own loops after its start, somewhere within one.
+
+    Its loops count, not the world's hours: one that is still starting has nothing to lose.
+    """
 
     def __init__(self, run: SandboxRun) -> None:
         self.starts: list[float] = []  # world seconds
         self._run = run
         self._rng = random.Random(SEED)
-        self._due_bins = self._rng.randint(13, 30)
+        self._due_loops = self._rng.randint(18, 26)
 
-    def on_frame(self, frame: dict) -> None:
-        if len(self.starts) == KILLS or frame["bins"] < self._due_bins:
+    def on_frame(self, _frame: dict) -> None:
+        if len(self.starts) == KILLS or self._loops() < self._due_loops:
             return
         threading.Event().wait(self._rng.uniform(0.0, 0.08))  # anywhere in the operator's work of this bin
         self._run.operator.kill()
         self.starts.append(httpx.get(f"{self._run.url}/clock").json()["now"])
+        self._due_loops = self._loops() + self._rng.randint(2, 7)
         self._run.start_operator()
-        self._due_bins = frame["bins"] + self._rng.randint(3, 12)
+
+    def _loops(self) -> int:
+        """Loops that all operators so far have ended."""
+        return self._run.operator.log.read_text(errors="replace").count('"stages"')
 
 
 @pytest.fixture(scope="module")
 def killed() -> tuple[dict, list[float]]:
-    settings = RunSettings([SAMPLE], seed=7, hours=32.0, pods=10, frame_seconds=0.0)
+    settings = RunSettings([SAMPLE], seed=4, hours=40.0, pods=12, frame_seconds=0.0)
     with sandbox_run(settings) as run:
         killer = Killer(run)
         outcome = run.outcome(killer.on_frame)
@@ -64,6 +72,16 @@ def test_no_limit_is_applied_twice(killed):
     for before, after in pairwise(sorted(outcome["resizes"], key=lambda r: (r["pod"], r["version"]))):
         same = (before["pod"], before["limit"], before["request"])
         assert same != (after["pod"], after["limit"], after["request"])
+
+
+def test_no_kill_is_answered_twice(killed):
+    outcome, starts = killed
+    kills = Counter(each["container"] for each in outcome["events"] if each["kind"] == "OOMKilled")
+    answers = [each for each in outcome["said"] if each["reason"] == "OomKilled"]
+    # Within an hour of a kill the next operator reads of it in the pod's status as well.
+    assert any(0 < start - each["seconds"] < 3600.0 for each in answers for start in starts)
+    for workload, number in kills.items():
+        assert sum(each["pod"].startswith(workload) for each in answers) <= number
 
 
 def test_no_limit_is_lost(killed):

@@ -61,6 +61,7 @@ class Reporter:
             "events": [_event(event) for event in world.events],
             "event_counts": kinds,
             "resizes": [_resize(entry) for entry in world.api.audit.writes("pods", "resize")],
+            "said": [_said(entry) for entry in world.api.audit.writes("events")],
             "first_limits": {w.pod: w.first.limit_bytes for w in scenario.workloads},
             "spec_limits": self._spec_limits(),
             "lost_originals": [w.name for w in scenario.workloads if self._lost_original(w)],
@@ -144,6 +145,16 @@ def _resize(entry: AuditEntry) -> JsonObject:
         "limit": (amounts.get("limits") or {}).get("memory"),
         "request": (amounts.get("requests") or {}).get("memory"),
         "version": int(entry.version),
+    }
+
+
+def _said(entry: AuditEntry) -> JsonObject:
+    """One Event that the operator wrote about a pod."""
+    return {
+        "seconds": entry.seconds,
+        "pod": entry.body["regarding"]["name"],
+        "reason": entry.body["reason"],
+        "note": entry.body.get("note", ""),
     }
 
 

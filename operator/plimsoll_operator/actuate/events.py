@@ -1,5 +1,4 @@
 """Kubernetes Events: what was done to a pod, for `kubectl describe`, and never too many of them.
-see.
 
 In: a pod, a reason and a sentence. Out: events of `events.k8s.io/v1`, at most one for the same pod and
 reason in ten minutes and a bounded number a minute over all; the rest is in the profiles, the metrics and

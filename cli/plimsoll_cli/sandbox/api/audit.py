@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # (plural, subresource) whose bodies are kept.
-_KEPT_BODIES = frozenset({("pods", "resize"), ("pods", "eviction")})
+_KEPT_BODIES = frozenset({("pods", "resize"), ("pods", "eviction"), ("events", "")})
 
 
 @dataclass(frozen=True, slots=True)
