@@ -16,6 +16,7 @@ from plimsoll.forecast.protocol import LEVELS, PeakDistribution, PeakModel
 from plimsoll.forecast.registry import DEFAULT_MODEL, model_names, peak_model
 from plimsoll.forecast.window import (
     BINS_PER_HOUR,
+    HOURS_PER_DAY,
     FloatArray,
     IntArray,
     UsageWindow,
@@ -26,6 +27,7 @@ from plimsoll.forecast.window import (
     peak,
     peak_of_seen_hours,
     present_bytes,
+    quantile_of_seen,
     read_window,
 )
 from plimsoll.guard.limits import (
@@ -52,7 +54,8 @@ DAY_SECONDS = 86_400.0
 REPORTED_LEVELS = np.array([0.5, 0.9, 0.95, 0.99, 0.999])
 # The buffer is what the target has above this quantile of the uncalibrated forecast.
 BUFFER_LEVEL = 0.95
-# A request covers this quantile of the peak: packing may be tighter than the limit.
+# A request is for packing: it covers so much of the coming hour's peak and of the last day's hours, not the
+# rare peaks that the limit is for.
 REQUEST_LEVEL = 0.9
 
 
@@ -187,9 +190,7 @@ class LimitPipeline:
         priced = within_buffer(priced, quantile, policies.buffer_min[rows], policies.buffer_max[rows], floor)
         ready = _ready(window, forecast, settings.least_history_hours) & np.isfinite(priced.target_bytes)
         reported = _quantiles(forecast, REPORTED_LEVELS)
-        request = np.minimum(
-            np.maximum(_quantiles(forecast, np.array([REQUEST_LEVEL]))[:, 0], floor), priced.target_bytes
-        )
+        request = np.minimum(_typical(forecast, looked, settings.guard), priced.target_bytes)
         columns = [
             priced.target_bytes,
             priced.lower_bytes,
@@ -267,6 +268,15 @@ def expected_usage(window: UsageWindow) -> FloatArray:
     """Mean usage expected over the next hour, [n]: mostly the last hour's, partly the last day's."""
     hour = mean(window.recent_bytes[:, -BINS_PER_HOUR - 1 :])
     return np.maximum(0.8 * hour + 0.2 * mean(window.recent_bytes), 1.0)
+
+
+def _typical(forecast: PeakDistribution, window: UsageWindow, guard: GuardSettings) -> FloatArray:
+    """What a row is to have for sure [n]: what nine in ten hours need, of the one to come and of the last
+    day's (at night the day's load still counts), and never less than is used now.
+    """
+    coming = _quantiles(forecast, np.array([REQUEST_LEVEL]))[:, 0]
+    day = quantile_of_seen(window.hourly_bytes[:, -HOURS_PER_DAY - 1 :], REQUEST_LEVEL)
+    return np.fmax(np.fmax(coming, day), floor_by_use(present_bytes(window), guard))
 
 
 def _past_peak(window: UsageWindow, oom_price: FloatArray, settings: PipelineSettings) -> FloatArray:

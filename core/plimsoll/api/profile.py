@@ -84,7 +84,7 @@ class RecommendationSummary(Model):
     buffer_bytes: Quantity | None = None
     """The part of the target above the forecast, from past errors."""
     request_bytes: Quantity | None = None
-    """The request asked for."""
+    """The request asked for: what nine in ten hours need, at most the target. It moves with the limit."""
 
 
 class DecisionRecord(Model):

@@ -90,6 +90,14 @@ def mean(values: FloatArray) -> FloatArray:
     return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan), dtype=np.float64)
 
 
+def quantile_of_seen(values: FloatArray, level: float) -> FloatArray:
+    """The value [n] that `level` of what was seen along the last axis does not exceed; NaN: nothing seen."""
+    ordered = np.sort(values, axis=1)  # NaN last
+    count = np.count_nonzero(np.isfinite(values), axis=1)
+    rank = np.maximum(np.ceil(level * count).astype(np.int64) - 1, 0)
+    return np.asarray(np.take_along_axis(ordered, rank[:, None], axis=1)[:, 0])
+
+
 def present_bytes(window: UsageWindow) -> FloatArray:
     """Usage now: the larger of the bin that runs and the one before it, NaN [n] where neither was seen."""
     return peak(window.recent_bytes[:, -2:])

@@ -165,6 +165,29 @@ def test_a_rows_own_price_stands_before_the_objective():
     assert len(set(pipeline.decide(rows, now).target_bytes.tolist())) == 1
 
 
+def swinging(days: int, low: float, high: float) -> np.ndarray:
+    """Eight hours of each day at `high` MiB, the rest at `low`."""
+    hours = np.where(np.arange(24) % 24 < 8, high, low)
+    return np.tile(np.repeat(hours, 12), days) * MIB
+
+
+REQUESTS = {
+    # shape -> (usage, least and most request in MiB); all of them have seen a peak of 400 MiB
+    "one rare peak": (np.where(np.arange(3 * 288) == 500, 400.0, 100.0) * MIB, 100, 150),
+    "at night, after a day's load": (swinging(3, 100, 400), 400, 450),
+    "high just now": (np.concatenate([np.full(600, 100.0), np.full(12, 400.0)]) * MIB, 408, 540),
+}
+
+
+@pytest.mark.parametrize("shape", REQUESTS)
+def test_a_request_is_what_is_typically_needed_and_the_limit_is_for_the_peaks(shape: str):
+    usage, least, most = REQUESTS[shape]
+    said, _, _ = decided(usage)
+    assert least * MIB <= said.request_bytes[0] <= most * MIB
+    assert said.target_bytes[0] >= 400 * MIB
+    assert said.request_bytes[0] <= said.target_bytes[0]
+
+
 def test_a_rows_own_model_answers_for_it_and_for_no_other():
     usage = np.stack([spike(2)] * 3)
     history, rows, now = history_of(usage)

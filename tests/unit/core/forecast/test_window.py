@@ -11,6 +11,7 @@ from plimsoll.forecast.window import (
     peak,
     peak_of_seen_hours,
     present_bytes,
+    quantile_of_seen,
     trailing_peak,
     trough,
 )
@@ -70,3 +71,20 @@ def test_usage_that_stopped_an_hour_ago_is_not_the_last_hours():
     usage = np.concatenate([np.full(20, MIB), np.full(13, NAN)])
     assert np.isnan(last_hour_peak(window_of(usage))[0])
     assert np.isnan(present_bytes(window_of(usage))[0])
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        ([], np.nan),
+        ([5], 5),
+        ([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 9),
+        ([10, np.nan, 1, np.nan], 10),
+        ([1] * 9 + [100], 1),
+        ([1] * 8 + [100] * 2, 100),
+    ],
+)
+def test_a_quantile_of_what_was_seen(seen: list[float], expected: float):
+    values = np.full((1, 12), np.nan)
+    values[0, : len(seen)] = seen
+    assert quantile_of_seen(values, 0.9)[0] == pytest.approx(expected, nan_ok=True)
