@@ -15,6 +15,7 @@ from plimsoll.guard.state import (
     Ask,
     ContainerState,
     ControlState,
+    KubeNodeState,
     PodState,
     QosClass,
     Situation,
@@ -70,12 +71,14 @@ class InitialResources:
         self, state: "_PodToBe", world: World, control: ControlState
     ) -> Iterator[tuple[str, MemoryValues]]:
         situations = Situations(world, self.asks, control, Learned(), Ledger(), {}, self.now())
+        requested = {spec.name: spec.request_bytes or 0 for spec in state.specs}
         for spec in state.specs:
             newest = self._newest(state, spec.name)
             ask = newest or self._remembered(state, spec.name)
             if ask is None:
                 continue
-            decision = admit(ask, self._situation(state, spec, situations))
+            others = sum(requested.values()) - requested[spec.name]
+            decision = admit(ask, self._situation(state, spec, situations, others))
             values = MemoryValues(decision.limit_bytes, decision.request_bytes)
             if newest is None or control.problems:  # what may be out of date, or seen by half, only raises
                 values = _no_lower(values, spec)
@@ -83,9 +86,12 @@ class InitialResources:
                 spec.limit_bytes,
                 spec.request_bytes,
             ):
+                requested[spec.name] = values.request_bytes or 0
                 yield spec.name, values
 
-    def _situation(self, state: "_PodToBe", spec: ContainerSpec, situations: Situations) -> Situation:
+    def _situation(
+        self, state: "_PodToBe", spec: ContainerSpec, situations: Situations, others_request_bytes: int
+    ) -> Situation:
         namespace = state.ref.namespace
         container = ContainerState(
             name=spec.name,
@@ -98,6 +104,7 @@ class InitialResources:
             namespace=namespace,
             name="",
             qos=qos_of(state.specs),
+            others_request_bytes=others_request_bytes,
             memory_hpa=situations.world.hpas.get((state.ref.kind, namespace, state.ref.name), ""),
         )
         return Situation(
@@ -105,7 +112,7 @@ class InitialResources:
             container=container,
             pod=pod,
             namespace=situations.namespace(namespace),
-            kube_node=None,
+            kube_node=_largest_kube_node(state, situations.world),
             control=situations.control,
             now_seconds=situations.now_seconds,
         )
@@ -145,6 +152,14 @@ class _PodToBe:
     profile: ProfileRecord
     node_class: str
     specs: tuple[ContainerSpec, ...]
+
+
+def _largest_kube_node(state: "_PodToBe", world: World) -> KubeNodeState | None:
+    """The kube node with the most memory for pods, of the pod's class where it is a DaemonSet's."""
+    known = [each for each in world.kube_nodes.values() if each.allocatable_bytes is not None]
+    mine = [each for each in known if state.node_class in ("", each.node_class)]
+    largest = max(mine, key=lambda each: (each.allocatable_bytes or 0, each.name), default=None)
+    return None if largest is None else KubeNodeState(largest.name, largest.allocatable_bytes)
 
 
 def _no_lower(values: MemoryValues, spec: ContainerSpec) -> MemoryValues:

@@ -24,7 +24,12 @@ from plimsoll.guard.gates import MINIMUM_VERSION, closed_gate
 from plimsoll.guard.limits import GuardSettings
 from plimsoll.guard.proposal import Note, Proposal, say, whole_mebibytes
 from plimsoll.guard.qos import keep_qos
-from plimsoll.guard.quota import within_kube_node, within_limit_ranges, within_quotas
+from plimsoll.guard.quota import (
+    within_kube_node,
+    within_largest_kube_node,
+    within_limit_ranges,
+    within_quotas,
+)
 from plimsoll.guard.state import Ask, Purpose, QosClass, Situation
 from plimsoll.guard.swap import pin_request_under_swap
 
@@ -70,7 +75,8 @@ def _admit(ask: Ask | None, situation: Situation) -> Decision:
             situation, "MemoryHPA" if situation.pod.memory_hpa else "BestEffort", "left to its template"
         )
     proposal = _asked(ask, situation)
-    for step in (within_policy, within_limit_ranges, within_quotas, within_controlled, keep_qos):
+    cuts = (within_policy, within_limit_ranges, within_quotas, within_largest_kube_node)
+    for step in (*cuts, within_controlled, keep_qos):
         proposal = step(proposal, situation)
     return _worthwhile(ask, proposal, situation)
 

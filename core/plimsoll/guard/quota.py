@@ -43,6 +43,27 @@ def within_kube_node(proposal: Proposal, situation: Situation) -> Proposal:
     return _raise_request_by(proposal, situation, free, "KubeNodeHeadroom", text)
 
 
+def within_largest_kube_node(proposal: Proposal, situation: Situation) -> Proposal:
+    """At admission: no limit and no request raised so far that no kube node could take the pod.
+
+    `situation.kube_node` is the largest that may get it. What the template itself asks for is not our doing.
+    """
+    kube_node, container = situation.kube_node, situation.container
+    if kube_node is None or kube_node.allocatable_bytes is None:
+        return _no_raise(proposal, situation, "KubeNodeUnknown", "what the kube nodes can give is not known")
+    whole = kube_node.allocatable_bytes
+    text = f"kube node {kube_node.name}, the largest for it, gives a pod {say(whole)}"
+    room = max(0, whole - (situation.pod.others_request_bytes or 0), container.request_bytes or 0)
+    ceiling = max(whole, container.limit_bytes or 0)
+    if situation.pod.qos is QosClass.GUARANTEED:
+        ceiling = min(ceiling, room)
+    if proposal.limit_bytes is not None:
+        proposal = proposal.with_limit(min(proposal.limit_bytes, ceiling), "KubeNodeHeadroom", text)
+    if proposal.request_bytes is not None:
+        proposal = proposal.with_request(min(proposal.request_bytes, room), "KubeNodeHeadroom", text)
+    return proposal
+
+
 def _in_container_range(proposal: Proposal, item: MemoryRange) -> Proposal:
     if item.max_bytes is not None:
         proposal = at_most(

@@ -4,7 +4,7 @@ none.
 
 import pytest
 
-from builders.clusters import GIB, NOW, furnish, owner, raw_pod, raw_policy
+from builders.clusters import GIB, MIB, NOW, furnish, owner, raw_kube_node, raw_pod, raw_policy
 from builders.kubeapi import MemoryApi
 from builders.loops import Rig, SpokenEngine
 from plimsoll.guard.state import ControlState
@@ -132,3 +132,33 @@ async def test_policy_bounds_hold_at_admission():
 )
 async def test_nonsense_is_unchanged(body):
     assert asked(await cluster(), body) == {}
+
+
+def two_containers(first, second):
+    """A new pod whose second container is a sidecar `proxy` of its own."""
+    pod = new_pod(limit=first, request=first)
+    values = {"limits": {"memory": second}, "requests": {"memory": second}}
+    pod["spec"]["containers"].append({"name": "proxy", "image": "x", "resources": values})
+    return pod
+
+
+async def test_no_pod_is_made_larger_than_the_largest_kube_node():
+    made = await cluster()
+    made.api.put("nodes", raw_kube_node("n1", "1200Mi"))
+    made.api.put("nodes", raw_kube_node("n2", "1500Mi"))
+    values = asked(made, new_pod())["app"]
+    assert (values.limit_bytes, values.request_bytes) == (1500 * MIB, GIB)
+    values = asked(made, two_containers("512Mi", "600Mi"))["app"]
+    assert (values.limit_bytes, values.request_bytes) == (1500 * MIB, 900 * MIB)
+
+
+async def test_what_a_template_asks_for_beyond_every_kube_node_is_left_to_the_scheduler():
+    made = await cluster()
+    made.api.put("nodes", raw_kube_node("n1", "256Mi"))
+    assert asked(made, new_pod()) == {}
+
+
+async def test_nothing_is_raised_for_kube_nodes_nobody_knows():
+    made = await cluster()
+    del made.api.objects["nodes", "", "n1"]
+    assert asked(made, new_pod()) == {}

@@ -391,8 +391,8 @@ def test_admission_without_a_recommendation_changes_nothing():
     assert admit(None, situation()).reason == "NoHistory"
 
 
-def test_admission_knows_bounds_and_qos_but_no_usage_or_node():
-    fresh = {"kube_node": None, "container": container(usage_bytes=None, request_bytes=GIB)}
+def test_admission_knows_bounds_qos_and_the_largest_kube_node_but_no_usage():
+    fresh = {"container": container(usage_bytes=None, request_bytes=GIB)}
     decision = admit(
         ask(2048, 512), guaranteed(policy=policy(mode=Mode.INITIAL, max_bytes=1536 * MIB), **fresh)
     )
