@@ -30,7 +30,6 @@ from builders.apiserver import Child, free_port
 REVIEWS_PER_SECOND = 20.0
 LOOK_SECONDS = 0.25
 MEMORY_SECONDS = 2.0
-ORDINARY_LOOPS = 3
 LOAD_SECONDS = 300.0
 # One in so many reviews is of a pod whose workload has a recommendation; all are, in this fleet.
 BENCH = Path(__file__).parent

@@ -1,11 +1,19 @@
 """Synthetic series for replay tests: seeded, a few shapes, with missing bins and unlike lengths."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from plimsoll.replay.limits import BatchFacts, ObservedBin, Proposal
 from plimsoll.replay.series import SeriesBatch, batch_of
 
 MIB = 2.0**20
+
+
+def truncated(batch: SeriesBatch, bins: int) -> SeriesBatch:
+    """Every series cut after its first `bins` bins."""
+    length = np.minimum(batch.length_bins, bins)
+    return replace(batch, usage_bytes=batch.usage_bytes[:, :bins], length_bins=length)
 
 
 def mixed_batch(seed: int = 1, days: float = 3.0) -> SeriesBatch:

@@ -13,7 +13,6 @@ from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-DAY_MINUTES = 24 * 60
 
 _DAY = f"(?:{'|'.join(DAYS)})"
 _DAY_RANGE = f"{_DAY}(?:-{_DAY})?"

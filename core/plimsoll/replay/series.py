@@ -70,16 +70,6 @@ class SeriesBatch:
             start_seconds=self.start_seconds[index],
         )
 
-    def truncated(self, bins: int) -> "SeriesBatch":
-        """Every series cut after its first `bins` bins."""
-        return SeriesBatch(
-            source=self.source,
-            series_ids=self.series_ids,
-            usage_bytes=self.usage_bytes[:, :bins],
-            length_bins=np.minimum(self.length_bins, bins),
-            start_seconds=self.start_seconds,
-        )
-
 
 def bin_samples(source: str, samples: SampleColumns) -> SeriesBatch:
     """Bin samples by maximum to the contract's 300 s bins."""

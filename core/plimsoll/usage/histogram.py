@@ -1,4 +1,4 @@
-"""VPA's decaying histogram of one container, bit for bit, with its checkpoints.
+"""VPA's decaying histogram of one container, bit for bit.
 
 In: samples with a weight and a time. Out: percentiles in which a sample counts half as much each half-life.
 New samples get larger weights, old ones keep theirs; when a weight would pass 2^100 everything is scaled down
@@ -7,29 +7,17 @@ golden vectors made by that very package are in tests/golden/vpa. Many container
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 from plimsoll.usage import gomath
 from plimsoll.usage.buckets import MEMORY_BUCKETS, ExponentialBuckets
 
 HALF_LIFE_SECONDS = 86_400  # VPA's default for memory
 MAX_DECAY_EXPONENT = 100
-MAX_CHECKPOINT_WEIGHT = 10_000
 # Go's zero time, 0001-01-01: the reference of a histogram that never saw a sample.
 ZERO_TIME_SECONDS = -62_135_596_800
 
 NS = 1_000_000_000
 _MAX_DURATION_NS = 2**63 - 1  # Go's time differences saturate at 292 years
-
-
-@dataclass(frozen=True, slots=True)
-class HistogramCheckpoint:
-    """What VPA keeps of a histogram: weights scaled so that the largest is 10,000."""
-
-    total_weight: float
-    bucket_weights: Mapping[int, int]
-    reference_seconds: int
 
 
 class DecayingHistogram:
@@ -102,33 +90,6 @@ class DecayingHistogram:
         self.total_weight += other.total_weight
         self.min_bucket = min(self.min_bucket, other.min_bucket)
         self.max_bucket = max(self.max_bucket, other.max_bucket)
-
-    def save(self) -> HistogramCheckpoint:
-        """What VPA writes into a VerticalPodAutoscalerCheckpoint."""
-        span = range(self.min_bucket, self.max_bucket + 1)
-        largest = max((self.weights[bucket] for bucket in span), default=0.0)
-        ratio = MAX_CHECKPOINT_WEIGHT / largest if largest else math.inf
-        scaled = {bucket: math.floor(self.weights[bucket] * ratio + 0.5) for bucket in span}
-        kept = {bucket: weight for bucket, weight in scaled.items() if weight > 0}
-        return HistogramCheckpoint(self.total_weight, kept, self.reference_seconds)
-
-    def load(self, checkpoint: HistogramCheckpoint) -> None:
-        """Add what a checkpoint holds. Raises ValueError on one that VPA would refuse."""
-        if checkpoint.total_weight < 0:
-            raise ValueError(f"cannot load a checkpoint with negative weight {checkpoint.total_weight}")
-        for bucket in checkpoint.bucket_weights:
-            if not 0 <= bucket < self.buckets.count:
-                raise ValueError(f"checkpoint has bucket {bucket}, this histogram has {self.buckets.count}")
-        total = sum(checkpoint.bucket_weights.values())
-        if total:
-            ratio = checkpoint.total_weight / float(total)
-            for bucket, weight in checkpoint.bucket_weights.items():
-                self.min_bucket = min(self.min_bucket, bucket)
-                self.max_bucket = max(self.max_bucket, bucket)
-                self.weights[bucket] += float(weight) * ratio
-            self.total_weight += checkpoint.total_weight
-            self._update_min_and_max()
-        self.reference_ns = (checkpoint.reference_seconds - ZERO_TIME_SECONDS) * NS
 
     def _decay_factor(self, time_ns: int) -> float:
         if time_ns > self.reference_ns + self.half_life_ns * MAX_DECAY_EXPONENT:

@@ -60,15 +60,6 @@ class History:
         """Rows there is room for before it grows."""
         return len(self._live)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes held by the rows that were ever used."""
-        return self._used * (4 * (FIVE_MINUTE_BINS + HOURLY_BINS) + 2 * 200 + 17)
-
-    def live_rows(self) -> npt.NDArray[np.int32]:
-        """All rows in use, ascending."""
-        return np.flatnonzero(self._live[: self._used]).astype(np.int32)
-
     def add_rows(self, count: int) -> npt.NDArray[np.int32]:
         """`count` empty rows, recycled ones first."""
         recycled = [self._free.pop() for _ in range(min(count, len(self._free)))]

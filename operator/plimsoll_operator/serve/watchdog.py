@@ -19,15 +19,13 @@ WINDOW_SECONDS = 60.0
 
 
 class Longest:
-    """The longest of the last minute's measurements, and of all."""
+    """The longest of the last minute's measurements."""
 
     def __init__(self) -> None:
         self._recent: deque[tuple[float, float]] = deque()  # (loop time, hold), holds falling
-        self.ever_seconds = 0.0
 
     def take(self, now_seconds: float, hold_seconds: float) -> float:
         """Take one; return the longest of the window, rounded up to a microsecond."""
-        self.ever_seconds = max(self.ever_seconds, hold_seconds)
         while self._recent and self._recent[-1][1] <= hold_seconds:
             self._recent.pop()
         self._recent.append((now_seconds, hold_seconds))
@@ -42,16 +40,6 @@ class LoopWatchdog:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._wall, self._cpu = Longest(), Longest()
-
-    @property
-    def longest_seconds(self) -> float:
-        """Longest hold since the start, wall seconds."""
-        return self._wall.ever_seconds
-
-    @property
-    def longest_cpu_seconds(self) -> float:
-        """Longest hold since the start, processor seconds of the loop's thread."""
-        return self._cpu.ever_seconds
 
     async def run(self) -> None:
         """Measure for ever."""

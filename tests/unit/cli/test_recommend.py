@@ -12,7 +12,7 @@ import yaml
 
 from builders.answering import Answer, answering, as_json
 from builders.clusterworld import MIB, usage_mib
-from builders.series import mixed_batch
+from builders.series import mixed_batch, truncated
 from plimsoll.pipeline import LimitPipeline, PipelineSettings
 from plimsoll.replay.limits import BatchFacts, ObservedBin
 from plimsoll.replay.live import LiveRecommender
@@ -233,7 +233,7 @@ def test_the_sample_that_ships_has_a_row_for_every_series(told):
 def test_a_trace_is_judged_by_the_pipeline_that_replays_it():
     batch = mixed_batch()
     whole = batch.take([i for i in range(len(batch)) if batch.length_bins[i] == batch.bins])
-    whole = whole.truncated(whole.bins // 12 * 12)
+    whole = truncated(whole, whole.bins // 12 * 12)
     live = LiveRecommender(PipelineSettings())
     live.start(BatchFacts(len(whole), 36, 12, 1))
     nothing = np.full(len(whole), np.nan)

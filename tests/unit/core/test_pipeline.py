@@ -91,7 +91,7 @@ def test_an_outage_of_the_source_is_no_calm(outage_hours: int):
 
 def test_a_limit_far_below_use_from_the_start_is_raised_at_once():
     _, pipeline, now = decided(steady(1))
-    rows = pipeline.history.live_rows()
+    rows = np.arange(len(pipeline.history), dtype=np.int32)
     pipeline.observe_limits(rows, [10 * MIB])
     raises = pipeline.react(rows, now)
     assert raises.rows.tolist() == rows.tolist()

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from builders.series import mixed_batch
+from builders.series import mixed_batch, truncated
 from plimsoll.replay.limits import LimitReplay, ReplaySettings, replay_limits
 from plimsoll.replay.recommenders import NAMES, recommender
 from plimsoll.replay.rules import check
@@ -40,7 +40,7 @@ def cuts(seed: int) -> list[int]:
 @pytest.mark.parametrize("name", CAUSAL)
 def test_cutting_a_series_leaves_earlier_limits_as_they_were(name):
     for cut in cuts(1):
-        part = run(name, mixed_batch().truncated(cut))
+        part = run(name, truncated(mixed_batch(), cut))
         before = part.emitted()
         np.testing.assert_array_equal(part.limit_bytes[before], whole(name).limit_bytes[:, :cut][before])
         np.testing.assert_array_equal(part.reason[before], whole(name).reason[:, :cut][before])

@@ -51,7 +51,6 @@ def test_series_of_unlike_length_are_padded_with_missing_bins():
     assert batch.length_bins.tolist() == [3, 1]
     np.testing.assert_array_equal(batch.usage_bytes[1], [4.0, NAN, NAN])
     assert batch.take([1]).usage_bytes.shape == (1, 1)
-    assert batch.truncated(2).length_bins.tolist() == [2, 1]
 
 
 def test_no_samples_make_an_empty_batch():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from plimsoll.usage import gomath
 from plimsoll.usage.buckets import MEMORY_BUCKETS
-from plimsoll.usage.histogram import DecayingHistogram, HistogramCheckpoint
+from plimsoll.usage.histogram import DecayingHistogram
 from plimsoll.usage.histogram_bank import DecayingHistograms
 
 repeatable = settings(deadline=None, derandomize=True)
@@ -84,25 +84,6 @@ def test_after_a_half_life_a_sample_counts_half():
     assert histogram.percentile(0.61) > 4 * GIB
 
 
-@pytest.mark.parametrize(
-    ("checkpoint", "message"),
-    [
-        (HistogramCheckpoint(-1.0, {0: 1}, 0), "negative weight"),
-        (HistogramCheckpoint(1.0, {176: 1}, 0), "bucket 176"),
-        (HistogramCheckpoint(1.0, {-1: 1}, 0), "bucket -1"),
-    ],
-)
-def test_a_checkpoint_vpa_would_refuse_is_refused(checkpoint, message):
-    with pytest.raises(ValueError, match=message):
-        DecayingHistogram().load(checkpoint)
-
-
-def test_an_empty_checkpoint_leaves_the_histogram_empty():
-    histogram = DecayingHistogram()
-    histogram.load(DecayingHistogram().save())
-    assert histogram.is_empty
-
-
 def test_histograms_of_other_half_lives_are_not_merged():
     with pytest.raises(ValueError, match="half-life"):
         DecayingHistogram().merge(DecayingHistogram(half_life_seconds=3600))
@@ -148,20 +129,6 @@ def test_columns_are_the_scalar_histogram_bit_for_bit(items):
     assert bank.percentiles([0, 1, 2], levels).tolist() == [
         [s.percentile(p) for p in levels] for s in scalars
     ]
-
-
-@repeatable
-@given(changes)
-def test_save_and_load_keeps_the_percentiles_of_what_weighs_enough(items):
-    histogram = DecayingHistogram()
-    for is_subtraction, value, weight, after, _ in items:
-        (histogram.subtract if is_subtraction else histogram.add)(value, weight, START + after)
-    loaded = DecayingHistogram()
-    loaded.load(histogram.save())
-    assert loaded.reference_seconds == histogram.reference_seconds
-    if not loaded.is_empty:
-        assert loaded.total_weight == histogram.total_weight
-        assert loaded.save().bucket_weights.keys() <= histogram.save().bucket_weights.keys()
 
 
 @repeatable
