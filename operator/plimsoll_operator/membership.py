@@ -19,7 +19,14 @@ from plimsoll.workload import ContainerKey, WorkloadRef
 from plimsoll_operator.engine.messages import Event, Member, OomEvent, PodContainer, RestartEvent
 from plimsoll_operator.owners import OwnerResolver, Top
 from plimsoll_operator.profile_name import name_for
-from plimsoll_operator.records import ContainerRecord, Labels, NamespaceRecord, PodRecord, ProfileRecord
+from plimsoll_operator.records import (
+    ContainerRecord,
+    KubeNodeRecord,
+    Labels,
+    NamespaceRecord,
+    PodRecord,
+    ProfileRecord,
+)
 from plimsoll_operator.row_ids import RowIds
 from plimsoll_operator.world import World
 
@@ -76,6 +83,10 @@ class _Tracked:
     group: GroupKey
 
 
+# Row, limit and request in force, policy, memory of the kube node.
+_Told = tuple[int, int | None, int | None, RowPolicy, int | None]
+
+
 class Membership:
     """Everything derived from pods that must survive from one loop to the next."""
 
@@ -84,10 +95,11 @@ class Membership:
         self._quantity = quantity
         self._owners = owners
         self._tracked: dict[str, _Tracked] = {}
-        self._told: dict[PodContainer, tuple[int, int | None, int | None, RowPolicy]] = {}
+        self._told: dict[PodContainer, _Told] = {}
         self._kills: dict[PodContainer, int] = {}
         self._ids = RowIds()
         self._now_seconds = 0.0
+        self._kube_nodes: Mapping[str, KubeNodeRecord] = {}
         self._policies: tuple[object, ...] = ()
         self._namespaces: Mapping[str, NamespaceRecord] = {}
         self._set = PolicySet((), own_namespace)
@@ -99,7 +111,7 @@ class Membership:
     async def scan(self, world: World, now_seconds: float, breathe: Breathe) -> Changes:
         """Compare the world with what is tracked."""
         changes = Changes()
-        self._now_seconds = now_seconds
+        self._now_seconds, self._kube_nodes = now_seconds, world.kube_nodes
         again = self._policies_changed(world)
         requested: dict[str, int] = defaultdict(int)
         for number, pod in enumerate(world.pods):
@@ -196,11 +208,13 @@ class Membership:
         row = group.rows.setdefault(container.spec.name, self._ids.row(key))
         limit, request = in_force(container)
         said = row_policy(policy)
-        if self._told.get(uid) == (row, limit, request, said):
+        kube_node = self._kube_nodes.get(pod.kube_node)
+        ceiling = kube_node.capacity_bytes if kube_node is not None else None
+        if self._told.get(uid) == (row, limit, request, said, ceiling):
             return
         if uid not in self._told:
             self._ids.join(row)
-        self._told[uid] = (row, limit, request, said)
+        self._told[uid] = (row, limit, request, said, ceiling)
         changes.added.append(
             Member(
                 row=row,
@@ -214,6 +228,7 @@ class Membership:
                 request_bytes=request,
                 policy=said,
                 quantity=self._quantity,
+                ceiling_bytes=ceiling,
             )
         )
 

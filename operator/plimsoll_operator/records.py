@@ -152,6 +152,7 @@ class KubeNodeRecord:
     allocatable_bytes: int | None
     swap_bytes: int
     node_class: str
+    capacity_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,8 @@ from plimsoll_operator.observe.backfill import ContainerPast
 from plimsoll_operator.observe.source import BatchBuilder, SampleBatch, UsageSource, failed
 
 STALE_INTERVALS = 2.0  # a sample older than so many intervals says nothing about the present
+# However short the interval: a busy kubelet measures every 10-20 s, and metrics-server adds its own 15 s.
+FRESHEST_SECONDS = 60.0
 # A row with a day of its own decides without the past that Prometheus could not give.
 OWN_PAST_SECONDS = 86_400.0
 USAGE_STALE = "UsageStale"
@@ -247,7 +249,9 @@ class EngineCore:
         for quantity, store in self.rows.stores.items():
             mine = np.flatnonzero(_given(batch, quantity) & self.rows.holding(rows, quantity))
             values, seconds = batch.column(quantity)[mine], batch.seconds[mine]
-            report = store.history.append(self.rows.places(rows[mine]), seconds, values, made.now_seconds)
+            ceilings = self.members.ceilings(slots[mine])
+            places = self.rows.places(rows[mine])
+            report = store.history.append(places, seconds, values, made.now_seconds, ceilings)
             self.members.observe(slots[mine], seconds, values, made.now_seconds)
             made.samples += report.accepted
             for reason, count in report.rejected.items():
@@ -272,7 +276,7 @@ class EngineCore:
 
     def _hold(self, made: Round) -> None:
         """Name the rows that must not move on their forecast."""
-        limit = STALE_INTERVALS * self._settings.interval_seconds
+        limit = max(STALE_INTERVALS * self._settings.interval_seconds, FRESHEST_SECONDS)
         stale = made.usage.rows[made.usage.age_seconds > limit]
         made.hold(USAGE_STALE, stale)
         made.hold(PAST_PENDING, self._pending(made.now_seconds))

@@ -34,6 +34,7 @@ class MemberTable:
         self._free: list[int] = []
         self.rows: npt.NDArray[np.int32] = np.full(FIRST_SLOTS, -1, dtype=np.int32)  # -1: slot is free
         self.limit_bytes: Float64Array = np.full(FIRST_SLOTS, np.nan)  # NaN: none set
+        self._ceiling_bytes: Float64Array = np.full(FIRST_SLOTS, np.nan)  # NaN: not known
         self._last_bytes: Float64Array = np.full(FIRST_SLOTS, np.nan)
         self._last_seconds: Float64Array = np.full(FIRST_SLOTS, np.nan)
         self._since_seconds: Float64Array = np.full(FIRST_SLOTS, np.nan)  # first tick it was live at
@@ -53,6 +54,7 @@ class MemberTable:
         self._by_name[name] = slot
         self.rows[slot] = member.row
         self.limit_bytes[slot] = math.nan if member.limit_bytes is None else member.limit_bytes
+        self._ceiling_bytes[slot] = math.nan if member.ceiling_bytes is None else member.ceiling_bytes
         return slot
 
     def remove(self, uid: PodContainer) -> None:
@@ -103,7 +105,7 @@ class MemberTable:
         Of several samples of one moment the highest counts; an older one than is known changes nothing.
         """
         with np.errstate(invalid="ignore"):
-            good = (slots >= 0) & (bytes_ >= 0) & (bytes_ <= MAX_PLAUSIBLE_BYTES)
+            good = (slots >= 0) & (bytes_ >= 0) & (bytes_ <= self.ceilings(slots))
             good &= seconds <= now_seconds + FUTURE_TOLERANCE_SECONDS
         at, when, used = slots[good], np.minimum(seconds[good], now_seconds), bytes_[good]
         before = self._last_seconds[at]
@@ -113,6 +115,10 @@ class MemberTable:
         self._last_bytes[at[moved]] = np.nan
         np.fmax.at(self._last_bytes, at[newest], used[newest])
         return good
+
+    def ceilings(self, slots: SlotArray) -> Float64Array:
+        """Return what no sample of each slot can exceed, [n]; free slots and unknown kube nodes: anything."""
+        return np.fmin(np.where(slots >= 0, self._ceiling_bytes[slots], np.nan), MAX_PLAUSIBLE_BYTES)
 
     def row_limits(self, rows_count: int) -> Float64Array:
         """Return the lowest limit in force of each row's members, [rows_count]; NaN where none has one."""
@@ -171,6 +177,7 @@ class MemberTable:
         self.rows = np.concatenate([self.rows, np.full(extra, -1, dtype=np.int32)])
         empty = np.full(extra, np.nan)
         self.limit_bytes = np.concatenate([self.limit_bytes, empty])
+        self._ceiling_bytes = np.concatenate([self._ceiling_bytes, empty])
         self._last_bytes = np.concatenate([self._last_bytes, empty])
         self._last_seconds = np.concatenate([self._last_seconds, empty])
         self._since_seconds = np.concatenate([self._since_seconds, empty])

@@ -82,6 +82,7 @@ def kube_node(raw: Raw) -> KubeNodeRecord:
         quantity(part(status, "allocatable").get("memory")),
         swap if isinstance(swap, int) else 0,
         sys.intern(str(named.get(NODE_CLASS_LABEL) or named.get(INSTANCE_TYPE_LABEL) or "")),
+        quantity(part(status, "capacity").get("memory")),
     )
 
 

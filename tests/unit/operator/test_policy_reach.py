@@ -1,6 +1,6 @@
 """A policy's forecast and buffer fields: each reaches the engine, and what cannot be had is said."""
 
-from builders.clusters import NOW, furnish, raw_pod, raw_policy
+from builders.clusters import GIB, NOW, furnish, raw_kube_node, raw_pod, raw_policy
 from builders.kubeapi import MemoryApi
 from builders.loops import Rig, SpokenEngine
 
@@ -36,3 +36,13 @@ async def test_a_forecast_that_cannot_be_had_is_said_on_the_policy():
     by_type = {each["type"]: each["message"] for each in said}
     assert by_type["HorizonNotSupported"].startswith("spec.forecast.horizon: 1d")
     assert by_type["ModelUnknown"].startswith("spec.forecast.model: no forecast model is called 'magic'")
+
+
+async def test_the_engine_hears_what_a_kube_node_has_as_soon_as_it_is_known():
+    made = rig()
+    await made.once(NOW)
+    assert next(iter(made.engine.members.values())).ceiling_bytes is None
+    made.api.put("nodes", raw_kube_node() | {"status": {"capacity": {"memory": "16Gi"}}})
+    made.api.put("pods", raw_pod(restarts=1))  # something of the pod is new
+    await made.once(NOW + 60)
+    assert next(iter(made.engine.members.values())).ceiling_bytes == 16 * GIB

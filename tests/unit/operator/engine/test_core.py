@@ -294,3 +294,13 @@ def test_a_policy_that_changes_reaches_the_forecast():
     assert after.target_bytes[0] >= 2 * (after.target_bytes[0] - after.buffer_bytes[0]) - 1
     assert after.target_bytes[0] > before.target_bytes[0]
     assert after.quantile_bytes[0].tolist() != before.quantile_bytes[0].tolist()
+
+
+def test_no_container_uses_more_than_its_kube_node_has():
+    core, source = engine(member(0, "a", ceiling_bytes=8192 * MIB), member(1, "b"))
+    source.set("a", 9000.0 * MIB)
+    source.set("b", 9000.0 * MIB)
+    tick = core.tick(NOW)
+    assert tick.rejected == {"implausible": 1}
+    assert np.isnan(tick.usage.current_bytes[0])
+    assert tick.usage.current_bytes[1] == 9000 * MIB
