@@ -39,6 +39,8 @@ VERSION_SECONDS = 3600.0  # how often the API server is asked for its version
 MINIMUM_VERSION = (1, 35)
 # A sample may be this many intervals old before it says nothing about the present.
 USAGE_INTERVALS = 3.0
+# However short the interval: a busy kubelet measures every 10-20 s, and metrics-server adds its own 15 s.
+FRESHEST_SECONDS = 60.0
 
 
 @dataclass(slots=True)
@@ -248,7 +250,7 @@ class Loop:
             version=version,
             problems=tick.problems,
             settled=self._settled(now_seconds),
-            max_usage_age_seconds=USAGE_INTERVALS * settings.interval,
+            max_usage_age_seconds=max(USAGE_INTERVALS * settings.interval, FRESHEST_SECONDS),
         )
         return self._state
 
