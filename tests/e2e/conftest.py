@@ -66,7 +66,7 @@ def namespace(cluster: Cluster, request) -> Iterator[str]:
     yield name
     if request.node.stash.get(FAILED, False):
         save_artifacts(cluster, name, artifacts_directory() / name)
-    cluster.kube("delete", "namespace", name, "--wait=false")
+    cluster.kube("delete", "namespace", name, "--wait=false", "--ignore-not-found")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,39 +1,39 @@
 """A Deployment with mode InPlace: the limit follows usage, in the kernel; nothing is restarted or killed."""
 
 from builders.e2e.kernel import container_memory
+from builders.e2e.patience import wait_for
 from builders.e2e.workloads import CONTAINER, MIB, deployment, hold, pod_now, policy, restarts, running_pod
-from builders.waiting import wait_for
 from plimsoll.api.quantity import parse_quantity
 
-RISE_SECONDS = 420
+RISE_SECONDS = 600
 
 
 def test_usage_rises_and_the_limit_rises_before_the_kill(cluster, release, namespace):
-    # 40 MiB a minute: the kubelet measures every ten seconds or so, so it sees the climb several times.
+    # 20 MiB a minute: the kubelet measures every ten seconds or so, so it sees the climb many times.
     rising = deployment(
-        cluster, namespace, "rises", mib=180, limit="256Mi", request="200Mi", mib_per_minute=40
+        cluster, namespace, "rises", mib=100, limit="128Mi", request="100Mi", mib_per_minute=20
     )
     cluster.apply(policy(namespace, "rises", "rises"), rising)
     pod = running_pod(cluster, namespace, "rises")
     before = container_memory(cluster, pod, CONTAINER)
-    assert before.max_bytes == 256 * MIB
+    assert before.max_bytes == 128 * MIB
 
-    hold(cluster, pod, 340)
+    hold(cluster, pod, 145)
 
     def holds_it_all() -> bool:
         now = container_memory(cluster, pod, CONTAINER)
         assert now.oom_kills == 0, now.text
-        return now.current_bytes >= 340 * MIB
+        return now.current_bytes >= 145 * MIB
 
-    wait_for(holds_it_all, "the program to hold 340 MiB", RISE_SECONDS)
+    wait_for(holds_it_all, "the program to hold 145 MiB", RISE_SECONDS)
     after, now = container_memory(cluster, pod, CONTAINER), pod_now(cluster, pod)
     assert after.max_bytes is not None
-    assert after.max_bytes > 340 * MIB
+    assert after.max_bytes > 145 * MIB
     assert restarts(now) == 0
-    assert_kernel_has_the_decision(cluster, namespace, "rises", pod)
+    assert_kernel_has_the_decision(cluster, namespace, "rises", pod, "128Mi")
 
 
-def assert_kernel_has_the_decision(cluster, namespace: str, name: str, pod) -> None:
+def assert_kernel_has_the_decision(cluster, namespace: str, name: str, pod, original: str) -> None:
     """memory.max is the limit that the operator decided on, and the profile remembers the original one."""
 
     def agreed() -> bool:
@@ -44,4 +44,21 @@ def assert_kernel_has_the_decision(cluster, namespace: str, name: str, pod) -> N
     wait_for(agreed, "memory.max to be the limit that was decided", 60)
     profile = cluster.get("memoryprofile", f"deployment-{name}", "-n", namespace)
     (container,) = profile["status"]["containers"]
-    assert container["originalResources"]["limit"] == "256Mi"
+    assert container["originalResources"]["limit"] == original
+
+
+def test_usage_has_fallen_and_the_limit_falls(cluster, release, prometheus, namespace):
+    # A week at 150 MiB, then four days at 60: a peak is remembered for three.
+    prometheus.remember(namespace, "falls", CONTAINER, [150.0] * 24 * 7 + [60.0] * 24 * 4)
+    cluster.apply(
+        policy(namespace, "falls", "falls"),
+        deployment(cluster, namespace, "falls", mib=60, limit="256Mi", request="128Mi"),
+    )
+    pod = running_pod(cluster, namespace, "falls")
+
+    wait_for(lambda: container_memory(cluster, pod, CONTAINER).max_bytes < 200 * MIB, "a lower limit", 180)
+    memory, now = container_memory(cluster, pod, CONTAINER), pod_now(cluster, pod)
+    assert memory.max_bytes >= 128 * MIB  # one decision takes away at most half
+    assert memory.oom_kills == 0
+    assert restarts(now) == 0
+    assert_kernel_has_the_decision(cluster, namespace, "falls", pod, "256Mi")

@@ -94,7 +94,7 @@ def cluster_values(cluster: Cluster, prometheus_url: str = "") -> Manifest:
             "settings": {
                 "usageSource": "kubelet",
                 "kubeletInsecure": True,
-                "interval": "10s",
+                "interval": "15s",
                 "settle": "1s",
                 "profileInterval": "10s",
                 "deferredEvictAfter": "20s",

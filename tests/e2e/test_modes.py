@@ -1,0 +1,132 @@
+"""What each mode may do: Recommend nothing, Off nothing any more, Initial only at a pod's birth."""
+
+import time
+
+from builders.e2e.kernel import container_memory
+from builders.e2e.patience import wait_for
+from builders.e2e.workloads import (
+    CONTAINER,
+    MIB,
+    deployment,
+    hold,
+    live_pods,
+    pod_now,
+    policy,
+    profile_of,
+    recommended,
+    restarts,
+    running_pod,
+)
+from plimsoll.api.quantity import parse_quantity
+
+DAYS_AT_60 = [60.0] * 24 * 4
+ADMISSION_SECONDS = 8.0
+
+
+def test_recommend_changes_nothing(cluster, release, prometheus, namespace):
+    prometheus.remember(namespace, "looks", CONTAINER, DAYS_AT_60)
+    cluster.apply(deployment(cluster, namespace, "looks", mib=60, limit="256Mi", request="128Mi"))
+    pod = running_pod(cluster, namespace, "looks")
+    before = pod_now(cluster, pod)["metadata"]["resourceVersion"]
+
+    cluster.apply(policy(namespace, "looks", "looks", "Recommend"))
+    profile = wait_recommended(cluster, namespace, "deployment-looks")
+
+    assert parse_quantity(recommended(profile)["target"]) < 256 * MIB
+    assert pod_now(cluster, pod)["metadata"]["resourceVersion"] == before
+    assert container_memory(cluster, pod, CONTAINER).max_bytes == 256 * MIB
+
+
+def test_off_releases(cluster, release, namespace):
+    cluster.apply(
+        policy(namespace, "stops", "stops"),
+        deployment(cluster, namespace, "stops", mib=24, limit="64Mi", request="32Mi", mib_per_minute=120),
+    )
+    pod = running_pod(cluster, namespace, "stops")
+    hold(cluster, pod, 62)
+    raised = wait_for(lambda: above(container_memory(cluster, pod, CONTAINER).max_bytes, 64), "a raise", 120)
+
+    cluster.apply(policy(namespace, "stops", "stops", "Off"))
+    wait_for(lambda: mode_of(cluster, namespace, "deployment-stops") == "Off", "mode Off in the profile", 90)
+    version = pod_now(cluster, pod)["metadata"]["resourceVersion"]
+    hold(cluster, pod, raised // MIB - 3)  # 96 % of the limit: in mode InPlace a climb
+    near = 0.93 * raised
+    wait_for(lambda: container_memory(cluster, pod, CONTAINER).current_bytes > near, "a climb", 60)
+    seen = parse_quantity  # the profile has seen that use, and nothing has come of it
+    wait_for(lambda: seen(usage_of(cluster, namespace, "deployment-stops")) > near, "the climb seen", 90)
+
+    now = pod_now(cluster, pod)
+    assert container_memory(cluster, pod, CONTAINER).max_bytes == raised
+    assert now["metadata"]["resourceVersion"] == version
+    assert restarts(now) == 0
+
+
+def test_initial_sets_a_new_pods_limits(cluster, release, prometheus, namespace):
+    prometheus.remember(namespace, "begins", CONTAINER, DAYS_AT_60)
+    cluster.apply(
+        policy(namespace, "begins", "begins", "Initial"),
+        deployment(cluster, namespace, "begins", mib=60, limit="256Mi", request="128Mi"),
+    )
+    first = running_pod(cluster, namespace, "begins")
+    profile = wait_recommended(cluster, namespace, "deployment-begins")
+    assert (
+        container_memory(cluster, first, CONTAINER).max_bytes == 256 * MIB
+    )  # born before anything was known
+
+    cluster.kube("-n", namespace, "delete", "pod", first["metadata"]["name"])
+    second = running_pod(cluster, namespace, "begins")
+
+    limit = container_memory(cluster, second, CONTAINER).max_bytes
+    assert limit == parse_quantity(second["spec"]["containers"][0]["resources"]["limits"]["memory"])
+    assert 60 * MIB < limit < 256 * MIB
+    assert abs(limit - max(parse_quantity(recommended(profile)["target"]), 128 * MIB)) <= 2 * MIB
+    assert restarts(second) == 0
+
+
+def test_with_the_operator_down_pods_are_created_unchanged_and_quickly(
+    cluster, release, prometheus, namespace
+):
+    prometheus.remember(namespace, "alone", CONTAINER, DAYS_AT_60)
+    cluster.apply(
+        policy(namespace, "alone", "alone", "Initial"),
+        deployment(cluster, namespace, "alone", mib=60, limit="256Mi", request="128Mi"),
+    )
+    first = running_pod(cluster, namespace, "alone")
+    wait_recommended(cluster, namespace, "deployment-alone")
+
+    release.scale_operator(0)
+    try:
+        began = time.monotonic()
+        cluster.kube("-n", namespace, "delete", "pod", first["metadata"]["name"], "--wait=false")
+        old = first["metadata"]["uid"]
+        others = lambda: [p for p in live_pods(cluster, namespace, "alone") if p["metadata"]["uid"] != old]  # noqa: E731
+        (second,) = wait_for(others, "a new pod", 60)
+        seconds = time.monotonic() - began
+        limits = second["spec"]["containers"][0]["resources"]["limits"]
+    finally:
+        release.scale_operator(2)
+    assert limits == {"memory": "256Mi"}
+    assert seconds < ADMISSION_SECONDS
+
+
+def wait_recommended(cluster, namespace: str, name: str):
+    """The profile, once something is recommended in it."""
+    profile = lambda: profile_of(cluster, namespace, name)  # noqa: E731
+    wait_for(lambda: recommended(profile()).get("target"), f"a recommendation in profile {name}", 180)
+    return profile()
+
+
+def above(limit_bytes: int, mib: int) -> int:
+    """The limit, where it is above `mib`; else 0."""
+    return limit_bytes if limit_bytes > mib * MIB else 0
+
+
+def mode_of(cluster, namespace: str, name: str) -> str:
+    """The mode that a profile names."""
+    return profile_of(cluster, namespace, name).get("status", {}).get("mode", "")
+
+
+def usage_of(cluster, namespace: str, name: str) -> str:
+    """What a profile says is used now."""
+    (container,) = profile_of(cluster, namespace, name)["status"]["containers"]
+    return container.get("usage", {}).get("current", "0")
