@@ -44,7 +44,7 @@ class BucketVectors:
 
 @dataclass(frozen=True)
 class Golden:
-    """VPA's answers: for each case, and for each pair merged; its file has those after a save and load too."""
+    """VPA's answers: for each case and for each pair merged; its file has those of checkpoints too."""
 
     memory: BucketVectors
     cpu: BucketVectors

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from builders.shell import COMMAND_SECONDS, check_shown
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 CONSOLE_BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # The whole demo has a test of its own (tests/simulation); the Makefile's targets are what runs this test.
 RUN_ELSEWHERE = re.compile(r"^(make|git) ")
-COMMAND_SECONDS = 120
 
 
 def shown_commands(page: Path) -> list[str]:
@@ -40,17 +41,7 @@ def test_command_in_the_docs_runs(page: str, command: str, tmp_path: Path) -> No
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     shutil.copytree(ROOT / "docs" / "examples", tmp_path / "docs" / "examples")
     environment = {**os.environ, "PATH": path, "KUBECONFIG": str(tmp_path / "none"), "COLUMNS": "120"}
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", command],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, f"{page}: {command}\n{done.stdout}{done.stderr}"
-    assert done.stdout.strip(), f"{page}: {command} printed nothing"
+    check_shown(command, tmp_path, environment, f"{page}: ")
 
 
 def test_docs_build_without_a_warning(tmp_path: Path) -> None:

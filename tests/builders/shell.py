@@ -1,0 +1,22 @@
+"""A command line of the docs, run as a reader would run it."""
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+COMMAND_SECONDS = 120
+
+
+def check_shown(line: str, directory: Path, environment: Mapping[str, str], where: str = "") -> None:
+    """Run a line in a strict shell; it must exit 0 and print something."""
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", line],
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, f"{where}{line}\n{done.stdout}{done.stderr}"
+    assert done.stdout.strip(), f"{where}{line} printed nothing"
