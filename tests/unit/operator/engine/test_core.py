@@ -159,6 +159,15 @@ def test_samples_that_lag_by_more_than_two_intervals_are_not_fresh():
     assert core.tick(NOW + 60).holds[USAGE_STALE].tolist() == [0]
 
 
+@pytest.mark.parametrize(("lag_seconds", "stale"), [(55, False), (65, True)])
+def test_a_short_interval_does_not_ask_for_fresher_samples_than_kubelets_have(lag_seconds, stale):
+    source = ScriptedSource(lag_seconds=lag_seconds)
+    source.set("a", MIB)
+    core = EngineCore(EngineSettings(interval_seconds=5.0), source)
+    core.sync(Sync((member(0, "a"),), ()))
+    assert (USAGE_STALE in core.tick(NOW).holds) == stale
+
+
 @pytest.mark.parametrize("value", [np.nan, -5.0, np.inf, 2.0**60])
 def test_garbage_samples_are_counted_and_change_nothing(value):
     core, source = engine(member(0, "a"), a=100.0 * MIB)
