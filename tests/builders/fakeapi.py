@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from plimsoll_cli.sandbox import objects
 from plimsoll_cli.sandbox.api.server import SandboxApi
 
 START_SECONDS = 1_700_000_000.0
@@ -35,18 +36,7 @@ class FakeApi:
     def kubeconfig(self, directory: Path) -> Path:
         """A kubeconfig without credentials: the sandbox asks for none."""
         path = directory / "sandbox.kubeconfig"
-        path.write_text(
-            json.dumps(
-                {
-                    "apiVersion": "v1",
-                    "kind": "Config",
-                    "current-context": "sandbox",
-                    "clusters": [{"name": "sandbox", "cluster": {"server": self.url}}],
-                    "users": [{"name": "sandbox", "user": {}}],
-                    "contexts": [{"name": "sandbox", "context": {"cluster": "sandbox", "user": "sandbox"}}],
-                }
-            )
-        )
+        path.write_text(json.dumps(objects.kubeconfig(self.url)))
         return path
 
 

@@ -27,6 +27,18 @@ DEFAULT_POLICY: JsonObject = {
 }
 
 
+def kubeconfig(url: str) -> JsonObject:
+    """A kubeconfig without credentials: the sandbox asks for none."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "sandbox",
+        "clusters": [{"name": "sandbox", "cluster": {"server": url}}],
+        "users": [{"name": "sandbox", "user": {}}],
+        "contexts": [{"name": "sandbox", "context": {"cluster": "sandbox", "user": "sandbox"}}],
+    }
+
+
 def crds() -> list[JsonObject]:
     """The CRDs that the operator ships."""
     directory = Path(plimsoll_operator.crds.__file__).parent

@@ -19,7 +19,7 @@ from typing import Any
 
 from plimsoll.replay.series import BIN_SECONDS
 from plimsoll_cli.failure import CommandError
-from plimsoll_cli.sandbox import certificate
+from plimsoll_cli.sandbox import certificate, objects
 from plimsoll_cli.sandbox.child import Child
 from plimsoll_cli.sandbox.objects import OPERATOR_NAMESPACE
 from plimsoll_cli.sandbox.process import FRAME_SECONDS, WorldConfig
@@ -103,7 +103,7 @@ class SandboxRun:
         document = json.dumps(asdict(self._world_config()))
         self._world = Child("the world", [*WORLD, document], self.directory / "world.log", talks=True)
         self.url = self._next("ready")["url"]
-        self._write_kubeconfig()
+        (self.directory / "kubeconfig").write_text(json.dumps(objects.kubeconfig(self.url)))
 
     def _world_config(self) -> WorldConfig:
         settings, webhook = self.settings, None
@@ -153,17 +153,6 @@ class SandboxRun:
         if self.has_admission:
             flags |= {"webhook-port": str(self._webhook_port), "webhook-cert-dir": str(self.directory)}
         return [part for name, value in flags.items() for part in (f"--{name}", value)]
-
-    def _write_kubeconfig(self) -> None:
-        document = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "sandbox",
-            "clusters": [{"name": "sandbox", "cluster": {"server": self.url}}],
-            "users": [{"name": "sandbox", "user": {}}],
-            "contexts": [{"name": "sandbox", "context": {"cluster": "sandbox", "user": "sandbox"}}],
-        }
-        (self.directory / "kubeconfig").write_text(json.dumps(document))
 
     def messages(self) -> Iterator[tuple[str, JsonObject]]:
         """What the world says, until it is done; meanwhile the operator is looked after."""
