@@ -16,7 +16,6 @@ log = logging.getLogger(__name__)
 
 CERTIFICATE_FILE = "tls.crt"
 KEY_FILE = "tls.key"
-CA_FILE = "ca.crt"  # cert-manager puts the issuer's here
 VALID_DAYS = 3650
 LOOK_AGAIN_SECONDS = 10.0  # how often the files are looked at; a renewed Secret is mounted within a minute
 
@@ -52,11 +51,6 @@ class ServerCertificate:
             raise CertificateError(f"certificate in {self._directory}: {error}") from error
         self._stamp = stamp
         return True
-
-    def authority_pem(self) -> bytes:
-        """Return what clients must trust: the issuer's certificate, or the self-signed one."""
-        authority = self._directory / CA_FILE
-        return (authority if authority.exists() else self._directory / CERTIFICATE_FILE).read_bytes()
 
     async def follow(self) -> None:
         """Look at the files for ever; a pair that cannot be read leaves the old one in use."""

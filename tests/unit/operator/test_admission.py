@@ -79,7 +79,7 @@ async def post(initial, tmp_path):
         0,
     )
     serving = await start_serving(Metrics("test"), Health(), "127.0.0.1", None, webhook)
-    trust = ssl.create_default_context(cadata=serving.certificate.authority_pem().decode())
+    trust = ssl.create_default_context(cafile=tmp_path / "certificate" / "tls.crt")
     session = aiohttp.ClientSession()
 
     async def send(body):
