@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from builders.clusters import furnish
+from builders.kubeapi import MemoryApi
 from plimsoll.recommend.recommendation import Recommendations
 from plimsoll.usage.sample import Quantity
 from plimsoll_operator.acting import Actor
@@ -30,6 +32,7 @@ from plimsoll_operator.settings import OperatorSettings
 from plimsoll_operator.stages import Stages
 
 MIB = 2**20
+MINUTE = 60.0
 
 
 class SpokenEngine:
@@ -171,3 +174,9 @@ class Rig:
         """A container's record as the API holds it."""
         found = next(each for each in self.api.world().pods if each.name == pod)
         return next(each for each in found.containers if each.spec.name == container)
+
+
+def rig(*pods, policy=None, targets=None, **settings):
+    """A cluster with these pods (else one) whose engine asks for 2 GiB unless told otherwise."""
+    api = furnish(MemoryApi(), *pods, policy=policy)
+    return Rig(api, SpokenEngine({"app": 2048} if targets is None else targets), **settings)

@@ -10,25 +10,15 @@ from builders.clusters import (
     GIB,
     MIB,
     NOW,
-    furnish,
     owner,
     raw_kube_node,
     raw_pod,
     raw_policy,
-    resize_condition,
     stamp,
 )
-from builders.kubeapi import MemoryApi
-from builders.loops import Rig, SpokenEngine
+from builders.loops import MINUTE, rig
 from plimsoll_operator.actuate.api import ApiError
 from plimsoll_operator.engine.messages import OomEvent, RestartEvent
-
-MINUTE = 60.0
-
-
-def rig(*pods, policy=None, targets=None, **settings):
-    api = furnish(MemoryApi(), *pods, policy=policy)
-    return Rig(api, SpokenEngine({"app": 2048} if targets is None else targets), **settings)
 
 
 async def test_a_recommendation_becomes_a_resize_after_the_originals_are_on_record():
@@ -205,68 +195,6 @@ async def test_a_restart_without_a_kill_is_told_as_a_restart():
     assert [type(each) for each in made.engine.events] == [RestartEvent]
 
 
-async def test_another_operator_goes_on_where_the_last_was_killed():
-    first = rig()
-    await first.once(NOW)
-    await first.once(NOW + MINUTE)
-    assert first.limit() == 2048
-    second = first.restart()
-    second.engine.targets["app"] = 700  # its history is short: it would lower
-    second.settings = first.settings
-    await second.once(NOW + 2 * MINUTE)
-    assert second.limit() == 2048  # the cooldown is read off the profile
-    assert second.engine.restored
-    assert second.api.profile("statefulset-web")["containers"][0]["originalResources"]["limit"] == "1Gi"
-
-
-def two_workloads(per_hour):
-    """Pods of two workloads whose policy allows so many routine changes an hour."""
-    policy = raw_policy(updates={"budget": {"resizesPerHour": per_hour}})
-    return rig(raw_pod(), raw_pod("api-0", owner=owner(name="api")), policy=policy)
-
-
-async def test_a_budget_outlives_the_operator():
-    first = two_workloads(1)
-    for minute in range(3):
-        await first.once(NOW + minute * MINUTE)
-    assert sorted((first.limit(), first.limit("api-0"))) == [1024, 2048]
-    second = first.restart()
-    await second.once(NOW + 10 * MINUTE)
-    assert sorted((second.limit(), second.limit("api-0"))) == [1024, 2048]
-    await second.once(NOW + 65 * MINUTE)
-    assert (second.limit(), second.limit("api-0")) == (2048, 2048)
-
-
-async def test_budget_and_cooldown_pass_on_to_a_standby_that_takes_over():
-    first = two_workloads(1)
-    standby = first.restart()
-    await standby.once(NOW - MINUTE, leading=False)
-    for minute in range(3):
-        await first.once(NOW + minute * MINUTE)
-    standby.engine.targets = {"app": 700}
-    await standby.once(NOW + 10 * MINUTE)
-    assert sorted((standby.limit(), standby.limit("api-0"))) == [1024, 2048]
-
-
-async def test_after_a_restart_nothing_falls_until_it_has_settled():
-    first = rig(settle=3600.0, targets={"app": 700})
-    for minute in range(3):
-        await first.once(NOW + minute * MINUTE)
-    assert first.limit() == 1024
-    await first.once(NOW + 3700)
-    assert first.limit() == 700
-
-
-async def test_what_is_known_without_a_gap_need_not_settle():
-    made = rig(settle=3600.0, targets={"app": 700})
-    await made.once(NOW)
-    await made.once(NOW + MINUTE)
-    assert made.limit() == 1024
-    made.engine.covered = ("app",)
-    await made.once(NOW + 2 * MINUTE)
-    assert made.limit() == 700
-
-
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
@@ -341,99 +269,6 @@ async def test_a_profile_is_written_seldom_unless_a_decision_acts():
     assert shown["usage"]["current"] == "200Mi"
 
 
-@pytest.mark.parametrize(
-    ("condition", "kept"),
-    [
-        (resize_condition("PodResizePending", "Deferred", since=NOW), 2048),
-        (resize_condition("PodResizeInProgress", "", since=NOW), 2048),
-        (resize_condition("PodResizeInProgress", "Error", "below usage", since=NOW - 3600), 1024),
-        (resize_condition("PodResizePending", "Infeasible", "node too small", since=NOW), 1024),
-    ],
-)
-async def test_a_resize_is_followed_to_an_end(condition, kept):
-    made = rig()
-    await made.once(NOW)
-    await made.once(NOW + MINUTE)
-    pod = made.api.get("pods", "shop", "web-0")
-    pod["status"]["conditions"].append(condition)
-    made.api._stamped(pod)
-    await made.once(NOW + 2 * MINUTE)
-    assert made.limit() == kept
-
-
-async def test_an_infeasible_resize_is_not_asked_for_again_at_once():
-    made = rig()
-    await made.once(NOW)
-    await made.once(NOW + MINUTE)
-    pod = made.api.get("pods", "shop", "web-0")
-    pod["status"]["conditions"].append(resize_condition("PodResizePending", "Infeasible", "node too small"))
-    made.api._stamped(pod)
-    await made.once(NOW + 2 * MINUTE)
-    pod["status"]["conditions"].pop()
-    made.api._stamped(pod)
-    asked = len(made.api.resizes)
-    for minute in range(3, 20):
-        await made.once(NOW + minute * MINUTE)
-    assert len(made.api.resizes) == asked
-
-
-async def test_what_a_kubelet_says_of_swap_is_learned_and_the_limit_alone_asked_for():
-    made = rig()
-    await made.once(NOW)
-    await made.once(NOW + MINUTE)
-    pod = made.api.get("pods", "shop", "web-0")
-    text = "In-place resize of containers with swap is not supported."
-    pod["status"]["conditions"].append(resize_condition("PodResizePending", "Infeasible", text))
-    made.api._stamped(pod)
-    await made.once(NOW + 2 * MINUTE)
-    assert (made.limit(), made.request()) == (1024, 512)
-    pod["status"]["conditions"].pop()
-    made.api._stamped(pod)
-    await made.once(NOW + 20 * MINUTE)
-    assert (made.limit(), made.request()) == (2048, 512)
-
-
-def replicas(*more):
-    return [raw_pod("web-0"), raw_pod("web-1"), *more]
-
-
-async def stuck(made, condition):
-    await made.once(NOW)
-    await made.once(NOW + MINUTE)
-    pod = made.api.get("pods", "shop", "web-0")
-    pod["status"]["conditions"].append(condition)
-    made.api._stamped(pod)
-
-
-DEFERRED = resize_condition("PodResizePending", "Deferred", "node is full", since=NOW)
-
-
-async def test_a_long_deferred_resize_becomes_an_eviction_where_the_mode_allows_it():
-    made = rig(*replicas(), policy=raw_policy(mode="InPlaceOrRecreate"))
-    await stuck(made, DEFERRED)
-    await made.once(NOW + 2 * MINUTE)
-    assert made.api.evicted == []
-    await made.once(NOW + 10 * MINUTE)
-    assert made.api.evicted == ["web-0"]
-
-
-async def test_a_disruption_budget_is_waited_for():
-    made = rig(*replicas(), policy=raw_policy(mode="InPlaceOrRecreate"))
-    await stuck(made, DEFERRED)
-    made.api.fail("evict", ApiError(429, "TooManyRequests", "budget"))
-    await made.once(NOW + 10 * MINUTE)
-    assert made.api.evicted == []
-    await made.once(NOW + 11 * MINUTE)
-    assert made.api.evicted == ["web-0"]
-
-
-async def test_a_single_replica_is_never_evicted():
-    made = rig(raw_pod("web-0"), policy=raw_policy(mode="InPlaceOrRecreate"))
-    await stuck(made, DEFERRED)
-    await made.once(NOW + 30 * MINUTE)
-    assert made.api.evicted == []
-
-
 async def test_a_rate_is_kept_over_all_pods():
     made = rig(*(raw_pod(f"web-{n}") for n in range(5)), max_resizes_per_minute=2)
     await made.once(NOW)
@@ -498,58 +333,3 @@ async def test_a_held_container_still_shows_when_it_was_seen():
     assert shown["pods"] == 1
     assert shown["updatedTime"] == stamp(NOW + MINUTE)
     assert made.limit() * MIB == GIB
-
-
-async def many(size, **settings):
-    """A cluster of `size` workloads whose profiles a predecessor has written."""
-    pods = [raw_pod(f"web{n}-0", owner=owner(name=f"web{n}")) for n in range(size)]
-    first = rig(*pods, targets={}, **settings)
-    await first.once(NOW)
-    second = first.restart()
-    second.api.calls.clear()
-    return second
-
-
-async def test_after_a_restart_many_histories_are_listed_not_read_one_by_one():
-    made = await many(130)
-    await made.once(NOW + MINUTE)
-    assert len(made.engine.restored) == 130
-    calls = [call for call in made.api.calls if call[1:2] == ("memoryprofiles",)]
-    assert [call[0] for call in calls] == ["page"] * 3
-    await made.once(NOW + 2 * MINUTE)
-    assert len([call for call in made.api.calls if call[0] == "page"]) == 3
-
-
-@pytest.mark.parametrize(("size", "method"), [(1, "read memoryprofiles"), (130, "page")])
-async def test_a_history_that_cannot_be_read_now_is_not_written_over(size, method):
-    made = await many(size)
-    made.api.fail(method, ApiError(503, "ServiceUnavailable", "etcd has no leader"))
-    made.engine.targets = {"app": 2048}  # something worth a write
-    await made.once(NOW + 40 * MINUTE)
-    assert made.engine.restored == {}
-    assert not [call for call in made.api.calls if call[:2] == ("patch_status", "memoryprofiles")]
-    await made.once(NOW + 41 * MINUTE)
-    assert len(made.engine.restored) == size
-    assert [call for call in made.api.calls if call[:2] == ("patch_status", "memoryprofiles")]
-
-
-async def test_nothing_is_lowered_while_its_history_cannot_be_read():
-    made = await many(1)
-    made.engine.targets = {"app": 700}
-    for loop in range(2):
-        made.api.fail("read memoryprofiles", ApiError(503, "ServiceUnavailable", "etcd has no leader"))
-        await made.once(NOW + (40 + loop) * MINUTE)
-        assert made.limit("web0-0") == 1024
-    await made.once(NOW + 42 * MINUTE)
-    assert made.limit("web0-0") == 700
-
-
-async def test_an_engine_that_is_started_anew_waits_for_histories_that_cannot_be_read():
-    made = await many(2)
-    await made.once(NOW + MINUTE)
-    rows = sorted(made.engine.restored)
-    keeper = made.loop._parts.keeper
-    assert await keeper.stored(rows) == made.engine.restored
-    made.api.fail("read", ApiError(503, "ServiceUnavailable", "etcd has no leader"))
-    with pytest.raises(ApiError):
-        await keeper.stored(rows)

@@ -1,0 +1,105 @@
+"""In: resizes that a kubelet puts off, refuses or cannot do. Out: how each is followed to an end."""
+
+import pytest
+
+from builders.clusters import (
+    NOW,
+    raw_pod,
+    raw_policy,
+    resize_condition,
+)
+from builders.loops import MINUTE, rig
+from plimsoll_operator.actuate.api import ApiError
+
+
+async def stuck(made, condition):
+    await made.once(NOW)
+    await made.once(NOW + MINUTE)
+    pod = made.api.get("pods", "shop", "web-0")
+    pod["status"]["conditions"].append(condition)
+    made.api._stamped(pod)
+
+
+@pytest.mark.parametrize(
+    ("condition", "kept"),
+    [
+        (resize_condition("PodResizePending", "Deferred", since=NOW), 2048),
+        (resize_condition("PodResizeInProgress", "", since=NOW), 2048),
+        (resize_condition("PodResizeInProgress", "Error", "below usage", since=NOW - 3600), 1024),
+        (resize_condition("PodResizePending", "Infeasible", "node too small", since=NOW), 1024),
+    ],
+)
+async def test_a_resize_is_followed_to_an_end(condition, kept):
+    made = rig()
+    await made.once(NOW)
+    await made.once(NOW + MINUTE)
+    pod = made.api.get("pods", "shop", "web-0")
+    pod["status"]["conditions"].append(condition)
+    made.api._stamped(pod)
+    await made.once(NOW + 2 * MINUTE)
+    assert made.limit() == kept
+
+
+async def test_an_infeasible_resize_is_not_asked_for_again_at_once():
+    made = rig()
+    await made.once(NOW)
+    await made.once(NOW + MINUTE)
+    pod = made.api.get("pods", "shop", "web-0")
+    pod["status"]["conditions"].append(resize_condition("PodResizePending", "Infeasible", "node too small"))
+    made.api._stamped(pod)
+    await made.once(NOW + 2 * MINUTE)
+    pod["status"]["conditions"].pop()
+    made.api._stamped(pod)
+    asked = len(made.api.resizes)
+    for minute in range(3, 20):
+        await made.once(NOW + minute * MINUTE)
+    assert len(made.api.resizes) == asked
+
+
+async def test_what_a_kubelet_says_of_swap_is_learned_and_the_limit_alone_asked_for():
+    made = rig()
+    await made.once(NOW)
+    await made.once(NOW + MINUTE)
+    pod = made.api.get("pods", "shop", "web-0")
+    text = "In-place resize of containers with swap is not supported."
+    pod["status"]["conditions"].append(resize_condition("PodResizePending", "Infeasible", text))
+    made.api._stamped(pod)
+    await made.once(NOW + 2 * MINUTE)
+    assert (made.limit(), made.request()) == (1024, 512)
+    pod["status"]["conditions"].pop()
+    made.api._stamped(pod)
+    await made.once(NOW + 20 * MINUTE)
+    assert (made.limit(), made.request()) == (2048, 512)
+
+
+def replicas(*more):
+    return [raw_pod("web-0"), raw_pod("web-1"), *more]
+
+
+DEFERRED = resize_condition("PodResizePending", "Deferred", "node is full", since=NOW)
+
+
+async def test_a_long_deferred_resize_becomes_an_eviction_where_the_mode_allows_it():
+    made = rig(*replicas(), policy=raw_policy(mode="InPlaceOrRecreate"))
+    await stuck(made, DEFERRED)
+    await made.once(NOW + 2 * MINUTE)
+    assert made.api.evicted == []
+    await made.once(NOW + 10 * MINUTE)
+    assert made.api.evicted == ["web-0"]
+
+
+async def test_a_disruption_budget_is_waited_for():
+    made = rig(*replicas(), policy=raw_policy(mode="InPlaceOrRecreate"))
+    await stuck(made, DEFERRED)
+    made.api.fail("evict", ApiError(429, "TooManyRequests", "budget"))
+    await made.once(NOW + 10 * MINUTE)
+    assert made.api.evicted == []
+    await made.once(NOW + 11 * MINUTE)
+    assert made.api.evicted == ["web-0"]
+
+
+async def test_a_single_replica_is_never_evicted():
+    made = rig(raw_pod("web-0"), policy=raw_policy(mode="InPlaceOrRecreate"))
+    await stuck(made, DEFERRED)
+    await made.once(NOW + 30 * MINUTE)
+    assert made.api.evicted == []
