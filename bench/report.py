@@ -57,18 +57,22 @@ def machine() -> dict[str, object]:
 
 
 def commit() -> str:
-    """The commit that was measured; `+` where files differ from it; `unknown` outside a checkout."""
+    """The commit that was measured; `+` where code differs from it; `unknown` outside a checkout.
+
+    What benches write into docs/ (their figures, the demo's picture) does not count.
+    """
     try:
-        shown = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        shown = _git("rev-parse", "--short=12", "HEAD")
+        changed = _git("status", "--porcelain", "--", ":/", ":(top,exclude)docs", ":(top,exclude)README.md")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return shown.stdout.strip()
+    return f"{shown}+" if changed else shown
+
+
+def _git(*words: str) -> str:
+    command = ["git", *words]
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def finite(value: float | None) -> float | None:
