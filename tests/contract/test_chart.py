@@ -300,7 +300,8 @@ def test_the_operators_account_may_not_do_what_is_not_its_own(helm: Helm, apiser
         ("delete", "", "pods", "", False),
         ("create", "", "pods/exec", "", False),
         ("patch", "apps", "deployments", "", False),
-        ("delete", "plimsoll.dev", "memoryprofiles", "", False),
+        ("delete", "plimsoll.dev", "memoryprofiles", "", True),  # 28 days after the last pod of a workload
+        ("delete", "plimsoll.dev", "memorypolicies", "", False),
         ("patch", "plimsoll.dev", "memorypolicies", "", False),
         ("patch", "admissionregistration.k8s.io", "mutatingwebhookconfigurations", "", False),
     ):
