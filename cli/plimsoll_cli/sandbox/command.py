@@ -18,6 +18,7 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.live import Live
 
+from plimsoll.api.duration import DurationError, parse_duration
 from plimsoll_cli.sandbox import table
 from plimsoll_cli.sandbox.run import RunSettings, sandbox_run
 
@@ -25,12 +26,27 @@ app = typer.Typer(add_completion=False)
 
 DEFAULT_SEED = 7
 DEFAULT_HOURS = 48.0
+LEAST_HOURS = 0.1
 DEFAULT_PODS = 150
 _PLAIN_LINE_BINS = 36  # without a terminal a line this often
 _SVG_WIDTH = 118
 # rich's own format without the fonts it would fetch from the network whenever somebody looks at the picture.
 _SVG_FORMAT = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 _MARGIN_LINES = 8  # of the terminal, for what is not a workload's row
+
+
+def hours_of(text: str | float) -> float:
+    """Hours of `6h`, `90m` or a plain number of hours; raises `typer.BadParameter`."""
+    try:
+        hours = float(text)
+    except ValueError:
+        try:
+            hours = parse_duration(str(text)) / 3600
+        except DurationError as error:
+            raise typer.BadParameter(str(error)) from error
+    if not hours >= LEAST_HOURS:
+        raise typer.BadParameter(f"{text}: at least {LEAST_HOURS:g} hours")
+    return hours
 
 
 @app.command()
@@ -44,7 +60,9 @@ def sandbox(  # noqa: PLR0913, PLR0917 - a flag each
     ] = None,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = DEFAULT_SEED,
     policy: Annotated[Path | None, typer.Option(help="YAML with policies; default: InPlace for all.")] = None,
-    duration: Annotated[float, typer.Option(min=0.1, help="Hours to play.")] = DEFAULT_HOURS,
+    duration: Annotated[
+        float, typer.Option(parser=hours_of, metavar="DURATION", help="How long to play: 6h, 90m, or hours.")
+    ] = DEFAULT_HOURS,
     pods: Annotated[
         int, typer.Option(min=1, help="Series to draw where the traces have more.")
     ] = DEFAULT_PODS,
