@@ -34,6 +34,7 @@ from plimsoll_operator.world import World
 
 logger = logging.getLogger(__name__)
 
+FOUND_AT_ONCE = 2000  # rows whose groups are looked up between two turns of the event loop
 PLANNED_AT_ONCE = 50  # groups planned between two turns of the event loop
 VERSION_SECONDS = 3600.0  # how often the API server is asked for its version
 MINIMUM_VERSION = (1, 35)
@@ -183,26 +184,30 @@ class Loop:
             self._since_seconds if self._since_seconds is not None else now_seconds,
             parts.keeper.pending,
         )
-        for number, group in enumerate(self._due(tick, changes)):
+        for number, group in enumerate(await self._due(tick, changes)):
             if number % PLANNED_AT_ONCE == PLANNED_AT_ONCE - 1:
                 await _breathe()
             planner.plan(group, parts.keeper.profiles.known(group, world.profiles), plans)
         self._again = plans.again
         return plans
 
-    def _due(self, tick: Tick, changes: Changes) -> list[Group]:
+    async def _due(self, tick: Tick, changes: Changes) -> list[Group]:
         """Groups with something new: a recommendation, a raise, a changed pod, or a reason that passes."""
         membership = self._parts.membership
         rows = {*tick.recommendations.rows.tolist(), *tick.raises.rows.tolist(), *self._again}
-        found = {key: membership.groups[key] for key in changes.touched if key in membership.groups}
-        for row in rows:
-            group = membership.group_of_row(row)
-            if group is not None:
-                found[group.ref, group.node_class] = group
+        found: dict[int, Group] = {}  # by identity: a group's key is slow to hash, and all may be due at once
+        for number, key in enumerate(changes.touched):
+            if number % FOUND_AT_ONCE == FOUND_AT_ONCE - 1:
+                await _breathe()
+            if (group := membership.groups.get(key)) is not None:
+                found[id(group)] = group
+        for number, row in enumerate(rows):
+            if number % FOUND_AT_ONCE == FOUND_AT_ONCE - 1:
+                await _breathe()
+            if (group := membership.group_of_row(row)) is not None:
+                found[id(group)] = group
         restoring = (each for each in self.world.profiles.values() if each.restore)
-        for profile in restoring:
-            for key in ((group.ref, group.node_class) for group in membership.of_workload(profile)):
-                found[key] = membership.groups[key]
+        found |= {id(group): group for profile in restoring for group in membership.of_workload(profile)}
         return list(found.values())
 
     async def _act(self, world: World, plans: Plans, now_seconds: float) -> None:
