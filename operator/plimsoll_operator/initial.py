@@ -26,6 +26,7 @@ from plimsoll_operator.actuate.api import MemoryValues
 from plimsoll_operator.asks import Asks
 from plimsoll_operator.membership import Membership
 from plimsoll_operator.owners import TEMPLATE_HASH_LABEL, OwnerResolver, replica_set_owner_guess
+from plimsoll_operator.planning import kill_ask
 from plimsoll_operator.profile_name import name_for
 from plimsoll_operator.records import ContainerSpec, ProfileRecord
 from plimsoll_operator.situations import Learned, Ledger, Situations
@@ -74,7 +75,7 @@ class InitialResources:
         requested = {spec.name: spec.request_bytes or 0 for spec in state.specs}
         for spec in state.specs:
             newest = self._newest(state, spec.name)
-            ask = newest or self._remembered(state, spec.name)
+            ask = newest or self._remembered(state, spec)
             if ask is None:
                 continue
             others = sum(requested.values()) - requested[spec.name]
@@ -122,15 +123,15 @@ class InitialResources:
         row = self.membership.row_of(ContainerKey(state.ref, container, state.node_class))
         return self.asks.for_row(row, self.now()) if row is not None else None
 
-    def _remembered(self, state: "_PodToBe", container: str) -> Ask | None:
+    def _remembered(self, state: "_PodToBe", spec: ContainerSpec) -> Ask | None:
         """What the profile remembers: all there is until the engine speaks, and for a job between runs."""
         written = state.profile.updated_seconds
         if written is None or not abs(self.now() - written) <= self.remembered_seconds:
             return None
-        remembered = state.profile.container(container)
+        remembered = state.profile.container(spec.name)
         recommended = remembered.recommended if remembered is not None else None
         if recommended is None or recommended.target_bytes is None:
-            return None
+            return kill_ask(remembered, spec.limit_bytes, self.now())
         return Ask(recommended.target_bytes, recommended.request_bytes)
 
     def _workload(self, meta: Raw, namespace: str, world: World) -> WorkloadRef | None:

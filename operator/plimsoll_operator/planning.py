@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 
 from plimsoll.guard.cluster import guard
 from plimsoll.guard.decision import Decision, DecisionKind, hold
+from plimsoll.guard.limits import GuardSettings
 from plimsoll.guard.state import Ask, Purpose, Situation
 from plimsoll_operator.actuate.api import MemoryValues, PodRef
 from plimsoll_operator.asks import Asks
 from plimsoll_operator.engine.messages import PodContainer
 from plimsoll_operator.membership import Group, GroupKey
-from plimsoll_operator.records import ContainerRecord, PodRecord, ProfileRecord
+from plimsoll_operator.records import ContainerRecord, PodRecord, ProfileRecord, RememberedContainer
 from plimsoll_operator.situations import Situations
 
 # Reasons that pass by themselves: such a container is looked at again in the next loop, not in an hour.
@@ -145,7 +146,10 @@ class Planner:
                 Purpose.FORECAST,
             )
         uid = (pod.uid, spec.name)
-        ask = restore_ask(profile, spec.name) or self._asks.for_pod(uid, row, self._situations.now_seconds)
+        now_seconds = self._situations.now_seconds
+        ask = restore_ask(profile, spec.name) or self._asks.for_pod(uid, row, now_seconds)
+        if ask is None:
+            ask = kill_ask(profile.container(spec.name), spec.limit_bytes, now_seconds)
         last = self._changes.get(uid, _change_before(profile, spec.name, self._since_seconds))
         situation = self._budgeted(self._situations.of(group, pod, container, last), group, row)
         decision = self._explained(guard(ask, situation), ask, row)
@@ -232,6 +236,18 @@ def restore_ask(profile: ProfileRecord, container: str) -> Ask | None:
         return None
     limit, request = remembered.original
     return Ask(limit, request, purpose=Purpose.RESTORE, reason="Restored")
+
+
+def kill_ask(
+    remembered: RememberedContainer | None, limit_bytes: int | None, now_seconds: float
+) -> Ask | None:
+    """What a kill of the last day taught, for a pod that has less: all there is of a short history."""
+    if remembered is None or remembered.oom_floor_bytes is None or remembered.oom_seconds is None:
+        return None
+    recent = abs(now_seconds - remembered.oom_seconds) <= GuardSettings().oom_memory_seconds
+    if not recent or limit_bytes is None or limit_bytes >= remembered.oom_floor_bytes:
+        return None
+    return Ask(remembered.oom_floor_bytes, None, purpose=Purpose.URGENT, reason="OomRemembered")
 
 
 def _change_before(profile: ProfileRecord, container: str, since_seconds: float) -> float | None:

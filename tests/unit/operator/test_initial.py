@@ -88,6 +88,20 @@ async def test_what_is_remembered_raises_for_a_week_and_never_lowers():
     )
 
 
+async def test_a_kill_raises_new_pods_before_there_is_a_recommendation():
+    api = MemoryApi()
+    furnish(api, raw_pod(), policy=raw_policy(mode="InPlace"))
+    made = Rig(api, SpokenEngine({}))
+    await made.once(NOW)
+    api.put("pods", raw_pod(oom_at=NOW + 10, restarts=1))
+    made.engine.raises = {("uid-web-0", "app"): 1229}
+    await made.once(NOW + 20)
+    pod = raw_pod("web-1")
+    del pod["status"]
+    assert asked(made, pod)["app"].limit_bytes == 1229 * 2**20
+    assert asked(made, pod, now=NOW + 90_000) == {}
+
+
 async def test_with_a_source_down_only_raises():
     made = await cluster()
     down = ControlState(problems=("metrics-api: no answer",))

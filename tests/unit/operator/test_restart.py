@@ -28,6 +28,24 @@ async def test_another_operator_goes_on_where_the_last_was_killed():
     assert second.api.profile("statefulset-web")["containers"][0]["originalResources"]["limit"] == "1Gi"
 
 
+async def test_a_kill_is_remembered_for_new_pods_though_the_history_is_short():
+    first = rig(targets={})
+    await first.once(NOW)
+    first.api.put("pods", raw_pod(oom_at=NOW + 10, restarts=1))
+    first.engine.raises = {("uid-web-0", "app"): 1229}
+    await first.once(NOW + 20)
+    second = first.restart()
+    second.api.put("pods", raw_pod("web-1"))  # with its template's limit; the engine is not ready for its row
+    await second.once(NOW + 5 * MINUTE)
+    assert second.limit("web-1") == 1229
+    await second.once(NOW + 6 * MINUTE)
+    assert second.limit("web-1") == 1229
+    later = first.restart()
+    later.api.put("pods", raw_pod("web-2"))
+    await later.once(NOW + 25 * 60 * MINUTE)
+    assert later.limit("web-2") == 1024  # a day later it is history
+
+
 def two_workloads(per_hour):
     """Pods of two workloads whose policy allows so many routine changes an hour."""
     policy = raw_policy(updates={"budget": {"resizesPerHour": per_hour}})
