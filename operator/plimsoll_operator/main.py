@@ -45,6 +45,7 @@ from plimsoll_operator.records import PodRecord
 from plimsoll_operator.serve.http import Health, Serving, WebhookServing, start_serving
 from plimsoll_operator.serve.logs import configure_logs
 from plimsoll_operator.serve.metrics import Metrics
+from plimsoll_operator.serve.watchdog import TimedEventLoop
 from plimsoll_operator.settings import OperatorSettings, settings_from
 from plimsoll_operator.stages import Stages
 from plimsoll_operator.watching import LastWords, words
@@ -335,17 +336,18 @@ def run(settings: OperatorSettings) -> None:
     kopf_settings = kopf.OperatorSettings()
     cache.kopf_settings(kopf_settings)
     try:
-        asyncio.run(
-            kopf.operator(
-                registry=registry,
-                settings=kopf_settings,
-                memories=cache.Forgetful(),
-                insights=cache.insights(),
-                clusterwide=True,
-                standalone=True,
-                stop_flag=operator.ending,
+        with asyncio.Runner(loop_factory=TimedEventLoop) as runner:
+            runner.run(
+                kopf.operator(
+                    registry=registry,
+                    settings=kopf_settings,
+                    memories=cache.Forgetful(),
+                    insights=cache.insights(),
+                    clusterwide=True,
+                    standalone=True,
+                    stop_flag=operator.ending,
+                )
             )
-        )
     except Exception as error:  # kopf's own tasks: no answer from the API server, no credentials
         logger.debug("kopf failed", exc_info=True)
         operator.fail(operator.last_words.sentence or f"the operator cannot go on: {words(error)}")
