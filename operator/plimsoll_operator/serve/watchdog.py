@@ -2,8 +2,8 @@
 
 In: a TimedEventLoop, whose selector says when it begins and when it stops waiting; all that lies between two
 waits is one hold. Out: the longest hold of the last minute and a count of those above 50 ms, as metrics, once
-in wall time (what callers feel) and once in processor time of the loop's own thread (what our code is to blame
-for: on a busy machine the loop is also kept from running). Nothing wakes up only to measure.
+in wall time (what callers feel) and once in processor time of the loop's own thread (what our code is to be
+blamed for: on a busy machine the loop is also kept from running). Nothing wakes up only to measure.
 """
 
 import asyncio
