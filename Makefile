@@ -61,12 +61,11 @@ test: $(VENV)/.dev ## every test; the real API server's too where `make apiserve
 
 .PHONY: e2e e2e-all cluster cluster-down
 # The core: installing and upgrading, following usage, OOM kills, disruptions.
-E2E_CORE := $(addprefix tests/e2e/test_,$(addsuffix .py,environment install in_place oom refusals disruptions upgrade))
 e2e: $(VENV)/.dev ## core of the end-to-end tests, on a real cluster (PLIMSOLL_CLUSTER=kind|vm|kubeconfig); fails where none can be had
-	$(BIN)/python -m pytest $(E2E_CORE) $(E2E_ARGS)
+	kind/e2e.sh core $(E2E_ARGS)
 
 e2e-all: $(VENV)/.dev ## all end-to-end tests
-	$(BIN)/python -m pytest tests/e2e $(E2E_ARGS)
+	kind/e2e.sh all $(E2E_ARGS)
 
 cluster: $(VENV)/.dev ## bring up the cluster of `make e2e` and leave it up
 	kind/up.sh

@@ -35,6 +35,8 @@ nodeStatusUpdateFrequency: 5s
 runtimeRequestTimeout: 5m
 syncFrequency: 20s
 Y
+  # The last node binds Guaranteed pods to NUMA nodes, as one worker of kind/cluster.yaml does.
+  [ "$N" != "$NODES" ] || cat "$VM/static-managers.yaml"
   [ -z "${KUBELET_EXTRA:-}" ] || cat "$KUBELET_EXTRA"
 }
 proxy_configuration() {
@@ -58,7 +60,9 @@ J
 }
 configuration() { # the node's own files, as a bare tar that becomes its second disk
   local c=$D/files; rm -rf "$c"; mkdir -p "$c"/{node,etc/kubernetes,etc/cni/net.d,var/lib/kubelet,var/lib/kube-proxy}
+  # One thread of Go each for kubelet and containerd: on emulated processors idle ones that look for work are what is costly.
   cat >"$c/node/env" <<S
+export GOMAXPROCS=1 GOGC=200
 NODE_NAME=$NAME NODE_IP=$IP NODE_GATEWAY=$HOST_IP NODE_SHELL_PORT=$NODE_SHELL_PORT ZRAM_MB=$NODE_ZRAM_MB PEER_ROUTES='$(peer_routes)'
 S
   cp "$RUN/pki/ca.crt" "$c/etc/kubernetes/"; cp "$RUN/kube-proxy.kubeconfig" "$c/etc/kubernetes/"
@@ -84,7 +88,7 @@ up() {
     -object "memory-backend-ram,id=m0,size=${half}M" -object "memory-backend-ram,id=m1,size=${half}M" \
     -numa "node,nodeid=0,cpus=0-$((NODE_CPUS / 2 - 1)),memdev=m0" -numa "node,nodeid=1,cpus=$((NODE_CPUS / 2))-$((NODE_CPUS - 1)),memdev=m1" \
     -numa dist,src=0,dst=1,val=20 -kernel "$kernel/vmlinuz" -initrd "$kernel/initrd" \
-    -append "console=ttyS0 quiet loglevel=4 net.ifnames=0 mitigations=off psi=1 cgroup_no_v1=all tsc=reliable no_timer_check random.trust_cpu=on damon_stat.enabled=0" \
+    -append "console=ttyS0 quiet loglevel=4 net.ifnames=0 mitigations=off transparent_hugepage=madvise psi=1 cgroup_no_v1=all tsc=reliable no_timer_check random.trust_cpu=on damon_stat.enabled=0" \
     -drive "file=$D/disk.qcow2,if=virtio,format=qcow2,cache=unsafe,discard=unmap" -drive "file=$D/files.tar,if=virtio,format=raw,readonly=on" \
     -netdev "tap,id=n0,ifname=tap$N,script=no,downscript=no" -device "virtio-net-pci,netdev=n0,mac=52:54:00:77:00:0$N" -device virtio-rng-pci \
     -display none -serial "file:$D/console.log" -monitor none -no-reboot >"$D/qemu.log" 2>&1 </dev/null 8>&- 9>&-) &

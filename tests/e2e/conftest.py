@@ -1,13 +1,16 @@
 """One cluster for the run, one namespace a test, and what is needed to understand a failure.
 
-The cluster comes from `kind/up.sh`. One that was up before stays up; one that these tests brought up is taken
-down at the end, unless PLIMSOLL_KEEP_CLUSTER is set. Artifacts of failed tests go to build/e2e, or where
-PLIMSOLL_ARTIFACTS says.
+The cluster comes from `kind/up.sh`. One that was up before stays up; one that these tests brought up is
+taken down at the end, unless PLIMSOLL_KEEP_CLUSTER is set. Tests without the marker `disruptive` may run
+beside each other (`-n 3`); the run's workers share the release and the Prometheus. Artifacts of failed tests
+go to build/e2e, or where PLIMSOLL_ARTIFACTS says.
 """
 
+import hashlib
 import os
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,47 +18,64 @@ from pathlib import Path
 import pytest
 
 from builders.e2e.artifacts import save_artifacts
-from builders.e2e.cluster import REPOSITORY, Cluster, cluster_down, cluster_up, state_directory
-from builders.e2e.prometheus import Prometheus
+from builders.e2e.cluster import (
+    REPOSITORY,
+    Cluster,
+    cluster_down,
+    cluster_up,
+    found_cluster,
+    state_directory,
+)
+from builders.e2e.prometheus import Past, Prometheus, stop_prometheus
 from builders.e2e.release import Release, cluster_values
+from builders.e2e.session import RUN, noted_times, once, run_directory
+from builders.e2e.workloads import CONTAINER
 
 STARTED = time.monotonic()
 FAILED = pytest.StashKey[bool]()
-TIMES = pytest.StashKey[dict[str, float]]()
+BROUGHT_UP = "brought-up"
 
 
-@pytest.fixture(scope="session")
-def cluster(request) -> Iterator[Cluster]:
-    began, was_up = time.monotonic(), (state_directory() / "cluster.json").exists()
-    cluster = cluster_up()
-    request.config.stash[TIMES] = {"cluster up": time.monotonic() - began}
-    yield cluster
-    if not was_up and not os.environ.get("PLIMSOLL_KEEP_CLUSTER"):
+def pytest_configure(config: pytest.Config) -> None:
+    if not is_worker(config):
+        os.environ[RUN] = secrets.token_hex(3)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if is_worker(config) or RUN not in os.environ or not run_directory().exists():
+        return
+    stop_prometheus(run_directory() / "prometheus")
+    brought_up = (run_directory() / BROUGHT_UP).exists()
+    shutil.rmtree(run_directory())
+    if brought_up and not os.environ.get("PLIMSOLL_KEEP_CLUSTER"):
         cluster_down()
 
 
 @pytest.fixture(scope="session")
-def prometheus(cluster: Cluster, tmp_path_factory) -> Iterator[Prometheus]:
-    prometheus = Prometheus(cluster, tmp_path_factory.mktemp("prometheus"))
-    prometheus.start()
-    yield prometheus
-    prometheus.stop()
+def cluster() -> Cluster:
+    once("cluster up", bring_up)
+    return found_cluster()
 
 
 @pytest.fixture(scope="session")
-def release(cluster: Cluster, prometheus: Prometheus, request) -> Release:
-    began = time.monotonic()
+def prometheus(cluster: Cluster, request) -> Prometheus:
+    """A Prometheus that knows the pasts of all tests of this run: those that their markers `past` tell."""
+    prometheus = Prometheus(cluster, run_directory() / "prometheus")
+    once("Prometheus up", lambda: prometheus.start(pasts_of(request.session.items)))
+    return prometheus
+
+
+@pytest.fixture(scope="session")
+def release(cluster: Cluster, prometheus: Prometheus) -> Release:
     release = Release(cluster)
-    release.install_or_upgrade(cluster_values(cluster, prometheus.url))
-    request.config.stash[TIMES]["release Ready"] = time.monotonic() - began
+    values = cluster_values(cluster, prometheus.url)
+    once("release Ready", lambda: release.install_or_upgrade(values))
     return release
 
 
 @pytest.fixture
 def namespace(cluster: Cluster, request) -> Iterator[str]:
-    name = (
-        f"e2e-{re.sub('[^a-z0-9]+', '-', request.node.name.lower())[:40].strip('-')}-{secrets.token_hex(2)}"
-    )
+    name = namespace_of(request.node)
     cluster.apply(
         {
             "apiVersion": "v1",
@@ -78,11 +98,39 @@ def pytest_runtest_makereport(item: pytest.Item, call):
 
 
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
-    times = config.stash.get(TIMES, {}) | {"everything": time.monotonic() - STARTED}
     terminalreporter.section("times")
-    for name, seconds in times.items():
+    for name, seconds in [*noted_times(), ("everything", time.monotonic() - STARTED)]:
         terminalreporter.write_line(f"{name:<24}{seconds:8.1f} s")
 
 
+def bring_up() -> None:
+    """Bring the cluster up, and remember who did."""
+    was_up = (state_directory() / "cluster.json").exists()
+    cluster_up()
+    if not was_up:
+        (run_directory() / BROUGHT_UP).touch()
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """True in a process that pytest-xdist started."""
+    return hasattr(config, "workerinput")
+
+
+def namespace_of(item: pytest.Item) -> str:
+    """Name of a test's namespace in this run."""
+    slug = re.sub("[^a-z0-9]+", "-", item.name.lower())[:40].strip("-")
+    return f"e2e-{slug}-{hashlib.sha256(item.nodeid.encode()).hexdigest()[:4]}-{os.environ[RUN]}"
+
+
+def pasts_of(items: list[pytest.Item]) -> list[Past]:
+    """What the markers `past(workload, hourly_mib)` of tests tell."""
+    return [
+        Past(namespace_of(item), workload, CONTAINER, hourly_mib)
+        for item in items
+        for workload, hourly_mib in (mark.args for mark in item.iter_markers("past"))
+    ]
+
+
 def artifacts_directory() -> Path:
+    """Where artifacts of failed tests go."""
     return Path(os.environ.get("PLIMSOLL_ARTIFACTS", REPOSITORY / "build/e2e"))

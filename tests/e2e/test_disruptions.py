@@ -1,5 +1,7 @@
 """What goes away under the operator: a policy, a namespace, the API server, a node. It holds, and goes on."""
 
+import pytest
+
 from builders.e2e.kernel import container_memory
 from builders.e2e.patience import wait_for
 from builders.e2e.workloads import (
@@ -48,6 +50,7 @@ def test_a_namespace_deleted_under_load(cluster, release, namespace):
     assert_operator_lives(cluster, release)
 
 
+@pytest.mark.disruptive
 def test_api_server_restarted_under_the_operator(cluster, release, namespace):
     operators = {each["metadata"]["uid"] for each in release.pods("operator")}
     pod = climbing(cluster, namespace, "steady", told=0)
@@ -62,6 +65,7 @@ def test_api_server_restarted_under_the_operator(cluster, release, namespace):
     assert_operator_lives(cluster, release)
 
 
+@pytest.mark.disruptive
 def test_node_killed_and_back(cluster, release, namespace):
     pod = climbing(cluster, namespace, "comes-back", told=0)
     kube_node = pod["spec"]["nodeName"]

@@ -1,11 +1,15 @@
 """A Deployment with mode InPlace: the limit follows usage, in the kernel; nothing is restarted or killed."""
 
+import pytest
+
 from builders.e2e.kernel import container_memory
 from builders.e2e.patience import wait_for
 from builders.e2e.workloads import CONTAINER, MIB, deployment, hold, pod_now, policy, restarts, running_pod
 from plimsoll.api.quantity import parse_quantity
 
 RISE_SECONDS = 600
+FALLEN = [150.0] * 24 * 7 + [60.0] * 24 * 4
+"""A week at 150 MiB, then four days at 60: a peak is remembered for three."""
 
 
 def test_usage_rises_and_the_limit_rises_before_the_kill(cluster, release, namespace):
@@ -47,9 +51,8 @@ def assert_kernel_has_the_decision(cluster, namespace: str, name: str, pod, orig
     assert container["originalResources"]["limit"] == original
 
 
-def test_usage_has_fallen_and_the_limit_falls(cluster, release, prometheus, namespace):
-    # A week at 150 MiB, then four days at 60: a peak is remembered for three.
-    prometheus.remember(namespace, "falls", CONTAINER, [150.0] * 24 * 7 + [60.0] * 24 * 4)
+@pytest.mark.past("falls", FALLEN)
+def test_usage_has_fallen_and_the_limit_falls(cluster, release, namespace):
     cluster.apply(
         policy(namespace, "falls", "falls"),
         deployment(cluster, namespace, "falls", mib=60, limit="256Mi", request="128Mi"),

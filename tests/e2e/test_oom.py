@@ -1,5 +1,7 @@
 """OOM kills: answered with a raise, remembered over an operator's restart, and never a loop."""
 
+import pytest
+
 from builders.e2e.cluster import CommandError
 from builders.e2e.kernel import container_memory
 from builders.e2e.patience import wait_for
@@ -20,6 +22,7 @@ MOST_KILLS = 2
 RAISED_BYTES = 164 * MIB  # 64 MiB and the step of 100 that follows a kill
 
 
+@pytest.mark.disruptive
 def test_a_kill_raises_and_is_remembered_by_the_next_operator(cluster, release, namespace):
     cluster.apply(
         policy(namespace, "killed", "killed"),
@@ -34,7 +37,7 @@ def test_a_kill_raises_and_is_remembered_by_the_next_operator(cluster, release, 
     wait_for(lambda: oom_of(cluster, namespace, "deployment-killed").get("count") == 1, "the kill noted", 60)
 
     release.scale_operator(0)
-    release.scale_operator(2)
+    release.scale_operator(1)
     cluster.kube("-n", namespace, "delete", "pod", pod["metadata"]["name"])
     new = running_pod(cluster, namespace, "killed")
 

@@ -8,11 +8,13 @@ from builders.e2e.workloads import (
     CONTAINER,
     MIB,
     deployment,
+    guaranteed,
     hold,
     live_pods,
     pod_now,
     policy,
     profile_of,
+    restarts,
     running_pods,
 )
 from plimsoll.api.quantity import parse_quantity
@@ -21,15 +23,21 @@ MODE = "InPlaceOrRecreate"
 
 
 def test_an_infeasible_resize_is_said_and_taken_back(cluster, release, namespace):
-    (pod,) = raised_by_us(cluster, namespace, "huge", "InPlace", 1)
-    before = memory_max(cluster, pod)
-
-    ask(cluster, pod, request="100Gi", limit="100Gi")  # more than any node has
+    # A kubelet with the static memory manager resizes no Guaranteed pod, and says so only when asked.
+    static = next(name for name, manager in cluster.memory_managers().items() if manager == "Static")
+    cluster.apply(policy(namespace, "bound", "bound"), guaranteed(cluster, namespace, "bound", static))
+    (pod,) = running_pods(cluster, namespace, "bound")
+    hold(cluster, pod, 62)
 
     told = lambda: "ResizeTakenBack" in reasons(cluster, namespace)  # noqa: E731
-    wait_for(told, "an event that says so", 120)
-    wait_for(lambda: limit_asked(cluster, pod) < 2**30, "the resize to be taken back", 60)
-    assert memory_max(cluster, pod) == before
+    wait_for(told, "an event that says so", 150)
+    wait_for(lambda: limit_asked(cluster, pod) == 64 * MIB, "the resize to be taken back", 60)
+    learnt = lambda: held_for(cluster, namespace, "deployment-bound") == "StaticMemoryManager"  # noqa: E731
+    wait_for(learnt, "the reason in the profile", 90)
+    now = pod_now(cluster, pod)
+    assert now["status"]["qosClass"] == "Guaranteed"
+    assert memory_max(cluster, pod) == 64 * MIB
+    assert restarts(now) == 0
 
 
 def test_a_deferred_resize_is_moved_by_an_eviction_that_honours_the_budget(cluster, release, namespace):
@@ -110,6 +118,13 @@ def limit_asked(cluster, pod) -> int:
 def reasons(cluster, namespace: str) -> set[str]:
     """Reasons of the namespace's events."""
     return {each["reason"] for each in cluster.items("events.events.k8s.io", "-n", namespace)}
+
+
+def held_for(cluster, namespace: str, name: str) -> str:
+    """Why the one container of a profile is held; "" where it is not."""
+    containers = profile_of(cluster, namespace, name).get("status", {}).get("containers", [])
+    decision = containers[0].get("lastDecision", {}) if containers else {}
+    return decision.get("reason", "") if decision.get("kind") == "hold" else ""
 
 
 def resizing(cluster, namespace: str, name: str) -> str:

@@ -45,9 +45,9 @@ def previous_chart(tmp_path) -> Path:
     return chart
 
 
+@pytest.mark.disruptive
 def test_uninstall_upgrade_and_rollback_lose_nothing(cluster, release, prometheus, namespace, previous_chart):
     values = cluster_values(cluster, prometheus.url)
-    values["operator"]["replicas"] = 1  # each rollout starts an interpreter a replica, slowly where emulated
     pod, raised, uid = raised_workload(cluster, namespace)
 
     release.helm("uninstall", name=release.name, timeout=180)
@@ -71,10 +71,11 @@ def test_uninstall_upgrade_and_rollback_lose_nothing(cluster, release, prometheu
     assert network_policies(cluster, release) == []
     assert_remembered(cluster, namespace, uid, pod, raised)
 
-    values["operator"]["replicas"] = 2
+    where["values"] = cluster_values(cluster, prometheus.url, replicas=2)
     release.helm("upgrade", chart=str(CHART), **where)
     release.wait_ready()
     assert_remembered(cluster, namespace, uid, pod, raised)
+    assert_one_of_two_leads(cluster, release)
 
 
 def raised_workload(cluster, namespace: str):
@@ -118,6 +119,18 @@ def assert_remembered(cluster, namespace: str, uid: str, pod, raised: int) -> No
     assert container["originalResources"] == {"limit": "64Mi", "request": "32Mi"}
     assert memory_max(cluster, pod) >= raised
     assert restarts(pod_now(cluster, pod)) == 0
+
+
+def assert_one_of_two_leads(cluster, release) -> None:
+    """Both replicas are Ready, a disruption budget spares one, and one of them holds the lease."""
+    operators = release.pods("operator")
+    assert len(operators) == 2
+    assert all(status["ready"] for pod in operators for status in pod["status"]["containerStatuses"])
+    budget = cluster.get("poddisruptionbudget", "plimsoll-operator", "-n", release.namespace)
+    assert budget["spec"]["maxUnavailable"] == 1
+    lease = lambda: cluster.get("lease", "plimsoll-operator", "-n", release.namespace)["spec"]  # noqa: E731
+    names = {each["metadata"]["name"] for each in operators}
+    wait_for(lambda: lease()["holderIdentity"] in names, "a leader", 60)
 
 
 def memory_max(cluster, pod) -> int:

@@ -11,6 +11,7 @@ from builders.e2e.workloads import (
     container,
     controller,
     deployment,
+    guaranteed,
     hold,
     live_pods,
     pod_now,
@@ -68,9 +69,8 @@ def test_a_native_sidecar_is_raised_too(cluster, release, namespace):
 
 
 def test_guaranteed_stays_guaranteed(cluster, release, namespace):
-    one = container(cluster, mib=24, limit="64Mi", request="64Mi", mib_per_minute=120)
-    one["resources"] = {key: {"memory": "64Mi", "cpu": "50m"} for key in ("requests", "limits")}
-    cluster.apply(everything(namespace), controller("Deployment", namespace, "even", template("even", one)))
+    free = next(name for name, manager in cluster.memory_managers().items() if manager == "None")
+    cluster.apply(everything(namespace), guaranteed(cluster, namespace, "even", free))
     pod = one_running(cluster, namespace, "even")
     assert pod["status"]["qosClass"] == "Guaranteed"
 

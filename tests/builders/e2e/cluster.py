@@ -82,6 +82,14 @@ class Cluster:
         listed = {"apiVersion": "v1", "kind": "List", "items": list(manifests)}
         self.kube("apply", "-f", "-", given=json.dumps(listed))
 
+    def memory_managers(self) -> dict[str, str]:
+        """Policy of each kubelet's memory manager: Static ties Guaranteed pods to NUMA nodes."""
+        asked = {name: f"/api/v1/nodes/{name}/proxy/configz" for name in self.nodes}
+        return {
+            name: json.loads(self.kube("get", "--raw", path))["kubeletconfig"]["memoryManagerPolicy"]
+            for name, path in asked.items()
+        }
+
     def restart_api_server(self) -> None:
         """Stop the API server, and start it again."""
         if self.provider == "vm":
@@ -117,11 +125,15 @@ class Cluster:
         return run(shells[self.provider](), environment=self.environment)
 
 
-def cluster_up() -> Cluster:
-    """Bring the cluster up, or find it; fails where none can be had."""
+def cluster_up() -> None:
+    """Bring the cluster up, or what of it is down; fails where none can be had."""
     up = subprocess.run([str(REPOSITORY / "kind/up.sh")], check=False, text=True, stdout=subprocess.PIPE)
     if up.returncode:
         raise CommandError(f"kind/up.sh: exit {up.returncode}; what it said stands above")
+
+
+def found_cluster() -> Cluster:
+    """The cluster that is up; this process enters its network, where it has one of its own."""
     described = json.loads((state_directory() / "cluster.json").read_text())
     cluster = Cluster(**{**described, "nodes": tuple(described["nodes"]), "environment": dict(os.environ)})
     if cluster.network_namespace:

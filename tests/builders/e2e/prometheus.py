@@ -1,16 +1,19 @@
-"""A real Prometheus (Debian's package), whose past is what a test says.
+"""A real Prometheus (Debian's package), whose past is what the tests say.
 
-In: megabytes by hour for a workload's pods of the past. Out: blocks that `promtool` wrote, served by a
-Prometheus which the operator's backfill asks. It listens on the cluster's bridge and scrapes nothing: what
-a workload uses now is the kubelet's to say.
+In: megabytes by hour for earlier pods of workloads. Out: blocks that `promtool` wrote, served by a Prometheus
+which the operator's backfill asks. It listens on the cluster's bridge and scrapes nothing: what a workload
+uses now is the kubelet's to say. It belongs to a run of the tests, whichever of its processes starts it, and
+the process that began the run ends it.
 """
 
 import os
+import signal
 import subprocess
 import tempfile
 import time
 import urllib.request
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from builders.e2e.cluster import Cluster, CommandError, run
@@ -18,12 +21,37 @@ from builders.waiting import wait_for
 
 PORT = 9090
 STEP_SECONDS = 150  # two samples in each of the operator's five-minute bins
+AHEAD_SECONDS = 3600  # the past goes on while the tests run, as that of a pod that is still scraped
 METRICS = ("container_memory_usage_bytes", "container_memory_working_set_bytes")
 MIB = 2**20
 
 
+@dataclass(frozen=True)
+class Past:
+    """What a Deployment's earlier pod used, in each of the hours until now."""
+
+    namespace: str
+    workload: str
+    container: str
+    hourly_mib: Sequence[float]
+
+    def samples(self, metric: str, now_seconds: float) -> list[str]:
+        """Lines of the text format."""
+        pod = f"{self.workload}-0123456789-abcde"
+        labels = f'namespace="{self.namespace}",pod="{pod}",container="{self.container}"'
+        hours = len(self.hourly_mib)
+        begin = now_seconds - 3600 * hours
+        times = [
+            begin + index * STEP_SECONDS for index in range((3600 * hours + AHEAD_SECONDS) // STEP_SECONDS)
+        ]
+        held = [self.hourly_mib[min(int((at - begin) / 3600), hours - 1)] for at in times]
+        return [
+            f"{metric}{{{labels}}} {int(mib * MIB)} {at:.3f}" for at, mib in zip(times, held, strict=True)
+        ]
+
+
 class Prometheus:
-    """One Prometheus; `remember` gives it a past."""
+    """One Prometheus in a directory of its own."""
 
     def __init__(self, cluster: Cluster, directory: Path) -> None:
         if not cluster.namespaced_host:
@@ -32,45 +60,42 @@ class Prometheus:
             )
         self._address = f"{cluster.namespaced_host}:{PORT}"
         self._directory = directory
-        self._programs = _unpacked()
-        self._process: subprocess.Popen[bytes] | None = None
         self.url = f"http://{self._address}"
 
-    def start(self) -> None:
-        """Start it and wait until it answers."""
-        self._directory.mkdir(parents=True, exist_ok=True)
+    def start(self, pasts: Sequence[Past]) -> None:
+        """Start it with these pasts, and wait until it answers."""
+        programs, data = _unpacked(), self._directory / "data"
+        self._directory.mkdir(parents=True)
         (self._directory / "prometheus.yml").write_text("{}\n")
-        with (self._directory / "log").open("ab") as log:
-            self._process = subprocess.Popen(
+        if pasts:
+            text = self._directory / "past.txt"
+            text.write_text(_openmetrics(pasts, time.time()))
+            run(
                 [
-                    str(self._programs / "prometheus"),
+                    str(programs / "promtool"),
+                    "tsdb",
+                    "create-blocks-from",
+                    "openmetrics",
+                    str(text),
+                    str(data),
+                ]
+            )
+        with (self._directory / "log").open("ab") as log:
+            process = subprocess.Popen(
+                [
+                    str(programs / "prometheus"),
                     f"--config.file={self._directory}/prometheus.yml",
-                    f"--storage.tsdb.path={self._directory}/data",
+                    f"--storage.tsdb.path={data}",
                     "--storage.tsdb.retention.time=60d",
                     f"--web.listen-address={self._address}",
                     "--log.level=warn",
                 ],
                 stdout=log,
                 stderr=log,
+                start_new_session=True,
             )
+        (self._directory / "pid").write_text(str(process.pid))
         wait_for(self._answers, "Prometheus to be ready")
-
-    def stop(self) -> None:
-        """End it."""
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(timeout=30)
-            self._process = None
-
-    def remember(self, namespace: str, workload: str, container: str, hourly_mib: Sequence[float]) -> None:
-        """Give a Deployment's earlier pod a past: what it used in each of the hours until now."""
-        text = self._directory / "past.txt"
-        labels = f'namespace="{namespace}",pod="{workload}-0123456789-abcde",container="{container}"'
-        text.write_text(_openmetrics(labels, hourly_mib, time.time()))
-        self.stop()
-        tool = [str(self._programs / "promtool"), "tsdb", "create-blocks-from", "openmetrics"]
-        run([*tool, str(text), str(self._directory / "data")])
-        self.start()
 
     def _answers(self) -> bool:
         try:
@@ -80,16 +105,22 @@ class Prometheus:
             return False
 
 
-def _openmetrics(labels: str, hourly_mib: Sequence[float], now_seconds: float) -> str:
-    begin = now_seconds - 3600 * len(hourly_mib)
-    steps = int(3600 * len(hourly_mib) / STEP_SECONDS)
-    times = [begin + index * STEP_SECONDS for index in range(steps)]
+def stop_prometheus(directory: Path) -> None:
+    """End the Prometheus that was started there, if there is one."""
+    try:
+        pid = int((directory / "pid").read_text())
+        if str(directory) in Path(f"/proc/{pid}/cmdline").read_text():
+            os.kill(pid, signal.SIGTERM)
+    except OSError:
+        return
+
+
+def _openmetrics(pasts: Sequence[Past], now_seconds: float) -> str:
     lines = []
     for metric in METRICS:
         lines.append(f"# TYPE {metric} gauge")
-        for at in times:
-            mib = hourly_mib[min(int((at - begin) / 3600), len(hourly_mib) - 1)]
-            lines.append(f"{metric}{{{labels}}} {int(mib * MIB)} {at:.3f}")
+        for past in pasts:
+            lines += past.samples(metric, now_seconds)
     return "\n".join([*lines, "# EOF", ""])
 
 

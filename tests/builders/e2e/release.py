@@ -86,10 +86,11 @@ def image_value(image: str) -> Manifest:
     return {"registry": registry, "repository": repository, "tag": tag, "pullPolicy": "IfNotPresent"}
 
 
-def cluster_values(cluster: Cluster, prometheus_url: str = "") -> Manifest:
-    """Values for a test cluster."""
+def cluster_values(cluster: Cluster, prometheus_url: str = "", replicas: int = 1) -> Manifest:
+    """Values for a test cluster; a standby costs an emulated node as much as the leader does."""
     return {
         "operator": {
+            "replicas": replicas,
             "image": image_value(cluster.images["operator"]),
             "settings": {
                 "usageSource": "kubelet",

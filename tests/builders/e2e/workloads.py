@@ -64,6 +64,14 @@ def deployment(
     return controller("Deployment", namespace, name, template(name, one, **pod), replicas=replicas)
 
 
+def guaranteed(cluster: Cluster, namespace: str, name: str, kube_node: str) -> Manifest:
+    """A Deployment whose pod is Guaranteed, holds 24 of its 64 MiB, and stands on that node."""
+    one = container(cluster, mib=24, limit="64Mi", request="64Mi", mib_per_minute=120)
+    one["resources"] = {key: {"memory": "64Mi", "cpu": "50m"} for key in ("requests", "limits")}
+    where = {"kubernetes.io/hostname": kube_node}
+    return controller("Deployment", namespace, name, template(name, one, nodeSelector=where))
+
+
 def policy(namespace: str, name: str, workload: str, mode: str = "InPlace", **spec: Any) -> Manifest:
     """A MemoryPolicy for one Deployment, or for a selector's pods where one is given."""
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": workload}

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# kind/e2e.sh core|all [pytest's arguments]: the end-to-end tests, on the cluster of kind/up.sh; `make e2e` and `make e2e-all`.
+#
+# First what can run side by side, WORKERS (3) at a time, then the tests that take away what every test needs, one by one.
+# A cluster that was up stays up, one that was not is taken down, unless PLIMSOLL_KEEP_CLUSTER is set. Times are at the end.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/provider.sh"
+REPO=$(cd "$KIND_DIR/.." && pwd)
+CORE="environment install in_place oom refusals disruptions upgrade"
+case ${1:-} in
+  core) tests=(); for name in $CORE; do tests+=("$REPO/tests/e2e/test_$name.py"); done ;;
+  all) tests=("$REPO/tests/e2e") ;;
+  *) die "usage: e2e.sh core | all [pytest's arguments]" ;;
+esac
+shift
+times=() failed=0
+stage() { # name command...
+  local began=$SECONDS name=$1; shift
+  "$@" || failed=$?
+  times+=("$(printf '%-44s %5s s' "$name" "$((SECONDS - began))")")
+}
+tests() { # name arguments...
+  local name=$1; shift
+  stage "$name" env PLIMSOLL_KEEP_CLUSTER=1 "$REPO/.venv/bin/python" -m pytest --durations=8 "${tests[@]}" "$@"
+}
+took_down=
+if [ -z "${PLIMSOLL_KEEP_CLUSTER:-}" ] && [ ! -f "$RUN/cluster.json" ]; then took_down=yes; trap '"$KIND_DIR/down.sh"' EXIT; fi
+stage "cluster up" "$KIND_DIR/up.sh"
+[ "$failed" = 0 ] || die "kind/up.sh failed: no test has run"
+tests "release, and tests side by side" -m "not disruptive" -n "${WORKERS:-3}" --dist worksteal "$@"
+tests "tests that run alone" -m disruptive "$@"
+printf '\n%s\n' "end-to-end tests:" "${times[@]}" "$(printf '%-44s %5s s' "everything" "$SECONDS")${took_down:+, before the cluster is taken down}"
+exit "$failed"

@@ -1,0 +1,50 @@
+"""What the processes of one run of the tests share: a directory, and things that one of them does for all.
+
+In: a name and what is to be done. Out: it is done once, by whoever comes first; the others wait, and fail
+with its words where it failed. pytest-xdist's workers are processes, so the lock is a file's.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from builders.e2e.cluster import state_directory
+
+RUN = "PLIMSOLL_E2E_RUN"  # names the run; workers inherit it
+
+
+def run_directory() -> Path:
+    """The run's own directory, in the cluster's state."""
+    return state_directory() / f"run-{os.environ[RUN]}"
+
+
+def once(name: str, do: Callable[[], None]) -> None:
+    """Do it if nobody of this run has; its time is noted under the name."""
+    directory = run_directory()
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = directory / f"{name}.done"
+        if not done.exists():
+            began = time.monotonic()
+            try:
+                do()
+            except Exception as error:
+                done.write_text(f"{type(error).__name__}: {error}")
+                raise
+            done.write_text("")
+            with (directory / "times").open("a") as times:
+                times.write(f"{name}\t{time.monotonic() - began:.1f}\n")
+        elif failure := done.read_text():
+            raise AssertionError(f"{name} failed for another test already: {failure}")
+
+
+def noted_times() -> list[tuple[str, float]]:
+    """What was done once, and how many seconds it took."""
+    try:
+        lines = (run_directory() / "times").read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    return [(name, float(seconds)) for name, _, seconds in (line.partition("\t") for line in lines)]
