@@ -32,8 +32,8 @@ def test_an_infeasible_resize_is_said_and_taken_back(cluster, release, namespace
     told = lambda: "ResizeTakenBack" in reasons(cluster, namespace)  # noqa: E731
     wait_for(told, "an event that says so", 150)
     wait_for(lambda: limit_asked(cluster, pod) == 64 * MIB, "the resize to be taken back", 60)
-    learnt = lambda: held_for(cluster, namespace, "deployment-bound") == "StaticMemoryManager"  # noqa: E731
-    wait_for(learnt, "the reason in the profile", 90)
+    held = lambda: told_by(cluster, release, "plimsoll_held_containers", "reason")  # noqa: E731
+    wait_for(lambda: "StaticMemoryManager" in held(), "the operator to have learnt why", 90)
     now = pod_now(cluster, pod)
     assert now["status"]["qosClass"] == "Guaranteed"
     assert memory_max(cluster, pod) == 64 * MIB
@@ -56,7 +56,7 @@ def test_a_deferred_resize_is_moved_by_an_eviction_that_honours_the_budget(clust
     wait_for(
         lambda: resizing(cluster, namespace, "deployment-moves") == "Deferred", "Deferred to be said", 90
     )
-    refused = lambda: "budget" in outcomes(cluster, release)  # noqa: E731
+    refused = lambda: "budget" in told_by(cluster, release, "plimsoll_evictions_total", "outcome")  # noqa: E731
     wait_for(refused, "an eviction that the budget refuses", 120)
     assert {each["metadata"]["uid"] for each in live_pods(cluster, namespace, "moves")} == uids
 
@@ -120,25 +120,18 @@ def reasons(cluster, namespace: str) -> set[str]:
     return {each["reason"] for each in cluster.items("events.events.k8s.io", "-n", namespace)}
 
 
-def held_for(cluster, namespace: str, name: str) -> str:
-    """Why the one container of a profile is held; "" where it is not."""
-    containers = profile_of(cluster, namespace, name).get("status", {}).get("containers", [])
-    decision = containers[0].get("lastDecision", {}) if containers else {}
-    return decision.get("reason", "") if decision.get("kind") == "hold" else ""
-
-
 def resizing(cluster, namespace: str, name: str) -> str:
     """Reason of the profile's condition Resizing; "" where there is none."""
     conditions = profile_of(cluster, namespace, name).get("status", {}).get("conditions", [])
     return next((each["reason"] for each in conditions if each["type"] == "Resizing"), "")
 
 
-def outcomes(cluster, release) -> set[str]:
-    """Outcomes of evictions that the operators have counted."""
+def told_by(cluster, release, metric: str, label: str) -> set[str]:
+    """Values of a label that the operators' metric has, where it is above zero."""
     found = set()
     for pod in release.pods("operator"):
         where = f"/api/v1/namespaces/{release.namespace}/pods/{pod['metadata']['name']}:8080/proxy/metrics"
         for line in cluster.kube("get", "--raw", where).splitlines():
-            if line.startswith("plimsoll_evictions_total{"):
-                found.add(line.partition('outcome="')[2].partition('"')[0])
+            if line.startswith(f"{metric}{{") and float(line.rpartition(" ")[2]) > 0:
+                found.add(line.partition(f'{label}="')[2].partition('"')[0])
     return found

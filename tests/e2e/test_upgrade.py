@@ -71,9 +71,11 @@ def test_uninstall_upgrade_and_rollback_lose_nothing(cluster, release, prometheu
     assert network_policies(cluster, release) == []
     assert_remembered(cluster, namespace, uid, pod, raised)
 
-    where["values"] = cluster_values(cluster, prometheus.url, replicas=2)
-    release.helm("upgrade", chart=str(CHART), **where)
-    release.wait_ready()
+    # Forward again, and only then a second replica: three that start at once starve emulated nodes.
+    for replicas in (1, 2):
+        where["values"] = cluster_values(cluster, prometheus.url, replicas)
+        release.helm("upgrade", chart=str(CHART), **where)
+        release.wait_ready()
     assert_remembered(cluster, namespace, uid, pod, raised)
     assert_one_of_two_leads(cluster, release)
 

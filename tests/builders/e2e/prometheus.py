@@ -80,21 +80,18 @@ class Prometheus:
                     str(data),
                 ]
             )
-        with (self._directory / "log").open("ab") as log:
-            process = subprocess.Popen(
-                [
-                    str(programs / "prometheus"),
-                    f"--config.file={self._directory}/prometheus.yml",
-                    f"--storage.tsdb.path={data}",
-                    "--storage.tsdb.retention.time=60d",
-                    f"--web.listen-address={self._address}",
-                    "--log.level=warn",
-                ],
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        (self._directory / "pid").write_text(str(process.pid))
+        # In the background of a shell that ends: it must outlive the test process that happens to start it.
+        serve = [
+            str(programs / "prometheus"),
+            f"--config.file={self._directory}/prometheus.yml",
+            f"--storage.tsdb.path={data}",
+            "--storage.tsdb.retention.time=60d",
+            f"--web.listen-address={self._address}",
+            "--log.level=warn",
+        ]
+        log = str(self._directory / "log")
+        pid = run(["sh", "-c", 'log=$1; shift; "$@" >>"$log" 2>&1 & echo $!', "sh", log, *serve])
+        (self._directory / "pid").write_text(pid)
         wait_for(self._answers, "Prometheus to be ready")
 
     def _answers(self) -> bool:
