@@ -95,8 +95,8 @@ chart-golden: $(VENV)/.dev ## render the chart's golden files anew, to be read b
 	PLIMSOLL_WRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests/chart/test_golden.py
 
 .PHONY: apiserver
-apiserver: ## build and cache a real kube-apiserver and etcd from Go modules
-	kind/vm/build-binaries.sh apiserver etcd
+apiserver: ## build and cache a real kube-apiserver, etcd and kubectl from Go modules
+	kind/vm/build-binaries.sh apiserver etcd kubectl
 
 .PHONY: bench bench-agent bench-loop bench-limits bench-usage bench-demo
 bench: bench-agent bench-demo bench-limits bench-loop bench-usage ## every bench there is

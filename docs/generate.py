@@ -282,7 +282,20 @@ read-only.
 **People.** Whoever has the built-in role `view` reads policies and profiles; who has `edit` or `admin` in a
 namespace also writes its MemoryPolicies and nothing else of ours (`rbac.aggregate`). The ClusterRole and the
 Role that end in `-operate` (policies of the whole cluster, `plimsoll restore`; `plimsoll pause`) are bound to
-nobody: bind them to who runs Plimsoll.
+nobody: bind them to who runs Plimsoll, here a group `platform-team`:
+
+```sh
+kubectl create clusterrolebinding plimsoll-operate --clusterrole=plimsoll-operate --group=platform-team
+kubectl -n plimsoll-system create rolebinding plimsoll-operate --role=plimsoll-operate --group=platform-team
+kubectl auth can-i create clustermemorypolicies --as=anna --as-group=platform-team
+```
+
+What each component may do, as the API server sees it:
+
+```sh
+kubectl auth can-i --list --as=system:serviceaccount:plimsoll-system:plimsoll-operator
+kubectl auth can-i --list --as=system:serviceaccount:plimsoll-system:plimsoll-agent
+```
 
 ## The operator
 """

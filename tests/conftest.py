@@ -2,12 +2,14 @@
 
 Elsewhere those tests are skipped, and the end of the run says how many and which command gets them. The
 contract room goes to one xdist worker as a whole, so that the machine carries one API server, not two; a
-simulation's module does too, so that its run is made once.
+simulation's module does too, so that its run is made once, and the docs' pages, which share a cluster.
 """
 
 import pytest
 
 from builders.apiserver import MISSING, NO_OPENSSL, why_unavailable
+
+WHOLE_MODULES = ("tests/simulation/", "tests/docs/test_cluster_pages.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,7 +30,7 @@ def pytest_xdist_make_scheduler(config, log):
         def _split_scope(self, nodeid: str) -> str:
             if nodeid.startswith("tests/contract/"):
                 return "contract"
-            return nodeid.partition("::")[0] if nodeid.startswith("tests/simulation/") else nodeid
+            return nodeid.partition("::")[0] if nodeid.startswith(WHOLE_MODULES) else nodeid
 
     return RoomScheduling(config, log)
 

@@ -35,7 +35,7 @@ USERS = {
 }
 """Name used in tests -> bearer token, user name, group. `operator` may do only what RBAC grants it."""
 
-MISSING = "kube-apiserver and etcd are not built: run `make apiserver` (Go 1.26 or newer, once)"
+MISSING = "kube-apiserver, etcd and kubectl are not all built: run `make apiserver` (Go 1.26 or newer, once)"
 NO_OPENSSL = "the openssl command is not installed, and the API server's test certificates are made with it"
 
 
@@ -48,7 +48,7 @@ def binaries() -> Path:
 
 def why_unavailable() -> str | None:
     """One sentence naming what is missing for a real API server, or None."""
-    if not all(os.access(binaries() / name, os.X_OK) for name in ("kube-apiserver", "etcd")):
+    if not all(os.access(binaries() / name, os.X_OK) for name in ("kube-apiserver", "etcd", "kubectl")):
         return MISSING
     return None if shutil.which("openssl") else NO_OPENSSL
 

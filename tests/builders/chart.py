@@ -5,6 +5,7 @@ nothing, and a certificate is made anew each time.
 """
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -123,3 +124,15 @@ def render(values: Mapping[str, Any] | None = None) -> Rendered:
 @cache
 def _rendered(values: str) -> Rendered:
     return Rendered(loaded().render(json.loads(values), name=RELEASE, namespace=NAMESPACE))
+
+
+def older(directory: Path) -> Path:
+    """The chart as it was before, in this directory: `importance` of MemoryPolicy and a template fewer."""
+    chart = shutil.copytree(CHART, directory / "plimsoll")
+    path = chart / "files" / "crds" / "memorypolicies.yaml"
+    crd = yaml.safe_load(path.read_text())
+    properties = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    del properties["importance"]
+    path.write_text(yaml.safe_dump(crd))
+    (chart / "templates" / "operator" / "disruption-budget.yaml").unlink()
+    return chart

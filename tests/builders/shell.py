@@ -7,8 +7,8 @@ from pathlib import Path
 COMMAND_SECONDS = 120
 
 
-def check_shown(line: str, directory: Path, environment: Mapping[str, str], where: str = "") -> None:
-    """Run a line in a strict shell; it must exit 0 and print something."""
+def check_shown(line: str, directory: Path, environment: Mapping[str, str], where: str = "") -> str:
+    """Run a line in a strict shell; it must exit 0 and print something, which is returned."""
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", line],
         cwd=directory,
@@ -20,3 +20,4 @@ def check_shown(line: str, directory: Path, environment: Mapping[str, str], wher
     )
     assert done.returncode == 0, f"{where}{line}\n{done.stdout}{done.stderr}"
     assert done.stdout.strip(), f"{where}{line} printed nothing"
+    return done.stdout

@@ -7,7 +7,6 @@ here but the operator that a test starts itself, under the name and with the rig
 import base64
 import copy
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,10 +17,9 @@ from typing import Any
 import helm_python
 import httpx
 import pytest
-import yaml
 
 from builders.apiserver import ApiServer, free_port
-from builders.chart import CHART, EVERYTHING, LEAST, NAMESPACE, RELEASE, VALUE_SETS, Object, Rendered
+from builders.chart import CHART, EVERYTHING, LEAST, NAMESPACE, RELEASE, VALUE_SETS, Object, Rendered, older
 from builders.crds import CRDS, policy
 from builders.manifests import container, pod
 from builders.operator_process import start_operator
@@ -152,18 +150,6 @@ def test_an_upgrade_keeps_the_certificate_and_a_rollback_too(helm: Helm):
     assert helm.get(SECRET)["data"] == made
     deployment = helm.get(f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/plimsoll-operator")
     assert deployment["spec"]["replicas"] == 2
-
-
-def older(directory: Path) -> Path:
-    """The chart as it was before: one field of MemoryPolicy and one template fewer."""
-    chart = shutil.copytree(CHART, directory / "plimsoll")
-    path = chart / "files" / "crds" / "memorypolicies.yaml"
-    crd = yaml.safe_load(path.read_text())
-    properties = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
-    del properties["importance"]
-    path.write_text(yaml.safe_dump(crd))
-    (chart / "templates" / "operator" / "disruption-budget.yaml").unlink()
-    return chart
 
 
 def test_an_upgrade_brings_new_fields_and_loses_no_policy_and_no_profile(

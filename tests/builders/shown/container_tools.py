@@ -1,0 +1,141 @@
+"""`docker` and `kind` as the docs show them, where neither runs: they check what is asked, and remember it.
+
+In: `container_tools.py docker|kind ...`, a state file (PLIMSOLL_SHOWN_STATE), the kubeconfig of the cluster
+that stands for kind's (PLIMSOLL_SHOWN_CLUSTER). Out: which images were built, pushed and loaded into which
+cluster; exit 1 for a Dockerfile, a build argument, a configuration, an image or a cluster that is not there,
+and for every flag not known here. Nothing is built: `make e2e-kind` runs kind/kind.sh with the real ones.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+State = dict[str, Any]
+EMPTY: State = {"built": [], "pushed": [], "clusters": {}}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command and flag that the docs and kind/kind.sh use."""
+    whole = argparse.ArgumentParser(prog="", allow_abbrev=False)
+    tools = whole.add_subparsers(dest="tool", required=True)
+    docker, kind = (
+        tools.add_parser(name, allow_abbrev=False).add_subparsers(dest="command", required=True)
+        for name in ("docker", "kind")
+    )
+    docker.add_parser("info", allow_abbrev=False)
+    build = docker.add_parser("build", allow_abbrev=False)
+    build.add_argument("-q", "--quiet", action="store_true")
+    build.add_argument("-t", required=True)
+    build.add_argument("-f", default="Dockerfile")
+    build.add_argument("--build-arg", action="append", default=[])
+    build.add_argument("context")
+    docker.add_parser("push", allow_abbrev=False).add_argument("image")
+    save = docker.add_parser("save", allow_abbrev=False)
+    save.add_argument("-o", required=True)
+    save.add_argument("images", nargs="+")
+    for command, what in (("create", "cluster"), ("delete", "cluster"), ("get", None), ("load", None)):
+        each = kind.add_parser(command, allow_abbrev=False)
+        each.add_argument("what", choices=[what] if what else KIND_WHAT[command])
+        each.add_argument("--name", default="kind")
+        if command == "create":
+            each.add_argument("--config")
+            each.add_argument("--kubeconfig", default=os.environ.get("KUBECONFIG"))
+            each.add_argument("--wait")
+        elif command == "load":
+            each.add_argument("images", nargs="+")
+    return whole
+
+
+KIND_WHAT = {"get": ["clusters", "nodes"], "load": ["docker-image", "image-archive"]}
+
+
+def build(state: State, asked: argparse.Namespace) -> str:
+    """The Dockerfile is there, all that it copies from the context is, and it knows the build arguments."""
+    dockerfile, context = Path(asked.f), Path(asked.context)
+    text = dockerfile.read_text()
+    known = re.findall(r"^ARG (\w+)", text, re.MULTILINE)
+    for argument in asked.build_arg:
+        if argument.partition("=")[0] not in known:
+            sys.exit(f"docker build: {dockerfile} has no ARG {argument}; it has {known}")
+    for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE):
+        for source in sources.split():
+            if "[" not in source and not (context / source).exists():
+                sys.exit(f"docker build: {dockerfile} copies {source}, which is not in {context.resolve()}")
+    state["built"].append(asked.t)
+    return f"checked, not built: {asked.t}"
+
+
+def docker(state: State, asked: argparse.Namespace) -> str:
+    """One docker command."""
+    if asked.command == "info":
+        return "a stand-in for docker"
+    if asked.command == "build":
+        return build(state, asked)
+    images = asked.images if asked.command == "save" else [asked.image]
+    require("image", images, state["built"])
+    if asked.command == "save":
+        Path(asked.o).write_text(json.dumps(images))
+        return "saved"
+    state["pushed"] += images
+    return f"pushed {images[0]}"
+
+
+def kind(state: State, asked: argparse.Namespace) -> str:
+    """One kind command; a cluster is the images that its nodes have and how many nodes those are."""
+    clusters = state["clusters"]
+    if asked.command == "create":
+        return create(clusters, asked)
+    if asked.command == "get" and asked.what == "clusters":
+        return "\n".join(clusters)
+    require("cluster", [asked.name], clusters)
+    if asked.command == "delete":
+        del clusters[asked.name]
+        return f"deleted {asked.name}"
+    if asked.command == "get":
+        return "\n".join(clusters[asked.name]["nodes"])
+    images = asked.images
+    if asked.what == "image-archive":
+        images = [each for archive in images for each in json.loads(Path(archive).read_text())]
+    require("image", images, state["built"])
+    clusters[asked.name]["images"] += images
+    return f"loaded {' '.join(images)}"
+
+
+def create(clusters: State, asked: argparse.Namespace) -> str:
+    """The configuration is one of kind's; the cluster is the API server that runs."""
+    if asked.name in clusters:
+        sys.exit(f"kind create cluster: {asked.name} exists")
+    asked_for = yaml.safe_load(Path(asked.config).read_text()) if asked.config else {"nodes": [{}]}
+    nodes = [f"{asked.name}-{each.get('role', 'node')}{i}" for i, each in enumerate(asked_for["nodes"])]
+    shutil.copyfile(os.environ["PLIMSOLL_SHOWN_CLUSTER"], asked.kubeconfig)
+    clusters[asked.name] = {"nodes": nodes, "images": []}
+    return f"created {asked.name}"
+
+
+def require(what: str, asked: list[str], known: Any) -> None:
+    """Exit 1 for the first that is not known."""
+    for each in asked:
+        if each not in known:
+            sys.exit(f"there is no {what} {each}; there are {list(known)}")
+
+
+def main() -> None:
+    """Read the command line, act on the state file."""
+    asked = parser().parse_args()
+    path = Path(os.environ["PLIMSOLL_SHOWN_STATE"])
+    state = json.loads(path.read_text()) if path.exists() else EMPTY
+    print((docker if asked.tool == "docker" else kind)(state, asked))
+    whole = path.with_suffix(".new")  # the played nodes read it at any time
+    whole.write_text(json.dumps(state))
+    whole.replace(path)
+
+
+if __name__ == "__main__":
+    main()
