@@ -1,5 +1,8 @@
 #!/usr/bin/env bash
 # kind.sh up TOOL | down: the provider for machines with docker or podman; kind/up.sh and kind/down.sh call it.
+#
+# For machines that are slow or reach no registry: PLIMSOLL_KIND_CONFIG is read instead of kind/cluster.yaml, PLIMSOLL_KIND_WAIT
+# says how long nodes may take to be Ready, each line of PLIMSOLL_BUILD_ARGS is a NAME=VALUE for the Dockerfiles' ARGs.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/provider.sh"
 REPO=$(cd "$KIND_DIR/.." && pwd)
@@ -11,23 +14,27 @@ up() { # tool
   command -v kubectl >/dev/null || die "the program 'kubectl' is not installed"
   [ "$1" != podman ] || export KIND_EXPERIMENTAL_PROVIDER=podman
   mkdir -p "$RUN"; echo kind >"$RUN/provider"
-  kind get clusters 2>/dev/null | grep -qx "$CLUSTER_NAME" || kind create cluster --name "$CLUSTER_NAME" --config "$KIND_DIR/cluster.yaml" --kubeconfig "$RUN/kubeconfig" --wait 5m
+  kind get clusters 2>/dev/null | grep -qx "$CLUSTER_NAME" || kind create cluster --name "$CLUSTER_NAME" --config "${PLIMSOLL_KIND_CONFIG:-$KIND_DIR/cluster.yaml}" \
+    --kubeconfig "$RUN/kubeconfig" --wait "${PLIMSOLL_KIND_WAIT:-5m}"
   stage "cluster Ready"
-  local part tag images=()
+  local part tag images=() arguments=() several=() line
+  while read -r line; do [ -z "$line" ] || arguments+=(--build-arg "$line"); done <<<"${PLIMSOLL_BUILD_ARGS:-}"
+  [ "$1" != podman ] || several=(--multi-image-archive) # without it podman takes all but the first for further names of the first
   tag=$(version)-$(cd "$REPO" && find core operator nodeagent cli pyproject.toml -type f -not -path '*/__pycache__/*' -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-8)
   for part in operator nodeagent; do
     images+=("localhost/plimsoll/${part#node}:$tag")
-    "$1" build --quiet -t "localhost/plimsoll/${part#node}:$tag" -f "$REPO/$part/Dockerfile" "$REPO" >/dev/null
+    "$1" build --quiet "${arguments[@]}" -t "localhost/plimsoll/${part#node}:$tag" -f "$REPO/$part/Dockerfile" "$REPO" >/dev/null
   done
-  "$1" build --quiet -t localhost/load:1 -f "$KIND_DIR/vm/images/load.Dockerfile" "$KIND_DIR/vm/images" >/dev/null
+  "$1" build --quiet "${arguments[@]}" -t localhost/load:1 -f "$KIND_DIR/vm/images/load.Dockerfile" "$KIND_DIR/vm/images" >/dev/null
   stage "images built"
-  local archive=$RUN/images.tar; "$1" save -o "$archive" "${images[@]}" localhost/load:1
+  local archive=$RUN/images.tar; "$1" save "${several[@]}" -o "$archive" "${images[@]}" localhost/load:1
   kind load image-archive --name "$CLUSTER_NAME" "$archive"; rm -f "$archive"
   stage "images loaded"
   python3 - "$CLUSTER_NAME" "$RUN" "$1" "${images[@]}" >"$RUN/cluster.json" <<'P'
 import json, subprocess, sys
 name, run, tool, operator, agent = sys.argv[1:]
-nodes = [n for n in subprocess.run(["kind", "get", "nodes", "--name", name], capture_output=True, text=True, check=True).stdout.split() if "worker" in n]
+nodes = subprocess.run(["kind", "get", "nodes", "--name", name], capture_output=True, text=True, check=True).stdout.split()
+nodes = [each for each in nodes if "worker" in each] or nodes
 print(json.dumps({"provider": "kind", "name": name, "kubeconfig": f"{run}/kubeconfig", "kubectl": "kubectl", "run": run, "tool": tool, "nodes": nodes,
                   "images": {"operator": operator, "agent": agent}, "load_image": "localhost/load:1"}))
 P
