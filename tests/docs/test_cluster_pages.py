@@ -11,8 +11,10 @@ Only checked, not done: `docker` and `kind` (builders/shown/container_tools.py: 
 build arguments, images' names from build to pod, cluster configuration). `make e2e-kind` does them for real.
 """
 
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -24,7 +26,7 @@ import yaml
 from builders.apiserver import running_apiserver
 from builders.chart import CHART, older, render
 from builders.crds import policy
-from builders.shown.cluster import ROOT, Page, ShownCluster, shown_cluster, shown_commands
+from builders.shown.cluster import ROOT, SHOWN, Page, ShownCluster, shown_cluster, shown_commands
 from builders.waiting import wait_for
 from plimsoll.api.v1alpha1 import KINDS
 
@@ -74,6 +76,36 @@ def test_every_command_is_one_that_something_answers(page: str):
     for command in commands:
         for part in re.sub(r"'[^']*'", "", command).split("|"):
             assert part.split()[0] in PROGRAMS, f"{page}.md: nobody runs `{part.strip()}`: {command}"
+
+
+@pytest.mark.parametrize(
+    ("command", "refusal"),
+    [
+        ("helm.py install plimsoll charts/plimsoll --atomic", "unrecognized arguments: --atomic"),
+        ("helm.py upgrade plimsoll charts/plimsoll --reuse", "unrecognized arguments: --reuse"),
+        ("container_tools.py docker build -t x --no-cache .", "unrecognized arguments: --no-cache"),
+        ("container_tools.py docker build -t x -f nodeagent/Dockerfile --build-arg BAS=y .", "no ARG BAS"),
+        (
+            "container_tools.py docker build -t x -f nodeagent/Dockerfile docs",
+            "copies requirements/build.lock",
+        ),
+        ("container_tools.py docker push plimsoll/agent:0.1.0", "there is no image plimsoll/agent:0.1.0"),
+        ("container_tools.py kind load docker-image plimsoll/agent:0.1.0", "there is no cluster kind"),
+    ],
+)
+def test_a_stand_in_refuses_what_it_does_not_know(command: str, refusal: str, tmp_path: Path):
+    script, *arguments = command.split()
+    done = subprocess.run(
+        [sys.executable, SHOWN / script, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PLIMSOLL_SHOWN_STATE": str(tmp_path / "state")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode != 0
+    assert refusal in done.stderr
 
 
 # -- what the pages name exists -----------------------------------------------------------------------------
