@@ -136,3 +136,10 @@ def older(directory: Path) -> Path:
     path.write_text(yaml.safe_dump(crd))
     (chart / "templates" / "operator" / "disruption-budget.yaml").unlink()
     return chart
+
+
+def default_images() -> list[str]:
+    """Names of the images that the chart asks for when no value is set: operator, agent."""
+    version = loaded().metadata["appVersion"]
+    images = (loaded().values[part]["image"] for part in ("operator", "agent"))
+    return [f"{each['repository']}:{version}" for each in images]

@@ -11,42 +11,20 @@ Only checked, not done: `docker` and `kind` (builders/shown/container_tools.py: 
 build arguments, images' names from build to pod, cluster configuration). `make e2e-kind` does them for real.
 """
 
-import os
-import re
 import subprocess
-import sys
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from builders.apiserver import running_apiserver
-from builders.chart import CHART, older, render
+from builders.chart import default_images, older
 from builders.crds import policy
-from builders.shown.cluster import ROOT, SHOWN, Page, ShownCluster, shown_cluster, shown_commands
+from builders.shown.cluster import DOCS, PAGES, ROOT, Page, ShownCluster, shown_cluster, shown_commands
 from builders.waiting import wait_for
 from plimsoll.api.v1alpha1 import KINDS
 
-DOCS = ROOT / "docs"
-HERE = ("install", "install-cloud", "install-kind", "rbac", "uninstall", "upgrade")
-ELSEWHERE = ("cli",)  # tests/docs/test_cluster_commands.py
-# The first word of every command in a pipeline, and what answers it.
-PROGRAMS = {
-    "helm": "Helm's library",
-    "kubectl": "the real one",
-    "plimsoll": "the real one",
-    "kind/up.sh": "the real one, with the stand-ins for docker and kind",
-    "kind/down.sh": "the real one, with the stand-ins for docker and kind",
-    "kind/values.sh": "the real one",
-    "docker": "a stand-in that checks",
-    "kind": "a stand-in that checks",
-    "export": "the shell, kept for the commands after it",
-    "sort": "the system's",
-    "xargs": "the system's",
-}
 PROFILE = {
     "apiVersion": "plimsoll.dev/v1alpha1",
     "kind": "MemoryProfile",
@@ -58,122 +36,9 @@ MERGE = {"Content-Type": "application/merge-patch+json"}
 INSTALL = "helm install plimsoll {} -n plimsoll-system --create-namespace"
 
 
-# -- nothing is left out ------------------------------------------------------------------------------------
-
-
-def test_every_page_with_a_command_has_its_test():
-    pages = {page.stem for page in DOCS.rglob("*.md") if "```sh\n" in page.read_text()}
-    assert pages == {*HERE, *ELSEWHERE}
-    others = re.compile(r"^```(bash|shell|zsh)", re.MULTILINE)
-    found = [page for page in DOCS.rglob("*.md") if others.search(page.read_text())]
-    assert found == [], "write shell commands in `sh` blocks, which are run"
-
-
-@pytest.mark.parametrize("page", HERE)
-def test_every_command_is_one_that_something_answers(page: str):
-    commands = shown_commands(DOCS / f"{page}.md")
-    assert commands
-    for command in commands:
-        for part in re.sub(r"'[^']*'", "", command).split("|"):
-            assert part.split()[0] in PROGRAMS, f"{page}.md: nobody runs `{part.strip()}`: {command}"
-
-
-@pytest.mark.parametrize(
-    ("command", "refusal"),
-    [
-        ("helm.py install plimsoll charts/plimsoll --atomic", "unrecognized arguments: --atomic"),
-        ("helm.py upgrade plimsoll charts/plimsoll --reuse", "unrecognized arguments: --reuse"),
-        ("container_tools.py docker build -t x --no-cache .", "unrecognized arguments: --no-cache"),
-        ("container_tools.py docker build -t x -f nodeagent/Dockerfile --build-arg BAS=y .", "no ARG BAS"),
-        (
-            "container_tools.py docker build -t x -f nodeagent/Dockerfile docs",
-            "copies requirements/build.lock",
-        ),
-        ("container_tools.py docker push plimsoll/agent:0.1.0", "there is no image plimsoll/agent:0.1.0"),
-        ("container_tools.py kind load docker-image plimsoll/agent:0.1.0", "there is no cluster kind"),
-    ],
-)
-def test_a_stand_in_refuses_what_it_does_not_know(command: str, refusal: str, tmp_path: Path):
-    script, *arguments = command.split()
-    done = subprocess.run(
-        [sys.executable, SHOWN / script, *arguments],
-        cwd=ROOT,
-        env={**os.environ, "PLIMSOLL_SHOWN_STATE": str(tmp_path / "state")},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode != 0
-    assert refusal in done.stderr
-
-
-# -- what the pages name exists -----------------------------------------------------------------------------
-
-
-@cache
-def values() -> dict[str, Any]:
-    read: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
-    return read
-
-
-def named_values(page: Path) -> set[str]:
-    """Dotted names that begin like a value of the chart, in code."""
-    code = re.findall(r"`[^`\n]+`", page.read_text()) + shown_commands(page)
-    name = re.compile(rf"(?<![\w./-])(?:{'|'.join(values())})(?:\.\w+)+(?![\w/])")
-    return {
-        each for text in code for each in name.findall(text) if not each.endswith((".md", ".yaml", ".py"))
-    }
-
-
-def is_value(name: str) -> bool:
-    """Whether values.yaml has it; below an empty map or a list everything may be."""
-    found: Any = values()
-    for part in name.split("."):
-        if not found or not isinstance(found, dict):
-            return found in ({}, []) or isinstance(found, list)
-        if part not in found:
-            return False
-        found = found[part]
-    return True
-
-
-@pytest.mark.parametrize("page", HERE)
-def test_values_that_a_page_names_are_the_charts(page: str):
-    named = named_values(DOCS / f"{page}.md")
-    assert {each for each in named if not is_value(each)} == set()
-    assert named or page == "uninstall"
-    assert not is_value("operator.settings.nothing")
-
-
-@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")), ids=lambda page: page.name)
-def test_links_between_files_lead_somewhere(page: Path):
-    links = re.findall(r"\]\((?!https?://|#)([^)#\s]+)", page.read_text())
-    assert [each for each in links if not (page.parent / each).exists()] == []
-
-
-def test_image_names_in_the_pages_are_the_charts():
-    known = {f"{part['repository']}:{chart()['appVersion']}" for part in images()}
-    for page in HERE:
-        shown = set(re.findall(r"plimsoll/(?:operator|agent):[\w.]+", (DOCS / f"{page}.md").read_text()))
-        assert shown <= known, page
-
-
-def images() -> list[dict[str, str]]:
-    return [values()[part]["image"] for part in ("operator", "agent")]
-
-
-@cache
-def chart() -> dict[str, str]:
-    read: dict[str, str] = yaml.safe_load((CHART / "Chart.yaml").read_text())
-    return read
-
-
-def default_images() -> list[str]:
-    return [f"{each['repository']}:{chart()['appVersion']}" for each in images()]
-
-
-# -- the pages, from top to end -----------------------------------------------------------------------------
+def test_every_page_has_its_test():
+    tests = {name.removeprefix("test_page_") for name in globals() if name.startswith("test_page_")}
+    assert tests == {page.replace("-", "_") for page in PAGES}
 
 
 @pytest.fixture(scope="module")
@@ -383,12 +248,6 @@ def test_page_uninstall(page: Page, cluster: ShownCluster):
     assert [each for each in cluster.names("crd") if "plimsoll" in each] == []
     assert [each for each in cluster.names("namespace") if "plimsoll" in each] == []
     assert [each for each in cluster.names("clusterrole") if "plimsoll" in each] == []
-
-
-def test_the_file_that_is_left_on_nodes_is_the_charts():
-    (container,) = render().one("DaemonSet")["spec"]["template"]["spec"]["containers"]
-    profile_path = container["securityContext"]["seccompProfile"]["localhostProfile"]
-    assert f"`/var/lib/kubelet/seccomp/{profile_path}`" in (DOCS / "uninstall.md").read_text()
 
 
 @pytest.mark.apiserver
