@@ -9,6 +9,7 @@ from typing import Any
 from builders.e2e.cluster import Cluster, Manifest
 
 MIB = 2**20
+TOUCHED_MIB = 1  # all of it is held; touching it ten times a second would keep an emulated node busy
 CONTAINER = "app"
 
 
@@ -26,7 +27,7 @@ def container(
         "name": name,
         "image": cluster.load_image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["load", str(mib), str(mib_per_minute)],
+        "command": ["load", str(mib), str(mib_per_minute), str(TOUCHED_MIB)],
         "resources": {"requests": {"memory": request, "cpu": "20m"}, "limits": {"memory": limit}},
     }
 
