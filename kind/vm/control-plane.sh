@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# control-plane.sh up | down | restart PROGRAM | node-kubeconfig NODE FILE
+# control-plane.sh up | network | down | restart PROGRAM | node-kubeconfig NODE FILE
 #
 # etcd, kube-apiserver, controller manager, scheduler and CoreDNS as processes of this machine, inside a private network
 # namespace named after the cluster. Its bridge br0 (10.77.0.1) is what the node VMs' taps join. Processes that run already
@@ -133,8 +133,9 @@ down() {
 }
 case ${1:-} in
   up) up ;;
+  network) network ;;
   down) down ;;
   restart) stop "${2:?}"; up ;;
   node-kubeconfig) certificate "node-$2" "/O=system:nodes/CN=system:node:$2" clientAuth; kubeconfig "$3" "node-$2" "https://$HOST_IP:6443" ;;
-  *) die "usage: control-plane.sh up | down | restart PROGRAM | node-kubeconfig NODE FILE" ;;
+  *) die "usage: control-plane.sh up | network | down | restart PROGRAM | node-kubeconfig NODE FILE" ;;
 esac

@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# cluster.sh up | down | sizes: kind, run for real in a QEMU machine. kind/up.sh and kind/down.sh call it (PLIMSOLL_CLUSTER=kind-vm).
+#
+# `up` makes what the cache lacks, boots the machine, puts this checkout into it and runs kind/up.sh there: kind/kind.sh with
+# podman creates the cluster, builds the Dockerfiles and loads the images. The API server is at 10.77.0.11 in the cluster's
+# private network namespace, which the tests enter as they do for VM nodes. `sizes` says what the built images weigh.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+IN=/root/plimsoll                                    # the checkout in the machine
+TIMES=()
+stage() { # name command...
+  local started name=$1; started=$(now); shift; "$@"; TIMES+=("$(printf '%-44s %7s s' "$name" "$(since "$started")")")
+}
+binaries() { "$VM/build-binaries.sh" apiserver etcd kcm scheduler kubelet kubectl kube-proxy coredns kubeadm kind; }
+disk() { "$HERE/build-disk.sh" >/dev/null; }
+machine() { "$HERE/machine.sh" "$@"; }
+checkout() { # what kind/up.sh reads, as it is here, with the wheels that its Dockerfiles install
+  local part=$RUN/checkout wheels; wheels=$("$HERE/build-wheels.sh"); rm -rf "$part"; mkdir -p "$part/build"
+  (cd "$REPO" && tar -c --exclude=__pycache__ --exclude=kind/vm/gomod core operator nodeagent cli kind requirements pyproject.toml README.md LICENSE .dockerignore) | tar -C "$part" -x
+  cp -r "$wheels" "$part/build/wheels"
+  "$PYTHON" "$HERE/configuration.py" "$REPO/kind/cluster.yaml" "$HERE/emulated.yaml" --image "$(node_image)" --address "$MACHINE_IP" \
+    --workers "${PLIMSOLL_KIND_WORKERS:-0}" >"$part/kind/emulated-cluster.yaml"
+  tar -C "$part" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -cf "$RUN/checkout.tar" .; rm -rf "$part"
+}
+put_checkout() { local file; file=$(machine put "$RUN/checkout.tar"); machine sh "rm -rf $IN && mkdir -p $IN && tar -C $IN -xf $file && rm $file"; }
+environment() {
+  cat <<E
+export HOME=/root PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin PLIMSOLL_CLUSTER=kind PLIMSOLL_CLUSTER_NAME=$CLUSTER_NAME
+export PLIMSOLL_KIND_CONFIG=$IN/kind/emulated-cluster.yaml PLIMSOLL_KIND_WAIT=20m
+export PLIMSOLL_BUILD_ARGS="BASE=$PODMAN_BASE
+BUILD_BASE=$PODMAN_BUILD_BASE
+PIP_ARGS=--no-index --find-links=/src/locks"
+E
+}
+kind_up() { machine run kind-up "$(environment); $IN/kind/up.sh" || die "kind/up.sh failed in the machine; what it said stands above, and: machine.sh sh 'podman ps -a'"; }
+described() { machine sh "cat /root/.local/state/plimsoll/$CLUSTER_NAME/$1"; }
+plane() { echo "$CLUSTER_NAME-control-plane"; }
+dns() { # what kubeadm's phase does, once its requests are answered in the ten seconds that it gives them
+  local tries=0
+  until machine sh "podman exec $(plane) kubeadm init phase addon coredns --kubernetes-version $(kubernetes_version) --kubeconfig /etc/kubernetes/admin.conf"; do
+    tries=$((tries + 1)); [ $tries -lt 10 ] || die "CoreDNS cannot be installed"
+  done
+  kubectl -n kube-system rollout status deployment/coredns --timeout=600s
+}
+describe() { # cluster.json of the machine, with the paths of this computer; its podman is one that acts in the machine
+  described cluster.json | jq --arg run "$RUN" --arg kubectl "$BIN/kubectl" --arg namespace "$CLUSTER_NAME" --arg tool "$HERE/podman.sh" \
+    '. + {kubeconfig: ($run + "/kubeconfig"), run: $run, kubectl: $kubectl, network_namespace: $namespace, tool: $tool}' >"$RUN/cluster.json"
+}
+up() {
+  [ "$(id -u)" = 0 ] || die "kind's machine needs a network namespace and disks: it needs root"
+  mkdir -p "$RUN" "$KIND_STORE"; echo kind-vm >"$RUN/provider"
+  checkout
+  if [ -f "$RUN/cluster.json" ] && [ "$(cat "$RUN/checkout.key" 2>/dev/null)" = "$(key_of <"$RUN/checkout.tar")" ]; then return 0; fi
+  stage "Debian packages" "$VM/packages.sh"
+  stage "binaries" binaries
+  stage "disk of the machine" disk
+  stage "machine up" machine up
+  stage "checkout in the machine" put_checkout
+  stage "kind/up.sh in the machine" kind_up
+  described kubeconfig >"$RUN/kubeconfig"; chmod 600 "$RUN/kubeconfig"
+  stage "CoreDNS" dns
+  describe
+  key_of <"$RUN/checkout.tar" >"$RUN/checkout.key"
+  printf '%s\n' "${TIMES[@]}" >&2
+  printf 'kubeconfig: %s\nenter:      ip netns exec %s env KUBECONFIG=%s PATH=%s:$PATH bash\n' "$RUN/kubeconfig" "$CLUSTER_NAME" "$RUN/kubeconfig" "$BIN"
+}
+down() { machine down; "$VM/control-plane.sh" down; rm -rf "$RUN"; }
+sizes() { # in the machine: unpacked as podman counts it, compressed as a registry keeps it
+  local part
+  for part in operator agent; do
+    machine sh "image=$(jq -r ".images.$part" "$RUN/cluster.json"); unpacked=\$(podman image inspect --format '{{.Size}}' \$image)
+      podman save --quiet \$image | gzip -6c | wc -c | awk -v u=\$unpacked '{ printf \"$part: %d MB unpacked, %d MB compressed\\n\", u / 1000000, \$1 / 1000000 }'"
+  done
+}
+case ${1:-} in up) up ;; down) down ;; sizes) sizes ;; *) die "usage: cluster.sh up | down | sizes" ;; esac
