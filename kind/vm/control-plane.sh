@@ -8,8 +8,9 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 P=$RUN/pki; L=$RUN/log; PIDS=$RUN/pids; API=https://127.0.0.1:6443
 
+has_network() { ip netns list | cut -d' ' -f1 | grep -qx "$CLUSTER_NAME"; }   # not one whose name begins with it
 network() {
-  ip netns list | grep -qw "$CLUSTER_NAME" || ip netns add "$CLUSTER_NAME"
+  has_network || ip netns add "$CLUSTER_NAME"
   inside ip link set lo up
   inside ip link show br0 >/dev/null 2>&1 && return
   inside ip link add br0 type bridge stp_state 0 forward_delay 0
@@ -129,7 +130,7 @@ stop() { # program: by its id, only if that is still this program
 }
 down() {
   local program; for program in coredns kube-scheduler kube-controller-manager kube-apiserver etcd; do stop $program; done
-  if ip netns list | grep -qw "$CLUSTER_NAME"; then ip netns del "$CLUSTER_NAME"; fi
+  if has_network; then ip netns del "$CLUSTER_NAME"; fi
 }
 case ${1:-} in
   up) up ;;
