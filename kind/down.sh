@@ -8,5 +8,6 @@ chosen=$(cat "$made" 2>/dev/null) || chosen=$(provider)
 case $chosen in
   kind) exec "$KIND_DIR/kind.sh" down ;;
   vm) exec "$KIND_DIR/vm/cluster.sh" down ;;
+  kind-vm) exec "$KIND_DIR/vm/kind/cluster.sh" down ;;
   kubeconfig) rm -rf "$RUN" ;;
 esac

@@ -15,11 +15,11 @@ vm_possible() { # Go, to build Kubernetes; QEMU and its friends are there, or ap
 }
 provider() { # PLIMSOLL_CLUSTER wins; then what this machine can do
   case ${PLIMSOLL_CLUSTER:-} in
-    kind | vm | kubeconfig) echo "$PLIMSOLL_CLUSTER" ;;
+    kind | vm | kind-vm | kubeconfig) echo "$PLIMSOLL_CLUSTER" ;;
     "") if command -v kind >/dev/null && container_tool >/dev/null; then echo kind
       elif vm_possible; then echo vm
       else die "no cluster can be had here: kind needs the program 'kind' and a docker or podman that answers; VM nodes need root, Go
 and Debian packages (missing: $("$KIND_DIR/vm/packages.sh" check || true)). Or name a cluster of yours: PLIMSOLL_CLUSTER=kubeconfig KUBECONFIG=..."; fi ;;
-    *) die "PLIMSOLL_CLUSTER is '$PLIMSOLL_CLUSTER'; it may be kind, vm or kubeconfig" ;;
+    *) die "PLIMSOLL_CLUSTER is '$PLIMSOLL_CLUSTER'; it may be kind, vm, kubeconfig, or kind-vm" ;;
   esac
 }

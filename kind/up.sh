@@ -12,5 +12,6 @@ chosen=$(provider)
 case $chosen in
   kind) exec "$KIND_DIR/kind.sh" up "$(container_tool)" ;;
   vm) exec "$KIND_DIR/vm/cluster.sh" up ;;
+  kind-vm) exec "$KIND_DIR/vm/kind/cluster.sh" up ;;
   kubeconfig) exec "$KIND_DIR/kubeconfig.sh" up ;;
 esac
