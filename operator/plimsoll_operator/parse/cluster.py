@@ -4,11 +4,10 @@ In: raw objects. Out: records with the memory part of each, None where there is 
 """
 
 import sys
-from collections.abc import Mapping
 
 from plimsoll.guard.state import MemoryRange
 from plimsoll_operator.parse.pods import labels
-from plimsoll_operator.parse.scalars import Raw, part, quantity
+from plimsoll_operator.parse.scalars import Raw, listed, part, quantity
 from plimsoll_operator.records import (
     HpaRecord,
     KubeNodeRecord,
@@ -31,9 +30,7 @@ def limit_range(raw: Raw) -> LimitRangeRecord | None:
     """The memory items of a LimitRange, None where it has none."""
     meta = part(raw, "metadata")
     name = str(meta.get("name", ""))
-    found = [
-        _range(name, item) for item in part(raw, "spec").get("limits") or () if isinstance(item, Mapping)
-    ]
+    found = [_range(name, item) for item in listed(part(raw, "spec"), "limits")]
     ranges = tuple(each for each in found if each is not None)
     return LimitRangeRecord(str(meta.get("namespace", "")), ranges) if ranges else None
 
@@ -41,8 +38,7 @@ def limit_range(raw: Raw) -> LimitRangeRecord | None:
 def quota(raw: Raw) -> QuotaRecord | None:
     """The memory part of a ResourceQuota, None where it has none. Scopes are ignored: rather too strict."""
     meta, status = part(raw, "metadata"), part(raw, "status")
-    hard = part(raw, "spec").get("hard") or {}
-    used = status.get("used") or {}
+    hard, used = part(part(raw, "spec"), "hard"), part(status, "used")
     requests_key = "requests.memory" if "requests.memory" in hard else "memory"
     limits, requests = quantity(hard.get("limits.memory")), quantity(hard.get(requests_key))
     if limits is None and requests is None:
@@ -61,7 +57,7 @@ def quota(raw: Raw) -> QuotaRecord | None:
 def hpa(raw: Raw) -> HpaRecord | None:
     """An HPA, None unless it scales on memory."""
     meta, spec = part(raw, "metadata"), part(raw, "spec")
-    if not any(_on_memory(metric) for metric in spec.get("metrics") or () if isinstance(metric, Mapping)):
+    if not any(_on_memory(metric) for metric in listed(spec, "metrics")):
         return None
     target = part(spec, "scaleTargetRef")
     return HpaRecord(
@@ -75,7 +71,7 @@ def hpa(raw: Raw) -> HpaRecord | None:
 def kube_node(raw: Raw) -> KubeNodeRecord:
     """A kube node: what it can give, whether it swaps, and which class of nodes it belongs to."""
     meta, status = part(raw, "metadata"), part(raw, "status")
-    named = meta.get("labels") or {}
+    named = part(meta, "labels")
     swap = part(part(status, "nodeInfo"), "swap").get("capacity")
     return KubeNodeRecord(
         str(meta.get("name", "")),
