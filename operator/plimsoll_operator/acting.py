@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from plimsoll.guard.decision import DecisionKind
 from plimsoll_operator import parse
-from plimsoll_operator.actuate.api import ApiError, KubeApi, PodRef
+from plimsoll_operator.actuate.api import ApiError, KubeApi, MemoryValues, PodRef
 from plimsoll_operator.actuate.events import Events
 from plimsoll_operator.actuate.evict import Evictions
 from plimsoll_operator.actuate.resize import (
@@ -22,6 +22,7 @@ from plimsoll_operator.actuate.resize import (
     Patience,
     Verdict,
     asked_by_us,
+    still_asks,
     values_in_force,
     verdict,
 )
@@ -52,6 +53,7 @@ class Actor:
     learned: Learned = field(default_factory=Learned)
     expectations: Expectations = field(default_factory=Expectations)
     changes: dict[PodContainer, float] = field(default_factory=dict)  # when we last changed it
+    asked: dict[PodContainer, MemoryValues] = field(default_factory=dict)  # and what we asked for then
 
     async def act(
         self, plans: Iterable[PodPlan], now_seconds: float, before_urgent: BeforeUrgent
@@ -97,6 +99,7 @@ class Actor:
         """Forget pods that are gone."""
         self.expectations.keep_only(present)
         self.changes = {uid: when for uid, when in self.changes.items() if uid[0] in present}
+        self.asked = {uid: values for uid, values in self.asked.items() if uid[0] in present}
         kept = self.learned.refusals
         self.learned.refusals = {uid: each for uid, each in kept.items() if uid in present}
 
@@ -119,6 +122,7 @@ class Actor:
         self.metrics.count("plimsoll_resizes_total", direction=direction, outcome="accepted")
         for name, choice in plan.choices.items():
             self.changes[plan.pod.uid, name] = now_seconds
+            self.asked[plan.pod.uid, name] = plan.values[name]
             note = f"container {name}: {choice.decision.message}"
             _log_choice(plan, name, note)
             await self.events.say(plan.ref, choice.decision.reason, note, now_seconds)
@@ -143,8 +147,10 @@ class Actor:
         """True where the resize is one we asked for, before or after a restart; a person's own is left to
         the person.
         """
-        if any((pod.uid, each.spec.name) in self.changes for each in pod.containers):
-            return True
+        for each in pod.containers:
+            values = self.asked.get((pod.uid, each.spec.name))
+            if values is not None and still_asks(each, values):
+                return True
         return profile is not None and any(asked_by_us(pod, each) for each in profile.containers)
 
     def _learn(self, pod: PodRecord) -> None:

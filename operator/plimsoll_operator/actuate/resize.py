@@ -135,6 +135,14 @@ def asked_by_us(pod: PodRecord, remembered: RememberedContainer) -> bool:
     return asks_more and decision.from_bytes == decision.to_bytes
 
 
+def still_asks(container: ContainerRecord, values: MemoryValues) -> bool:
+    """True where a container's spec asks for just these values, and the kubelet does not enforce them yet."""
+    limit, request = container.spec.limit_bytes, container.spec.request_bytes
+    asked = values.limit_bytes in (None, limit) and values.request_bytes in (None, request)
+    in_force = (container.actual_limit_bytes, container.actual_request_bytes) == (limit, request)
+    return asked and not (container.reported and in_force)
+
+
 def settled(pod: PodRecord) -> bool:
     """True where nothing is under way: the kubelet enforces what the spec says."""
     return pod.resize is None and not values_in_force(pod)

@@ -227,6 +227,19 @@ async def test_a_persons_own_resize_is_left_alone_after_a_restart_too():
     assert second.limit() == 65536
 
 
+async def test_a_persons_own_resize_is_left_alone_after_one_of_ours():
+    made = rig()
+    await made.once(NOW)
+    await made.once(NOW + MINUTE)
+    assert made.limit() == 2048
+    made.api.settle()
+    pod = made.api.get("pods", "shop", "web-0")
+    pod["spec"]["containers"][0]["resources"]["limits"]["memory"] = "64Gi"
+    stick(made, INFEASIBLE)
+    await made.once(NOW + 2 * MINUTE)
+    assert made.limit() == 65536
+
+
 async def test_what_a_kubelet_says_of_swap_is_learned_after_a_restart():
     first = rig()
     await first.once(NOW)
