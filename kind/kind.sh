@@ -14,9 +14,6 @@ up() { # tool
   command -v kubectl >/dev/null || die "the program 'kubectl' is not installed"
   [ "$1" != podman ] || export KIND_EXPERIMENTAL_PROVIDER=podman
   mkdir -p "$RUN"; echo kind >"$RUN/provider"
-  kind get clusters 2>/dev/null | grep -qx "$CLUSTER_NAME" || kind create cluster --name "$CLUSTER_NAME" --config "${PLIMSOLL_KIND_CONFIG:-$KIND_DIR/cluster.yaml}" \
-    --kubeconfig "$RUN/kubeconfig" --wait "${PLIMSOLL_KIND_WAIT:-5m}"
-  stage "cluster Ready"
   local part tag images=() arguments=() several=() line
   while read -r line; do [ -z "$line" ] || arguments+=(--build-arg "$line"); done <<<"${PLIMSOLL_BUILD_ARGS:-}"
   [ "$1" != podman ] || several=(--multi-image-archive) # without it podman takes all but the first for further names of the first
@@ -27,6 +24,9 @@ up() { # tool
   done
   "$1" build --quiet "${arguments[@]}" -t localhost/load:1 -f "$KIND_DIR/vm/images/load.Dockerfile" "$KIND_DIR/vm/images" >/dev/null
   stage "images built"
+  kind get clusters 2>/dev/null | grep -qx "$CLUSTER_NAME" || kind create cluster --name "$CLUSTER_NAME" --config "${PLIMSOLL_KIND_CONFIG:-$KIND_DIR/cluster.yaml}" \
+    --kubeconfig "$RUN/kubeconfig" --wait "${PLIMSOLL_KIND_WAIT:-5m}"
+  stage "cluster Ready"
   local archive=$RUN/images.tar; "$1" save "${several[@]}" -o "$archive" "${images[@]}" localhost/load:1
   kind load image-archive --name "$CLUSTER_NAME" "$archive"; rm -f "$archive"
   stage "images loaded"

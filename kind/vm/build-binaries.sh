@@ -12,7 +12,6 @@ CACHE=${PLIMSOLL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/plimsoll}
 BIN=$CACHE/bin
 JOBS=${BUILD_JOBS:-2}
 GO_NEEDED=1.26
-KIND_WAIT_SECONDS=900
 TARGETS="apiserver etcd kcm scheduler kubelet kubectl kube-proxy kubeadm coredns kind vpa-recommender"
 
 log() { printf '%s %s\n' "$(date +%T)" "$*" >&2; }
@@ -54,16 +53,23 @@ ldflags() { # module directory
   echo "$out -X $v.gitTreeState=clean"
 }
 
-# kind gives a node's systemd 30 seconds, and no flag changes that: too few on an emulated machine. It is built from a copy of
-# its module (the same, by its sum in go.sum) in which that one line says more. (go refuses -overlay beneath GOMODCACHE.)
-overlay() { # module directory: a flag of go build, or nothing
-  [ "$1" = kind ] || return 0
-  local copy=$SCRATCH/kind-source; local file=$copy/pkg/cluster/internal/providers/podman/provision.go
-  cp -r "$(go list -m -f '{{.Dir}}' sigs.k8s.io/kind)" "$copy"; chmod -R u+w "$copy"
-  grep -q '30\*time.Second' "$file" || die "$file has no wait of 30 seconds any more: see whether kind still needs a longer one"
-  sed -i "s/30\*time.Second/$KIND_WAIT_SECONDS*time.Second/" "$file"
-  cp go.sum "$SCRATCH/kind.sum"; { cat go.mod; echo "replace sigs.k8s.io/kind => $copy"; } >"$SCRATCH/kind.mod"
-  echo "-modfile=$SCRATCH/kind.mod"
+# Two programs give an emulated machine too little time, and no flag changes that: kind waits 30 s for a node's systemd, and
+# kubeadm 10 s for the answer to one HTTP request. They are built from a copy of their module (the same, by its sum in go.sum)
+# in which that one line says more. (go refuses -overlay beneath GOMODCACHE.)
+patience() { # target: module, file, change
+  case $1 in
+    kind) echo 'sigs.k8s.io/kind pkg/cluster/internal/providers/podman/provision.go s/30\*time.Second/900*time.Second/' ;;
+    kubeadm) echo 'k8s.io/kubernetes cmd/kubeadm/app/util/kubeconfig/kubeconfig.go s/Timeout:."10s"/Timeout:"300s"/' ;;
+  esac
+}
+patient() { # target: a flag of go build, or nothing
+  local module file change copy=$SCRATCH/patient; read -r module file change <<<"$(patience "$1")"
+  [ -n "$module" ] || return 0
+  rm -rf "$copy"; cp -r "$(go list -m -f '{{.Dir}}' "$module")" "$copy"; chmod -R u+w "$copy"
+  cp "$copy/$file" "$SCRATCH/before"; sed -i "$change" "$copy/$file"
+  ! cmp -s "$SCRATCH/before" "$copy/$file" || die "$file of $module no longer says what is to be changed: see whether $1 still needs patience"
+  cp go.sum "$copy.sum"; { cat go.mod; echo "replace $module => $copy"; } >"$copy.mod"
+  echo "-modfile=$copy.mod"
 }
 
 stamp_of() { # module directory, package, flags
@@ -82,14 +88,14 @@ build() { # target
   local dir package name flags stamp started scratch_bin; read -r dir package name <<<"$(describe "$1")"
   [ -n "$name" ] || exit 1
   [ -f "$HERE/gomod/$dir/go.sum" ] || die "gomod/$dir/go.sum is missing: cannot build $name"
-  flags=$(ldflags "$dir"); stamp=$(stamp_of "$dir" "$package" "$flags"); [ "$1" != kind ] || stamp+=" $KIND_WAIT_SECONDS s"
+  flags=$(ldflags "$dir"); stamp=$(stamp_of "$dir" "$package" "$flags"); stamp+=$(patience "$1")
   if [ -x "$BIN/$name" ] && [ "$(cat "$BIN/.$name.stamp" 2>/dev/null)" = "$stamp" ]; then log "$name: cached in $BIN"; return; fi
   require_go
   started=$(date +%s); scratch_bin=$SCRATCH/$name
   cd "$HERE/gomod/$dir"
   log "$name: downloading modules"; download "$dir" "$package"
   log "$name: go build -p $JOBS $package (minutes when Go's cache is cold)"
-  local more; more=$(overlay "$dir")
+  local more; more=$(patient "$1")
   go build -p "$JOBS" ${more:+"$more"} -trimpath -ldflags "$flags" -o "$scratch_bin" "$package" || die "go build of $package failed"
   if [ "$1" = vpa-recommender ]; then # its CRDs, which the bench installs
     install -m 644 "$(go list -m -f '{{.Dir}}' k8s.io/autoscaler/vertical-pod-autoscaler)/deploy/vpa-v1-crd-gen.yaml" "$BIN/vpa-crds.yaml"

@@ -16,9 +16,10 @@ W=$KIND_STORE/node-image.part; N=$W/node; IMAGES=$N/run/images
 kind_files() { cd "$VM/gomod/kind" && echo "$(GOWORK=off GOFLAGS=-mod=readonly go list -m -f '{{.Dir}}' sigs.k8s.io/kind)/images/base/files"; }
 wanted() { "$BIN/kubeadm" config images list --kubernetes-version "$(kubernetes_version)" 2>/dev/null | grep "/$1:"; }
 image() { # name directory entrypoint
-  # One thread of Go for each: on emulated processors idle ones that look for work are what is costly.
+  # Few threads of Go for each: on emulated processors idle ones that look for work are what is costly.
+  local threads=1; [ "$3" != /usr/local/bin/kube-apiserver ] || threads=2
   "$PYTHON" "$VM/make-image.py" --name "$1" --out "$IMAGES/$(basename "$3").tar" --layer "$2" --entrypoint "[\"$3\"]" \
-    --env PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin --env GOMAXPROCS=1
+    --env PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin --env GOMAXPROCS=$threads
 }
 of_program() { # name-in-kubeadm's-list program
   rm -rf "$W/layer"; mkdir -p "$W"/layer/{usr/local/bin,tmp}; cp "$BIN/$2" "$W/layer/usr/local/bin/"

@@ -34,14 +34,7 @@ E
 }
 kind_up() { machine run kind-up "$(environment); $IN/kind/up.sh" || die "kind/up.sh failed in the machine; what it said stands above, and: machine.sh sh 'podman ps -a'"; }
 described() { machine sh "cat /root/.local/state/plimsoll/$CLUSTER_NAME/$1"; }
-plane() { echo "$CLUSTER_NAME-control-plane"; }
-dns() { # what kubeadm's phase does, once its requests are answered in the ten seconds that it gives them
-  local tries=0
-  until machine sh "podman exec $(plane) kubeadm init phase addon coredns --kubernetes-version $(kubernetes_version) --kubeconfig /etc/kubernetes/admin.conf"; do
-    tries=$((tries + 1)); [ $tries -lt 10 ] || die "CoreDNS cannot be installed"
-  done
-  kubectl -n kube-system rollout status deployment/coredns --timeout=600s
-}
+dns() { kubectl -n kube-system rollout status deployment/coredns --timeout=600s >&2; }   # kind does not wait for it
 describe() { # cluster.json of the machine, with the paths of this computer; its podman is one that acts in the machine
   described cluster.json | jq --arg run "$RUN" --arg kubectl "$BIN/kubectl" --arg namespace "$CLUSTER_NAME" --arg tool "$HERE/podman.sh" \
     '. + {kubeconfig: ($run + "/kubeconfig"), run: $run, kubectl: $kubectl, network_namespace: $namespace, tool: $tool}' >"$RUN/cluster.json"
@@ -58,7 +51,7 @@ up() {
   stage "checkout in the machine" put_checkout
   stage "kind/up.sh in the machine" kind_up
   described kubeconfig >"$RUN/kubeconfig"; chmod 600 "$RUN/kubeconfig"
-  stage "CoreDNS" dns
+  stage "CoreDNS answers" dns
   describe
   key_of <"$RUN/checkout.tar" >"$RUN/checkout.key"
   printf '%s\n' "${TIMES[@]}" >&2

@@ -35,7 +35,7 @@ up() {
 }
 run() { # name command
   local log=/var/log/$1.log shown=0 status size
-  in_machine "rm -f $log.status; setsid sh -c '($2) >$log 2>&1; echo \$? >$log.status' >/dev/null 2>&1 &" >/dev/null
+  in_machine "rm -f $log.status; setsid sh -c '($2) >$log 2>&1; echo \$? >$log.status' >/dev/null 2>&1 </dev/null & sleep 1" >/dev/null   # a shell that ends at once can leave socat waiting
   while true; do
     running || die "the machine ended during '$1': $(tail -n 3 "$D/qemu.log"; tail -n 5 "$D/console.log")"
     status=$(in_machine "cat $log.status 2>/dev/null || true"); size=$(in_machine "stat -c %s $log 2>/dev/null || echo 0")
