@@ -39,6 +39,11 @@ class Snapshot:
     removed_total: int
     failures_total: Counter[Absence]
 
+    @property
+    def sees_pods(self) -> bool:
+        """Whether there is a kubelet's root of pods; without one a look is at nothing."""
+        return bool(self.roots)
+
 
 class Watch:
     """Looks at the node: one `tick` at a time, each a whole look."""
@@ -116,7 +121,7 @@ class Watch:
 
     def _say(self, snapshot: Snapshot) -> None:
         """Each kind of trouble is logged when it is first seen; its count is a metric."""
-        if not snapshot.roots:
+        if not snapshot.sees_pods:
             self._once(
                 "no kubepods cgroup: no kubelet runs here, or its root is elsewhere", under=self._cgroup_root
             )

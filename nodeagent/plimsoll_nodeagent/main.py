@@ -1,8 +1,8 @@
 """`plimsoll-agent`: watch this node's containers (`run`), or show once what there is (`status`).
 
-In: flags. Out: a process that serves /metrics and /healthz until SIGTERM or SIGINT, or a table. It reads the
-kernel's files and writes nowhere. Exit code 2: this host cannot be watched (cgroup v1), or flags that make no
-sense; one sentence says which.
+In: flags. Out: a process that serves /metrics, /healthz and /readyz until SIGTERM or SIGINT, or a table. It
+reads the kernel's files and writes nowhere. Exit code 2: this host cannot be watched (cgroup v1), or flags
+that make no sense; one sentence says which.
 """
 
 import argparse
@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
         return CANNOT_WATCH
     watch = Watch(fs, options.cgroup_root, options.most_containers)
     stuck_seconds = max(LEAST_STUCK_SECONDS, STUCK_INTERVALS * options.interval)
-    health = Health(stuck_seconds, lambda: watch.latest)
+    health = Health(stuck_seconds, lambda: watch.latest, cgroup_root=options.cgroup_root)
     exposition = Exposition(lambda: watch.latest, version("plimsoll"))
     try:
         server = AgentServer(options.address, options.port, exposition.text, health)
@@ -133,7 +133,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=version("plimsoll"))
     commands = parser.add_subparsers(dest="command", required=True)
-    running = commands.add_parser("run", parents=[shared], help="watch and serve /metrics and /healthz")
+    running = commands.add_parser(
+        "run", parents=[shared], help="watch and serve /metrics, /healthz and /readyz"
+    )
     running.add_argument("--address", default="0.0.0.0", help="address to listen on (default: %(default)s)")  # noqa: S104 -- scraped and probed from outside the pod
     running.add_argument("--port", type=int, default=DEFAULT_PORT, help="port; 0: any (default: %(default)s)")
     running.add_argument(

@@ -5,8 +5,10 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from builders.chart import EVERYTHING, Object, render
+from plimsoll_nodeagent.serve.exposition import Exposition
 from plimsoll_nodeagent.serve.metrics import DEFINITIONS as AGENT
 from plimsoll_operator.serve.metrics import DEFINITIONS as OPERATOR
 
@@ -65,6 +67,20 @@ def test_alert_labels_have_values_that_the_operator_sets():
         for value in re.findall(r"(?:=~|!=|=)\"([^\"]+)\"", rule["expr"]):
             for each in value.split("|"):
                 assert each.isdigit() or f'"{each}"' in code, f"{rule['alert']}: nothing is called {each}"
+
+
+@pytest.mark.parametrize("name", ["PlimsollAgentBlind", "PlimsollAgentsAbsent"])
+def test_what_tells_of_a_blind_agent_is_served_by_one(name: str):
+    (rule,) = (each for each in rules() if each["alert"] == name)
+    families = text_string_to_metric_families(Exposition(lambda: None, "1.2.3").text().decode())
+    served = {sample.name: sample.value for family in families for sample in family.samples}
+    assert [served.get(each) for each in METRIC.findall(rule["expr"])] == [0.0]
+
+
+def test_an_agent_that_sees_no_pods_is_not_ready_and_is_not_restarted():
+    (agent,) = render().one("DaemonSet")["spec"]["template"]["spec"]["containers"]
+    asked = {each: agent[each]["httpGet"]["path"] for each in agent if each.endswith("Probe")}
+    assert asked == {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}
 
 
 def panels() -> list[Object]:

@@ -129,7 +129,7 @@ NODE_VALUES: dict[str, Callable[[Snapshot], list[Value]]] = {
 
 
 class SnapshotCollector(Collector):
-    """The newest snapshot as metric families; nothing but the version before there is one."""
+    """The newest snapshot as metric families; before there is one, the version and that nothing is seen."""
 
     def __init__(self, latest: Callable[[], Snapshot | None], version: str) -> None:
         self._latest = latest
@@ -148,6 +148,8 @@ class SnapshotCollector(Collector):
     def _samples(self, name: str, snapshot: Snapshot | None) -> Iterator[tuple[tuple[str, ...], float]]:
         if name == "plimsoll_agent_build_info":
             yield (self._version,), 1.0
+        elif name == "plimsoll_agent_ready":
+            yield (), float(snapshot is not None and snapshot.sees_pods)
         elif snapshot is None:
             return
         elif name in NODE_VALUES:

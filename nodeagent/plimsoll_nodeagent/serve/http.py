@@ -1,4 +1,4 @@
-"""The agent's server: /metrics and /healthz, in threads of their own beside the loop.
+"""The agent's server: /metrics, /healthz and /readyz, in threads of their own beside the loop.
 
 In: the text of the metrics and a `Health`. Out: a running server that `close` ends. It is Python's own: the
 agent has no event loop, and its memory is counted on every node. Callers are bounded in number and time, so
@@ -20,6 +20,7 @@ from typing import Any
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from plimsoll_nodeagent.discover.hierarchy import DEFAULT_CGROUP_ROOT
 from plimsoll_nodeagent.loop import Snapshot
 
 logger = logging.getLogger(__name__)
@@ -31,11 +32,12 @@ GZIP_LEVEL = 1  # labels repeat: the fastest level already leaves a tenth
 
 @dataclass(slots=True)
 class Health:
-    """What /healthz says. Stuck is a loop that has not ended a tick for `limit_seconds` of wall time."""
+    """What /healthz and /readyz say. Stuck is a loop that has ended no tick for `limit_seconds`."""
 
     limit_seconds: float
     latest: Callable[[], Snapshot | None]
     monotonic: Callable[[], float] = time.monotonic
+    cgroup_root: str = DEFAULT_CGROUP_ROOT  # as people are told where was looked
     _last_beat: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -53,6 +55,24 @@ class Health:
         status = "stuck" if not alive else "starting" if snapshot is None else "ok"
         said: dict[str, object] = {"status": status, "last_tick_seconds_ago": round(age_seconds, 1)}
         return alive, said | ({} if snapshot is None else described(snapshot))
+
+    def readiness(self) -> tuple[bool, str]:
+        """Return whether the pods of this node are seen, and a sentence that says so or why not.
+
+        One that sees none lives, for a restart would not help it; but it must not pass for one that works.
+        """
+        alive, said = self.report()
+        snapshot = self.latest()
+        if not alive:
+            return False, f"The loop is stuck: no look has ended for {said['last_tick_seconds_ago']} s."
+        if snapshot is None:
+            return False, f"No cgroup with the memory controller was found under {self.cgroup_root} yet."
+        if not snapshot.sees_pods:
+            return False, (
+                f"No kubepods cgroup was found under {self.cgroup_root}: no kubelet runs here, "
+                "or its root is elsewhere (--cgroup-root)."
+            )
+        return True, f"Pods are watched under {', '.join(each.path for each in snapshot.roots)}."
 
 
 def described(snapshot: Snapshot) -> dict[str, object]:
@@ -127,16 +147,18 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
 
     def do_GET(self) -> None:
-        """Answer /metrics and /healthz."""
+        """Answer /metrics, /healthz and /readyz."""
         path = self.path.partition("?")[0]
         if path == "/metrics":
             self._answer(HTTPStatus.OK, CONTENT_TYPE_LATEST, self.server.metrics())
         elif path == "/healthz":
             well, said = self.server.health.report()
-            status = HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
-            self._answer(status, "application/json", json.dumps(said).encode() + b"\n")
+            self._answer(_status(well), "application/json", json.dumps(said).encode() + b"\n")
+        elif path == "/readyz":
+            ready, sentence = self.server.health.readiness()
+            self._answer(_status(ready), "text/plain", f"{sentence}\n".encode())
         else:
-            self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"there are /metrics and /healthz\n")
+            self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"there are /metrics, /healthz and /readyz\n")
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401 -- the base class's names
         """Requests are not logged one by one."""
@@ -150,3 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+
+def _status(good: bool) -> HTTPStatus:  # noqa: FBT001 -- an answer's one fact
+    return HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE

@@ -95,6 +95,12 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         ("stalled",),
     ),
     MetricDefinition("plimsoll_agent_build_info", _G, "1", "Always 1; the version is a label.", ("version",)),
+    MetricDefinition(
+        "plimsoll_agent_ready",
+        _G,
+        "0 or 1",
+        "1 where the last look found the kubelet's root of pods; 0 before the first look, too.",
+    ),
     MetricDefinition("plimsoll_agent_pods", _G, "pods", "Pods that have a cgroup on this node."),
     MetricDefinition(
         "plimsoll_agent_containers",

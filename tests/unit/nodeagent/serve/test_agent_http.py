@@ -1,3 +1,4 @@
+import shutil
 import socket
 from contextlib import contextmanager
 
@@ -5,6 +6,7 @@ import httpx
 import pytest
 
 from builders.cgroup_tree import CgroupTree
+from plimsoll_nodeagent.kernelfs import KernelFs
 from plimsoll_nodeagent.loop import Watch
 from plimsoll_nodeagent.serve.exposition import Exposition
 from plimsoll_nodeagent.serve.http import MOST_REQUESTS, AgentServer, Health
@@ -69,11 +71,50 @@ def test_a_loop_that_is_stuck_is_not_healthy_until_it_beats_again(watch):
         assert client.get("/healthz").status_code == 200
 
 
+def readiness(client: httpx.Client) -> tuple[int, str]:
+    answer = client.get("/readyz")
+    return answer.status_code, answer.text.strip()
+
+
+def test_an_agent_is_ready_once_it_sees_the_pods_and_lives_before(tmp_path):
+    root = "/sys/fs/cgroup"
+    CgroupTree.write(tmp_path / f"{root}/cgroup.controllers".lstrip("/"), "memory\n")
+    watch = Watch(KernelFs(tmp_path), root)
+    with serving(watch) as client:
+        watch.tick(NOW)
+        assert readiness(client) == (
+            503,
+            f"No cgroup with the memory controller was found under {root} yet.",
+        )
+        CgroupTree.write(tmp_path / "sys/fs/cgroup/system.slice/memory.current", "4096\n")
+        watch.tick(NOW)
+        status, sentence = readiness(client)
+        assert (status, sentence.partition(":")[0]) == (503, f"No kubepods cgroup was found under {root}")
+        assert client.get("/healthz").status_code == 200
+        CgroupTree(tmp_path).container()
+        watch.tick(NOW)
+        assert readiness(client) == (200, f"Pods are watched under {root}/kubepods.")
+        shutil.rmtree(tmp_path / "sys/fs/cgroup/kubepods")
+        watch.tick(NOW)
+        assert readiness(client)[0] == 503
+
+
+def test_a_loop_that_is_stuck_is_not_ready(watch):
+    clock = [0.0]
+    health = Health(60.0, lambda: watch.latest, monotonic=lambda: clock[0])
+    watch.tick(NOW)
+    with serving(watch, health) as client:
+        assert readiness(client)[0] == 200
+        clock[0] = 61.0
+        assert readiness(client) == (503, "The loop is stuck: no look has ended for 61.0 s.")
+
+
 def test_other_paths_say_what_there_is(watch):
     with serving(watch) as client:
         answer = client.get("/")
         assert (answer.status_code, client.post("/metrics").status_code) == (404, 501)
     assert "/metrics" in answer.text
+    assert "/readyz" in answer.text
 
 
 def test_callers_beyond_the_bound_are_turned_away_and_the_rest_is_served(watch):

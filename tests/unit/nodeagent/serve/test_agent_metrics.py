@@ -31,7 +31,7 @@ def test_every_metric_that_is_served_is_in_the_table_and_the_other_way_round(tmp
     tree.container()
     served = {name for name, _ in scraped(tree)}
     assert served == {each.name for each in DEFINITIONS}
-    assert {*CONTAINER_VALUES, *NODE_VALUES, "plimsoll_agent_build_info"} == {
+    assert {*CONTAINER_VALUES, *NODE_VALUES, "plimsoll_agent_build_info", "plimsoll_agent_ready"} == {
         each.name for each in DEFINITIONS
     }
 
@@ -102,6 +102,14 @@ def test_the_series_of_a_container_that_went_are_gone(tmp_path):
     assert container_id(1) not in exposition.text().decode()
 
 
+@pytest.mark.parametrize(("kubepods", "ready"), [(True, 1), (False, 0)])
+def test_an_agent_without_a_root_of_pods_is_seen_in_its_metrics(tmp_path, kubepods, ready):
+    tree = CgroupTree(tmp_path)
+    if not kubepods:
+        (tree.cgroups / "kubepods").rename(tree.cgroups / "system.slice")
+    assert scraped(tree)[("plimsoll_agent_ready", ())] == ready
+
+
 def test_a_second_scraper_gets_the_text_that_was_made_for_the_first(tmp_path):
     watch = Watch(CgroupTree(tmp_path).fs, ROOT)
     exposition = Exposition(lambda: watch.latest, "1.2.3")
@@ -109,8 +117,9 @@ def test_a_second_scraper_gets_the_text_that_was_made_for_the_first(tmp_path):
     assert exposition.text() is exposition.text()
 
 
-def test_before_the_first_tick_only_the_version_is_served():
+def test_before_the_first_tick_nothing_is_claimed_but_that_nothing_is_seen():
     text = Exposition(lambda: None, "1.2.3").text().decode()
     assert [line for line in text.splitlines() if not line.startswith("#")] == [
-        'plimsoll_agent_build_info{version="1.2.3"} 1.0'
+        'plimsoll_agent_build_info{version="1.2.3"} 1.0',
+        "plimsoll_agent_ready 0.0",
     ]
