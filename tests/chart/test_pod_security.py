@@ -127,10 +127,22 @@ def test_agents_get_a_namespace_where_host_paths_are_allowed():
     assert rendered.one("Deployment")["metadata"]["namespace"] == "plimsoll-system"
 
 
+def test_the_installer_may_write_the_profiles_directory_and_nobody_elses():
+    values = {"seccomp": {"localhostProfile": "ours/of/agents.json", "kubeletRootDir": "/data/kubelet"}}
+    pod = render({"agent": values}).one("DaemonSet")["spec"]["template"]["spec"]
+    paths = {each["name"]: each["hostPath"]["path"] for each in pod["volumes"] if "hostPath" in each}
+    (installer,) = pod["initContainers"]
+    writable = {paths.get(each["name"]) for each in installer["volumeMounts"] if not each.get("readOnly")}
+    assert writable == {"/data/kubelet/seccomp/ours/of"}
+
+
 def test_the_profile_that_is_installed_is_the_one_that_is_named():
     rendered = render()
     pod = rendered.one("DaemonSet")["spec"]["template"]["spec"]
     named = pod["containers"][0]["securityContext"]["seccompProfile"]["localhostProfile"]
-    assert pod["initContainers"][0]["args"][-1] == f"/seccomp/{named}"
+    volume = next(each for each in pod["volumes"] if each["name"] == "seccomp")
+    assert volume["hostPath"]["type"] == "DirectoryOrCreate"
+    inside = pod["initContainers"][0]["args"][-1].removeprefix("/seccomp/")
+    assert f"{volume['hostPath']['path']}/{inside}" == f"/var/lib/kubelet/seccomp/{named}"
     held = rendered.one("ConfigMap", "-seccomp")["data"]["agent-seccomp.json"]
     assert json.loads(held) == json.loads((CHART / "files" / "agent-seccomp.json").read_text())

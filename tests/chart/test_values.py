@@ -29,6 +29,16 @@ from builders.chart import render
         ({"agent": {"capabilities": {"SYS_ADMIN": "because it is easier"}}}, "SYS_ADMIN"),
         ({"agent": {"capabilities": {"SYS_PTRACE": "why"}}}, "/agent/capabilities/SYS_PTRACE"),
         ({"agent": {"seccomp": {"type": "Unconfined"}}}, "/agent/seccomp/type"),
+        ({"agent": {"cgroupRoot": "/"}}, "/agent/cgroupRoot"),
+        ({"agent": {"cgroupRoot": "/etc"}}, "/agent/cgroupRoot"),
+        ({"agent": {"cgroupRoot": "/sys/fs/cgroups"}}, "/agent/cgroupRoot"),
+        ({"agent": {"cgroupRoot": "/sys/fs/cgroup/../../../etc"}}, "/agent/cgroupRoot"),
+        ({"agent": {"seccomp": {"kubeletRootDir": "/"}}}, "/agent/seccomp/kubeletRootDir"),
+        ({"agent": {"seccomp": {"kubeletRootDir": "var/lib/kubelet"}}}, "/agent/seccomp/kubeletRootDir"),
+        ({"agent": {"seccomp": {"kubeletRootDir": "/var/../.."}}}, "/agent/seccomp/kubeletRootDir"),
+        ({"agent": {"seccomp": {"localhostProfile": "/etc/agent.json"}}}, "/agent/seccomp/localhostProfile"),
+        ({"agent": {"seccomp": {"localhostProfile": "agent.json"}}}, "agent.seccomp.localhostProfile"),
+        ({"agent": {"seccomp": {"localhostProfile": "../etc/a.json"}}}, "agent.seccomp.localhostProfile"),
         ({"agent": {"namespace": "Agents"}}, "/agent/namespace"),
         ({"agent": {"extraArgs": ["interval=5s"]}}, "/agent/extraArgs/0"),
         ({"webhook": {"timeoutSeconds": 10}}, "/webhook/timeoutSeconds"),
@@ -44,6 +54,21 @@ def test_refuses(values: dict[str, Any], named: str):
     with pytest.raises(helm_python.HelmError) as refusal:
         render(values)
     assert named in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "agent",
+    [
+        {"cgroupRoot": "/sys/fs/cgroup/system.slice/k3s.service"},
+        {"cgroupRoot": "/sys/fs/cgroup/.hidden"},
+        {"seccomp": {"kubeletRootDir": "/data/k8s.io/kubelet"}},
+        {"seccomp": {"localhostProfile": "profiles/agent-{{ .Chart.Version }}.json"}},
+        {"seccomp": {"localhostProfile": "agent.json", "install": False}},
+    ],
+    ids=str,
+)
+def test_takes(agent: dict[str, Any]):
+    assert render({"agent": agent}).one("DaemonSet")
 
 
 @pytest.mark.parametrize(
