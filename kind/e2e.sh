@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# kind/e2e.sh core|all [pytest's arguments]: the end-to-end tests, on the cluster of kind/up.sh; `make e2e` and `make e2e-all`.
+# kind/e2e.sh core|all|kind [pytest's arguments]: the end-to-end tests, on the cluster of kind/up.sh; `make e2e`, `e2e-all`, `e2e-kind`.
 #
 # First what can run side by side, WORKERS (3) at a time, then the tests that take away what every test needs, one by one.
 # A cluster that was up stays up, one that was not is taken down, unless PLIMSOLL_KEEP_CLUSTER is set. Times are at the end.
@@ -7,12 +7,16 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/provider.sh"
 REPO=$(cd "$KIND_DIR/.." && pwd)
 CORE="environment install in_place oom refusals disruptions upgrade"
+# What is shown where everything is emulated, the API server too: the cluster, the release, refusals, a limit that rises.
+KIND="environment.py install.py refusals.py in_place.py::test_usage_rises_and_the_limit_rises_before_the_kill"
+tests=()
 case ${1:-} in
-  core) tests=(); for name in $CORE; do tests+=("$REPO/tests/e2e/test_$name.py"); done ;;
+  core) for name in $CORE; do tests+=("$REPO/tests/e2e/test_$name.py"); done ;;
   all) tests=("$REPO/tests/e2e") ;;
-  *) die "usage: e2e.sh core | all [pytest's arguments]" ;;
+  kind) for name in $KIND; do tests+=("$REPO/tests/e2e/test_$name"); done ;;
+  *) die "usage: e2e.sh core | all | kind [pytest's arguments]" ;;
 esac
-shift
+chosen=$1; shift
 times=() failed=0
 stage() { # name command...
   local began=$SECONDS name=$1; shift
@@ -28,6 +32,6 @@ if [ -z "${PLIMSOLL_KEEP_CLUSTER:-}" ] && [ ! -f "$RUN/cluster.json" ]; then too
 stage "cluster up" "$KIND_DIR/up.sh"
 [ "$failed" = 0 ] || die "kind/up.sh failed: no test has run"
 tests "release, and tests side by side" -m "not disruptive" -n "${WORKERS:-3}" --dist worksteal "$@"
-tests "tests that run alone" -m disruptive "$@"
+[ "$chosen" = kind ] || tests "tests that run alone" -m disruptive "$@"
 printf '\n%s\n' "end-to-end tests:" "${times[@]}" "$(printf '%-44s %5s s' "everything" "$SECONDS")${took_down:+, before the cluster is taken down}"
 exit "$failed"

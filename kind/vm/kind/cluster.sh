@@ -18,7 +18,7 @@ checkout() { # what kind/up.sh reads, as it is here, with the wheels that its Do
   local part=$RUN/checkout wheels; wheels=$("$HERE/build-wheels.sh"); rm -rf "$part"; mkdir -p "$part/build"
   (cd "$REPO" && tar -c --exclude=__pycache__ --exclude=kind/vm/gomod core operator nodeagent cli kind requirements pyproject.toml README.md LICENSE .dockerignore) | tar -C "$part" -x
   cp -r "$wheels" "$part/build/wheels"
-  "$PYTHON" "$HERE/configuration.py" "$REPO/kind/cluster.yaml" "$HERE/emulated.yaml" --image "$(node_image)" --address "$MACHINE_IP" \
+  "$PYTHON" "$HERE/make-configuration.py" "$REPO/kind/cluster.yaml" "$HERE/emulated.yaml" --image "$(node_image)" --address "$MACHINE_IP" \
     --workers "${PLIMSOLL_KIND_WORKERS:-0}" >"$part/kind/emulated-cluster.yaml"
   tar -C "$part" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -cf "$RUN/checkout.tar" .; rm -rf "$part"
 }

@@ -1,4 +1,5 @@
-"""configuration.py CLUSTER EXTRA --image IMAGE --address IP --port PORT --workers N: kind's configuration for the machine.
+#!/usr/bin/env python3
+"""make-configuration.py CLUSTER EXTRA ...: kind's configuration for the machine that it runs in.
 
 In: kind/cluster.yaml, and what an emulated machine needs besides. Out, on standard output: the same cluster
 with the control plane and the first N workers, on our image, its API server at that address. So what users
