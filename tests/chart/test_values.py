@@ -12,6 +12,16 @@ from builders.chart import render
     ("values", "named"),
     [
         ({"operatr": {}}, "operatr"),
+        ({"commonLabels": {"app.kubernetes.io/component": "x"}}, "/commonLabels"),
+        (
+            {"commonLabels": {"team": "a", "app.kubernetes.io/name": "x"}},
+            "/commonLabels/app.kubernetes.io~1name",
+        ),
+        ({"commonLabels": {"app.kubernetes.io/instance": "x"}}, "app.kubernetes.io~1instance"),
+        ({"commonLabels": {"helm.sh/chart": "x"}}, "helm.sh~1chart"),
+        ({"commonLabels": {"pod-security.kubernetes.io/enforce": "restricted"}}, "pod-security"),
+        ({"commonLabels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}}, "aggregate-to-view"),
+        ({"monitoring": {"labels": {"app.kubernetes.io/name": "x"}}}, "/monitoring/labels"),
         ({"operator": {"replica": 2}}, "replica"),
         ({"operator": {"replicas": 0}}, "/operator/replicas"),
         ({"operator": {"replicas": "2"}}, "/operator/replicas"),
@@ -81,6 +91,20 @@ def test_takes(agent: dict[str, Any]):
 def test_asks_for_what_a_certificate_of_ones_own_needs(certificate: dict[str, str], named: str):
     with pytest.raises(helm_python.HelmError, match=named):
         render({"webhook": {"certificate": certificate}})
+
+
+def test_labels_of_ones_own_are_on_every_object_and_in_no_selector():
+    labels = {"team": "platform", "app.kubernetes.io/created-by": "us", "app": "plimsoll"}
+    rendered = render({"commonLabels": labels})
+    assert all(labels.items() <= each["metadata"]["labels"].items() for each in rendered.objects)
+    for kind in ("Deployment", "DaemonSet"):
+        assert not labels.keys() & rendered.one(kind)["spec"]["selector"]["matchLabels"].keys()
+
+
+def test_no_label_that_the_chart_sets_can_be_set_again():
+    for key in {key for each in render().objects for key in each["metadata"]["labels"]}:
+        with pytest.raises(helm_python.HelmError, match="/commonLabels/"):
+            render({"commonLabels": {key: "x"}})
 
 
 def test_says_nothing_wrong_about_numbers_as_text_where_kubernetes_takes_both():
