@@ -27,7 +27,7 @@ from builders.e2e.cluster import (
     state_directory,
 )
 from builders.e2e.prometheus import Past, Prometheus, stop_prometheus
-from builders.e2e.release import Release, cluster_values
+from builders.e2e.release import NAMESPACE, Release, cluster_values
 from builders.e2e.session import RUN, noted_times, once, run_directory
 from builders.e2e.workloads import CONTAINER
 
@@ -58,17 +58,23 @@ def cluster() -> Cluster:
 
 
 @pytest.fixture(scope="session")
-def prometheus(cluster: Cluster, request) -> Prometheus:
-    """A Prometheus that knows the pasts of all tests of this run: those that their markers `past` tell."""
+def prometheus_url(cluster: Cluster, request) -> str:
+    """A Prometheus that knows the pasts of all tests of this run: those that their markers `past` tell.
+
+    Where no such test runs, none is started ("").
+    """
+    pasts = pasts_of(request.session.items)
+    if not pasts:
+        return ""
     prometheus = Prometheus(cluster, run_directory() / "prometheus")
-    once("Prometheus up", lambda: prometheus.start(pasts_of(request.session.items)))
-    return prometheus
+    once("Prometheus up", lambda: prometheus.start(pasts))
+    return prometheus.url
 
 
 @pytest.fixture(scope="session")
-def release(cluster: Cluster, prometheus: Prometheus) -> Release:
+def release(cluster: Cluster, prometheus_url: str) -> Release:
     release = Release(cluster)
-    values = cluster_values(cluster, prometheus.url)
+    values = cluster_values(cluster, prometheus_url)
     once("release Ready", lambda: release.install_or_upgrade(values))
     return release
 
@@ -94,6 +100,11 @@ def pytest_runtest_makereport(item: pytest.Item, call):
     report = yield
     if report.failed:
         item.stash[FAILED] = True
+        here = getattr(item, "funcargs", {})
+        if (
+            "cluster" in here and "namespace" not in here
+        ):  # the release failed, or the test is about nothing else
+            save_artifacts(here["cluster"], NAMESPACE, artifacts_directory() / namespace_of(item))
     return report
 
 

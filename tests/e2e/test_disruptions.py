@@ -68,6 +68,7 @@ def test_api_server_restarted_under_the_operator(cluster, release, namespace):
 @pytest.mark.disruptive
 def test_node_killed_and_back(cluster, release, namespace):
     pod = climbing(cluster, namespace, "comes-back", told=0)
+    before = (pod["metadata"]["uid"], restarts(pod))
     kube_node = pod["spec"]["nodeName"]
     cluster.restart_node(kube_node)
     release.wait_ready()
@@ -77,7 +78,7 @@ def test_node_killed_and_back(cluster, release, namespace):
         ready = [
             p for p in pods if all(s["ready"] for s in p["status"].get("containerStatuses", [{"ready": 0}]))
         ]
-        return ready[0] if ready else None
+        return next((p for p in ready if (p["metadata"]["uid"], restarts(p)) != before), None)
 
     again = wait_for(back, "a running pod after the node came back", 180)
     hold(cluster, again, 62)

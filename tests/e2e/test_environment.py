@@ -1,5 +1,7 @@
 """The cluster itself is a real one: nodes, names, pods, and a resize that reaches the kernel."""
 
+import pytest
+
 from builders.e2e.kernel import container_memory
 from builders.e2e.patience import wait_for
 from builders.e2e.workloads import CONTAINER, MIB, deployment, pod_now, restarts, running_pod
@@ -16,6 +18,19 @@ def test_nodes_are_ready_with_cgroup_v2_and_pressure(cluster):
     for kube_node in cluster.nodes:
         assert "memory" in cluster.node_shell(kube_node, "cat /sys/fs/cgroup/cgroup.controllers").split()
         assert cluster.node_shell(kube_node, "cat /proc/pressure/memory").startswith("some ")
+
+
+def test_vm_nodes_have_swap_damon_and_two_numa_nodes(cluster):
+    if cluster.provider != "vm":
+        pytest.skip(f"what the nodes' kernel has is the provider's: {cluster.provider}")
+    for kube_node in cluster.nodes:
+        assert "zram0" in cluster.node_shell(kube_node, "cat /proc/swaps")
+        assert (
+            cluster.node_shell(kube_node, "cat /sys/kernel/mm/damon/admin/kdamonds/nr_kdamonds").strip()
+            == "0"
+        )
+        numa_nodes = cluster.node_shell(kube_node, "cat /sys/devices/system/node/online")
+        assert numa_nodes.strip() == "0-1"
 
 
 def test_names_of_services_resolve_in_pods(cluster, namespace):

@@ -41,9 +41,10 @@ def assert_kernel_has_the_decision(cluster, namespace: str, name: str, pod, orig
     """memory.max is the limit that the operator decided on, and the profile remembers the original one."""
 
     def agreed() -> bool:
-        spec = pod_now(cluster, pod)["spec"]["containers"][0]
-        decided = parse_quantity(spec["resources"]["limits"]["memory"])
-        return container_memory(cluster, pod, CONTAINER).max_bytes == decided
+        (told,) = cluster.get("memoryprofile", f"deployment-{name}", "-n", namespace)["status"]["containers"]
+        decided = parse_quantity(told["lastDecision"]["to"])
+        spec = pod_now(cluster, pod)["spec"]["containers"][0]["resources"]["limits"]["memory"]
+        return container_memory(cluster, pod, CONTAINER).max_bytes == decided == parse_quantity(spec)
 
     wait_for(agreed, "memory.max to be the limit that was decided", 60)
     profile = cluster.get("memoryprofile", f"deployment-{name}", "-n", namespace)

@@ -1,7 +1,5 @@
 """`helm install` on an empty cluster, and that is all."""
 
-from builders.e2e.release import image_value
-
 
 def test_operator_and_agents_are_ready(cluster, release):
     operators, agents = release.pods("operator"), release.pods("agent")
@@ -16,8 +14,3 @@ def test_operator_and_agents_are_ready(cluster, release):
 
 def test_the_chart_tests_itself(release):
     release.helm("test", name=release.name, timeout=300)
-
-
-def test_image_values_name_the_nodes_images(cluster):
-    value = image_value(cluster.images["operator"])
-    assert f"{value['registry']}/{value['repository']}:{value['tag']}" == cluster.images["operator"]

@@ -1,6 +1,10 @@
 """Resizes that the kubelet cannot make: said in the profile, taken back, or moved by an eviction."""
 
-import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from builders.e2e.kernel import container_memory
 from builders.e2e.patience import wait_for
@@ -24,7 +28,7 @@ MODE = "InPlaceOrRecreate"
 
 def test_an_infeasible_resize_is_said_and_taken_back(cluster, release, namespace):
     # A kubelet with the static memory manager resizes no Guaranteed pod, and says so only when asked.
-    static = next(name for name, manager in cluster.memory_managers().items() if manager == "Static")
+    static = cluster.kube_node_with("Static")
     cluster.apply(policy(namespace, "bound", "bound"), guaranteed(cluster, namespace, "bound", static))
     (pod,) = running_pods(cluster, namespace, "bound")
     hold(cluster, pod, 62)
@@ -32,77 +36,87 @@ def test_an_infeasible_resize_is_said_and_taken_back(cluster, release, namespace
     told = lambda: "ResizeTakenBack" in reasons(cluster, namespace)  # noqa: E731
     wait_for(told, "an event that says so", 150)
     wait_for(lambda: limit_asked(cluster, pod) == 64 * MIB, "the resize to be taken back", 60)
-    held = lambda: told_by(cluster, release, "plimsoll_held_containers", "reason")  # noqa: E731
-    wait_for(lambda: "StaticMemoryManager" in held(), "the operator to have learnt why", 90)
+    held = lambda: counted(cluster, release, "plimsoll_held_containers", "reason")  # noqa: E731
+    wait_for(lambda: held().get("StaticMemoryManager"), "the operator to have learnt why", 90)
     now = pod_now(cluster, pod)
     assert now["status"]["qosClass"] == "Guaranteed"
     assert memory_max(cluster, pod) == 64 * MIB
     assert restarts(now) == 0
 
 
-def test_a_deferred_resize_is_moved_by_an_eviction_that_honours_the_budget(cluster, release, namespace):
-    pods = raised_by_us(cluster, namespace, "moves", MODE, 2)
+@pytest.mark.disruptive
+def test_a_deferred_raise_is_moved_by_an_eviction_that_honours_the_budget(cluster, release, namespace):
+    here = cluster.kube_node_with("None")
+    elsewhere = [each for each in cluster.nodes if each != here]
+    replicas = guaranteed(cluster, namespace, "moves", here, replicas=2)
+    del replicas["spec"]["template"]["spec"]["nodeSelector"]  # they may move
     budget = {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
         "metadata": {"name": "moves", "namespace": namespace},
         "spec": {"minAvailable": 2, "selector": {"matchLabels": {"app": "moves"}}},
     }
-    cluster.apply(budget)
+    with cordoned(cluster, elsewhere):
+        cluster.apply(policy(namespace, "moves", "moves", MODE), budget, replicas)
+        pods = running_pods(cluster, namespace, "moves")
+        fill(cluster, namespace, here)
     stuck, uids = pods[0], {each["metadata"]["uid"] for each in pods}
-    request = fills_node(cluster, stuck["spec"]["nodeName"])
-    ask(cluster, stuck, request=request, limit=request)  # the node has that much, but not free
+    before = counted(cluster, release, "plimsoll_evictions_total", "outcome").get("budget", 0.0)
 
-    wait_for(
-        lambda: resizing(cluster, namespace, "deployment-moves") == "Deferred", "Deferred to be said", 90
-    )
-    refused = lambda: "budget" in told_by(cluster, release, "plimsoll_evictions_total", "outcome")  # noqa: E731
-    wait_for(refused, "an eviction that the budget refuses", 120)
+    hold(cluster, stuck, 62)  # a Guaranteed pod's request rises with its limit, and the node has no room
+
+    said = lambda: resizing(cluster, namespace, "deployment-moves")  # noqa: E731
+    wait_for(lambda: said() == "Deferred", "Deferred to be said", 150)
+    refused = lambda: counted(cluster, release, "plimsoll_evictions_total", "outcome").get("budget", 0.0)  # noqa: E731
+    wait_for(lambda: refused() > before, "an eviction that the budget refuses", 120)
     assert {each["metadata"]["uid"] for each in live_pods(cluster, namespace, "moves")} == uids
+    assert memory_max(cluster, stuck) == 64 * MIB
 
     budget["spec"] = {"minAvailable": 1, "selector": budget["spec"]["selector"]}
     cluster.apply(budget)
-    moved = lambda: {each["metadata"]["uid"] for each in live_pods(cluster, namespace, "moves")} - uids  # noqa: E731
-    wait_for(moved, "another pod in its place", 120)
-    now = running_pods(cluster, namespace, "moves")
-    assert pods[1]["metadata"]["uid"] in {each["metadata"]["uid"] for each in now}
+    others = lambda: [p for p in live_pods(cluster, namespace, "moves") if p["metadata"]["uid"] not in uids]  # noqa: E731
+    wait_for(others, "another pod in its place", 120)
+    now = {each["metadata"]["uid"]: each for each in running_pods(cluster, namespace, "moves")}
+    assert pods[1]["metadata"]["uid"] in now
+    (moved,) = (each for uid, each in now.items() if uid not in uids)
+    assert moved["spec"]["nodeName"] in elsewhere
+    assert memory_max(cluster, moved) >= 64 * MIB
 
 
-def raised_by_us(cluster, namespace: str, name: str, mode: str, replicas: int):
-    """Pods that were raised in place, so that a resize of theirs is ours to follow."""
+@contextmanager
+def cordoned(cluster, kube_nodes: list[str]) -> Iterator[None]:
+    """Nothing new is scheduled to these nodes meanwhile."""
+    for kube_node in kube_nodes:
+        cluster.kube("cordon", kube_node)
+    try:
+        yield
+    finally:
+        for kube_node in kube_nodes:
+            cluster.kube("uncordon", kube_node)
+
+
+def fill(cluster, namespace: str, kube_node: str) -> None:
+    """A pod that asks for all but a little of what the node has left; it uses next to nothing."""
+    on_node = f"--field-selector=spec.nodeName={kube_node},status.phase=Running"
+    taken = sum(
+        parse_quantity(each["resources"].get("requests", {}).get("memory", "0"))
+        for pod in cluster.items("pods", "-A", on_node)
+        for each in pod["spec"]["containers"]
+    )
+    allocatable = parse_quantity(cluster.get("node", kube_node)["status"]["allocatable"]["memory"])
+    left = f"{(allocatable - taken) // MIB - 3}Mi"
     cluster.apply(
-        policy(namespace, name, name, mode),
         deployment(
             cluster,
             namespace,
-            name,
-            mib=24,
-            limit="64Mi",
-            request="32Mi",
-            mib_per_minute=120,
-            replicas=replicas,
-        ),
+            "fills",
+            mib=4,
+            limit=left,
+            request=left,
+            nodeSelector={"kubernetes.io/hostname": kube_node},
+        )
     )
-    pods = running_pods(cluster, namespace, name)
-    for pod in pods:
-        hold(cluster, pod, 62)
-    for pod in pods:
-        wait_for(lambda at=pod: memory_max(cluster, at) > 64 * MIB, "a raise", 150)
-    return pods
-
-
-def ask(cluster, pod, request: str, limit: str) -> None:
-    """Ask the kubelet for other values, as a person may."""
-    memory = {"requests": {"memory": request}, "limits": {"memory": limit}}
-    patch = {"spec": {"containers": [{"name": CONTAINER, "resources": memory}]}}
-    where = ("-n", pod["metadata"]["namespace"], "patch", "pod", pod["metadata"]["name"])
-    cluster.kube(*where, "--subresource=resize", "--type=strategic", "-p", json.dumps(patch))
-
-
-def fills_node(cluster, kube_node: str) -> str:
-    """A request that the node could hold if nothing else were on it."""
-    allocatable = cluster.get("node", kube_node)["status"]["allocatable"]["memory"]
-    return f"{parse_quantity(allocatable) // MIB - 16}Mi"
+    running_pods(cluster, namespace, "fills")
 
 
 def memory_max(cluster, pod) -> int:
@@ -126,12 +140,14 @@ def resizing(cluster, namespace: str, name: str) -> str:
     return next((each["reason"] for each in conditions if each["type"] == "Resizing"), "")
 
 
-def told_by(cluster, release, metric: str, label: str) -> set[str]:
-    """Values of a label that the operators' metric has, where it is above zero."""
-    found = set()
+def counted(cluster, release, metric: str, label: str) -> dict[str, float]:
+    """What the operators' metric says for each value of a label."""
+    found: dict[str, float] = {}
     for pod in release.pods("operator"):
         where = f"/api/v1/namespaces/{release.namespace}/pods/{pod['metadata']['name']}:8080/proxy/metrics"
-        for line in cluster.kube("get", "--raw", where).splitlines():
-            if line.startswith(f"{metric}{{") and float(line.rpartition(" ")[2]) > 0:
-                found.add(line.partition(f'{label}="')[2].partition('"')[0])
+        for family in text_string_to_metric_families(cluster.kube("get", "--raw", where)):
+            for sample in family.samples:
+                if sample.name == metric:
+                    value = sample.labels[label]
+                    found[value] = found.get(value, 0.0) + sample.value
     return found

@@ -46,8 +46,10 @@ def previous_chart(tmp_path) -> Path:
 
 
 @pytest.mark.disruptive
-def test_uninstall_upgrade_and_rollback_lose_nothing(cluster, release, prometheus, namespace, previous_chart):
-    values = cluster_values(cluster, prometheus.url)
+def test_uninstall_upgrade_and_rollback_lose_nothing(
+    cluster, release, prometheus_url, namespace, previous_chart
+):
+    values = cluster_values(cluster, prometheus_url)
     pod, raised, uid = raised_workload(cluster, namespace)
 
     release.helm("uninstall", name=release.name, timeout=180)
@@ -73,7 +75,7 @@ def test_uninstall_upgrade_and_rollback_lose_nothing(cluster, release, prometheu
 
     # Forward again, and only then a second replica: three that start at once starve emulated nodes.
     for replicas in (1, 2):
-        where["values"] = cluster_values(cluster, prometheus.url, replicas)
+        where["values"] = cluster_values(cluster, prometheus_url, replicas)
         release.helm("upgrade", chart=str(CHART), **where)
         release.wait_ready()
     assert_remembered(cluster, namespace, uid, pod, raised)
@@ -97,6 +99,7 @@ def assert_nothing_blocks(cluster, release, namespace: str, pod, raised: int) ->
     """After an uninstallation: no webhook, no finalizer, no annotation; pods run on and new ones start."""
     hooks = cluster.items("mutatingwebhookconfigurations")
     assert [each["metadata"]["name"] for each in hooks if "plimsoll" in each["metadata"]["name"]] == []
+    wait_for(lambda: not release.pods("operator"), "the operator to be gone", 90)
     now = pod_now(cluster, pod)
     assert memory_max(cluster, pod) == raised
     assert restarts(now) == 0
@@ -110,7 +113,6 @@ def assert_nothing_blocks(cluster, release, namespace: str, pod, raised: int) ->
     assert memory_max(cluster, after) == 64 * MIB
     cluster.kube("-n", namespace, "delete", "deployment", "after", "--timeout=60s")
     wait_for(lambda: not live_pods(cluster, namespace, "after"), "the deletion of its pods", 60)
-    wait_for(lambda: not release.pods("operator"), "the operator to be gone", 90)
 
 
 def assert_remembered(cluster, namespace: str, uid: str, pod, raised: int) -> None:
@@ -133,6 +135,10 @@ def assert_one_of_two_leads(cluster, release) -> None:
     lease = lambda: cluster.get("lease", "plimsoll-operator", "-n", release.namespace)["spec"]  # noqa: E731
     names = {each["metadata"]["name"] for each in operators}
     wait_for(lambda: lease()["holderIdentity"] in names, "a leader", 60)
+    leader = lease()["holderIdentity"]
+    cluster.kube("-n", release.namespace, "delete", "pod", leader, "--wait=false")
+    (standby,) = names - {leader}
+    wait_for(lambda: lease()["holderIdentity"] == standby, "the standby to take over", 60)
 
 
 def memory_max(cluster, pod) -> int:

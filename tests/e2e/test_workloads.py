@@ -69,7 +69,7 @@ def test_a_native_sidecar_is_raised_too(cluster, release, namespace):
 
 
 def test_guaranteed_stays_guaranteed(cluster, release, namespace):
-    free = next(name for name, manager in cluster.memory_managers().items() if manager == "None")
+    free = cluster.kube_node_with("None")
     cluster.apply(everything(namespace), guaranteed(cluster, namespace, "even", free))
     pod = one_running(cluster, namespace, "even")
     assert pod["status"]["qosClass"] == "Guaranteed"

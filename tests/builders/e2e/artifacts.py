@@ -4,6 +4,7 @@ In: a namespace. Out: files in a directory. What cannot be had is a line in the 
 missing thing never hides the others.
 """
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,7 @@ def save_artifacts(cluster: Cluster, namespace: str, directory: Path) -> None:
         "events.txt": lambda: kube("-n", namespace, "get", "events", "--sort-by=.lastTimestamp"),
         "system-pods.yaml": lambda: kube("-n", PLIMSOLL, "get", "pods,events", "-o", "yaml"),
         "operator.log": lambda: _logs(cluster, "operator"),
+        "operator-before.log": lambda: _logs(cluster, "operator", "--previous"),
         "agent.log": lambda: _logs(cluster, "agent"),
         "nodes.yaml": lambda: kube("get", "nodes", "-o", "yaml"),
         "cgroups.txt": lambda: _cgroups(cluster, namespace),
@@ -40,13 +42,14 @@ def save_artifacts(cluster: Cluster, namespace: str, directory: Path) -> None:
 def _text(ask: Callable[[], str]) -> str:
     try:
         return ask()
-    except (CommandError, OSError, LookupError, StopIteration) as error:
+    except (CommandError, OSError, LookupError, StopIteration, subprocess.TimeoutExpired) as error:
         return f"could not be had: {error}\n"
 
 
-def _logs(cluster: Cluster, component: str) -> str:
+def _logs(cluster: Cluster, component: str, *more: str) -> str:
     selector = f"app.kubernetes.io/component={component}"
-    return cluster.kube("-n", PLIMSOLL, "logs", "-l", selector, "--tail=2000", "--prefix", "--all-containers")
+    where = ("-n", PLIMSOLL, "logs", "-l", selector, *more)
+    return cluster.kube(*where, "--tail=2000", "--prefix", "--all-containers")
 
 
 def _cgroups(cluster: Cluster, namespace: str) -> str:

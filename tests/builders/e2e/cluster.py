@@ -56,10 +56,16 @@ class Cluster:
     tool: str = "docker"
     environment: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def namespaced_host(self) -> str:
-        """Address at which pods reach what a test serves, where there is one."""
-        return "10.77.0.1" if self.network_namespace else ""
+    def host_address(self) -> str:
+        """Address at which pods reach what a test serves, "" where there is none: the nodes' gateway."""
+        if self.network_namespace:
+            return "10.77.0.1"
+        if self.provider != "kind":
+            return ""
+        (network,) = json.loads(run([self.tool, "network", "inspect", "kind"]))
+        subnets = network.get("subnets") or network["IPAM"]["Config"]  # podman's words, docker's words
+        gateways = [each.get("gateway") or each.get("Gateway", "") for each in subnets]
+        return next(each for each in gateways if "." in each)
 
     def kube(self, *arguments: str, given: str = "", seconds: float = COMMAND_SECONDS) -> str:
         """Run kubectl as the cluster's administrator."""
@@ -90,16 +96,30 @@ class Cluster:
             for name, path in asked.items()
         }
 
+    def kube_node_with(self, memory_manager: str) -> str:
+        """A node whose kubelet has that memory manager."""
+        managers = self.memory_managers()
+        for name, manager in managers.items():
+            if manager == memory_manager:
+                return name
+        raise CommandError(f"no node has the memory manager {memory_manager}: {managers}")
+
     def restart_api_server(self) -> None:
-        """Stop the API server, and start it again."""
+        """Stop the API server; it is started again (in kind by the kubelet, as it is a static pod)."""
         if self.provider == "vm":
             program = str(REPOSITORY / "kind/vm/control-plane.sh")
             run([program, "restart", "kube-apiserver"], environment=self.environment)
-            return
-        raise CommandError(f"provider {self.provider}: its API server cannot be restarted from here")
+        elif self.provider == "kind":
+            run([self.tool, "exec", f"{self.name}-control-plane", "pkill", "-x", "kube-apiserver"])
+        else:
+            raise CommandError(f"provider {self.provider}: its API server cannot be restarted from here")
 
     def restart_node(self, kube_node: str) -> None:
         """Kill a node's machine as a power cut does, and bring it back."""
+        if self.provider == "kind":
+            run([self.tool, "kill", kube_node])
+            run([self.tool, "start", kube_node])
+            return
         if self.provider != "vm":
             raise CommandError(f"provider {self.provider}: its nodes cannot be killed from here")
         program, number = str(REPOSITORY / "kind/vm/node.sh"), kube_node.removeprefix("node-")

@@ -54,11 +54,12 @@ class Prometheus:
     """One Prometheus in a directory of its own."""
 
     def __init__(self, cluster: Cluster, directory: Path) -> None:
-        if not cluster.namespaced_host:
+        host = cluster.host_address()
+        if not host:
             raise CommandError(
                 f"tests with a past need an address that pods reach; provider {cluster.provider} has none"
             )
-        self._address = f"{cluster.namespaced_host}:{PORT}"
+        self._address = f"{host}:{PORT}"
         self._directory = directory
         self.url = f"http://{self._address}"
 

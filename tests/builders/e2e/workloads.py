@@ -65,13 +65,14 @@ def deployment(
     return controller("Deployment", namespace, name, template(name, one, **pod), replicas=replicas)
 
 
-def guaranteed(cluster: Cluster, namespace: str, name: str, kube_node: str) -> Manifest:
-    """A Deployment whose pod is Guaranteed, holds 24 of its 64 MiB, and stands on that node."""
+def guaranteed(cluster: Cluster, namespace: str, name: str, kube_node: str, replicas: int = 1) -> Manifest:
+    """A Deployment whose pods are Guaranteed, hold 24 of their 64 MiB, and stand on that node."""
     one = container(cluster, mib=24, limit="64Mi", request="64Mi", mib_per_minute=120)
     # Half an emulated processor: with less the program is throttled for minutes while it touches its pages.
     one["resources"] = {key: {"memory": "64Mi", "cpu": "500m"} for key in ("requests", "limits")}
     where = {"kubernetes.io/hostname": kube_node}
-    return controller("Deployment", namespace, name, template(name, one, nodeSelector=where))
+    pod = template(name, one, nodeSelector=where)
+    return controller("Deployment", namespace, name, pod, replicas=replicas)
 
 
 def policy(namespace: str, name: str, workload: str, mode: str = "InPlace", **spec: Any) -> Manifest:
