@@ -140,3 +140,15 @@ def test_the_file_that_is_left_on_nodes_is_the_charts():
     (container,) = render().one("DaemonSet")["spec"]["template"]["spec"]["containers"]
     profile_path = container["securityContext"]["seccompProfile"]["localhostProfile"]
     assert f"`/var/lib/kubelet/seccomp/{profile_path}`" in (DOCS / "uninstall.md").read_text()
+
+
+def test_the_agents_page_tells_how_the_chart_starts_it():
+    pod = render().one("DaemonSet")["spec"]["template"]["spec"]
+    (agent,) = pod["containers"]
+    page = (DOCS / "agent.md").read_text().partition("## In a pod")[2].partition("\n## ")[0]
+    flags = [each for each in agent["args"] if each.startswith(("--root", "--cgroup-root"))]
+    paths = {each["name"]: each["hostPath"]["path"] for each in pod["volumes"] if "hostPath" in each}
+    mounts = [each["mountPath"] for each in agent["volumeMounts"]]
+    told = [*flags, *mounts, *(paths[each["name"]] for each in agent["volumeMounts"])]
+    assert [each for each in told if f"`{each}`" not in page] == []
+    assert set(re.findall(r"`(/host[^`]*)`", page)) == set(mounts)
