@@ -92,6 +92,12 @@ def test_cert_manager_makes_the_secret_that_is_mounted_and_fills_in_the_authorit
     assert rendered.of_kind("Secret") == []
 
 
+@pytest.mark.parametrize(("name", "optional"), [("default", False), ("everything", True)])
+def test_helm_test_waits_for_no_authority_that_an_issuer_may_not_give(name: str, optional: bool):
+    (volume,) = render(VALUE_SETS[name]).one("Pod", "-test")["spec"]["volumes"]
+    assert volume["secret"].get("optional", False) is optional
+
+
 def test_an_issuer_that_exists_is_used():
     reference = {"name": "company", "kind": "ClusterIssuer"}
     rendered = render({"webhook": {"certificate": {"source": "cert-manager", "issuerRef": reference}}})

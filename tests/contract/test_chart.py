@@ -254,7 +254,8 @@ def test_the_operator_runs_with_the_charts_rights_and_passes_helm_test(
         wait_for(lambda: operator.metric("plimsoll_leader") == 1.0, "the Lease")
         operator.wait_for_loops(2)
         own, others = tmp_path / "certificate" / "tls.crt", apiserver.ca_file
-        passed, refused = (helm_test(operator.port, webhook_port, each) for each in (own, others))
+        authorities = (own, others, tmp_path / "no-ca.crt")
+        passed, refused, unverified = (helm_test(operator.port, webhook_port, each) for each in authorities)
         log = operator.child.log.read_text()
     finally:
         operator.child.stop()
@@ -264,6 +265,9 @@ def test_the_operator_runs_with_the_charts_rights_and_passes_helm_test(
     assert passed.stdout.splitlines()[-1].startswith("webhook: answers")
     assert refused.returncode == 1
     assert "certificate verify failed" in refused.stderr
+    assert unverified.returncode == 0, unverified.stderr
+    assert "NOT VERIFIED" in unverified.stdout
+    assert "NOT VERIFIED" not in passed.stdout
 
 
 def helm_test(port: int, webhook_port: int, authority: Path) -> subprocess.CompletedProcess[str]:
