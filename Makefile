@@ -101,7 +101,7 @@ chart-golden: $(VENV)/.dev ## render the chart's golden files anew, to be read b
 apiserver: ## build and cache a real kube-apiserver, etcd and kubectl from Go modules
 	kind/vm/build-binaries.sh apiserver etcd kubectl
 
-.PHONY: bench bench-agent bench-loop bench-limits bench-usage bench-demo
+.PHONY: bench bench-agent bench-e2e bench-loop bench-limits bench-usage bench-demo
 bench: bench-agent bench-demo bench-limits bench-loop bench-usage ## every bench there is
 
 bench-agent: $(VENV)/.dev ## what the node agent costs a node of 100 and of 500 containers
@@ -109,6 +109,9 @@ bench-agent: $(VENV)/.dev ## what the node agent costs a node of 100 and of 500 
 
 bench-demo: $(VENV)/.dev ## the demo's outcome as figures, and its picture
 	$(BIN)/python bench/demo.py
+
+bench-e2e: $(VENV)/.dev ## how long the end-to-end tests take on a real cluster, and what the images weigh
+	$(BIN)/python bench/e2e.py
 
 bench-limits: $(VENV)/.dev ## replay recorded traces: Plimsoll beside VPA, KRR, Autopilot, static
 	$(BIN)/python bench/limits.py

@@ -21,7 +21,7 @@ times=() failed=0
 stage() { # name command...
   local began=$SECONDS name=$1; shift
   "$@" || failed=$?
-  times+=("$(printf '%-44s %5s s' "$name" "$((SECONDS - began))")")
+  times+=("$name	$((SECONDS - began))")
 }
 tests() { # name arguments...
   local name=$1; shift
@@ -33,5 +33,8 @@ stage "cluster up" "$KIND_DIR/up.sh"
 [ "$failed" = 0 ] || die "kind/up.sh failed: no test has run"
 tests "release, and tests side by side" -m "not disruptive" -n "${WORKERS:-3}" --dist worksteal "$@"
 [ "$chosen" = kind ] || tests "tests that run alone" -m disruptive "$@"
-printf '\n%s\n' "end-to-end tests:" "${times[@]}" "$(printf '%-44s %5s s' "everything" "$SECONDS")${took_down:+, before the cluster is taken down}"
+times+=("everything	$SECONDS")
+mkdir -p "$REPO/build/e2e"; printf '%s\n' "${times[@]}" >"$REPO/build/e2e/times"   # for bench/e2e.py
+printf '\nend-to-end tests, %s%s:\n' "$chosen" "${took_down:+; the cluster is taken down now}"
+awk -F'\t' '{ printf "%-44s %5s s\n", $1, $2 }' "$REPO/build/e2e/times"
 exit "$failed"
