@@ -142,7 +142,7 @@ def kills_served(cluster: Cluster, agent: Manifest, pod: Manifest) -> float | No
 
 
 def let_one_process_be_killed(cluster: Cluster, pod: Manifest) -> None:
-    """Undo the kubelet's memory.oom.group=1, by which a container goes whole, with its cgroup and its count."""
+    """Undo the kubelet's memory.oom.group=1: a kill would take the whole container, and the count with it."""
     find = f"find /sys/fs/cgroup -type d -name '*{container_id(pod, CONTAINER)}*' | head -n 1"
     cluster.node_shell(pod["spec"]["nodeName"], f'echo 0 >"$({find})/memory.oom.group"')
 
