@@ -108,16 +108,25 @@ C
   start coredns -conf "$RUN/Corefile"
 }
 wait_for_api() {
+  local deadline=$((SECONDS + 300))
   until [ "$(inside curl -sk --max-time 2 $API/readyz)" = ok ]; do
+    [ $SECONDS -lt $deadline ] || die "kube-apiserver is not ready after 300 s; its log is $L/kube-apiserver.log"
     running kube-apiserver || { tail -n 15 "$L/kube-apiserver.log" >&2; die "kube-apiserver ended; its log is $L/kube-apiserver.log"; }
     sleep 0.1
+  done
+}
+wait_for_controllers() { # the first thing that they do for pods
+  local deadline=$((SECONDS + 300))
+  until kubectl -n default get serviceaccount default >/dev/null 2>&1; do
+    running kube-controller-manager && [ $SECONDS -lt $deadline ] || { tail -n 15 "$L/kube-controller-manager.log" >&2; die "kube-controller-manager did not come up; its log is $L/kube-controller-manager.log"; }
+    sleep 0.2
   done
 }
 up() {
   local started; started=$(now); mkdir -p "$L" "$PIDS"
   network; credentials
   start_etcd; start_apiserver; wait_for_api; start_controllers
-  until kubectl -n default get serviceaccount default >/dev/null 2>&1; do sleep 0.2; done
+  wait_for_controllers
   start_dns
   log "control plane: $(since "$started") s"
 }
