@@ -3,10 +3,12 @@
 import re
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+import yaml
 
 from builders.chart import render
 from plimsoll_operator.settings import OperatorSettings
@@ -77,6 +79,17 @@ def test_the_dockerfile_runs_as_nobody_on_a_base_that_can_be_chosen(image: str):
     assert f"locks/{image}.lock" in text
     for label in ("title", "description", "version", "revision", "licenses", "base.name"):
         assert f"org.opencontainers.image.{label}=" in text
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_the_version_is_the_packages_and_the_charts(image: str):
+    directory, _ = IMAGES[image]
+    (version,) = re.findall(
+        r"^ARG VERSION=(.+)$", (ROOT / directory / "Dockerfile").read_text(), re.MULTILINE
+    )
+    package = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    chart = yaml.safe_load((ROOT / "charts/plimsoll/Chart.yaml").read_text())["appVersion"]
+    assert version == package == chart
 
 
 @pytest.mark.parametrize("image", IMAGES)
