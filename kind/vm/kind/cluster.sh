@@ -3,7 +3,8 @@
 #
 # `up` makes what the cache lacks, boots the machine, puts this checkout into it and runs kind/up.sh there: kind/kind.sh with
 # podman creates the cluster, builds the Dockerfiles and loads the images. The API server is at 10.77.0.11 in the cluster's
-# private network namespace, which the tests enter as they do for VM nodes. `sizes` says what the built images weigh.
+# private network namespace, which the tests enter as they do for VM nodes. `sizes` says what the images that podman built
+# weigh, and those that make-images.sh assembles.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 IN=/root/plimsoll                                    # the checkout in the machine
@@ -23,8 +24,10 @@ checkout() { # what kind/up.sh reads, as it is here, with the wheels that its Do
   tar -C "$part" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -cf "$RUN/checkout.tar" .; rm -rf "$part"
 }
 put_checkout() { local file; file=$(machine put "$RUN/checkout.tar"); machine sh "rm -rf $IN && mkdir -p $IN && tar -C $IN -xf $file && rm $file"; }
-environment() {
+environment() { # chroot: otherwise podman asks its runtime all the time how a build step is, which costs a core here; so do threads
+  # of Go that look for work
   cat <<E
+export BUILDAH_ISOLATION=chroot GOMAXPROCS=1 GOGC=400
 export HOME=/root PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin PLIMSOLL_CLUSTER=kind PLIMSOLL_CLUSTER_NAME=$CLUSTER_NAME
 export PLIMSOLL_KIND_CONFIG=$IN/kind/emulated-cluster.yaml PLIMSOLL_KIND_WAIT=20m
 export PLIMSOLL_BUILD_ARGS="BASE=$PODMAN_BASE
@@ -58,11 +61,14 @@ up() {
   printf 'kubeconfig: %s\nenter:      ip netns exec %s env KUBECONFIG=%s PATH=%s:$PATH bash\n' "$RUN/kubeconfig" "$CLUSTER_NAME" "$RUN/kubeconfig" "$BIN"
 }
 down() { machine down; "$VM/control-plane.sh" down; rm -rf "$RUN"; }
-sizes() { # in the machine: unpacked as podman counts it, compressed as a registry keeps it
-  local part
+sizes() { # as tars, and as gzip packs them for a registry; packed here, since that is slow in the machine
+  local part archive; archive=$(mktemp "$RUN/image.XXXXXX")
   for part in operator agent; do
-    machine sh "image=$(jq -r ".images.$part" "$RUN/cluster.json"); unpacked=\$(podman image inspect --format '{{.Size}}' \$image)
-      podman save --quiet \$image | gzip -6c | wc -c | awk -v u=\$unpacked '{ printf \"$part: %d MB unpacked, %d MB compressed\\n\", u / 1000000, \$1 / 1000000 }'"
+    inside socat -u "TCP-LISTEN:2300,bind=$HOST_IP,reuseaddr" "CREATE:$archive" &
+    machine sh "podman save --quiet $(jq -r ".images.$part" "$RUN/cluster.json") | socat -u - TCP:$HOST_IP:2300,retry=20,interval=0.2"; wait $!
+    echo "$part, built by podman: $(($(stat -c %s "$archive") / 1000000)) MB unpacked, $(($(gzip -6c "$archive" | wc -c) / 1000000)) MB compressed"
   done
+  rm -f "$archive"
+  "$VM/make-images.sh" sizes | sed 's/:/, assembled:/'
 }
 case ${1:-} in up) up ;; down) down ;; sizes) sizes ;; *) die "usage: cluster.sh up | down | sizes" ;; esac
