@@ -46,6 +46,9 @@ from plimsoll_operator.records import (
 
 SENTENCE_MAX = 1024
 FLOOR_SECONDS = GuardSettings().oom_hold_seconds  # after a kill nothing goes below its floor for so long
+REFUSED = frozenset({"Infeasible", "StaticMemoryManager"})  # holds after the kubelet has refused a resize
+    {"Infeasible", "StaticMemoryManager"}
+)  # holds that follow a resize which the kubelet refused
 
 
 class StatusBuilder:
@@ -154,6 +157,8 @@ class StatusBuilder:
         """True where a change must stay on record, for a restart reads the cooldown off it."""
         if not last.acted or choice.decision.acts or last.at_seconds is None:
             return False
+        if choice.decision.reason in REFUSED:
+            return False  # the change was taken back: what is on record must not say that it is in force
         return self.now_seconds - last.at_seconds < cooldown_seconds
 
     def _decision(

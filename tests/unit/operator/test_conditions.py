@@ -227,6 +227,21 @@ async def test_a_persons_own_resize_is_left_alone_after_a_restart_too():
     assert second.limit() == 65536
 
 
+async def test_a_resize_that_was_taken_back_is_no_longer_told_as_the_last_decision():
+    made = rig()
+    await made.once(NOW)
+    await made.once(NOW + MINUTE)
+    last = lambda: made.api.profile("statefulset-web")["containers"][0]["lastDecision"]  # noqa: E731
+    stick(made, INFEASIBLE)
+    await made.once(NOW + 2 * MINUTE)
+    assert made.limit() == 1024
+    unstick(made)
+    await made.once(NOW + 3 * MINUTE)
+    await made.once(NOW + 40 * MINUTE)
+    assert (last()["kind"], last()["reason"]) == ("hold", "Infeasible")
+    assert "node too small" in last()["message"]
+
+
 async def test_a_persons_own_resize_is_left_alone_after_one_of_ours():
     made = rig()
     await made.once(NOW)
