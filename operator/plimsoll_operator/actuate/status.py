@@ -47,8 +47,6 @@ from plimsoll_operator.records import (
 SENTENCE_MAX = 1024
 FLOOR_SECONDS = GuardSettings().oom_hold_seconds  # after a kill nothing goes below its floor for so long
 REFUSED = frozenset({"Infeasible", "StaticMemoryManager"})  # holds after the kubelet has refused a resize
-    {"Infeasible", "StaticMemoryManager"}
-)  # holds that follow a resize which the kubelet refused
 
 
 class StatusBuilder:
