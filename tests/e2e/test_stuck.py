@@ -36,8 +36,8 @@ def test_an_infeasible_resize_is_said_and_taken_back(cluster, release, namespace
     told = lambda: "ResizeTakenBack" in reasons(cluster, namespace)  # noqa: E731
     wait_for(told, "an event that says so", 150)
     wait_for(lambda: limit_asked(cluster, pod) == 64 * MIB, "the resize to be taken back", 60)
-    held = lambda: counted(cluster, release, "plimsoll_held_containers", "reason")  # noqa: E731
-    wait_for(lambda: held().get("StaticMemoryManager"), "the operator to have learnt why", 90)
+    held = lambda: held_for(cluster, namespace, "deployment-bound")  # noqa: E731
+    wait_for(lambda: held() == "StaticMemoryManager", "the profile to say why it is held", 90)
     now = pod_now(cluster, pod)
     assert now["status"]["qosClass"] == "Guaranteed"
     assert memory_max(cluster, pod) == 64 * MIB
@@ -132,6 +132,13 @@ def limit_asked(cluster, pod) -> int:
 def reasons(cluster, namespace: str) -> set[str]:
     """Reasons of the namespace's events."""
     return {each["reason"] for each in cluster.items("events.events.k8s.io", "-n", namespace)}
+
+
+def held_for(cluster, namespace: str, name: str) -> str:
+    """Why the one container of a profile is held; "" where it is not."""
+    containers = profile_of(cluster, namespace, name).get("status", {}).get("containers", [])
+    decision = containers[0].get("lastDecision", {}) if containers else {}
+    return decision.get("reason", "") if decision.get("kind") == "hold" else ""
 
 
 def resizing(cluster, namespace: str, name: str) -> str:
