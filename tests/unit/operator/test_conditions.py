@@ -41,6 +41,7 @@ def unstick(made):
 async def test_ready_says_what_is_missing_and_keeps_its_time_while_nothing_changes():
     made = rig(targets={})
     await made.once(NOW)
+    await made.once(NOW + 40 * MINUTE)
     ready = shown(made)["Ready"]
     assert (ready["status"], ready["reason"]) == ("False", "NoHistory")
     assert ready["lastTransitionTime"] == stamp(NOW)
