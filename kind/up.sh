@@ -8,7 +8,11 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/provider.sh"
 chosen=$(provider)
-[ "${1:-}" != --check ] || { echo "$chosen"; exit 0; }
+case ${1:-} in
+  "") ;;
+  --check) echo "$chosen"; exit 0 ;;
+  *) die "usage: kind/up.sh [--check]" ;;
+esac
 case $chosen in
   kind) exec "$KIND_DIR/kind.sh" up "$(container_tool)" ;;
   vm) exec "$KIND_DIR/vm/cluster.sh" up ;;

@@ -12,7 +12,15 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 PREFIX = "PLIMSOLL_"
 _DURATION = re.compile(r"^([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)?$")
@@ -90,6 +98,14 @@ class OperatorSettings(BaseModel):
     """Start a loop at once when an OOM kill is seen, instead of at the next interval."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Lowest level that is logged."""
+
+    @field_validator("lease_renew")
+    @classmethod
+    def _renewed_in_time(cls, renew: float, info: ValidationInfo) -> float:
+        duration = info.data.get("lease_duration", renew + 1)
+        if renew >= duration:
+            raise ValueError(f"{renew:g} s is not below --lease-duration, {duration:g} s: nobody would lead")
+        return renew
 
     def own_identity(self, environment: Mapping[str, str] = os.environ) -> str:
         """The name in the Lease. A restarted pod keeps its name, so it takes its own Lease back at once."""

@@ -9,9 +9,11 @@ import contextlib
 import io
 import json
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from types import FrameType
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich._export_format import CONSOLE_SVG_FORMAT
@@ -78,6 +80,7 @@ def sandbox(  # noqa: PLR0913, PLR0917 - a flag each
         speed_hours_per_second=speed,
         policy=policy,
     )
+    signal.signal(signal.SIGTERM, _told_to_end)
     console = Console()
     screen = Screen(console)
     with sandbox_run(settings) as run, screen.shown():
@@ -89,6 +92,11 @@ def sandbox(  # noqa: PLR0913, PLR0917 - a flag each
         json_.write_text(json.dumps(outcome, indent=1) + "\n")
     if svg is not None:
         _write_svg(svg, screen.last, outcome)
+
+
+def _told_to_end(number: int, _frame: FrameType | None) -> NoReturn:
+    """End as Ctrl-C does: the children are ended, the run's directory is removed."""
+    raise SystemExit(128 + number)
 
 
 class Screen:

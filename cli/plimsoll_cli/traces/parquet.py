@@ -24,6 +24,8 @@ SAMPLE = Path("sample")
 # A source recorded for less than this is replayed with the short warm-up.
 SHORT_SOURCE_BINS = 2 * 288
 WARMUP_BINS = 288
+LATEST_SECONDS = 4_102_444_800  # 2100: what is later is a finer unit than seconds
+LONGEST_SECONDS = 20 * 366 * 86_400
 SHORT_WARMUP_BINS = 36
 
 
@@ -105,6 +107,12 @@ def _integers(path: Path, column: pa.ChunkedArray, name: str) -> npt.NDArray[np.
     if column.null_count:
         raise TraceError(f"{path}: column {name!r} has {column.null_count} empty values")
     seconds: npt.NDArray[np.int64] = column.to_numpy().astype(np.int64)
+    first, last = (int(seconds.min()), int(seconds.max())) if seconds.size else (0, 0)
+    if last > LATEST_SECONDS or last - first > LONGEST_SECONDS:
+        raise TraceError(
+            f"{path}: column {name!r} goes from {first} to {last}: as seconds that is no recording; "
+            "are these milliseconds, or finer?"
+        )
     return seconds
 
 

@@ -57,9 +57,9 @@ class Window:
     spans: tuple[Span, ...]
 
 
-def parse_window(text: str) -> Window:
-    """The window of a text; raises `WindowError` with a sentence."""
-    if _SHAPE.fullmatch(text) is None:
+def parse_window(text: object) -> Window:
+    """The window of a text; raises `WindowError` with a sentence, also for what is no text at all."""
+    if not isinstance(text, str) or _SHAPE.fullmatch(text) is None:
         raise WindowError(f"{text!r} is not an update window; write for example {WINDOW_EXAMPLE!r}")
     return Window(text, tuple(_span(part.strip()) for part in text.split(";")))
 

@@ -22,6 +22,8 @@ def test_durations(text, seconds):
         ["--usage-source", "guess"],
         ["--metrics-port", "99999"],
         ["--interval", "0s"],
+        ["--lease-renew", "30s"],
+        ["--lease-renew", "1s", "--lease-duration", "1s"],
         ["--x", "1"],
     ],
 )

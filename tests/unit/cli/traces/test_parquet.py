@@ -63,6 +63,8 @@ def test_float32_is_widened_not_rounded_again(write):
         ({"series_id": ["a", None, "b"]}, "column 'series_id' has 1 empty values"),
         ({"timestamp": [0.5, 1.0, 2.0]}, "column 'timestamp' holds double, not whole seconds"),
         ({"timestamp": [0, None, 2]}, "column 'timestamp' has 1 empty values"),
+        ({"timestamp": [1_790_000_000_000, 1_790_000_300_000, 1_790_000_000_000]}, "are these milliseconds"),
+        ({"timestamp": [0, 1_209_600_000, 0]}, "are these milliseconds"),
         ({"memory_bytes": ["x", "y", "z"]}, "column 'memory_bytes' holds string, not numbers"),
         ({"memory_max_bytes": ["x", "y", "z"]}, "column 'memory_max_bytes' holds string, not numbers"),
     ],

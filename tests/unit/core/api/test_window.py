@@ -57,6 +57,8 @@ def test_no_window_is_always_open():
     ("text", "why"),
     [
         ("", "is not an update window"),
+        (5, "is not an update window"),
+        ({"days": "Mon"}, "is not an update window"),
         ("Mo-Fr 22:00-06:00", "is not an update window"),
         ("Mon 25:00-26:00", "is not an update window"),
         ("Mon 24:00-06:00", "is not an update window"),
