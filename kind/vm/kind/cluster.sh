@@ -20,7 +20,7 @@ checkout() { # what kind/up.sh reads, as it is here, with the wheels that its Do
   (cd "$REPO" && tar -c --exclude=__pycache__ --exclude=kind/vm/gomod core operator nodeagent cli kind requirements pyproject.toml README.md LICENSE .dockerignore) | tar -C "$part" -x
   cp -r "$wheels" "$part/build/wheels"
   "$PYTHON" "$HERE/make-configuration.py" "$REPO/kind/cluster.yaml" "$HERE/emulated.yaml" --image "$(node_image)" --address "$MACHINE_IP" \
-    --workers "${PLIMSOLL_KIND_WORKERS:-0}" >"$part/kind/emulated-cluster.yaml"
+    --patches "$IN/kind/vm/kind/patches" --workers "${PLIMSOLL_KIND_WORKERS:-0}" >"$part/kind/emulated-cluster.yaml"
   tar -C "$part" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -cf "$RUN/checkout.tar" .; rm -rf "$part"
 }
 put_checkout() { local file; file=$(machine put "$RUN/checkout.tar"); machine sh "rm -rf $IN && mkdir -p $IN && tar -C $IN -xf $file && rm $file"; }

@@ -22,6 +22,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--image", required=True)
     parser.add_argument("--address", required=True)
     parser.add_argument("--port", type=int, default=6443)
+    parser.add_argument("--patches", required=True, help="kubeadm's patches, as a directory of the machine")
     parser.add_argument("--workers", type=int, default=0)
     return parser.parse_args()
 
@@ -31,11 +32,15 @@ def reduced(cluster: dict[str, Any], extra: dict[str, Any], options: argparse.Na
     planes = [each for each in cluster["nodes"] if each["role"] == "control-plane"]
     workers = [each for each in cluster["nodes"] if each["role"] == "worker"]
     patches = cluster["kubeadmConfigPatches"] + extra["kubeadmConfigPatches"]
+    ours = {
+        "image": options.image,
+        "extraMounts": [{"hostPath": options.patches, "containerPath": "/kind/patches"}],
+    }
     server = {"apiServerAddress": options.address, "apiServerPort": options.port}
     return {
         **cluster,
         "networking": {**cluster.get("networking", {}), **extra["networking"], **server},
-        "nodes": [{**each, "image": options.image} for each in planes + workers[: options.workers]],
+        "nodes": [{**each, **ours} for each in planes + workers[: options.workers]],
         "kubeadmConfigPatches": patches,
     }
 

@@ -14,6 +14,7 @@ def made(workers: int):
     command = [
         *(sys.executable, KIND / "vm/kind/make-configuration.py", KIND / "cluster.yaml"),
         *(KIND / "vm/kind/emulated.yaml", "--image", "an/image:1", "--address", "10.77.0.11"),
+        *("--patches", "/patches"),
         *("--workers", str(workers)),
     ]
     done = subprocess.run([str(each) for each in command], capture_output=True, text=True, check=True)
