@@ -59,7 +59,7 @@ test: $(VENV)/.dev ## every test; the real API server's too where `make apiserve
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered tests
 	$(BIN)/coverage report --fail-under=90 --include='core/*' >/dev/null
 
-.PHONY: e2e e2e-all e2e-kind cluster cluster-down
+.PHONY: e2e e2e-all e2e-kind cluster cluster-down images-podman
 # The core: installing and upgrading, following usage, OOM kills, disruptions.
 e2e: $(VENV)/.dev ## core of the end-to-end tests, on a real cluster (PLIMSOLL_CLUSTER=kind|vm|kubeconfig); fails where none can be had
 	kind/e2e.sh core $(E2E_ARGS)
@@ -75,6 +75,9 @@ cluster: $(VENV)/.dev ## bring up the cluster of `make e2e` and leave it up
 
 cluster-down: ## remove it
 	kind/down.sh
+
+images-podman: $(VENV)/.dev ## build both Dockerfiles with podman in a virtual machine, and say what the images weigh
+	trap 'kind/vm/kind/cluster.sh down' EXIT; kind/vm/kind/cluster.sh images
 
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff, mypy --strict, import contracts

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# kind.sh up TOOL | down: the provider for machines with docker or podman; kind/up.sh and kind/down.sh call it.
+# kind.sh up TOOL | build TOOL | down: the provider for machines with docker or podman; kind/up.sh and kind/down.sh call it.
+# `build` makes the images alone, and prints the names of the operator's and the agent's.
 #
 # For machines that are slow or reach no registry: PLIMSOLL_KIND_CONFIG is read instead of kind/cluster.yaml, PLIMSOLL_KIND_WAIT
 # says how long nodes may take to be Ready, each line of PLIMSOLL_BUILD_ARGS is a NAME=VALUE for the Dockerfiles' ARGs.
@@ -9,36 +10,42 @@ REPO=$(cd "$KIND_DIR/.." && pwd)
 started=$SECONDS
 stage() { printf '%5s s  %s\n' "$((SECONDS - started))" "$1" >&2; }
 version() { sed -n 's/^version = "\(.*\)"/\1/p' "$REPO/pyproject.toml" | head -1; }
+build() { # tool; sets IMAGES: operator and agent, and LOAD_IMAGE
+  local part tag arguments=() line
+  while read -r line; do [ -z "$line" ] || arguments+=(--build-arg "$line"); done <<<"${PLIMSOLL_BUILD_ARGS:-}"
+  tag=$(version)-$(cd "$REPO" && find core operator nodeagent cli pyproject.toml -type f -not -path '*/__pycache__/*' -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-8)
+  IMAGES=() LOAD_IMAGE=localhost/load:1
+  for part in operator nodeagent; do
+    IMAGES+=("localhost/plimsoll/${part#node}:$tag")
+    "$1" build --quiet "${arguments[@]}" -t "localhost/plimsoll/${part#node}:$tag" -f "$REPO/$part/Dockerfile" "$REPO" >/dev/null
+    stage "image of $part built"
+  done
+  "$1" build --quiet "${arguments[@]}" -t $LOAD_IMAGE -f "$KIND_DIR/vm/images/load.Dockerfile" "$KIND_DIR/vm/images" >/dev/null
+  stage "images built"
+}
 up() { # tool
   command -v kind >/dev/null || die "the program 'kind' is not installed"
   command -v kubectl >/dev/null || die "the program 'kubectl' is not installed"
+  local several=()
   [ "$1" != podman ] || export KIND_EXPERIMENTAL_PROVIDER=podman
-  mkdir -p "$RUN"; echo kind >"$RUN/provider"
-  local part tag images=() arguments=() several=() line
-  while read -r line; do [ -z "$line" ] || arguments+=(--build-arg "$line"); done <<<"${PLIMSOLL_BUILD_ARGS:-}"
   [ "$1" != podman ] || several=(--multi-image-archive) # without it podman takes all but the first for further names of the first
-  tag=$(version)-$(cd "$REPO" && find core operator nodeagent cli pyproject.toml -type f -not -path '*/__pycache__/*' -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-8)
-  for part in operator nodeagent; do
-    images+=("localhost/plimsoll/${part#node}:$tag")
-    "$1" build --quiet "${arguments[@]}" -t "localhost/plimsoll/${part#node}:$tag" -f "$REPO/$part/Dockerfile" "$REPO" >/dev/null
-  done
-  "$1" build --quiet "${arguments[@]}" -t localhost/load:1 -f "$KIND_DIR/vm/images/load.Dockerfile" "$KIND_DIR/vm/images" >/dev/null
-  stage "images built"
+  mkdir -p "$RUN"; echo kind >"$RUN/provider"
+  build "$1"
   kind get clusters 2>/dev/null | grep -qx "$CLUSTER_NAME" || kind create cluster --name "$CLUSTER_NAME" --config "${PLIMSOLL_KIND_CONFIG:-$KIND_DIR/cluster.yaml}" \
     --kubeconfig "$RUN/kubeconfig" --wait "${PLIMSOLL_KIND_WAIT:-5m}"
   stage "cluster Ready"
-  local archive=$RUN/images.tar; "$1" save "${several[@]}" -o "$archive" "${images[@]}" localhost/load:1
+  local archive=$RUN/images.tar; "$1" save "${several[@]}" -o "$archive" "${IMAGES[@]}" $LOAD_IMAGE
   kind load image-archive --name "$CLUSTER_NAME" "$archive"; rm -f "$archive"
   stage "images loaded"
-  python3 - "$CLUSTER_NAME" "$RUN" "$1" "${images[@]}" >"$RUN/cluster.json" <<'P'
+  python3 - "$CLUSTER_NAME" "$RUN" "$1" "${IMAGES[@]}" $LOAD_IMAGE >"$RUN/cluster.json" <<'P'
 import json, subprocess, sys
-name, run, tool, operator, agent = sys.argv[1:]
+name, run, tool, operator, agent, load = sys.argv[1:]
 nodes = subprocess.run(["kind", "get", "nodes", "--name", name], capture_output=True, text=True, check=True).stdout.split()
 nodes = [each for each in nodes if "worker" in each] or nodes
 print(json.dumps({"provider": "kind", "name": name, "kubeconfig": f"{run}/kubeconfig", "kubectl": "kubectl", "run": run, "tool": tool, "nodes": nodes,
-                  "images": {"operator": operator, "agent": agent}, "load_image": "localhost/load:1"}))
+                  "images": {"operator": operator, "agent": agent}, "load_image": load}))
 P
   printf 'kubeconfig: %s\nenter:      KUBECONFIG=%s bash\n' "$RUN/kubeconfig" "$RUN/kubeconfig"
 }
 down() { kind delete cluster --name "$CLUSTER_NAME"; rm -rf "$RUN"; }
-case ${1:-} in up) up "${2:?docker or podman}" ;; down) down ;; *) die "usage: kind.sh up TOOL | down" ;; esac
+case ${1:-} in up) up "${2:?docker or podman}" ;; build) build "${2:?docker or podman}"; printf '%s\n' "${IMAGES[@]}" ;; down) down ;; *) die "usage: kind.sh up TOOL | build TOOL | down" ;; esac

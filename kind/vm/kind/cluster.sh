@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# cluster.sh up | down | sizes: kind, run for real in a QEMU machine. kind/up.sh and kind/down.sh call it (PLIMSOLL_CLUSTER=kind-vm).
+# cluster.sh up | down | images: kind, run for real in a QEMU machine. kind/up.sh and kind/down.sh call it (PLIMSOLL_CLUSTER=kind-vm).
 #
 # `up` makes what the cache lacks, boots the machine, puts this checkout into it and runs kind/up.sh there: kind/kind.sh with
 # podman creates the cluster, builds the Dockerfiles and loads the images. The API server is at 10.77.0.11 in the cluster's
-# private network namespace, which the tests enter as they do for VM nodes. `sizes` says what the images that podman built
-# weigh, and those that make-images.sh assembles.
+# private network namespace, which the tests enter as they do for VM nodes. `images` only builds the Dockerfiles in the
+# machine, and says what the images weigh.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 IN=/root/plimsoll                                    # the checkout in the machine
@@ -61,14 +61,17 @@ up() {
   printf 'kubeconfig: %s\nenter:      ip netns exec %s env KUBECONFIG=%s PATH=%s:$PATH bash\n' "$RUN/kubeconfig" "$CLUSTER_NAME" "$RUN/kubeconfig" "$BIN"
 }
 down() { machine down; "$VM/control-plane.sh" down; rm -rf "$RUN"; }
-sizes() { # as tars, and as gzip packs them for a registry; packed here, since that is slow in the machine
-  local part archive; archive=$(mktemp "$RUN/image.XXXXXX")
-  for part in operator agent; do
+images() { # builds the Dockerfiles in the machine; sizes as tars and as gzip packs them for a registry, beside the assembled ones
+  mkdir -p "$RUN" "$KIND_STORE"; echo kind-vm >"$RUN/provider"
+  checkout; "$VM/packages.sh"; binaries; disk; machine up; put_checkout
+  stage "Dockerfiles built by podman" machine run build "$(environment); $IN/kind/kind.sh build podman >/root/images"
+  local name archive; archive=$(mktemp "$RUN/image.XXXXXX")
+  for name in $(machine sh "cat /root/images"); do
     inside socat -u "TCP-LISTEN:2300,bind=$HOST_IP,reuseaddr" "CREATE:$archive" &
-    machine sh "podman save --quiet $(jq -r ".images.$part" "$RUN/cluster.json") | socat -u - TCP:$HOST_IP:2300,retry=20,interval=0.2"; wait $!
-    echo "$part, built by podman: $(($(stat -c %s "$archive") / 1000000)) MB unpacked, $(($(gzip -6c "$archive" | wc -c) / 1000000)) MB compressed"
+    machine sh "podman save --quiet $name | socat -u - TCP:$HOST_IP:2300,retry=20,interval=0.2"; wait $!
+    echo "$name, built by podman: $(($(stat -c %s "$archive") / 1000000)) MB unpacked, $(($(gzip -6c "$archive" | wc -c) / 1000000)) MB compressed"
   done
-  rm -f "$archive"
-  "$VM/make-images.sh" sizes | sed 's/:/, assembled:/'
+  rm -f "$archive"; "$VM/make-images.sh" sizes | sed 's/:/, assembled:/'
+  printf '%s\n' "${TIMES[@]}" >&2
 }
-case ${1:-} in up) up ;; down) down ;; sizes) sizes ;; *) die "usage: cluster.sh up | down | sizes" ;; esac
+case ${1:-} in up) up ;; down) down ;; images) images ;; *) die "usage: cluster.sh up | down | images" ;; esac
