@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# kind/e2e.sh core|all|kind [pytest's arguments]: the end-to-end tests, on the cluster of kind/up.sh; `make e2e`, `e2e-all`, `e2e-kind`.
+# kind/e2e.sh core|all [pytest's arguments]: the end-to-end tests, on the cluster of kind/up.sh; `make e2e` and `make e2e-all`.
 #
 # First what can run side by side, WORKERS (3) at a time, then the tests that take away what every test needs, one by one.
 # A cluster that was up stays up, one that was not is taken down, unless PLIMSOLL_KEEP_CLUSTER is set. Times are at the end.
@@ -7,16 +7,12 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/provider.sh"
 REPO=$(cd "$KIND_DIR/.." && pwd)
 CORE="environment install in_place oom refusals disruptions upgrade"
-# What is shown where everything is emulated, the API server too: the cluster, the release, refusals, a limit that rises.
-KIND="environment.py install.py refusals.py in_place.py::test_usage_rises_and_the_limit_rises_before_the_kill"
-tests=()
 case ${1:-} in
-  core) for name in $CORE; do tests+=("$REPO/tests/e2e/test_$name.py"); done ;;
+  core) tests=(); for name in $CORE; do tests+=("$REPO/tests/e2e/test_$name.py"); done ;;
   all) tests=("$REPO/tests/e2e") ;;
-  kind) for name in $KIND; do tests+=("$REPO/tests/e2e/test_$name"); done ;;
-  *) die "usage: e2e.sh core | all | kind [pytest's arguments]" ;;
+  *) die "usage: e2e.sh core | all [pytest's arguments]" ;;
 esac
-chosen=$1; shift
+shift
 times=() failed=0
 stage() { # name command...
   local began=$SECONDS name=$1; shift
@@ -32,7 +28,7 @@ if [ -z "${PLIMSOLL_KEEP_CLUSTER:-}" ] && [ ! -f "$RUN/cluster.json" ]; then too
 stage "cluster up" "$KIND_DIR/up.sh"
 [ "$failed" = 0 ] || die "kind/up.sh failed: no test has run"
 tests "release, and tests side by side" -m "not disruptive" -n "${WORKERS:-3}" --dist worksteal "$@"
-[ "$chosen" = kind ] || tests "tests that run alone" -m disruptive "$@"
+tests "tests that run alone" -m disruptive "$@"
 times+=("everything	$SECONDS")
 mkdir -p "$REPO/build/e2e"; printf '%s\n' "${times[@]}" >"$REPO/build/e2e/times"   # for bench/e2e.py
 printf '\nend-to-end tests, %s%s:\n' "$chosen" "${took_down:+; the cluster is taken down now}"
