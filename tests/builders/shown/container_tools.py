@@ -3,7 +3,7 @@
 In: `container_tools.py docker|kind ...`, a state file (PLIMSOLL_SHOWN_STATE), the kubeconfig of the cluster
 that stands for kind's (PLIMSOLL_SHOWN_CLUSTER). Out: which images were built, pushed and loaded into which
 cluster; exit 1 for a Dockerfile, a build argument, a configuration, an image or a cluster that is not there,
-and for every flag not known here. Nothing is built: `make e2e-kind` runs kind/kind.sh with the real ones.
+and for every flag not known here. Nothing is built: `make images-podman` builds them for real.
 """
 
 import argparse
