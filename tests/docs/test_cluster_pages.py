@@ -8,7 +8,7 @@ and controllers, so `kubectl rollout status` waits for a status that the test wr
 pod that is said to have succeeded (what it says is asked in tests/contract/test_chart.py and tests/e2e).
 
 Only checked, not done: `docker` and `kind` (builders/shown/container_tools.py: Dockerfile, what it copies,
-build arguments, images' names from build to pod, cluster configuration). `make images-podman` builds for real.
+build arguments, images' names from build to pod, cluster configuration). `make images-podman` does build.
 """
 
 import subprocess
