@@ -80,9 +80,10 @@ class ShownCluster:
     @property
     def tools_state(self) -> Object:
         """What docker and kind were asked for."""
-        if not self.state_file.exists():
+        try:  # the thread that plays the nodes asks while `clean` removes it
+            state: Object = json.loads(self.state_file.read_text())
+        except FileNotFoundError:
             return {"built": [], "pushed": [], "clusters": {}}
-        state: Object = json.loads(self.state_file.read_text())
         return state
 
     def clean(self) -> None:
