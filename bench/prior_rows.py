@@ -15,6 +15,7 @@ from plimsoll.forecast.features import LOG_LEVELS, features
 from plimsoll.forecast.window import BINS_PER_DAY, BINS_PER_HOUR, HISTORY_HOURS, UsageWindow
 from plimsoll.guard.limits import GuardSettings
 from plimsoll.replay.series import SeriesBatch
+from plimsoll.replay.split import group_of
 
 FIRST_BIN = 36  # rows need three hours of past
 LEAST_SEEN_BINS = 6  # of the coming hour
@@ -42,14 +43,6 @@ def join(parts: Sequence[Rows]) -> Rows:
         np.concatenate([getattr(part, name) for part in parts]) for name in ("row", "level", "need", "group")
     )
     return Rows(*columns)
-
-
-def group_of(series_id: str) -> str:
-    """The group of a series: siblings (jobs with a common id prefix, pods of one service) share one."""
-    parts = series_id.split("-")
-    if parts[0] in ("g19", "nezha"):
-        return "-".join(parts[:2])
-    return f"{parts[0]}-{parts[1][:5]}" if parts[0] == "gcd" else series_id
 
 
 def rows_of(

@@ -29,10 +29,11 @@ from plimsoll.replay.live import LiveRecommender
 from plimsoll.replay.score import join as join_scores
 from plimsoll.replay.score import outcome, score
 from plimsoll.replay.series import SeriesBatch
+from plimsoll.replay.split import group_of
 from plimsoll_cli.traces.parquet import read_trace, source_warmup_bins, trace_files
 from plimsoll_cli.traces.sample import sample_facts
 from prior_network import train
-from prior_rows import Rows, group_of, rows_of, windows_at
+from prior_rows import Rows, rows_of, windows_at
 from prior_rows import join as join_rows
 
 SEED = 7

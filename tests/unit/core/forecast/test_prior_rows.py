@@ -49,14 +49,6 @@ def test_need_is_the_first_level_that_survives(prior_rows: ModuleType, coming: l
     assert (LOG_LEVELS[index] if index < len(LOG_LEVELS) else np.inf) == need
 
 
-def test_siblings_share_a_group(prior_rows: ModuleType):
-    group = prior_rows.group_of
-    assert group("gcd-6127637622-d5") == group("gcd-6127640187-d1") != group("gcd-5905895240-d6")
-    assert group("g19-113812204462-4") == group("g19-113812204462-81")
-    assert group("nezha-adservice-5f6585d649-fnmft-1") == group("nezha-adservice-5f6585d649-fnmft-0")
-    assert group("gentd-045ffef5b5ca") != group("gentd-05d1c1aea3ae")
-
-
 def test_an_altered_series_is_still_usage(prior_rows: ModuleType):
     random = np.random.default_rng(2)
     for _ in range(12):
