@@ -1,17 +1,15 @@
 """Autopilot's moving-window recommender for memory: the maximum of the last 24 h and a margin of 15 %.
 
-After Rzadca et al., "Autopilot: workload autoscaling at Google", EuroSys 2020, section 3.2: the memory
-limit of jobs with a low tolerance for OOMs follows the maximum over a window; the 10-15 % safety margin
+After Rzadca et al., "Autopilot: workload autoscaling at Google", EuroSys 2020, section 3.2.2: the memory
+limit of jobs with the least tolerance for OOMs follows the maximum over a window; the 10-15 % safety margin
 and the maximum over the last hour of recommendations (given here by hourly decisions) are its
-post-processing.
+post-processing. The estimator is `forecast.moving_windows`'.
 """
 
+from plimsoll.forecast.moving_windows import MARGIN, PEAK_HOURS, window_peak
 from plimsoll.replay.limits import BatchFacts, ObservedBin, Proposal
 from plimsoll.replay.peers.peaks import HourlyPeaks
 from plimsoll.replay.series import FloatArray
-
-WINDOW_HOURS = 24
-MARGIN = 1.15
 
 
 class Autopilot:
@@ -21,7 +19,7 @@ class Autopilot:
 
     def start(self, facts: BatchFacts) -> None:
         """Forget all."""
-        self._peaks = HourlyPeaks(facts.series, WINDOW_HOURS)
+        self._peaks = HourlyPeaks(facts.series, PEAK_HOURS)
 
     def observe(self, observed: ObservedBin) -> None:
         """Remember the bin's usage."""
@@ -29,7 +27,7 @@ class Autopilot:
 
     def decide(self, bin_index: int, limit_bytes: FloatArray) -> Proposal:  # noqa: ARG002
         """The recommendation as it stands; a day without a sample says nothing."""
-        return Proposal(self._peaks.maximum() * MARGIN)
+        return Proposal(window_peak(self._peaks.hourly_bytes()) * MARGIN)
 
     def react(self, bin_index: int, limit_bytes: FloatArray) -> FloatArray | None:  # noqa: ARG002
         """Autopilot does not react between its decisions."""

@@ -20,6 +20,9 @@ class Krr:
 
     reasons: tuple[str, ...] = ("KRR knows no OOM: the limit is its 14-day maximum x 1.15",)
 
+    def __init__(self, buffer: float = BUFFER) -> None:
+        self._buffer = buffer
+
     def start(self, facts: BatchFacts) -> None:
         """Forget all."""
         self._peaks = HourlyPeaks(facts.series, HISTORY_HOURS)
@@ -30,7 +33,7 @@ class Krr:
 
     def decide(self, bin_index: int, limit_bytes: FloatArray) -> Proposal:  # noqa: ARG002
         """The recommendation as it would be printed now."""
-        return Proposal(self._peaks.maximum() * BUFFER)
+        return Proposal(self._peaks.maximum() * self._buffer)
 
     def react(self, bin_index: int, limit_bytes: FloatArray) -> FloatArray | None:  # noqa: ARG002
         """KRR does not react."""

@@ -29,3 +29,7 @@ class HourlyPeaks:
         """The maximum of the window [n]."""
         peak: FloatArray = np.fmax.reduce(self._ring, axis=0)
         return peak
+
+    def hourly_bytes(self) -> FloatArray:
+        """All hours of the window [n, hours], in no order."""
+        return self._ring.T

@@ -25,6 +25,9 @@ class Vpa:
 
     reasons: tuple[str, ...] = ("VPA's target: the OOM is one sample of its histogram",)
 
+    def __init__(self, percentile: float = TARGET_PERCENTILE, margin: float = SAFETY_MARGIN) -> None:
+        self._percentile, self._margin = percentile, margin
+
     def start(self, facts: BatchFacts) -> None:
         """Forget all."""
         self._rows = np.arange(facts.series)
@@ -40,8 +43,8 @@ class Vpa:
 
     def decide(self, bin_index: int, limit_bytes: FloatArray) -> Proposal:  # noqa: ARG002
         """The target as it stands."""
-        percentile = self._histograms.percentiles(self._rows, TARGET_PERCENTILE)[:, 0]
-        return Proposal(percentile * SAFETY_MARGIN)
+        percentile = self._histograms.percentiles(self._rows, self._percentile)[:, 0]
+        return Proposal(percentile * self._margin)
 
     def react(self, bin_index: int, limit_bytes: FloatArray) -> FloatArray | None:  # noqa: ARG002
         """VPA does not react between its decisions, but for what follows an OOM anyway."""
