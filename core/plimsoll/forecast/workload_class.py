@@ -1,0 +1,309 @@
+"""The shape of each row's usage, found from what is known by now: flat, drift, sawtooth, bursty, growth ...
+
+In: a usage window and the last restarts. Out: one `WorkloadClass` a row, for people (status, explain,
+metrics) and for whoever routes by it. Rules and thresholds are those of the classifier that scores replays
+(`plimsoll.replay.classes`), which looks at whole series; this one may only look back, knows old days by
+their hourly maxima alone, and adds what a score does not tell apart: weekly, start-up peak, batch.
+`ClassMemory` keeps a class until another one has been seen for hours.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from plimsoll.forecast.window import (
+    BINS_PER_HOUR,
+    HOURS_PER_DAY,
+    FloatArray,
+    IntArray,
+    UsageWindow,
+    chunks,
+    peak,
+)
+
+BoolArray = npt.NDArray[np.bool_]
+CodeArray = npt.NDArray[np.int8]
+
+BIN_SECONDS, HOUR_SECONDS = 300.0, 3600.0
+WEEK_HOURS = 7 * HOURS_PER_DAY
+MIN_MEDIAN_BYTES = 16.0 * 2**20  # below it a container is idle
+LEAST_HOURS = 3  # fewer say nothing
+
+
+class WorkloadClass(IntEnum):
+    """The shapes; the label is shown to people and is a metric label."""
+
+    UNKNOWN = 0  # too little past
+    IDLE = 1
+    FLAT = 2
+    DRIFT = 3
+    SAWTOOTH = 4
+    BURSTY = 5
+    GROWTH = 6
+    DIURNAL = 7
+    WEEKLY = 8
+    STARTUP_PEAK = 9
+    BATCH = 10
+
+    @property
+    def label(self) -> str:
+        """Its word: `flat`, `startup-peak`."""
+        return self.name.lower().replace("_", "-")
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRules:
+    """Thresholds. Those of the scoring classifier, except where only hours are known of the past."""
+
+    flat_spread: float = 0.10  # between the 1 % and the 99 % quantile, of the median
+    flat_peak: float = 1.25  # maximum over median
+    growth_explained: float = 0.6  # part of the variance that a straight line explains
+    growth_rise: float = 0.15  # of the mean, over all that was seen
+    season: float = 0.35  # autocorrelation of the detrended hours
+    weekly_gain: float = 0.1  # a week must explain so much more than a day
+    diurnal_hours: int = 60
+    weekly_hours: int = 2 * WEEK_HOURS
+    fall: float = 0.7  # a level below this part of the one before is a restart
+    sawtooth_peak: float = 4.0
+    sawtooth_falls_per_day: float = 6.0
+    bursty_peak: float = 1.5
+    startup_peak: float = 1.3  # after a start over what comes later
+    batch_share: float = 0.8  # of its life in which a batch workload is seen, at most
+    batch_runs: int = 3
+    batch_run_hours: float = 12.0
+
+
+RULES = ClassRules()
+
+
+def workload_classes(
+    window: UsageWindow, restart_seconds: FloatArray, now_seconds: float, rules: ClassRules = RULES
+) -> CodeArray:
+    """The class [n] of each row; `restart_seconds` [n, k] are the last restarts, NaN where there are none."""
+    parts = [
+        _of_chunk(
+            UsageWindow(window.recent_bytes[part], window.hourly_bytes[part]),
+            restart_seconds[part],
+            now_seconds,
+            rules,
+        )
+        for part in chunks(len(window))
+    ]
+    return np.concatenate(parts) if parts else np.empty(0, dtype=np.int8)
+
+
+def _of_chunk(
+    window: UsageWindow, restart_seconds: FloatArray, now_seconds: float, rules: ClassRules
+) -> CodeArray:
+    """Rules in the scoring classifier's order: the first that holds names the row."""
+    hourly = window.hourly_bytes
+    seen = np.isfinite(hourly)
+    hours = np.count_nonzero(seen, axis=1)
+    shape = _shape(window)
+    detrended, grows = _trend(hourly, seen, hours, rules)
+    day = _autocorrelation(detrended, HOURS_PER_DAY)
+    week = _autocorrelation(detrended, WEEK_HOURS)
+    falls = _falls(window, rules) + _restarts(restart_seconds, now_seconds, window)
+    days = np.maximum(hours / HOURS_PER_DAY, 1.0)
+    weekly = (hours >= rules.weekly_hours) & (week > rules.season) & (week > day + rules.weekly_gain)
+    sawtooth = (falls >= 1) & (falls / days <= rules.sawtooth_falls_per_day)
+    verdicts: list[tuple[BoolArray, WorkloadClass]] = [
+        (hours < LEAST_HOURS, WorkloadClass.UNKNOWN),
+        (shape.median_bytes < MIN_MEDIAN_BYTES, WorkloadClass.IDLE),
+        (_batch(seen, hours, rules), WorkloadClass.BATCH),
+        (_starts_high(window, restart_seconds, now_seconds, rules), WorkloadClass.STARTUP_PEAK),
+        ((shape.spread < rules.flat_spread) & (shape.peak < rules.flat_peak), WorkloadClass.FLAT),
+        (grows, WorkloadClass.GROWTH),
+        (weekly, WorkloadClass.WEEKLY),
+        ((hours >= rules.diurnal_hours) & (day > rules.season), WorkloadClass.DIURNAL),
+        (sawtooth & (shape.peak < rules.sawtooth_peak), WorkloadClass.SAWTOOTH),
+        (shape.peak > rules.bursty_peak, WorkloadClass.BURSTY),
+    ]
+    conditions = [condition for condition, _ in verdicts]
+    names = [np.int8(name) for _, name in verdicts]
+    return np.asarray(np.select(conditions, names, default=np.int8(WorkloadClass.DRIFT)), dtype=np.int8)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    median_bytes: FloatArray  # [n]
+    spread: FloatArray  # [n] of the median
+    peak: FloatArray  # [n] over the median
+
+
+def _shape(window: UsageWindow) -> _Shape:
+    """Level, spread and peak: of the hours' maxima, and of the last day's bins where those tell more."""
+    hours = _ordered(window.hourly_bytes)
+    bins = _ordered(window.recent_bytes)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        day = _quantile(*bins, 0.5)
+        median = np.fmin(
+            _quantile(*hours, 0.5), np.where(bins[1] >= hours[1] * BINS_PER_HOUR / 2, day, np.inf)
+        )
+        median = np.maximum(median, 1.0)
+        spread = np.fmax(
+            (_quantile(*hours, 0.99) - _quantile(*hours, 0.01)) / median,
+            (_quantile(*bins, 0.99) - _quantile(*bins, 0.01)) / np.maximum(day, 1.0),
+        )
+    return _Shape(median, spread, peak(window.hourly_bytes) / median)
+
+
+def _ordered(values: FloatArray) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp]]:
+    """Each row's values in order, NaN last, and how many are none."""
+    single = values.astype(np.float32)
+    return np.sort(single, axis=1), np.count_nonzero(np.isfinite(single), axis=1)
+
+
+def _quantile(ordered: npt.NDArray[np.float32], count: npt.NDArray[np.intp], level: float) -> FloatArray:
+    rank = np.clip(np.round(level * (count - 1)), 0, ordered.shape[1] - 1).astype(np.int64)
+    return np.take_along_axis(ordered, rank[:, None], axis=1)[:, 0].astype(np.float64)
+
+
+def _trend(
+    hourly: FloatArray, seen: BoolArray, hours: npt.NDArray[np.intp], rules: ClassRules
+) -> tuple[npt.NDArray[np.float32], BoolArray]:
+    """The hours without their straight line (0 where unseen), and whether that line is growth."""
+    count = np.maximum(hours, 1)[:, None]
+    time = np.where(seen, np.arange(hourly.shape[1]), 0.0)
+    middle = time.sum(axis=1, keepdims=True) / count
+    value = np.where(seen, hourly, 0.0)
+    level = value.sum(axis=1, keepdims=True) / count
+    value = np.where(seen, value - level, 0.0)
+    time = np.where(seen, time - middle, 0.0)
+    power = np.einsum("ij,ij->i", value, value)
+    slope = np.einsum("ij,ij->i", time, value) / np.maximum(np.einsum("ij,ij->i", time, time), 1.0)
+    rest = np.where(seen, value - slope[:, None] * time, 0.0)
+    explained = 1.0 - np.einsum("ij,ij->i", rest, rest) / np.maximum(power, 1e-9)
+    rise = slope * hours / np.maximum(level[:, 0], 1.0)
+    grows = (hours >= 6) & (explained > rules.growth_explained) & (rise > rules.growth_rise)
+    scale = np.sqrt(np.maximum(np.einsum("ij,ij->i", rest, rest), 1.0))
+    return (rest / scale[:, None]).astype(np.float32), np.asarray(grows)
+
+
+def _autocorrelation(unit: npt.NDArray[np.float32], lag: int) -> FloatArray:
+    """Correlation [n] of rows of unit length with themselves `lag` hours before."""
+    if unit.shape[1] <= lag:
+        return np.zeros(len(unit))
+    return np.asarray(np.einsum("ij,ij->i", unit[:, lag:], unit[:, :-lag]), dtype=np.float64)
+
+
+def _falls(window: UsageWindow, rules: ClassRules) -> npt.NDArray[np.intp]:
+    """Falls of the level, at least an hour apart: of half hours in the last day, of hours before it."""
+    half = BINS_PER_HOUR // 2
+    halves = np.lib.stride_tricks.sliding_window_view(window.recent_bytes.astype(np.float32), half, axis=1)
+    level = np.sort(halves[:, :: half // 2], axis=2)[:, :, half // 2 - 1]  # lower median; NaN: few seen
+    # A single hour above its neighbours is a spike, no level to fall from.
+    older = window.hourly_bytes[:, :-HOURS_PER_DAY]
+    older = np.concatenate([older[:, :1], np.minimum(older[:, 1:], older[:, :-1] / rules.fall)], axis=1)
+    return _count_falls(level, rules.fall, 2, 4) + _count_falls(older, rules.fall, 1, 2)
+
+
+def _count_falls(
+    level: npt.NDArray[np.floating], ratio: float, back: int, apart: int
+) -> npt.NDArray[np.intp]:
+    """Times at which the level lies below `ratio` of that `back` columns before, for the first time in
+    `apart` columns."""
+    with np.errstate(invalid="ignore"):
+        fell = level[:, back:] < ratio * level[:, :-back]
+    recently = np.zeros_like(fell)
+    for step in range(1, apart):
+        recently[:, step:] |= fell[:, :-step]
+    return np.asarray(np.count_nonzero(fell & ~recently, axis=1))
+
+
+def _restarts(restart_seconds: FloatArray, now_seconds: float, window: UsageWindow) -> npt.NDArray[np.intp]:
+    """Restarts within the window after which usage lay lower: those that the falls do not show."""
+    hour, known = _hours_of(restart_seconds, now_seconds, window.hourly_bytes.shape[1], 3)
+    hourly = window.hourly_bytes
+    with np.errstate(invalid="ignore"):
+        lower = _at(hourly, hour + 2) < RULES.flat_peak**-1 * _at(hourly, hour - 1)
+        seen_as_fall = _at(hourly, hour + 2) < RULES.fall * _at(hourly, hour - 1)
+    return np.asarray(np.count_nonzero(known & lower & ~seen_as_fall, axis=1))
+
+
+def _hours_of(
+    restart_seconds: FloatArray, now_seconds: float, width: int, after: int
+) -> tuple[npt.NDArray[np.int64], BoolArray]:
+    """Column [n, k] of the hour of each restart, and whether hours on both sides are in the window."""
+    present = np.floor(now_seconds / HOUR_SECONDS)
+    with np.errstate(invalid="ignore"):
+        column = width - 1 - (present - np.floor(restart_seconds / HOUR_SECONDS))
+        known = np.isfinite(column) & (column >= 1) & (column < width - after)
+    return np.where(known, column, 1).astype(np.int64), np.asarray(known)
+
+
+def _at(values: FloatArray, column: npt.NDArray[np.int64]) -> FloatArray:
+    return np.take_along_axis(values, np.clip(column, 0, values.shape[1] - 1), axis=1)
+
+
+def _starts_high(
+    window: UsageWindow, restart_seconds: FloatArray, now_seconds: float, rules: ClassRules
+) -> BoolArray:
+    """Most restarts that can be judged began with a peak above what came one to four hours later.
+
+    The hour of a restart also holds the end of the process before, so that one must have been low, too.
+    """
+    hourly = window.hourly_bytes
+    if not np.isfinite(restart_seconds).any():
+        return np.zeros(len(hourly), dtype=np.bool_)
+    column, known = _hours_of(restart_seconds, now_seconds, hourly.shape[1], 4)
+    start = np.fmax(_at(hourly, column), _at(hourly, column + 1))
+    later = np.fmax.reduce([_at(hourly, column + step) for step in (2, 3, 4)])
+    before = _at(hourly, column - 1)
+    with np.errstate(invalid="ignore"):
+        low_before = np.isnan(before) | (before * rules.startup_peak < start)
+        high = known & (start > rules.startup_peak * later) & low_before
+    judged = np.count_nonzero(known & np.isfinite(start) & np.isfinite(later), axis=1)
+    found = np.count_nonzero(high, axis=1)
+    return np.asarray((found >= 1) & (2 * found > judged))
+
+
+def _batch(seen: BoolArray, hours: npt.NDArray[np.intp], rules: ClassRules) -> BoolArray:
+    """Rows that come and go: several short runs with nothing in between."""
+    lived = seen.shape[1] - np.argmax(seen, axis=1)
+    starts = np.count_nonzero(seen[:, 1:] & ~seen[:, :-1], axis=1) + seen[:, 0]
+    short = hours < rules.batch_run_hours * np.maximum(starts, 1)
+    return np.asarray((starts >= rules.batch_runs) & (hours < rules.batch_share * lived) & short)
+
+
+class ClassMemory:
+    """The class of every row as it is told: another one must have been seen `patience` times in a row."""
+
+    def __init__(self, capacity: int, patience: int = 6) -> None:
+        self._patience = patience
+        self._told: CodeArray = np.zeros(capacity, dtype=np.int8)
+        self._candidate: CodeArray = np.zeros(capacity, dtype=np.int8)
+        self._streak: CodeArray = np.zeros(capacity, dtype=np.int8)
+
+    def told(self, rows: IntArray) -> CodeArray:
+        """The classes [n] as last told."""
+        self._grow(rows)
+        return self._told[rows]
+
+    def look(self, rows: IntArray, found: CodeArray) -> CodeArray:
+        """Take in what was found [n] for `rows`, each at most once; returns what is told now."""
+        self._grow(rows)
+        again = found == self._candidate[rows]
+        streak = np.where(again, np.minimum(self._streak[rows] + 1, 100), 1)
+        told = self._told[rows]
+        # Who was unknown takes any class at once; who has one does not lose it for want of past.
+        accept = (told == WorkloadClass.UNKNOWN) | (streak >= self._patience)
+        told = np.where(accept & (found != WorkloadClass.UNKNOWN), found, told).astype(np.int8)
+        self._candidate[rows], self._streak[rows], self._told[rows] = found, streak, told
+        return told
+
+    def forget(self, rows: IntArray) -> None:
+        """Rows were freed or given to another container."""
+        self._grow(rows)
+        for column in (self._told, self._candidate, self._streak):
+            column[rows] = 0
+
+    def _grow(self, rows: IntArray) -> None:
+        missing = int(np.max(rows, initial=-1)) + 1 - len(self._told)
+        if missing > 0:
+            extra = np.zeros(max(missing, len(self._told)), dtype=np.int8)
+            self._told, self._candidate, self._streak = (
+                np.concatenate([column, extra]) for column in (self._told, self._candidate, self._streak)
+            )
