@@ -17,6 +17,9 @@ class Autopilot:
 
     reasons: tuple[str, ...] = ("Autopilot's window: the limit is the day's maximum x 1.15",)
 
+    def __init__(self, margin: float = MARGIN) -> None:
+        self._margin = margin
+
     def start(self, facts: BatchFacts) -> None:
         """Forget all."""
         self._peaks = HourlyPeaks(facts.series, PEAK_HOURS)
@@ -27,7 +30,7 @@ class Autopilot:
 
     def decide(self, bin_index: int, limit_bytes: FloatArray) -> Proposal:  # noqa: ARG002
         """The recommendation as it stands; a day without a sample says nothing."""
-        return Proposal(window_peak(self._peaks.hourly_bytes()) * MARGIN)
+        return Proposal(window_peak(self._peaks.hourly_bytes()) * self._margin)
 
     def react(self, bin_index: int, limit_bytes: FloatArray) -> FloatArray | None:  # noqa: ARG002
         """Autopilot does not react between its decisions."""

@@ -16,6 +16,9 @@ class Static:
 
     reasons: tuple[str, ...] = ("a static limit is never changed",)
 
+    def __init__(self, headroom: float = HEADROOM) -> None:
+        self._headroom = headroom
+
     def start(self, facts: BatchFacts) -> None:
         """Forget all."""
         self._watched = np.full((facts.series, facts.warmup_bins), np.nan)
@@ -31,7 +34,7 @@ class Static:
         if self._limit is None:
             self._limit = np.full(len(self._watched), np.nan)
             seen = ~np.isnan(self._watched).all(axis=1)
-            self._limit[seen] = np.nanpercentile(self._watched[seen], PERCENTILE, axis=1) * HEADROOM
+            self._limit[seen] = np.nanpercentile(self._watched[seen], PERCENTILE, axis=1) * self._headroom
         return Proposal(self._limit)
 
     def react(self, bin_index: int, limit_bytes: FloatArray) -> FloatArray | None:  # noqa: ARG002
