@@ -13,6 +13,7 @@ import typer
 
 from plimsoll_cli.failure import CommandError
 from plimsoll_cli.output import OutputFormat, OutputOption, print_rows
+from plimsoll_cli.traces.engine import Engine
 
 app = typer.Typer(help="Replay recorded memory and score what would have happened.", no_args_is_help=True)
 score_app = typer.Typer(
@@ -56,7 +57,14 @@ def replay_command(  # noqa: PLR0913, PLR0917  (options of a command)
     emit: Annotated[
         Path | None, typer.Option(help="Write every limit in force to this Parquet file.")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes. The limits are the same for any number.")] = 1,
+    engine: Annotated[
+        Engine,
+        typer.Option(
+            help="Who replays: own processes, or dask (the extra `dask`): the cluster that "
+            "$DASK_SCHEDULER_ADDRESS names, else --jobs of dask's processes here."
+        ),
+    ] = Engine.PROCESSES,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Replay memory limits over recorded usage and score them."""
@@ -75,7 +83,7 @@ def replay_command(  # noqa: PLR0913, PLR0917  (options of a command)
     batches = read_traces(traces)
     rows = []
     for name in names:
-        replays = run(name, batches, timing, objective=objective, jobs=jobs)
+        replays = run(name, batches, timing, objective=objective, jobs=jobs, engine=engine)
         if emit is not None:
             write_limits(emit, replays)
         rows += outcome_rows(name, run_scores(replays))

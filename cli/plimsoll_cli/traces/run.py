@@ -1,26 +1,27 @@
 """Runs replays over trace files, in several processes if asked, and turns their scores into rows to print.
 
-Series do not know of each other, so a batch may be cut into parts for the processes; the limits are the same,
-bit for bit, however it is cut.
+In: batches of series and a recommender's name. Out: replays, scores, rows. How a batch is cut into parts and
+who works them off is in `tasks.py`.
 """
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 
 import numpy as np
 
 from plimsoll.replay.classes import SeriesClass
 from plimsoll.replay.columns import LimitColumns, from_columns
-from plimsoll.replay.limits import LimitReplay, ReplaySettings, replay_limits
+from plimsoll.replay.limits import LimitReplay, ReplaySettings
 from plimsoll.replay.recommenders import recommender
 from plimsoll.replay.rules import Violation, check
 from plimsoll.replay.score import SeriesScores, join, outcome, score
 from plimsoll.replay.series import SeriesBatch
 from plimsoll_cli.failure import CommandError
 from plimsoll_cli.progress import progress
+from plimsoll_cli.traces.engine import Engine
 from plimsoll_cli.traces.parquet import source_warmup_bins
+from plimsoll_cli.traces.tasks import Task, parts, work_off
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +38,22 @@ class Timing:
         return ReplaySettings(warmup, self.decide_bins, self.guard_bins)
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One part of a batch for one process."""
-
-    name: str
-    batch: SeriesBatch
-    settings: ReplaySettings
-    objective: str | None
-
-
 def run(
-    name: str, batches: Sequence[SeriesBatch], timing: Timing, objective: str | None = None, jobs: int = 1
+    name: str,
+    batches: Sequence[SeriesBatch],
+    timing: Timing,
+    objective: str | None = None,
+    jobs: int = 1,
+    engine: Engine = Engine.PROCESSES,
 ) -> list[LimitReplay]:
     """Replay one recommender over all batches; one or more replays a batch, in order."""
-    tasks = [
-        Task(name, part, timing.of(batch), objective) for batch in batches for part in _parts(batch, jobs)
-    ]
+    make = partial(recommender, name, objective=objective)
+    tasks = [Task(make, part, timing.of(batch), _same) for batch in batches for part in parts(batch, jobs)]
     try:
         if tasks:
-            recommender(name, tasks[0].batch, objective)  # a wrong name or objective is told before any work
-        return _in_processes(tasks, jobs) if jobs > 1 else _here(tasks)
+            make(tasks[0].batch)  # a wrong name or objective is told before any work
+        with progress(name) as report:
+            return work_off(tasks, engine, jobs, report)
     except ValueError as error:
         raise CommandError(str(error)) from error
 
@@ -104,37 +100,5 @@ def outcome_rows(name: str, scores: SeriesScores) -> list[dict[str, object]]:
     ]
 
 
-def _parts(batch: SeriesBatch, jobs: int) -> Iterator[SeriesBatch]:
-    for rows in np.array_split(np.arange(len(batch)), min(jobs, max(len(batch), 1))):
-        yield batch.take(rows) if jobs > 1 else batch
-
-
-def _replay(task: Task) -> LimitReplay:
-    return replay_limits(task.batch, recommender(task.name, task.batch, task.objective), task.settings)
-
-
-def _here(tasks: Sequence[Task]) -> list[LimitReplay]:
-    replays: list[LimitReplay] = []
-    total = sum(task.batch.bins for task in tasks)
-    with progress(tasks[0].name if tasks else "") as report:
-        for task in tasks:
-            done = sum(replay.batch.bins for replay in replays)
-
-            def within(bins: int, _: int, done: int = done) -> None:
-                report(done + bins, total)
-
-            made = recommender(task.name, task.batch, task.objective)
-            replays.append(replay_limits(task.batch, made, task.settings, within))
-    return replays
-
-
-def _in_processes(tasks: Sequence[Task], jobs: int) -> list[LimitReplay]:
-    replays = []
-    with (
-        progress(tasks[0].name) as report,
-        ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool,
-    ):
-        for replay in pool.map(_replay, tasks):
-            replays.append(replay)
-            report(len(replays), len(tasks))
-    return replays
+def _same(replay: LimitReplay) -> LimitReplay:
+    return replay

@@ -74,6 +74,14 @@ def test_processes_change_nothing_bit_for_bit(traces, tmp_path, name):
     assert (tmp_path / "1.parquet").read_bytes() == (tmp_path / "2.parquet").read_bytes()
 
 
+def test_dask_changes_nothing_bit_for_bit(traces, tmp_path, monkeypatch):
+    monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
+    arguments = ("--recommender", "plimsoll", "--warmup", "3h", "--emit")
+    replay("limits", traces, *arguments, tmp_path / "here.parquet")
+    replay("limits", traces, "--engine", "dask", "--jobs", 2, *arguments, tmp_path / "dask.parquet")
+    assert (tmp_path / "here.parquet").read_bytes() == (tmp_path / "dask.parquet").read_bytes()
+
+
 def test_what_was_emitted_scores_as_it_did_in_the_replay(traces, tmp_path):
     out = tmp_path / "out.parquet"
     there = rows_of("limits", traces, "--recommender", "krr", "--warmup", "3h", "--emit", out)
