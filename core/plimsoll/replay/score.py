@@ -98,14 +98,14 @@ def join(scores: Sequence[SeriesScores]) -> SeriesScores:
 def outcome(scores: SeriesScores, among: BoolArray | None = None) -> Outcome:
     """The scored series (of those in the mask `among` [n]), pooled by bins."""
     weight = _weight(scores, among)
-    rates = _rates(scores, weight[None, :])
+    pooled = rates(scores, weight[None, :])
     return Outcome(
         series=int(weight.sum()),
         container_days=float(weight @ scores.bins) / BINS_PER_DAY,
         ooms=int(weight @ scores.ooms),
-        oom_per_1000cd=float(rates[0, 0]),
-        slack=float(rates[0, 1]),
-        changes_per_cd=float(rates[0, 2]),
+        oom_per_1000cd=float(pooled[0, 0]),
+        slack=float(pooled[0, 1]),
+        changes_per_cd=float(pooled[0, 2]),
     )
 
 
@@ -117,7 +117,7 @@ def intervals(
     """
     weight = _weight(scores, among)
     pool = np.flatnonzero(weight)
-    value = _rates(scores, weight[None, :])[0]
+    value = rates(scores, weight[None, :])[0]
     if len(pool) == 0:
         nothing = Interval(np.nan, np.nan, np.nan)
         return nothing, nothing, nothing
@@ -126,7 +126,7 @@ def intervals(
     )
     resampled = np.zeros((RESAMPLES, len(scores)))
     resampled[:, pool] = drawn
-    low, high = np.nanpercentile(_rates(scores, resampled), [2.5, 97.5], axis=0)
+    low, high = np.nanpercentile(rates(scores, resampled), [2.5, 97.5], axis=0)
     oom, slack, changes = (
         Interval(float(v), float(a), float(b)) for v, a, b in zip(value, low, high, strict=True)
     )
@@ -159,8 +159,8 @@ def _weight(scores: SeriesScores, among: BoolArray | None) -> FloatArray:
     return (scores.scored if among is None else scores.scored & among).astype(np.float64)
 
 
-def _rates(scores: SeriesScores, weights: FloatArray) -> FloatArray:
-    """[r, 3] OOM per 1000 cd, slack, changes per cd for each row of `weights` [r, n]."""
+def rates(scores: SeriesScores, weights: FloatArray) -> FloatArray:
+    """[r, 3] OOM per 1000 container-days, slack, changes per cd, pooled with each row of `weights` [r, n]."""
     bins, ooms = weights @ scores.bins, weights @ scores.ooms
     days = bins / BINS_PER_DAY
     with np.errstate(divide="ignore", invalid="ignore"):
