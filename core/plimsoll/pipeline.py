@@ -6,7 +6,7 @@ beside the history is which limit is in force, what a kill costs and which peak 
 first two are told again after a restart, the third is read off the history, so nothing is lost.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,6 +24,7 @@ from plimsoll.forecast.window import (
     clipped,
     last_hour_peak,
     mean,
+    part_of,
     peak,
     peak_of_seen_hours,
     present_bytes,
@@ -84,8 +85,13 @@ class LimitPipeline:
     """The brain's whole path for the rows of one history."""
 
     def __init__(
-        self, history: History, settings: PipelineSettings | None = None, model: PeakModel | None = None
+        self,
+        history: History,
+        settings: PipelineSettings | None = None,
+        model: PeakModel | None = None,
+        models: Mapping[str, PeakModel] | None = None,
     ) -> None:
+        """`models` stand in for those of the registry of the same name: a shell knows their answers."""
         self.history = history
         self.settings = settings or PipelineSettings()
         price = self.settings.oom_price
@@ -93,7 +99,10 @@ class LimitPipeline:
         self._limit_bytes = np.full(history.capacity, np.nan)
         self._policies = PolicyColumns()
         self._policies.grow(history.capacity)
-        self._models: dict[int, PeakModel] = {UNSAID: model or peak_model(self.settings.model)}
+        given = dict(models or {})
+        own = model or given.get(self.settings.model) or peak_model(self.settings.model)
+        self._models: dict[int, PeakModel] = {UNSAID: own}
+        self._models |= {code: given[name] for code, name in enumerate(model_names()) if name in given}
         self._known_peak_bytes = np.full(history.capacity, np.nan)
 
     # -- what is told ---------------------------------------------------------------------------------------
@@ -208,8 +217,7 @@ class LimitPipeline:
         codes = self._policies.model[rows]
         for code in np.unique(codes).tolist():
             mine = np.flatnonzero(codes == code)
-            whole = len(mine) == len(rows)
-            part = window if whole else UsageWindow(window.recent_bytes[mine], window.hourly_bytes[mine])
+            part = window if len(mine) == len(rows) else part_of(window, mine)
             fitted = self._model(code).fit(part)
             said = fitted.predict(self.settings.horizon_seconds, LEVELS)
             raw[mine] = said.values_bytes

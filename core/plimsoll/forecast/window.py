@@ -37,6 +37,8 @@ class UsageWindow:
 
     recent_bytes: FloatArray  # [n, 288] 5-minute maxima
     hourly_bytes: FloatArray  # [n, 672] maxima of absolute hours
+    # [n] rows of the history that it was read from, for models whose answers are looked up; None: no history
+    rows: IntArray | None = None
 
     def __len__(self) -> int:
         return int(self.recent_bytes.shape[0])
@@ -47,7 +49,14 @@ def read_window(history: History, rows: IntArray) -> UsageWindow:
     return UsageWindow(
         history.five_minute(rows, BINS_PER_DAY).astype(np.float64),
         history.hourly(rows, HISTORY_HOURS).astype(np.float64),
+        rows,
     )
+
+
+def part_of(window: UsageWindow, index: npt.NDArray[np.intp]) -> UsageWindow:
+    """The window of only these places [m], in this order."""
+    rows = None if window.rows is None else window.rows[index]
+    return UsageWindow(window.recent_bytes[index], window.hourly_bytes[index], rows)
 
 
 def clipped(window: UsageWindow, history_hours: IntArray) -> UsageWindow:
@@ -60,6 +69,7 @@ def clipped(window: UsageWindow, history_hours: IntArray) -> UsageWindow:
     return UsageWindow(
         np.where(bins_ago <= BINS_PER_HOUR * reach, window.recent_bytes, np.nan),
         np.where(hours_ago <= reach, window.hourly_bytes, np.nan),
+        window.rows,
     )
 
 
