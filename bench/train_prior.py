@@ -5,12 +5,14 @@ and every other series of the same (same job, same service's pod). The price tab
 in which each half of the groups is decided by networks trained on the other half. Seeded: the same traces
 give the same files.
 
-    python bench/train_prior.py --traces DIRECTORY
+    python bench/train_prior.py --traces DIRECTORY [--only ratios]
+
+With `--only ratios` only that table of `prior.json` is written anew.
 """
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,14 @@ import numpy as np
 
 from draw_sample import owner
 from plimsoll.forecast import prior
+from plimsoll.forecast.autopilot_ml import AutopilotMl
+from plimsoll.forecast.growth import line_errors
 from plimsoll.forecast.hazard import HazardPeak, Network
+from plimsoll.forecast.holt_winters import HoltWinters
+from plimsoll.forecast.moving_windows import MovingWindows
+from plimsoll.forecast.protocol import PeakModel
 from plimsoll.forecast.seasonal import SeasonalPeak
-from plimsoll.forecast.window import UsageWindow
+from plimsoll.forecast.window import FloatArray, UsageWindow
 from plimsoll.forecast.windowed import WindowedPeak
 from plimsoll.pipeline import PipelineSettings
 from plimsoll.replay.limits import ReplaySettings, replay_limits
@@ -62,10 +69,15 @@ def main() -> None:
     """Read, train, replay, write."""
     parser = argparse.ArgumentParser(description="fit the tables that ship with plimsoll.forecast")
     parser.add_argument("--traces", type=Path, required=True)
+    parser.add_argument("--only", choices=["ratios"])
     arguments = parser.parse_args()
     held_out = held_out_series()
     batches = [without(read_trace(path), held_out) for path in trace_files([arguments.traces])]
     containers = [batch for batch in batches if batch.source not in STRESS]
+    ratios = {"levels": list(RATIO_LEVELS), "log_ratio": pooled_ratios(containers)}
+    if arguments.only == "ratios":
+        write("prior.json", {**prior.document(), "ratios": ratios})
+        return
     machines = [batch for batch in batches if batch.source in STRESS]
     material = Material(
         rows_of(containers, (0, 4, 8)),
@@ -74,7 +86,6 @@ def main() -> None:
     )
     facts = provenance(batches, held_out, material)
     write("hazard.json", {**facts, "networks": [plain(network) for network in networks(material, None)]})
-    ratios = {"levels": list(RATIO_LEVELS), "log_ratio": pooled_ratios(containers)}
     write("prior.json", {**facts, "ratios": ratios, "objectives": price_table(containers, material)})
 
 
@@ -143,17 +154,34 @@ def scored(
 
 def pooled_ratios(containers: Sequence[SeriesBatch]) -> dict[str, list[float]]:
     """Quantiles of the simple models' log errors, pooled by hours."""
+    models = (WindowedPeak(), SeasonalPeak(), MovingWindows(), AutopilotMl(), HoltWinters())
+    # The line's own errors, wherever there was one to follow: its other rows have the windowed peak's.
+    rules = {"growth": lambda window: line_errors(window.hourly_bytes)}
+    rules = {**{model.name: errors_of(model) for model in models}, **rules}
+    windows = [whole_window(batch) for batch in containers]
     out = {}
-    for model in (WindowedPeak(), SeasonalPeak()):
-        errors = []
-        for batch in containers:
-            for index in range(len(batch)):
-                usage = batch.usage_bytes[index, : batch.length_bins[index]]
-                window: UsageWindow = windows_at(usage, np.array([len(usage) // 12 * 12]))
-                errors.append(model.fit(window).hindcast().log_error.ravel())
-        pooled = np.concatenate(errors)
-        out[model.name] = rounded(np.quantile(pooled[np.isfinite(pooled)], RATIO_LEVELS))
+    for name, errors in rules.items():
+        pooled = np.concatenate([errors(window).ravel() for window in windows])
+        out[name] = rounded(np.quantile(pooled[np.isfinite(pooled)], RATIO_LEVELS))
     return out
+
+
+def errors_of(model: PeakModel) -> Callable[[UsageWindow], FloatArray]:
+    """The model's past log errors [n, t], from a window."""
+    return lambda window: model.fit(window).hindcast().log_error
+
+
+def whole_window(batch: SeriesBatch) -> UsageWindow:
+    """All series of a batch, each at its last whole hour."""
+    ends = batch.length_bins // 12 * 12
+    windows = [
+        windows_at(usage[:length], np.array([end]))
+        for usage, length, end in zip(batch.usage_bytes, batch.length_bins, ends, strict=True)
+    ]
+    return UsageWindow(
+        np.concatenate([window.recent_bytes for window in windows]),
+        np.concatenate([window.hourly_bytes for window in windows]),
+    )
 
 
 def provenance(

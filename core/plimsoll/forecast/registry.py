@@ -3,7 +3,11 @@ over all recorded containers, not a choice per container (docs/decisions/0022)."
 
 from collections.abc import Callable
 
+from plimsoll.forecast.autopilot_ml import AutopilotMl
+from plimsoll.forecast.growth import GrowthPeak
 from plimsoll.forecast.hazard import HazardPeak
+from plimsoll.forecast.holt_winters import HoltWinters
+from plimsoll.forecast.moving_windows import MovingWindows
 from plimsoll.forecast.protocol import PeakModel
 from plimsoll.forecast.seasonal import SeasonalPeak
 from plimsoll.forecast.vpa import VpaHistogram
@@ -17,6 +21,10 @@ _MODELS: dict[str, Callable[[], PeakModel]] = {
     "windowed": WindowedPeak,
     "seasonal": SeasonalPeak,
     "vpa": VpaHistogram,
+    "moving-windows": MovingWindows,
+    "autopilot-ml": AutopilotMl,
+    "holt-winters": HoltWinters,
+    "growth": GrowthPeak,
 }
 
 

@@ -10,6 +10,7 @@ from plimsoll.pipeline import PipelineSettings
 from plimsoll.replay.limits import ReplayRecommender
 from plimsoll.replay.live import LiveRecommender
 from plimsoll.replay.peers.autopilot import Autopilot
+from plimsoll.replay.peers.autopilot_ml import AutopilotMlPeer
 from plimsoll.replay.peers.krr import Krr
 from plimsoll.replay.peers.oracle import Oracle
 from plimsoll.replay.peers.static import Static
@@ -23,6 +24,7 @@ PEERS: dict[str, Callable[[SeriesBatch], ReplayRecommender]] = {
     "vpa-guarded": lambda _: VpaGuarded(),
     "krr": lambda _: Krr(),
     "autopilot": lambda _: Autopilot(),
+    "autopilot-ml": lambda _: AutopilotMlPeer(),
     "static": lambda _: Static(),
     "oracle": Oracle,
 }
