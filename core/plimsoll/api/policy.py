@@ -83,8 +83,10 @@ class Forecast(Model):
 
     model: Annotated[str, Field(max_length=63, pattern="^[a-z][a-z0-9-]*$")] = "auto"
     """Which forecaster: windowed (peak of the last 14 days), seasonal (the same hour a day and a week ago),
-    vpa (VPA's decaying histogram), hazard (a small network that learned from many recorded containers), or
-    auto, which is hazard in this version. Whichever it is, a container's own past errors set its buffer."""
+    vpa (VPA's decaying histogram), moving-windows and autopilot-ml (the two recommenders of Google's
+    Autopilot), holt-winters (level, trend and season of a day), growth (the line of what grows, elsewhere
+    windowed), hazard (a small network that learned from many recorded containers), or auto, which is hazard
+    in this version. Whichever it is, a container's own past errors set its buffer."""
     horizon_seconds: Horizon = HORIZON_SECONDS
     """How far ahead the peak is forecast. Decisions are renewed each hour, and so far the hour is the only
     horizon there is: another gets the condition HorizonNotSupported and is treated as 1h."""
