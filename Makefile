@@ -101,8 +101,8 @@ chart-golden: $(VENV)/.dev ## render the chart's golden files anew, to be read b
 apiserver: ## build and cache a real kube-apiserver, etcd and kubectl from Go modules
 	kind/vm/build-binaries.sh apiserver etcd kubectl
 
-.PHONY: bench bench-agent bench-e2e bench-loop bench-limits bench-usage bench-demo
-bench: bench-agent bench-demo bench-limits bench-loop bench-usage ## every bench there is
+.PHONY: bench bench-agent bench-e2e bench-leak bench-loop bench-limits bench-usage bench-demo
+bench: bench-agent bench-demo bench-leak bench-limits bench-loop bench-usage ## every bench there is
 
 bench-agent: $(VENV)/.dev ## what the node agent costs a node of 100 and of 500 containers
 	$(BIN)/python bench/agent.py
@@ -112,6 +112,9 @@ bench-demo: $(VENV)/.dev ## the demo's outcome as figures, and its picture
 
 bench-e2e: $(VENV)/.dev ## how long the end-to-end tests take on a real cluster, and what the images weigh
 	$(BIN)/python bench/e2e.py
+
+bench-leak: $(VENV)/.dev ## how often the leak detector cries wolf, and how soon it tells of a leak
+	$(BIN)/python bench/leak.py
 
 bench-limits: $(VENV)/.dev ## replay recorded traces: Plimsoll beside VPA, KRR, Autopilot, static
 	$(BIN)/python bench/limits.py

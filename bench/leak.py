@@ -1,0 +1,260 @@
+"""How often the leak detector cries wolf, and how long a leak lasts before it is told.
+
+In: recorded traces (default: the sample that ships), walked along hour by hour. Out: a table and
+bench/results/leak.json. False alarms are beginnings of alarms on series whose whole shape is not growth;
+series are split by groups of siblings, thresholds were chosen on one half (`--calibrate` shows the table
+they were chosen from) and the figure is of the other. Delays are of growing series of that half and of
+made leaks: 0.5 to 20 % an hour on a day's pattern and noise, which begin after two days without one.
+
+    python bench/leak.py [--traces DIRECTORY] [--calibrate]
+"""
+
+import argparse
+import itertools
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from classes import windows
+from plimsoll.forecast.window import BINS_PER_DAY, BINS_PER_HOUR, UsageWindow
+from plimsoll.leak.detect import DEFAULT_WINDOW_HOURS, SETTINGS, LeakSettings, find_leaks
+from plimsoll.leak.watch import LeakWatch
+from plimsoll.replay.classes import SeriesClass, classify
+from plimsoll.replay.series import SeriesBatch, batch_of
+from plimsoll_cli.traces.parquet import read_trace, trace_files
+from plimsoll_cli.traces.sample import sample_directory
+from prior_rows import group_of
+from report import Row, write_results
+
+SEED = 7
+STRESS = ("bitbrains_rnd", "alibaba2018_machine")
+BIN_SECONDS = 300.0
+RATES = (0.005, 0.01, 0.02, 0.05, 0.10, 0.20)  # of the base, an hour
+MADE_PER_RATE, CLEAN_HOURS, LEAK_HOURS = 40, 48, 96
+DRAWS = 2000
+BASE_BYTES = 400.0 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """What the detector said along each series of a batch."""
+
+    alarms: np.ndarray  # [n] beginnings of alarms
+    first_hour: np.ndarray  # [n] of the first alarm; NaN: none
+    container_days: np.ndarray  # [n]
+    slope_covered: np.ndarray  # [n] the slope's interval at the first alarm, as (low, high)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Series with their classes, and which half they belong to."""
+
+    batch: SeriesBatch
+    kinds: np.ndarray  # [n] SeriesClass values
+    judged: np.ndarray  # [n] False: thresholds were chosen on it
+
+
+def main() -> None:
+    """Walk, print, write."""
+    parser = argparse.ArgumentParser(description="false alarms and delays of the leak detector")
+    parser.add_argument("--traces", type=Path, default=sample_directory())
+    parser.add_argument("--calibrate", action="store_true", help="show what the thresholds were chosen from")
+    arguments = parser.parse_args()
+    begun = time.monotonic()
+    subjects = [subject(read_trace(path)) for path in trace_files([arguments.traces])]
+    core = [each for each in subjects if each.batch.source not in STRESS]
+    if arguments.calibrate:
+        calibrate(core)
+        return
+    rows = [*alarm_rows(core, arguments.traces), *stress_rows(subjects), *growth_rows(core), *made_rows()]
+    for row in rows:
+        value = "-" if row.value is None else f"{row.value:.2f}"
+        interval = f"{row.low:.2f}..{row.high:.2f}" if row.low is not None and row.high is not None else ""
+        print(f"{row.name:48} {value:>8} {interval:>14} {row.unit}  n={row.n}")
+    print(write_results("leak", rows, SEED, time.monotonic() - begun))
+
+
+def subject(batch: SeriesBatch) -> Subject:
+    """Classes of whole series, and halves by groups of siblings."""
+    lengths = batch.length_bins.tolist()
+    kinds = np.array([classify(batch.usage_bytes[i, :n]).value for i, n in enumerate(lengths)])
+    return Subject(batch, kinds, np.array([judged(each) for each in batch.series_ids]))
+
+
+def judged(series_id: str) -> bool:
+    """Half of the groups, whatever is added to the traces."""
+    return zlib.crc32(group_of(series_id).encode()) % 2 == 1
+
+
+def walk(batch: SeriesBatch, settings: LeakSettings = SETTINGS) -> Walk:
+    """Look at every series at every hour, as the operator does."""
+    n = len(batch)
+    rows, watch = np.arange(n, dtype=np.int32), LeakWatch(n)
+    told = np.zeros(n, dtype=np.bool_)
+    alarms, first, slopes = np.zeros(n), np.full(n, np.nan), np.full((n, 2), np.nan)
+    hours = np.full(n, DEFAULT_WINDOW_HOURS, dtype=np.int32)
+    for end, window in windows(batch):
+        alive = rows[batch.length_bins + BINS_PER_HOUR > end]
+        part = UsageWindow(window.recent_bytes[alive], window.hourly_bytes[alive])
+        found = find_leaks(part, np.full((len(alive), 1), np.nan), end * BIN_SECONDS, hours[alive], settings)
+        now = watch.look(alive, found, end * BIN_SECONDS).leaks
+        new = now & ~told[alive]
+        alarms[alive] += new
+        fresh = new & np.isnan(first[alive])
+        first[alive[fresh]] = end / BINS_PER_HOUR
+        slopes[alive[fresh]] = np.stack([found.slope_low, found.slope_high], axis=1)[fresh]
+        told[alive] = now
+    days = np.isfinite(batch.usage_bytes).sum(axis=1) / BINS_PER_DAY
+    return Walk(alarms, first, days, slopes)
+
+
+# -- recorded series ------------------------------------------------------------------------------------
+
+
+def alarm_rows(core: Sequence[Subject], traces: Path) -> Iterator[Row]:
+    """False alarms on the judged half, over all and by class."""
+    alarms, days, kinds = false_alarms(core, of_judged=True)
+    command = f"python bench/leak.py --traces {traces.name}"
+    yield alarm_row("forecast.leak.false_alarms_per_1000cd", alarms, days, command)
+    for kind in SeriesClass:
+        if kind in (SeriesClass.GROWTH, SeriesClass.IDLE) or not (kinds == kind.value).any():
+            continue
+        mine = kinds == kind.value
+        yield alarm_row(
+            f"forecast.leak.{kind.value}.false_alarms_per_1000cd", alarms[mine], days[mine], command
+        )
+    alarms, days, _ = false_alarms(core, of_judged=False)
+    yield alarm_row("forecast.leak.calibration.false_alarms_per_1000cd", alarms, days, command)
+
+
+def stress_rows(subjects: Sequence[Subject]) -> Iterator[Row]:
+    """Machines are no containers; no threshold was chosen on them."""
+    for each in subjects:
+        if each.batch.source in STRESS:
+            walked, mine = walk(each.batch), each.kinds != SeriesClass.GROWTH.value
+            name = f"forecast.leak.{each.batch.source}.false_alarms_per_1000cd"
+            yield alarm_row(name, walked.alarms[mine], walked.container_days[mine], "python bench/leak.py")
+
+
+def false_alarms(
+    core: Sequence[Subject], *, of_judged: bool, settings: LeakSettings = SETTINGS
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Alarms, container-days and class of each series of one half that does not grow."""
+    parts = []
+    for each in core:
+        mine = np.flatnonzero((each.kinds != SeriesClass.GROWTH.value) & (each.judged == of_judged))
+        walked = walk(each.batch.take(mine), settings)
+        parts.append((walked.alarms, walked.container_days, each.kinds[mine]))
+    alarms, days, kinds = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return alarms, days, kinds
+
+
+def alarm_row(name: str, alarms: np.ndarray, days: np.ndarray, command: str) -> Row:
+    """Alarms per 1000 container-days, with a bootstrap over series."""
+    value = 1000.0 * alarms.sum() / days.sum() if days.sum() else None
+    low = high = None
+    if value is not None:
+        drawn = np.random.default_rng(SEED).integers(len(days), size=(DRAWS, len(days)))
+        rates = 1000.0 * alarms[drawn].sum(axis=1) / np.maximum(days[drawn].sum(axis=1), 1e-9)
+        low, high = (float(each) for each in np.percentile(rates, [2.5, 97.5]))
+    return Row(name, value, "1/1000 container-days", len(days), command, low, high)
+
+
+def growth_rows(core: Sequence[Subject]) -> Iterator[Row]:
+    """Growing series: how many are told, and after how long from the series' start."""
+    for of_judged, half in ((True, "judged"), (False, "calibration")):
+        first = []
+        for each in core:
+            mine = np.flatnonzero((each.kinds == SeriesClass.GROWTH.value) & (each.judged == of_judged))
+            first += walk(each.batch.take(mine)).first_hour.tolist() if len(mine) else []
+        yield from delay_rows(f"forecast.leak.growth.{half}", np.array(first))
+
+
+def delay_rows(name: str, delays: np.ndarray) -> Iterator[Row]:
+    """Share that is told, and quartiles of the delay of those that are."""
+    command, found = "python bench/leak.py", delays[np.isfinite(delays)]
+    share = float(len(found) / len(delays)) if len(delays) else None
+    yield Row(f"{name}.told", share, "fraction", len(delays), command)
+    quartiles = np.percentile(found, [25, 50, 75]).tolist() if len(found) else [None] * 3
+    low, middle, high = quartiles
+    yield Row(f"{name}.delay_hours", middle, "hours (quartiles)", len(found), command, low, high)
+
+
+# -- made leaks -----------------------------------------------------------------------------------------
+
+
+def made_rows(settings: LeakSettings = SETTINGS) -> Iterator[Row]:
+    """Made leaks: share told within four days, delay from the leak's beginning, alarms before it."""
+    early, covered, days = 0.0, [], 0.0
+    for rate in RATES:
+        walked = walk(made(rate), settings)
+        delays = walked.first_hour - CLEAN_HOURS
+        early += float(np.count_nonzero(delays <= 0))
+        days += MADE_PER_RATE * CLEAN_HOURS / 24.0
+        late = np.where(delays > 0, delays, np.nan)
+        yield from delay_rows(f"forecast.leak.made.{100 * rate:g}_percent_hour", late)
+        true = rate * BASE_BYTES / 3600.0
+        inside = (walked.slope_covered[:, 0] <= true) & (true <= walked.slope_covered[:, 1])
+        covered += inside[np.isfinite(late)].tolist()
+    yield Row(
+        "forecast.leak.made.false_alarms_before_1000cd",
+        1000.0 * early / days,
+        "1/1000 container-days",
+        MADE_PER_RATE * len(RATES),
+        "python bench/leak.py",
+    )
+    share = float(np.mean(covered)) if covered else None
+    name = "forecast.leak.made.slope_interval_covers"
+    yield Row(name, share, "fraction", len(covered), "python bench/leak.py")
+
+
+def made(rate: float) -> SeriesBatch:
+    """Containers of 400 MiB with a day's pattern of up to 30 %, noise of 1 to 4 % that lasts, and a leak."""
+    random = np.random.default_rng([SEED, int(rate * 1e4)])
+    bins = (CLEAN_HOURS + LEAK_HOURS) * BINS_PER_HOUR
+    hour = np.arange(bins) / BINS_PER_HOUR
+    series = {}
+    for number in range(MADE_PER_RATE):
+        amplitude, phase = random.uniform(0.0, 0.3), random.uniform(0, 2 * np.pi)
+        pattern = 1.0 + amplitude * np.sin(2 * np.pi * hour / 24.0 + phase)
+        lasting = random.uniform(0.01, 0.04)
+        noise = np.zeros(bins)
+        shocks = random.normal(0.0, lasting, bins)
+        for k in range(1, bins):
+            noise[k] = 0.7 * noise[k - 1] + 0.7 * shocks[k]
+        leak = rate * np.maximum(hour - CLEAN_HOURS, 0.0)
+        series[f"made-{rate:g}-{number}"] = BASE_BYTES * (pattern + noise + leak)
+    return batch_of("made", series)
+
+
+# -- calibration ----------------------------------------------------------------------------------------
+
+
+def calibrate(core: Sequence[Subject]) -> None:
+    """The table that thresholds were chosen from: the half that is not judged, growth and made leaks."""
+    print(" day share  day rise  young tau  young still   false/1000cd  growth told  delay at 0.5 2 10 %/h")
+    growing = [
+        each.batch.take(np.flatnonzero((each.kinds == SeriesClass.GROWTH.value) & ~each.judged))
+        for each in core
+    ]
+    for share, day, young_tau, still in itertools.product(
+        (0.85, 0.95), (0.05, 0.08), (0.85, 0.93), (0.5, 0.8)
+    ):
+        settings = replace(SETTINGS, day_share=share, day_rise=day, young_tau=young_tau, young_still=still)
+        alarms, days, _ = false_alarms(core, of_judged=False, settings=settings)
+        told = [walk(each, settings).first_hour for each in growing if len(each)]
+        found = float(np.isfinite(np.concatenate(told)).mean())
+        delays = [walk(made(rate), settings).first_hour - CLEAN_HOURS for rate in (0.005, 0.02, 0.1)]
+        words = " ".join(f"{np.nanmedian(np.where(each > 0, each, np.nan)):6.1f}" for each in delays)
+        false = 1000.0 * alarms.sum() / days.sum()
+        print(
+            f"{share:10.2f} {day:9.2f} {young_tau:10.2f} {still:12.2f} {false:14.2f} {found:12.2f}  {words}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Leak detection: which rows only ever grow, how fast, and when they die of it."""
