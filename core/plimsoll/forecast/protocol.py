@@ -57,7 +57,7 @@ class Hindcast:
     point_bytes: FloatArray  # [n] what the rule says now
     log_error: FloatArray  # [n, t] log(peak that came / peak that was said); NaN where it cannot be known
     # Errors beyond a level that weigh as much as the model's word. Fewer: rows trust their short past sooner.
-    prior_strength: float = 3.0
+    prior_strength: float | FloatArray = 3.0  # one, or [n, 1]
 
 
 class FittedPeak(Protocol):

@@ -8,6 +8,7 @@ from plimsoll.forecast.growth import GrowthPeak
 from plimsoll.forecast.hazard import HazardPeak
 from plimsoll.forecast.holt_winters import HoltWinters
 from plimsoll.forecast.moving_windows import MovingWindows
+from plimsoll.forecast.prophet import ProphetPeak
 from plimsoll.forecast.protocol import PeakModel
 from plimsoll.forecast.seasonal import SeasonalPeak
 from plimsoll.forecast.vpa import VpaHistogram
@@ -25,6 +26,8 @@ _MODELS: dict[str, Callable[[], PeakModel]] = {
     "autopilot-ml": AutopilotMl,
     "holt-winters": HoltWinters,
     "growth": GrowthPeak,
+    # Without a book of answers (a shell brings it) this is `auto`.
+    "prophet": lambda: ProphetPeak(peak_model(DEFAULT_MODEL)),
 }
 
 

@@ -1,0 +1,197 @@
+"""The model `prophet`: peaks that were drawn elsewhere, looked up by row; `auto` where there is no answer.
+
+In: a usage window that knows its rows, and a book of answers. Out: the distribution of the peak. Fitting
+takes tenths of a second a row, so it is done outside (`FitTask` in, `FitAnswer` out: worker processes in
+the operator, on the spot in a replay), never while a decision waits. Nothing here imports the package.
+Method: Taylor and Letham, "Forecasting at scale", 2018; its uncertainty samples become quantiles of the peak
+(`peak_samples`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from plimsoll.forecast.peak_samples import peak_quantiles
+from plimsoll.forecast.protocol import LEVELS, FittedPeak, Hindcast, PeakDistribution, PeakModel
+from plimsoll.forecast.window import Float32Array, FloatArray, UsageWindow
+
+HOUR_SECONDS = 3600
+AHEAD_HOURS = 36
+# Absolute hours that a horizon may touch: one that starts within an hour of its own touches two.
+SPANS = (1, 2)
+SAMPLES = 1000
+# Values above so many times the 99 % quantile are cut for the fit: one unit mistake in the history must not
+# drown the season. Past peaks hold the limit up by themselves (`pipeline`).
+SPIKE_FACTOR = 3.0
+# Errors beyond a level that weigh as much as the drawn futures: few, for their noise is a bell, usage's not.
+OWN_STRENGTH = 3.0
+# An answer is used for so long; its own horizon ends later.
+FRESH_HOURS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class FitTask:
+    """One row's past, to be fitted by whoever can. Small enough for a pipe: 3 KB."""
+
+    ticket: int
+    last_hour: int  # absolute hour (Unix seconds / 3600) of the last value
+    hourly_bytes: Float32Array  # [t] whole hours, oldest first; NaN where nothing was seen
+    holidays: tuple[str, ...] = ()  # country codes (CH, DE-BY) and dates (2026-12-24); days are UTC's
+    ahead_hours: int = AHEAD_HOURS
+    samples: int = SAMPLES
+
+    def seen(self) -> tuple[npt.NDArray[np.int64], FloatArray, float]:
+        """Absolute hours [m] with a value, these values [m] in units of the scale, and the scale in bytes."""
+        values = self.hourly_bytes.astype(np.float64)
+        known = np.flatnonzero(np.isfinite(values))
+        scale = max(float(np.median(values[known])), 1.0) if len(known) else 1.0
+        ceiling = SPIKE_FACTOR * float(np.quantile(values[known], 0.99)) if len(known) else 0.0
+        hours = self.last_hour - len(values) + 1 + known
+        return hours, np.minimum(values[known], ceiling) / scale, scale
+
+    def coming_hours(self) -> npt.NDArray[np.int64]:
+        """Absolute hours to draw: the one after the last, and on until every span fits."""
+        return self.last_hour + 1 + np.arange(self.ahead_hours + max(SPANS) - 1, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class FitAnswer:
+    """What came of a task. `failure` says why there is no answer; `remarks` what could not be honoured."""
+
+    ticket: int
+    first_hour: int = 0  # absolute hour that `values_bytes` begins with
+    values_bytes: Float32Array = field(default_factory=lambda: np.empty((0, 0, 0), dtype=np.float32))
+    log_error: Float32Array = field(default_factory=lambda: np.empty(0, dtype=np.float32))
+    seconds: float = 0.0  # wall time of the fit
+    remarks: tuple[str, ...] = ()
+    failure: str = ""
+
+    @property
+    def last_hour(self) -> int:
+        """The last absolute hour that a horizon may start in."""
+        return self.first_hour + len(self.values_bytes) - 1
+
+
+# Fits one task; failures are answers too.
+PeakFitter = Callable[[FitTask], FitAnswer]
+
+
+def answer_of(
+    task: FitTask, fitted: FloatArray, samples: FloatArray, remarks: tuple[str, ...] = ()
+) -> FitAnswer:
+    """The answer to `task` from the model's word on the seen hours [m] and its futures [samples, hours].
+
+    Both are in units of the scale, as `FitTask.seen` gave it. `log_error` are the model's own residuals.
+    """
+    _, values, scale = task.seen()
+    drawn = np.maximum(samples, 0.0) * scale
+    if not (np.isfinite(drawn).all() and np.isfinite(fitted).all()):
+        return FitAnswer(task.ticket, failure="the fit gave values that are no numbers")
+    least = 1.0 / scale  # one byte
+    errors = np.log(np.maximum(values, least)) - np.log(np.maximum(fitted, max(least, 0.01)))
+    return FitAnswer(
+        ticket=task.ticket,
+        first_hour=task.last_hour + 1,
+        values_bytes=peak_quantiles(drawn, SPANS, LEVELS).astype(np.float32),
+        log_error=errors.astype(np.float32),
+        remarks=remarks,
+    )
+
+
+class AnswerBook:
+    """The newest answer of each row, and what time it is; its owner tells both."""
+
+    def __init__(self) -> None:
+        self.now_seconds = 0.0
+        self._answers: dict[int, FitAnswer] = {}
+
+    def put(self, row: int, answer: FitAnswer) -> None:
+        """Keep the answer for a row of the history."""
+        self._answers[row] = answer
+
+    def drop(self, row: int) -> None:
+        """The row was freed, or its policy wants another model."""
+        self._answers.pop(row, None)
+
+    def fresh(self, row: int) -> FitAnswer | None:
+        """The row's answer, where it speaks of the present hour and is not old."""
+        answer = self._answers.get(row)
+        if answer is None:
+            return None
+        age = int(self.now_seconds // HOUR_SECONDS) - answer.first_hour
+        return answer if 0 <= age < min(FRESH_HOURS, len(answer.values_bytes)) else None
+
+
+@dataclass(frozen=True)
+class ProphetPeak:
+    """Answers of the book where they are fresh, else what `stand_in` says."""
+
+    stand_in: PeakModel
+    book: AnswerBook = field(default_factory=AnswerBook)
+    name: str = "prophet"
+
+    def fit(self, window: UsageWindow) -> FittedPeak:
+        """Look the rows up; without any answer this is the stand-in itself."""
+        rows = [] if window.rows is None else window.rows.tolist()
+        found = [self.book.fresh(row) for row in rows]
+        answered = np.array([place for place, each in enumerate(found) if each is not None], dtype=np.intp)
+        if not len(answered):
+            return self.stand_in.fit(window)
+        # A row that nothing was seen of lately stays unknown, whatever was foretold of it.
+        known = self.stand_in.fit(window)
+        return FittedProphet(known, answered, tuple(each for each in found if each), self.book.now_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class FittedProphet:
+    """The stand-in's word on all rows, and the answers that stand before it."""
+
+    stand_in: FittedPeak
+    places: npt.NDArray[np.intp]  # [m] rows of the window that have an answer
+    answers: tuple[FitAnswer, ...]  # m
+    now_seconds: float
+
+    def predict(self, horizon_seconds: float, levels: FloatArray) -> PeakDistribution:
+        """Quantiles of the peak from now on; horizons of more hours than were drawn are the stand-in's."""
+        said = self.stand_in.predict(horizon_seconds, levels)
+        span = self._hours(horizon_seconds)
+        if span > max(SPANS):
+            return said
+        values = said.values_bytes.copy()
+        for place, answer in zip(self.places, self.answers, strict=True):
+            if np.isfinite(values[place]).all():
+                values[place] = _at_levels(self._row(answer, span), levels)
+        return PeakDistribution(levels, values)
+
+    def hindcast(self) -> Hindcast:
+        """The residuals of each row's own fit."""
+        base = self.stand_in.hindcast()
+        width = max(base.log_error.shape[1], *(len(each.log_error) for each in self.answers))
+        errors = np.full((len(base.log_error), width), np.nan)
+        errors[:, width - base.log_error.shape[1] :] = base.log_error
+        points = base.point_bytes.copy()
+        strength = np.broadcast_to(base.prior_strength, (len(points), 1)).astype(np.float64)
+        for place, answer in zip(self.places, self.answers, strict=True):
+            points[place] = self._row(answer, 1)[0]
+            errors[place] = np.nan
+            errors[place, width - len(answer.log_error) :] = answer.log_error
+            strength[place] = OWN_STRENGTH
+        return Hindcast(points, errors, strength)
+
+    def _hours(self, horizon_seconds: float) -> int:
+        """Absolute hours that the horizon touches."""
+        first = int(self.now_seconds // HOUR_SECONDS)
+        return int(-(-(self.now_seconds + horizon_seconds) // HOUR_SECONDS)) - first
+
+    def _row(self, answer: FitAnswer, span: int) -> FloatArray:
+        hour = int(self.now_seconds // HOUR_SECONDS) - answer.first_hour
+        return answer.values_bytes[hour, SPANS.index(span)].astype(np.float64)
+
+
+def _at_levels(values: FloatArray, levels: FloatArray) -> FloatArray:
+    """Values at `LEVELS` read at other levels, along the logarithm of what is above."""
+    if levels is LEVELS:
+        return values
+    return np.interp(-np.log1p(-levels), -np.log1p(-LEVELS), values)
