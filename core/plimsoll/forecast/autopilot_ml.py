@@ -3,11 +3,10 @@
 After Rzadca et al., "Autopilot: workload autoscaling at Google", EuroSys 2020, section 3.2.3. The paper's:
 an arm is a decay rate d_m and a safety margin M_m; it keeps smoothed overrun and underrun costs of every
 possible limit and takes the argmin, change cost included; the arm whose own smoothed cost is least, with a
-cost for changing arm and one for changing limit, is the recommendation. Ours, where the paper is silent or
-left us a choice: an hour is a step and its peak the sample; underrun costs what is left unused (as printed,
-the samples below a limit are counted, however far below: `count_underrun`, whose answer hangs on how wide a
-bucket is); margins are relative; a limit is judged by the hour after it was
-set; all weights, chosen by bench/choose_autopilot.py on the training half of the development series.
+cost for changing arm and one for changing limit, is the recommendation. Both costs count samples, above and
+below the limit. Ours, where the paper is silent: an hour is a step and its peak the sample; margins are
+relative; a limit is judged by the hour after it was set; all weights, rates and margins, chosen by
+bench/choose_autopilot.py on the training half of the development series.
 """
 
 from dataclasses import dataclass, field
@@ -28,24 +27,21 @@ LEAST_PAST_HOURS = 3
 
 @dataclass(frozen=True, slots=True)
 class ArmSettings:
-    """Weights of the costs; an hour wholly unused costs `underrun`. Rates are half-lives in hours."""
+    """Weights of the costs of a sample and of a change. Rates are half-lives in hours."""
 
-    overrun: float = 30.0  # w_o
+    overrun: float = 100.0  # w_o
     underrun: float = 1.0  # w_u
-    limit_change: float = 0.05  # w_dL
+    limit_change: float = 0.002  # w_dL
     arm_change: float = 0.05  # w_dm
     cost_half_life: float = 24.0  # d, of an arm's own cost
-    half_lives: tuple[float, ...] = (6.0, 24.0, 96.0)  # d_m
-    margins: tuple[float, ...] = (0.05, 0.15, 0.3)  # M_m, of the limit
-    count_underrun: bool = False  # True: the printed formula, every sample below the limit costs the same
+    half_lives: tuple[float, ...] = (24.0, 96.0)  # d_m
+    margins: tuple[float, ...] = (0.1, 0.2)  # M_m, of the limit
 
     def cost_table(self, buckets: int) -> Float32Array:
         """What a sample in a bucket (first axis) costs under the limit at a bucket's end (second)."""
         ends = bucket_ends(buckets)
-        below = ends[:, None] < ends[None, :]
-        unused = below if self.count_underrun else np.maximum(1 - ends[:, None] / ends[None, :], 0.0)
-        over = ends[:, None] > ends[None, :]
-        return np.asarray(self.overrun * over + self.underrun * unused, dtype=np.float32)
+        over, under = ends[:, None] > ends[None, :], ends[:, None] < ends[None, :]
+        return np.asarray(self.overrun * over + self.underrun * under, dtype=np.float32)
 
 
 class Arms:
@@ -113,9 +109,8 @@ class Arms:
     ) -> None:
         """c_m: each arm's own smoothed cost of the limit that it had when the hour came."""
         settings = self._settings
-        over = usage[:, None] > before
-        unused = (~over).astype(np.float64) if settings.count_underrun else 1 - usage[:, None] / before
-        cost = settings.overrun * over + settings.underrun * np.maximum(unused, 0.0)
+        over, under = usage[:, None] > before, usage[:, None] < before
+        cost = settings.overrun * over + settings.underrun * under
         cost += settings.limit_change * (after != before)
         decay = _decay(np.array(settings.cost_half_life))
         smoothed = (1 - decay) * self._cost[rows] + decay * cost

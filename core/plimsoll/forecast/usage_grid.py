@@ -13,6 +13,7 @@ from plimsoll.forecast.window import FloatArray
 STEP = 1.05
 BUCKETS = 128
 MISSING = -1
+ROUNDING = 1e-5  # of a step
 Buckets = npt.NDArray[np.int16]
 
 
@@ -28,6 +29,6 @@ def buckets_of(usage_bytes: FloatArray, anchor_bytes: FloatArray, buckets: int =
     """
     top = np.log(np.maximum(anchor_bytes, 1.0))[:, None]
     below = (top - np.log(np.maximum(usage_bytes, 1.0))) / np.log(STEP)
-    # Rounding must not push a value that is a bucket's end out of it.
-    bucket = np.clip(buckets - 1 - np.floor(below + 1e-9), 0, buckets - 1)
+    # A value that is a bucket's end stays in it, though a history rounds it up to a float32.
+    bucket = np.clip(buckets - 1 - np.floor(below + ROUNDING), 0, buckets - 1)
     return np.where(np.isfinite(below), bucket, MISSING).astype(np.int16)

@@ -11,6 +11,8 @@ from plimsoll.forecast.autopilot_ml import Arms, ArmSettings, AutopilotMl
 from plimsoll.forecast.usage_grid import BUCKETS, bucket_ends, buckets_of
 
 ENDS = bucket_ends()
+# Weights under which limits and arms change often.
+LIVELY = ArmSettings(10.0, 1.0, 0.05, 0.05, 24.0, half_lives=(6.0, 24.0), margins=(0.05, 0.15, 0.3))
 
 
 def by_hand(usage, buckets, settings):
@@ -39,7 +41,7 @@ def by_hand(usage, buckets, settings):
         after = [ENDS[best[i]] * (1 + m) for i, m in arms]
         for k in range(len(arms)):
             over = settings.overrun * (x > before[k])
-            under = settings.underrun * max(1 - x / before[k], 0.0)
+            under = settings.underrun * (x < before[k])
             moved = settings.limit_change * (after[k] != before[k])
             cost[k] = (1 - d) * cost[k] + d * (over + under + moved)
         total = [
@@ -59,7 +61,7 @@ def test_the_recursions_are_the_papers(seed):
     usage[random.random(150) < 0.1] = np.nan
     usage[random.integers(20, 150, 5)] *= 2
     usage *= 1000 * MIB / np.nanmax(usage)
-    settings, anchor = ArmSettings(), np.array([1000 * MIB])
+    settings, anchor = LIVELY, np.array([1000 * MIB])
     buckets = buckets_of(usage[None, :], anchor)[0]
     arms, said = Arms(1, settings), []
     for bucket, x in zip(buckets, usage / anchor, strict=True):
@@ -93,7 +95,9 @@ def test_dear_overruns_give_higher_limits():
 def test_dear_changes_hold_a_limit():
     values = 100 * np.exp(np.random.default_rng(9).normal(0, 0.4, 300))
     free, dear = (
-        AutopilotMl(ArmSettings(limit_change=cost, arm_change=cost)).fit(window_of(hourly(values))).said_bytes
+        AutopilotMl(replace(LIVELY, limit_change=cost, arm_change=cost))
+        .fit(window_of(hourly(values)))
+        .said_bytes
         for cost in (0.0, 1.0)
     )
     changes = [np.count_nonzero(np.diff(said[0, -290:])) for said in (free, dear)]
@@ -105,13 +109,9 @@ def test_a_single_arm_has_its_margin_on_a_flat_row():
     assert last_limit_mib(np.full(100, 200.0), one) == pytest.approx(230)
 
 
-def test_underrun_is_what_is_unused_or_as_printed_a_count():
-    amount, printed = (ArmSettings(overrun=3.0, count_underrun=c).cost_table(BUCKETS) for c in (False, True))
-    sample, limit = 60, 80
-    for table, unused in ((amount, 1 - ENDS[sample] / ENDS[limit]), (printed, 1.0)):
-        assert table[sample, limit] == pytest.approx(unused)
-        assert table[limit, sample] == 3.0
-        assert table[sample, sample] == 0.0
+def test_costs_count_samples_on_either_side_of_a_limit():
+    table = ArmSettings(overrun=3.0, underrun=0.5).cost_table(BUCKETS)
+    assert table[60, [59, 60, 61, 127]].tolist() == [3.0, 0.0, 0.5, 0.5]
 
 
 def test_an_hour_without_a_sample_leaves_the_arms_as_they_are():

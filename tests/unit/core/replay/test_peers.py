@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from builders.histories import window_of
 from builders.series import MIB, mixed_batch
+from plimsoll.forecast.autopilot_ml import ArmSettings, AutopilotMl
+from plimsoll.forecast.usage_grid import STEP
 from plimsoll.replay.limits import ReplaySettings, replay_limits
 from plimsoll.replay.recommenders import NAMES, recommender
 from plimsoll.replay.series import batch_of
@@ -33,6 +36,22 @@ def test_autopilot_is_the_days_maximum_and_15_percent():
     usage = np.full(3 * 288, 100.0)
     usage[290] = 110.0
     assert decided("autopilot", usage, [288, 300, 576, 588]) == pytest.approx([115.0, 126.5, 126.5, 115.0])
+
+
+def test_autopilots_ml_recommender_has_a_margin_of_an_arm_on_a_flat_series():
+    limits = replay("autopilot-ml", np.full(400, 200.0))
+    margins = limits[288:] / 200.0 - 1
+    assert np.unique(limits[288:]).size == 1
+    assert min(abs(margins[0] - margin) for margin in ArmSettings().margins) < 1e-9
+
+
+def test_autopilots_ml_recommender_is_the_model_where_their_grids_agree():
+    steps = np.cumsum(np.random.default_rng(4).integers(-2, 3, 5 * 24))
+    usage = np.repeat(100 * STEP**steps, 12)
+    limits = replay("autopilot-ml", usage)[288::12]
+    said = AutopilotMl().fit(window_of(usage * MIB)).said_bytes[0, -5 * 24 - 1 : -1] / MIB
+    assert np.unique(limits).size > 3
+    assert limits == pytest.approx(said[23:-1], rel=1e-6)
 
 
 def test_static_is_the_warm_ups_p99_and_20_percent_for_ever():
