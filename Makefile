@@ -116,8 +116,11 @@ bench-e2e: $(VENV)/.dev ## how long the end-to-end tests take on a real cluster,
 bench-leak: $(VENV)/.dev ## how often the leak detector cries wolf, and how soon it tells of a leak
 	$(BIN)/python bench/leak.py
 
-bench-limits: $(VENV)/.dev ## replay recorded traces: Plimsoll beside VPA, KRR, Autopilot, static
-	$(BIN)/python bench/limits.py
+# The whole development set is not in the repository (docs/benchmark.md says where it is published): where it
+# lies beside the checkout it is taken, else the sample that ships. `make bench-forecast TRACES=directory`.
+TRACES ?= $(or $(wildcard ../shared/data/memory_traces),sample)
+bench-forecast: $(VENV)/.dev ## every recommender on the judged half of recorded traces: tables, frontiers, calibration
+	$(BIN)/python bench/forecast.py --traces $(TRACES) $(BENCH_ARGS)
 
 bench-loop: $(VENV)/.dev ## the operator's loop at 1k, 10k and 100k containers, beside the real VPA recommender
 	$(BIN)/python bench/loop.py

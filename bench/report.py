@@ -9,7 +9,7 @@ import math
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -31,14 +31,17 @@ class Row:
     why: str | None = None
 
 
-def write_results(name: str, rows: Sequence[Row], seed: int, seconds: float) -> Path:
-    """Write the results of the bench `name`; returns the file."""
+def write_results(
+    name: str, rows: Sequence[Row], seed: int, seconds: float, beside: Mapping[str, object] | None = None
+) -> Path:
+    """Write the results of the bench `name`, and what its plots need `beside` the rows; returns the file."""
     document = {
         "commit": commit(),
         "machine": machine(),
         "seed": seed,
         "seconds": round(seconds, 1),
         "rows": [_plain(row) for row in rows],
+        **(beside or {}),
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{name}.json"

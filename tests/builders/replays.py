@@ -4,7 +4,7 @@ from plimsoll.replay.limits import LimitReplay, ReplayRecommender
 from plimsoll.replay.series import FloatArray, SeriesBatch
 
 
-def limits_of(replay: LimitReplay) -> tuple[tuple[str, ...], FloatArray]:
+def limits_of(replay: LimitReplay, _recommender: ReplayRecommender) -> tuple[tuple[str, ...], FloatArray]:
     """Names and limits [n, bins] of a replay."""
     return replay.batch.series_ids, replay.limit_bytes
 

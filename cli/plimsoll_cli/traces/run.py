@@ -12,7 +12,7 @@ import numpy as np
 
 from plimsoll.replay.classes import SeriesClass
 from plimsoll.replay.columns import LimitColumns, from_columns
-from plimsoll.replay.limits import LimitReplay, ReplaySettings
+from plimsoll.replay.limits import LimitReplay, ReplayRecommender, ReplaySettings
 from plimsoll.replay.recommenders import recommender
 from plimsoll.replay.rules import Violation, check
 from plimsoll.replay.score import SeriesScores, join, outcome, score
@@ -100,5 +100,5 @@ def outcome_rows(name: str, scores: SeriesScores) -> list[dict[str, object]]:
     ]
 
 
-def _same(replay: LimitReplay) -> LimitReplay:
+def _same(replay: LimitReplay, _recommender: ReplayRecommender) -> LimitReplay:
     return replay

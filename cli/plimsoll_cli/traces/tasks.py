@@ -37,7 +37,7 @@ class Task(Generic[Result]):
     make: Make
     batch: SeriesBatch
     settings: ReplaySettings
-    finish: Callable[[LimitReplay], Result]
+    finish: Callable[[LimitReplay, ReplayRecommender], Result]
 
     @property
     def size(self) -> int:
@@ -62,7 +62,8 @@ def work_off(tasks: Sequence[Task[Result]], engine: Engine, jobs: int, report: P
 
 def replayed(task: Task[Result], progress: Progress | None = None) -> Result:
     """Do one task."""
-    return task.finish(replay_limits(task.batch, task.make(task.batch), task.settings, progress))
+    recommender = task.make(task.batch)
+    return task.finish(replay_limits(task.batch, recommender, task.settings, progress), recommender)
 
 
 def _here(tasks: Sequence[Task[Result]], report: Progress) -> list[Result]:

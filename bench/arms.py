@@ -1,0 +1,156 @@
+"""Who is measured: recommenders by name, each at its published or promised setting and along its one knob.
+
+In: a model for Plimsoll's arms (None: the one that ships). Out: `Arm`s, picklable, so that processes can
+share the work. The knob of a peer is the one that its own documentation gives its users.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from plimsoll.forecast.autopilot_ml import ArmSettings
+from plimsoll.forecast.protocol import PeakModel
+from plimsoll.forecast.window import last_hour_peak, read_window
+from plimsoll.pipeline import PipelineSettings
+from plimsoll.recommend.price import exceedance_at
+from plimsoll.replay.limits import BatchFacts, Proposal, ReplayRecommender
+from plimsoll.replay.live import LiveRecommender
+from plimsoll.replay.peers.autopilot import Autopilot
+from plimsoll.replay.peers.autopilot_ml import AutopilotMlPeer
+from plimsoll.replay.peers.krr import Krr
+from plimsoll.replay.peers.oracle import Oracle
+from plimsoll.replay.peers.static import Static
+from plimsoll.replay.peers.vpa import Vpa
+from plimsoll.replay.peers.vpa_guarded import VpaGuarded
+from plimsoll.replay.series import FloatArray, SeriesBatch
+
+SUBJECT = "plimsoll"
+DEFAULT = "default"
+# Container-days of unused limit that a kill is worth.
+PRICES = (0.25, 0.5, 1.0, 2.0, 3.5, 6.0, 12.0, 30.0)
+UNGUARDED_PRICES = (1.0, 6.0, 30.0)
+# The points that are promised by name; settings are fixed beforehand, so the realised figure stands beside.
+OBJECTIVES = ("slack:0.268", "oom:76")
+MARGINS = (1.0, 1.05, 1.1, 1.15, 1.2, 1.3, 1.5)
+HEADROOMS = (1.0, 1.1, 1.2, 1.3, 1.5)
+OVERRUNS = (3.0, 10.0, 30.0, 100.0, 300.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A recommender at one setting. `on_frontier`: a step of its knob, and not a point that was asked for."""
+
+    recommender: str
+    setting: str
+    make: Callable[[SeriesBatch], ReplayRecommender]
+    on_frontier: bool = True
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Who, at which setting."""
+        return self.recommender, self.setting
+
+
+class Promising(LiveRecommender):
+    """The live pipeline, which also notes what chance of an OOM it sees in every window at its limit."""
+
+    promised: FloatArray  # [n, windows]
+
+    def start(self, facts: BatchFacts) -> None:
+        """Forget all."""
+        super().start(facts)
+        self._every = facts.decide_bins
+        self._notes: dict[int, FloatArray] = {}
+        self._series = facts.series
+
+    def decide(self, bin_index: int, limit_bytes: FloatArray) -> Proposal:
+        """As the pipeline decides; the promise is for the limit that will stand."""
+        proposal = super().decide(bin_index, limit_bytes)
+        standing = np.where(np.isfinite(proposal.limit_bytes), proposal.limit_bytes, limit_bytes)
+        self._notes[bin_index // self._every] = self.exceedance(standing)
+        return proposal
+
+    def exceedance(self, limit_bytes: FloatArray) -> FloatArray:
+        """P(usage exceeds the limit within the window) [n], by the very forecast that was priced."""
+        pipeline, rows = self._pipeline, self._rows
+        window = read_window(self._history, rows)
+        ready = np.isfinite(last_hour_peak(window))
+        forecast = pipeline._forecast(rows, window)[1]  # noqa: SLF001  (what decides is what promises)
+        return np.where(ready, exceedance_at(forecast, limit_bytes), np.nan)
+
+    def promises(self, windows: int) -> FloatArray:
+        """[n, windows]; NaN where none was made."""
+        promised = np.full((self._series, windows), np.nan)
+        for window, chances in self._notes.items():
+            promised[:, window] = chances
+        return promised
+
+
+def plimsoll(
+    _batch: SeriesBatch, settings: PipelineSettings, model: PeakModel | None, *, promising: bool = False
+) -> ReplayRecommender:
+    """The live pipeline at these settings."""
+    return Promising(settings, model) if promising else LiveRecommender(settings, model)
+
+
+def peer(_batch: SeriesBatch, kind: Callable[..., ReplayRecommender], **knob: object) -> ReplayRecommender:
+    """A peer with its knob turned."""
+    return kind(**knob)
+
+
+def ml(_batch: SeriesBatch, overrun: float) -> ReplayRecommender:
+    """Autopilot's arms with another weight of overruns."""
+    return AutopilotMlPeer(ArmSettings(overrun=overrun))
+
+
+def defaults(model: PeakModel | None) -> Iterator[Arm]:
+    """Every recommender as it is without being asked."""
+    for name, guarded in ((SUBJECT, True), ("plimsoll-no-guard", False)):
+        settings = PipelineSettings(guarded=guarded)
+        yield Arm(name, DEFAULT, partial(plimsoll, settings=settings, model=model, promising=guarded), False)
+    for name, kind in PEERS.items():
+        yield Arm(name, DEFAULT, partial(peer, kind=kind))
+    yield Arm("oracle", DEFAULT, Oracle)
+
+
+def promised_points(model: PeakModel | None) -> Iterator[Arm]:
+    """Plimsoll at operating points that are asked for by name."""
+    for objective in OBJECTIVES:
+        settings = PipelineSettings(objective=objective)
+        yield Arm(SUBJECT, objective, partial(plimsoll, settings=settings, model=model), on_frontier=False)
+
+
+def knobs(model: PeakModel | None) -> Iterator[Arm]:
+    """Every recommender along its knob; where that is at its default, `defaults` has it."""
+    for name, prices in ((SUBJECT, PRICES), ("plimsoll-no-guard", UNGUARDED_PRICES)):
+        for price in prices:
+            settings = PipelineSettings(guarded=name == SUBJECT, oom_price=price)
+            yield Arm(name, f"price {price:g}", partial(plimsoll, settings=settings, model=model))
+    for name, (argument, values, standard) in KNOBS.items():
+        for value in values:
+            if value != standard:
+                yield Arm(name, f"{argument} {value:g}", partial(peer, kind=PEERS[name], **{argument: value}))
+    for overrun in OVERRUNS:
+        if overrun != ArmSettings().overrun:
+            yield Arm("autopilot-ml", f"overrun {overrun:g}", partial(ml, overrun=overrun))
+
+
+PEERS: dict[str, Callable[..., ReplayRecommender]] = {
+    "vpa": Vpa,
+    "vpa-guarded": VpaGuarded,
+    "krr": Krr,
+    "autopilot": Autopilot,
+    "autopilot-ml": AutopilotMlPeer,
+    "static": Static,
+}
+# Name of the argument, values that are tried, and the one that it has by default.
+KNOBS: dict[str, tuple[str, tuple[float, ...], float]] = {
+    "vpa": ("margin", MARGINS, 1.15),
+    "vpa-guarded": ("margin", MARGINS, 1.15),
+    "krr": ("buffer", MARGINS, 1.15),
+    "autopilot": ("margin", MARGINS, 1.15),
+    "static": ("headroom", HEADROOMS, 1.2),
+}
+RECOMMENDERS = (SUBJECT, "plimsoll-no-guard", *PEERS, "oracle")

@@ -1,0 +1,180 @@
+"""The public benchmark of limit recommenders: `make bench-forecast`.
+
+In: a directory of traces (default: the sample that ships), of which only the judged half is replayed
+(`plimsoll.replay.split`); Plimsoll decides with weights that were trained on the other half. Out:
+bench/results/forecast.json (rows; frontiers, classes and calibration beside them) and the plots. Every
+recommender walks the same bins under the same rules; intervals are from a bootstrap over groups and
+differences are paired.
+
+    python bench/forecast.py --traces DIRECTORY [--jobs 2] [--fraction 0.1]
+"""
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from arms import DEFAULT, SUBJECT, Arm, Promising, defaults, knobs, plimsoll, promised_points
+from forecast_plots import draw
+from forecast_rows import Findings, document_parts, found_rows
+from plimsoll.forecast.protocol import PeakModel
+from plimsoll.pipeline import PipelineSettings
+from plimsoll.replay.limits import LimitReplay, ReplayRecommender, ReplaySettings, replay_limits
+from plimsoll.replay.promises import Kept, join_kept, kept, windows_of
+from plimsoll.replay.score import SeriesScores, join, score
+from plimsoll.replay.series import BINS_PER_DAY, SeriesBatch
+from plimsoll.replay.split import Half, fraction_of, group_of, half_of
+from plimsoll_cli.progress import progress
+from plimsoll_cli.traces.engine import Engine
+from plimsoll_cli.traces.parquet import read_trace, source_warmup_bins, trace_files
+from plimsoll_cli.traces.tasks import Task, parts, work_off
+from report import Row, write_results
+
+SEED = 7
+# Not containers: a stress set of spiky virtual machines, and hosts.
+STRESS = {"bitbrains_rnd": "bitbrains", "alibaba2018_machine": "hosts"}
+CORE, COLD = "core", "cold"
+COLD_WARMUP_BINS = 1
+DAY_SECONDS = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What comes back from one task."""
+
+    key: tuple[str, str, str]  # dataset, recommender, setting
+    scores: SeriesScores
+    kept: Kept | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Batches that are pooled. `warmup_bins` None: by source."""
+
+    name: str
+    batches: tuple[SeriesBatch, ...]
+    warmup_bins: int | None = None
+
+    def settings(self, batch: SeriesBatch) -> ReplaySettings:
+        """How one of its batches is replayed."""
+        return ReplaySettings(source_warmup_bins(batch) if self.warmup_bins is None else self.warmup_bins)
+
+
+def main() -> None:
+    """Replay, reckon, draw, write."""
+    options = read_options()
+    begun = time.monotonic()
+    model: PeakModel | None = None
+    weights = "as shipped; series that are judged here were trained on, except the sample's unseen"
+    judged = datasets(options.traces, options.fraction)
+    found = measure(list(judged), model, options.jobs)
+    name = "forecast" if options.fraction == 1 else "forecast-quick"
+    rows = [*found_rows(found, SEED), *speed_rows(judged[0], model)]
+    document = {"weights": weights, **document_parts(found, SEED)}
+    path = write_results(name, rows, SEED, time.monotonic() - begun, document)
+    print(path, *draw(path))
+
+
+def read_options() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="measure every recommender on the judged half of traces")
+    parser.add_argument("--traces", type=Path, default=Path("sample"))
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--fraction", type=float, default=1.0, help="of the judged groups, to try it out")
+    return parser.parse_args()
+
+
+def datasets(traces: Path, fraction: float = 1.0) -> list[Dataset]:
+    """The judged half: containers pooled as `core`, their first day as `cold`, machines by themselves."""
+    grouped: dict[str, list[SeriesBatch]] = {}
+    for path in trace_files([traces]):
+        batch = judged_half(read_trace(path), fraction)
+        if len(batch):
+            grouped.setdefault(STRESS.get(batch.source, CORE), []).append(batch)
+    core = tuple(grouped.pop(CORE))
+    cold = tuple(first_day(batch) for batch in core)
+    machines = [Dataset(name, tuple(batches)) for name, batches in grouped.items()]
+    return [Dataset(CORE, core), Dataset(COLD, cold, COLD_WARMUP_BINS), *machines]
+
+
+def judged_half(batch: SeriesBatch, fraction: float) -> SeriesBatch:
+    """The judged series, or those of a fraction of the groups."""
+    return batch.take(
+        [
+            row
+            for row, name in enumerate(batch.series_ids)
+            if half_of(name) is Half.JUDGED and fraction_of(group_of(name), SEED) < fraction
+        ]
+    )
+
+
+def first_day(batch: SeriesBatch) -> SeriesBatch:
+    """The first 24 hours after the warm-up of one bin. Nothing that comes later can change them."""
+    bins = BINS_PER_DAY + COLD_WARMUP_BINS
+    length = np.minimum(batch.length_bins, bins)
+    return SeriesBatch(
+        batch.source, batch.series_ids, batch.usage_bytes[:, :bins], length, batch.start_seconds
+    )
+
+
+def measure(judged: Sequence[Dataset], model: PeakModel | None, jobs: int) -> list[Findings]:
+    """All arms over all datasets."""
+    tasks = [
+        Task(arm.make, part, dataset.settings(batch), partial(finish, key=(dataset.name, *arm.key)))
+        for dataset in judged
+        for arm in arms_for(dataset, model)
+        for batch in dataset.batches
+        for part in parts(batch, 1)
+    ]
+    with progress("replays") as report:
+        done = work_off(tasks, Engine.PROCESSES, jobs, report)
+    return [gather(dataset, list(arms_for(dataset, model)), done) for dataset in judged]
+
+
+def arms_for(dataset: Dataset, model: PeakModel | None) -> Iterator[Arm]:
+    """The core gets all settings, the rest the default ones."""
+    yield from defaults(model)
+    if dataset.name == CORE:
+        yield from promised_points(model)
+        yield from knobs(model)
+
+
+def finish(replay: LimitReplay, recommender: ReplayRecommender, key: tuple[str, str, str]) -> Part:
+    """Score a replay in the process that made it: limits are large, scores are small."""
+    promised = None
+    if isinstance(recommender, Promising):
+        promised = kept(replay, recommender.promises(windows_of(replay.batch, replay.decide_bins)))
+    return Part(key, score(replay), promised)
+
+
+def gather(dataset: Dataset, arms: Sequence[Arm], done: Sequence[Part]) -> Findings:
+    """What was found on one dataset, arm by arm."""
+    of_arm = {arm.key: [part for part in done if part.key == (dataset.name, *arm.key)] for arm in arms}
+    promises = [part.kept for part in of_arm[SUBJECT, DEFAULT] if part.kept is not None]
+    scores = {key: join([part.scores for part in found]) for key, found in of_arm.items()}
+    frontier = frozenset(arm.key for arm in arms if arm.on_frontier)
+    return Findings(dataset.name, scores, frontier, join_kept(promises))
+
+
+def speed_rows(core: Dataset, model: PeakModel | None) -> Iterator[Row]:
+    """How much faster than real time one core replays the pipeline."""
+    batch = max(core.batches, key=lambda batch: int(batch.length_bins.sum()))
+    begun = time.process_time()
+    replay_limits(batch, plimsoll(batch, PipelineSettings(), model), core.settings(batch))
+    seconds = time.process_time() - begun
+    days = float(batch.length_bins.sum()) / BINS_PER_DAY
+    command = f"plimsoll replay limits {batch.source}.parquet --jobs 1"
+    yield Row(
+        "forecast.replay.series_days_per_second", days / seconds, "1/s of one core", len(batch), command
+    )
+    yield Row(
+        "forecast.replay.times_real_time", days * DAY_SECONDS / seconds, "of one core", len(batch), command
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,266 @@
+"""From scores to the rows of bench/results/forecast.json and to what its plots are drawn from.
+
+In: `Findings`, one a dataset. Out: rows in the agreed format, with peers beside Plimsoll, and beside the
+rows: `frontier` (every setting of every recommender, over all and by class), `bands` (the interval of each
+frontier) and `calibration`. Nothing is replayed here.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from arms import DEFAULT, OBJECTIVES, RECOMMENDERS, SUBJECT
+from plimsoll.replay.classes import SeriesClass
+from plimsoll.replay.promises import BAND_EDGES, BANDS, Kept, realised_over_promised
+from plimsoll.replay.resample import (
+    OOM,
+    SLACK,
+    draws,
+    figures,
+    frontier,
+    interval,
+    oom_at_slack,
+    slack_at_oom,
+)
+from plimsoll.replay.score import Interval, SeriesScores
+from plimsoll.replay.series import BoolArray, FloatArray
+from report import RESULTS, Row, finite
+
+UNITS = ("1/1000 container-days", "fraction of the limit", "1/container-day")
+NAMES = ("oom", "slack", "changes_per_container_day")
+# Held against Plimsoll draw by draw.
+RIVALS = ("vpa", "vpa-guarded")
+ASKED_SLACK, ASKED_OOM = 0.268, 76.0
+GRID = np.round(np.arange(0.10, 0.501, 0.01), 3)
+COMMAND = "python bench/forecast.py"
+Key = tuple[str, str]  # recommender, setting
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Scores of every recommender and setting on one dataset, and the promises that Plimsoll kept there."""
+
+    dataset: str
+    scores: Mapping[Key, SeriesScores]
+    frontier: frozenset[Key]
+    kept: Kept
+
+    @property
+    def subject(self) -> SeriesScores:
+        """Plimsoll's, unasked; series and their order are everybody's."""
+        return self.scores[SUBJECT, DEFAULT]
+
+    def settings(self, recommender: str) -> list[SeriesScores]:
+        """Every step of a recommender's knob."""
+        return [
+            scores for key, scores in self.scores.items() if key[0] == recommender and key in self.frontier
+        ]
+
+
+def found_rows(found: Sequence[Findings], seed: int) -> Iterator[Row]:
+    """All rows, dataset by dataset."""
+    for each in found:
+        prefix = "forecast.cold" if each.dataset == "cold" else f"forecast.{each.dataset}"
+        names = ("oom_first_24h", "slack_first_24h", "changes_first_24h") if each.dataset == "cold" else NAMES
+        yield from default_rows(each, prefix, names, draws(each.subject, seed))
+        if each.dataset == "core":
+            yield from core_rows(each, seed)
+    yield leak_row()
+
+
+def core_rows(found: Findings, seed: int) -> Iterator[Row]:
+    """What only containers have: operating points, classes, sources, calibration."""
+    weights = draws(found.subject, seed)
+    yield from point_rows(found, weights)
+    yield from promised_rows(found, weights)
+    for name, among in groups(found.subject):
+        yield from default_rows(
+            found, f"forecast.{name}", NAMES, draws(found.subject, seed, among), brief=True
+        )
+    yield from calibration_rows(found, seed)
+
+
+def groups(scores: SeriesScores) -> Iterator[tuple[str, BoolArray]]:
+    """Classes and sources that have scored series."""
+    for kind in SeriesClass:
+        among = scores.series_class == kind.value
+        if (among & scores.scored).any():
+            yield f"class.{kind.value}", among
+    sources = np.array(scores.source)
+    for source in dict.fromkeys(scores.source):
+        if ((sources == source) & scores.scored).any():
+            yield f"source.{source}", sources == source
+
+
+def default_rows(
+    found: Findings, prefix: str, names: Sequence[str], weights: FloatArray, *, brief: bool = False
+) -> Iterator[Row]:
+    """OOM, slack and changes of everybody as they are unasked, and the paired differences."""
+    drawn = {
+        name: figures(found.scores[name, DEFAULT], weights)
+        for name in RECOMMENDERS
+        if (name, DEFAULT) in found.scores
+    }
+    n = int((weights[0] > 0).sum())
+    for column, name in enumerate(names):
+        columns = {who: values[:, column] for who, values in drawn.items()}
+        yield compared(f"{prefix}.{name}", columns, UNITS[column], n)
+        if not brief:
+            yield from paired(f"{prefix}.{name}", columns, UNITS[column], n)
+
+
+def point_rows(found: Findings, weights: FloatArray) -> Iterator[Row]:
+    """Every frontier at the same slack, and at the same OOMs, by interpolation between its settings."""
+    curves = {who: frontier(found.settings(who), weights) for who in RECOMMENDERS if found.settings(who)}
+    n = int((weights[0] > 0).sum())
+    for name, column, rule, asked in (
+        ("oom_at_slack_268", OOM, oom_at_slack, ASKED_SLACK),
+        ("slack_at_oom_76", SLACK, slack_at_oom, ASKED_OOM),
+    ):
+        at = {who: rule(curve, asked) for who, curve in curves.items()}
+        yield compared(f"forecast.core.{name}", at, UNITS[column], n)
+        yield from paired(f"forecast.core.{name}", at, UNITS[column], n)
+
+
+def promised_rows(found: Findings, weights: FloatArray) -> Iterator[Row]:
+    """What comes out where an operating point is asked for by name: nothing is fitted to what is judged."""
+    n = int((weights[0] > 0).sum())
+    for objective in OBJECTIVES:
+        values = figures(found.scores[SUBJECT, objective], weights)
+        kind, _, asked = objective.partition(":")
+        command = f"plimsoll replay limits --objective {objective}"
+        for column, name in enumerate(NAMES):
+            title = f"forecast.core.promised.{kind}_{asked.removeprefix('0.')}.{name}"
+            yield of(title, interval(values[:, column]), UNITS[column], n, command)
+        realised = values[:, SLACK if kind == "slack" else OOM] / float(asked)
+        title = f"forecast.core.promised.{kind}_{asked.removeprefix('0.')}.realised_over_asked"
+        yield of(title, interval(realised), "ratio", n, command)
+
+
+def calibration_rows(found: Findings, seed: int) -> Iterator[Row]:
+    """Realised over promised exceedance, over all and by class, and both rates."""
+    everything = np.ones(len(found.subject), dtype=np.bool_)
+    kinds = [
+        (f".{name.removeprefix('class.')}", among) for name, among in groups(found.subject) if "class" in name
+    ]
+    for suffix, among in [("", everything), *kinds]:
+        weights = draws(found.subject, seed, among)
+        n = int((weights[0] > 0).sum())
+        title = f"forecast.calibration{suffix}"
+        ratio = interval(realised_over_promised(found.kept, weights))
+        yield of(f"{title}.realised_over_promised", ratio, "ratio", n)
+        windows = weights @ found.kept.windows.sum(axis=1)
+        for name in ("promised", "realised"):
+            rate = weights @ getattr(found.kept, name).sum(axis=1) / np.where(windows > 0, windows, np.nan)
+            yield of(f"{title}.{name}", interval(rate), "1/window of an hour", n)
+
+
+def leak_row() -> Row:
+    """From bench/leak.py, where it has run: false alarms are not a matter of replays of limits."""
+    name, unit = "forecast.leak.false_alarms_per_1000cd", "1/1000 container-days"
+    path = RESULTS / "leak.json"
+    if path.is_file():
+        for row in json.loads(path.read_text("utf-8"))["rows"]:
+            if row["name"] == name:
+                return Row(**row)
+    return Row(name, None, unit, 0, "python bench/leak.py", why="bench/leak.py has not been run before this")
+
+
+def compared(name: str, columns: Mapping[str, FloatArray], unit: str, n: int) -> Row:
+    """Plimsoll's figure with its interval, and the others' beside it."""
+    against = {who: float(values[0]) for who, values in columns.items() if who != SUBJECT}
+    mine = interval(columns[SUBJECT])
+    why = None if np.isfinite(mine.value) else "no setting that was tried comes so far"
+    if why is not None:
+        return Row(name, None, unit, n, COMMAND, against=against, why=why)
+    return Row(name, mine.value, unit, n, COMMAND, mine.low, mine.high, against)
+
+
+def paired(name: str, columns: Mapping[str, FloatArray], unit: str, n: int) -> Iterator[Row]:
+    """Plimsoll minus each rival, on the same draws."""
+    for rival in RIVALS:
+        difference = interval(columns[SUBJECT] - columns[rival])
+        yield of(f"{name}.minus_{rival.replace('-', '_')}", difference, unit, n)
+
+
+def of(name: str, found: Interval, unit: str, n: int, command: str = COMMAND) -> Row:
+    """A row without peers."""
+    if not np.isfinite(found.value):
+        return Row(name, None, unit, n, command, why="nothing to divide by, or no setting that comes so far")
+    return Row(name, found.value, unit, n, command, found.low, found.high)
+
+
+# -- what plots are drawn from ------------------------------------------------------------------------------
+
+
+def document_parts(found: Sequence[Findings], seed: int) -> dict[str, Any]:
+    """`frontier`, `bands` and `calibration` of the containers."""
+    core = next(each for each in found if each.dataset == "core")
+    everything = np.ones(len(core.subject), dtype=np.bool_)
+    kinds = {"all": everything} | {
+        name.removeprefix("class."): among
+        for name, among in groups(core.subject)
+        if name.startswith("class.")
+    }
+    points, bands, kept = [], [], []
+    for kind, among in kinds.items():
+        weights = draws(core.subject, seed, among)
+        points += [point(core, key, kind, weights) for key in core.scores]
+        kept += calibration(core.kept, kind, weights)
+        bands += [band(core, who, weights) for who in RECOMMENDERS if kind == "all" and core.settings(who)]
+    return {"frontier": points, "bands": bands, "calibration": kept}
+
+
+def point(found: Findings, key: Key, kind: str, weights: FloatArray) -> dict[str, Any]:
+    """One setting of one recommender on one class."""
+    values = figures(found.scores[key], weights)
+    each = {name: plain(interval(values[:, column])) for column, name in enumerate(NAMES)}
+    n = int((weights[0] > 0).sum())
+    return {
+        "class": kind,
+        "recommender": key[0],
+        "setting": key[1],
+        "knob": key in found.frontier,
+        "n": n,
+        **each,
+    }
+
+
+def band(found: Findings, who: str, weights: FloatArray) -> dict[str, Any]:
+    """OOMs over slack with the interval at each slack; absent where too few draws reach it."""
+    curves = frontier(found.settings(who), weights)
+    at = np.array([np.interp(GRID, c[:, SLACK], c[:, OOM], left=np.nan, right=np.nan) for c in curves])
+    inside = np.isfinite(at[0]) & (np.isfinite(at).mean(axis=0) > 0.5)
+    rows = [
+        (slack, *plain(interval(column))) for slack, column in zip(GRID[inside], at[:, inside].T, strict=True)
+    ]
+    return {"recommender": who, "slack_oom_low_high": [[float(value) for value in row] for row in rows]}
+
+
+def calibration(kept: Kept, kind: str, weights: FloatArray) -> list[dict[str, Any]]:
+    """Promised and realised rates by band of the promise."""
+    out = []
+    for index in range(BANDS):
+        windows = weights @ kept.windows[:, index]
+        if windows[0] == 0:
+            continue
+        per_window = np.where(windows > 0, windows, np.nan)
+        realised = interval(weights @ kept.realised[:, index] / per_window)
+        out.append(
+            {
+                "class": kind,
+                "band": [BAND_EDGES[index], BAND_EDGES[index + 1]],
+                "windows": int(windows[0]),
+                "promised": float((weights @ kept.promised[:, index] / per_window)[0]),
+                "realised": plain(realised),
+            }
+        )
+    return out
+
+
+def plain(found: Interval) -> list[float | None]:
+    """Value, low, high as JSON has them."""
+    return [finite(found.value), finite(found.low), finite(found.high)]
