@@ -21,8 +21,9 @@ LEAST_SEEN_HOURS = 14 * HOURS_PER_DAY
 LEAST_STRENGTH = 0.2
 # A season that moves usage by less needs no model.
 LEAST_SWING = 0.03
-# Rows whose histories are looked at together when many become due at once.
+# Rows whose histories are looked at together, and in one call: many that become due at once must not hold it.
 LOOK_ROWS = 256
+LOOK_AT_MOST = 1024
 
 TOO_SHORT = "fewer than 14 days of hours were seen; auto stands in"
 NO_SEASON = "no daily or weekly season was found; auto stands in"
@@ -44,8 +45,10 @@ class DeskRow:
 class ProphetDesk:
     """The rows of one history whose policy names the model."""
 
-    def __init__(self, history: History, book: AnswerBook, refit_seconds: float = REFIT_SECONDS) -> None:
-        self.book = book
+    def __init__(self, history: History, refusal: str = "", refit_seconds: float = REFIT_SECONDS) -> None:
+        """`refusal`: why nothing can be fitted here at all; "": it can."""
+        self.book = AnswerBook()
+        self.refusal = refusal
         self._history = history
         self._refit_seconds = refit_seconds
         self._rows: dict[int, DeskRow] = {}
@@ -61,7 +64,7 @@ class ProphetDesk:
         known = self._rows.get(row)
         if known is None or (known.holidays, known.history_hours) != (holidays, history_hours):
             self.forget(row)
-            self._rows[row] = DeskRow(holidays, history_hours)
+            self._rows[row] = DeskRow(holidays, history_hours, state=self.refusal or WAITING)
 
     def forget(self, row: int) -> None:
         """The row was freed, or asks for another model: an answer that is still out will be dropped."""
@@ -77,10 +80,12 @@ class ProphetDesk:
     def due(self, now_seconds: float, most: int) -> Iterator[FitTask]:
         """At most `most` tasks: rows that waited longest first."""
         self.book.now_seconds = now_seconds
+        if self.refusal:
+            return
         waiting = [row for row, known in self._rows.items() if self._is_due(known, now_seconds)]
         waiting.sort(key=lambda row: self._rows[row].asked_seconds or 0.0)
         given = 0
-        for start in range(0, len(waiting), LOOK_ROWS):
+        for start in range(0, min(len(waiting), LOOK_AT_MOST), LOOK_ROWS):
             looked = waiting[start : start + LOOK_ROWS]
             for row, past, state in zip(looked, *self._look(looked), strict=True):
                 if given >= most:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from builders.seasons import daily
-from plimsoll.forecast.prophet import AnswerBook, FitAnswer, FitTask
+from plimsoll.forecast.prophet import FitAnswer, FitTask
 from plimsoll.forecast.prophet_desk import NO_SEASON, REFIT_SECONDS, TOO_SHORT, WAITING, ProphetDesk
 from plimsoll.forecast.protocol import LEVELS
 from plimsoll.usage.history import History
@@ -25,7 +25,7 @@ def history(*series: np.ndarray) -> History:
 
 
 def desk(*series: np.ndarray) -> ProphetDesk:
-    return ProphetDesk(history(*series), AnswerBook())
+    return ProphetDesk(history(*series))
 
 
 def due(one: ProphetDesk, now: float = NOW, most: int = 10) -> list[FitTask]:
@@ -129,3 +129,10 @@ def test_a_clock_that_was_set_back_makes_rows_due_at_once():
     assert one.book.fresh(0) is not None
     assert len(due(one, NOW - 2 * HOUR)) == 1
     assert one.book.fresh(0) is None
+
+
+def test_where_nothing_can_be_fitted_rows_say_why():
+    one = ProphetDesk(history(daily(600)), refusal="no package; auto stands in")
+    one.want(0)
+    assert due(one) == []
+    assert one.state(0).state == "no package; auto stands in"

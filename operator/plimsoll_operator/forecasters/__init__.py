@@ -1,0 +1,1 @@
+"""Heavy forecast models and the worker processes they run in, outside every decision."""

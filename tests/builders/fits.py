@@ -1,0 +1,20 @@
+"""Fits for tests of the worker pool. They run in the workers, so they live where those can import them."""
+
+import os
+import signal
+
+import numpy as np
+
+from plimsoll.forecast.prophet import FitAnswer, FitTask
+
+CRASHES, HANGS = "2000-01-01", "2000-01-02"  # a holiday says what becomes of the task
+
+
+def fit(task: FitTask) -> FitAnswer:
+    """Answer with the process's id and niceness as values, crash or hang."""
+    if CRASHES in task.holidays:
+        os._exit(3)
+    if HANGS in task.holidays:
+        signal.pause()
+    facts = np.array([[[os.getpid(), os.nice(0)]]], dtype=np.float32)
+    return FitAnswer(task.ticket, values_bytes=facts, seconds=0.5)
