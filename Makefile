@@ -101,8 +101,8 @@ chart-golden: $(VENV)/.dev ## render the chart's golden files anew, to be read b
 apiserver: ## build and cache a real kube-apiserver, etcd and kubectl from Go modules
 	kind/vm/build-binaries.sh apiserver etcd kubectl
 
-.PHONY: bench bench-agent bench-e2e bench-leak bench-loop bench-limits bench-usage bench-demo
-bench: bench-agent bench-demo bench-leak bench-limits bench-loop bench-usage ## every bench there is
+.PHONY: bench bench-agent bench-e2e bench-forecast bench-leak bench-loop bench-usage bench-demo
+bench: bench-agent bench-demo bench-leak bench-forecast bench-loop bench-usage ## every bench there is
 
 bench-agent: $(VENV)/.dev ## what the node agent costs a node of 100 and of 500 containers
 	$(BIN)/python bench/agent.py

@@ -1,8 +1,7 @@
 """What a replay was worth: OOM per 1000 container-days, slack, and limit changes per container-day.
 
 Replays in, one row per series out (`SeriesScores`), and from these, pooled by bins and not averaged, an
-`Outcome` of any group of them, with 95 % intervals from a bootstrap over series. The rules are those of
-the replay contract.
+`Outcome` of any group of them (`resample.py` has its intervals). The rules are those of the replay contract.
 """
 
 from collections.abc import Sequence
@@ -17,7 +16,6 @@ from plimsoll.replay.series import BINS_PER_DAY, BoolArray, FloatArray, IntArray
 
 MIN_SCORED_BINS = 12  # bins present after the warm-up's length that a scored series has
 CHANGE_FRACTION = 0.01  # a limit this far from the last change counted is another change
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,30 +105,6 @@ def outcome(scores: SeriesScores, among: BoolArray | None = None) -> Outcome:
         slack=float(pooled[0, 1]),
         changes_per_cd=float(pooled[0, 2]),
     )
-
-
-def intervals(
-    scores: SeriesScores, seed: int, among: BoolArray | None = None
-) -> tuple[Interval, Interval, Interval]:
-    """OOM per 1000 container-days, slack and changes per container-day with intervals from resampled
-    series.
-    """
-    weight = _weight(scores, among)
-    pool = np.flatnonzero(weight)
-    value = rates(scores, weight[None, :])[0]
-    if len(pool) == 0:
-        nothing = Interval(np.nan, np.nan, np.nan)
-        return nothing, nothing, nothing
-    drawn = np.random.default_rng(seed).multinomial(
-        len(pool), np.full(len(pool), 1 / len(pool)), size=RESAMPLES
-    )
-    resampled = np.zeros((RESAMPLES, len(scores)))
-    resampled[:, pool] = drawn
-    low, high = np.nanpercentile(rates(scores, resampled), [2.5, 97.5], axis=0)
-    oom, slack, changes = (
-        Interval(float(v), float(a), float(b)) for v, a, b in zip(value, low, high, strict=True)
-    )
-    return oom, slack, changes
 
 
 def count_changes(limit_bytes: FloatArray, present: BoolArray) -> IntArray:

@@ -14,7 +14,7 @@ from plimsoll.replay.resample import (
     oom_at_slack,
     slack_at_oom,
 )
-from plimsoll.replay.score import SeriesScores
+from plimsoll.replay.score import SeriesScores, outcome
 
 DAYS = 10
 
@@ -104,3 +104,14 @@ def test_a_frontier_that_never_has_so_few_or_so_many_says_nothing(oom):
 def test_where_more_slack_brings_more_kills_the_least_slack_counts():
     curve = np.array([[[100.0, 0.1], [50.0, 0.2], [80.0, 0.3], [10.0, 0.4]]])
     assert slack_at_oom(curve, 75.0) == pytest.approx([0.15])
+
+
+def test_intervals_hold_the_value_repeat_with_the_seed_and_narrow_with_more_series():
+    found = scores(np.random.default_rng(3).poisson(3, 60).tolist())
+    every, few = draws(found, 7), draws(found, 7, np.arange(60) < 10)
+    oom = interval(figures(found, every)[:, OOM])
+    assert oom.low < oom.value < oom.high
+    assert interval(figures(found, draws(found, 7))[:, OOM]) == oom
+    narrow = interval(figures(found, few)[:, OOM])
+    assert narrow.high - narrow.low > oom.high - oom.low
+    assert oom.value == pytest.approx(outcome(found).oom_per_1000cd)

@@ -5,7 +5,7 @@ import pytest
 
 from builders.series import MIB
 from plimsoll.replay.limits import LimitReplay
-from plimsoll.replay.score import count_changes, intervals, join, outcome, score
+from plimsoll.replay.score import count_changes, join, outcome, score
 from plimsoll.replay.series import batch_of
 
 NAN = np.nan
@@ -76,24 +76,9 @@ def test_groups_are_pooled_by_mask_and_nothing_is_not_a_number():
     empty = outcome(scores, np.array([False, False]))
     assert empty.series == 0
     assert np.isnan(empty.oom_per_1000cd)
-    assert all(np.isnan(i.low) for i in intervals(scores, 1, np.array([False, False])))
 
 
 def test_join_keeps_every_series():
     part = score(replayed({"a": [50.0] * 14}, {"a": [100.0] * 12}))
     assert outcome(join([part, part])).series == 2
     assert outcome(join([part, part])).slack == outcome(part).slack
-
-
-def test_intervals_hold_the_value_repeat_with_the_seed_and_narrow_with_more_series():
-    random = np.random.default_rng(3)
-    usage = {str(i): random.uniform(40, 99, 40) for i in range(60)}
-    scores = score(replayed(usage, {name: [95.0] * 38 for name in usage}))
-    oom, slack, changes = intervals(scores, seed=7)
-    assert oom.low < oom.value < oom.high
-    assert slack.low < slack.value < slack.high
-    assert changes.low == changes.value == changes.high == 0
-    assert intervals(scores, seed=7) == (oom, slack, changes)
-    few = intervals(scores, 7, np.arange(60) < 10)[0]
-    assert few.high - few.low > oom.high - oom.low
-    assert oom.value == pytest.approx(outcome(scores).oom_per_1000cd)
