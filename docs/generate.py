@@ -1,4 +1,5 @@
-"""Write the pages that are made, not typed: `crds.md`, `metrics.md`, `rbac.md`, `results.md`.
+"""Write the pages that are made, not typed: `crds.md`, `metrics.md`, `rbac.md`, `results.md`; and the tables
+of `benchmark.md`, a page that is typed.
 
     python docs/generate.py            write them
     python docs/generate.py --check    exit 1 and name those that are stale
@@ -16,6 +17,8 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from benchmark_tables import with_tables
 
 from plimsoll.api.crd import crd
 from plimsoll.api.fields import VALIDATIONS
@@ -55,6 +58,9 @@ def pages(docs: Path = DOCS) -> dict[str, str]:
         "rbac.md": MADE + rbac_page(),
         "results.md": MADE + results_page(results),
     }
+    benchmark = docs / "benchmark.md"
+    if benchmark.is_file():
+        made["benchmark.md"] = with_tables(benchmark.read_text("utf-8"), results.get("forecast"))
     readme = docs.parent / "README.md"
     if readme.is_file():
         made["../README.md"] = with_outcome(readme.read_text("utf-8"), results.get("demo"))
@@ -319,8 +325,9 @@ def _right_row(right: Right) -> tuple[str, ...]:
 
 
 def take_over(source: Path, target: Path) -> list[str]:
-    """Copy what the benchmarks wrote; returns the names. Quick runs only show that a benchmark works."""
-    found = [path for path in sorted(source.glob("*.json")) if not path.stem.endswith("-quick")]
+    """Copy what the benchmarks wrote and drew; returns the names. Quick runs only show that one works."""
+    drawn = [*source.glob("*.svg"), *source.glob("*.png")]
+    found = [path for path in sorted([*source.glob("*.json"), *drawn]) if "-quick" not in path.stem]
     target.mkdir(exist_ok=True)
     for path in found:
         shutil.copyfile(path, target / path.name)

@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def generate() -> ModuleType:
+    if str(ROOT / "docs") not in sys.path:  # as `python docs/generate.py` has it
+        sys.path.append(str(ROOT / "docs"))
     spec = importlib.util.spec_from_file_location("docs_generate", ROOT / "docs" / "generate.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -8,6 +8,11 @@ from builders.series import MIB, mixed_batch
 from plimsoll.forecast.autopilot_ml import ArmSettings, AutopilotMl
 from plimsoll.forecast.usage_grid import STEP
 from plimsoll.replay.limits import ReplaySettings, replay_limits
+from plimsoll.replay.peers.autopilot import Autopilot
+from plimsoll.replay.peers.krr import Krr
+from plimsoll.replay.peers.static import Static
+from plimsoll.replay.peers.vpa import Vpa
+from plimsoll.replay.peers.vpa_guarded import VpaGuarded
 from plimsoll.replay.recommenders import NAMES, recommender
 from plimsoll.replay.series import batch_of
 from plimsoll.usage.histogram import DecayingHistogram
@@ -58,6 +63,36 @@ def test_static_is_the_warm_ups_p99_and_20_percent_for_ever():
     usage = np.concatenate([np.linspace(100, 200, 288), np.full(288, 10.0)])
     limits = replay("static", usage)
     assert set(limits[288:].tolist()) == {float(np.percentile(usage[:288], 99)) * 1.2}
+
+
+@pytest.mark.parametrize(
+    ("kind", "knob", "published", "other"),
+    [
+        (Krr, "buffer", 1.15, 1.3),
+        (Autopilot, "margin", 1.15, 1.3),
+        (Static, "headroom", 1.2, 1.5),
+        (Vpa, "margin", 1.15, 1.3),
+        (VpaGuarded, "margin", 1.15, 1.3),
+    ],
+)
+def test_a_peers_knob_scales_its_limit_and_is_at_what_was_published(kind, knob, published, other):
+    batch = batch_of("s", {"a": np.full(400, 100.0) * MIB})
+
+    def limits(**turned):
+        return replay_limits(batch, kind(**turned), ReplaySettings(WARMUP)).limit_bytes[0, WARMUP:]
+
+    assert (limits() == limits(**{knob: published})).all()
+    assert limits(**{knob: other}) == pytest.approx(limits() * other / published)
+
+
+def test_vpas_percentile_may_be_another():
+    usage = np.concatenate([np.full(9 * 288, 100.0), np.full(288, 300.0)])
+    batch = batch_of("s", {"a": usage * MIB})
+    median, target = (
+        replay_limits(batch, Vpa(percentile=level), ReplaySettings(WARMUP)).limit_bytes[0, -1]
+        for level in (0.5, 0.9)
+    )
+    assert median < target
 
 
 def test_static_goes_back_after_an_ooms_window():

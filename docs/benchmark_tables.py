@@ -1,0 +1,207 @@
+"""The tables of `benchmark.md`: docs/results/forecast.json in, Markdown out.
+
+The page is typed, what stands between two marks on it is not:
+
+    <!-- table NAME -->
+    <!-- end of table -->
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+MARKED = re.compile(r"(<!-- table ([a-z]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+NOT_YET = "Not measured yet: run `make bench-forecast` and `make docs-results`.\n"
+DEFAULT = "default"
+SUBJECT = "plimsoll"
+Document = Mapping[str, Any]
+Rows = Mapping[str, Mapping[str, Any]]
+
+
+def with_tables(page: str, document: Document | None) -> str:
+    """The page with the tables and plots of these results between its marks."""
+    return MARKED.sub(lambda marks: f"{marks[1]}{_made(marks[2], document)}{marks[3]}", page)
+
+
+def _made(name: str, document: Document | None) -> str:
+    if document is None:
+        return NOT_YET
+    if name == "ran":
+        return _ran(document)
+    if name in PLOTS:
+        return f"![{PLOTS[name]}](results/forecast-{name}.svg)\n"
+    return "".join(TABLES[name](document))
+
+
+def _ran(document: Document) -> str:
+    machine = document["machine"]
+    return (
+        f"Commit `{document['commit']}`, seed {document['seed']}, {document['seconds']:.0f} s on "
+        f"{machine['cores']} cores, {machine['memory_gib']} GiB, kernel {machine['kernel']}; "
+        f"Plimsoll's weights: {document['weights']}.\n"
+    )
+
+
+# -- tables -------------------------------------------------------------------------------------------------
+
+
+def _core(document: Document) -> Iterator[str]:
+    """Everybody as they are unasked, with intervals."""
+    yield from _table(("recommender", "OOM/1000 cd", "slack", "changes/cd"))
+    for point in _unasked(document, "all"):
+        figures = (_spread(point[name]) for name in ("oom", "slack", "changes_per_container_day"))
+        yield _line(_who(point["recommender"]), *figures)
+
+
+def _points(document: Document) -> Iterator[str]:
+    """Everybody at the same slack, and at the same OOMs."""
+    rows = _rows(document)
+    oom, slack = rows["forecast.core.oom_at_slack_268"], rows["forecast.core.slack_at_oom_76"]
+    yield from _table(("recommender", "OOM/1000 cd at slack .268", "slack at 76 OOM/1000 cd"))
+    yield _line(_who(SUBJECT), *(_spread((row["value"], row["low"], row["high"])) for row in (oom, slack)))
+    for who in dict.fromkeys([*oom["against"], *slack["against"]]):
+        yield _line(_who(who), _figure(oom["against"].get(who)), _figure(slack["against"].get(who)))
+
+
+def _differences(document: Document) -> Iterator[str]:
+    """Plimsoll minus a rival, on the same draws."""
+    yield from _table(("figure", "Plimsoll minus VPA", "Plimsoll minus VPA with our guard"))
+    rows = _rows(document)
+    for name, row in rows.items():
+        if name.endswith(".minus_vpa"):
+            guarded = rows[f"{name}_guarded"]
+            spread = (_spread((each["value"], each["low"], each["high"])) for each in (row, guarded))
+            yield _line(f"`{name.removesuffix('.minus_vpa')}` ({row['unit']})", *spread)
+
+
+def _promised(document: Document) -> Iterator[str]:
+    """What was asked for, and what came."""
+    yield from _table(("asked for", "OOM/1000 cd", "slack", "changes/cd", "realised / asked"))
+    rows = _rows(document)
+    for asked, name in (("`slack:0.268`", "slack_268"), ("`oom:76`", "oom_76")):
+        figures = ("oom", "slack", "changes_per_container_day", "realised_over_asked")
+        found = (rows[f"forecast.core.promised.{name}.{figure}"] for figure in figures)
+        yield _line(asked, *(_spread((row["value"], row["low"], row["high"])) for row in found))
+
+
+def _classes(document: Document) -> Iterator[str]:
+    """OOM @ slack of everybody, class by class."""
+    kinds = list(dict.fromkeys(point["class"] for point in document["frontier"]))
+    kinds.remove("all")
+    people = [point["recommender"] for point in _unasked(document, "all")]
+    yield "OOM/1000 cd @ slack, everybody as they are unasked.\n\n"
+    yield from _table(("class", "series", *map(_who, people)))
+    for kind in kinds:
+        found = {point["recommender"]: point for point in _unasked(document, kind)}
+        n = found[SUBJECT]["n"]
+        cells = (f"{_figure(found[who]['oom'][0])} @ {_figure(found[who]['slack'][0])}" for who in people)
+        yield _line(kind, str(n), *cells)
+
+
+def _sources(document: Document) -> Iterator[str]:
+    """The same, source by source; what is not a container apart."""
+    rows = _rows(document)
+    prefixes = [
+        name.removesuffix(".oom")
+        for name in rows
+        if re.fullmatch(r"forecast\.(source\.\w+|bitbrains|hosts)\.oom", name)
+    ]
+    people = list(rows[f"{prefixes[0]}.oom"]["against"])
+    yield from _table(("source", "series", _who(SUBJECT), *map(_who, people)))
+    for prefix in prefixes:
+        oom, slack = rows[f"{prefix}.oom"], rows[f"{prefix}.slack"]
+        cells = [f"{_figure(oom['value'])} @ {_figure(slack['value'])}"]
+        cells += [f"{_figure(oom['against'][who])} @ {_figure(slack['against'][who])}" for who in people]
+        yield _line(prefix.removeprefix("forecast.").removeprefix("source."), str(oom["n"]), *cells)
+
+
+def _cold(document: Document) -> Iterator[str]:
+    """The first 24 hours."""
+    rows = _rows(document)
+    found = [rows[f"forecast.cold.{name}_first_24h"] for name in ("oom", "slack", "changes")]
+    yield from _table(("recommender", "OOM/1000 cd", "slack", "changes/cd"))
+    yield _line(_who(SUBJECT), *(_spread((row["value"], row["low"], row["high"])) for row in found))
+    for who in found[0]["against"]:
+        yield _line(_who(who), *(_figure(row["against"][who]) for row in found))
+
+
+def _calibration(document: Document) -> Iterator[str]:
+    """Promised and realised, class by class."""
+    rows = _rows(document)
+    start = "forecast.calibration"
+    kinds = [name[len(start) + 1 : -len(".promised")] for name in rows if name.startswith(start)]
+    kinds = [kind for kind in dict.fromkeys(kinds) if f"{start}.{kind}.promised" in rows]
+    yield from _table(("class", "series", "promised", "realised", "realised / promised"))
+    for kind, stem in [("all", start), *((kind, f"{start}.{kind}") for kind in kinds)]:
+        each = [rows[f"{stem}.{name}"] for name in ("promised", "realised", "realised_over_promised")]
+        promised = _percent(each[0]["value"])
+        realised = f"{_percent(each[1]['value'])} [{_percent(each[1]['low'])}, {_percent(each[1]['high'])}]"
+        ratio = _spread((each[2]["value"], each[2]["low"], each[2]["high"]))
+        yield _line(kind, str(each[0]["n"]), promised, realised, ratio)
+
+
+def _speed(document: Document) -> Iterator[str]:
+    """How fast a replay is."""
+    rows = _rows(document)
+    days, times = (
+        rows[f"forecast.replay.{name}"]["value"] for name in ("series_days_per_second", "times_real_time")
+    )
+    yield f"One core replays {days:,.0f} series-days a second: {times:,.0f} times real time.\n"
+
+
+TABLES: dict[str, Callable[[Document], Iterator[str]]] = {
+    "core": _core,
+    "points": _points,
+    "differences": _differences,
+    "promised": _promised,
+    "classrows": _classes,
+    "sources": _sources,
+    "cold": _cold,
+    "calibrationrows": _calibration,
+    "speed": _speed,
+}
+PLOTS = {
+    "frontier": "OOM kills against slack of every recommender",
+    "classes": "OOM kills against slack by class of series",
+    "calibration": "Promised against realised chance of an OOM kill",
+}
+
+
+# -- parts --------------------------------------------------------------------------------------------------
+
+
+def _rows(document: Document) -> Rows:
+    return {row["name"]: row for row in document["rows"]}
+
+
+def _unasked(document: Document, kind: str) -> list[Mapping[str, Any]]:
+    return [point for point in document["frontier"] if point["class"] == kind and point["setting"] == DEFAULT]
+
+
+def _table(head: Sequence[str]) -> Iterator[str]:
+    yield _line(*head)
+    yield _line(*("---" for _ in head))
+
+
+def _line(*cells: str) -> str:
+    return "| " + " | ".join(cells) + " |\n"
+
+
+def _who(recommender: str) -> str:
+    return "**Plimsoll**" if recommender == SUBJECT else recommender
+
+
+def _spread(found: Sequence[float | None]) -> str:
+    value, low, high = found
+    inside = "" if low is None or high is None else f" [{_figure(low)}, {_figure(high)}]"
+    return f"{_figure(value)}{inside}"
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2g} %"

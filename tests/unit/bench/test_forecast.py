@@ -1,0 +1,163 @@
+"""The benchmark of recommenders on a handful of made series: rows, tables' material, plots, its halves."""
+
+import dataclasses
+import json
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from plimsoll.pipeline import PipelineSettings
+from plimsoll.replay.limits import ReplaySettings, replay_limits
+from plimsoll.replay.promises import windows_of
+from plimsoll.replay.series import batch_of
+from plimsoll.replay.split import Half, group_of, half_of
+
+MIB = 2**20
+ROOT = Path(__file__).parents[3]
+# As the contract of benches names them.
+AGREED = (
+    "forecast.core.oom_at_slack_268",
+    "forecast.core.slack_at_oom_76",
+    "forecast.core.changes_per_container_day",
+    "forecast.class.flat.oom",
+    "forecast.class.bursty.oom",
+    "forecast.leak.false_alarms_per_1000cd",
+    "forecast.bitbrains.oom",
+    "forecast.bitbrains.slack",
+    "forecast.calibration.realised_over_promised",
+    "forecast.cold.oom_first_24h",
+)
+
+
+@pytest.fixture(scope="module")
+def bench():
+    """The bench's modules as `python bench/forecast.py` has them."""
+    sys.path.append(str(ROOT / "bench"))
+    try:
+        import arms
+        import forecast
+        import forecast_plots
+        import forecast_rows
+    finally:
+        sys.path.remove(str(ROOT / "bench"))
+    return type("Bench", (), {"arms": arms, "main": forecast, "rows": forecast_rows, "plots": forecast_plots})
+
+
+def made_series(source, names, bins=400):
+    random = np.random.default_rng(len(names))
+    flat = 100 * MIB * (1 + random.uniform(0, 0.02, (len(names), bins)))
+    flat[1::2] *= np.where(random.random((len(names[1::2]), bins)) < 0.01, 2.5, 1.0)  # bursty
+    return dataclasses.replace(batch_of(source, dict(zip(names, flat, strict=True))))
+
+
+@pytest.fixture(scope="module")
+def found(bench):
+    """Findings of all recommenders, but with cheap arms in the place of Plimsoll's frontier."""
+    judged = [name for name in (f"gentd-{i}" for i in range(40)) if half_of(name) is Half.JUDGED][:6]
+    machines = [name for name in (f"rnd7-{i}" for i in range(40)) if half_of(name) is Half.JUDGED][:4]
+    core, stress = made_series("alibaba_gentd26_pod", judged), made_series("bitbrains_rnd", machines)
+    datasets = [
+        bench.main.Dataset("core", (core,)),
+        bench.main.Dataset("cold", (bench.main.first_day(core),), 1),
+        bench.main.Dataset("bitbrains", (stress,)),
+    ]
+    simple = PipelineSettings(model="windowed")
+    own = [
+        bench.arms.Arm(
+            "plimsoll", "default", partial(bench.arms.plimsoll, settings=simple, model=None, promising=True)
+        ),
+        *[
+            bench.arms.Arm("plimsoll", objective, partial(bench.arms.plimsoll, settings=simple, model=None))
+            for objective in bench.arms.OBJECTIVES
+        ],
+    ]
+    peers = [arm for arm in bench.arms.defaults(None) if not arm.recommender.startswith("plimsoll")]
+    vpas = [arm for arm in bench.arms.knobs(None) if arm.recommender in ("vpa", "vpa-guarded")]
+    results = []
+    for dataset in datasets:
+        arms = [*own, *peers, *(vpas if dataset.name == "core" else [])]
+        done = []
+        for arm in arms:
+            for batch in dataset.batches:
+                recommender = arm.make(batch)
+                replay = replay_limits(batch, recommender, dataset.settings(batch))
+                done.append(bench.main.finish(replay, recommender, (dataset.name, *arm.key)))
+        results.append(bench.main.gather(dataset, arms, done))
+    return results
+
+
+def test_rows_have_the_agreed_names_a_value_or_a_reason_and_finite_intervals(bench, found):
+    rows = {row.name: row for row in bench.rows.found_rows(found, 7)}
+    assert set(AGREED) <= set(rows)
+    for row in rows.values():
+        assert (row.value is None) == (row.why is not None), row.name
+        assert row.value is None or row.low is None or row.low <= row.value <= row.high, row.name
+    assert set(rows["forecast.core.oom"].against) == {*bench.arms.PEERS, "oracle"}
+    assert rows["forecast.core.oom"].against["oracle"] == 0
+
+
+def test_the_same_findings_give_the_same_document(bench, found):
+    first, second = (json.dumps(bench.rows.document_parts(found, 7), allow_nan=False) for _ in range(2))
+    assert first == second
+
+
+def test_the_document_is_drawn_as_svg_and_png(bench, found, tmp_path):
+    rows = [dataclasses.asdict(row) for row in bench.rows.found_rows(found, 7)]
+    path = tmp_path / "forecast.json"
+    path.write_text(json.dumps({"rows": rows, **bench.rows.document_parts(found, 7)}))
+    drawn = bench.plots.draw(path)
+    assert [each.name for each in drawn] == [
+        f"forecast-{name}.svg" for name in ("frontier", "classes", "calibration")
+    ]
+    assert all(
+        "<svg" in each.read_text() and each.with_suffix(".png").stat().st_size > 10_000 for each in drawn
+    )
+    assert "VPA + our guard" in drawn[0].read_text()
+    assert "<dc:date>" not in drawn[0].read_text()  # the same results give the same file
+
+
+def test_only_the_judged_half_is_replayed_and_a_fraction_keeps_groups_whole(bench):
+    batch = made_series("google2011_job", [f"gcd-{10000 + i // 3}0000{i}-d1" for i in range(300)], 20)
+    half = bench.main.judged_half(batch, 1.0)
+    assert 0 < len(half) < len(batch)
+    assert {half_of(name) for name in half.series_ids} == {Half.JUDGED}
+    tenth = bench.main.judged_half(batch, 0.4)
+    assert 0 < len(tenth) < len(half)
+    groups = {group_of(name) for name in tenth.series_ids}
+    assert tenth.series_ids == tuple(name for name in half.series_ids if group_of(name) in groups)
+
+
+def test_the_first_day_is_288_limits_after_one_bin(bench):
+    batch = made_series("s", ["a", "b"])
+    day = bench.main.first_day(batch)
+    replay = replay_limits(day, bench.arms.Vpa(), ReplaySettings(1))
+    assert replay.emitted().sum(axis=1).tolist() == [288, 288]
+    assert (day.usage_bytes == batch.usage_bytes[:, :289]).all()
+
+
+def test_promises_are_chances_from_the_first_decision_on(bench):
+    batch = made_series("s", ["a", "b"])
+    recommender = bench.arms.plimsoll(batch, PipelineSettings(model="windowed"), None, promising=True)
+    replay = replay_limits(batch, recommender, ReplaySettings(288))
+    promised = recommender.promises(windows_of(batch, 12))
+    assert np.isnan(promised[:, :24]).all()
+    assert ((promised[:, 24:] >= 0) & (promised[:, 24:] <= 1)).all()
+    plain = bench.arms.plimsoll(batch, PipelineSettings(model="windowed"), None)
+    same = replay_limits(batch, plain, ReplaySettings(288)).limit_bytes
+    assert np.array_equal(same, replay.limit_bytes, equal_nan=True)  # to note is not to meddle
+
+
+def test_every_knob_is_turned_and_its_default_is_among_the_defaults(bench):
+    batch = made_series("s", ["a", "b"])
+    arms = [*bench.arms.defaults(None), *bench.arms.promised_points(None), *bench.arms.knobs(None)]
+    assert len({arm.key for arm in arms}) == len(arms)
+    assert {arm.recommender for arm in arms} == set(bench.arms.RECOMMENDERS)
+    by_margin = {
+        arm.setting: np.nanmean(replay_limits(batch, arm.make(batch), ReplaySettings(288)).limit_bytes)
+        for arm in arms
+        if arm.recommender == "vpa"
+    }
+    assert by_margin["margin 1.05"] < by_margin["default"] < by_margin["margin 1.3"]
