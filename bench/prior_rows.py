@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from plimsoll.forecast.features import LOG_LEVELS, features
 from plimsoll.forecast.window import BINS_PER_DAY, BINS_PER_HOUR, HISTORY_HOURS, UsageWindow
-from plimsoll.guard.limits import GuardSettings
+from plimsoll.guard.limits import GuardSettings, exceeded
 from plimsoll.replay.series import SeriesBatch
 from plimsoll.replay.split import group_of
 
@@ -113,12 +113,7 @@ def windows_at(usage: FloatArray, bins: npt.NDArray[np.int64]) -> UsageWindow:
 
 def needs(coming: FloatArray, reference_bytes: FloatArray, guard: GuardSettings) -> npt.NDArray[np.int64]:
     """First level [m] whose limit survives the coming bins [m, 12] with the reactive guard at work."""
-    limit = np.exp(LOG_LEVELS)[None, :] * reference_bytes[:, None]
-    killed = np.zeros(limit.shape, dtype=np.bool_)
-    for usage in np.nan_to_num(coming, nan=0.0).T[:, :, None]:
-        killed |= usage > limit
-        climbed = (usage > guard.climb_threshold * limit) & (usage <= limit)
-        limit = np.where(climbed, np.maximum(limit, guard.climb_ratio * usage), limit)
+    killed = exceeded(coming, np.exp(LOG_LEVELS)[None, :] * reference_bytes[:, None], guard)
     return np.where(killed.all(axis=1), len(LOG_LEVELS), np.argmin(killed, axis=1))
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from plimsoll.forecast.protocol import LEVELS, PeakDistribution, PeakModel
 from plimsoll.forecast.registry import DEFAULT_MODEL, model_names, peak_model
 from plimsoll.forecast.window import (
+    BINS_PER_DAY,
     BINS_PER_HOUR,
     HOURS_PER_DAY,
     FloatArray,
@@ -32,6 +33,7 @@ from plimsoll.forecast.window import (
     read_window,
 )
 from plimsoll.guard.limits import (
+    BoolArray,
     GuardSettings,
     LimitPlan,
     LimitReason,
@@ -42,12 +44,14 @@ from plimsoll.guard.limits import (
     remember_ooms,
     settle,
 )
-from plimsoll.recommend.buffer import calibrate, within_buffer
+from plimsoll.recommend.buffer import calibrate, next_shift, outcome, shifted, within_buffer
 from plimsoll.recommend.objective import DEFAULT_OBJECTIVE, oom_price_of
-from plimsoll.recommend.price import LOWER_GAIN, RAISE_GAIN, cheapest
+from plimsoll.recommend.price import LOWER_GAIN, RAISE_GAIN, Priced, cheapest, exceedance_at
 from plimsoll.recommend.recommendation import Recommendations
 from plimsoll.recommend.row_policy import UNSAID, PolicyColumns, RowPolicy
 from plimsoll.usage.history import History
+from plimsoll.usage.promises import NO_PROMISE
+from plimsoll.usage.sample import BIN_SECONDS
 
 HOUR_SECONDS = 3600.0
 DAY_SECONDS = 86_400.0
@@ -70,6 +74,7 @@ class PipelineSettings:
         None  # container-days a kill is worth; given, it stands instead of the objective
     )
     guarded: bool = True  # False: no raise between two decisions (for comparison only)
+    adaptive: bool = True  # False: the buffer does not follow broken promises (for comparison only)
     horizon_seconds: float = HOUR_SECONDS
     least_history_hours: int = 3  # a row that was first seen later than this is not ready
     ask_again_above: float = 1.02  # usage above this multiple of the known peak asks the model again
@@ -145,7 +150,7 @@ class LimitPipeline:
         self._grow()
         self.history.advance(now_seconds)
         rows = np.asarray(rows, dtype=np.int32)
-        parts = [self._decide_chunk(rows[part], now_seconds) for part in chunks(len(rows))]
+        parts = [self._decide_and_promise(rows[part], now_seconds) for part in chunks(len(rows))]
         return _concatenate(parts) if parts else self._decide_chunk(rows, now_seconds)
 
     def settle(self, recommendations: Recommendations, now_seconds: float) -> LimitPlan:
@@ -174,16 +179,61 @@ class LimitPipeline:
 
     # -- parts ----------------------------------------------------------------------------------------------
 
-    def _decide_chunk(self, rows: IntArray, now_seconds: float) -> Recommendations:
+    def _decide_and_promise(self, rows: IntArray, now_seconds: float) -> Recommendations:
+        """Hourly decisions: close what was promised an hour ago, decide, promise anew."""
+        self._close_promises(rows)
+        return self._decide_chunk(rows, now_seconds, promise=True)
+
+    def _close_promises(self, rows: IntArray) -> None:
+        """Learn from the hours that are over. A promise whose hour is no longer kept is dropped."""
+        log, present = self.history.promises, self.history.current_bin
+        open_ = log.open(rows)
+        age = present - open_.bin
+        over = np.flatnonzero((open_.bin != NO_PROMISE) & (age >= BINS_PER_HOUR))
+        if not len(over):
+            return
+        hour = rows[over]
+        column = BINS_PER_DAY - 1 - age[over][:, None] + np.arange(BINS_PER_HOUR)
+        recent = self.history.five_minute(hour, BINS_PER_DAY).astype(np.float64)
+        usage = np.where(column >= 0, np.take_along_axis(recent, np.maximum(column, 0), axis=1), np.nan)
+        limit, chance = open_.limit_bytes[over], open_.chance[over]
+        came = outcome(usage, limit, self.settings.guard)
+        came = np.where(self._killed_at_or_above(hour, open_.bin[over], limit), 1.0, came)
+        log.close(hour, came, next_shift(log.record(hour).shift, chance, came))
+
+    def _killed_at_or_above(
+        self, rows: IntArray, first_bin: npt.NDArray[np.int64], limit: FloatArray
+    ) -> BoolArray:
+        """Rows whose promised limit [n] an OOM kill within the hour disproves: they died at no less."""
+        kills = self.history.ooms(rows)
+        start = (first_bin * BIN_SECONDS)[:, None]
+        with np.errstate(invalid="ignore"):
+            within = (kills.seconds >= start) & (kills.seconds < start + HOUR_SECONDS)
+            return np.asarray((within & (kills.limit_bytes >= limit[:, None])).any(axis=1))
+
+    def _promise(self, rows: IntArray, priced: Priced, forecast: PeakDistribution, ready: BoolArray) -> None:
+        """Note what the limit that stands after this decision is expected to bear."""
+        limit = self._limit_bytes[rows]
+        with np.errstate(invalid="ignore"):
+            stays = (limit >= priced.lower_bytes) & (limit <= priced.upper_bytes)
+        stands = np.where(ready, np.where(stays, limit, priced.target_bytes), np.nan)
+        chance = exceedance_at(forecast, np.where(ready, stands, 1.0))
+        self.history.promises.promise(rows, self.history.current_bin, stands, chance)
+
+    def _decide_chunk(self, rows: IntArray, now_seconds: float, *, promise: bool = False) -> Recommendations:
         window = read_window(self.history, rows)
         self._known_peak_bytes[rows] = last_hour_peak(window)
-        return self._recommend(rows, window, now_seconds)
+        return self._recommend(rows, window, now_seconds, promise=promise)
 
-    def _recommend(self, rows: IntArray, window: UsageWindow, now_seconds: float) -> Recommendations:
+    def _recommend(
+        self, rows: IntArray, window: UsageWindow, now_seconds: float, *, promise: bool
+    ) -> Recommendations:
         settings, policies = self.settings, self._policies
         memory = remember_ooms(self.history.ooms(rows), now_seconds, settings.guard)
         looked = clipped(window, policies.history_hours[rows])
         raw, forecast = self._forecast(rows, looked)
+        if settings.adaptive:
+            forecast = shifted(forecast, self.history.promises.record(rows).shift)
         price = np.where(np.isnan(policies.oom_price[rows]), self._default_price, policies.oom_price[rows])
         floor = np.maximum(floor_by_use(present_bytes(window), settings.guard), memory.hold_bytes)
         floor = np.fmax(floor, _past_peak(looked, price, settings))
@@ -198,6 +248,8 @@ class LimitPipeline:
         quantile = _quantiles(raw, np.array([BUFFER_LEVEL]))[:, 0]
         priced = within_buffer(priced, quantile, policies.buffer_min[rows], policies.buffer_max[rows], floor)
         ready = _ready(window, forecast, settings.least_history_hours) & np.isfinite(priced.target_bytes)
+        if promise:
+            self._promise(rows, priced, forecast, ready)
         reported = _quantiles(forecast, REPORTED_LEVELS)
         request = np.minimum(_typical(forecast, looked, settings.guard), priced.target_bytes)
         columns = [

@@ -87,6 +87,20 @@ def after_climb(
         return np.where((close | heading) & (wanted > limit_bytes), wanted, np.nan)
 
 
+def exceeded(usage_bytes: FloatArray, limit_bytes: FloatArray, settings: GuardSettings) -> BoolArray:
+    """Return which limits [n, m] coming usage [n, bins] would exceed with `after_climb`'s first rule at work.
+
+    The rule alone, without its look at the rise: what is learned and promised is then a bound from above.
+    """
+    limit = limit_bytes.copy()
+    broken = np.zeros(limit.shape, dtype=np.bool_)
+    for usage in np.nan_to_num(usage_bytes, nan=0.0).T[:, :, None]:
+        broken |= usage > limit
+        climbed = (usage > settings.climb_threshold * limit) & (usage <= limit)
+        limit = np.where(climbed, np.maximum(limit, settings.climb_ratio * usage), limit)
+    return broken
+
+
 def floor_by_use(present_bytes: FloatArray, settings: GuardSettings) -> FloatArray:
     """Limit [n] that holds what is used now; the least limit where usage is unknown or tiny."""
     return np.fmax((1 + settings.present_margin) * present_bytes, settings.least_limit_bytes)

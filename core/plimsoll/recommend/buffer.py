@@ -1,17 +1,24 @@
 """How thick the buffer above a forecast must be: as thick as that forecast has been wrong.
 
-In: a model's past errors per row (log of what came over what was forecast) and a prior from many series.
-Out: for each row and level the factor to put on the point forecast. Split-conformal quantiles (rank
-ceil((n+1)p)) of the row's own errors, shrunk towards the prior: a tail quantile counts as known as far as
-the row has errors beyond it. The errors are recomputed from the history each time, so a restart loses
-nothing. `within_buffer` holds what is priced on top of that between a policy's bounds.
+Two corrections, one after the other. `calibrate` is for models that know their own past errors: split-
+conformal quantiles (rank ceil((n+1)p)) of a row's errors, shrunk towards a prior from many series: a tail
+quantile counts as known as far as the row has errors beyond it. `next_shift` is online: adaptive conformal
+control (Gibbs & Candes 2021; in the form of Angelopoulos, Candes & Tibshirani 2023, quantile tracking) of
+the promise itself. Each hour the log of all levels moves by STEP x (exceeded - promised), so that over T
+hours realised and promised rates differ by at most (largest shift - least shift) / (STEP x T), whatever
+the series does. `within_buffer` holds what is priced on top of that between a policy's bounds.
 """
 
 import numpy as np
 
 from plimsoll.forecast.protocol import Hindcast, PeakDistribution
 from plimsoll.forecast.window import FloatArray
+from plimsoll.guard.limits import GuardSettings, exceeded
 from plimsoll.recommend.price import Priced
+
+SHIFT_STEP = 0.2  # an exceedance that nobody expected adds a fifth (in log) to every level
+LEAST_SHIFT, MOST_SHIFT = -0.1, 0.7
+LEAST_SEEN_BINS = 6  # of twelve: an hour of which less was seen proves nothing
 
 
 def conformal_log_ratio(errors: FloatArray, levels: FloatArray) -> FloatArray:
@@ -36,6 +43,24 @@ def calibrate(distribution: PeakDistribution, hindcast: Hindcast) -> PeakDistrib
     blended = weight * np.where(np.isnan(own), prior, own) + (1 - weight) * prior
     values = np.maximum.accumulate(point * np.exp(blended), axis=1)
     return PeakDistribution(distribution.levels, np.where(count > 0, values, distribution.values_bytes))
+
+
+def next_shift(shift: FloatArray, promised: FloatArray, came: FloatArray) -> FloatArray:
+    """The shift [n] after an hour with promised probability [n] and outcome `came` [n] (1, 0 or NaN)."""
+    moved = np.clip(shift + SHIFT_STEP * (came - promised), LEAST_SHIFT, MOST_SHIFT)
+    return np.asarray(np.where(np.isnan(came), shift, moved), dtype=np.float64)
+
+
+def outcome(usage_bytes: FloatArray, limit_bytes: FloatArray, guard: GuardSettings) -> FloatArray:
+    """Whether an hour of usage [n, 12] exceeded `limit_bytes` [n]: 1, 0, or NaN where too little was seen."""
+    broken = exceeded(usage_bytes, limit_bytes[:, None], guard)[:, 0]
+    seen = np.count_nonzero(np.isfinite(usage_bytes), axis=1) >= LEAST_SEEN_BINS
+    return np.where(seen | broken, broken.astype(np.float64), np.nan)
+
+
+def shifted(distribution: PeakDistribution, shift: FloatArray) -> PeakDistribution:
+    """Every level of each row times e^shift [n]."""
+    return PeakDistribution(distribution.levels, distribution.values_bytes * np.exp(shift)[:, None])
 
 
 def within_buffer(

@@ -16,13 +16,14 @@ from plimsoll.usage.events import KEPT_EVENTS
 from plimsoll.usage.sample import MAX_PLAUSIBLE_BYTES, Float32Array, Float64Array, Quantity, round_up_float32
 
 MAX_CHECKPOINT_BYTES = 8192
-VERSION = 1
+VERSION = 2  # 1 had no record of promises
 GRID_RATIO = 1.001  # each stored value may be read back this much higher
 GRID_START_BYTES = 1024.0  # smaller values, except zero, are read back as this
 
 _MAGIC = b"PLMH"
 _HEADER = struct.Struct("<4sHBxI")  # magic, version, quantity, crc32 of all that follows
 _FIXED = struct.Struct("<qHHqqdd")  # current bin, bins, hours, oom count, restart count, first, last seen
+_PROMISES = struct.Struct("<4d")  # hours, promised, exceeded, shift
 _QUANTITIES = (Quantity.USAGE, Quantity.WORKING_SET)
 _MAX_BODY_BYTES = 65536  # a checkpoint that unpacks to more was not written by us
 _LAST_BIN = 2**31  # some 20,000 years after 1970
@@ -47,6 +48,7 @@ class RowState:
     restart_count: int
     first_seen_seconds: float
     last_seen_seconds: float
+    promises: Float64Array  # [4] hours, promised, exceeded, shift
 
 
 def encode(state: RowState) -> bytes:
@@ -64,7 +66,8 @@ def encode(state: RowState) -> bytes:
     steps = np.diff(codes, prepend=np.uint16(0))  # wraps around: exact in uint16
     planes = (steps & 0xFF).astype(np.uint8).tobytes() + (steps >> 8).astype(np.uint8).tobytes()
     events = np.stack([state.ooms, state.restarts]).astype("<f8").tobytes()
-    body = zlib.compress(fixed + events + planes, level=6)
+    promises = _PROMISES.pack(*state.promises.tolist())
+    body = zlib.compress(fixed + events + promises + planes, level=6)
     quantity = _QUANTITIES.index(state.quantity)
     crc = zlib.crc32(body, zlib.crc32(struct.pack("<HB", VERSION, quantity)))
     return _HEADER.pack(_MAGIC, VERSION, quantity, crc) + body
@@ -72,16 +75,17 @@ def encode(state: RowState) -> bytes:
 
 def decode(data: bytes, expected: Quantity) -> RowState:
     """Bytes back into a row's state; raises `CheckpointError`."""
-    quantity, body = _open(data)
+    version, quantity, body = _open(data)
     if quantity is not expected:
         raise CheckpointError(f"checkpoint holds {quantity.value}, this history holds {expected.value}")
     events_size = 2 * 3 * KEPT_EVENTS * 8
-    if len(body) < _FIXED.size + events_size:
+    promises_size = _PROMISES.size if version > 1 else 0
+    if len(body) < _FIXED.size + events_size + promises_size:
         raise CheckpointError(f"checkpoint body has {len(body)} bytes, too few for its header")
     current_bin, bins, hours, oom_count, restart_count, first, last = _FIXED.unpack_from(body)
     if not 0 <= current_bin <= _LAST_BIN:
         raise CheckpointError(f"checkpoint's current bin {current_bin} is no time")
-    planes = body[_FIXED.size + events_size :]
+    planes = body[_FIXED.size + events_size + promises_size :]
     if len(planes) != 2 * (bins + hours):
         raise CheckpointError(f"checkpoint names {bins} bins and {hours} hours but holds {len(planes)} bytes")
     low, high = np.frombuffer(planes, dtype=np.uint8).reshape(2, -1).astype(np.uint16)
@@ -89,6 +93,7 @@ def decode(data: bytes, expected: Quantity) -> RowState:
     values = _dequantise(codes)
     events = np.frombuffer(body, dtype="<f8", count=events_size // 8, offset=_FIXED.size)
     ooms, restarts = events.astype(np.float64).reshape(2, 3, KEPT_EVENTS)
+    record = _PROMISES.unpack_from(body, _FIXED.size + events_size) if version > 1 else (0.0,) * 4
     return RowState(
         quantity,
         current_bin,
@@ -100,10 +105,11 @@ def decode(data: bytes, expected: Quantity) -> RowState:
         restart_count,
         first,
         last,
+        np.array(record),
     )
 
 
-def _open(data: bytes) -> tuple[Quantity, bytes]:
+def _open(data: bytes) -> tuple[int, Quantity, bytes]:
     if len(data) < _HEADER.size or data[:4] != _MAGIC:
         raise CheckpointError("not a Plimsoll history checkpoint")
     _, version, quantity, crc = _HEADER.unpack_from(data)
@@ -121,7 +127,7 @@ def _open(data: bytes) -> tuple[Quantity, bytes]:
         raise CheckpointError(f"checkpoint is corrupt: {error}") from error
     if not unpacker.eof or unpacker.unused_data:
         raise CheckpointError("checkpoint is corrupt: its body does not end where it should")
-    return _QUANTITIES[quantity], plain
+    return version, _QUANTITIES[quantity], plain
 
 
 @cache

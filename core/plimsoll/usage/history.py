@@ -1,4 +1,5 @@
-"""What every container used: five-minute maxima for a day, hourly maxima for 28 days, and its OOM kills.
+"""What every container used: five-minute maxima for a day, hourly maxima for 28 days, its OOM kills, and
+what it was promised.
 
 In: batches of samples of all containers at once. Out: windows of maxima, oldest first, missing bins NaN.
 A row belongs to a `ContainerKey`; the caller keeps the map. Columnar, so that 100,000 containers are a few
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from plimsoll.usage.checkpoint import RowState, decode, encode
 from plimsoll.usage.events import EventLog, Events, as_column
+from plimsoll.usage.promises import PromiseLog
 from plimsoll.usage.ring import Ring, slots_between
 from plimsoll.usage.sample import (
     BIN_SECONDS,
@@ -45,6 +47,7 @@ class History:
         self._hour = Ring(capacity, HOURLY_BINS)
         self._ooms = EventLog(capacity)
         self._restarts = EventLog(capacity)
+        self.promises = PromiseLog(capacity)
         self._live: BoolArray = np.zeros(capacity, dtype=np.bool_)
         self._first_seen: Float64Array = np.full(capacity, np.nan)
         self._last_seen: Float64Array = np.full(capacity, np.nan)
@@ -80,7 +83,7 @@ class History:
         self._free.extend(index.tolist())
 
     def _grow(self, capacity: int) -> None:
-        for store in (self._five, self._hour, self._ooms, self._restarts):
+        for store in (self._five, self._hour, self._ooms, self._restarts, self.promises):
             store.grow(capacity, self._used)
         extra = capacity - self.capacity
         self._live = np.concatenate([self._live, np.zeros(extra, dtype=np.bool_)])
@@ -88,7 +91,7 @@ class History:
         self._last_seen = np.concatenate([self._last_seen, np.full(extra, np.nan)])
 
     def _reset(self, rows: IntArray) -> None:
-        for store in (self._five, self._hour, self._ooms, self._restarts):
+        for store in (self._five, self._hour, self._ooms, self._restarts, self.promises):
             store.reset(rows)
         self._first_seen[rows] = np.nan
         self._last_seen[rows] = np.nan
@@ -248,6 +251,7 @@ class History:
                 int(restarts.count[0]),
                 float(self._first_seen[index[0]]),
                 float(self._last_seen[index[0]]),
+                self.promises.packed(int(index[0])),
             )
         )
 
@@ -272,5 +276,6 @@ class History:
             ring.raise_to(np.full(int(kept.sum()), row), slots[kept], values[kept])
         self._ooms.merge(row, state.ooms, state.oom_count)
         self._restarts.merge(row, state.restarts, state.restart_count)
+        self.promises.merge(row, state.promises)
         self._first_seen[row] = np.fmin(self._first_seen[row], state.first_seen_seconds)
         self._last_seen[row] = np.fmax(self._last_seen[row], state.last_seen_seconds)

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from plimsoll.forecast.protocol import Hindcast, PeakDistribution
-from plimsoll.recommend.buffer import calibrate, conformal_log_ratio
+from plimsoll.guard.limits import GuardSettings
+from plimsoll.recommend.buffer import (
+    LEAST_SHIFT,
+    MOST_SHIFT,
+    SHIFT_STEP,
+    calibrate,
+    conformal_log_ratio,
+    next_shift,
+    outcome,
+)
 
 LEVELS = np.array([0.5, 0.9, 0.99])
 
@@ -56,3 +65,46 @@ def test_strength_makes_a_model_trust_itself():
 
 def test_quantiles_still_rise():
     assert (np.diff(said([-3.0] * 40 + [3.0])) >= 0).all()
+
+
+def test_a_broken_promise_thickens_the_buffer_and_kept_ones_thin_it_slowly() -> None:
+    shift = next_shift(np.zeros(3), np.array([0.01, 0.01, 0.01]), np.array([1.0, 0.0, np.nan]))
+    assert shift == pytest.approx([SHIFT_STEP * 0.99, -SHIFT_STEP * 0.01, 0.0])
+
+
+def test_realised_meets_promised_on_a_series_the_forecast_misjudges() -> None:
+    """A limit's promised chance falls as the shift grows: control finds the shift at which both agree."""
+    random = np.random.default_rng(3)
+    shift, promised, came = np.zeros(1), [], []
+    for _ in range(4000):
+        chance = 0.02  # promised of a limit at 1.2 x e^shift; needs are exponential, a quarter of a power
+        need = np.exp(random.exponential(0.1))
+        broken = np.array([float(need > 1.2 * np.exp(shift[0]))])
+        promised.append(chance)
+        came.append(broken[0])
+        shift = next_shift(shift, np.array([chance]), broken)
+    assert np.mean(came[1000:]) == pytest.approx(np.mean(promised), abs=0.008)
+    assert 0 < shift[0] < MOST_SHIFT
+
+
+def test_the_shift_stays_within_its_bounds() -> None:
+    worst = best = np.zeros(1)
+    for _ in range(2000):
+        worst = next_shift(worst, np.array([0.001]), np.array([1.0]))
+        best = next_shift(best, np.array([0.01]), np.array([0.0]))
+    assert (worst[0], best[0]) == (MOST_SHIFT, LEAST_SHIFT)
+
+
+@pytest.mark.parametrize(
+    ("usage", "limit", "expected"),
+    [
+        ([100.0] * 12, 110.0, 0.0),
+        ([100.0] * 11 + [120.0], 110.0, 1.0),
+        ([103.0] * 11 + [114.0], 110.0, 0.0),  # at 103 of 110 the guard rose to 115 before 114 came
+        ([100.0] * 5 + [np.nan] * 7, 110.0, np.nan),  # too little seen
+        ([np.nan] * 11 + [120.0], 110.0, 1.0),  # what was seen is enough to break it
+    ],
+)
+def test_an_hour_is_judged_with_the_guard_at_work(usage: list[float], limit: float, expected: float) -> None:
+    judged = outcome(np.array([usage]), np.array([limit]), GuardSettings())
+    np.testing.assert_equal(judged[0], expected)

@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 import pytest
 
-from plimsoll.usage.checkpoint import MAX_CHECKPOINT_BYTES, CheckpointError
+from plimsoll.usage.checkpoint import MAX_CHECKPOINT_BYTES, CheckpointError, decode
 from plimsoll.usage.history import History
 from plimsoll.usage.sample import BIN_SECONDS, MAX_PLAUSIBLE_BYTES, Quantity
 
@@ -179,7 +179,7 @@ def resealed(body: bytes, version: int = 1, quantity: int = 0) -> bytes:
         (b"", "not a Plimsoll"),
         (b"PLMH", "not a Plimsoll"),
         (b"\x1f\x8b" + bytes(200), "not a Plimsoll"),
-        (resealed(b"", version=2), "version 2 is newer than 1"),
+        (resealed(b"", version=3), "version 3 is newer than 2"),
         (resealed(zlib.compress(b""), quantity=1), "holds working_set, this history holds usage"),
         (resealed(zlib.compress(b""), quantity=7), "unknown quantity"),
         (resealed(b"nonsense"), "corrupt"),
@@ -224,3 +224,10 @@ def test_nonsense_times_inside_a_sealed_checkpoint_do_not_break_the_history():
         with pytest.raises(CheckpointError, match="bin"):
             h.restore(0, resealed(zlib.compress(body)))
         assert h.five_minute(0, 1)[0, 0] == MIB
+
+
+def test_a_checkpoint_of_the_version_before_promises_is_read() -> None:
+    fixed = struct.pack("<qHHqqdd", 1, 1, 0, 0, 0, 5.0, 6.0)
+    state = decode(resealed(zlib.compress(fixed + bytes(384) + b"\x00\x00"), version=1), Quantity.USAGE)
+    assert state.promises.tolist() == [0, 0, 0, 0]
+    assert (state.first_seen_seconds, state.last_seen_seconds) == (5.0, 6.0)
