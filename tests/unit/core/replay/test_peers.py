@@ -86,7 +86,8 @@ def test_a_peers_knob_scales_its_limit_and_is_at_what_was_published(kind, knob, 
 
 
 def test_vpas_percentile_may_be_another():
-    usage = np.concatenate([np.full(9 * 288, 100.0), np.full(288, 300.0)])
+    usage = np.full(8 * 288, 100.0)
+    usage[5 * 288 : 6 * 288] = 300.0  # an eighth of the weight
     batch = batch_of("s", {"a": usage * MIB})
     median, target = (
         replay_limits(batch, Vpa(percentile=level), ReplaySettings(WARMUP)).limit_bytes[0, -1]
