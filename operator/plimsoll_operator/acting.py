@@ -87,7 +87,8 @@ class Actor:
             found.value,
         )
         if found is Verdict.EVICT:
-            await self._evict(pod, group, now_seconds)
+            said = f"a resize in place is not possible: {pod.resize.message}"
+            await self.evict(pod, group, "Evicted", said, now_seconds)
             return
         if found is Verdict.LEARN:
             self._learn(pod)
@@ -175,7 +176,10 @@ class Actor:
             ref, "ResizeTakenBack", f"back to what is in force: {message}", now_seconds, "Warning"
         )
 
-    async def _evict(self, pod: PodRecord, group: Group, now_seconds: float) -> None:
+    async def evict(
+        self, pod: PodRecord, group: Group, reason: str, message: str, now_seconds: float
+    ) -> None:
+        """Evict a pod that `Evictions.refusal` lets go, and say why; a disruption budget may refuse."""
         ref = PodRef(pod.namespace, pod.name, pod.uid)
         try:
             await self.api.evict(ref)
@@ -186,10 +190,7 @@ class Actor:
             return
         self.evictions.count(group, now_seconds)
         self.metrics.count("plimsoll_evictions_total", outcome="accepted")
-        message = pod.resize.message if pod.resize is not None else ""
-        await self.events.say(
-            ref, "Evicted", f"a resize in place is not possible: {message}", now_seconds, "Warning"
-        )
+        await self.events.say(ref, reason, message, now_seconds, "Warning")
 
 
 def resizing(groups: Iterable[Group]) -> Mapping[str, tuple[PodRecord, Group]]:

@@ -6,14 +6,16 @@ guards look at every loop.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from plimsoll.forecast.workload_class import WorkloadClass
 from plimsoll.guard.state import Ask, Purpose
 from plimsoll.recommend.recommendation import FloatArray, IntArray, Recommendations
-from plimsoll_operator.engine.messages import PodContainer, Tick
+from plimsoll_operator.engine.messages import PodContainer, RowShapes, Tick
 
 FIRST_ROWS = 1024
 COLUMNS = ("target_bytes", "lower_bytes", "upper_bytes", "buffer_bytes", "request_bytes")
@@ -34,6 +36,16 @@ class RowView:
     made_seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class LeakView:
+    """A row that leaks: bytes a second with the interval around it, and since when it is told."""
+
+    slope: float
+    slope_low: float
+    slope_high: float
+    since_seconds: float
+
+
 class Asks:
     """The last word of the engine on every row."""
 
@@ -47,11 +59,14 @@ class Asks:
         self._raises: dict[PodContainer, tuple[int, str]] = {}
         self._holds: dict[int, str] = {}
         self._covered: IntArray = np.empty(0, dtype=np.int32)  # ascending
+        self._classes: dict[int, int] = {}
+        self._leaks: dict[int, LeakView] = {}
 
     def take(self, tick: Tick) -> None:
         """Take over one tick."""
         self._recommend(tick.recommendations, tick.now_seconds)
         self._covered = np.sort(tick.covered)
+        self._shape(tick.shapes)
         usage = tick.usage
         columns = (usage.rows.tolist(), usage.current_bytes.tolist(), usage.age_seconds.tolist())
         self._usage = {row: (used, age) for row, used, age in zip(*columns, strict=True)}
@@ -62,8 +77,29 @@ class Asks:
     def forget(self, rows: Sequence[int]) -> None:
         """These rows stand for nothing any more, and soon for another container."""
         mine = [row for row in rows if row < len(self._made)]
+        for row in rows:
+            self._classes.pop(row, None)
+            self._leaks.pop(row, None)
         self._ready[mine] = False
         self._made[mine] = np.nan
+
+    def leak(self, row: int) -> LeakView | None:
+        """The leak of a row; None where it has none."""
+        return self._leaks.get(row)
+
+    def leaking(self) -> tuple[int, ...]:
+        """The rows that leak."""
+        return tuple(self._leaks)
+
+    def workload_class(self, row: int) -> str:
+        """The shape of a row's usage, in a word; "" where it was never looked at."""
+        code = self._classes.get(row)
+        return "" if code is None else WorkloadClass(code).label
+
+    def class_counts(self) -> dict[str, float]:
+        """How many rows have each class."""
+        found = Counter(self._classes.values())
+        return {each.label: float(found[each]) for each in WorkloadClass if each in found}
 
     def raised(self) -> Iterator[tuple[PodContainer, Ask]]:
         """Pod-level raises of this tick."""
@@ -116,6 +152,15 @@ class Asks:
         levels, values = self._levels.tolist(), self._quantiles[row].tolist()
         quantiles = tuple((level, _whole(value)) for level, value in zip(levels, values, strict=True))
         return RowView(target, lower, upper, buffer, request, quantiles, float(self._made[row]))
+
+    def _shape(self, shapes: RowShapes) -> None:
+        rows = shapes.rows.tolist()
+        self._classes.update(zip(rows, shapes.workload_class.tolist(), strict=True))
+        for row in shapes.rows[~shapes.leaks].tolist():
+            self._leaks.pop(row, None)
+        for place in np.flatnonzero(shapes.leaks).tolist():
+            columns = (shapes.slope, shapes.slope_low, shapes.slope_high, shapes.since_seconds)
+            self._leaks[rows[place]] = LeakView(*(float(each[place]) for each in columns))
 
     def _urgent(self, limit_bytes: int, reason: str) -> Ask:
         return Ask(limit_bytes, None, purpose=Purpose.URGENT, reason=reason)

@@ -94,12 +94,14 @@ class InitialResources:
         self, state: "_PodToBe", spec: ContainerSpec, situations: Situations, others_request_bytes: int
     ) -> Situation:
         namespace = state.ref.namespace
+        row = self.membership.row_of(ContainerKey(state.ref, spec.name, state.node_class))
         container = ContainerState(
             name=spec.name,
             limit_bytes=spec.limit_bytes,
             request_bytes=spec.request_bytes,
             resizable=spec.resizable,
             cpu_guaranteed=spec.cpu_guaranteed,
+            leaks=row is not None and self.asks.leak(row) is not None,
         )
         pod = PodState(
             namespace=namespace,

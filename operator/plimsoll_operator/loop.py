@@ -22,6 +22,7 @@ from plimsoll_operator.engine.client import Engine
 from plimsoll_operator.engine.messages import OomEvent, Tick
 from plimsoll_operator.keeping import Keeper
 from plimsoll_operator.leader import Leader
+from plimsoll_operator.leaking import Leaks
 from plimsoll_operator.membership import Changes, Group, Membership
 from plimsoll_operator.owners import OwnerResolver
 from plimsoll_operator.planning import Planner, Plans, RoutineBudget
@@ -81,6 +82,7 @@ class Loop:
         self.loops = 0
         self.world = World()
         self._state = ControlState()  # of the last planning
+        self._leaks = Leaks(parts.asks, parts.actor, parts.membership.group_of_row)
 
     @property
     def control(self) -> ControlState | None:
@@ -124,6 +126,8 @@ class Loop:
                 await self._act(world, plans, now_seconds)
             with stage("follow"):
                 await self._follow(now_seconds)
+            with stage("leaks"):
+                await self._leaks.answer(self._state, now_seconds)
             with stage("profiles"):
                 await parts.keeper.keep(world, self._builder(now_seconds), plans.rows, now_seconds)
             with stage("policies"):
@@ -131,6 +135,7 @@ class Loop:
         parts.metrics.set("plimsoll_leader", float(parts.leader.holds()))
         with stage("report"):
             await report(parts.metrics, parts.membership, world, plans, tick, changes)
+            self._leaks.report(now_seconds)
             self._say(tick)
         return plans
 

@@ -86,6 +86,7 @@ class Situations:
             usage_bytes=used,
             usage_age_seconds=age,
             last_change_seconds=last_change_seconds,
+            leaks=self.asks.leak(group.rows.get(spec.name, -1)) is not None,
         )
         return Situation(
             policy=group.container_policy(spec.name),

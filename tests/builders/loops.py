@@ -10,6 +10,7 @@ import numpy as np
 
 from builders.clusters import furnish
 from builders.kubeapi import MemoryApi
+from plimsoll.forecast.workload_class import WorkloadClass
 from plimsoll.recommend.recommendation import Recommendations
 from plimsoll.usage.sample import Quantity
 from plimsoll_operator.acting import Actor
@@ -20,7 +21,7 @@ from plimsoll_operator.actuate.resize import Patience
 from plimsoll_operator.asks import Asks
 from plimsoll_operator.clock import FollowedClock
 from plimsoll_operator.departed import Departed
-from plimsoll_operator.engine.messages import PodRaises, RowUsage, Tick, empty_tick
+from plimsoll_operator.engine.messages import PodRaises, RowShapes, RowUsage, Tick, empty_tick
 from plimsoll_operator.fence import FencedApi
 from plimsoll_operator.keeping import Keeper
 from plimsoll_operator.leader import Leader, LeaseSettings
@@ -43,6 +44,7 @@ class SpokenEngine:
         self.used_mib = used_mib
         self.raises = {}
         self.problems = ()
+        self.leaks_mib_per_hour = {}  # by container
         self.covered = ()  # containers whose last hour is known
         self.members = {}
         self.events = []
@@ -86,7 +88,22 @@ class SpokenEngine:
             ),
             usage=RowUsage(rows, np.full(len(rows), self.used_mib * MIB), np.full(len(rows), 5.0)),
             problems=self.problems,
+            shapes=self._shapes(rows, names),
             covered=np.array([row for row in rows if names[int(row)] in self.covered], dtype=np.int32),
+        )
+
+    def _shapes(self, rows, names):
+        """Containers of `leaks_mib_per_hour` leak; all are flat or grow."""
+        slope = np.array([self.leaks_mib_per_hour.get(names[int(row)], np.nan) * MIB / 3600 for row in rows])
+        leaks = np.isfinite(slope)
+        return RowShapes(
+            rows=rows,
+            workload_class=np.where(leaks, WorkloadClass.GROWTH, WorkloadClass.FLAT).astype(np.int8),
+            leaks=leaks,
+            since_seconds=np.where(leaks, 0.0, np.nan),
+            slope=slope,
+            slope_low=slope * 0.9,
+            slope_high=slope * 1.1,
         )
 
 

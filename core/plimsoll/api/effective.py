@@ -71,6 +71,15 @@ class Controlled(StrEnum):
         return self is not Controlled.LIMITS_ONLY
 
 
+class LeakAction(StrEnum):
+    """What to do about a container that only ever grows."""
+
+    ALERT = "Alert"
+    RAISE = "Raise"
+    RESTART = "Restart"
+    LEAVE = "Leave"
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class PolicyRef:
     """Names a policy; `namespace` is empty for a ClusterMemoryPolicy."""
@@ -113,4 +122,7 @@ class EffectiveContainerPolicy:
     horizon_seconds: int = HORIZON_SECONDS
     history_seconds: int = 28 * 86_400
     holidays: tuple[str, ...] = ()
+    leak_action: LeakAction = LeakAction.ALERT
+    leak_cap_bytes: int | None = None  # where Raise ends; None: at max_bytes, if at all
+    leak_window_seconds: int = 86_400  # how long growth must have lasted
     problem: str = ""

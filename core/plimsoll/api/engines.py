@@ -7,8 +7,8 @@ In: a policy's spec. Out: the engines it explicitly asks for, and those of them 
 from collections.abc import Iterator
 from enum import StrEnum
 
-from plimsoll.api.effective import Basis
-from plimsoll.api.policy import LeakAction, NodePlacement, NumaPlacement, PolicySpec, ReclaimMode
+from plimsoll.api.effective import Basis, LeakAction
+from plimsoll.api.policy import NodePlacement, NumaPlacement, PolicySpec, ReclaimMode
 
 
 class Engine(StrEnum):
@@ -22,8 +22,9 @@ class Engine(StrEnum):
     HOLIDAYS = "forecast.holidays"
 
 
+HOLIDAY_MODEL = "prophet"  # the one forecaster that looks at holidays
 # Add an engine here in the change that brings it: its policies lose the condition `NotYetActive`.
-ACTIVE_ENGINES: frozenset[Engine] = frozenset()
+ACTIVE_ENGINES: frozenset[Engine] = frozenset({Engine.LEAK, Engine.HOLIDAYS})
 
 
 def asked_engines(spec: PolicySpec) -> Iterator[Engine]:
@@ -38,7 +39,7 @@ def asked_engines(spec: PolicySpec) -> Iterator[Engine]:
         yield Engine.LEAK
     if Basis.NEEDED in (spec.limits.basis, *(each.limits.basis for each in spec.containers if each.limits)):
         yield Engine.NEEDED
-    if spec.forecast.holidays:
+    if spec.forecast.holidays and spec.forecast.model == HOLIDAY_MODEL:
         yield Engine.HOLIDAYS
 
 

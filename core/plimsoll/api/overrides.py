@@ -61,6 +61,9 @@ def _base(ref: PolicyRef, spec: PolicySpec) -> EffectiveContainerPolicy:
         horizon_seconds=spec.forecast.horizon_seconds,
         history_seconds=spec.forecast.history_seconds,
         holidays=spec.forecast.holidays,
+        leak_action=spec.leak.action,
+        leak_cap_bytes=spec.leak.cap_bytes,
+        leak_window_seconds=spec.leak.window_seconds,
     )
 
 

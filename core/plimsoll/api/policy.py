@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from plimsoll.api.effective import HORIZON_SECONDS, Importance, Mode
+from plimsoll.api.effective import HORIZON_SECONDS, Importance, LeakAction, Mode
 from plimsoll.api.fields import (
     Condition,
     Cooldown,
@@ -55,15 +55,6 @@ class NumaPlacement(StrEnum):
     OFF = "Off"
     PREFER = "Prefer"
     BIND = "Bind"
-
-
-class LeakAction(StrEnum):
-    """What to do about a container that only ever grows."""
-
-    ALERT = "Alert"
-    RAISE = "Raise"
-    RESTART = "Restart"
-    LEAVE = "Leave"
 
 
 class TargetRef(Model):
@@ -154,11 +145,14 @@ class Leak(Model):
     """What happens to a container that only ever grows."""
 
     action: LeakAction = LeakAction.ALERT
-    """Alert, Raise (up to cap), Restart (before it is killed) or Leave."""
+    """Alert (say so, follow the growth as any other), Raise (follow it up to cap), Restart (evict its pods
+    within updates.window before they die; needs mode InPlaceOrRecreate) or Leave (do not follow it). A raise
+    after an OOM kill is made in any case; only limits.max ends it."""
     cap_bytes: Quantity | None = None
-    """Where Raise ends."""
+    """Where Raise ends; absent means limits.max."""
     window_seconds: Lookback = 86_400
-    """How long growth must have lasted."""
+    """How long growth must have lasted. Steep growth, by a third within a quarter of it, is told sooner;
+    slow growth under a daily pattern after two days."""
 
 
 class PolicySpec(Model):

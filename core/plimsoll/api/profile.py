@@ -128,6 +128,23 @@ class OomMemory(Model):
     """When the floor is lifted."""
 
 
+class LeakSummary(Model):
+    """A leak, as it was last found."""
+
+    since_time_seconds: Time | None = None
+    """When it was first told."""
+    growth_per_hour_bytes: Quantity | None = None
+    """How much it grows in an hour."""
+    growth_per_hour_low_bytes: Quantity | None = None
+    """Lower end of the interval around that."""
+    growth_per_hour_high_bytes: Quantity | None = None
+    """Upper end of the interval around that."""
+    death_time_seconds: Time | None = None
+    """When it reaches the limit in force at that pace; absent where there is none."""
+    cap_time_seconds: Time | None = None
+    """When it reaches the policy's leak.cap; absent where there is none."""
+
+
 class ContainerProfile(Model):
     """What is known of one container."""
 
@@ -147,6 +164,11 @@ class ContainerProfile(Model):
     """As they were before Plimsoll first touched them."""
     oom: OomMemory | None = None
     """What is remembered of OOM kills."""
+    workload_class: Word = ""
+    """The shape of its usage: flat, drift, sawtooth, bursty, growth, diurnal, weekly, startup-peak, batch,
+    idle or unknown."""
+    leak: LeakSummary | None = None
+    """Present while it leaks."""
     checkpoint: (
         Annotated[str, Field(max_length=CHECKPOINT_MAX_CHARACTERS, json_schema_extra={"format": "byte"})]
         | None

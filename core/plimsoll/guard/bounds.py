@@ -4,15 +4,17 @@ In: a proposal and the situation. Out: the proposal within them. Present use win
 limit below it would be refused by the kubelet at best and kill the container at worst.
 """
 
-from plimsoll.guard.limits import GuardSettings
+from plimsoll.api.effective import LeakAction
+from plimsoll.guard.limits import GuardSettings, LimitReason
 from plimsoll.guard.proposal import MIB, Proposal, say, whole_mebibytes
-from plimsoll.guard.state import Ask, Purpose, Situation
+from plimsoll.guard.state import Ask, ContainerState, Purpose, Situation
 
 # Never below what is used now plus this: the kubelet checks usage a moment after we do, and a container
 # that allocates between the two must not be killed. Larger values cost slack in every container, smaller
 # ones kills.
 PRESENT_USE_MARGIN_FRACTION = GuardSettings().present_margin
 PRESENT_USE_MARGIN_MIN_BYTES = 4 * MIB
+AFTER_A_KILL = frozenset({LimitReason.OOM_KILLED.label, "OomRemembered"})  # reasons of asks that a kill makes
 
 
 def within_controlled(proposal: Proposal, situation: Situation) -> Proposal:
@@ -54,6 +56,37 @@ def at_most(proposal: Proposal, ceiling_bytes: int, reason: str, text: str) -> P
         proposal = proposal.with_limit(min(proposal.limit_bytes, ceiling_bytes), reason, text)
     if proposal.request_bytes is not None:
         proposal = proposal.with_request(min(proposal.request_bytes, ceiling_bytes), reason, text)
+    return proposal
+
+
+def not_after_a_leak(proposal: Proposal, ask: Ask, situation: Situation) -> Proposal:
+    """The growth of a leak is followed only as far as the policy's `leak` says.
+
+    Leave: no further. Raise: up to the cap. A limit above that is not taken back; and a raise that an OOM
+    kill asks for passes, for a leak that was none must not end in kill after kill.
+    """
+    policy, container = situation.policy, situation.container
+    if policy is None or not container.leaks or ask.reason in AFTER_A_KILL:
+        return proposal
+    if policy.leak_action is LeakAction.LEAVE:
+        return _no_rise(proposal, container, 0, "LeakLeft", "it leaks, and leak.action is Leave")
+    cap = policy.leak_cap_bytes
+    if policy.leak_action is LeakAction.RAISE and cap is not None:
+        return _no_rise(proposal, container, cap, "LeakCap", f"it leaks, up to leak.cap {say(cap)}")
+    return proposal
+
+
+def _no_rise(
+    proposal: Proposal, container: ContainerState, cap_bytes: int, reason: str, text: str
+) -> Proposal:
+    """No value above the cap, except one that is in force."""
+    limit, request = proposal.limit_bytes, proposal.request_bytes
+    if limit is not None:
+        most = max(cap_bytes, container.limit_bytes or 0)
+        proposal = proposal.with_limit(min(limit, most), reason, text)
+    if request is not None:
+        most = max(cap_bytes, container.request_bytes or 0)
+        proposal = proposal.with_request(min(request, most), reason, text)
     return proposal
 
 

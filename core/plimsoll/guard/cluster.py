@@ -16,6 +16,7 @@ from plimsoll.guard.bounds import (
     no_fall_twice,
     no_fall_when_urgent,
     no_fall_while_settling,
+    not_after_a_leak,
     within_controlled,
     within_policy,
 )
@@ -74,7 +75,7 @@ def _admit(ask: Ask | None, situation: Situation) -> Decision:
         return _hold(
             situation, "MemoryHPA" if situation.pod.memory_hpa else "BestEffort", "left to its template"
         )
-    proposal = _asked(ask, situation)
+    proposal = not_after_a_leak(_asked(ask, situation), ask, situation)
     cuts = (within_policy, within_limit_ranges, within_quotas, within_largest_kube_node)
     for step in (*cuts, within_controlled, keep_qos):
         proposal = step(proposal, situation)
@@ -121,7 +122,8 @@ def _cut(proposal: Proposal, ask: Ask, situation: Situation) -> Proposal:
     if ask.purpose is Purpose.RESTORE:
         situation = replace(situation, policy=None)  # the original resources need no policy's leave
     proposal = keep_qos(within_controlled(proposal, situation), situation)
-    proposal = pin_request_under_swap(within_policy(proposal, situation), situation)
+    proposal = not_after_a_leak(within_policy(proposal, situation), ask, situation)
+    proposal = pin_request_under_swap(proposal, situation)
     for step in (within_limit_ranges, within_quotas, within_kube_node):
         proposal = step(proposal, situation)
     proposal = no_fall_while_settling(above_present_use(proposal, situation), ask.purpose, situation)

@@ -70,6 +70,7 @@ class ContainerState:
     usage_bytes: float | None = None  # present use (highest of the workload's pods)
     usage_age_seconds: float | None = None
     last_change_seconds: float | None = None  # Unix time of our last change to this container
+    leaks: bool = False  # it only ever grows, says the leak detector
 
 
 @dataclass(frozen=True, slots=True)

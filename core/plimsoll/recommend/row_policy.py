@@ -30,6 +30,8 @@ class RowPolicy:
     history_hours: int = HISTORY_HOURS  # how far back the forecast looks
     buffer_min_fraction: float = -inf  # of the forecast's 95 % quantile, least above it
     buffer_max_fraction: float = inf  # ... and most
+    leak_window_hours: int = 24  # how long growth must have lasted to be a leak
+    holidays: tuple[str, ...] = ()  # for the model `prophet`: country codes and dates
 
 
 @lru_cache(maxsize=4096)  # a policy's few containers, asked for each of 100,000
@@ -42,6 +44,8 @@ def row_policy(policy: EffectiveContainerPolicy) -> RowPolicy:
         history_hours=min(ceil(policy.history_seconds / HOUR_SECONDS), HISTORY_HOURS),
         buffer_min_fraction=-inf if least is None else least,
         buffer_max_fraction=inf if most is None else most,
+        leak_window_hours=min(max(policy.leak_window_seconds // HOUR_SECONDS, 1), HISTORY_HOURS),
+        holidays=policy.holidays,
     )
 
 

@@ -14,12 +14,13 @@ from plimsoll.api.precedence import Conflict
 from plimsoll.guard.state import ControlState, ResizeStatus
 from plimsoll_operator.actuate.resize import values_in_force
 from plimsoll_operator.asks import Asks
+from plimsoll_operator.leaking import projections
 from plimsoll_operator.membership import Group
 from plimsoll_operator.planning import Choice
 from plimsoll_operator.records import ContainerRecord, PodRecord, ProfileRecord
 
 READY, RESIZING, RESTORED = "Ready", "Resizing", "Restored"
-UNSUPPORTED, PAUSED = "Unsupported", "Paused"
+UNSUPPORTED, PAUSED, LEAKING = "Unsupported", "Paused", "Leaking"
 MESSAGE_MAX = 1024  # what the schema takes
 # The worst first: the condition speaks of one pod and counts the others.
 WEIGHT = (ResizeStatus.INFEASIBLE, ResizeStatus.ERROR, ResizeStatus.DEFERRED, ResizeStatus.IN_PROGRESS)
@@ -42,6 +43,7 @@ class Standing:
             _conflict(group),
             resizing_condition(list(group.pods.values())),
             _restored(group, record, choices),
+            self._leaking(group),
             self._unsupported(),
             self._paused(),
         )
@@ -79,6 +81,13 @@ class Standing:
         if self.control.problems:
             return "SourceProblem", "; ".join(self.control.problems)
         return "NoHistory", "not enough history to recommend anything yet"
+
+    def _leaking(self, group: Group) -> Condition | None:
+        found = list(projections(group, self.asks, self.now_seconds))
+        if not found:
+            return None
+        text = ". ".join(each.sentence() for each in found)[:MESSAGE_MAX]
+        return Condition(type=LEAKING, status="True", reason="GrowsSteadily", message=text)
 
     def _unsupported(self) -> Condition | None:
         if self.control.supported:

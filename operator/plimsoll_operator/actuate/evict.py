@@ -25,16 +25,23 @@ class Evictions:
     admitting: bool  # our webhook is up: without it the new pod would only get the old limit again
     _times: dict[str, list[float]] = field(default_factory=dict)
 
-    def refusal(self, pod: PodRecord, group: Group, now_seconds: float) -> str:  # noqa: PLR0911 -- a reason each
-        """Why a pod may not be evicted now; "" where it may."""
+    def refusal(  # noqa: PLR0911 -- a reason each
+        self, pod: PodRecord, group: Group, now_seconds: float, *, leaking: bool = False
+    ) -> str:
+        """Why a pod may not be evicted now; "" where it may.
+
+        A leaking one is to be started anew, with whatever limit, and dies by itself if it is not: for it
+        neither the webhook nor a second replica is needed.
+        """
         policy = group.policy
         if not isinstance(policy, EffectivePolicy) or not policy.mode.recreates:
             return "the policy allows no eviction"
-        if not self.admitting:
+        if not self.admitting and not leaking:
             return "no webhook would give the new pod another limit"
         if group.ref.kind not in RECREATING:
             return f"a pod of a {group.ref.kind} does not come back"
-        if group.ref.kind != "DaemonSet" and len(group.pods) < LEAST_REPLICAS:
+        alone = group.ref.kind != "DaemonSet" and len(group.pods) < LEAST_REPLICAS
+        if alone and not leaking:
             return "it is the only replica"
         if any(not each.ready or each.terminating for each in group.pods.values() if each is not pod):
             return "another replica is not ready"

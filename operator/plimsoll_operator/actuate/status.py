@@ -18,6 +18,7 @@ from plimsoll.api.profile import (
     ContainerProfile,
     DecisionRecord,
     ForecastSummary,
+    LeakSummary,
     OomMemory,
     OriginalResources,
     ProfileStatus,
@@ -34,6 +35,7 @@ from plimsoll.usage.sample import Float32Array, Quantity
 from plimsoll_operator.actuate.conditions import Standing
 from plimsoll_operator.actuate.resize import asked_by_us
 from plimsoll_operator.asks import Asks, RowView
+from plimsoll_operator.leaking import HOUR_SECONDS, Projection, projections
 from plimsoll_operator.membership import Group
 from plimsoll_operator.planning import Choice
 from plimsoll_operator.records import (
@@ -102,6 +104,7 @@ class StatusBuilder:
     ) -> ContainerProfile:
         policy = group.container_policy(name)
         used, age = self._asks.usage(row)
+        leaks = {each.container: _leak(each) for each in projections(group, self._asks, self.now_seconds)}
         view = self._asks.view(row)
         return ContainerProfile(
             name=name,
@@ -118,6 +121,8 @@ class StatusBuilder:
             ),
             original_resources=_original(group, name, before),
             oom=_oom(group, name, before, choice),
+            workload_class=self._asks.workload_class(row),
+            leak=leaks.get(name),
             checkpoint=base64.b64encode(checkpoint).decode() if checkpoint else None,
         )
 
@@ -258,6 +263,19 @@ def _recommendation(view: RowView | None) -> RecommendationSummary | None:
         upper_bytes=view.upper_bytes,
         buffer_bytes=view.buffer_bytes,
         request_bytes=view.request_bytes,
+    )
+
+
+def _leak(found: Projection) -> LeakSummary:
+    hourly = (HOUR_SECONDS * each for each in (found.leak.slope, found.leak.slope_low, found.leak.slope_high))
+    middle, low, high = (max(0, math.ceil(each)) for each in hourly)
+    return LeakSummary(
+        since_time_seconds=found.leak.since_seconds,
+        growth_per_hour_bytes=middle,
+        growth_per_hour_low_bytes=low,
+        growth_per_hour_high_bytes=high,
+        death_time_seconds=found.death_seconds,
+        cap_time_seconds=found.cap_seconds,
     )
 
 

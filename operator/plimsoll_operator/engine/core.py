@@ -28,6 +28,7 @@ from plimsoll_operator.engine.messages import (
     OomEvent,
     PodRaises,
     RestartEvent,
+    RowShapes,
     Tick,
     empty_tick,
     no_recommendations,
@@ -36,6 +37,9 @@ from plimsoll_operator.engine.past import PastLoader
 from plimsoll_operator.engine.raises import RaiseList
 from plimsoll_operator.engine.round import Round
 from plimsoll_operator.engine.rows import RowArray, RowTable, Store
+from plimsoll_operator.engine.shapes import Shapes, joined
+from plimsoll_operator.forecasters.desks import Desks
+from plimsoll_operator.forecasters.pool import FitPool
 from plimsoll_operator.observe.backfill import ContainerPast
 from plimsoll_operator.observe.source import BatchBuilder, SampleBatch, UsageSource, failed
 
@@ -62,17 +66,20 @@ class EngineCore:
         source: UsageSource,
         past: PastLoader | None = None,
         pipeline: PipelineSettings | None = None,
+        pool: FitPool | None = None,
     ) -> None:
         self._settings = settings
+        self._desks = Desks(pool)
         self._source = source
         self._past = past
         self._guard = pipeline.guard if pipeline else GuardSettings()
         self.members = MemberTable()
-        self.rows = RowTable(pipeline)
+        self.rows = RowTable(pipeline, self._desks.refusal)
         self._raises = RaiseList()  # of events since the last tick
         self._restored: set[int] = set()
         self._killed_at: dict[int, dict[float, float]] = {}  # by restored row: time of a kill -> its limit
         self._coverage = Coverage(settings.interval_seconds)
+        self._shapes = Shapes()
         self._now_seconds = math.nan
 
     # -- what is told -------------------------------------------------------------------------------------
@@ -93,9 +100,14 @@ class EngineCore:
         self._tell_policies({member.row: member.policy for member in change.added})
 
     def _tell_policies(self, policy_of: Mapping[int, RowPolicy]) -> None:
+        for row, policy in policy_of.items():
+            self._shapes.tell(row, policy.leak_window_hours)
         for rows, store in self._by_store(np.array(list(policy_of), dtype=np.int32)):
             said = [policy_of[row] for row in rows.tolist()]
-            store.pipeline.observe_policies(self.rows.places(rows), said)
+            places = self.rows.places(rows)
+            store.pipeline.observe_policies(places, said)
+            for place, policy in zip(places.tolist(), said, strict=True):
+                store.prophet.tell(place, policy)
 
     def forget(self, rows: tuple[int, ...]) -> None:
         """Rows whose workloads are gone: their history goes too."""
@@ -107,6 +119,7 @@ class EngineCore:
     def _let_go(self, rows: Collection[int]) -> None:
         self._restored.difference_update(rows)
         self._coverage.forget(tuple(rows))
+        self._shapes.forget(np.array(list(rows), dtype=np.int32))
         for row in rows:
             self._killed_at.pop(row, None)
 
@@ -206,11 +219,17 @@ class EngineCore:
             made.used_bytes, made.limit_bytes = self.members.totals()
             self._hold(made)
             self._cover(made)
+        with made.stage("prophet"):
+            desks = [store.prophet for store in self.rows.stores.values()]
+            made.fits = self._desks.step(desks, now_seconds)
         with made.stage("react"):
             self._react(made)
+        due = made.usage.rows[:0]
         with made.stage("recommend"):
             due = made.usage.rows if everything else self.rows.due(made.usage.rows, now_seconds)
             made.recommendations = self._recommend(due, now_seconds)
+        with made.stage("shapes"):
+            self._look(due, made)
         made.raises = self._raises.build()
         self._raises = RaiseList()
         return made.tick()
@@ -218,6 +237,7 @@ class EngineCore:
     def close(self) -> None:
         """Free connections and threads."""
         self._source.close()
+        self._desks.close()
         if self._past is not None:
             self._past.close()
 
@@ -331,6 +351,13 @@ class EngineCore:
             parts.append(_renamed(made, mine))
         self.rows.decided(rows, now_seconds)
         return _joined(parts)
+
+    def _look(self, rows: RowArray, made: Round) -> None:
+        parts: list[RowShapes] = []
+        for mine, store in self._by_store(rows):
+            parts += self._shapes.look(mine, self.rows.places(mine), store, made.now_seconds)
+        if parts:
+            made.shapes = joined(parts)
 
     def _by_store(self, rows: RowArray) -> Iterator[tuple[RowArray, Store]]:
         for quantity, store in self.rows.stores.items():

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from plimsoll.forecast.workload_class import CodeArray
 from plimsoll.recommend.recommendation import FloatArray, IntArray, Recommendations
 from plimsoll.recommend.row_policy import RowPolicy
-from plimsoll.usage.sample import Quantity
+from plimsoll.usage.sample import BoolArray, Quantity
 from plimsoll.workload import ContainerKey, WorkloadRef
+from plimsoll_operator.forecasters.desks import FitReport
 
 PodContainer = tuple[str, str]  # (pod uid, container name)
 
@@ -39,6 +41,7 @@ class EngineSettings:
     )
     kubelet_insecure: bool = False  # do not verify kubelets' certificates
     backfill_seconds: float = 28 * 86_400.0  # how much history is asked of Prometheus for a new workload
+    forecast_workers: int = 1  # processes that fit Prophet, for rows whose policy names it; 0: none
     backfill_budget_seconds: float = 10.0  # wall time that one tick may spend on backfill
     log_level: str = "info"
 
@@ -71,15 +74,16 @@ class Member:
         own = (self.row, self.namespace, self.pod, self.pod_uid, self.container, self.kube_node)
         said = self.policy
         wishes = (said.oom_price, said.model, said.history_hours)
+        bounds = (said.buffer_min_fraction, said.buffer_max_fraction)
         values = (self.limit_bytes, self.request_bytes, self.quantity.value, self.ceiling_bytes)
-        return _member, (key, own, values, (*wishes, said.buffer_min_fraction, said.buffer_max_fraction))
+        return _member, (key, own, values, (*wishes, *bounds, said.leak_window_hours, said.holidays))
 
 
 def _member(
     key: tuple[str, str, str, str, str],
     own: tuple[int, str, str, str, str, str],
     values: tuple[int | None, int | None, str, int | None],
-    policy: tuple[float | None, str, int, float, float],
+    policy: tuple[float | None, str, int, float, float, int, tuple[str, ...]],
 ) -> Member:
     namespace, kind, name, container, node_class = key
     workload = WorkloadRef(namespace, kind, name)
@@ -157,6 +161,26 @@ class RowUsage:
 
 
 @dataclass(frozen=True, slots=True)
+class RowShapes:
+    """What the rows look like that were due in this tick: their class, and whether they leak."""
+
+    rows: IntArray  # [n]
+    workload_class: CodeArray  # [n] `WorkloadClass`
+    leaks: BoolArray  # [n]
+    since_seconds: FloatArray  # [n] NaN where none leaks
+    slope: FloatArray  # [n] bytes/s, with its interval
+    slope_low: FloatArray  # [n]
+    slope_high: FloatArray  # [n]
+
+
+def no_shapes() -> RowShapes:
+    """Return the shapes of no row at all."""
+    none = np.empty(0, dtype=np.float64)
+    codes, flags = np.empty(0, dtype=np.int8), np.empty(0, dtype=np.bool_)
+    return RowShapes(np.empty(0, dtype=np.int32), codes, flags, none, none, none, none)
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """The answer to one tick.
 
@@ -174,6 +198,8 @@ class Tick:
     notices: tuple[str, ...] = ()
     holds: Mapping[str, IntArray] = field(default_factory=dict)  # CamelCase reason -> rows
     covered: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int32))  # see `engine.coverage`
+    shapes: RowShapes = field(default_factory=no_shapes)
+    fits: FitReport = field(default_factory=FitReport)  # what the forecast workers did
     used_bytes: float = 0.0  # sum over all live members that were sampled
     limit_bytes: float = 0.0  # sum over all live members that have a limit
     samples: int = 0  # accepted by the histories

@@ -16,13 +16,16 @@ import numpy as np
 from plimsoll.recommend.recommendation import Recommendations
 from plimsoll_operator.engine.messages import (
     PodRaises,
+    RowShapes,
     RowUsage,
     Tick,
     no_raises,
     no_recommendations,
+    no_shapes,
     no_usage,
 )
 from plimsoll_operator.engine.rows import RowArray
+from plimsoll_operator.forecasters.desks import FitReport
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +43,8 @@ class Round:
     notices: list[str] = field(default_factory=list)
     holds: dict[str, RowArray] = field(default_factory=dict)
     covered: RowArray = field(default_factory=lambda: np.empty(0, dtype=np.int32))
+    shapes: RowShapes = field(default_factory=no_shapes)
+    fits: FitReport = field(default_factory=FitReport)
     used_bytes: float = 0.0
     limit_bytes: float = 0.0
     samples: int = 0
@@ -79,6 +84,8 @@ class Round:
             notices=tuple(self.notices),
             holds=self.holds,
             covered=self.covered,
+            shapes=self.shapes,
+            fits=self.fits,
             used_bytes=self.used_bytes,
             limit_bytes=self.limit_bytes,
             samples=self.samples,

@@ -127,6 +127,24 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
     MetricDefinition(
         "plimsoll_evictions_total", _C, "evictions", "Evictions asked for, by outcome.", ("outcome",)
     ),
+    MetricDefinition(
+        "plimsoll_leaking_containers", _G, "containers", "Workloads' containers that leak memory now."
+    ),
+    MetricDefinition(
+        "plimsoll_leak_seconds_to_limit",
+        _G,
+        "seconds",
+        "For each workload's container that leaks: until it reaches its limit at the present pace "
+        "(a year where it has none).",
+        ("namespace", "kind", "workload", "container"),
+    ),
+    MetricDefinition(
+        "plimsoll_workload_class_containers",
+        _G,
+        "containers",
+        "Workloads' containers by the shape of their usage (flat, drift, sawtooth, bursty, growth, ...).",
+        ("class",),
+    ),
     MetricDefinition("plimsoll_oom_kills_total", _C, "kills", "OOM kills seen in selected containers."),
     MetricDefinition(
         "plimsoll_api_writes_total",
@@ -160,6 +178,32 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
     ),
     MetricDefinition(
         "plimsoll_engine_restarts_total", _C, "restarts", "Times the engine's process was started anew."
+    ),
+    MetricDefinition(
+        "plimsoll_forecast_queue_depth",
+        _G,
+        "fits",
+        "Fits of Prophet that were asked for and are not done; the loop does not wait for them.",
+    ),
+    MetricDefinition(
+        "plimsoll_forecast_fit_seconds",
+        _H,
+        "seconds",
+        "Wall time of one fit of Prophet.",
+        buckets=SLOW_SECONDS,
+    ),
+    MetricDefinition(
+        "plimsoll_forecast_fits_total",
+        _C,
+        "fits",
+        "Fits of Prophet, by outcome (fitted, failed).",
+        ("outcome",),
+    ),
+    MetricDefinition(
+        "plimsoll_forecast_workers_replaced_total",
+        _C,
+        "processes",
+        "Forecast workers that died or took too long and were replaced.",
     ),
     MetricDefinition(
         "plimsoll_webhook_requests_total",
@@ -207,6 +251,14 @@ class Metrics:
         metric.clear()
         for value_of_label, value in values.items():
             metric.labels(**{label: value_of_label}).set(value)
+
+    def replace_many(self, name: str, labels: tuple[str, ...], values: dict[tuple[str, ...], float]) -> None:
+        """The same for a gauge of several labels."""
+        metric = self._by_name[name]
+        assert isinstance(metric, Gauge), name
+        metric.clear()
+        for of_labels, value in values.items():
+            metric.labels(**dict(zip(labels, of_labels, strict=True))).set(value)
 
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Add an observation to a histogram."""
