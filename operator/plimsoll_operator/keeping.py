@@ -58,6 +58,7 @@ class Keeper:
     profiles: Profiles
     interval_seconds: float = 60.0  # between two loops
     departed: Departed | None = None  # None: profiles without pods are left as they are
+    unavailable: Mapping[str, str] = field(default_factory=dict)  # forecast model -> why it cannot work here
     _restored: set[int] = field(default_factory=set)
     _waiting: dict[GroupKey, Group] = field(default_factory=dict)  # their past is not with the engine yet
 
@@ -193,7 +194,7 @@ class Keeper:
                 workloads=workloads[policy.ref],
                 containers=containers[policy.ref],
                 conditions=policy_conditions(
-                    policy, conflicts, record.status.conditions, now_seconds, model_names()
+                    policy, conflicts, record.status.conditions, now_seconds, model_names(), self.unavailable
                 ),
             )
             if status != record.status:

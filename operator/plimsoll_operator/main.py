@@ -35,6 +35,8 @@ from plimsoll_operator.departed import Departed
 from plimsoll_operator.engine.client import Engine
 from plimsoll_operator.engine.messages import EngineSettings
 from plimsoll_operator.fence import FencedApi
+from plimsoll_operator.forecasters.desks import SWITCHED_OFF
+from plimsoll_operator.forecasters.prophet_fit import missing_package
 from plimsoll_operator.initial import InitialResources
 from plimsoll_operator.keeping import Keeper
 from plimsoll_operator.leader import Leader, LeaseSettings
@@ -197,7 +199,9 @@ class Operator(handlers.Hooks):
         metrics.follow("plimsoll_engine_up", lambda: float(engine.ready))
         metrics.follow("plimsoll_leader", lambda: float(leader.holds()))
         departed = Departed(fenced)
-        keeper = Keeper(fenced, engine, membership, profiles, settings.interval, departed)
+        keeper = Keeper(
+            fenced, engine, membership, profiles, settings.interval, departed, unavailable_models(settings)
+        )
         patience = Patience(settings.deferred_evict_after, settings.resize_give_up_after)
         evictions = Evictions(admitting=settings.webhook_port > 0)
         return Parts(
@@ -266,6 +270,12 @@ def _set_aside() -> None:
     gc.freeze()
 
 
+def unavailable_models(settings: OperatorSettings) -> Mapping[str, str]:
+    """Forecast models that policies may name and that cannot work here, each with the reason."""
+    why = missing_package() if settings.forecast_workers else SWITCHED_OFF
+    return {"prophet": why} if why else {}
+
+
 def engine_settings(settings: OperatorSettings) -> EngineSettings:
     """What of the settings the worker process needs."""
     return EngineSettings(
@@ -275,6 +285,7 @@ def engine_settings(settings: OperatorSettings) -> EngineSettings:
         prometheus_ca_file=settings.prometheus_ca_file,
         kubeconfig_context=settings.kubeconfig_context,
         interval_seconds=settings.interval,
+        forecast_workers=settings.forecast_workers,
         node_proxy=settings.node_proxy,
         kubelet_concurrency=settings.kubelet_concurrency,
         kubelet_port=settings.kubelet_port,

@@ -10,6 +10,7 @@ from collections import Counter
 from plimsoll.api.precedence import EffectivePolicy
 from plimsoll.guard.decision import DecisionKind
 from plimsoll_operator.engine.messages import Tick
+from plimsoll_operator.forecasters.desks import FitReport
 from plimsoll_operator.membership import Changes, Membership
 from plimsoll_operator.planning import Plans
 from plimsoll_operator.serve.metrics import Metrics
@@ -30,6 +31,15 @@ async def report(
     metrics.set("plimsoll_paused", float(world.paused))
     metrics.set("plimsoll_owners_unknown_pods", float(changes.waiting))
     _engine(metrics, tick)
+
+
+def _fits(metrics: Metrics, fits: FitReport) -> None:
+    metrics.set("plimsoll_forecast_queue_depth", float(fits.depth))
+    for seconds in fits.seconds:
+        metrics.observe("plimsoll_forecast_fit_seconds", seconds)
+    for outcome, number in (("fitted", len(fits.seconds)), ("failed", fits.failed)):
+        metrics.count("plimsoll_forecast_fits_total", number, outcome=outcome)
+    metrics.count("plimsoll_forecast_workers_replaced_total", fits.replaced)
 
 
 def _decisions(metrics: Metrics, plans: Plans) -> None:
@@ -67,5 +77,6 @@ def _engine(metrics: Metrics, tick: Tick) -> None:
         metrics.count("plimsoll_source_problems_total")
     ages = [age for age in tick.usage.age_seconds.tolist() if math.isfinite(age)]
     metrics.set("plimsoll_usage_age_seconds_max", max(ages, default=0.0))
+    _fits(metrics, tick.fits)
     for name, seconds in tick.stages.items():
         metrics.observe("plimsoll_loop_stage_seconds", seconds, stage=f"engine_{name}")

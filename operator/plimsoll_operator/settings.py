@@ -94,6 +94,9 @@ class OperatorSettings(BaseModel):
     """Mode InPlaceOrRecreate: a resize deferred for so long becomes an eviction."""
     resize_give_up_after: Seconds = 600.0
     """A resize that the kubelet refuses for so long is taken back."""
+    forecast_workers: int = Field(default=1, ge=0, le=64)
+    """Low-priority processes that fit Prophet for containers whose policy names it (needs the extra
+    `forecast`); 0: none, auto stands in."""
     wake_on_oom: bool = True
     """Start a loop at once when an OOM kill is seen, instead of at the next interval."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from plimsoll.api.conditions import horizon_sentence, model_sentence
+from plimsoll.api.conditions import holidays_sentence, horizon_sentence, model_sentence
 from plimsoll.api.contradictions import contradictions
 from plimsoll.api.crd import schema
 from plimsoll.api.engines import inactive_engines
@@ -146,6 +146,8 @@ def _remarks(index: int, spec: PolicySpec, models: Collection[str]) -> Iterator[
     if text := horizon_sentence(spec):
         text = f"{text} (condition HorizonNotSupported)"
         yield Finding(index, "spec.forecast.horizon", text, Severity.NOTE)
+    if text := holidays_sentence(spec):
+        yield Finding(index, "spec.forecast.holidays", f"{text} (condition HolidaysIgnored)", Severity.NOTE)
     for engine in inactive_engines(spec):
         text = "asks for what is not built yet (condition NotYetActive)"
         yield Finding(index, f"spec.{engine}", text, Severity.NOTE)

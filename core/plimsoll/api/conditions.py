@@ -5,11 +5,12 @@ should have; `lastTransitionTime` moves only where a status changes, so that wri
 nothing.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from plimsoll.api.duration import format_duration
 from plimsoll.api.effective import HORIZON_SECONDS
-from plimsoll.api.engines import inactive_engines
+from plimsoll.api.engines import HOLIDAY_MODEL, inactive_engines
 from plimsoll.api.fields import Condition
 from plimsoll.api.policy import PolicySpec
 from plimsoll.api.precedence import Conflict, EffectivePolicy
@@ -19,7 +20,10 @@ NOT_YET_ACTIVE = "NotYetActive"
 INVALID = "Invalid"
 HORIZON_NOT_SUPPORTED = "HorizonNotSupported"
 MODEL_UNKNOWN = "ModelUnknown"
+MODEL_UNAVAILABLE = "ModelUnavailable"
+HOLIDAYS_IGNORED = "HolidaysIgnored"
 _MESSAGE_MAX = 1024  # what the schema takes
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def policy_conditions(
@@ -28,10 +32,12 @@ def policy_conditions(
     before: Iterable[Condition],
     now_seconds: float,
     models: Collection[str] = (),
+    unavailable: Mapping[str, str] = NOTHING,
 ) -> tuple[Condition, ...]:
     """Conditions of one policy; `Conflict` is always there, the others only where they are true.
 
-    `models` are the forecast models that exist (none given: any name passes).
+    `models` are the forecast models that exist (none given: any name passes), `unavailable` those of them
+    that cannot work here, with the sentence that says why.
     """
     wanted = [_conflict(policy, conflicts)]
     if engines := inactive_engines(policy.spec):
@@ -41,7 +47,7 @@ def policy_conditions(
     if policy.problem:
         text = policy.problem[:_MESSAGE_MAX]
         wanted.append(Condition(type=INVALID, status="True", reason="Unreadable", message=text))
-    wanted += _forecast(policy.spec, models)
+    wanted += _forecast(policy.spec, models, unavailable)
     old = {each.type: each for each in before}
     return tuple(dated(each, old.get(each.type), policy.generation, now_seconds) for each in wanted)
 
@@ -61,13 +67,28 @@ def model_sentence(spec: PolicySpec, models: Collection[str]) -> str:
     return f"no forecast model is called {spec.forecast.model!r}; there are {', '.join(models)}"
 
 
-def _forecast(spec: PolicySpec, models: Collection[str]) -> Iterator[Condition]:
+def holidays_sentence(spec: PolicySpec) -> str:
+    """Why the holidays that a spec names are not looked at; "" where they are, or there are none."""
+    if not spec.forecast.holidays or spec.forecast.model == HOLIDAY_MODEL:
+        return ""
+    return f"only the model {HOLIDAY_MODEL} looks at holidays; this policy's is {spec.forecast.model}"
+
+
+def _forecast(
+    spec: PolicySpec, models: Collection[str], unavailable: Mapping[str, str]
+) -> Iterator[Condition]:
     if text := horizon_sentence(spec):
         text = f"spec.forecast.horizon: {text}"
         yield Condition(type=HORIZON_NOT_SUPPORTED, status="True", reason="OneHourOnly", message=text)
     if text := model_sentence(spec, models):
         text = f"spec.forecast.model: {text}; auto stands in for it"[:_MESSAGE_MAX]
         yield Condition(type=MODEL_UNKNOWN, status="True", reason="NoSuchModel", message=text)
+    if text := unavailable.get(spec.forecast.model, ""):
+        text = f"spec.forecast.model: {text}"[:_MESSAGE_MAX]
+        yield Condition(type=MODEL_UNAVAILABLE, status="True", reason="NotHere", message=text)
+    if text := holidays_sentence(spec):
+        text = f"spec.forecast.holidays: {text}"
+        yield Condition(type=HOLIDAYS_IGNORED, status="True", reason="OtherModel", message=text)
 
 
 def _conflict(policy: EffectivePolicy, conflicts: Sequence[Conflict]) -> Condition:

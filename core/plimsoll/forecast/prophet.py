@@ -194,4 +194,4 @@ def _at_levels(values: FloatArray, levels: FloatArray) -> FloatArray:
     """Values at `LEVELS` read at other levels, along the logarithm of what is above."""
     if levels is LEVELS:
         return values
-    return np.interp(-np.log1p(-levels), -np.log1p(-LEVELS), values)
+    return np.asarray(np.interp(-np.log1p(-levels), -np.log1p(-LEVELS), values), dtype=np.float64)

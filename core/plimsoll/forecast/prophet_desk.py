@@ -13,6 +13,7 @@ import numpy as np
 from plimsoll.forecast.prophet import HOUR_SECONDS, AnswerBook, FitAnswer, FitTask
 from plimsoll.forecast.seasonality import HOURS_PER_WEEK, season
 from plimsoll.forecast.window import HISTORY_HOURS, HOURS_PER_DAY, FloatArray
+from plimsoll.recommend.row_policy import RowPolicy
 from plimsoll.usage.history import History
 
 REFIT_SECONDS = 6 * 3600.0
@@ -58,6 +59,13 @@ class ProphetDesk:
     def __len__(self) -> int:
         """Rows that ask for the model."""
         return len(self._rows)
+
+    def tell(self, row: int, policy: RowPolicy) -> None:
+        """What the row's policy says now."""
+        if policy.model == "prophet":
+            self.want(row, policy.holidays, policy.history_hours)
+        else:
+            self.forget(row)
 
     def want(self, row: int, holidays: tuple[str, ...] = (), history_hours: int = HISTORY_HOURS) -> None:
         """The row's policy names the model; other holidays or another history make it due anew."""

@@ -8,7 +8,7 @@ from plimsoll.forecast.growth import GrowthPeak
 from plimsoll.forecast.hazard import HazardPeak
 from plimsoll.forecast.holt_winters import HoltWinters
 from plimsoll.forecast.moving_windows import MovingWindows
-from plimsoll.forecast.prophet import ProphetPeak
+from plimsoll.forecast.prophet import AnswerBook, ProphetPeak
 from plimsoll.forecast.protocol import PeakModel
 from plimsoll.forecast.seasonal import SeasonalPeak
 from plimsoll.forecast.vpa import VpaHistogram
@@ -27,13 +27,18 @@ _MODELS: dict[str, Callable[[], PeakModel]] = {
     "holt-winters": HoltWinters,
     "growth": GrowthPeak,
     # Without a book of answers (a shell brings it) this is `auto`.
-    "prophet": lambda: ProphetPeak(peak_model(DEFAULT_MODEL)),
+    "prophet": lambda: prophet_with(AnswerBook()),
 }
 
 
 def model_names() -> tuple[str, ...]:
     """All names a policy may use."""
     return tuple(_MODELS)
+
+
+def prophet_with(book: AnswerBook) -> PeakModel:
+    """The model `prophet` with these answers; `auto` stands in where there is none."""
+    return ProphetPeak(peak_model(DEFAULT_MODEL), book)
 
 
 def peak_model(name: str) -> PeakModel:

@@ -40,6 +40,7 @@ def explain_row(rows: RowTable, members: MemberTable, row: int, now_seconds: flo
         "oom_count": int(ooms.count[0]),
         "oom_seconds": [float(at) for at in ooms.seconds[0][seen]],
         "oom_limit_bytes": [_plain(limit) for limit in ooms.limit_bytes[0][seen]],
+        "prophet": _prophet(rows, row),
         "restart_count": int(history.restarts(place).count[0]),
         "pods": [
             {
@@ -50,6 +51,14 @@ def explain_row(rows: RowTable, members: MemberTable, row: int, now_seconds: flo
             for place_, slot in enumerate(slots.tolist())
         ],
     }
+
+
+def _prophet(rows: RowTable, row: int) -> dict[str, object] | None:
+    """State of the row's fits ("": an answer is there); None where its policy asks for another model."""
+    known = rows.store(row).prophet.state(int(rows.place(row)[0]))
+    if known is None:
+        return None
+    return {"state": known.state, "asked_seconds": known.asked_seconds, "remarks": list(known.remarks)}
 
 
 def _peak(values: Float32Array) -> float | None:

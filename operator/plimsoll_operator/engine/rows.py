@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from plimsoll.forecast.prophet_desk import ProphetDesk
+from plimsoll.forecast.registry import prophet_with
 from plimsoll.pipeline import LimitPipeline, PipelineSettings
 from plimsoll.usage.history import History
 from plimsoll.usage.sample import BINS_PER_HOUR, BoolArray, Quantity, bin_of
@@ -30,17 +32,20 @@ RowArray = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """All rows of one quantity: their history and the pipeline over it."""
+    """All rows of one quantity: their history, the pipeline over it, and what is fitted beside it."""
 
     history: History
     pipeline: LimitPipeline
+    prophet: ProphetDesk
 
 
 class RowTable:
     """Columns over the main process's row ids."""
 
-    def __init__(self, settings: PipelineSettings | None = None) -> None:
+    def __init__(self, settings: PipelineSettings | None = None, no_prophet: str = "") -> None:
+        """`no_prophet`: why rows whose policy names that model cannot have it; "": they can."""
         self._settings = settings
+        self._no_prophet = no_prophet
         self.stores: dict[Quantity, Store] = {}
         self.keys: dict[int, ContainerKey] = {}
         self._quantity: npt.NDArray[np.int8] = np.full(FIRST_ROWS, -1, dtype=np.int8)
@@ -81,6 +86,7 @@ class RowTable:
             store = self.stores[self.quantity(row)]
             place = self._place[row : row + 1].copy()
             store.pipeline.forget(place)
+            store.prophet.forget(int(place[0]))
             store.history.free_rows(place)
             self._quantity[row] = -1
             self._place[row] = -1
@@ -136,7 +142,11 @@ class RowTable:
     def _store(self, quantity: Quantity) -> Store:
         if quantity not in self.stores:
             history = History(quantity, capacity=RESERVED_ROWS)
-            self.stores[quantity] = Store(history, LimitPipeline(history, self._settings))
+            desk = ProphetDesk(history, self._no_prophet)
+            models = {"prophet": prophet_with(desk.book)}
+            self.stores[quantity] = Store(
+                history, LimitPipeline(history, self._settings, models=models), desk
+            )
         return self.stores[quantity]
 
     def _grow(self) -> None:

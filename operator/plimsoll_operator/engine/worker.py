@@ -30,6 +30,7 @@ from plimsoll_operator.engine.frames import (
 )
 from plimsoll_operator.engine.messages import EngineSettings
 from plimsoll_operator.engine.past import PastLoader
+from plimsoll_operator.forecasters.pool import PoolSettings, WorkerPool
 from plimsoll_operator.observe.choice import prometheus_api, usage_source
 from plimsoll_operator.serve.logs import configure_logs
 
@@ -64,7 +65,10 @@ def engine_core(settings: EngineSettings) -> EngineCore:
         past = PastLoader(
             prometheus_api(settings), settings.backfill_seconds, settings.backfill_budget_seconds
         )
-    return EngineCore(settings, usage_source(settings), past)
+    pool = None
+    if settings.forecast_workers:
+        pool = WorkerPool(PoolSettings(workers=settings.forecast_workers))
+    return EngineCore(settings, usage_source(settings), past, pool=pool)
 
 
 def serve(core: EngineCore, requests: IO[bytes], replies: IO[bytes]) -> None:

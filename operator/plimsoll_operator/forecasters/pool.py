@@ -203,7 +203,7 @@ class _Keeper:
             if self._worker is None:
                 self._worker = self._pool.new_worker()
             if self._pool.closed:  # it may have been closed before there was a worker to kill
-                raise EOFError
+                self._worker.kill()
             answer = self._worker.ask(task, self._pool.fit_seconds)
         except (EOFError, OSError) as error:
             code = self._let_go()

@@ -21,7 +21,7 @@ CANNOT = [
     ({"horizon": "6h"}, "HorizonNotSupported", "spec.forecast.horizon: 6h is not supported"),
     ({"horizon": "5m"}, "HorizonNotSupported", "forecast 1h ahead"),
     ({"model": "seasonl"}, "ModelUnknown", "spec.forecast.model: no forecast model is called 'seasonl'"),
-    ({"holidays": ["CH"]}, "NotYetActive", "spec.forecast.holidays"),
+    ({"holidays": ["CH"]}, "HolidaysIgnored", "spec.forecast.holidays: only the model prophet looks at"),
 ]
 
 
@@ -33,9 +33,23 @@ def test_what_a_forecast_cannot_honour_is_said(forecast, kind, words):
     assert words in made[kind].message
 
 
-@pytest.mark.parametrize("forecast", [{"horizon": "60m"}, {"history": "1h"}, {"model": "vpa"}])
+PROPHET = {"model": "prophet", "holidays": ["CH", "2026-12-24"]}
+
+
+@pytest.mark.parametrize("forecast", [{"horizon": "60m"}, {"history": "1h"}, {"model": "vpa"}, PROPHET])
 def test_what_a_forecast_can_honour_needs_no_word(forecast):
     assert list(conditions(memory_policy("p", forecast=forecast))) == ["Conflict"]
+
+
+def test_a_model_that_cannot_work_here_is_said_and_only_where_it_is_asked_for():
+    why = {"prophet": "the package is not installed; auto stands in"}
+    asks, asks_not = (memory_policy("p", forecast={"model": name}) for name in ("prophet", "auto"))
+    made = policy_conditions(asks, (), (), NOW, model_names(), why)
+    assert [each.type for each in made] == ["Conflict", "ModelUnavailable"]
+    assert made[1].message == "spec.forecast.model: the package is not installed; auto stands in"
+    assert [each.type for each in policy_conditions(asks_not, (), (), NOW, model_names(), why)] == [
+        "Conflict"
+    ]
 
 
 def test_a_plain_policy_has_no_conflict_and_asks_for_nothing():
@@ -56,7 +70,7 @@ def test_a_plain_policy_has_no_conflict_and_asks_for_nothing():
         ({"leak": {"action": "Restart"}}, Engine.LEAK),
         ({"limits": {"basis": "needed"}}, Engine.NEEDED),
         ({"containers": [{"name": "a", "limits": {"basis": "needed"}}]}, Engine.NEEDED),
-        ({"forecast": {"holidays": ["CH"]}}, Engine.HOLIDAYS),
+        ({"forecast": {"model": "prophet", "holidays": ["CH"]}}, Engine.HOLIDAYS),
     ],
 )
 def test_only_an_explicit_wish_is_not_yet_active(spec, engine):

@@ -1,0 +1,59 @@
+"""The engine's side of the pool: what is due goes out, what has come back goes into the books.
+
+In: the desks of the stores (one per quantity) and a pool. Out: a `FitReport` for the metrics. One step a
+tick, which never waits: answers that are not there yet come in a later one, and `auto` stands in.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from plimsoll.forecast.prophet_desk import ProphetDesk
+from plimsoll_operator.forecasters.pool import FitPool
+from plimsoll_operator.forecasters.prophet_fit import missing_package
+
+SWITCHED_OFF = "the operator runs without forecast workers (--forecast-workers 0); auto stands in"
+
+
+@dataclass(frozen=True, slots=True)
+class FitReport:
+    """What happened to fits since the last tick."""
+
+    depth: int = 0  # tasks taken and not yet answered
+    seconds: tuple[float, ...] = ()  # wall time of each fit that succeeded
+    failed: int = 0
+    replaced: int = 0  # workers that died or hung
+
+
+class Desks:
+    """Moves tasks and answers between desks and the pool."""
+
+    def __init__(self, pool: FitPool | None) -> None:
+        self._pool = pool
+        self._out: dict[int, tuple[ProphetDesk, int]] = {}  # our ticket -> desk and its ticket
+        self._tickets = 0
+        self._replaced = 0
+        self.refusal = SWITCHED_OFF if pool is None else missing_package()
+
+    def step(self, desks: Iterable[ProphetDesk], now_seconds: float) -> FitReport:
+        """Take answers in, hand out what is due as far as there is room."""
+        pool = self._pool
+        if pool is None:
+            return FitReport()
+        seconds, failed = [], 0
+        for answer in pool.collect():
+            desk, ticket = self._out.pop(answer.ticket)
+            desk.take(replace(answer, ticket=ticket))
+            failed += bool(answer.failure)
+            seconds += [] if answer.failure else [answer.seconds]
+        for desk in desks:
+            for task in desk.due(now_seconds, pool.room):
+                self._tickets += 1
+                self._out[self._tickets] = (desk, task.ticket)
+                pool.submit(replace(task, ticket=self._tickets))
+        replaced, self._replaced = pool.replaced - self._replaced, pool.replaced
+        return FitReport(pool.depth, tuple(seconds), failed, replaced)
+
+    def close(self) -> None:
+        """End the pool."""
+        if self._pool is not None:
+            self._pool.close()
