@@ -12,9 +12,7 @@ import numpy as np
 
 from plimsoll.forecast.autopilot_ml import ArmSettings
 from plimsoll.forecast.protocol import PeakModel
-from plimsoll.forecast.window import last_hour_peak, read_window
 from plimsoll.pipeline import PipelineSettings
-from plimsoll.recommend.price import exceedance_at
 from plimsoll.replay.limits import BatchFacts, Proposal, ReplayRecommender
 from plimsoll.replay.live import LiveRecommender
 from plimsoll.replay.peers.autopilot import Autopilot
@@ -25,6 +23,7 @@ from plimsoll.replay.peers.static import Static
 from plimsoll.replay.peers.vpa import Vpa
 from plimsoll.replay.peers.vpa_guarded import VpaGuarded
 from plimsoll.replay.series import FloatArray, SeriesBatch
+from plimsoll.usage.promises import NO_PROMISE
 
 SUBJECT = "plimsoll"
 DEFAULT = "default"
@@ -35,7 +34,7 @@ UNGUARDED_PRICES = (1.0, 6.0, 30.0)
 OBJECTIVES = ("slack:0.268", "oom:76")
 MARGINS = (1.0, 1.05, 1.1, 1.15, 1.2, 1.3, 1.5)
 HEADROOMS = (1.0, 1.1, 1.2, 1.3, 1.5)
-OVERRUNS = (3.0, 10.0, 30.0, 100.0, 300.0)
+OVERRUNS = (10.0, 30.0, 100.0, 300.0, 1000.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +55,6 @@ class Arm:
 class Promising(LiveRecommender):
     """The live pipeline, which also notes what chance of an OOM it sees in every window at its limit."""
 
-    promised: FloatArray  # [n, windows]
-
     def start(self, facts: BatchFacts) -> None:
         """Forget all."""
         super().start(facts)
@@ -66,19 +63,11 @@ class Promising(LiveRecommender):
         self._series = facts.series
 
     def decide(self, bin_index: int, limit_bytes: FloatArray) -> Proposal:
-        """As the pipeline decides; the promise is for the limit that will stand."""
+        """As the pipeline decides, and what it has just promised."""
         proposal = super().decide(bin_index, limit_bytes)
-        standing = np.where(np.isfinite(proposal.limit_bytes), proposal.limit_bytes, limit_bytes)
-        self._notes[bin_index // self._every] = self.exceedance(standing)
+        made = self._history.promises.open(self._rows)
+        self._notes[bin_index // self._every] = np.where(made.bin == NO_PROMISE, np.nan, made.chance)
         return proposal
-
-    def exceedance(self, limit_bytes: FloatArray) -> FloatArray:
-        """P(usage exceeds the limit within the window) [n], by the very forecast that was priced."""
-        pipeline, rows = self._pipeline, self._rows
-        window = read_window(self._history, rows)
-        ready = np.isfinite(last_hour_peak(window))
-        forecast = pipeline._forecast(rows, window)[1]  # noqa: SLF001  (what decides is what promises)
-        return np.where(ready, exceedance_at(forecast, limit_bytes), np.nan)
 
     def promises(self, windows: int) -> FloatArray:
         """[n, windows]; NaN where none was made."""
