@@ -8,6 +8,9 @@ from plimsoll.guard.bounds import at_most
 from plimsoll.guard.proposal import Proposal, say
 from plimsoll.guard.state import MemoryRange, QosClass, QuotaRoom, Situation
 
+# A kube node with less room than this part of the request has none worth taking in small bites.
+LEAST_ROOM_FRACTION = 0.1
+
 
 def within_limit_ranges(proposal: Proposal, situation: Situation) -> Proposal:
     """Within every LimitRange of the namespace, container and pod scope, ratio included."""
@@ -39,8 +42,20 @@ def within_kube_node(proposal: Proposal, situation: Situation) -> Proposal:
             ceiling, "KubeNodeHeadroom", f"kube node {kube_node.name} has {say(allocatable)}"
         )
     free = max(0, allocatable - kube_node.requested_bytes)
+    if _should_move(situation, free):
+        return proposal
     text = f"kube node {kube_node.name} has {say(free)} left to request"
     return _raise_request_by(proposal, situation, free, "KubeNodeHeadroom", text)
+
+
+def _should_move(situation: Situation, free_bytes: int) -> bool:
+    """A Guaranteed pod on a full kube node that a policy lets move: the kubelet is asked for all that is
+    wanted and answers Deferred, which is what an eviction needs. Cut to what is free it would stay, starved.
+    """
+    policy, request = situation.policy, situation.container.request_bytes
+    if policy is None or not policy.mode.recreates or not request:
+        return False
+    return situation.pod.qos is QosClass.GUARANTEED and free_bytes < LEAST_ROOM_FRACTION * request
 
 
 def within_largest_kube_node(proposal: Proposal, situation: Situation) -> Proposal:

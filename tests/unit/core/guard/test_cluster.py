@@ -270,6 +270,17 @@ def test_kube_node_headroom_cuts_requests_and_caps_limits():
     assert tied.limit_bytes == tied.request_bytes == 1124 * MIB
 
 
+def test_a_guaranteed_pod_that_may_move_asks_a_full_kube_node_for_all_it_wants():
+    full = KubeNodeState("n1", 4 * GIB, 4 * GIB - 3 * MIB)
+    moves = policy(mode=Mode.IN_PLACE_OR_RECREATE)
+    assert guard(ask(2048, 1), guaranteed(kube_node=full, policy=moves)).limit_bytes == 2048 * MIB
+    assert guard(ask(2048, 1), guaranteed(kube_node=full)).limit_bytes == 1027 * MIB  # it may not move
+    roomy = KubeNodeState("n1", 4 * GIB, 4 * GIB - 200 * MIB)
+    assert guard(ask(2048, 1), guaranteed(kube_node=roomy, policy=moves)).limit_bytes == 1224 * MIB
+    burstable = guard(ask(2048, 768), situation(kube_node=full, policy=moves))
+    assert (burstable.limit_bytes, burstable.request_bytes) == (2048 * MIB, 515 * MIB)
+
+
 def test_unknown_headroom_forbids_raises_only():
     unknown = KubeNodeState("n1", None, None)
     assert guard(ask(2048, 768), situation(kube_node=unknown)).kind is DecisionKind.KEEP
