@@ -31,6 +31,6 @@ tests "release, and tests side by side" -m "not disruptive" -n "${WORKERS:-3}" -
 tests "tests that run alone" -m disruptive "$@"
 times+=("everything	$SECONDS")
 mkdir -p "$REPO/build/e2e"; printf '%s\n' "${times[@]}" >"$REPO/build/e2e/times"   # for bench/e2e.py
-printf '\nend-to-end tests, %s%s:\n' "$chosen" "${took_down:+; the cluster is taken down now}"
+printf '\nend-to-end tests, %s%s:\n' "$(provider)" "${took_down:+; the cluster is taken down now}"
 awk -F'\t' '{ printf "%-44s %5s s\n", $1, $2 }' "$REPO/build/e2e/times"
 exit "$failed"
