@@ -43,8 +43,8 @@ def replay_command(  # noqa: PLR0913, PLR0917  (options of a command)
     recommender: Annotated[
         list[str] | None,
         typer.Option(
-            help="plimsoll, plimsoll-no-guard, vpa, vpa-guarded, krr, autopilot, static or oracle; "
-            "repeat to compare.",
+            help="plimsoll, plimsoll-no-guard, vpa, vpa-guarded, krr, autopilot, autopilot-ml, static or "
+            "oracle; repeat to compare.",
             show_default="plimsoll",
         ),
     ] = None,
@@ -53,6 +53,10 @@ def replay_command(  # noqa: PLR0913, PLR0917  (options of a command)
     guard_every: Annotated[str, typer.Option(help="How often a limit may rise at once.")] = "5m",
     objective: Annotated[
         str | None, typer.Option(help="Plimsoll's operating point: balanced, slack:X or oom:X.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Plimsoll's forecast model, as in a policy; prophet needs the extra `forecast`."),
     ] = None,
     emit: Annotated[
         Path | None, typer.Option(help="Write every limit in force to this Parquet file.")
@@ -83,7 +87,7 @@ def replay_command(  # noqa: PLR0913, PLR0917  (options of a command)
     batches = read_traces(traces)
     rows = []
     for name in names:
-        replays = run(name, batches, timing, objective=objective, jobs=jobs, engine=engine)
+        replays = run(name, batches, timing, objective=objective, jobs=jobs, engine=engine, model=model)
         if emit is not None:
             write_limits(emit, replays)
         rows += outcome_rows(name, run_scores(replays))

@@ -18,7 +18,7 @@ from plimsoll.forecast.moving_windows import said_and_came
 from plimsoll.forecast.prior import log_ratio_prior
 from plimsoll.forecast.protocol import Hindcast, PeakDistribution
 from plimsoll.forecast.usage_grid import BUCKETS, MISSING, bucket_ends, buckets_of
-from plimsoll.forecast.window import HOURS_PER_DAY, Float32Array, FloatArray, UsageWindow, peak
+from plimsoll.forecast.window import HOURS_PER_DAY, Float32Array, FloatArray, UsageWindow, peak, seen_hours
 
 # What is older has lost its weight under every arm.
 PAST_HOURS = 14 * HOURS_PER_DAY
@@ -141,8 +141,8 @@ class AutopilotMl:
         anchor = np.maximum(peak(hourly), 1.0)
         buckets, usage = buckets_of(hourly, anchor), hourly / anchor[:, None]
         arms = Arms(len(hourly), self.settings)
-        said = np.empty_like(hourly)
-        for hour in range(hourly.shape[1]):
+        said = np.full_like(hourly, np.nan)
+        for hour in seen_hours(hourly):
             arms.step(buckets[:, hour], usage[:, hour])
             said[:, hour] = arms.limit
         return FittedAutopilotMl(self.name, window, said * anchor[:, None])

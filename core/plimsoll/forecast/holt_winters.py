@@ -14,14 +14,14 @@ import numpy as np
 
 from plimsoll.forecast.prior import log_ratio_prior
 from plimsoll.forecast.protocol import Hindcast, PeakDistribution
-from plimsoll.forecast.window import HOURS_PER_DAY, FloatArray, UsageWindow, peak
+from plimsoll.forecast.window import HOURS_PER_DAY, FloatArray, UsageWindow, peak, seen_hours
 
 # Level, trend and season. Trends of hourly maxima are slow or they are noise; seasons are learned in days.
 ALPHAS, BETAS, GAMMAS = (0.15, 0.4, 0.8), (0.0, 0.03), (0.1, 0.4)
 GRID: FloatArray = np.array(list(product(ALPHAS, BETAS, GAMMAS)))
 # An error of the past counts half after three days: the parameters may change with the workload.
 ERROR_KEPT = 0.5 ** (1 / (3 * HOURS_PER_DAY))
-HINDCAST_HOURS = 14 * HOURS_PER_DAY
+PAST_HOURS = 14 * HOURS_PER_DAY
 # Before a day has passed there is no season, and the rule is another one.
 LEAST_PAST_HOURS = HOURS_PER_DAY
 # A trend or a season may point below nothing: no forecast is under this part of the hour before.
@@ -36,12 +36,13 @@ class HoltWinters:
 
     def fit(self, window: UsageWindow) -> "FittedHoltWinters":
         """Walk the hours."""
-        anchor = np.maximum(peak(window.hourly_bytes), 1.0)
-        hourly = window.hourly_bytes / anchor[:, None]
+        recent = window.hourly_bytes[:, -PAST_HOURS:]
+        anchor = np.maximum(peak(recent), 1.0)
+        hourly = recent / anchor[:, None]
         state = _Smoothing(len(hourly))
         said = np.full_like(hourly, np.nan)
         whole = hourly.shape[1] - 1
-        for hour in range(whole):
+        for hour in seen_hours(hourly[:, :whole]):
             said[:, hour] = state.forecast(hour)
             state.update(hour, hourly[:, hour])
         said[:, whole] = _coming(state, whole, hourly[:, whole])
@@ -63,11 +64,11 @@ class FittedHoltWinters:
 
     def hindcast(self) -> Hindcast:
         """Errors of the one-step forecasts of the last whole hours, once a day had been seen."""
-        whole = self.window.hourly_bytes[:, :-1]
+        whole = self.window.hourly_bytes[:, -PAST_HOURS:-1]
         before = np.cumsum(np.isfinite(whole), axis=1) - np.isfinite(whole)
         error = np.log(np.maximum(whole, 1.0)) - np.log(np.maximum(self.said_bytes[:, :-1], 1.0))
         known = np.where(before >= LEAST_PAST_HOURS, error, np.nan)
-        return Hindcast(self.said_bytes[:, -1], known[:, -HINDCAST_HOURS:])
+        return Hindcast(self.said_bytes[:, -1], known)
 
 
 class _Smoothing:

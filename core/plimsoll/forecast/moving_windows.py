@@ -17,7 +17,7 @@ import numpy as np
 from plimsoll.forecast.prior import log_ratio_prior
 from plimsoll.forecast.protocol import Hindcast, PeakDistribution
 from plimsoll.forecast.usage_grid import BUCKETS, MISSING, bucket_ends, buckets_of
-from plimsoll.forecast.window import HOURS_PER_DAY, FloatArray, UsageWindow, peak, trailing_peak
+from plimsoll.forecast.window import HOURS_PER_DAY, FloatArray, UsageWindow, peak, seen_hours, trailing_peak
 
 HALF_LIFE_HOURS = 48.0
 PEAK_HOURS = HOURS_PER_DAY
@@ -110,7 +110,7 @@ def load_percentile(hourly_bytes: FloatArray, level: float) -> FloatArray:
     hours = hourly_bytes.shape[1]
     histogram = np.zeros((len(hourly_bytes), BUCKETS))
     out = np.full_like(hourly_bytes, np.nan)
-    for hour in range(hours):
+    for hour in seen_hours(hourly_bytes):
         rows = np.flatnonzero(buckets[:, hour] != MISSING)
         bucket = buckets[rows, hour]
         # Weights that grow with time instead of sums that decay: a percentile knows no scale.

@@ -108,6 +108,13 @@ def quantile_of_seen(values: FloatArray, level: float) -> FloatArray:
     return np.asarray(np.take_along_axis(ordered, rank[:, None], axis=1)[:, 0])
 
 
+def seen_hours(hourly: FloatArray) -> range:
+    """Columns of [n, t] from the first in which any row was seen: what a walk over the hours must visit."""
+    hours = hourly.shape[1]
+    seen = np.flatnonzero(np.isfinite(hourly).any(axis=0))
+    return range(int(seen[0]) if len(seen) else hours, hours)
+
+
 def present_bytes(window: UsageWindow) -> FloatArray:
     """Usage now: the larger of the bin that runs and the one before it, NaN [n] where neither was seen."""
     return peak(window.recent_bytes[:, -2:])

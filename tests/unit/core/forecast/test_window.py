@@ -12,6 +12,7 @@ from plimsoll.forecast.window import (
     peak_of_seen_hours,
     present_bytes,
     quantile_of_seen,
+    seen_hours,
     trailing_peak,
     trough,
 )
@@ -54,6 +55,13 @@ def test_the_floor_counts_hours_in_which_something_was_seen():
     )
     assert peak_of_seen_hours(hourly, 3).tolist() == pytest.approx([3.0, 9.0, 9.0, 5.0, nan], nan_ok=True)
     assert peak_of_seen_hours(hourly, 2).tolist() == pytest.approx([3.0, 8.0, 9.0, 5.0, nan], nan_ok=True)
+
+
+def test_a_walk_begins_where_any_row_was_seen():
+    hourly = np.array([[NAN, NAN, 1.0, NAN], [NAN, 2.0, NAN, NAN]])
+    assert list(seen_hours(hourly)) == [1, 2, 3]
+    assert list(seen_hours(hourly[:1])) == [2, 3]
+    assert list(seen_hours(hourly[:, :1])) == []
 
 
 def test_chunks_cover_everything_once():
