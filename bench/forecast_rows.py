@@ -69,6 +69,21 @@ def found_rows(found: Sequence[Findings], seed: int) -> Iterator[Row]:
         if each.dataset == "core":
             yield from core_rows(each, seed)
     yield leak_row()
+    yield from absent_rows(found)
+
+
+def absent_rows(found: Sequence[Findings]) -> Iterator[Row]:
+    """Agreed rows for which the traces that were given have no series."""
+    if not any(each.dataset == "bitbrains" for each in found):
+        for figure, unit in zip(NAMES, UNITS, strict=True):
+            yield Row(
+                f"forecast.bitbrains.{figure}", None, unit, 0, COMMAND, why="none of these traces were given"
+            )
+    core = next(each.subject for each in found if each.dataset == "core")
+    for kind in SeriesClass:
+        if kind is not SeriesClass.IDLE and not (core.scored & (core.series_class == kind.value)).any():
+            why = "no judged series is of this class"
+            yield Row(f"forecast.class.{kind.value}.oom", None, UNITS[OOM], 0, COMMAND, why=why)
 
 
 def core_rows(found: Findings, seed: int) -> Iterator[Row]:

@@ -99,6 +99,12 @@ def test_rows_have_the_agreed_names_a_value_or_a_reason_and_finite_intervals(ben
     assert rows["forecast.core.oom"].against["oracle"] == 0
 
 
+def test_what_the_traces_do_not_hold_has_a_row_that_says_so(bench, found):
+    rows = {row.name: row for row in bench.rows.found_rows(found[:2], 7)}
+    assert rows["forecast.bitbrains.oom"].why == "none of these traces were given"
+    assert rows["forecast.class.growth.oom"].why == "no judged series is of this class"
+
+
 def test_the_same_findings_give_the_same_document(bench, found):
     first, second = (json.dumps(bench.rows.document_parts(found, 7), allow_nan=False) for _ in range(2))
     assert first == second
