@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 
+from plimsoll.forecast.prophet import PROPHET, PeakFitter
 from plimsoll.replay.classes import SeriesClass
 from plimsoll.replay.columns import LimitColumns, from_columns
 from plimsoll.replay.limits import LimitReplay, ReplayRecommender, ReplaySettings
@@ -22,6 +23,7 @@ from plimsoll_cli.progress import progress
 from plimsoll_cli.traces.engine import Engine
 from plimsoll_cli.traces.parquet import source_warmup_bins
 from plimsoll_cli.traces.tasks import Task, parts, work_off
+from plimsoll_operator.forecasters.prophet_fit import fit, missing_package
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,11 @@ def run(
     objective: str | None = None,
     jobs: int = 1,
     engine: Engine = Engine.PROCESSES,
+    model: str | None = None,
 ) -> list[LimitReplay]:
     """Replay one recommender over all batches; one or more replays a batch, in order."""
-    make = partial(recommender, name, objective=objective)
+    fitter = prophet_fitter() if model == PROPHET else None
+    make = partial(recommender, name, objective=objective, model=model, fitter=fitter)
     tasks = [Task(make, part, timing.of(batch), _same) for batch in batches for part in parts(batch, jobs)]
     try:
         if tasks:
@@ -98,6 +102,13 @@ def outcome_rows(name: str, scores: SeriesScores) -> list[dict[str, object]]:
         for label, among in groups
         if (pooled := outcome(scores, among)).series or label == "all"
     ]
+
+
+def prophet_fitter() -> PeakFitter:
+    """Who fits Prophet in a replay: this very process, synchronously."""
+    if missing_package():
+        raise CommandError("the model prophet needs a package: pip install 'plimsoll[forecast]'")
+    return fit
 
 
 def _same(replay: LimitReplay, _recommender: ReplayRecommender) -> LimitReplay:

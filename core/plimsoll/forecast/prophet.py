@@ -17,6 +17,7 @@ from plimsoll.forecast.peak_samples import peak_quantiles
 from plimsoll.forecast.protocol import LEVELS, FittedPeak, Hindcast, PeakDistribution, PeakModel
 from plimsoll.forecast.window import Float32Array, FloatArray, UsageWindow
 
+PROPHET = "prophet"  # its name in the registry
 HOUR_SECONDS = 3600
 AHEAD_HOURS = 36
 # Absolute hours that a horizon may touch: one that starts within an hour of its own touches two.
@@ -130,7 +131,7 @@ class ProphetPeak:
 
     stand_in: PeakModel
     book: AnswerBook = field(default_factory=AnswerBook)
-    name: str = "prophet"
+    name: str = PROPHET
 
     def fit(self, window: UsageWindow) -> FittedPeak:
         """Look the rows up; without any answer this is the stand-in itself."""
@@ -187,7 +188,7 @@ class FittedProphet:
 
     def _row(self, answer: FitAnswer, span: int) -> FloatArray:
         hour = int(self.now_seconds // HOUR_SECONDS) - answer.first_hour
-        return answer.values_bytes[hour, SPANS.index(span)].astype(np.float64)
+        return np.asarray(answer.values_bytes[hour, SPANS.index(span)], dtype=np.float64)
 
 
 def _at_levels(values: FloatArray, levels: FloatArray) -> FloatArray:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from plimsoll.forecast.prophet import HOUR_SECONDS, AnswerBook, FitAnswer, FitTask
+from plimsoll.forecast.prophet import HOUR_SECONDS, PROPHET, AnswerBook, FitAnswer, FitTask
 from plimsoll.forecast.seasonality import HOURS_PER_WEEK, season
 from plimsoll.forecast.window import HISTORY_HOURS, HOURS_PER_DAY, FloatArray
 from plimsoll.recommend.row_policy import RowPolicy
@@ -62,7 +62,7 @@ class ProphetDesk:
 
     def tell(self, row: int, policy: RowPolicy) -> None:
         """What the row's policy says now."""
-        if policy.model == "prophet":
+        if policy.model == PROPHET:
             self.want(row, policy.holidays, policy.history_hours)
         else:
             self.forget(row)

@@ -9,7 +9,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from plimsoll.forecast.prophet import PROPHET, PeakFitter
+from plimsoll.forecast.prophet_desk import LOOK_AT_MOST, REFIT_SECONDS, ProphetDesk
 from plimsoll.forecast.protocol import PeakModel
+from plimsoll.forecast.registry import prophet_with
 from plimsoll.guard.limits import LimitReason
 from plimsoll.pipeline import LimitPipeline, PipelineSettings
 from plimsoll.replay.limits import BatchFacts, ObservedBin, Proposal
@@ -27,6 +30,9 @@ class LiveRecommender:
 
     settings: PipelineSettings
     model: PeakModel | None = None  # None: the one that the settings name
+    fitter: PeakFitter | None = None  # fits on the spot where that is `prophet`; None: auto stands in
+    refit_seconds: float = REFIT_SECONDS
+    holidays: tuple[str, ...] = ()  # dates by the replay's own calendar: bin 0 is FIRST_BIN
 
     reasons = tuple(reason.label for reason in LimitReason)
 
@@ -35,9 +41,15 @@ class LiveRecommender:
         least = min(self.settings.least_history_hours, facts.warmup_bins // BINS_PER_HOUR)
         self._history = History(Quantity.USAGE, max(facts.series, 1))
         self._rows = self._history.add_rows(facts.series)
-        self._pipeline = LimitPipeline(
-            self._history, replace(self.settings, least_history_hours=least), self.model
-        )
+        settings = replace(self.settings, least_history_hours=least)
+        self._desk = None
+        model = self.model
+        if settings.model == PROPHET and self.fitter is not None:
+            self._desk = ProphetDesk(self._history, refit_seconds=self.refit_seconds)
+            for row in self._rows.tolist():
+                self._desk.want(row, self.holidays)
+            model = prophet_with(self._desk.book)
+        self._pipeline = LimitPipeline(self._history, settings, model)
 
     def observe(self, observed: ObservedBin) -> None:
         """Bin `observed.bin` has happened."""
@@ -54,6 +66,7 @@ class LiveRecommender:
         """The limits for the window that begins with this bin."""
         now = _seconds(bin_index)
         self._pipeline.observe_limits(self._rows, limit_bytes)
+        self._fit(now)
         plan = self._pipeline.settle(self._pipeline.decide(self._rows, now), now)
         return Proposal(plan.limit_bytes, plan.reason)
 
@@ -66,6 +79,15 @@ class LiveRecommender:
         raised = np.full(len(self._rows), np.nan)
         raised[np.searchsorted(self._rows, raises.rows)] = raises.limit_bytes
         return raised
+
+    def _fit(self, now_seconds: float) -> None:
+        """What the operator's workers would have done by now: nobody waits for a replay."""
+        if self._desk is None or self.fitter is None:
+            return
+        self._history.advance(now_seconds)
+        for _ in range(-(-len(self._rows) // LOOK_AT_MOST)):
+            for task in list(self._desk.due(now_seconds, len(self._rows))):
+                self._desk.take(self.fitter(task))
 
 
 def _seconds(bin_index: int) -> float:

@@ -6,7 +6,10 @@ operating point of their own, so to ask one of them for it is an error and not a
 
 from collections.abc import Callable
 
+from plimsoll.forecast.prophet import PeakFitter
+from plimsoll.forecast.registry import DEFAULT_MODEL, peak_model
 from plimsoll.pipeline import PipelineSettings
+from plimsoll.recommend.objective import DEFAULT_OBJECTIVE
 from plimsoll.replay.limits import ReplayRecommender
 from plimsoll.replay.live import LiveRecommender
 from plimsoll.replay.peers.autopilot import Autopilot
@@ -31,15 +34,30 @@ PEERS: dict[str, Callable[[SeriesBatch], ReplayRecommender]] = {
 NAMES = (*LIVE, *PEERS)
 
 
-def recommender(name: str, batch: SeriesBatch, objective: str | None = None) -> ReplayRecommender:
-    """The recommender `name` for `batch`; `objective` is `plimsoll`'s operating point (None: its default)."""
+def recommender(
+    name: str,
+    batch: SeriesBatch,
+    objective: str | None = None,
+    model: str | None = None,
+    fitter: PeakFitter | None = None,
+) -> ReplayRecommender:
+    """The recommender `name` for `batch`.
+
+    `objective` and `model` are `plimsoll`'s operating point and forecast model (None: its defaults);
+    `fitter` does the fits of the model `prophet`.
+    """
     if name in LIVE:
-        settings = PipelineSettings(guarded=name == "plimsoll")
-        if objective is not None:
-            settings = PipelineSettings(guarded=name == "plimsoll", objective=objective)
-        return LiveRecommender(settings)
+        settings = PipelineSettings(
+            guarded=name == "plimsoll",
+            objective=DEFAULT_OBJECTIVE if objective is None else objective,
+            model=DEFAULT_MODEL if model is None else model,
+        )
+        peak_model(settings.model)  # an unknown one is told now
+        return LiveRecommender(settings, fitter=fitter)
     if name not in PEERS:
         raise ValueError(f"unknown recommender {name!r}; there are {', '.join(NAMES)}")
     if objective is not None:
         raise ValueError(f"recommender {name!r} has no operating point, so no objective {objective!r}")
+    if model is not None:
+        raise ValueError(f"recommender {name!r} has one model, so none can be chosen: {model!r}")
     return PEERS[name](batch)
