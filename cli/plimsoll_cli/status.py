@@ -75,7 +75,7 @@ def _show(
 
 
 def _lines(profiles: Sequence[Profile], *, in_detail: bool) -> Iterable[str]:
-    """Conditions that keep a workload back; of one workload all, and the last decisions' sentences."""
+    """Conditions that keep a workload back; of one workload all, classes, and the last decisions."""
     for profile in profiles:
         for condition in profile.status.conditions:
             if in_detail or _worth_saying(condition):
@@ -83,6 +83,8 @@ def _lines(profiles: Sequence[Profile], *, in_detail: bool) -> Iterable[str]:
         if profile.restore:
             yield f"{profile}: restore is asked for; `plimsoll restore {profile.ref} --undo` ends it"
         for each in profile.status.containers if in_detail else ():
+            if each.workload_class:
+                yield f"{profile} {each.name}: its usage is {each.workload_class}"
             if each.last_decision is not None and each.last_decision.message:
                 yield f"{profile} {each.name}: {each.last_decision.message}"
 
@@ -116,6 +118,8 @@ def _row(profile: Profile, container: ContainerProfile) -> Row:
         "usage_bytes": usage.current_bytes if usage is not None else None,
         "limit_bytes": limit_of(container),
         "target_bytes": wanted.target_bytes if wanted is not None else None,
+        "class": container.workload_class or None,
+        "leak_ends_seconds": container.leak.death_time_seconds if container.leak is not None else None,
         "decision": last.kind if last is not None else None,
         "reason": last.reason if last is not None else None,
         "message": last.message if last is not None else None,

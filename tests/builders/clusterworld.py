@@ -27,6 +27,7 @@ from plimsoll.api.profile import (
     ContainerProfile,
     DecisionRecord,
     ForecastSummary,
+    LeakSummary,
     OomMemory,
     OriginalResources,
     ProfileStatus,
@@ -283,6 +284,14 @@ def _web(world: ClusterWorld) -> ProfileStatus:
         ),
         original_resources=OriginalResources(request_bytes=400 * MIB, limit_bytes=512 * MIB),
         oom=OomMemory(count=2, last_time_seconds=now - 400, limit_bytes=512 * MIB, floor_bytes=640 * MIB),
+        workload_class="growth",
+        leak=LeakSummary(
+            since_time_seconds=now - 7200,
+            growth_per_hour_bytes=20 * MIB,
+            growth_per_hour_low_bytes=15 * MIB,
+            growth_per_hour_high_bytes=25 * MIB,
+            death_time_seconds=now + 22 * 3600,
+        ),
         checkpoint=base64.b64encode(_checkpoint(world, "web-6d4cf9b7f5-x7k2p")).decode(),
     )
     return ProfileStatus(

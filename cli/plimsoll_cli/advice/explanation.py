@@ -59,6 +59,16 @@ class Kills:
 
 
 @dataclass(frozen=True, slots=True)
+class Leak:
+    """A leak, as the operator last found it; ages are until then."""
+
+    growth_per_hour_bytes: int | None = None
+    since_age: str | None = None
+    limit_in: str | None = None  # until it reaches the limit in force
+    cap_in: str | None = None  # until it reaches the policy's leak.cap
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """All that is known about one container's limit."""
 
@@ -81,6 +91,8 @@ class Explanation:
     conditions: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()  # the last ones, newest first
     lack: str = ""  # why nothing is recommended
+    workload_class: str = ""  # the shape of its usage
+    leak: Leak | None = None
 
     def document(self) -> dict[str, object]:
         """Return plain values."""
@@ -97,6 +109,8 @@ class Explanation:
         yield self._head()
         for label, text in (
             ("usage", self._usage()),
+            ("class", self.workload_class),
+            ("leak", self._leak()),
             ("forecast", self._forecast()),
             ("price", self._price()),
             ("recommendation", self._recommendation()),
@@ -132,6 +146,16 @@ class Explanation:
         if seen.peak_history_bytes is not None:
             words.append(f"of all {seen.history_hours} hours seen {say(seen.peak_history_bytes)}")
         return "; ".join(words)
+
+    def _leak(self) -> str:
+        leak = self.leak
+        if leak is None:
+            return ""
+        words = [f"it grows by {say(leak.growth_per_hour_bytes)} an hour"]
+        words += [f"told since {leak.since_age}"] if leak.since_age else []
+        words += [f"reaches its limit in {leak.limit_in}"] if leak.limit_in else []
+        words += [f"its leak.cap in {leak.cap_in}"] if leak.cap_in else []
+        return ", ".join(words)
 
     def _forecast(self) -> str:
         told = [

@@ -17,7 +17,7 @@ from plimsoll.recommend.objective import price_of
 from plimsoll.usage.checkpoint import CheckpointError
 from plimsoll.usage.history import History
 from plimsoll.usage.sample import Float32Array, Quantity
-from plimsoll_cli.advice.explanation import Decided, Explanation, Kills, Usage, Wanted
+from plimsoll_cli.advice.explanation import Decided, Explanation, Kills, Leak, Usage, Wanted
 from plimsoll_cli.ages import age
 from plimsoll_cli.cluster import PLIMSOLL_API, Body, Cluster, ForbiddenError, MissingError, namespaced
 from plimsoll_cli.status import limit_of
@@ -76,6 +76,8 @@ def explain_profile(cluster: Cluster, profile: Profile, now_seconds: float) -> I
             conditions=conditions,
             changes=changes,
             lack="" if wanted is not None else "not enough history yet",
+            workload_class=container.workload_class,
+            leak=_leak(container, now_seconds),
         )
 
 
@@ -85,6 +87,16 @@ def _decided(container: ContainerProfile, now_seconds: float) -> Decided | None:
         return None
     when = age(last.time_seconds, now_seconds)
     return Decided(last.kind, last.reason, last.message, when, last.from_bytes, last.to_bytes)
+
+
+def _leak(container: ContainerProfile, now_seconds: float) -> Leak | None:
+    leak = container.leak
+    if leak is None:
+        return None
+    # What is to come is said as an age, the other way round.
+    ends = (leak.death_time_seconds, leak.cap_time_seconds)
+    limit, cap = (None if end is None else age(now_seconds, max(end, now_seconds)) for end in ends)
+    return Leak(leak.growth_per_hour_bytes, age(leak.since_time_seconds, now_seconds), limit, cap)
 
 
 def _usage(container: ContainerProfile, now_seconds: float) -> Usage:

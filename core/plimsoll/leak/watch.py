@@ -46,6 +46,11 @@ class LeakWatch:
         self._streak[rows], self._absent[rows], self._since[rows] = streak, np.minimum(absent, 1000), since
         return Told(np.isfinite(since), since)
 
+    def since_seconds(self, rows: IntArray) -> FloatArray:
+        """Since when each of `rows` [n] is told; NaN: it is not."""
+        self._grow(rows)
+        return self._since[rows]
+
     def forget(self, rows: IntArray) -> None:
         """Rows were freed or given to another container."""
         self._grow(rows)

@@ -28,7 +28,6 @@ from plimsoll_operator.engine.messages import (
     OomEvent,
     PodRaises,
     RestartEvent,
-    RowShapes,
     Tick,
     empty_tick,
     no_recommendations,
@@ -37,7 +36,7 @@ from plimsoll_operator.engine.past import PastLoader
 from plimsoll_operator.engine.raises import RaiseList
 from plimsoll_operator.engine.round import Round
 from plimsoll_operator.engine.rows import RowArray, RowTable, Store
-from plimsoll_operator.engine.shapes import Shapes, joined
+from plimsoll_operator.engine.shapes import Shapes
 from plimsoll_operator.forecasters.desks import Desks
 from plimsoll_operator.forecasters.pool import FitPool
 from plimsoll_operator.observe.backfill import ContainerPast
@@ -197,7 +196,10 @@ class EngineCore:
 
     def explain(self, row: int) -> dict[str, object]:
         """Return what is known of one row, for a person; empty for a row that does not exist."""
-        return explain_row(self.rows, self.members, row, self._now_seconds) if self.rows.known(row) else {}
+        if not self.rows.known(row):
+            return {}
+        found = explain_row(self.rows, self.members, row, self._now_seconds)
+        return found | self._shapes.explain(row)
 
     def tick(self, now_seconds: float, *, everything: bool = False) -> Tick:
         """Fetch, take in, react, recommend."""
@@ -229,7 +231,8 @@ class EngineCore:
             due = made.usage.rows if everything else self.rows.due(made.usage.rows, now_seconds)
             made.recommendations = self._recommend(due, now_seconds)
         with made.stage("shapes"):
-            self._look(due, made)
+            parts = ((mine, self.rows.places(mine), store) for mine, store in self._by_store(due))
+            made.shapes = self._shapes.look(parts, now_seconds)
         made.raises = self._raises.build()
         self._raises = RaiseList()
         return made.tick()
@@ -351,13 +354,6 @@ class EngineCore:
             parts.append(_renamed(made, mine))
         self.rows.decided(rows, now_seconds)
         return _joined(parts)
-
-    def _look(self, rows: RowArray, made: Round) -> None:
-        parts: list[RowShapes] = []
-        for mine, store in self._by_store(rows):
-            parts += self._shapes.look(mine, self.rows.places(mine), store, made.now_seconds)
-        if parts:
-            made.shapes = joined(parts)
 
     def _by_store(self, rows: RowArray) -> Iterator[tuple[RowArray, Store]]:
         for quantity, store in self.rows.stores.items():

@@ -4,14 +4,16 @@ In: rows that are due and where they live. Out: `RowShapes`. A leak is looked fo
 often as it is decided about, in the worker process, so that the loop is not held up.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 
 from plimsoll.forecast.window import chunks, read_window
-from plimsoll.forecast.workload_class import ClassMemory, workload_classes
+from plimsoll.forecast.workload_class import ClassMemory, WorkloadClass, workload_classes
 from plimsoll.leak.detect import DEFAULT_WINDOW_HOURS, find_leaks
 from plimsoll.leak.watch import LeakWatch
-from plimsoll_operator.engine.messages import RowShapes
+from plimsoll_operator.engine.messages import RowShapes, no_shapes
 from plimsoll_operator.engine.rows import RowArray, Store
 
 FIRST_ROWS = 1024
@@ -38,9 +40,23 @@ class Shapes:
         self._classes.forget(rows)
         self._leaks.forget(rows)
 
-    def look(self, rows: RowArray, places: RowArray, store: Store, now_seconds: float) -> list[RowShapes]:
-        """Look at rows that live in one store, by chunks so that memory stays bounded."""
-        return [self._look(rows[part], places[part], store, now_seconds) for part in chunks(len(rows))]
+    def look(self, due: Iterable[tuple[RowArray, RowArray, Store]], now_seconds: float) -> RowShapes:
+        """Look at (rows, their places, the store they live in), by chunks so that memory stays bounded."""
+        parts = [
+            self._look(rows[part], places[part], store, now_seconds)
+            for rows, places, store in due
+            for part in chunks(len(rows))
+        ]
+        return _joined(parts) if parts else no_shapes()
+
+    def explain(self, row: int) -> dict[str, object]:
+        """What was last told of one row, in plain values."""
+        rows = np.array([row], dtype=np.int32)
+        since = float(self._leaks.since_seconds(rows)[0])
+        return {
+            "workload_class": WorkloadClass(self._classes.told(rows)[0]).label,
+            "leaks_since_seconds": since if np.isfinite(since) else None,
+        }
 
     def _look(self, rows: RowArray, places: RowArray, store: Store, now_seconds: float) -> RowShapes:
         window, starts = read_window(store.history, places), store.history.restarts(places).seconds
@@ -53,7 +69,7 @@ class Shapes:
         return RowShapes(rows, codes, told.leaks, told.since_seconds, *slopes)
 
 
-def joined(parts: list[RowShapes]) -> RowShapes:
+def _joined(parts: list[RowShapes]) -> RowShapes:
     """The shapes of all parts; there is at least one."""
     columns = ("rows", "workload_class", "leaks", "since_seconds", "slope", "slope_low", "slope_high")
     return RowShapes(*(np.concatenate([getattr(each, name) for each in parts]) for name in columns))

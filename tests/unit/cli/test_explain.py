@@ -60,6 +60,8 @@ def test_sentences_have_the_numbers(plimsoll, world):
     for words in (
         "demo/Deployment/web, container main: limit 640.0 MiB in force, mode InPlace by MemoryPolicy",
         "200.0 MiB now (usage), 4",
+        "class:          growth",
+        "leak:           it grows by 20.0 MiB an hour, told since 2h, reaches its limit in 2",
         "stays below 210.0 MiB with 50 %, 250.0 MiB with 95 %, 270.0 MiB with 99 %, 300.0 MiB with 99.9 %",
         "a buffer of 70.0 MiB above the raw forecast's 95 % quantile",
         "between 300.0 MiB and 400.0 MiB a change gains too little",

@@ -25,6 +25,7 @@ def test_every_profile_with_its_numbers_and_its_last_decision(told, world):
         "usage_bytes": 200 * MIB,
         "limit_bytes": 640 * MIB,
         "target_bytes": 320 * MIB,
+        "class": "growth",
         "decision": "raise",
         "reason": "OOMKilled",
         "oom_kills": 2,
@@ -53,6 +54,11 @@ def test_one_workload_is_shown_with_the_sentence_of_its_decision(plimsoll, world
     assert "shop/Deployment/web main: not enough history to say anything yet" in shown
     assert "2h" in shown
     assert "demo" not in shown
+
+
+def test_one_workload_is_shown_with_the_class_of_its_usage(plimsoll, world):
+    shown = plimsoll("status", "demo/deploy/web", at=world).stdout
+    assert "demo/Deployment/web main: its usage is growth" in shown
 
 
 @pytest.mark.parametrize("text", ["demo/Deployment/web", "demo/deployments/web", "demo/deploy/web"])
