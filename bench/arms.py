@@ -28,13 +28,13 @@ from plimsoll.usage.promises import NO_PROMISE
 SUBJECT = "plimsoll"
 DEFAULT = "default"
 # Container-days of unused limit that a kill is worth.
-PRICES = (0.25, 0.5, 1.0, 2.0, 3.5, 6.0, 12.0, 30.0)
-UNGUARDED_PRICES = (1.0, 6.0, 30.0)
+PRICES = (0.06, 0.15, 0.4, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0, 150.0)
+UNGUARDED_PRICES = (0.4, 2.5, 10.0, 60.0)
 # The points that are promised by name; settings are fixed beforehand, so the realised figure stands beside.
 OBJECTIVES = ("slack:0.268", "oom:76")
 MARGINS = (1.0, 1.05, 1.1, 1.15, 1.2, 1.3, 1.5)
 HEADROOMS = (1.0, 1.1, 1.2, 1.3, 1.5)
-OVERRUNS = (10.0, 30.0, 100.0, 300.0, 1000.0)
+OVERRUNS = (10.0, 30.0, 100.0, 300.0, 1000.0, 10_000.0)
 
 
 @dataclass(frozen=True, slots=True)
