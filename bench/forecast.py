@@ -68,8 +68,7 @@ def main() -> None:
     """Replay, reckon, draw, write."""
     options = read_options()
     begun = time.monotonic()
-    model: PeakModel | None = None
-    weights = "as shipped; series that are judged here were trained on, except the sample's unseen"
+    model, weights = judged_model()
     judged = datasets(options.traces, options.fraction)
     found = measure(list(judged), model, options.jobs)
     name = "forecast" if options.fraction == 1 else "forecast-quick"
@@ -77,6 +76,11 @@ def main() -> None:
     document = {"weights": weights, **document_parts(found, SEED)}
     path = write_results(name, rows, SEED, time.monotonic() - begun, document)
     print(path, *draw(path))
+
+
+def judged_model() -> tuple[PeakModel | None, str]:
+    """The model that Plimsoll's arms decide with (None: the one that ships), and what it was trained on."""
+    return None, "as shipped; series that are judged here were trained on, except the sample's unseen"
 
 
 def read_options() -> argparse.Namespace:
