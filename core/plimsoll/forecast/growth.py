@@ -87,7 +87,10 @@ class FittedGrowth:
         return Hindcast(point, errors)
 
     def time_to_limit_seconds(self, limit_bytes: npt.ArrayLike) -> FloatArray:
-        """Seconds [n] until the line is at `limit_bytes` [n]; 0: it is there; inf: it never will be."""
+        """Seconds [n] until the line is at `limit_bytes` [n]; 0: it is there; inf: it never will be.
+
+        A rise since this morning is a line too (one flat hour in eight has one), so this is no leak alarm.
+        """
         limit = np.broadcast_to(np.asarray(limit_bytes, dtype=np.float64), self.last_bytes.shape)
         reached = self.grows() & np.isfinite(limit)
         hours = np.maximum(limit - self.last_bytes, 0.0) / np.where(reached, self.trend.slope, 1.0)
