@@ -28,6 +28,8 @@ SAMPLES = 1000
 SPIKE_FACTOR = 3.0
 # Errors beyond a level that weigh as much as the drawn futures: few, for their noise is a bell, usage's not.
 OWN_STRENGTH = 3.0
+# Fewer errors than this say nothing about how long one lasts.
+LEAST_ERRORS = 48
 # An answer is used for so long; its own horizon ends later.
 FRESH_HOURS = 12
 
@@ -142,7 +144,28 @@ class ProphetPeak:
             return self.stand_in.fit(window)
         # A row that nothing was seen of lately stays unknown, whatever was foretold of it.
         known = self.stand_in.fit(window)
-        return FittedProphet(known, answered, tuple(each for each in found if each), self.book.now_seconds)
+        answers = tuple(each for each in found if each)
+        lasts = window.hourly_bytes[answered, -2]
+        shifts = np.array([self._shift(*each) for each in zip(answers, lasts.tolist(), strict=True)])
+        return FittedProphet(known, answered, answers, shifts, self.book.now_seconds)
+
+    def _shift(self, answer: FitAnswer, last_bytes: float) -> float:
+        """How far (in logs) the coming hour will be off, by how far the last one was."""
+        place = int(self.book.now_seconds // HOUR_SECONDS) - 1 - answer.first_hour
+        off = float(answer.log_error[-1]) if len(answer.log_error) else 0.0
+        if place >= 0 and np.isfinite(last_bytes):
+            said = float(answer.values_bytes[place, 0, 0])
+            off = float(np.log(max(last_bytes, 1.0)) - np.log(max(said, 1.0)))
+        return persistence(answer.log_error.astype(np.float64)) * off
+
+
+def persistence(log_error: FloatArray) -> float:
+    """Share of an hour's error that the next one still has, 0 to 1: errors of a level that moved stay."""
+    if len(log_error) < LEAST_ERRORS:
+        return 0.0
+    before, after = log_error[:-1], log_error[1:]
+    power = float(before @ before)
+    return float(np.clip(before @ after / power, 0.0, 1.0)) if power > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +175,7 @@ class FittedProphet:
     stand_in: FittedPeak
     places: npt.NDArray[np.intp]  # [m] rows of the window that have an answer
     answers: tuple[FitAnswer, ...]  # m
+    log_shift: FloatArray  # [m] by which an answer is raised, or lowered, for what came since
     now_seconds: float
 
     def predict(self, horizon_seconds: float, levels: FloatArray) -> PeakDistribution:
@@ -161,23 +185,24 @@ class FittedProphet:
         if span > max(SPANS):
             return said
         values = said.values_bytes.copy()
-        for place, answer in zip(self.places, self.answers, strict=True):
+        for place, answer, shift in zip(self.places, self.answers, self.log_shift, strict=True):
             if np.isfinite(values[place]).all():
-                values[place] = _at_levels(self._row(answer, span), levels)
+                values[place] = np.exp(shift) * _at_levels(self._row(answer, span), levels)
         return PeakDistribution(levels, values)
 
     def hindcast(self) -> Hindcast:
-        """The residuals of each row's own fit."""
+        """The residuals of each row's own fit, less what the one before foretold of each."""
         base = self.stand_in.hindcast()
         width = max(base.log_error.shape[1], *(len(each.log_error) for each in self.answers))
         errors = np.full((len(base.log_error), width), np.nan)
         errors[:, width - base.log_error.shape[1] :] = base.log_error
         points = base.point_bytes.copy()
         strength = np.broadcast_to(base.prior_strength, (len(points), 1)).astype(np.float64)
-        for place, answer in zip(self.places, self.answers, strict=True):
-            points[place] = self._row(answer, 1)[0]
+        for place, answer, shift in zip(self.places, self.answers, self.log_shift, strict=True):
+            points[place] = np.exp(shift) * self._row(answer, 1)[0]
+            own = answer.log_error.astype(np.float64)
             errors[place] = np.nan
-            errors[place, width - len(answer.log_error) :] = answer.log_error
+            errors[place, width - len(own) + 1 :] = own[1:] - persistence(own) * own[:-1]
             strength[place] = OWN_STRENGTH
         return Hindcast(points, errors, strength)
 

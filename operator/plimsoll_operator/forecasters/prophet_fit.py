@@ -64,8 +64,14 @@ def _fit(task: FitTask) -> FitAnswer:
     model.fit(pandas.DataFrame({"ds": _times(hours), "y": values}), seed=SEED)
     fitted = model.predict(pandas.DataFrame({"ds": _times(hours)}))["yhat"].to_numpy()
     model.uncertainty_samples = task.samples  # not before: the seen hours need no futures
-    drawn = model.predictive_samples(pandas.DataFrame({"ds": _times(coming)}))["yhat"]
-    return answer_of(task, fitted.astype(np.float64), np.asarray(drawn, dtype=np.float64).T, free.remarks)
+    ahead = pandas.DataFrame({"ds": _times(coming)})
+    trends = np.asarray(model.predictive_samples(ahead)["trend"], dtype=np.float64).T
+    model.uncertainty_samples = 0
+    parts = model.predict(ahead)
+    season = (parts["yhat"] - parts["trend"]).to_numpy(dtype=np.float64)
+    # Prophet's own noise is a bell; that of memory has a tail, so what was left over before is drawn again.
+    left = np.random.default_rng(SEED).choice(values - fitted, trends.shape)
+    return answer_of(task, fitted.astype(np.float64), trends + season + left, free.remarks)
 
 
 def _times(hours: npt.NDArray[np.int64]) -> npt.NDArray[np.datetime64]:
@@ -80,16 +86,17 @@ def _holidays(task: FitTask, first_hour: int, last_hour: int) -> HolidayDates:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Nothing on the log but what we say, and no warning of how pandas is used."""
-    before = {name: logging.getLogger(name).level for name in LOGGERS}
+    # Not by their levels: the package sets those when it is imported.
+    before = {name: logging.getLogger(name).disabled for name in LOGGERS}
     for name in LOGGERS:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+        logging.getLogger(name).disabled = True
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for name, level in before.items():
-            logging.getLogger(name).setLevel(level)
+        for name, disabled in before.items():
+            logging.getLogger(name).disabled = disabled
 
 
 @contextmanager

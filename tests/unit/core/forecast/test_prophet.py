@@ -1,5 +1,7 @@
 """Answers looked up by row: what is used, for how long, and what `auto` says meanwhile. No package needed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from plimsoll.forecast.prophet import (
     FitTask,
     ProphetPeak,
     answer_of,
+    persistence,
 )
 from plimsoll.forecast.protocol import LEVELS
 from plimsoll.forecast.window import UsageWindow
@@ -87,10 +90,34 @@ def test_a_row_that_was_not_seen_stays_unknown_whatever_was_foretold():
 def test_the_residuals_of_the_fit_are_the_row_s_past_errors():
     hindcast = ProphetPeak(WindowedPeak(), book(0, row7=answer())).fit(window()).hindcast()
     errors = hindcast.log_error[1]
-    assert errors[np.isfinite(errors)] == pytest.approx([-0.1, 0.1])
+    assert errors[np.isfinite(errors)] == pytest.approx([0.1])
     assert hindcast.point_bytes[1] == pytest.approx(300 * MIB)
     expected = WindowedPeak().fit(window()).hindcast()
     assert np.isfinite(hindcast.log_error[0]).sum() == np.isfinite(expected.log_error[0]).sum()
+
+
+def test_an_error_that_lasts_shifts_the_hours_to_come_one_that_does_not_leaves_them():
+    steady = np.repeat(0.2 * np.random.default_rng(1).standard_normal(20), 24).astype(np.float32)
+    noise = 0.2 * np.random.default_rng(1).standard_normal(480).astype(np.float32)
+    assert persistence(steady) > 0.9
+    assert persistence(noise) < 0.1
+    assert persistence(np.zeros(480)) == persistence(np.array([1.0, 1.0])) == 0.0
+    lasting, passing = (replace(answer(), log_error=each) for each in (steady, noise))
+    # In the hour before, 100 MiB came where 303 were said.
+    said = [
+        ProphetPeak(WindowedPeak(), book(2, row7=each)).fit(window()).predict(HOUR, LEVELS).values_bytes[1, 0]
+        for each in (lasting, passing)
+    ]
+    assert said[0] == pytest.approx(306 * MIB * (100 / 303) ** persistence(steady))
+    assert said[1] > 0.85 * 306 * MIB
+
+
+def test_the_last_error_of_the_fit_counts_for_its_first_hour():
+    errors = np.full(480, 0.3, dtype=np.float32)
+    fitted = ProphetPeak(WindowedPeak(), book(0, row7=replace(answer(), log_error=errors))).fit(window())
+    assert fitted.predict(HOUR, LEVELS).values_bytes[1, 0] == pytest.approx(300 * MIB * np.exp(0.3), rel=1e-4)
+    # What the error before foretold is none of the model's any more.
+    assert np.nanmax(np.abs(fitted.hindcast().log_error[1])) == pytest.approx(0.0, abs=1e-3)
 
 
 def test_other_levels_are_read_between_those_that_are_kept():
