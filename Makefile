@@ -47,6 +47,7 @@ lock: | $(UV) ## resolve the locks anew (no addresses in them)
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --extra operator --extra sandbox \
 	  --group build -c requirements/dev.lock --custom-compile-command 'make lock' pyproject.toml -o requirements/run.lock
 	$(LOCK_IMAGE) --extra operator $(addprefix --no-emit-package ,$(NOT_IN_OPERATOR)) pyproject.toml -o requirements/operator.lock
+	$(LOCK_IMAGE) --extra operator --extra forecast $(addprefix --no-emit-package ,$(NOT_IN_OPERATOR)) pyproject.toml -o requirements/operator-forecast.lock
 	$(LOCK_IMAGE) requirements/agent.in -o requirements/agent.lock
 	$(LOCK_IMAGE) --group build -o requirements/build.lock
 
@@ -101,8 +102,8 @@ chart-golden: $(VENV)/.dev ## render the chart's golden files anew, to be read b
 apiserver: ## build and cache a real kube-apiserver, etcd and kubectl from Go modules
 	kind/vm/build-binaries.sh apiserver etcd kubectl
 
-.PHONY: bench bench-agent bench-e2e bench-forecast bench-leak bench-loop bench-usage bench-demo
-bench: bench-agent bench-demo bench-leak bench-forecast bench-loop bench-usage ## every bench there is
+.PHONY: bench bench-agent bench-e2e bench-forecast bench-leak bench-loop bench-prophet bench-usage bench-demo
+bench: bench-agent bench-demo bench-leak bench-forecast bench-loop bench-prophet bench-usage ## every bench there is
 
 bench-agent: $(VENV)/.dev ## what the node agent costs a node of 100 and of 500 containers
 	$(BIN)/python bench/agent.py
@@ -124,6 +125,9 @@ bench-forecast: $(VENV)/.dev ## every recommender on the judged half of recorded
 
 bench-loop: $(VENV)/.dev ## the operator's loop at 1k, 10k and 100k containers, beside the real VPA recommender
 	$(BIN)/python bench/loop.py
+
+bench-prophet: $(VENV)/.dev ## Prophet beside auto, seasonal and VPA, on series of more than two weeks with a season
+	$(BIN)/python bench/judge_prophet.py --traces $(TRACES)
 
 bench-usage: $(VENV)/.dev ## the columnar history and VPA's histogram at 100k containers
 	$(BIN)/python bench/usage.py

@@ -41,6 +41,13 @@ def locked(name: str) -> dict[str, str]:
     }
 
 
+def test_the_forecast_extra_is_locked_besides_and_not_in_the_plain_image():
+    plain, more = locked("operator"), locked("operator-forecast")
+    assert plain.items() <= more.items()
+    assert {"prophet", "lightgbm", "scipy"} <= more.keys() - plain.keys()
+    assert "locks/operator-${EXTRAS}.lock" in (ROOT / "operator/Dockerfile").read_text()
+
+
 @pytest.mark.parametrize("image", IMAGES)
 def test_the_lock_has_all_that_is_imported(image: str):
     _, modules = IMAGES[image]

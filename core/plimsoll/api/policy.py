@@ -76,8 +76,9 @@ class Forecast(Model):
     """Which forecaster: windowed (peak of the last 14 days), seasonal (the same hour a day and a week ago),
     vpa (VPA's decaying histogram), moving-windows and autopilot-ml (the two recommenders of Google's
     Autopilot), holt-winters (level, trend and season of a day), growth (the line of what grows, elsewhere
-    windowed), hazard (a small network that learned from many recorded containers), or auto, which is hazard
-    in this version. Whichever it is, a container's own past errors set its buffer."""
+    windowed), prophet (day, week and holidays, fitted beside the loop from two weeks of history on; auto until
+    then), hazard (a small network that learned from many recorded containers), or auto, which is hazard in
+    this version. Whichever it is, a container's own past errors set its buffer."""
     horizon_seconds: Horizon = HORIZON_SECONDS
     """How far ahead the peak is forecast. Decisions are renewed each hour, and so far the hour is the only
     horizon there is: another gets the condition HorizonNotSupported and is treated as 1h."""
@@ -88,8 +89,8 @@ class Forecast(Model):
         tuple[Annotated[str, Field(max_length=16, pattern=HOLIDAY_PATTERN)], ...],
         Field(max_length=64, json_schema_extra={"x-kubernetes-list-type": "set"}),
     ] = ()
-    """Days unlike others: country codes (CH, DE-BY) or dates (2026-12-24). No forecaster looks at them yet:
-    they get the condition NotYetActive."""
+    """Days unlike others: country codes (CH, DE-BY) or dates (2026-12-24); days are UTC's. Only the model
+    prophet looks at them: with another they get the condition HolidaysIgnored."""
 
 
 class Budget(Model):

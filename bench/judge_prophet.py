@@ -1,0 +1,262 @@
+"""Prophet judged: beside `auto`, `seasonal` and VPA, on series of 16 days and more that have a season.
+
+In: recorded traces (the judged half of the split; Bitbrains and Google 2019 are long enough) and a
+synthetic set with free days. The first fourteen days are history, the days after it are judged. Out: per
+set the pinball loss of the next hour's peak, as the models' corrected quantiles had it, OOMs and slack of
+the limits made of them, with 95 % intervals from a bootstrap over series; bench/results/prophet.json.
+Series are sampled and refits are every twelve hours (the operator's: six), so that it takes minutes.
+"""
+
+import argparse
+import hashlib
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from plimsoll.forecast.prophet import PROPHET, FitAnswer, FitTask
+from plimsoll.forecast.prophet_desk import ProphetDesk, worth_fitting
+from plimsoll.forecast.protocol import LEVELS, PeakModel
+from plimsoll.forecast.registry import peak_model, prophet_with
+from plimsoll.forecast.window import BINS_PER_HOUR, UsageWindow, read_window
+from plimsoll.pipeline import PipelineSettings
+from plimsoll.recommend.buffer import calibrate
+from plimsoll.replay.limits import ReplayRecommender, ReplaySettings, replay_limits
+from plimsoll.replay.live import FIRST_BIN, LiveRecommender
+from plimsoll.replay.peers.vpa import Vpa
+from plimsoll.replay.resample import draws, figures, interval
+from plimsoll.replay.score import Interval, SeriesScores, score
+from plimsoll.replay.series import BIN_SECONDS, BINS_PER_DAY, SeriesBatch
+from plimsoll.replay.split import Half, fraction_of, half_of
+from plimsoll.usage.history import History
+from plimsoll.usage.sample import Quantity
+from plimsoll_cli.output import OutputFormat, print_rows
+from plimsoll_cli.traces.parquet import read_trace, trace_files
+from plimsoll_cli.traces.sample import sample_directory
+from plimsoll_operator.forecasters.prophet_fit import fit
+from report import Row, write_results
+from seasonal_series import free_dates, synthetic
+
+SEED = 7
+MODELS = ("auto", "seasonal", "vpa")  # beside prophet
+WARMUP_DAYS = 14
+HOUR_SECONDS = 3600.0
+REFIT_SECONDS = 12 * HOUR_SECONDS
+JUDGED_LEVELS = (0.5, 0.9, 0.99, 0.999)
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One set of series."""
+
+    name: str
+    batch: SeriesBatch
+    holidays: tuple[str, ...] = ()
+
+
+class KnownFits:
+    """The real fit, done once: the hindcast of quantiles and the replay ask for the same ones."""
+
+    def __init__(self) -> None:
+        self._answers: dict[bytes, FitAnswer] = {}
+        self.seconds: list[float] = []
+        self.failed = 0
+
+    def __call__(self, task: FitTask) -> FitAnswer:
+        """The answer to a task, from memory where it was given before."""
+        words = f"{task.last_hour}{task.holidays}".encode()
+        key = hashlib.sha256(task.hourly_bytes.tobytes() + words).digest()
+        if key not in self._answers:
+            self._answers[key] = answer = fit(task)
+            self.seconds.append(answer.seconds)
+            self.failed += bool(answer.failure)
+        return replace(self._answers[key], ticket=task.ticket)
+
+
+def main() -> None:
+    """Run, print, write."""
+    parser = argparse.ArgumentParser(description="judge Prophet beside auto, seasonal and VPA")
+    parser.add_argument("--traces", type=Path, default=sample_directory())
+    parser.add_argument("--series", type=int, default=16, help="most series of a set")
+    parser.add_argument("--days", type=int, default=5, help="days judged after the first fourteen")
+    arguments = parser.parse_args()
+    begun = time.monotonic()
+    rows: list[Row] = []
+    for judged in sets(arguments.traces, arguments.series, arguments.days):
+        fits = KnownFits()
+        rows += set_rows(judged, fits, arguments.days)
+        rows.append(fit_row(judged, fits))
+    print_rows([_shown(row) for row in rows], OutputFormat.TABLE)
+    print(write_results("prophet", rows, SEED, time.monotonic() - begun))
+
+
+# -- the series -----------------------------------------------------------------------------------------
+
+
+def sets(traces: Path, most: int, days: int) -> Iterator[Judged]:
+    """The synthetic set, and every source of `traces` with long seasonal series on the judged side."""
+    made, _ = synthetic(most, WARMUP_DAYS + days, SEED)
+    yield Judged("synthetic", made, free_dates())
+    for path in trace_files([traces]):
+        batch = seasonal_part(read_trace(path), most, days)
+        if batch is not None:
+            yield Judged(path.stem, batch)
+
+
+def seasonal_part(batch: SeriesBatch, most: int, days: int) -> SeriesBatch | None:
+    """At most `most` judged series with a season, cut to the days looked at; None: there is none."""
+    bins = (WARMUP_DAYS + days) * BINS_PER_DAY
+    long = [
+        place
+        for place, name in enumerate(batch.series_ids)
+        if batch.length_bins[place] >= (WARMUP_DAYS + 1) * BINS_PER_DAY and half_of(name) is Half.JUDGED
+    ]
+    if not long:
+        return None
+    usage = batch.usage_bytes[long, : WARMUP_DAYS * BINS_PER_DAY]
+    hourly = np.fmax.reduce(usage.reshape(len(long), -1, BINS_PER_HOUR), axis=2)
+    found = [place for place, worth in zip(long, worth_fitting(hourly), strict=True) if worth]
+    found = sorted(found, key=lambda place: fraction_of(batch.series_ids[place], SEED))[:most]
+    if not found:
+        return None
+    part = batch.take(found)
+    return SeriesBatch(
+        part.source,
+        part.series_ids,
+        part.usage_bytes[:, :bins],
+        np.minimum(part.length_bins, bins),
+        part.start_seconds,
+    )
+
+
+# -- quantiles ------------------------------------------------------------------------------------------
+
+
+def quantile_losses(judged: Judged, fits: KnownFits) -> dict[str, FloatArray]:
+    """Pinball loss [n, levels] of each model, mean over the judged hours, as a share of mean usage."""
+    usage = judged.batch.usage_bytes
+    history = History(Quantity.USAGE, len(usage))
+    rows = history.add_rows(len(usage))
+    desk = ProphetDesk(history, refit_seconds=REFIT_SECONDS)
+    for row in rows.tolist():
+        desk.want(row, judged.holidays)
+    models = {PROPHET: prophet_with(desk.book)} | {name: peak_model(name) for name in MODELS}
+    sums = {name: np.zeros((len(usage), len(LEVELS))) for name in models}
+    counts = np.zeros(len(usage))
+    start = WARMUP_DAYS * BINS_PER_DAY
+    _append(history, rows, usage, 0, start)
+    for bin_index in range(start, usage.shape[1] - BINS_PER_HOUR + 1, BINS_PER_HOUR):
+        now = float((FIRST_BIN + bin_index) * BIN_SECONDS)
+        history.advance(now)
+        for task in list(desk.due(now, len(rows))):
+            desk.take(fits(task))
+        window = read_window(history, rows)
+        coming = np.fmax.reduce(usage[:, bin_index : bin_index + BINS_PER_HOUR], axis=1)
+        said = {name: _quantiles(model, window) for name, model in models.items()}
+        known = np.isfinite(coming) & np.all(
+            [np.isfinite(each).all(axis=1) for each in said.values()], axis=0
+        )
+        for name, values in said.items():
+            sums[name][known] += pinball(values[known], coming[known])
+        counts += known
+        _append(history, rows, usage, bin_index, bin_index + BINS_PER_HOUR)
+    scale = (np.maximum(counts, 1) * np.maximum(np.nanmean(usage, axis=1), 1.0))[:, None]
+    return {name: np.where(counts[:, None] > 0, each / scale, np.nan) for name, each in sums.items()}
+
+
+def pinball(values: FloatArray, came: FloatArray) -> FloatArray:
+    """Loss [n, levels] of quantiles `values` [n, levels] where `came` [n] came."""
+    over = came[:, None] - values
+    return np.maximum(LEVELS * over, (LEVELS - 1) * over)
+
+
+def _quantiles(model: PeakModel, window: UsageWindow) -> FloatArray:
+    fitted = model.fit(window)
+    return calibrate(fitted.predict(HOUR_SECONDS, LEVELS), fitted.hindcast()).values_bytes
+
+
+def _append(history: History, rows: npt.NDArray[np.int32], usage: FloatArray, first: int, end: int) -> None:
+    """Bins [first, end) have happened."""
+    for bin_index in range(first, end):
+        seconds = float((FIRST_BIN + bin_index) * BIN_SECONDS)
+        seen = np.isfinite(usage[:, bin_index])
+        history.append(rows[seen], seconds, usage[seen, bin_index], seconds + BIN_SECONDS - 1)
+
+
+# -- limits ---------------------------------------------------------------------------------------------
+
+
+def recommenders(judged: Judged, fits: KnownFits) -> dict[str, ReplayRecommender]:
+    """The live pipeline with each model, and VPA itself."""
+    live = {name: LiveRecommender(PipelineSettings(model=name)) for name in ("auto", "seasonal")}
+    subject = LiveRecommender(
+        PipelineSettings(model=PROPHET), fitter=fits, refit_seconds=REFIT_SECONDS, holidays=judged.holidays
+    )
+    return {PROPHET: subject, **live, "vpa": Vpa()}
+
+
+def limit_scores(judged: Judged, fits: KnownFits) -> dict[str, SeriesScores]:
+    """OOMs, slack and changes of each recommender, by series."""
+    settings = ReplaySettings(WARMUP_DAYS * BINS_PER_DAY)
+    made = recommenders(judged, fits)
+    return {name: score(replay_limits(judged.batch, each, settings)) for name, each in made.items()}
+
+
+# -- rows -----------------------------------------------------------------------------------------------
+
+
+def set_rows(judged: Judged, fits: KnownFits, days: int) -> Iterator[Row]:
+    """All figures of one set; the intervals of all are of the same draws."""
+    losses, scores = quantile_losses(judged, fits), limit_scores(judged, fits)
+    weights = draws(scores[PROPHET], SEED)
+    command = f"make bench-prophet ({len(judged.batch)} series, {days} days judged after {WARMUP_DAYS})"
+
+    def row(name: str, unit: str, drawn: Mapping[str, FloatArray]) -> Row:
+        each = {model: interval(values) for model, values in drawn.items()}
+        return _row(f"prophet.{judged.name}.{name}", unit, int(scores[PROPHET].scored.sum()), command, each)
+
+    wanted = [("pinball", np.arange(len(LEVELS)))]
+    wanted += [(f"pinball_{level:g}", np.flatnonzero(level == LEVELS)) for level in JUDGED_LEVELS]
+    for name, places in wanted:
+        drawn = {model: _mean(loss[:, places].mean(axis=1), weights) for model, loss in losses.items()}
+        yield row(name, "share of mean usage", drawn)
+    mine, auto = (_mean(losses[model].mean(axis=1), weights) for model in (PROPHET, "auto"))
+    yield row("pinball_over_auto", "ratio", {PROPHET: mine / auto})
+    reached = {model: figures(each, weights) for model, each in scores.items()}
+    units = ("1/1000 container-days", "fraction of the limit", "1/container-day")
+    for place, name in enumerate(("oom", "slack", "changes_per_container_day")):
+        yield row(name, units[place], {model: values[:, place] for model, values in reached.items()})
+
+
+def _row(name: str, unit: str, n: int, command: str, each: Mapping[str, Interval]) -> Row:
+    mine = each[PROPHET]
+    others = {model: one.value for model, one in each.items() if model != PROPHET}
+    return Row(name, mine.value, unit, n, command, mine.low, mine.high, others)
+
+
+def _mean(loss: FloatArray, weights: FloatArray) -> FloatArray:
+    """Mean over series for each draw; a series of which no hour could be judged does not count."""
+    known = np.isfinite(loss)
+    total = weights[:, known].sum(axis=1)
+    return np.asarray(weights[:, known] @ loss[known] / np.where(total > 0, total, np.nan))
+
+
+def fit_row(judged: Judged, fits: KnownFits) -> Row:
+    """What a fit costs."""
+    low, high = np.percentile(fits.seconds, [2.5, 97.5])
+    name = f"prophet.{judged.name}.fit_seconds"
+    command = f"make bench-prophet ({fits.failed} of {len(fits.seconds)} fits failed)"
+    middle = float(np.median(fits.seconds))
+    return Row(name, middle, "seconds, median", len(fits.seconds), command, float(low), float(high))
+
+
+def _shown(row: Row) -> dict[str, object]:
+    return {"figure": row.name, "prophet": row.value, "low": row.low, "high": row.high, **row.against}
+
+
+if __name__ == "__main__":
+    main()
