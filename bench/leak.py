@@ -12,7 +12,6 @@ made leaks: 0.5 to 20 % an hour on a day's pattern and noise, which begin after 
 import argparse
 import itertools
 import time
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,9 +24,9 @@ from plimsoll.leak.detect import DEFAULT_WINDOW_HOURS, SETTINGS, LeakSettings, f
 from plimsoll.leak.watch import LeakWatch
 from plimsoll.replay.classes import SeriesClass, classify
 from plimsoll.replay.series import SeriesBatch, batch_of
+from plimsoll.replay.split import Half, half_of
 from plimsoll_cli.traces.parquet import read_trace, trace_files
 from plimsoll_cli.traces.sample import sample_directory
-from prior_rows import group_of
 from report import Row, write_results
 
 SEED = 7
@@ -82,12 +81,7 @@ def subject(batch: SeriesBatch) -> Subject:
     """Classes of whole series, and halves by groups of siblings."""
     lengths = batch.length_bins.tolist()
     kinds = np.array([classify(batch.usage_bytes[i, :n]).value for i, n in enumerate(lengths)])
-    return Subject(batch, kinds, np.array([judged(each) for each in batch.series_ids]))
-
-
-def judged(series_id: str) -> bool:
-    """Half of the groups, whatever is added to the traces."""
-    return zlib.crc32(group_of(series_id).encode()) % 2 == 1
+    return Subject(batch, kinds, np.array([half_of(each) is Half.JUDGED for each in batch.series_ids]))
 
 
 def walk(batch: SeriesBatch, settings: LeakSettings = SETTINGS) -> Walk:
@@ -236,24 +230,20 @@ def made(rate: float) -> SeriesBatch:
 
 def calibrate(core: Sequence[Subject]) -> None:
     """The table that thresholds were chosen from: the half that is not judged, growth and made leaks."""
-    print(" day share  day rise  young tau  young still   false/1000cd  growth told  delay at 0.5 2 10 %/h")
+    print("  tau  day rise  young tau   false/1000cd  growth told  delay at 0.5 2 10 %/h")
     growing = [
         each.batch.take(np.flatnonzero((each.kinds == SeriesClass.GROWTH.value) & ~each.judged))
         for each in core
     ]
-    for share, day, young_tau, still in itertools.product(
-        (0.85, 0.95), (0.05, 0.08), (0.85, 0.93), (0.5, 0.8)
-    ):
-        settings = replace(SETTINGS, day_share=share, day_rise=day, young_tau=young_tau, young_still=still)
+    for tau, day, young_tau in itertools.product((0.8, 0.87), (0.05, 0.08, 0.12), (0.85, 0.92)):
+        settings = replace(SETTINGS, tau=tau, day_rise=day, young_tau=young_tau)
         alarms, days, _ = false_alarms(core, of_judged=False, settings=settings)
         told = [walk(each, settings).first_hour for each in growing if len(each)]
         found = float(np.isfinite(np.concatenate(told)).mean())
         delays = [walk(made(rate), settings).first_hour - CLEAN_HOURS for rate in (0.005, 0.02, 0.1)]
         words = " ".join(f"{np.nanmedian(np.where(each > 0, each, np.nan)):6.1f}" for each in delays)
         false = 1000.0 * alarms.sum() / days.sum()
-        print(
-            f"{share:10.2f} {day:9.2f} {young_tau:10.2f} {still:12.2f} {false:14.2f} {found:12.2f}  {words}"
-        )
+        print(f"{tau:5.2f} {day:9.2f} {young_tau:10.2f} {false:14.2f} {found:12.2f}  {words}")
 
 
 if __name__ == "__main__":
