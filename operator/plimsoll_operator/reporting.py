@@ -39,6 +39,7 @@ def _fits(metrics: Metrics, fits: FitReport) -> None:
         metrics.observe("plimsoll_forecast_fit_seconds", seconds)
     for outcome, number in (("fitted", len(fits.seconds)), ("failed", fits.failed)):
         metrics.count("plimsoll_forecast_fits_total", number, outcome=outcome)
+    metrics.replace("plimsoll_forecast_rows", "state", {state: float(n) for state, n in fits.rows.items()})
     metrics.count("plimsoll_forecast_workers_replaced_total", fits.replaced)
 
 

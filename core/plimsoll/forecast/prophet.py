@@ -26,6 +26,12 @@ SAMPLES = 1000
 # Values above so many times the 99 % quantile are cut for the fit: one unit mistake in the history must not
 # drown the season. Past peaks hold the limit up by themselves (`pipeline`).
 SPIKE_FACTOR = 3.0
+# Hours below this share of the median count as this share: nothing, in logs, would be the largest of values.
+LEAST_SHARE = 0.01
+# A future of more than e^5 times the median is the fit's mistake.
+MOST_LOG = 5.0
+# An error of one hour moves the next one by a factor of e at most: beyond that it is another world.
+MOST_SHIFT = 1.0
 # Errors beyond a level that weigh as much as the drawn futures: few, for their noise is a bell, usage's not.
 OWN_STRENGTH = 3.0
 # Fewer errors than this say nothing about how long one lasts.
@@ -46,13 +52,17 @@ class FitTask:
     samples: int = SAMPLES
 
     def seen(self) -> tuple[npt.NDArray[np.int64], FloatArray, float]:
-        """Absolute hours [m] with a value, these values [m] in units of the scale, and the scale in bytes."""
+        """Absolute hours [m] with a value, their logs [m] in units of the scale, and the scale in bytes.
+
+        In logs a busy day of the week is a factor, as usage has it, and no future is below nothing.
+        """
         values = self.hourly_bytes.astype(np.float64)
         known = np.flatnonzero(np.isfinite(values))
         scale = max(float(np.median(values[known])), 1.0) if len(known) else 1.0
         ceiling = SPIKE_FACTOR * float(np.quantile(values[known], 0.99)) if len(known) else 0.0
+        least = LEAST_SHARE * scale
         hours = self.last_hour - len(values) + 1 + known
-        return hours, np.minimum(values[known], ceiling) / scale, scale
+        return hours, np.log(np.maximum(np.minimum(values[known], ceiling), least) / scale), scale
 
     def coming_hours(self) -> npt.NDArray[np.int64]:
         """Absolute hours to draw: the one after the last, and on until every span fits."""
@@ -86,19 +96,18 @@ def answer_of(
 ) -> FitAnswer:
     """The answer to `task` from the model's word on the seen hours [m] and its futures [samples, hours].
 
-    Both are in units of the scale, as `FitTask.seen` gave it. `log_error` are the model's own residuals.
+    Both are logs in units of the scale, as `FitTask.seen` gave them. `log_error` are the model's own
+    residuals.
     """
-    _, values, scale = task.seen()
-    drawn = np.maximum(samples, 0.0) * scale
-    if not (np.isfinite(drawn).all() and np.isfinite(fitted).all()):
+    _, logs, scale = task.seen()
+    if not (np.isfinite(samples).all() and np.isfinite(fitted).all()):
         return FitAnswer(task.ticket, failure="the fit gave values that are no numbers")
-    least = 1.0 / scale  # one byte
-    errors = np.log(np.maximum(values, least)) - np.log(np.maximum(fitted, max(least, 0.01)))
+    drawn = np.exp(np.minimum(samples, MOST_LOG)) * scale
     return FitAnswer(
         ticket=task.ticket,
         first_hour=task.last_hour + 1,
         values_bytes=peak_quantiles(drawn, SPANS, LEVELS).astype(np.float32),
-        log_error=errors.astype(np.float32),
+        log_error=(logs - fitted).astype(np.float32),
         remarks=remarks,
     )
 
@@ -156,7 +165,7 @@ class ProphetPeak:
         if place >= 0 and np.isfinite(last_bytes):
             said = float(answer.values_bytes[place, 0, 0])
             off = float(np.log(max(last_bytes, 1.0)) - np.log(max(said, 1.0)))
-        return persistence(answer.log_error.astype(np.float64)) * off
+        return persistence(answer.log_error.astype(np.float64)) * float(np.clip(off, -MOST_SHIFT, MOST_SHIFT))
 
 
 def persistence(log_error: FloatArray) -> float:

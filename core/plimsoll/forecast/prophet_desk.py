@@ -5,6 +5,7 @@ six hours a row, and a book of answers that the pipeline looks rows up in. A row
 hours or without a season gets no task, and the desk says why. Who fits the tasks is the caller's business.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -29,6 +30,7 @@ LOOK_AT_MOST = 1024
 TOO_SHORT = "fewer than 14 days of hours were seen; auto stands in"
 NO_SEASON = "no daily or weekly season was found; auto stands in"
 WAITING = "the first fit is not done; auto stands in"
+_WORDS = {"": "Fitted", WAITING: "Waiting", TOO_SHORT: "TooShort", NO_SEASON: "NoSeason"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,13 @@ class ProphetDesk:
     def state(self, row: int) -> DeskRow | None:
         """What is known of a row; None: it does not ask for the model."""
         return self._rows.get(row)
+
+    def count(self) -> dict[str, int]:
+        """Rows by state, in one word each."""
+        counts: Counter[str] = Counter(_WORDS.get(known.state, "Failed") for known in self._rows.values())
+        if self.refusal:
+            counts = Counter({"Unavailable": len(self._rows)} if self._rows else {})
+        return dict(counts)
 
     def due(self, now_seconds: float, most: int) -> Iterator[FitTask]:
         """At most `most` tasks: rows that waited longest first."""

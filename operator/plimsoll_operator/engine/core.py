@@ -224,6 +224,7 @@ class EngineCore:
         with made.stage("prophet"):
             desks = [store.prophet for store in self.rows.stores.values()]
             made.fits = self._desks.step(desks, now_seconds)
+            made.notices += sorted(f"holidays: {remark}" for remark in made.fits.remarks)
         with made.stage("react"):
             self._react(made)
         due = made.usage.rows[:0]

@@ -4,8 +4,9 @@ In: the desks of the stores (one per quantity) and a pool. Out: a `FitReport` fo
 tick, which never waits: answers that are not there yet come in a later one, and `auto` stands in.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from plimsoll.forecast.prophet_desk import ProphetDesk
 from plimsoll_operator.forecasters.pool import FitPool
@@ -22,6 +23,10 @@ class FitReport:
     seconds: tuple[float, ...] = ()  # wall time of each fit that succeeded
     failed: int = 0
     replaced: int = 0  # workers that died or hung
+    rows: Mapping[str, int] = field(
+        default_factory=dict
+    )  # state in one word -> rows whose policy asks for it
+    remarks: frozenset[str] = frozenset()  # what of policies' holidays could not be honoured, in new answers
 
 
 class Desks:
@@ -37,12 +42,15 @@ class Desks:
     def step(self, desks: Iterable[ProphetDesk], now_seconds: float) -> FitReport:
         """Take answers in, hand out what is due as far as there is room."""
         pool = self._pool
+        desks = tuple(desks)
         if pool is None:
-            return FitReport()
+            return FitReport(rows=_counted(desks))
         seconds, failed = [], 0
+        remarks: set[str] = set()
         for answer in pool.collect():
             desk, ticket = self._out.pop(answer.ticket)
             desk.take(replace(answer, ticket=ticket))
+            remarks |= set(answer.remarks)
             failed += bool(answer.failure)
             seconds += [] if answer.failure else [answer.seconds]
         for desk in desks:
@@ -51,9 +59,16 @@ class Desks:
                 self._out[self._tickets] = (desk, task.ticket)
                 pool.submit(replace(task, ticket=self._tickets))
         replaced, self._replaced = pool.replaced - self._replaced, pool.replaced
-        return FitReport(pool.depth, tuple(seconds), failed, replaced)
+        return FitReport(pool.depth, tuple(seconds), failed, replaced, _counted(desks), frozenset(remarks))
 
     def close(self) -> None:
         """End the pool."""
         if self._pool is not None:
             self._pool.close()
+
+
+def _counted(desks: Iterable[ProphetDesk]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for desk in desks:
+        total.update(desk.count())
+    return dict(total)

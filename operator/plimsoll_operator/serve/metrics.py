@@ -180,6 +180,14 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         "plimsoll_engine_restarts_total", _C, "restarts", "Times the engine's process was started anew."
     ),
     MetricDefinition(
+        "plimsoll_forecast_rows",
+        _G,
+        "containers",
+        "Workloads' containers whose policy names Prophet, by state (Fitted, Waiting, TooShort, NoSeason, "
+        "Failed, Unavailable); in all but the first, auto stands in.",
+        ("state",),
+    ),
+    MetricDefinition(
         "plimsoll_forecast_queue_depth",
         _G,
         "fits",

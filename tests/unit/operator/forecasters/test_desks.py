@@ -95,16 +95,25 @@ def test_a_tick_asks_and_a_later_one_uses_the_answer():
 def test_the_report_counts_fits_failures_and_replaced_workers():
     pool = HandPool()
     core = core_with(pool)
-    assert core.tick(NOW + 60).fits == FitReport(depth=1)
+    assert core.tick(NOW + 60).fits == FitReport(depth=1, rows={"Waiting": 1})
     pool.work()
-    assert core.tick(NOW + 120).fits == FitReport(seconds=(0.25,))
+    assert core.tick(NOW + 120).fits == FitReport(seconds=(0.25,), rows={"Fitted": 1})
     now = pass_hours(core, 7)
     assert core.tick(now + 60).fits.depth == 1
     pool.work(failure="no answer within 180 s")
     pool.replaced = 1
-    assert core.tick(now + 120).fits == FitReport(failed=1, replaced=1)
-    assert core.tick(now + 180).fits == FitReport()
+    assert core.tick(now + 120).fits == FitReport(failed=1, replaced=1, rows={"Failed": 1})
+    assert core.tick(now + 180).fits == FitReport(rows={"Failed": 1})
     assert "no answer within 180 s" in core.explain(0)["prophet"]["state"]
+
+
+def test_holidays_that_nobody_knows_are_a_notice_once():
+    pool = HandPool()
+    core = core_with(pool)
+    core.tick(NOW + 60)
+    pool.work(remarks=("XX: Country XX not available",))
+    assert "holidays: XX: Country XX not available" in core.tick(NOW + 120).notices
+    assert core.tick(NOW + 180).notices == ()
 
 
 def test_without_room_nothing_is_asked():
@@ -143,6 +152,7 @@ def test_without_workers_rows_say_why_and_auto_stands_in():
     core = core_with(None)
     assert median(core, NOW + 60) < 0.5 * SAID
     assert core.explain(0)["prophet"]["state"] == SWITCHED_OFF
+    assert core.tick(NOW + 120).fits == FitReport(rows={"Unavailable": 1})
 
 
 def test_closing_the_engine_ends_the_pool():
