@@ -58,6 +58,16 @@ class Judged:
     holidays: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which series."""
+
+    most: int  # of a set
+    days: int  # judged after the first fourteen
+    seed: int
+    half: Half
+
+
 class KnownFits:
     """The real fit, done once: the hindcast of quantiles and the replay ask for the same ones."""
 
@@ -83,44 +93,61 @@ def main() -> None:
     parser.add_argument("--traces", type=Path, default=sample_directory())
     parser.add_argument("--series", type=int, default=16, help="most series of a set")
     parser.add_argument("--days", type=int, default=5, help="days judged after the first fourteen")
+    parser.add_argument("--seed", type=int, default=SEED, help="of the synthetic set and of the sample")
+    parser.add_argument(
+        "--half", type=Half, default=Half.JUDGED, help="of the recorded series: judged, training"
+    )
+    parser.add_argument("--name", default="prophet", help="of the file of results")
     arguments = parser.parse_args()
     begun = time.monotonic()
     rows: list[Row] = []
-    for judged in sets(arguments.traces, arguments.series, arguments.days):
+    wanted = Wanted(arguments.series, arguments.days, arguments.seed, arguments.half)
+    for judged in sets(arguments.traces, wanted):
+        if isinstance(judged, Row):
+            rows.append(judged)
+            continue
         fits = KnownFits()
         rows += set_rows(judged, fits, arguments.days)
         rows.append(fit_row(judged, fits))
     print_rows([_shown(row) for row in rows], OutputFormat.TABLE)
-    print(write_results("prophet", rows, SEED, time.monotonic() - begun))
+    print(write_results(arguments.name, rows, arguments.seed, time.monotonic() - begun))
 
 
 # -- the series -----------------------------------------------------------------------------------------
 
 
-def sets(traces: Path, most: int, days: int) -> Iterator[Judged]:
-    """The synthetic set, and every source of `traces` with long seasonal series on the judged side."""
-    made, _ = synthetic(most, WARMUP_DAYS + days, SEED)
+def sets(traces: Path, wanted: Wanted) -> Iterator[Judged | Row]:
+    """The synthetic set, and every source of `traces` with long series; a row that says so where none has a
+    season.
+    """
+    made, _ = synthetic(wanted.most, WARMUP_DAYS + wanted.days, wanted.seed)
     yield Judged("synthetic", made, free_dates())
     for path in trace_files([traces]):
-        batch = seasonal_part(read_trace(path), most, days)
-        if batch is not None:
-            yield Judged(path.stem, batch)
+        batch = read_trace(path)
+        if (batch.length_bins < (WARMUP_DAYS + 1) * BINS_PER_DAY).all():
+            continue
+        part = seasonal_part(batch, wanted)
+        if part is not None:
+            yield Judged(path.stem, part)
+        else:
+            name, why = f"prophet.{path.stem}.pinball", "no series that long has a season"
+            yield Row(name, None, "share of mean usage", 0, "make bench-prophet", why=why)
 
 
-def seasonal_part(batch: SeriesBatch, most: int, days: int) -> SeriesBatch | None:
-    """At most `most` judged series with a season, cut to the days looked at; None: there is none."""
-    bins = (WARMUP_DAYS + days) * BINS_PER_DAY
+def seasonal_part(batch: SeriesBatch, wanted: Wanted) -> SeriesBatch | None:
+    """The series wanted that have a season, cut to the days looked at; None: there is none."""
+    bins = (WARMUP_DAYS + wanted.days) * BINS_PER_DAY
     long = [
         place
         for place, name in enumerate(batch.series_ids)
-        if batch.length_bins[place] >= (WARMUP_DAYS + 1) * BINS_PER_DAY and half_of(name) is Half.JUDGED
+        if batch.length_bins[place] >= (WARMUP_DAYS + 1) * BINS_PER_DAY and half_of(name) is wanted.half
     ]
     if not long:
         return None
     usage = batch.usage_bytes[long, : WARMUP_DAYS * BINS_PER_DAY]
     hourly = np.fmax.reduce(usage.reshape(len(long), -1, BINS_PER_HOUR), axis=2)
     found = [place for place, worth in zip(long, worth_fitting(hourly), strict=True) if worth]
-    found = sorted(found, key=lambda place: fraction_of(batch.series_ids[place], SEED))[:most]
+    found = sorted(found, key=lambda place: fraction_of(batch.series_ids[place], wanted.seed))[: wanted.most]
     if not found:
         return None
     part = batch.take(found)

@@ -22,7 +22,7 @@ def through(message):
 def test_members_come_out_as_they_went_in():
     key = replace(member().key, node_class="big")
     members = (
-        member(7, limit=None, policy=RowPolicy(3.5, "seasonal", 24, 0.1, 0.5)),
+        member(7, limit=None, policy=RowPolicy(3.5, "seasonal", 24, 0.1, 0.5, 12, ("CH",))),
         member(8, key=key, quantity=Quantity.USAGE),
     )
     request = through(Request(4, Sync(members, (("uid", "app"),))))

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from builders import fits
+from builders.seasons import daily
 from plimsoll.forecast.prophet import FitAnswer, FitTask
 from plimsoll_operator.forecasters.pool import PoolSettings, WorkerPool
+from plimsoll_operator.forecasters.prophet_fit import fit
 
 PATIENCE = 120.0
 PAST = np.zeros(3, dtype=np.float32)
@@ -112,3 +114,13 @@ def test_an_idle_worker_ends_and_another_one_starts_when_there_is_work(pools: li
     assert second.failure == ""
     assert second.values_bytes[0, 0, 0] != first.values_bytes[0, 0, 0]
     assert pool.replaced == 0
+
+
+def test_the_real_fit_runs_in_a_worker_as_it_does_here(pools: list[WorkerPool]):
+    real = FitTask(5, 492_671, daily(504).astype(np.float32), ("2026-03-05",), ahead_hours=30, samples=300)
+    pool = WorkerPool(PoolSettings())
+    pools.append(pool)
+    pool.submit(real)
+    there, here = answer(pool), fit(real)
+    assert there.failure == ""
+    assert np.array_equal(there.values_bytes, here.values_bytes)
