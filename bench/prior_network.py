@@ -1,75 +1,76 @@
-"""Fits one hazard network in numpy: at-risk pairs in, weights out.
+"""Fits one hazard network in numpy to what boosted trees said: soft targets in, weights out.
 
-A row whose need is level j was at risk at levels 0..j and failed at all but the last. Logistic loss, Adam
-with a cosine rate, decay of the weights, a tenth of the inputs dropped: siblings jump in the same bin, so
-what must be learned is little and what can be memorised is much.
+Trees win where series are unlike those at hand, because they never extrapolate; a network fitted to the
+outcomes themselves is sure of things it has not seen. Fitted to the trees' answers (distillation, Hinton,
+Vinyals & Dean 2015), on inputs that are ranks among training inputs and so end where those end, it is as good
+on held-out groups as the trees, and needs numpy alone. Cross-entropy against the trees' hazards, weighted by
+the root of the chance of being at risk at all; Adam with a cosine rate and decay of the weights.
 """
 
 from collections.abc import Sequence
 
+import lightgbm
 import numpy as np
 import numpy.typing as npt
 
-from plimsoll.forecast.features import LOG_LEVELS
-from plimsoll.forecast.hazard import Network, standardised
+from plimsoll.forecast.hazard import Network, ranked
 from prior_rows import Rows, join
+from prior_teacher import taught
 
-HIDDEN = (32, 16)
+HIDDEN = (96, 32)
+KNOTS = 33  # ranks are told apart to a thirty-second
+KNOT_ROWS = 200_000
 EPOCHS = 12
-RATE = 3e-3
-DECAY = 3e-2
-BATCH = 2048
-DROPPED = 0.1
-Weights = dict[str, npt.NDArray[np.float32]]
+RATE = 4e-3
+DECAY = 3e-3
+BATCH = 4096
+LEAST_AT_RISK = 0.003  # levels that fewer rows reach teach nothing that prices a limit
+Float32Array = npt.NDArray[np.float32]
+Weights = dict[str, Float32Array]
 
 
-def train(parts: Sequence[tuple[Rows, float]], seed: int) -> Network:
-    """A network from rows and the weight of each part."""
+def train(parts: Sequence[tuple[Rows, float]], teachers: Sequence[lightgbm.Booster], seed: int) -> Network:
+    """A network from rows, the weight of each part, and the mean log odds of some boosters."""
     random = np.random.default_rng(seed)
     rows = join([part for part, _ in parts])
     weight = np.concatenate([np.full(len(part.need), share, np.float32) for part, share in parts])
-    at, level, failed = pairs(rows.need)
-    scaling = {
-        "row_mean": rows.row.mean(axis=0),
-        "row_deviation": rows.row.std(axis=0) + 0.05,
-        "level_mean": rows.level[at, level].mean(axis=0),
-        "level_deviation": rows.level[at, level].std(axis=0) + 0.05,
-    }
-    row = standardised(rows.row, scaling["row_mean"], scaling["row_deviation"])
-    levels = standardised(rows.level, scaling["level_mean"], scaling["level_deviation"])
-    weights = _initial(row.shape[1] + levels.shape[2], random)
+    hazards = mean_hazards(teachers, rows)
+    at_risk = np.concatenate([np.ones((len(hazards), 1)), np.cumprod(hazards, axis=1)[:, :-1]], axis=1)
+    at, level = np.nonzero(at_risk > LEAST_AT_RISK)
+    target = hazards[at, level].astype(np.float32)
+    weight = (weight[at] * np.sqrt(at_risk[at, level])).astype(np.float32)
+    row_knots, level_knots = knots(rows.row, random), knots(rows.level[at, level], random)
+    row, levels = ranked(rows.row, row_knots), ranked(rows.level[at, level], level_knots)
+    weights = _initial(row.shape[1] + levels.shape[1], random)
     optimiser = Adam(weights, EPOCHS * -(-len(at) // BATCH))
     for _ in range(EPOCHS):
         order = random.permutation(len(at))
         for start in range(0, len(order), BATCH):
             pick = order[start : start + BATCH]
-            inputs = np.concatenate([row[at[pick]], levels[at[pick], level[pick]]], axis=1)
-            inputs *= random.random(inputs.shape, dtype=np.float32) > DROPPED
-            optimiser.step(weights, gradient(weights, inputs, failed[pick], weight[at[pick]]))
-    return Network(**scaling, **weights)
+            inputs = np.concatenate([row[at[pick]], levels[pick]], axis=1)
+            optimiser.step(weights, gradient(weights, inputs, target[pick], weight[pick]))
+    return Network(tuple(row_knots), tuple(level_knots), **weights)
 
 
-def pairs(
-    need: npt.NDArray[np.int64],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """(row, level, failed) of all rows that were at risk at a level."""
-    at = [np.flatnonzero(need >= level) for level in range(len(LOG_LEVELS))]
-    level = [np.full(len(rows), index) for index, rows in enumerate(at)]
-    failed = [(need[rows] > index).astype(np.float32) for index, rows in enumerate(at)]
-    return np.concatenate(at), np.concatenate(level), np.concatenate(failed)
+def mean_hazards(teachers: Sequence[lightgbm.Booster], rows: Rows) -> npt.NDArray[np.float64]:
+    """The hazards [m, levels] at the mean of the boosters' log odds."""
+    said = np.clip([taught(booster, rows) for booster in teachers], 1e-9, 1 - 1e-9)
+    return np.asarray(1 / (1 + np.exp(-np.mean(np.log(said / (1 - said)), axis=0))))
 
 
-def gradient(
-    weights: Weights,
-    inputs: npt.NDArray[np.float32],
-    failed: npt.NDArray[np.float32],
-    weight: npt.NDArray[np.float32],
-) -> Weights:
-    """Of the weighted logistic loss, by back-propagation."""
+def knots(values: Float32Array, random: np.random.Generator) -> list[npt.NDArray[np.float64]]:
+    """For each input the values at evenly spaced ranks, equal ones told once."""
+    some = values[random.permutation(len(values))[:KNOT_ROWS]]
+    spaced = np.quantile(some, np.linspace(0, 1, KNOTS), axis=0)
+    return [np.unique(column) for column in spaced.T]
+
+
+def gradient(weights: Weights, inputs: Float32Array, target: Float32Array, weight: Float32Array) -> Weights:
+    """Of the weighted cross-entropy, by back-propagation."""
     first = np.tanh(inputs @ weights["first"] + weights["first_bias"])
     second = np.tanh(first @ weights["second"] + weights["second_bias"])
     logit = second @ weights["third"] + inputs @ weights["skip"] + weights["bias"]
-    error = ((1 / (1 + np.exp(-logit)) - failed) * weight / weight.sum()).astype(np.float32)
+    error = ((1 / (1 + np.exp(-logit)) - target) * weight / weight.sum()).astype(np.float32)
     back_second = error[:, None] * weights["third"] * (1 - second**2)
     back_first = (back_second @ weights["second"].T) * (1 - first**2)
     return {

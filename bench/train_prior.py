@@ -1,13 +1,12 @@
-"""Fits what ships with the forecast room: `hazard.json` (networks) and `prior.json` (ratios, price table).
+"""Fits what ships with the forecast room: `hazard.json` (networks), `boosted.txt` (the trees that taught
+them) and `prior.json` (ratios, price table); and `bench/weights/training_half.json`, with which the public
+benchmark judges series that nothing in it was trained on.
 
-In: a directory of recorded traces. Held out and never seen: what `sample.json` calls unseen,
-and every other series of the same (same job, same service's pod). The price table comes from replays
-in which each half of the groups is decided by networks trained on the other half. Seeded: the same traces
-give the same files.
+In: a directory of recorded traces. What ships has never seen what `sample.json` calls unseen (the demo plays
+it), nor any other series of the same. The price tables come from replays in which each third of the groups
+is decided by networks trained on the others. Seeded: the same traces give the same files.
 
-    python bench/train_prior.py --traces DIRECTORY [--only ratios]
-
-With `--only ratios` only that table of `prior.json` is written anew.
+    make train TRACES=DIRECTORY        (python bench/train_prior.py --traces DIRECTORY)
 """
 
 import argparse
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from lightgbm import Booster
 
 from draw_sample import owner
 from plimsoll.forecast import prior
@@ -36,24 +36,32 @@ from plimsoll.replay.live import LiveRecommender
 from plimsoll.replay.score import join as join_scores
 from plimsoll.replay.score import outcome, score
 from plimsoll.replay.series import SeriesBatch
-from plimsoll.replay.split import group_of
+from plimsoll.replay.split import Half, group_of, half_of
 from plimsoll_cli.traces.parquet import read_trace, source_warmup_bins, trace_files
 from plimsoll_cli.traces.sample import sample_facts
 from prior_network import train
 from prior_rows import Rows, rows_of, windows_at
 from prior_rows import join as join_rows
+from prior_teacher import teach
 
 SEED = 7
-NETWORKS = 3
+TEACHERS = 2  # boosters whose mean log odds are taught
+NETWORKS = 2
+FOLDS = 3
+ALTERED_DRAWS = 2
 # Spiky machines teach the tail, but there are many of them: every sixth hour, at a lower weight.
 STRESS = ("bitbrains_rnd", "alibaba2018_machine")
-STRESS_EVERY, STRESS_WEIGHT, ALTERED_WEIGHT = 6, 0.3, 0.3
+STRESS_EVERY = 6
+# Of machines' rows and of altered series' rows, for the trees, which learn outcomes, and for the networks,
+# which learn what the trees say of any row.
+TREE_WEIGHTS, NETWORK_WEIGHTS = (0.3, 0.3), (0.5, 1.0)
 RATIO_LEVELS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999)
 # Container-days of unused limit a kill is worth, from reckless to anxious.
 PRICES = (0.125, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 24.0, 48.0)
 # Series of other sources turn out looser and deadlier than the ones at hand, so aim below.
 SLACK_MARGIN, OOM_MARGIN = 1.05, 1.15
 TABLES = Path(prior.__file__).parent
+WEIGHTS = Path(__file__).parent / "weights"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,24 +77,63 @@ def main() -> None:
     """Read, train, replay, write."""
     parser = argparse.ArgumentParser(description="fit the tables that ship with plimsoll.forecast")
     parser.add_argument("--traces", type=Path, required=True)
-    parser.add_argument("--only", choices=["ratios"])
+    parser.add_argument("--only", choices=["ratios", "networks", "prices"], help="write no other part")
     arguments = parser.parse_args()
+    everything = [read_trace(path) for path in trace_files([arguments.traces])]
     held_out = held_out_series()
-    batches = [without(read_trace(path), held_out) for path in trace_files([arguments.traces])]
+    batches = [without(batch, held_out) for batch in everything]
+    wanted = {"ratios", "networks", "prices"} if arguments.only is None else {arguments.only}
     containers = [batch for batch in batches if batch.source not in STRESS]
-    ratios = {"levels": list(RATIO_LEVELS), "log_ratio": pooled_ratios(containers)}
-    if arguments.only == "ratios":
-        write("prior.json", {**prior.document(), "ratios": ratios})
+    parts = prior.document()
+    if "ratios" in wanted:
+        ratios = {"levels": list(RATIO_LEVELS), "log_ratio": pooled_ratios(containers)}
+        write(TABLES / "prior.json", parts := {**parts, "ratios": ratios})
+    if wanted == {"ratios"}:
         return
+    material = material_of(batches)
+    if "networks" in wanted:
+        train_shipped(material, provenance(batches, held_out, material))
+        train_training_half(everything)
+    if "prices" in wanted:
+        facts = provenance(batches, held_out, material)
+        write(TABLES / "prior.json", {**parts, **facts, "objectives": price_table(containers, material)})
+
+
+def material_of(batches: Sequence[SeriesBatch]) -> Material:
+    """Training rows of these series."""
+    containers = [batch for batch in batches if batch.source not in STRESS]
     machines = [batch for batch in batches if batch.source in STRESS]
-    material = Material(
+    random = np.random.default_rng(SEED)
+    return Material(
         rows_of(containers, (0, 4, 8)),
-        rows_of(containers, (0, 6), augment=np.random.default_rng(SEED)),
+        join_rows([rows_of(containers, (0, 6), augment=random) for _ in range(ALTERED_DRAWS)]),
         rows_of(machines, (0,), STRESS_EVERY),
     )
-    facts = provenance(batches, held_out, material)
-    write("hazard.json", {**facts, "networks": [plain(network) for network in networks(material, None)]})
-    write("prior.json", {**facts, "ratios": ratios, "objectives": price_table(containers, material)})
+
+
+def train_shipped(material: Material, facts: dict[str, Any]) -> None:
+    """Write the trees and the networks that ship."""
+    teachers, taught = networks(material, None)
+    # One booster is what a policy can choose; with several the model would be as many times as slow.
+    (TABLES / "boosted.txt").write_text(teachers[0].model_to_string(), encoding="utf-8")
+    write(TABLES / "hazard.json", {**facts, "networks": [plain(network) for network in taught]})
+
+
+def train_training_half(everything: Sequence[SeriesBatch]) -> None:
+    """Write the networks and prices that the public benchmark judges with."""
+    batches = [
+        batch.take([i for i, name in enumerate(batch.series_ids) if half_of(name) is Half.TRAINING])
+        for batch in everything
+    ]
+    containers = [batch for batch in batches if batch.source not in STRESS]
+    material = material_of(batches)
+    facts = {
+        **provenance(batches, frozenset(), material),
+        "held_out": "the judged half of plimsoll.replay.split",
+    }
+    taught = [plain(network) for network in networks(material, None)[1]]
+    objectives = price_table(containers, material)
+    write(WEIGHTS / "training_half.json", {**facts, "objectives": objectives, "networks": taught})
 
 
 def held_out_series() -> frozenset[str]:
@@ -100,11 +147,16 @@ def without(batch: SeriesBatch, held_out: frozenset[str]) -> SeriesBatch:
     return batch.take([i for i, name in enumerate(batch.series_ids) if owner(name) not in owners])
 
 
-def networks(material: Material, groups: frozenset[str] | None) -> list[Network]:
-    """Networks trained on these groups (None: all) and on all machines."""
-    kept = [part if groups is None else chosen(part, groups) for part in (material.plain, material.altered)]
-    parts = [(kept[0], 1.0), (kept[1], ALTERED_WEIGHT), (material.machines, STRESS_WEIGHT)]
-    return [train(parts, SEED + index) for index in range(NETWORKS)]
+def networks(material: Material, groups: frozenset[str] | None) -> tuple[list[Booster], list[Network]]:
+    """Trees, and the networks they taught, from the rows of these groups (None: all)."""
+    parts = [material.plain, material.altered, material.machines]
+    kept = parts if groups is None else [chosen(part, groups) for part in parts]
+
+    def weighed(machines: float, altered: float) -> list[tuple[Rows, float]]:
+        return list(zip(kept, (1.0, altered, machines), strict=True))
+
+    teachers = [teach(weighed(*TREE_WEIGHTS), SEED + index) for index in range(TEACHERS)]
+    return teachers, [train(weighed(*NETWORK_WEIGHTS), teachers, SEED + index) for index in range(NETWORKS)]
 
 
 def chosen(rows: Rows, groups: frozenset[str]) -> Rows:
@@ -114,14 +166,14 @@ def chosen(rows: Rows, groups: frozenset[str]) -> Rows:
 
 def price_table(containers: Sequence[SeriesBatch], material: Material) -> dict[str, list[float]]:
     """What each price comes to on series whose group the networks have not seen."""
-    groups = np.unique(material.plain.group)
-    first = frozenset(np.random.default_rng(SEED).permutation(groups)[: len(groups) // 2].tolist())
-    halves = (first, frozenset(groups.tolist()) - first)
-    models = [HazardPeak(networks(material, half)) for half in halves]
+    groups = np.random.default_rng(SEED).permutation(np.unique(material.plain.group)).tolist()
+    judged = [frozenset(groups[fold::FOLDS]) for fold in range(FOLDS)]
+    everything = frozenset(groups) | frozenset(np.unique(material.machines.group).tolist())
+    models = [HazardPeak(networks(material, everything - fold)[1]) for fold in judged]
     slack, kills, changes = [], [], []
     for price in PRICES:
-        scores = [scored(containers, halves[1 - i], models[i], price) for i in range(2)]
-        pooled = outcome(join_scores([part for half in scores for part in half]))
+        scores = [scored(containers, fold, model, price) for fold, model in zip(judged, models, strict=True)]
+        pooled = outcome(join_scores([part for fold in scores for part in fold]))
         slack.append(pooled.slack)
         kills.append(pooled.oom_per_1000cd)
         changes.append(pooled.changes_per_cd)
@@ -199,7 +251,9 @@ def provenance(
 
 def plain(network: Network) -> dict[str, Any]:
     """A network as JSON; six digits are as many as float32 needs here."""
-    return {field.name: rounded(getattr(network, field.name)) for field in fields(network)}
+    knots = {name: [rounded(at) for at in getattr(network, name)] for name in ("row_knots", "level_knots")}
+    weights = [field.name for field in fields(network) if field.name not in knots]
+    return {**knots, **{name: rounded(getattr(network, name)) for name in weights}}
 
 
 def rounded(values: Any) -> Any:  # noqa: ANN401
@@ -208,11 +262,12 @@ def rounded(values: Any) -> Any:  # noqa: ANN401
     return [rounded(part) for part in array] if array.ndim else float(f"{float(array):.6g}")
 
 
-def write(name: str, document: dict[str, Any]) -> None:
+def write(path: Path, document: dict[str, Any]) -> None:
     """One key a line, so that a diff shows what changed."""
     lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in document.items())
-    (TABLES / name).write_text("{\n" + lines + "\n}\n", encoding="utf-8")
-    print(f"wrote {name}", flush=True)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("{\n" + lines + "\n}\n", encoding="utf-8")
+    print(f"wrote {path.name}", flush=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from plimsoll.forecast.protocol import LEVELS, PeakDistribution, PeakModel
+from plimsoll.forecast.protocol import LEVELS, Outcome, PeakDistribution, PeakModel
 from plimsoll.forecast.registry import DEFAULT_MODEL, model_names, peak_model
 from plimsoll.forecast.window import (
     BINS_PER_DAY,
@@ -78,9 +78,9 @@ class PipelineSettings:
     horizon_seconds: float = HOUR_SECONDS
     least_history_hours: int = 3  # a row that was first seen later than this is not ready
     ask_again_above: float = 1.02  # usage above this multiple of the known peak asks the model again
-    floor_hours: int = 72  # no limit below the peak of so many hours ...
-    floor_hours_cheap: int = 24  # ... or of so many, where kills are cheap and tight limits are wanted
-    cheap_oom_price: float = 2.5  # below this price a kill is cheap
+    floor_hours: int = 24  # no limit below the peak of so many hours ...
+    floor_hours_cheap: int = 6  # ... or of so many, where kills are cheap and tight limits are wanted
+    cheap_oom_price: float = 1.5  # below this price a kill is cheap
     raise_gain: float = RAISE_GAIN
     lower_gain: float = LOWER_GAIN
     guard: GuardSettings = field(default_factory=GuardSettings)
@@ -142,6 +142,8 @@ class LimitPipeline:
         for column in (self._limit_bytes, self._known_peak_bytes):
             column[rows] = np.nan
         self._policies.clear(rows)
+        for model in self._models.values():
+            model.forget(rows)
 
     # -- what is asked --------------------------------------------------------------------------------------
 
@@ -199,6 +201,8 @@ class LimitPipeline:
         limit, chance = open_.limit_bytes[over], open_.chance[over]
         came = outcome(usage, limit, self.settings.guard)
         came = np.where(self._killed_at_or_above(hour, open_.bin[over], limit), 1.0, came)
+        for model in self._models.values():
+            model.update(Outcome(hour, peak(usage)))
         log.close(hour, came, next_shift(log.record(hour).shift, chance, came))
 
     def _killed_at_or_above(
@@ -237,6 +241,10 @@ class LimitPipeline:
         price = np.where(np.isnan(policies.oom_price[rows]), self._default_price, policies.oom_price[rows])
         floor = np.maximum(floor_by_use(present_bytes(window), settings.guard), memory.hold_bytes)
         floor = np.fmax(floor, _past_peak(looked, price, settings))
+        if settings.guarded:  # a limit that the guard would raise in the next bin is no limit to ask for
+            present = present_bytes(window)
+            used = np.where(np.isnan(present), last_hour_peak(window), present)
+            floor = np.fmax(floor, used / settings.guard.climb_threshold)
         priced = cheapest(
             forecast,
             expected_usage(looked),

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from plimsoll.forecast.moving_windows import said_and_came
 from plimsoll.forecast.prior import log_ratio_prior
-from plimsoll.forecast.protocol import Hindcast, PeakDistribution
+from plimsoll.forecast.protocol import Hindcast, Memoryless, PeakDistribution
 from plimsoll.forecast.usage_grid import BUCKETS, MISSING, bucket_ends, buckets_of
 from plimsoll.forecast.window import HOURS_PER_DAY, Float32Array, FloatArray, UsageWindow, peak, seen_hours
 
@@ -129,7 +129,7 @@ class Arms:
 
 
 @dataclass(frozen=True, slots=True)
-class AutopilotMl:
+class AutopilotMl(Memoryless):
     """The ensemble run over the hours of a window."""
 
     settings: ArmSettings = field(default_factory=ArmSettings)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plimsoll.forecast.prior import HOUR_SECONDS, log_ratio_prior
-from plimsoll.forecast.protocol import Hindcast, PeakDistribution
+from plimsoll.forecast.protocol import Hindcast, Memoryless, PeakDistribution
 from plimsoll.forecast.window import HOURS_PER_DAY, FloatArray, UsageWindow, chunks, last_hour_peak
 from plimsoll.forecast.windowed import FittedWindowedPeak, WindowedPeak
 
@@ -39,7 +39,7 @@ class Trend:
 
 
 @dataclass(frozen=True, slots=True)
-class GrowthPeak:
+class GrowthPeak(Memoryless):
     """The line of rows that grow."""
 
     name: str = "growth"

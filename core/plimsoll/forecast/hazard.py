@@ -3,41 +3,37 @@
 In: the features of a usage window. Out: the distribution of the smallest limit that the next hour would
 survive with the reactive guard at work. One small network answers, for each candidate level, P(need > this
 level | need > the level below); the product over levels is the chance of exceeding it, so rare tails share
-strength with common ones. Weights: `hazard.json`, from `bench/train_prior.py` (numpy alone, here and
-there).
+strength with common ones. Its inputs are ranks among training inputs, and it was fitted to what boosted
+trees say (`bench/prior_network.py` tells why). Weights: `hazard.json`, from `bench/train_prior.py`; numpy
+alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 import numpy as np
 
-from plimsoll.forecast.features import LOG_LEVELS, PAST_HOURS, Features, features
+from plimsoll.forecast.features import LOG_LEVELS, Features, features
 from plimsoll.forecast.prior import HOUR_SECONDS, hazard_document
-from plimsoll.forecast.protocol import Hindcast, PeakDistribution
+from plimsoll.forecast.protocol import Hindcast, Memoryless, PeakDistribution
 from plimsoll.forecast.window import Float32Array, FloatArray, UsageWindow, peak
 
-# Standardised features beyond this are cut: a network says nothing sane about what it never saw.
-CLIP_DEVIATIONS = 5.0
 LEAST_TAIL = 1e-9
 # A need of more than so many times all that was seen in four weeks is not provided for.
 LARGEST_RECORD = 3.0
 # Rows that go through the networks together, always exactly so many (padded): a matrix product's rounding
 # depends on its shape, and a row's limit must not depend, in any bit, on what else is asked for with it.
 BLOCK_ROWS = 64
-# Errors of its own that weigh as much as the network for a row: many, as the network saw the past too.
-PRIOR_STRENGTH = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
     """Two hidden layers and a linear skip, float32. Levels share the row's part."""
 
-    row_mean: Float32Array  # [f]
-    row_deviation: Float32Array  # [f]
-    level_mean: Float32Array  # [g]
-    level_deviation: Float32Array  # [g]
+    row_knots: tuple[FloatArray, ...]  # f x [k]: training inputs at evenly spaced ranks, rising
+    level_knots: tuple[FloatArray, ...]  # g x [k]
     first: Float32Array  # [f + g, h1]
     first_bias: Float32Array  # [h1]
     second: Float32Array  # [h1, h2]
@@ -48,9 +44,8 @@ class Network:
 
     def logits(self, seen: Features) -> Float32Array:
         """Log odds [n, levels] of needing more than a level, given that more than the one below is needed."""
-        split = len(self.row_mean)
-        row = standardised(seen.row, self.row_mean, self.row_deviation)
-        level = standardised(seen.level, self.level_mean, self.level_deviation)
+        split = len(self.row_knots)
+        row, level = ranked(seen.row, self.row_knots), ranked(seen.level, self.level_knots)
         shared = row @ self.first[:split] + self.first_bias
         hidden = np.tanh(shared[:, None, :] + level @ self.first[split:])
         hidden = np.tanh(hidden @ self.second + self.second_bias)
@@ -61,14 +56,33 @@ class Network:
 @cache
 def shipped_networks() -> tuple[Network, ...]:
     """The networks of `hazard.json`."""
-    return tuple(
-        Network(**{name: np.array(values, dtype=np.float32) for name, values in network.items()})
-        for network in hazard_document()["networks"]
+    return tuple(network_of(document) for document in hazard_document()["networks"])
+
+
+def network_of(document: Mapping[str, Any]) -> Network:
+    """A network as it was written."""
+
+    def knots(name: str) -> tuple[FloatArray, ...]:
+        return tuple(np.array(at, dtype=np.float64) for at in document[name])
+
+    def weights(name: str) -> Float32Array:
+        return np.array(document[name], dtype=np.float32)
+
+    return Network(
+        row_knots=knots("row_knots"),
+        level_knots=knots("level_knots"),
+        first=weights("first"),
+        first_bias=weights("first_bias"),
+        second=weights("second"),
+        second_bias=weights("second_bias"),
+        third=weights("third"),
+        skip=weights("skip"),
+        bias=weights("bias"),
     )
 
 
 @dataclass(frozen=True)
-class HazardPeak:
+class HazardPeak(Memoryless):
     """A few networks' mean log odds, so that one network's whim does not price a limit."""
 
     networks: Sequence[Network] = field(default_factory=shipped_networks)
@@ -108,10 +122,8 @@ class FittedHazard:
         return PeakDistribution(levels, np.minimum(values, most[:, None]))
 
     def hindcast(self) -> Hindcast:
-        """The rises from each hour to the next: errors of the last hour's peak, which the model refines."""
-        whole = self.window.hourly_bytes[:, -PAST_HOURS - 1 : -1]
-        rises = np.diff(np.log(np.maximum(whole, 1.0)), axis=1)
-        return Hindcast(self.reference_bytes, rises, PRIOR_STRENGTH)
+        """None: the network saw the row's past errors as features, and promises are kept in the history."""
+        return Hindcast(self.reference_bytes, np.empty((len(self.reference_bytes), 0)))
 
 
 def _block(seen: Features, start: int) -> Features:
@@ -125,10 +137,13 @@ def _block(seen: Features, start: int) -> Features:
     )
 
 
-def standardised(values: Float32Array, centre: Float32Array, deviation: Float32Array) -> Float32Array:
-    """Return values in deviations from the centre, cut where training data end."""
-    scaled = np.clip((values - centre) / deviation, -CLIP_DEVIATIONS, CLIP_DEVIATIONS)
-    return np.asarray(scaled, dtype=np.float32)
+def ranked(values: Float32Array, knots: Sequence[FloatArray]) -> Float32Array:
+    """Inputs [..., f] as ranks among training inputs, -1 to 1: nothing lies outside of what was seen."""
+    out = np.zeros(values.shape, dtype=np.float32)
+    for column, at in enumerate(knots):
+        if len(at) > 1:
+            out[..., column] = np.interp(values[..., column], at, np.linspace(-1, 1, len(at)))
+    return out
 
 
 def _log_quantiles(tail: FloatArray, levels: FloatArray) -> FloatArray:

@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 
 from plimsoll.forecast.prior import log_ratio_prior
-from plimsoll.forecast.protocol import Hindcast, PeakDistribution
+from plimsoll.forecast.protocol import Hindcast, Memoryless, PeakDistribution
 from plimsoll.forecast.window import HOURS_PER_DAY, FloatArray, UsageWindow, peak, seen_hours
 
 # Level, trend and season. Trends of hourly maxima are slow or they are noise; seasons are learned in days.
@@ -29,7 +29,7 @@ LEAST_PART = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class HoltWinters:
+class HoltWinters(Memoryless):
     """One-step forecasts of all hours, by the parameters that were best until then."""
 
     name: str = "holt-winters"

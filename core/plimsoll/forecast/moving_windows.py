@@ -15,7 +15,7 @@ from enum import StrEnum
 import numpy as np
 
 from plimsoll.forecast.prior import log_ratio_prior
-from plimsoll.forecast.protocol import Hindcast, PeakDistribution
+from plimsoll.forecast.protocol import Hindcast, Memoryless, PeakDistribution
 from plimsoll.forecast.usage_grid import BUCKETS, MISSING, bucket_ends, buckets_of
 from plimsoll.forecast.window import HOURS_PER_DAY, FloatArray, UsageWindow, peak, seen_hours, trailing_peak
 
@@ -37,7 +37,7 @@ class OomTolerance(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class MovingWindows:
+class MovingWindows(Memoryless):
     """The recommendation of one class of jobs. The default is what the paper gives most large jobs."""
 
     tolerance: OomTolerance = OomTolerance.LOW

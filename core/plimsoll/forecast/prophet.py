@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plimsoll.forecast.peak_samples import peak_quantiles
-from plimsoll.forecast.protocol import LEVELS, FittedPeak, Hindcast, PeakDistribution, PeakModel
+from plimsoll.forecast.protocol import LEVELS, FittedPeak, Hindcast, Memoryless, PeakDistribution, PeakModel
 from plimsoll.forecast.window import Float32Array, FloatArray, UsageWindow
 
 PROPHET = "prophet"  # its name in the registry
@@ -137,7 +137,7 @@ class AnswerBook:
 
 
 @dataclass(frozen=True)
-class ProphetPeak:
+class ProphetPeak(Memoryless):
     """Answers of the book where they are fresh, else what `stand_in` says."""
 
     stand_in: PeakModel

@@ -2,8 +2,9 @@
 
 `PeakModel.fit` reads a window; what it returns says two things: `predict` (the distribution) and `hindcast`
 (how wrong the same rule would have been in the hours that the window holds). Buffers are made from the
-second, so that they are as thick as the forecast was wrong. There is no `update`: all memory is in the
-`History`, which takes samples in as they come, so a restart loses nothing (docs/decisions/0022).
+second, so that they are as thick as the forecast was wrong. `PeakModel.update` tells a model what came of
+the hour it last spoke of. Most models have no memory beside the `History`, which takes samples in as they
+come, so that a restart loses nothing (docs/decisions/0022, 0050); an ensemble's weights are one.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from plimsoll.forecast.window import FloatArray, UsageWindow
+from plimsoll.forecast.window import FloatArray, IntArray, UsageWindow
 
 # Probabilities at which distributions are kept: dense in the tail, where limits are priced.
 LEVELS: FloatArray = np.array(
@@ -72,8 +73,16 @@ class FittedPeak(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """An hour that is over, of rows that were forecast at its beginning."""
+
+    rows: IntArray  # [n] of the history
+    peak_bytes: FloatArray  # [n] that came; NaN: not seen
+
+
 class PeakModel(Protocol):
-    """A pure model: the same window gives the same answer."""
+    """The same windows and outcomes, in the same order, give the same answers."""
 
     @property
     def name(self) -> str:
@@ -83,3 +92,23 @@ class PeakModel(Protocol):
     def fit(self, window: UsageWindow) -> FittedPeak:
         """Read the windows of n rows; the work that does not depend on the horizon is done here."""
         ...
+
+    def update(self, outcome: Outcome) -> None:
+        """Learn from an hour that is over; what `fit` was given an hour ago is what it is judged by."""
+        ...
+
+    def forget(self, rows: IntArray) -> None:
+        """These rows of the history belong to other containers now."""
+        ...
+
+
+class Memoryless:
+    """For models that remember nothing of what they said: all that came is in the history."""
+
+    __slots__ = ()
+
+    def update(self, outcome: Outcome) -> None:
+        """Nothing to learn from."""
+
+    def forget(self, rows: IntArray) -> None:
+        """Nothing to forget."""

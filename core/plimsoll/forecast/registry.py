@@ -4,6 +4,8 @@ over all recorded containers, not a choice per container (docs/decisions/0022)."
 from collections.abc import Callable
 
 from plimsoll.forecast.autopilot_ml import AutopilotMl
+from plimsoll.forecast.boosted import BoostedPeak
+from plimsoll.forecast.ensemble import EnsemblePeak
 from plimsoll.forecast.growth import GrowthPeak
 from plimsoll.forecast.hazard import HazardPeak
 from plimsoll.forecast.holt_winters import HoltWinters
@@ -26,6 +28,8 @@ _MODELS: dict[str, Callable[[], PeakModel]] = {
     "autopilot-ml": AutopilotMl,
     "holt-winters": HoltWinters,
     "growth": GrowthPeak,
+    "boosted": BoostedPeak,
+    "ensemble": lambda: EnsemblePeak((HazardPeak, WindowedPeak, SeasonalPeak, HoltWinters)),
     # Without a book of answers (a shell brings it) this is `auto`.
     "prophet": lambda: prophet_with(AnswerBook()),
 }

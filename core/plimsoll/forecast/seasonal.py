@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from plimsoll.forecast.prior import log_ratio_prior
-from plimsoll.forecast.protocol import Hindcast, PeakDistribution
+from plimsoll.forecast.protocol import Hindcast, Memoryless, PeakDistribution
 from plimsoll.forecast.window import HOURS_PER_DAY, FloatArray, UsageWindow, last_hour_peak
 
 HOURS_PER_WEEK = 7 * HOURS_PER_DAY
@@ -18,7 +18,7 @@ NEIGHBOUR_HOURS = 1
 
 
 @dataclass(frozen=True, slots=True)
-class SeasonalPeak:
+class SeasonalPeak(Memoryless):
     """Maximum of the last hour, the coming hour yesterday and the coming hour a week ago."""
 
     name: str = "seasonal"

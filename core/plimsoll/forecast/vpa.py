@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plimsoll.forecast.protocol import Hindcast, PeakDistribution
+from plimsoll.forecast.protocol import Hindcast, Memoryless, PeakDistribution
 from plimsoll.forecast.window import HOURS_PER_DAY, FloatArray, UsageWindow, peak, trailing_peak
 from plimsoll.usage.histogram_bank import DecayingHistograms
 
@@ -21,7 +21,7 @@ FIRST_DAY = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class VpaHistogram:
+class VpaHistogram(Memoryless):
     """Percentiles of the daily peaks of 28 days."""
 
     name: str = "vpa"

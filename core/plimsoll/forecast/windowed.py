@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from plimsoll.forecast.prior import log_ratio_prior
-from plimsoll.forecast.protocol import Hindcast, PeakDistribution
+from plimsoll.forecast.protocol import Hindcast, Memoryless, PeakDistribution
 from plimsoll.forecast.window import HOURS_PER_DAY, FloatArray, UsageWindow, peak, trailing_peak
 
 # A peak this old is forgotten. Shorter windows forget the peaks of weekly restarts and jobs.
@@ -21,7 +21,7 @@ LEAST_PAST_HOURS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class WindowedPeak:
+class WindowedPeak(Memoryless):
     """Maximum of the last `hours` hours."""
 
     hours: int = DEFAULT_HOURS

@@ -16,7 +16,7 @@ from plimsoll.forecast.window import FloatArray
 from plimsoll.guard.limits import GuardSettings, exceeded
 from plimsoll.recommend.price import Priced
 
-SHIFT_STEP = 0.2  # an exceedance that nobody expected adds a fifth (in log) to every level
+SHIFT_STEP = 0.15  # an exceedance that nobody expected adds so much (in log) to every level
 LEAST_SHIFT, MOST_SHIFT = -0.1, 0.7
 LEAST_SEEN_BINS = 6  # of twelve: an hour of which less was seen proves nothing
 

@@ -19,7 +19,7 @@ from plimsoll.forecast.window import FloatArray
 STEPS_BETWEEN = 4
 # A raise must gain this much cost, a cut that much: a change is an API write and, on a cut, a risk.
 RAISE_GAIN = 0.05
-LOWER_GAIN = 0.10
+LOWER_GAIN = 0.12
 
 
 @dataclass(frozen=True, slots=True)
