@@ -102,8 +102,15 @@ chart-golden: $(VENV)/.dev ## render the chart's golden files anew, to be read b
 apiserver: ## build and cache a real kube-apiserver, etcd and kubectl from Go modules
 	kind/vm/build-binaries.sh apiserver etcd kubectl
 
-.PHONY: bench bench-agent bench-e2e bench-forecast bench-leak bench-loop bench-prophet bench-usage bench-demo
+.PHONY: train
+train: $(VENV)/.dev ## fit the forecast's weights and price tables anew: make train TRACES=directory (about half an hour)
+	$(BIN)/python bench/train_prior.py --traces $(TRACES)
+
+.PHONY: bench bench-ablation bench-agent bench-e2e bench-forecast bench-leak bench-loop bench-prophet bench-usage bench-demo
 bench: bench-agent bench-demo bench-leak bench-forecast bench-loop bench-prophet bench-usage ## every bench there is
+
+bench-ablation: $(VENV)/.dev ## what each part of the pipeline earns, taken away in turn on the judged half
+	$(BIN)/python bench/ablation.py --traces $(TRACES) $(BENCH_ARGS)
 
 bench-agent: $(VENV)/.dev ## what the node agent costs a node of 100 and of 500 containers
 	$(BIN)/python bench/agent.py

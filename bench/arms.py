@@ -1,11 +1,11 @@
 """Who is measured: recommenders by name, each at its published or promised setting and along its one knob.
 
-In: a model for Plimsoll's arms (None: the one that ships). Out: `Arm`s, picklable, so that processes can
+In: the `Brain` that Plimsoll's arms decide with. Out: `Arm`s, picklable, so that processes can
 share the work. The knob of a peer is the one that its own documentation gives its users.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from plimsoll.forecast.autopilot_ml import ArmSettings
 from plimsoll.forecast.protocol import PeakModel
 from plimsoll.pipeline import PipelineSettings
+from plimsoll.recommend.objective import DEFAULT_OBJECTIVE, price_at
 from plimsoll.replay.limits import BatchFacts, Proposal, ReplayRecommender
 from plimsoll.replay.live import LiveRecommender
 from plimsoll.replay.peers.autopilot import Autopilot
@@ -50,6 +51,19 @@ class Arm:
     def key(self) -> tuple[str, str]:
         """Who, at which setting."""
         return self.recommender, self.setting
+
+
+@dataclass(frozen=True, slots=True)
+class Brain:
+    """What Plimsoll's arms decide with: a model, and what an objective costs. None: what ships."""
+
+    model: PeakModel | None = None
+    table: Mapping[str, Sequence[float]] | None = None
+
+    def settings(self, objective: str = DEFAULT_OBJECTIVE, **more: object) -> PipelineSettings:
+        """Settings for an objective."""
+        price = None if self.table is None else price_at(objective, self.table)
+        return replace(PipelineSettings(objective=objective, oom_price=price), **more)
 
 
 class Promising(LiveRecommender):
@@ -94,29 +108,29 @@ def ml(_batch: SeriesBatch, overrun: float) -> ReplayRecommender:
     return AutopilotMlPeer(ArmSettings(overrun=overrun))
 
 
-def defaults(model: PeakModel | None) -> Iterator[Arm]:
+def defaults(brain: Brain) -> Iterator[Arm]:
     """Every recommender as it is without being asked."""
     for name, guarded in ((SUBJECT, True), ("plimsoll-no-guard", False)):
-        settings = PipelineSettings(guarded=guarded)
-        yield Arm(name, DEFAULT, partial(plimsoll, settings=settings, model=model, promising=guarded), False)
+        made = partial(plimsoll, settings=brain.settings(guarded=guarded), model=brain.model)
+        yield Arm(name, DEFAULT, partial(made, promising=guarded), False)
     for name, kind in PEERS.items():
         yield Arm(name, DEFAULT, partial(peer, kind=kind))
     yield Arm("oracle", DEFAULT, Oracle)
 
 
-def promised_points(model: PeakModel | None) -> Iterator[Arm]:
+def promised_points(brain: Brain) -> Iterator[Arm]:
     """Plimsoll at operating points that are asked for by name."""
     for objective in OBJECTIVES:
-        settings = PipelineSettings(objective=objective)
-        yield Arm(SUBJECT, objective, partial(plimsoll, settings=settings, model=model), on_frontier=False)
+        made = partial(plimsoll, settings=brain.settings(objective), model=brain.model)
+        yield Arm(SUBJECT, objective, made, on_frontier=False)
 
 
-def knobs(model: PeakModel | None) -> Iterator[Arm]:
+def knobs(brain: Brain) -> Iterator[Arm]:
     """Every recommender along its knob; where that is at its default, `defaults` has it."""
     for name, prices in ((SUBJECT, PRICES), ("plimsoll-no-guard", UNGUARDED_PRICES)):
         for price in prices:
             settings = PipelineSettings(guarded=name == SUBJECT, oom_price=price)
-            yield Arm(name, f"price {price:g}", partial(plimsoll, settings=settings, model=model))
+            yield Arm(name, f"price {price:g}", partial(plimsoll, settings=settings, model=brain.model))
     for name, (argument, values, standard) in KNOBS.items():
         for value in values:
             if value != standard:

@@ -10,19 +10,20 @@ differences are paired.
 """
 
 import argparse
+import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from arms import DEFAULT, SUBJECT, Arm, Promising, defaults, knobs, plimsoll, promised_points
+from arms import DEFAULT, SUBJECT, Arm, Brain, Promising, defaults, knobs, plimsoll, promised_points
 from forecast_plots import draw
 from forecast_rows import Findings, document_parts, found_rows
-from plimsoll.forecast.protocol import PeakModel
-from plimsoll.pipeline import PipelineSettings
+from plimsoll.forecast.hazard import HazardPeak, network_of
 from plimsoll.replay.limits import LimitReplay, ReplayRecommender, ReplaySettings, replay_limits
 from plimsoll.replay.promises import Kept, join_kept, kept, windows_of
 from plimsoll.replay.score import SeriesScores, join, score
@@ -35,6 +36,7 @@ from plimsoll_cli.traces.tasks import Task, parts, work_off
 from report import Row, write_results
 
 SEED = 7
+TRAINING_HALF = Path(__file__).parent / "weights" / "training_half.json"
 # Not containers: a stress set of spiky virtual machines, and hosts.
 STRESS = {"bitbrains_rnd": "bitbrains", "alibaba2018_machine": "hosts"}
 CORE, COLD = "core", "cold"
@@ -68,19 +70,22 @@ def main() -> None:
     """Replay, reckon, draw, write."""
     options = read_options()
     begun = time.monotonic()
-    model, weights = judged_model()
+    brain, weights = judging_brain()
     judged = datasets(options.traces, options.fraction)
-    found = measure(list(judged), model, options.jobs)
+    found = measure(list(judged), brain, options.jobs)
     name = "forecast" if options.fraction == 1 else "forecast-quick"
-    rows = [*found_rows(found, SEED), *speed_rows(judged[0], model)]
+    rows = [*found_rows(found, SEED), *speed_rows(judged[0], brain)]
     document = {"weights": weights, **document_parts(found, SEED)}
     path = write_results(name, rows, SEED, time.monotonic() - begun, document)
     print(path, *draw(path))
 
 
-def judged_model() -> tuple[PeakModel | None, str]:
-    """The model that Plimsoll's arms decide with (None: the one that ships), and what it was trained on."""
-    return None, "as shipped; series that are judged here were trained on, except the sample's unseen"
+def judging_brain() -> tuple[Brain, dict[str, Any]]:
+    """Networks and prices from the training half alone, and where they come from."""
+    document = json.loads(TRAINING_HALF.read_text(encoding="utf-8"))
+    model = HazardPeak(tuple(network_of(each) for each in document["networks"]))
+    facts = {name: value for name, value in document.items() if name not in ("networks", "objectives")}
+    return Brain(model, document["objectives"]), facts
 
 
 def read_options() -> argparse.Namespace:
@@ -125,26 +130,26 @@ def first_day(batch: SeriesBatch) -> SeriesBatch:
     )
 
 
-def measure(judged: Sequence[Dataset], model: PeakModel | None, jobs: int) -> list[Findings]:
+def measure(judged: Sequence[Dataset], brain: Brain, jobs: int) -> list[Findings]:
     """All arms over all datasets."""
     tasks = [
         Task(arm.make, part, dataset.settings(batch), partial(finish, key=(dataset.name, *arm.key)))
         for dataset in judged
-        for arm in arms_for(dataset, model)
+        for arm in arms_for(dataset, brain)
         for batch in dataset.batches
         for part in parts(batch, 1)
     ]
     with progress("replays") as report:
         done = work_off(tasks, Engine.PROCESSES, jobs, report)
-    return [gather(dataset, list(arms_for(dataset, model)), done) for dataset in judged]
+    return [gather(dataset, list(arms_for(dataset, brain)), done) for dataset in judged]
 
 
-def arms_for(dataset: Dataset, model: PeakModel | None) -> Iterator[Arm]:
+def arms_for(dataset: Dataset, brain: Brain) -> Iterator[Arm]:
     """The core gets all settings, the rest the default ones."""
-    yield from defaults(model)
+    yield from defaults(brain)
     if dataset.name == CORE:
-        yield from promised_points(model)
-        yield from knobs(model)
+        yield from promised_points(brain)
+        yield from knobs(brain)
 
 
 def finish(replay: LimitReplay, recommender: ReplayRecommender, key: tuple[str, str, str]) -> Part:
@@ -164,11 +169,11 @@ def gather(dataset: Dataset, arms: Sequence[Arm], done: Sequence[Part]) -> Findi
     return Findings(dataset.name, scores, frontier, join_kept(promises))
 
 
-def speed_rows(core: Dataset, model: PeakModel | None) -> Iterator[Row]:
+def speed_rows(core: Dataset, brain: Brain) -> Iterator[Row]:
     """How much faster than real time one core replays the pipeline."""
     batch = max(core.batches, key=lambda batch: int(batch.length_bins.sum()))
     begun = time.process_time()
-    replay_limits(batch, plimsoll(batch, PipelineSettings(), model), core.settings(batch))
+    replay_limits(batch, plimsoll(batch, brain.settings(), brain.model), core.settings(batch))
     seconds = time.process_time() - begun
     days = float(batch.length_bins.sum()) / BINS_PER_DAY
     command = f"plimsoll replay limits {batch.source}.parquet --jobs 1"

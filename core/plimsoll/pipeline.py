@@ -286,7 +286,10 @@ class LimitPipeline:
 
     def _model(self, code: int) -> PeakModel:
         if code not in self._models:
-            self._models[code] = peak_model(model_names()[code])
+            try:
+                self._models[code] = peak_model(model_names()[code])
+            except ImportError:  # an extra that is not here; the policy's condition says so
+                self._models[code] = peak_model(DEFAULT_MODEL)
         return self._models[code]
 
     def _climb(self, rows: IntArray, limit_bytes: FloatArray) -> FloatArray:

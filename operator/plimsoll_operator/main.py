@@ -19,6 +19,7 @@ from typing import Any
 import kopf
 
 from plimsoll.api.precedence import PROTECTED_NAMESPACES
+from plimsoll.forecast.registry import peak_model
 from plimsoll.pipeline import PipelineSettings
 from plimsoll.usage.sample import Quantity
 from plimsoll_operator import cache, handlers
@@ -272,8 +273,20 @@ def _set_aside() -> None:
 
 def unavailable_models(settings: OperatorSettings) -> Mapping[str, str]:
     """Forecast models that policies may name and that cannot work here, each with the reason."""
-    why = missing_package() if settings.forecast_workers else SWITCHED_OFF
-    return {"prophet": why} if why else {}
+    why = {
+        "prophet": missing_package() if settings.forecast_workers else SWITCHED_OFF,
+        "boosted": missing_trees(),
+    }
+    return {model: text for model, text in why.items() if text}
+
+
+def missing_trees() -> str:
+    """Why boosted trees cannot be asked here; "" where they can."""
+    try:
+        peak_model("boosted")
+    except ImportError as error:
+        return f"{error}; auto stands in for it"
+    return ""
 
 
 def engine_settings(settings: OperatorSettings) -> EngineSettings:

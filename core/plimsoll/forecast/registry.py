@@ -12,6 +12,7 @@ from plimsoll.forecast.holt_winters import HoltWinters
 from plimsoll.forecast.moving_windows import MovingWindows
 from plimsoll.forecast.prophet import AnswerBook, ProphetPeak
 from plimsoll.forecast.protocol import PeakModel
+from plimsoll.forecast.routed import RoutedPeak
 from plimsoll.forecast.seasonal import SeasonalPeak
 from plimsoll.forecast.vpa import VpaHistogram
 from plimsoll.forecast.windowed import WindowedPeak
@@ -30,6 +31,7 @@ _MODELS: dict[str, Callable[[], PeakModel]] = {
     "growth": GrowthPeak,
     "boosted": BoostedPeak,
     "ensemble": lambda: EnsemblePeak((HazardPeak, WindowedPeak, SeasonalPeak, HoltWinters)),
+    "routed": RoutedPeak,
     # Without a book of answers (a shell brings it) this is `auto`.
     "prophet": lambda: prophet_with(AnswerBook()),
 }

@@ -5,6 +5,7 @@ wholly unused limit that one kill is worth. `slack:X` and `oom:X` are looked up 
 `bench/train_prior.py` fitted to training series; it is never fitted to the series at hand.
 """
 
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -39,6 +40,11 @@ def price_of(policy: EffectiveContainerPolicy) -> float:
 
 @lru_cache(maxsize=256)  # a policy's few objectives, asked for each of 100,000 containers
 def _price(objective: str) -> float:
+    return price_at(objective, document()["objectives"])
+
+
+def price_at(objective: str, table: Mapping[str, Sequence[float]]) -> float:
+    """The price at which `table` (oom_price, slack, oom_per_1000_cd) has `slack:X` or `oom:X`."""
     kind, _, text = objective.partition(":")
     try:
         value = float(text)
@@ -46,7 +52,6 @@ def _price(objective: str) -> float:
         raise ValueError(
             f"objective {objective!r}: want balanced, slack:X or oom:X with a number X"
         ) from None
-    table = document()["objectives"]
     prices = np.log(np.array(table["oom_price"]))
     if kind == "slack" and 0 < value < 1:
         return float(np.exp(np.interp(value, table["slack"], prices)))

@@ -74,8 +74,9 @@ def found(bench):
             for objective in bench.arms.OBJECTIVES
         ],
     ]
-    peers = [arm for arm in bench.arms.defaults(None) if not arm.recommender.startswith("plimsoll")]
-    vpas = [arm for arm in bench.arms.knobs(None) if arm.recommender in ("vpa", "vpa-guarded")]
+    brain = bench.arms.Brain()
+    peers = [arm for arm in bench.arms.defaults(brain) if not arm.recommender.startswith("plimsoll")]
+    vpas = [arm for arm in bench.arms.knobs(brain) if arm.recommender in ("vpa", "vpa-guarded")]
     results = []
     for dataset in datasets:
         arms = [*own, *peers, *(vpas if dataset.name == "core" else [])]
@@ -157,8 +158,13 @@ def test_promises_are_chances_from_the_first_decision_on(bench):
 
 
 def test_every_knob_is_turned_and_its_default_is_among_the_defaults(bench):
+    brain = bench.arms.Brain()
     batch = made_series("s", ["a", "b"])
-    arms = [*bench.arms.defaults(None), *bench.arms.promised_points(None), *bench.arms.knobs(None)]
+    arms = [
+        *bench.arms.defaults(brain),
+        *bench.arms.promised_points(brain),
+        *bench.arms.knobs(brain),
+    ]
     assert len({arm.key for arm in arms}) == len(arms)
     assert {arm.recommender for arm in arms} == set(bench.arms.RECOMMENDERS)
     by_margin = {
