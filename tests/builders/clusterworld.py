@@ -31,6 +31,7 @@ from plimsoll.api.profile import (
     OomMemory,
     OriginalResources,
     ProfileStatus,
+    PromiseSummary,
     QuantileForecast,
     RecommendationSummary,
     UsageSummary,
@@ -265,6 +266,9 @@ def _web(world: ClusterWorld) -> ProfileStatus:
             time_seconds=now - 600,
             quantiles=tuple(
                 QuantileForecast(level=level, value_bytes=value * MIB) for level, value in levels
+            ),
+            promises=PromiseSummary(
+                hours=280.4, promised_fraction=0.001, realised_fraction=0.0008, buffer_shift_fraction=0.03
             ),
         ),
         recommendation=RecommendationSummary(

@@ -37,6 +37,16 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Promises:
+    """How forecasts of this container were kept."""
+
+    hours: float
+    promised_fraction: float
+    realised_fraction: float
+    buffer_shift_fraction: float
+
+
+@dataclass(frozen=True, slots=True)
 class Decided:
     """The last decision."""
 
@@ -93,6 +103,7 @@ class Explanation:
     lack: str = ""  # why nothing is recommended
     workload_class: str = ""  # the shape of its usage
     leak: Leak | None = None
+    promises: Promises | None = None
 
     def document(self) -> dict[str, object]:
         """Return plain values."""
@@ -112,6 +123,7 @@ class Explanation:
             ("class", self.workload_class),
             ("leak", self._leak()),
             ("forecast", self._forecast()),
+            ("promises", self._promises()),
             ("price", self._price()),
             ("recommendation", self._recommendation()),
             ("floors", self._floors()),
@@ -165,6 +177,18 @@ class Explanation:
             return ""
         model = f" (model {self.model})" if self.model else ""
         return f"the next hour's peak stays below {', '.join(told)}{model}"
+
+    def _promises(self) -> str:
+        kept = self.promises
+        if kept is None:
+            return ""
+        shift = kept.buffer_shift_fraction
+        side = "thicker" if shift >= 0 else "thinner"
+        return (
+            f"promised {kept.promised_fraction * 100:.2g} %, realised {kept.realised_fraction * 100:.2g} %"
+            f" of {kept.hours:.0f} hours above the limit;"
+            f" the buffer is {abs(shift) * 100:.2g} % {side} for it"
+        )
 
     def _price(self) -> str:
         if self.oom_price is None:

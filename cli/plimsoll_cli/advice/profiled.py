@@ -12,12 +12,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from plimsoll.api.precedence import EffectivePolicy, read_policy
-from plimsoll.api.profile import ContainerProfile
+from plimsoll.api.profile import ContainerProfile, ForecastSummary
 from plimsoll.recommend.objective import price_of
 from plimsoll.usage.checkpoint import CheckpointError
 from plimsoll.usage.history import History
 from plimsoll.usage.sample import Float32Array, Quantity
-from plimsoll_cli.advice.explanation import Decided, Explanation, Kills, Leak, Usage, Wanted
+from plimsoll_cli.advice.explanation import Decided, Explanation, Kills, Leak, Promises, Usage, Wanted
 from plimsoll_cli.ages import age
 from plimsoll_cli.cluster import PLIMSOLL_API, Body, Cluster, ForbiddenError, MissingError, namespaced
 from plimsoll_cli.status import limit_of
@@ -78,7 +78,15 @@ def explain_profile(cluster: Cluster, profile: Profile, now_seconds: float) -> I
             lack="" if wanted is not None else "not enough history yet",
             workload_class=container.workload_class,
             leak=_leak(container, now_seconds),
+            promises=_promises(forecast),
         )
+
+
+def _promises(forecast: ForecastSummary | None) -> Promises | None:
+    kept = forecast.promises if forecast is not None else None
+    if kept is None:
+        return None
+    return Promises(kept.hours, kept.promised_fraction, kept.realised_fraction, kept.buffer_shift_fraction)
 
 
 def _decided(container: ContainerProfile, now_seconds: float) -> Decided | None:

@@ -56,6 +56,19 @@ class QuantileForecast(Model):
     """The peak at that probability."""
 
 
+class PromiseSummary(Model):
+    """How what was said of the limit has been kept, over about the last 14 days."""
+
+    hours: Annotated[float, Field(ge=0)] = 0.0
+    """Hours that were judged; older ones count for less and less."""
+    promised_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Of those hours, the share in which the limit was expected to be exceeded."""
+    realised_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The share in which it was, or would have been."""
+    buffer_shift_fraction: float = 0.0
+    """What broken promises have added to every level of the forecast (negative: kept ones took away)."""
+
+
 class ForecastSummary(Model):
     """The distribution of the peak over the horizon."""
 
@@ -70,6 +83,8 @@ class ForecastSummary(Model):
         Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
     ] = ()
     """The distribution."""
+    promises: PromiseSummary | None = None
+    """How such forecasts were kept; as of the last checkpoint."""
 
 
 class RecommendationSummary(Model):

@@ -22,6 +22,7 @@ from plimsoll.api.profile import (
     OomMemory,
     OriginalResources,
     ProfileStatus,
+    PromiseSummary,
     QuantileForecast,
     RecommendationSummary,
     UsageSummary,
@@ -31,7 +32,7 @@ from plimsoll.guard.limits import GuardSettings
 from plimsoll.guard.state import ControlState
 from plimsoll.recommend.row_policy import row_policy
 from plimsoll.usage.checkpoint import CheckpointError, RowState, decode
-from plimsoll.usage.sample import Float32Array, Quantity
+from plimsoll.usage.sample import Float32Array, Float64Array, Quantity
 from plimsoll_operator.actuate.conditions import Standing
 from plimsoll_operator.actuate.resize import asked_by_us
 from plimsoll_operator.asks import Asks, RowView
@@ -110,7 +111,7 @@ class StatusBuilder:
             name=name,
             mode=policy.mode if policy is not None else None,
             usage=self._usage(used, age, checkpoint),
-            forecast=self._forecast(view, policy),
+            forecast=self._forecast(view, policy, checkpoint),
             recommendation=_recommendation(view) or (before.recommended if before is not None else None),
             last_decision=self._decision(
                 choice,
@@ -146,14 +147,19 @@ class StatusBuilder:
         )
 
     def _forecast(
-        self, view: RowView | None, policy: EffectiveContainerPolicy | None
+        self, view: RowView | None, policy: EffectiveContainerPolicy | None, checkpoint: bytes | None
     ) -> ForecastSummary | None:
         if view is None:
             return None
+        past = _past(checkpoint, self._quantity)
         model = row_policy(policy).model if policy is not None else self._model
         points = tuple(QuantileForecast(level=level, value_bytes=value) for level, value in view.quantiles)
         return ForecastSummary(
-            model=model, horizon_seconds=HORIZON_SECONDS, time_seconds=view.made_seconds, quantiles=points
+            model=model,
+            horizon_seconds=HORIZON_SECONDS,
+            time_seconds=view.made_seconds,
+            quantiles=points,
+            promises=_promises(past.promises) if past is not None else None,
         )
 
     def _in_cooldown(self, last: RememberedDecision, choice: Choice, cooldown_seconds: float) -> bool:
@@ -276,6 +282,19 @@ def _leak(found: Projection) -> LeakSummary:
         growth_per_hour_high_bytes=high,
         death_time_seconds=found.death_seconds,
         cap_time_seconds=found.cap_seconds,
+    )
+
+
+def _promises(record: Float64Array) -> PromiseSummary | None:
+    """What a checkpoint remembers of promises; None before the first hour was judged."""
+    hours, promised, exceeded, shift = record.tolist()
+    if not hours > 0:
+        return None
+    return PromiseSummary(
+        hours=round(hours, 1),
+        promised_fraction=float(f"{promised / hours:.3g}"),
+        realised_fraction=float(f"{exceeded / hours:.3g}"),
+        buffer_shift_fraction=round(math.expm1(shift), 4),
     )
 
 

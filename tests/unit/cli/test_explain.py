@@ -63,6 +63,7 @@ def test_sentences_have_the_numbers(plimsoll, world):
         "class:          growth",
         "leak:           it grows by 20.0 MiB an hour, told since 2h, reaches its limit in 2",
         "stays below 210.0 MiB with 50 %, 250.0 MiB with 95 %, 270.0 MiB with 99 %, 300.0 MiB with 99.9 %",
+        "promised 0.1 %, realised 0.08 % of 280 hours above the limit; the buffer is 3 % thicker for it",
         "a buffer of 70.0 MiB above the raw forecast's 95 % quantile",
         "between 300.0 MiB and 400.0 MiB a change gains too little",
         "present use + 2% = 204.0 MiB",

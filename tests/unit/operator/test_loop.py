@@ -4,6 +4,7 @@ at a time.
 Not real here: the API server (its semantics are the contract suite's) and the engine's process.
 """
 
+import numpy as np
 import pytest
 
 from builders.clusters import (
@@ -17,6 +18,8 @@ from builders.clusters import (
     stamp,
 )
 from builders.loops import MINUTE, rig
+from plimsoll.usage.history import History
+from plimsoll.usage.sample import Quantity
 from plimsoll_operator.actuate.api import ApiError
 from plimsoll_operator.engine.messages import OomEvent, RestartEvent
 
@@ -267,6 +270,27 @@ async def test_a_profile_is_written_seldom_unless_a_decision_acts():
     shown = made.api.profile("statefulset-web")["containers"][0]
     assert shown["checkpoint"]
     assert shown["usage"]["current"] == "200Mi"
+
+
+async def test_how_promises_were_kept_is_in_the_profile():
+    history = History(Quantity.WORKING_SET, 1)
+    row = history.add_rows(1)
+    history.append(row, [NOW], [200 * 2**20], NOW)
+    for broken in (0.0, 0.0, 0.0, 1.0):
+        history.promises.promise(row, 0, np.array([3e8]), np.array([0.002]))
+        history.promises.close(row, np.array([broken]), np.array([0.1]))
+    made = rig(targets={"app": 1024})
+
+    async def checkpoints(rows):
+        return dict.fromkeys(rows, history.checkpoint(0))
+
+    made.engine.checkpoints = checkpoints
+    for minute in range(60):
+        await made.once(NOW + minute * MINUTE)
+    kept = made.api.profile("statefulset-web")["containers"][0]["forecast"]["promises"]
+    assert kept["hours"] == 4.0
+    assert (kept["promised"], kept["realised"]) == (0.002, 0.251)  # the newest weighs most
+    assert kept["bufferShift"] == pytest.approx(0.1052)
 
 
 async def test_a_rate_is_kept_over_all_pods():
