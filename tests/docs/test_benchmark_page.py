@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -111,3 +112,17 @@ def test_classes_and_calibration_are_by_class(tables):
     made = tables.with_tables("<!-- table calibrationrows -->\n<!-- end of table -->\n", document)
     assert "| all | 3 | 0.1 % | 0.12 % [0.06 %, 0.24 %] | 1.2 [0.6, 2.4] |\n" in made
     assert "| flat | 3 |" in made
+
+
+def test_every_command_of_the_page_is_a_target_of_the_makefile():
+    """They take minutes, so they are not run here: make says what it would do, which runs the bench."""
+    blocks = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+    commands = [line for block in blocks for line in block.splitlines() if line]
+    assert commands
+    for command in commands:
+        program, *arguments = command.split()
+        assert program == "make", command
+        told = subprocess.run(
+            ["make", "-n", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        assert f"bench/{arguments[0].removeprefix('bench-')}.py" in told.stdout

@@ -97,7 +97,7 @@ def test_the_api_may_fail_now_and_then():
         {"drop": True, "share": 0.03, "verbs": ["patch", "get"]},
         {"code": 500, "share": 0.05, "verbs": ["patch"], "after_write": True},
     )
-    outcome = play(settings(faults=faults, hours=2.0))
+    outcome = play(settings(faults=faults, hours=4.0))
     assert sum(outcome["faults_injected"].values()) > 5
     assert len(outcome["resizes"]) > 0
     assert outcome["event_counts"]["Resized"] > 0

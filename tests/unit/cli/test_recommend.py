@@ -19,7 +19,7 @@ from plimsoll.replay.live import LiveRecommender
 from plimsoll.replay.series import batch_of
 from plimsoll.usage.history import History
 from plimsoll.usage.sample import BIN_SECONDS, Quantity
-from plimsoll_cli.advice.judge import advise
+from plimsoll_cli.advice.judge import Severity, advise
 from plimsoll_cli.advice.prometheus import workload_of_name
 from plimsoll_cli.advice.traces import NOW_SECONDS, subjects_in_traces
 from plimsoll_cli.traces.parquet import read_traces
@@ -81,10 +81,11 @@ def test_recommends_what_the_operators_pipeline_says_of_the_same_samples(told, w
     seconds = (last_bin - np.arange(len(usage))[::-1]) * BIN_SECONDS + BIN_SECONDS / 2
     history.append(np.repeat(rows, len(usage)), seconds, usage, world.now_seconds)
     made = LimitPipeline(history, PipelineSettings()).decide(rows, world.now_seconds)
-    # The backfill has the newest day in bins and older ones in hours: equal but for the oldest of either.
+    # The backfill has the newest day in bins and older ones in hours: equal but for the oldest of either. The
+    # world's time is the clock's, so how much that is depends on the minute.
     for name in ("lower", "upper"):
-        assert row[f"{name}_bytes"] == pytest.approx(getattr(made, f"{name}_bytes")[0], rel=0.005)
-    assert row["recommended_limit_bytes"] == pytest.approx(made.target_bytes[0], rel=0.005)
+        assert row[f"{name}_bytes"] == pytest.approx(getattr(made, f"{name}_bytes")[0], rel=0.03)
+    assert row["recommended_limit_bytes"] == pytest.approx(made.target_bytes[0], rel=0.03)
 
 
 @pytest.mark.parametrize(
@@ -105,8 +106,10 @@ def test_severity_says_what_deserves_the_eye(told, world, workload, severity):
 def test_the_most_severe_stands_first_and_the_last_line_sums_up(plimsoll, world):
     result = plimsoll("recommend", "--prometheus", world.prometheus_url, at=world)
     lines = [line.split() for line in result.stdout.splitlines() if line.strip().startswith(("demo", "shop"))]
-    severities = [next(word for word in line if word in ("critical", "warning", "excess")) for line in lines]
-    assert severities == sorted(severities, key=("critical", "warning", "excess").index)
+    order = [each.value for each in Severity]
+    severities = [next(word for word in line if word in order) for line in lines]
+    assert severities == sorted(severities, key=order.index)
+    assert severities[0] == Severity.CRITICAL
     assert result.stdout.splitlines()[-1].startswith("8 containers: 1 critical, ")
     assert "slack saved" in result.stdout.splitlines()[-1]
 
