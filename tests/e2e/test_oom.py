@@ -50,7 +50,18 @@ def test_a_kill_raises_and_is_remembered_by_the_next_operator(cluster, release, 
 def test_a_crash_loop_ends_within_two_kills(cluster, release, namespace):
     cluster.apply(
         policy(namespace, "loops", "loops"),
-        deployment(cluster, namespace, "loops", mib=110, limit="64Mi", request="32Mi"),
+        # Killed some 13 s after its start: a resize takes an emulated kubelet up to half a minute, a real one a second, and a
+        # program killed at once would have been started three times meanwhile.
+        deployment(
+            cluster,
+            namespace,
+            "loops",
+            mib=110,
+            limit="64Mi",
+            request="32Mi",
+            mib_per_minute=300,
+            first_mib=1,
+        ),
     )
 
     def stands() -> bool:

@@ -1,7 +1,7 @@
-/* load MIB [MIB_PER_MINUTE [HOT_MIB]]: a workload whose memory is told from outside.
+/* load MIB [MIB_PER_MINUTE [HOT_MIB [FIRST_MIB]]]: a workload whose memory is told from outside.
 
-   Takes MIB of anonymous memory at once, then goes to the number that stands in /tmp/mib whenever that changes, at most
-   MIB_PER_MINUTE (default 60000) up or down. The first HOT_MIB (default: all) are touched every 100 ms, the rest stays cold.
+   Takes FIRST_MIB (default: MIB) of anonymous memory at once, then goes to MIB, or to the number that stands in /tmp/mib
+   whenever that changes, at most MIB_PER_MINUTE (default 60000) up or down. The first HOT_MIB (default: all) are touched every 100 ms, the rest stays cold.
    Prints "holding N MiB" for each number it reaches. Pages hold random words, so nothing shares or compresses them away. */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -27,11 +27,12 @@ static long told(long otherwise) {
   return mib;
 }
 int main(int argc, char **argv) {
-  long want = argc > 1 ? atol(argv[1]) : 16, hot = argc > 3 ? atol(argv[3]) : MOST, held = 0, said = -1;
+  long want = argc > 1 ? atol(argv[1]) : 16, hot = argc > 3 ? atol(argv[3]) : MOST, first = argc > 4 ? atol(argv[4]) : want;
+  long held = 0, said = -1;
   double rate = argc > 2 ? atof(argv[2]) : 60000, budget = 0;
   if (want < 0 || want > MOST) { fprintf(stderr, "load: %s MiB cannot be held\n", argv[1]); return 1; }
   signal(SIGTERM, down); signal(SIGINT, down); setvbuf(stdout, 0, _IOLBF, 0);
-  while (held < want) block[held++] = take();
+  while (held < want && held < first) block[held++] = take();
   for (;; usleep(100000)) {
     want = told(want);
     budget = held == want ? 0 : budget + rate / 600;

@@ -20,14 +20,16 @@ def container(
     limit: str,
     request: str,
     mib_per_minute: int = 60000,
+    first_mib: int | None = None,
     name: str = CONTAINER,
 ) -> Manifest:
-    """A container that holds `mib`, and goes on to what it is told at `mib_per_minute`."""
+    """A container that holds `mib` (`first_mib` at its start), and goes on to what it is told at `mib_per_minute`."""
+    first = mib if first_mib is None else first_mib
     return {
         "name": name,
         "image": cluster.load_image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["load", str(mib), str(mib_per_minute), str(TOUCHED_MIB)],
+        "command": ["load", str(mib), str(mib_per_minute), str(TOUCHED_MIB), str(first)],
         "resources": {"requests": {"memory": request, "cpu": "20m"}, "limits": {"memory": limit}},
     }
 
@@ -57,11 +59,14 @@ def deployment(
     limit: str,
     request: str,
     mib_per_minute: int = 60000,
+    first_mib: int | None = None,
     replicas: int = 1,
     **pod: Any,
 ) -> Manifest:
-    """A Deployment whose pods hold `mib` each."""
-    one = container(cluster, mib=mib, limit=limit, request=request, mib_per_minute=mib_per_minute)
+    """A Deployment whose pods hold `mib` each, `first_mib` of it from their start."""
+    one = container(
+        cluster, mib=mib, limit=limit, request=request, mib_per_minute=mib_per_minute, first_mib=first_mib
+    )
     return controller("Deployment", namespace, name, template(name, one, **pod), replicas=replicas)
 
 
