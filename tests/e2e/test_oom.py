@@ -50,8 +50,8 @@ def test_a_kill_raises_and_is_remembered_by_the_next_operator(cluster, release, 
 def test_a_crash_loop_ends_within_two_kills(cluster, release, namespace):
     cluster.apply(
         policy(namespace, "loops", "loops"),
-        # Killed some 13 s after its start: a resize takes an emulated kubelet up to half a minute, a real one a second, and a
-        # program killed at once would have been started three times meanwhile.
+        # Killed some 13 s after its start: a resize takes an emulated kubelet up to half a minute, a real one
+        # a second, and a program killed at once would have been started three times meanwhile.
         deployment(
             cluster,
             namespace,

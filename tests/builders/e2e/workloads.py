@@ -23,7 +23,7 @@ def container(
     first_mib: int | None = None,
     name: str = CONTAINER,
 ) -> Manifest:
-    """A container that holds `mib` (`first_mib` at its start), and goes on to what it is told at `mib_per_minute`."""
+    """A container that goes from `first_mib` to `mib`, then to what it is told, at `mib_per_minute`."""
     first = mib if first_mib is None else first_mib
     return {
         "name": name,
