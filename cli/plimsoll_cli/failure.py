@@ -1,7 +1,7 @@
 """What a command raises when it cannot go on: one sentence for the person, no traceback.
 
-Exit status 1: what was asked for cannot be done. Exit status 2: a cluster or Prometheus did not give what was
-needed, so that a script can tell a wrong answer from no answer.
+Exit status 1: what was asked for cannot be done. Exit status 2: a file, a cluster or Prometheus did not give
+what was needed, so that a script can tell a wrong answer from no answer.
 """
 
 
@@ -13,6 +13,12 @@ class CommandError(Exception):
 
 class ClusterError(CommandError):
     """The cluster or Prometheus refused, failed or did not answer; the message names its address."""
+
+    status = 2
+
+
+class FileError(CommandError):
+    """A file that was named cannot be read, written or understood; the message names it."""
 
     status = 2
 

@@ -13,7 +13,10 @@ import typer
 
 from plimsoll_cli.failure import CommandError
 from plimsoll_cli.output import OutputFormat, OutputOption, print_rows
+from plimsoll_cli.replay_pages import replay_command as replay_pages_command
+from plimsoll_cli.replay_pages import score_command as score_pages_command
 from plimsoll_cli.traces.engine import Engine
+from plimsoll_cli.written import can_be_written
 
 app = typer.Typer(help="Replay recorded memory and score what would have happened.", no_args_is_help=True)
 score_app = typer.Typer(
@@ -79,6 +82,7 @@ def replay_command(  # noqa: PLR0913, PLR0917  (options of a command)
     names = recommender or ["plimsoll"]
     if emit is not None and len(names) > 1:
         raise CommandError("--emit writes the limits of one recommender; name just one")
+    can_be_written(emit)
     timing = Timing(
         None if warmup == "auto" else bins_of("--warmup", warmup),
         bins_of("--decide-every", decide_every),
@@ -132,3 +136,7 @@ def bins_of(option: str, text: str) -> int:
     if rest or bins < 1:
         raise CommandError(f"{option} {text!r}: must be a multiple of 5m")
     return bins
+
+
+app.command("pages")(replay_pages_command)
+score_app.command("pages")(score_pages_command)

@@ -23,6 +23,7 @@ from rich.live import Live
 from plimsoll.api.duration import DurationError, parse_duration
 from plimsoll_cli.sandbox import table
 from plimsoll_cli.sandbox.run import RunSettings, sandbox_run
+from plimsoll_cli.written import can_be_written, write_file
 
 app = typer.Typer(add_completion=False)
 
@@ -80,6 +81,8 @@ def sandbox(  # noqa: PLR0913, PLR0917 - a flag each
         speed_hours_per_second=speed,
         policy=policy,
     )
+    for path in (json_, svg):
+        can_be_written(path)
     signal.signal(signal.SIGTERM, _told_to_end)
     console = Console()
     screen = Screen(console)
@@ -89,13 +92,17 @@ def sandbox(  # noqa: PLR0913, PLR0917 - a flag each
         outcome = run.outcome(screen.show)
     _print_outcome(console, outcome)
     if json_ is not None:
-        json_.write_text(json.dumps(outcome, indent=1) + "\n")
+        write_file(json_, json.dumps(outcome, indent=1) + "\n")
     if svg is not None:
         _write_svg(svg, screen.last, outcome)
 
 
 def _told_to_end(number: int, _frame: FrameType | None) -> NoReturn:
-    """End as Ctrl-C does: the children are ended, the run's directory is removed."""
+    """End as Ctrl-C does: the children are ended, the run's directory is removed.
+
+    A second signal does not disturb that.
+    """
+    signal.signal(number, signal.SIG_IGN)
     raise SystemExit(128 + number)
 
 
@@ -140,4 +147,4 @@ def _write_svg(path: Path, frame: dict[str, Any], outcome: dict[str, Any]) -> No
     console.print(table.live_view(frame, 18, _SVG_WIDTH))
     console.print()
     console.print(table.outcome_table(outcome))
-    path.write_text(console.export_svg(title="make demo", code_format=_SVG_FORMAT))
+    write_file(path, console.export_svg(title="make demo", code_format=_SVG_FORMAT))

@@ -45,17 +45,6 @@ def crds() -> list[JsonObject]:
     return [yaml.safe_load(path.read_text()) for path in sorted(directory.glob("*.yaml"))]
 
 
-def read_policies(path: Path | None) -> list[JsonObject]:
-    """The policies in a YAML file, or the default: `InPlace` for all that runs in the demo's namespace."""
-    if path is None:
-        return [DEFAULT_POLICY]
-    found = [document for document in yaml.safe_load_all(path.read_text()) if document]
-    for document in found:
-        if document.get("kind") == "MemoryPolicy":
-            document.setdefault("metadata", {}).setdefault("namespace", NAMESPACE)
-    return found
-
-
 def kube_nodes(scenario: Scenario) -> list[JsonObject]:
     """The kube nodes, ready, with their memory."""
     return [_kube_node(name, memory) for name, memory in scenario.allocatable_bytes.items()]

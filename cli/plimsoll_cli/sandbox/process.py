@@ -2,7 +2,7 @@
 
 In: a JSON document of the run's settings; its stdin, whose end (the parent is gone) ends the world. Out:
 one JSON object a line on stdout: `ready` with the world's address, `frame` a few times a second, `done`
-with the outcome.
+with the outcome; or `refused` with a sentence, where the person asked for what cannot be played.
 """
 
 import asyncio
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plimsoll_cli.sandbox import objects
+from plimsoll_cli.failure import CommandError
 from plimsoll_cli.sandbox.api.faults import fault_rules
+from plimsoll_cli.sandbox.policies import read_policies
 from plimsoll_cli.sandbox.report import Reporter
 from plimsoll_cli.sandbox.scenario import load_scenario
 from plimsoll_cli.sandbox.world import World, WorldSettings
@@ -37,10 +38,10 @@ class WorldConfig:
 
 
 def make_world(config: WorldConfig) -> World:
-    """The world of a configuration; raises `ValueError` or `OSError` with a sentence."""
+    """The world of a configuration; raises `CommandError` for what the person got wrong."""
+    policies = read_policies(Path(config.policy) if config.policy else None)
     paths = [Path(path) for path in config.traces]
     scenario = load_scenario(paths, config.seed, config.bins, config.pods)
-    policies = objects.read_policies(Path(config.policy) if config.policy else None)
     settings = WorldSettings(
         bin_wall_seconds=config.bin_wall_seconds,
         faults=tuple(fault_rules(config.faults)),
@@ -89,7 +90,11 @@ async def _until_parent_gone(config: WorldConfig) -> None:
 def main() -> None:
     """Read the configuration from the command line and run."""
     config = WorldConfig(**json.loads(sys.argv[1]))
-    asyncio.run(_until_parent_gone(config))
+    try:
+        asyncio.run(_until_parent_gone(config))
+    except CommandError as refusal:
+        say("refused", {"message": str(refusal), "status": refusal.status})
+        raise SystemExit(refusal.status) from refusal
 
 
 if __name__ == "__main__":

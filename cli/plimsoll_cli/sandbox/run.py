@@ -38,6 +38,14 @@ class RunError(CommandError):
     """The run was not whole; the message has the tail of whose log tells why."""
 
 
+class RefusedError(RunError):
+    """What the person asked for cannot be played; one sentence, with the status it deserves."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 @dataclass(frozen=True)
 class RunSettings:
     """What the person asked for."""
@@ -165,7 +173,10 @@ class SandboxRun:
             if not line:
                 code = self.world.stop()
                 raise RunError(f"the world ended by itself (exit code {code}):\n{self.world.tail()}")
-            yield from json.loads(line).items()
+            said: JsonObject = json.loads(line)
+            if "refused" in said:
+                raise RefusedError(**said["refused"])
+            yield from said.items()
 
     def _next(self, kind: str) -> JsonObject:
         for found, document in self.messages():

@@ -21,6 +21,7 @@ from plimsoll.replay.classes import MIN_MEDIAN_BYTES
 from plimsoll.replay.peers.static import HEADROOM, PERCENTILE
 from plimsoll.replay.score import MIN_SCORED_BINS
 from plimsoll.replay.series import BIN_SECONDS, BINS_PER_DAY, FloatArray
+from plimsoll_cli.failure import CommandError
 from plimsoll_cli.sandbox.kubelet import Resources
 from plimsoll_cli.traces.parquet import read_traces, source_warmup_bins
 from plimsoll_cli.traces.sample import sample_directory, sample_facts
@@ -104,7 +105,7 @@ def load_scenario(paths: list[Path], seed: int, bins: int, pods: int) -> Scenari
     if len(series) > pods:
         series = [series[i] for i in sorted(rng.sample(range(len(series)), pods))]
     if not series:
-        raise ValueError("no series in these traces outlasts its warm-up; there is nothing to play")
+        raise CommandError("no series in these traces outlasts its warm-up; there is nothing to play")
     redeployed = set(rng.sample(range(len(series)), max(1, len(series) // 10)))
     workloads = tuple(
         _workload(source, series_id, usage, number, bins // 3 if number in redeployed else None, rng)

@@ -17,7 +17,9 @@ import numpy as np
 
 from plimsoll.api.quantity import format_quantity, parse_quantity
 from plimsoll.replay.series import BIN_SECONDS
+from plimsoll_cli.failure import CommandError
 from plimsoll_cli.sandbox import objects
+from plimsoll_cli.sandbox.api.errors import ApiError
 from plimsoll_cli.sandbox.api.faults import FaultRule
 from plimsoll_cli.sandbox.api.operations import Operations
 from plimsoll_cli.sandbox.api.rules import timestamp
@@ -135,16 +137,23 @@ class World:
         for kube_node in objects.kube_nodes(self.scenario):
             self._create("", "v1", "nodes", kube_node)
         for policy in self.settings.policies:
-            group, version = policy["apiVersion"].split("/")
-            kind = self.api.registry.find_kind(policy["apiVersion"], policy["kind"])
-            if kind is None:
-                raise ValueError(f"policy {policy['metadata'].get('name')}: unknown kind {policy['kind']}")
-            self._create(group, version, kind.plural, policy)
+            self._create_policy(policy)
         for workload in self.scenario.workloads:
             self._deploy(workload)
         if self.settings.webhook is not None:
             group = "admissionregistration.k8s.io"
             self._create(group, "v1", "mutatingwebhookconfigurations", self.settings.webhook)
+
+    def _create_policy(self, policy: JsonObject) -> None:
+        kind = self.api.registry.find_kind(policy["apiVersion"], policy["kind"])
+        name = f"{policy['kind']} {policy['metadata'].get('name')}"
+        if kind is None:
+            raise CommandError(f"{name}: the sandbox knows no such kind")
+        group, version = policy["apiVersion"].split("/")
+        try:
+            self._create(group, version, kind.plural, policy)
+        except ApiError as refusal:
+            raise CommandError(f"{name}: {refusal.message}") from refusal
 
     def _create(self, group: str, version: str, plural: str, document: JsonObject) -> JsonObject:
         kind = self._operations.type(group, version, plural)

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from plimsoll.replay.series import SampleColumns, SeriesBatch, bin_samples
-from plimsoll_cli.failure import CommandError
+from plimsoll_cli.failure import FileError
 from plimsoll_cli.traces.sample import sample_directory
 
 REQUIRED = ("series_id", "timestamp", "memory_bytes")
@@ -29,7 +29,7 @@ LONGEST_SECONDS = 20 * 366 * 86_400
 SHORT_WARMUP_BINS = 36
 
 
-class TraceError(CommandError):
+class TraceError(FileError):
     """A trace that cannot be read as the contract says; the message names file and column."""
 
 

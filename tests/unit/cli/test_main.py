@@ -37,10 +37,22 @@ def test_version_is_printed():
     assert result.output.startswith("plimsoll ")
 
 
-def test_a_failure_is_one_sentence_and_status_1():
-    result = runner.invoke(app, ["replay", "limits", "nowhere.parquet"])
-    assert result.exit_code == 1
-    assert result.stderr == "Error: nowhere.parquet: no such file or directory\n"
+@pytest.mark.parametrize(
+    ("arguments", "status", "sentence"),
+    [
+        (["replay", "limits", "nowhere.parquet"], 2, "nowhere.parquet: no such file or directory"),
+        (["replay", "limits", "sample", "--emit", "no/where"], 2, "no/where: there is no directory no"),
+        (
+            ["replay", "limits", "sample", "--warmup", "1x"],
+            1,
+            "--warmup '1x': want a duration such as 24h or 5m",
+        ),
+    ],
+)
+def test_a_failure_is_one_sentence_and_a_status(arguments, status, sentence):
+    result = runner.invoke(app, arguments)
+    assert result.exit_code == status
+    assert result.stderr == f"Error: {sentence}\n"
     assert result.stdout == ""
 
 

@@ -80,12 +80,12 @@ def test_reads_standard_input():
 )
 def test_what_is_no_yaml_is_one_sentence(text: str, sentence: str):
     result = check("-", stdin=text)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert sentence in result.stderr
     assert "Traceback" not in result.stderr
 
 
 def test_a_missing_file_is_one_sentence(tmp_path: Path):
     result = check(str(tmp_path / "none.yaml"))
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "none.yaml: No such file" in result.stderr
