@@ -15,6 +15,7 @@ import typer
 from plimsoll_cli.cluster import ContextOption, KubeconfigOption, NamespaceOption, open_cluster
 from plimsoll_cli.failure import CommandError
 from plimsoll_cli.output import OutputFormat, OutputOption, print_document
+from plimsoll_cli.recorded import refuse_options_of_a_cluster
 from plimsoll_cli.workloads import near, profiles_of, reference
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ app = typer.Typer(help="Why a workload has the limit it has.")
 
 
 @app.command("explain")
-def explain_command(
+def explain_command(  # noqa: PLR0913, PLR0917  (options of a command)
+    asker: typer.Context,
     workload: Annotated[
         str,
         typer.Argument(
@@ -48,6 +50,7 @@ def explain_command(
     if output is OutputFormat.CSV:
         raise CommandError("an explanation is no table of rows: use -o json or -o yaml")
     if traces:
+        refuse_options_of_a_cluster(asker)
         found = [_series(workload, traces, objective or "balanced")]
     elif objective is not None:
         raise CommandError("--objective goes with --traces; in a cluster the policy says it")

@@ -28,6 +28,7 @@ from plimsoll_cli.cluster import (
 from plimsoll_cli.failure import ClusterError, CommandError
 from plimsoll_cli.output import OutputFormat, OutputOption, print_rows
 from plimsoll_cli.progress import progress
+from plimsoll_cli.recorded import refuse_options_of_a_cluster
 
 if TYPE_CHECKING:
     from plimsoll.pipeline import PipelineSettings
@@ -74,6 +75,7 @@ class Gathered:
 
 @app.command("recommend")
 def recommend_command(  # noqa: PLR0913, PLR0917  (options of a command)
+    asker: typer.Context,
     traces: Annotated[
         list[Path] | None,
         typer.Option(help="Parquet files or directories of recorded usage, or `sample`; repeat for more."),
@@ -98,6 +100,8 @@ def recommend_command(  # noqa: PLR0913, PLR0917  (options of a command)
     from plimsoll_cli.advice.judge import advise  # noqa: PLC0415  (keeps `plimsoll --help` fast)
 
     settings = settings_for(objective)
+    if traces:
+        refuse_options_of_a_cluster(asker)
     asked = Asked(
         one_namespace(namespace, all_namespaces),
         selector,
@@ -109,8 +113,6 @@ def recommend_command(  # noqa: PLR0913, PLR0917  (options of a command)
         Quantity.USAGE if quantity is Measure.USAGE else Quantity.WORKING_SET,
         time.time(),
     )
-    if traces and (prometheus or kubeconfig or context):
-        raise CommandError("--traces needs no cluster: leave --prometheus, --kubeconfig and --context away")
     gathered = _from_traces(traces) if traces else _from_cluster(asked)
     with progress("recommending") as report:
         advice = advise(gathered.subjects, settings, gathered.now_seconds, report)

@@ -172,7 +172,7 @@ def test_yaml_says_the_same_as_json(plimsoll):
     [
         (["gcd-4974863111-dx", "--traces", "sample"], "did you mean gcd-4974863111-d"),
         (["x", "--traces", "sample"], "no series 'x'"),
-        ([SHORT, "--traces", "none.parquet"], "none.parquet: no such file"),
+        (["x", "--traces", "sample", "-n", "demo"], "leave --namespace away"),
         ([SHORT, "--traces", "sample", "--objective", "cheap"], "objective 'cheap'"),
         ([SHORT, "--traces", "sample", "-o", "csv"], "use -o json or -o yaml"),
         (["web", "--objective", "slack:0.2"], "--objective goes with --traces"),
@@ -182,3 +182,9 @@ def test_wrong_input_is_one_sentence(plimsoll, arguments, sentence):
     result = plimsoll("explain", *arguments)
     assert (result.exit_code, result.stdout) == (1, "")
     assert sentence in result.stderr
+
+
+def test_a_recording_that_is_not_there_is_named(plimsoll):
+    result = plimsoll("explain", SHORT, "--traces", "none.parquet")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "Error: none.parquet: no such file or directory\n"

@@ -1,0 +1,40 @@
+"""Recordings instead of a cluster: which options then make no sense.
+
+In: what a person typed beside `--traces`. Out: a sentence where an option would have been overheard: a
+recording has no namespace, no labels and no source to choose.
+"""
+
+import typer
+
+from plimsoll_cli.failure import CommandError
+
+# Parameters that say which cluster, what of it, and how to measure it.
+OF_A_CLUSTER = frozenset(
+    {
+        "prometheus",
+        "token_file",
+        "history",
+        "namespace",
+        "all_namespaces",
+        "selector",
+        "quantity",
+        "kubeconfig",
+        "context",
+    }
+)
+
+
+def refuse_options_of_a_cluster(asker: typer.Context) -> None:
+    """Raise `CommandError` that names every option of a cluster that was given."""
+    given = [
+        max(each.opts, key=len)
+        for each in asker.command.params
+        if each.name in OF_A_CLUSTER and _was_given(asker, each.name)
+    ]
+    if given:
+        raise CommandError(f"--traces reads recordings: leave {' and '.join(given)} away")
+
+
+def _was_given(asker: typer.Context, name: str) -> bool:
+    source = asker.get_parameter_source(name)
+    return source is not None and not source.name.startswith("DEFAULT")
