@@ -11,9 +11,9 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import kopf
@@ -45,6 +45,7 @@ from plimsoll_operator.loop import Loop, Parts
 from plimsoll_operator.membership import Membership
 from plimsoll_operator.owners import OwnerResolver
 from plimsoll_operator.records import PodRecord
+from plimsoll_operator.serve.certificate import certificate_directory
 from plimsoll_operator.serve.http import Health, Serving, WebhookServing, start_serving
 from plimsoll_operator.serve.logs import configure_logs
 from plimsoll_operator.serve.metrics import Metrics
@@ -83,6 +84,7 @@ class Operator(handlers.Hooks):
         self._api: KubeApi | None = None
         self._complete = False
         self._health = Health()
+        self._kept = ExitStack()  # what goes when the process ends
         self.last_words = LastWords()
         self.ending = asyncio.Event()  # kopf ends when it is set
         self.failure = ""  # why the process ends, where nobody told it to
@@ -133,6 +135,7 @@ class Operator(handlers.Hooks):
                 await self._close()
         except TimeoutError:
             logger.warning("not everything was closed within %.0f s", STOP_SECONDS)
+        self._kept.close()
 
     async def _close(self) -> None:
         if self._parts is not None:
@@ -242,7 +245,7 @@ class Operator(handlers.Hooks):
             )
             webhook = WebhookServing(
                 PodAdmission(initial, _observer(parts.metrics)),
-                Path(settings.webhook_cert_dir or "webhook-cert"),
+                self._kept.enter_context(certificate_directory(settings.webhook_cert_dir)),
                 webhook_hosts(settings),
                 settings.metrics_address,
                 settings.webhook_port,

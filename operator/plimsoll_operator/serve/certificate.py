@@ -9,8 +9,10 @@ import asyncio
 import ipaddress
 import logging
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +70,20 @@ class ServerCertificate:
         except OSError as error:
             raise CertificateError(f"certificate in {self._directory}: {error}") from error
         return tuple((stat.st_mtime_ns, stat.st_ino) for stat in stats)
+
+
+@contextmanager
+def certificate_directory(given: str) -> Iterator[Path]:
+    """The directory of the pair; none given: a private one, which goes with the block.
+
+    Never the current directory: a key does not belong wherever somebody happened to stand.
+    """
+    if given:
+        yield Path(given)
+        return
+    with TemporaryDirectory(prefix="plimsoll-webhook-") as made:
+        log.info("the webhook's certificate is in %s for as long as this process runs", made)
+        yield Path(made)
 
 
 async def make_self_signed(directory: Path, hosts: Sequence[str]) -> None:

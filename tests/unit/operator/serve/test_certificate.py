@@ -1,10 +1,16 @@
 """The webhook's certificate: made when there is none, taken when there is one, taken anew when it changes."""
 
 import ssl
+import stat
 
 import pytest
 
-from plimsoll_operator.serve.certificate import CertificateError, ServerCertificate, make_self_signed
+from plimsoll_operator.serve.certificate import (
+    CertificateError,
+    ServerCertificate,
+    certificate_directory,
+    make_self_signed,
+)
 
 
 async def served_by(certificate):
@@ -75,3 +81,21 @@ async def test_without_openssl_and_without_files_the_error_says_so(tmp_path, mon
 async def test_hosts_that_openssl_refuses_are_an_error_in_its_words(tmp_path):
     with pytest.raises(CertificateError, match="openssl made no certificate"):
         await make_self_signed(tmp_path, ["bad,,host=\n"])
+
+
+async def test_without_a_directory_the_pair_is_private_and_goes_with_the_process(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with certificate_directory("") as private:
+        await ServerCertificate.prepare(private, ["localhost"])
+        assert stat.S_IMODE(private.stat().st_mode) == 0o700
+        assert not private.is_relative_to(tmp_path)
+        assert {each.name for each in private.iterdir()} == {"tls.crt", "tls.key"}
+    assert not private.exists()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_directory_that_was_given_stays(tmp_path):
+    with certificate_directory(str(tmp_path / "mine")) as given:
+        assert given == tmp_path / "mine"
+        given.mkdir()
+    assert given.exists()
