@@ -240,7 +240,7 @@ def test_pod_security_admission(helm: Helm, real_namespace: str, kind: str, leve
 def test_the_operator_runs_with_the_charts_rights_and_passes_helm_test(
     helm: Helm, apiserver: ApiServer, tmp_path: Path
 ):
-    helm.install(LEAST)
+    helm.install({**LEAST, "crds": {"install": True}})  # another test may not have brought them
     webhook_port = free_port()
     operator = start_operator(
         tmp_path,
