@@ -1,7 +1,8 @@
 """The docs are built with warnings as errors, and every command that they show is run.
 
-A line `$ command` in a `console` block of README.md or docs/ is run as it stands, in a shell, in an empty
-directory of its own, with the environment's commands on the PATH. It must exit 0.
+A line `$ command` in a `console` block of README.md or docs/ is run as it stands, in a shell, in a directory
+of its own that has the checkout's `.venv` and examples. It must exit 0. The environment's commands are on the
+PATH, as the pages of docs/ say; not for README.md, whose reader has just cloned.
 """
 
 import os
@@ -38,9 +39,18 @@ def test_some_page_shows_a_command() -> None:
     ("page", "command"), COMMANDS, ids=[f"{page}: {command}" for page, command in COMMANDS]
 )
 def test_command_in_the_docs_runs(page: str, command: str, tmp_path: Path) -> None:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environments = str(Path(sys.executable).parent)
+    path = [each for each in os.environ["PATH"].split(os.pathsep) if each != environments]
+    if page != "README.md":
+        path.insert(0, environments)
+    (tmp_path / ".venv").symlink_to(sys.prefix)
     shutil.copytree(ROOT / "docs" / "examples", tmp_path / "docs" / "examples")
-    environment = {**os.environ, "PATH": path, "KUBECONFIG": str(tmp_path / "none"), "COLUMNS": "120"}
+    environment = {
+        **os.environ,
+        "PATH": os.pathsep.join(path),
+        "KUBECONFIG": str(tmp_path / "none"),
+        "COLUMNS": "120",
+    }
     check_shown(command, tmp_path, environment, f"{page}: ")
 
 

@@ -13,7 +13,8 @@ from plimsoll.api.check import Severity, check
 from plimsoll.forecast.registry import model_names
 from plimsoll_cli.failure import CommandError
 from plimsoll_cli.policy_files import documents_in
-from plimsoll_cli.sandbox.objects import DEFAULT_POLICY, NAMESPACE
+from plimsoll_cli.sandbox.objects import DEFAULT_POLICY
+from plimsoll_cli.sandbox.scenario import NAMESPACE
 
 JsonObject = dict[str, Any]
 
