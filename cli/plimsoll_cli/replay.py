@@ -13,6 +13,7 @@ import typer
 
 from plimsoll_cli.failure import CommandError
 from plimsoll_cli.output import OutputFormat, OutputOption, print_rows
+from plimsoll_cli.replay_epochs import replay_epochs_command, score_epochs_command
 from plimsoll_cli.replay_pages import replay_command as replay_pages_command
 from plimsoll_cli.replay_pages import score_command as score_pages_command
 from plimsoll_cli.traces.engine import Engine
@@ -140,3 +141,5 @@ def bins_of(option: str, text: str) -> int:
 
 app.command("pages")(replay_pages_command)
 score_app.command("pages")(score_pages_command)
+app.command("epochs")(replay_epochs_command)
+score_app.command("epochs")(score_epochs_command)

@@ -1,0 +1,33 @@
+"""The reclaim policies a replay knows, by name.
+
+In: a name, a view and the target. Out: the decisions. Only the oracle looks into the view; every other policy
+is shown it epoch by epoch.
+"""
+
+from plimsoll.pages.epochs import EpochView
+from plimsoll.pages.idle import AdaptiveIdleAge, IdleAge, ReclaimPolicy
+from plimsoll.replay.epochs import EpochReplay, Prefetcher, replay_epochs, replay_oracle
+
+ORACLE = "oracle"
+IDLE = "idle:"
+NAMES = ("idle:EPOCHS", "idle-adaptive", ORACLE)
+
+
+def replay_by_name(
+    name: str, view: EpochView, target: float, prefetcher: Prefetcher | None = None
+) -> EpochReplay:
+    """Replay the policy called `name`. Raises ValueError for a name or target that there is not."""
+    if not 0 < target < 1:
+        raise ValueError(f"a target of {target} refaults per accessed page-epoch is not between 0 and 1")
+    if name == ORACLE:
+        return replay_oracle(view, target)
+    return replay_epochs(view, reclaim_policy(name, view, target), prefetcher)
+
+
+def reclaim_policy(name: str, view: EpochView, target: float) -> ReclaimPolicy:
+    """The causal policy called `name`."""
+    if name == "idle-adaptive":
+        return AdaptiveIdleAge(view.footprint_pages, target)
+    if name.startswith(IDLE) and name.removeprefix(IDLE).isdigit():
+        return IdleAge(view.footprint_pages, int(name.removeprefix(IDLE)))
+    raise ValueError(f"unknown policy {name!r}; there are {', '.join(NAMES)}")
