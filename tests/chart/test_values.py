@@ -66,6 +66,79 @@ def test_refuses(values: dict[str, Any], named: str):
 
 
 @pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (
+            {"operator": {"settings": {"interval": "0s"}}},
+            "operator.settings.interval is `0s`: it must be longer than nothing",
+        ),
+        ({"operator": {"settings": {"settle": "0.0h"}}}, "operator.settings.settle is `0.0h`"),
+        ({"monitoring": {"podMonitor": {"interval": "00m"}}}, "monitoring.podMonitor.interval is `00m`"),
+        (
+            {"operator": {"settings": {"usageSource": "prometheus"}}},
+            "usageSource is `prometheus`: give its address in operator.settings.prometheusUrl",
+        ),
+        (
+            {"operator": {"settings": {"leaseRenew": "15000ms"}}},
+            "operator.settings.leaseRenew is `15000ms`: it must be shorter than",
+        ),
+        (
+            {"webhook": {"port": 8080}},
+            "webhook.port and operator.metricsPort are both `8080`: they are ports of the same pod",
+        ),
+        (
+            {"operator": {"resources": {"limits": {"memory": "lots"}}}},
+            "operator.resources.limits.memory is `lots`: it is no quantity",
+        ),
+        (
+            {"operator": {"resources": {"limits": {"memory": "1GB"}}}},
+            "limits.memory is `1GB`: it is no quantity",
+        ),
+        ({"operator": {"resources": {"limits": {"memory": "-1Gi"}}}}, "is `-1Gi`: it is no quantity"),
+        (
+            {"agent": {"resources": {"requests": {"cpu": "0"}}}},
+            "agent.resources.requests.cpu is `0`: it must be",
+        ),
+        (
+            {"agent": {"resources": {"limits": {"memory": "128m"}}}},
+            "agent.resources.limits.memory is `128m`: that is less than 1Mi",
+        ),
+        ({"agent": {"resources": {"limits": {"memory": 128}}}}, "agent.resources.limits.memory is `128`"),
+        (
+            {"operator": {"resources": {"requests": {"memory": "2Gi"}}}},
+            "requests.memory is `2Gi`: it must not exceed operator.resources.limits.memory, `1Gi`",
+        ),
+    ],
+    ids=lambda each: each.partition(":")[0] if isinstance(each, str) else "",
+)
+def test_refuses_with_a_sentence_what_takes_two_values_or_arithmetic(values: dict[str, Any], sentence: str):
+    with pytest.raises(helm_python.HelmError) as refusal:
+        render(values)
+    assert sentence in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        {"settings": {"interval": "0.5s", "leaseDuration": "1m", "leaseRenew": "59s"}},
+        {"settings": {"usageSource": "prometheus", "prometheusUrl": "http://prometheus:9090"}},
+        {"resources": {"requests": {"cpu": 0.5, "memory": 402653184}, "limits": {"memory": "1.5G"}}},
+        {"resources": {"requests": {"memory": "1Gi"}, "limits": {"memory": "1024Mi"}}},
+        {"resources": {"requests": {"cpu": "1e0", "ephemeral-storage": "1Ti"}, "limits": None}},
+        {"metricsPort": 9000},
+    ],
+    ids=str,
+)
+def test_takes_what_kubernetes_and_the_operator_take(operator: dict[str, Any]):
+    assert render({"operator": operator}).one("Deployment")
+
+
+def test_without_a_webhook_its_port_is_free():
+    values = {"webhook": {"enabled": False, "port": 8080}, "operator": {"metricsPort": 8080}}
+    assert render(values).one("Deployment")
+
+
+@pytest.mark.parametrize(
     "agent",
     [
         {"cgroupRoot": "/sys/fs/cgroup/system.slice/k3s.service"},

@@ -1,0 +1,66 @@
+{{/*
+What a schema cannot judge, since it takes two values or arithmetic: each check fails with a sentence that names the value.
+Called once, by the operator's Deployment.
+*/}}
+{{- define "plimsoll.checks" -}}
+{{- $settings := .Values.operator.settings -}}
+{{- range $name, $value := $settings }}{{ include "plimsoll.checkDuration" (list (printf "operator.settings.%s" $name) $value) }}{{ end -}}
+{{- range $name := list "serviceMonitor" "podMonitor" -}}
+  {{- include "plimsoll.checkDuration" (list (printf "monitoring.%s.interval" $name) (get (get $.Values.monitoring $name) "interval")) -}}
+{{- end -}}
+{{- if and (eq (default "" $settings.usageSource) "prometheus") (not $settings.prometheusUrl) -}}
+  {{- fail "operator.settings.usageSource is `prometheus`: give its address in operator.settings.prometheusUrl" -}}
+{{- end -}}
+{{- with $settings }}{{ if and .leaseRenew .leaseDuration -}}
+  {{- if ge (include "plimsoll.seconds" .leaseRenew | float64) (include "plimsoll.seconds" .leaseDuration | float64) -}}
+    {{- fail (printf "operator.settings.leaseRenew is `%s`: it must be shorter than operator.settings.leaseDuration, `%s`, or nobody would lead" .leaseRenew .leaseDuration) -}}
+  {{- end -}}
+{{- end }}{{ end -}}
+{{- if and .Values.webhook.enabled (eq (int .Values.webhook.port) (int .Values.operator.metricsPort)) -}}
+  {{- fail (printf "webhook.port and operator.metricsPort are both `%d`: they are ports of the same pod" (int .Values.webhook.port)) -}}
+{{- end -}}
+{{- include "plimsoll.checkResources" (list "operator.resources" .Values.operator.resources) -}}
+{{- include "plimsoll.checkResources" (list "agent.resources" .Values.agent.resources) -}}
+{{- end }}
+
+{{/* A duration of the schema in seconds. */}}
+{{- define "plimsoll.seconds" -}}
+{{- mulf (regexFind "^[0-9.]+" . | float64) (get (dict "ms" 0.001 "s" 1.0 "m" 60.0 "h" 3600.0) (regexFind "[a-z]+$" .)) -}}
+{{- end }}
+
+{{/* Call with (list name value); what is no duration is another's. */}}
+{{- define "plimsoll.checkDuration" -}}
+{{- $name := index . 0 -}}{{- $value := index . 1 -}}
+{{- if and (kindIs "string" $value) (regexMatch "^[0.]+(ms|s|m|h)$" $value) -}}
+  {{- fail (printf "%s is `%s`: it must be longer than nothing" $name $value) -}}
+{{- end -}}
+{{- end }}
+
+{{/* Call with (list name resources). */}}
+{{- define "plimsoll.checkResources" -}}
+{{- $name := index . 0 -}}{{- $resources := default dict (index . 1) -}}
+{{- range $part, $amounts := $resources }}{{ range $resource, $value := $amounts -}}
+  {{- $path := printf "%s.%s.%s" $name $part $resource -}}
+  {{- if and (kindIs "string" $value) (not (regexMatch "^([0-9]+(\\.[0-9]*)?|\\.[0-9]+)([KMGTPE]i|[mkMGTPE]|[eE][0-9]+)?$" $value)) -}}
+    {{- fail (printf "%s is `%s`: it is no quantity; write for example 100m or 256Mi" $path $value) -}}
+  {{- end -}}
+  {{- $amount := include "plimsoll.amount" $value | float64 -}}
+  {{- if le $amount 0.0 -}}
+    {{- fail (printf "%s is `%v`: it must be more than nothing" $path $value) -}}
+  {{- else if and (eq $resource "memory") (lt $amount 1048576.0) -}}
+    {{- fail (printf "%s is `%v`: that is less than 1Mi; memory is counted in bytes, and m is a thousandth" $path $value) -}}
+  {{- end -}}
+  {{- $limit := get (default dict $resources.limits) $resource -}}
+  {{- if and (eq $part "requests") $limit }}{{ if gt $amount (include "plimsoll.amount" $limit | float64) -}}
+    {{- fail (printf "%s is `%v`: it must not exceed %s.limits.%s, `%v`" $path $value $name $resource $limit) -}}
+  {{- end }}{{ end -}}
+{{- end }}{{ end -}}
+{{- end }}
+
+{{/* A quantity as a number. */}}
+{{- define "plimsoll.amount" -}}
+{{- if kindIs "string" . -}}
+  {{- $factors := dict "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "E" 1e18 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 "Pi" 1125899906842624.0 "Ei" 1152921504606846976.0 -}}
+  {{- mulf (regexFind "^[0-9.]+([eE][0-9]+)?" . | float64) (get $factors (regexFind "[KMGTPEmk]i?$" .) | default 1.0) -}}
+{{- else -}}{{ float64 . }}{{- end -}}
+{{- end }}
