@@ -1,0 +1,107 @@
+"""Does what was decided, only to containers that policy gave it; undoes what it set, at exit and at start.
+
+In: actions, the door to the kernel, a directory for the journal, a clock that never jumps. Out: an `Outcome`
+for each action, timed. How much and when is not decided here. `recover` is called once at start, before
+anything else: it takes back what an agent that was killed had set. `close` is called at exit.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from plimsoll_nodeagent.act import leases as memory_high
+from plimsoll_nodeagent.act.damon import DamonSlots
+from plimsoll_nodeagent.act.journal import Journal
+from plimsoll_nodeagent.act.leases import Leases
+from plimsoll_nodeagent.act.outcome import Action, ActionKind, Effect, Outcome
+from plimsoll_nodeagent.discover.tracker import Container, ContainerId
+from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelFs
+
+logger = logging.getLogger(__name__)
+
+# Actions that concern the node; whether they are wanted is decided by who asks.
+_OF_KUBE_NODE = (ActionKind.COMPACT,)
+
+
+class Actor:
+    """One for the agent. Containers are given by `permit`; until then none may be touched."""
+
+    def __init__(self, fs: KernelFs, journal: Journal, monotonic: Callable[[], float]) -> None:
+        self._fs = fs
+        self._journal = journal
+        self._monotonic = monotonic
+        self._permitted: frozenset[ContainerId] = frozenset()
+        self._boot_id = boot_id(fs)
+        self.leases = Leases(fs, journal, self._boot_id)
+        self.damon = DamonSlots(fs, journal, self._boot_id)
+        self.counts: Counter[tuple[ActionKind, Answer]] = Counter()
+
+    def permit(self, containers: Iterable[Container]) -> None:
+        """Say which containers may be acted on from now on; what was set on others is taken back."""
+        self._permitted = frozenset(each.key for each in containers)
+        for held in self.leases.held():
+            if held.key not in self._permitted:
+                self.leases.end(held)
+
+    def act(self, action: Action) -> Outcome:
+        """Do one action, unless its container is not permitted."""
+        began = self._monotonic()
+        container: Container | None = getattr(action, "container", None)
+        if not self._may(action.kind, container):
+            outcome = Outcome(
+                action.kind, action.subject, Answer.REFUSED, action.expected(), None, "no policy"
+            )
+        else:
+            outcome = action.run(self._fs)
+        return self._counted(replace(outcome, took_seconds=max(0.0, self._monotonic() - began)))
+
+    def lease(self, container: Container, high_bytes: int, seconds: float) -> Outcome:
+        """Lower memory.high for some seconds; ended by `tick`, `close`, or `recover` after a kill."""
+        if not self._may(ActionKind.HIGH_LEASE, container):
+            kind = ActionKind.HIGH_LEASE
+            return self._counted(
+                Outcome(kind, container.container_id, Answer.REFUSED, Effect(), None, "no policy")
+            )
+        return self._counted(self.leases.grant(container, high_bytes, seconds, self._monotonic()))
+
+    def tick(self) -> list[Outcome]:
+        """End leases whose time is over. Call at least once a second."""
+        return [self._counted(each) for each in self.leases.expire(self._monotonic())]
+
+    def recover(self) -> dict[str, Answer]:
+        """Take back what a predecessor left, by the journal; returns how each record ended."""
+        found = {}
+        for record in self._journal.records():
+            if record.boot_id != self._boot_id:
+                answer = Answer.GONE  # a reboot has undone it
+            elif record.kind == memory_high.KIND:
+                answer = memory_high.undo(self._fs, record)
+            else:
+                answer = self.damon.undo(record)
+            if answer in (Answer.DONE, Answer.GONE, Answer.REFUSED):
+                self._journal.drop(record.name)
+            found[record.name] = answer
+            logger.warning("taken back what was left set", extra={"record": record.name, "how": answer.value})
+        return found
+
+    def close(self) -> list[Outcome]:
+        """Take back everything that is set."""
+        ended = [self._counted(each) for each in self.leases.end_all()]
+        self.damon.close()
+        return ended
+
+    def _may(self, kind: ActionKind, container: Container | None) -> bool:
+        if container is None:
+            return kind in _OF_KUBE_NODE
+        return container.key in self._permitted
+
+    def _counted(self, outcome: Outcome) -> Outcome:
+        self.counts[outcome.kind, outcome.answer] += 1
+        return outcome
+
+
+def boot_id(fs: KernelFs) -> str:
+    """Return what tells this boot from every other; "" where the kernel does not say."""
+    text = fs.read("/proc/sys/kernel/random/boot_id")
+    return "" if isinstance(text, Absence) else text.strip()

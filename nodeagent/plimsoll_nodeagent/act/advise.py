@@ -1,0 +1,93 @@
+"""Advice on a process' pages: COLD, PAGEOUT, WILLNEED and COLLAPSE through a pidfd, and what really moved.
+
+In: a container, one of its pids, ranges of addresses. Out: an `Outcome` measured by the process' own pages.
+`process_madvise` returns the full count even where nothing was reclaimed (no swap, pages shared, locked), and
+WILLNEED only brings swapped pages into the swap cache; so resident and swapped pages are counted from pagemap
+before and after, referenced and huge ones from smaps_rollup, and usage from the cgroup.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from plimsoll_nodeagent.act.container import member, opened, usage_now
+from plimsoll_nodeagent.act.outcome import ActionKind, Effect, Outcome, difference
+from plimsoll_nodeagent.discover.tracker import Container
+from plimsoll_nodeagent.kernelfs import Absence, Advice, Answer, KernelFs, KernelProcess, Ranges
+from plimsoll_nodeagent.sample.pagemap import page_counts
+from plimsoll_nodeagent.sample.processes import read_rollup
+
+_KIND = {
+    Advice.COLD: ActionKind.COLD,
+    Advice.PAGEOUT: ActionKind.PAGEOUT,
+    Advice.WILLNEED: ActionKind.WILLNEED,
+    Advice.COLLAPSE: ActionKind.COLLAPSE,
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Advise:
+    """Advise on `ranges` (uint64 (n, 2): start, length in bytes, of whole pages) of one process."""
+
+    container: Container
+    pid: int
+    ranges: Ranges
+    advice: Advice
+
+    @property
+    def kind(self) -> ActionKind:
+        """One kind for each advice."""
+        return _KIND[self.advice]
+
+    @property
+    def subject(self) -> str:
+        """The container's id."""
+        return self.container.container_id
+
+    def expected(self) -> Effect:
+        """All of the ranges, if all of them were resident (or, for WILLNEED, swapped)."""
+        whole = int(self.ranges[:, 1].sum()) if len(self.ranges) else 0
+        match self.advice:
+            case Advice.COLD:
+                return Effect(referenced_bytes=-whole)
+            case Advice.PAGEOUT:
+                return Effect(resident_bytes=-whole)
+            case Advice.WILLNEED:
+                return Effect(usage_bytes=whole)
+            case Advice.COLLAPSE:
+                return Effect(huge_bytes=whole)
+
+    def run(self, fs: KernelFs) -> Outcome:
+        """Advise, if the process is the container's, and measure."""
+        with member(fs, self.container, self.pid) as process:
+            if isinstance(process, Answer):
+                return self._outcome(process, None, f"pid {self.pid}")
+            before = self._now(fs, process)
+            taken = process.advise(self.ranges, self.advice)
+            if isinstance(taken, Answer):
+                return self._outcome(taken, None, f"pid {self.pid}")
+            measured = difference(before, self._now(fs, process))
+        whole = int(self.ranges[:, 1].sum())
+        answer = Answer.DONE if taken >= whole else Answer.PARTIAL
+        return self._outcome(answer, measured, f"pid {self.pid}: the kernel took {taken} of {whole} bytes")
+
+    def _outcome(self, answer: Answer, measured: Effect | None, detail: str) -> Outcome:
+        return Outcome(self.kind, self.subject, answer, self.expected(), measured, detail)
+
+    def _now(self, fs: KernelFs, process: KernelProcess) -> dict[str, int | None]:
+        counts = page_counts(process, self.ranges)
+        rollup = read_rollup(process)
+        found: dict[str, int | None] = {}
+        if not isinstance(counts, Absence):
+            found |= {"resident_bytes": counts.resident_bytes, "swapped_bytes": counts.swapped_bytes}
+        if not isinstance(rollup, Absence):
+            found |= {"referenced_bytes": rollup.referenced_bytes, "huge_bytes": rollup.huge_bytes}
+        with opened(fs, self.container) as cgroup:
+            return found if isinstance(cgroup, Answer) else found | usage_now(cgroup)
+
+
+def whole_pages(start: int, end: int, page_bytes: int) -> Ranges:
+    """Return the range of whole pages within [start, end), as `Advise` takes it; none gives no row."""
+    first, last = -(-start // page_bytes) * page_bytes, end // page_bytes * page_bytes
+    rows = [(first, last - first)] if last > first else []
+    return np.array(rows, dtype=np.uint64).reshape(-1, 2)

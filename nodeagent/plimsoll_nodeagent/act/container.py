@@ -1,0 +1,86 @@
+"""The container that is acted on: its cgroup opened and known to be the one that was meant, its processes.
+
+In: a `Container` as discovered. Out: the open cgroup, or why not; its processes, each asked for twice. What
+is read before and after an action comes from here too, so that all actions measure alike.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from plimsoll_nodeagent.act.outcome import Effect, difference
+from plimsoll_nodeagent.discover.pids import member_pids
+from plimsoll_nodeagent.discover.tracker import Container
+from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelDirectory, KernelFs, KernelProcess
+from plimsoll_nodeagent.sample.formats import FormatError, parse_bytes, parse_flat_keyed
+
+T = TypeVar("T")
+
+_ANSWER = {
+    Absence.GONE: Answer.GONE,
+    Absence.DENIED: Answer.DENIED,
+    Absence.UNSUPPORTED: Answer.UNSUPPORTED,
+}
+
+
+def as_answer(absence: Absence) -> Answer:
+    """Return what a failed read means for the action that needed it."""
+    return _ANSWER.get(absence, Answer.BUSY)
+
+
+@contextmanager
+def opened(fs: KernelFs, container: Container) -> Iterator[KernelDirectory | Answer]:
+    """Open the container's cgroup; `Answer.GONE` where its path is another's by now."""
+    directory = fs.open(container.path)
+    if isinstance(directory, Absence):
+        yield as_answer(directory)
+        return
+    with directory:
+        yield directory if directory.inode == container.cgroup_inode else Answer.GONE
+
+
+@contextmanager
+def member(fs: KernelFs, container: Container, pid: int) -> Iterator[KernelProcess | Answer]:
+    """Open a process of the container: it must be in its cgroup before it is opened, and after.
+
+    `Answer.REFUSED` where it is not: a recycled pid, or one that has moved away.
+    """
+    with opened(fs, container) as cgroup:
+        if isinstance(cgroup, Answer):
+            yield cgroup
+            return
+        if pid not in member_pids(cgroup).pids:
+            yield Answer.REFUSED
+            return
+        process = KernelProcess.open(fs, pid)
+        if isinstance(process, Absence):
+            yield as_answer(process)
+            return
+        with process:
+            yield process if pid in member_pids(cgroup).pids and process.alive else Answer.REFUSED
+
+
+def usage_now(cgroup: KernelDirectory) -> dict[str, int | None]:
+    """Return what of the cgroup an action changes, by the names of `Effect`; None where it cannot be read."""
+    stat = _read(cgroup, "memory.stat", parse_flat_keyed) or {}
+    return {
+        "usage_bytes": _read(cgroup, "memory.current", parse_bytes),
+        "swap_bytes": _read(cgroup, "memory.swap.current", parse_bytes),
+        "anon_bytes": stat.get("anon"),
+        "file_bytes": stat.get("file"),
+    }
+
+
+def usage_changed(before: dict[str, int | None], cgroup: KernelDirectory) -> Effect:
+    """Return what changed since `usage_now` gave `before`."""
+    return difference(before, usage_now(cgroup))
+
+
+def _read(cgroup: KernelDirectory, name: str, parse: Callable[[str], T]) -> T | None:
+    text = cgroup.read(name)
+    if isinstance(text, Absence):
+        return None
+    try:
+        return parse(text)
+    except FormatError:
+        return None

@@ -1,0 +1,109 @@
+"""Memory by NUMA node: of a cgroup (memory.numa_stat), of the machine (node/meminfo); which nodes are slow.
+
+In: texts of the kernel. Out: bytes by kind and NUMA node, frozen samples, tiers. A node without processors or
+in a lower memory tier is slower memory; where the kernel knows no tiers, having no processor decides.
+"""
+
+from dataclasses import dataclass
+
+from plimsoll_nodeagent.kernelfs import Absence, KernelFs
+from plimsoll_nodeagent.sample.formats import FormatError
+
+NODES = "/sys/devices/system/node"
+TIERS = "/sys/devices/virtual/memory_tiering"
+_KIB = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class NumaNodeSample:
+    """One NUMA node at one time."""
+
+    numa_node: int
+    total_bytes: int
+    free_bytes: int
+    file_bytes: int
+    anon_bytes: int
+    has_cpus: bool
+    tier: int | None
+    """Number of its memory tier, smaller is faster; None where the kernel knows none."""
+
+
+def parse_numa_stat(text: str) -> dict[str, dict[int, int]]:
+    """Read memory.numa_stat: bytes (`workingset_*`: pages) by kind, then by NUMA node. Raises FormatError."""
+    found: dict[str, dict[int, int]] = {}
+    for line in text.splitlines():
+        kind, *words = line.split()
+        pairs = [word.removeprefix("N").partition("=") for word in words]
+        if not all(node.isdecimal() and value.isdecimal() for node, _, value in pairs):
+            raise FormatError(f"not a line of memory.numa_stat: {line[:60]!r}")
+        found[kind] = {int(node): int(value) for node, _, value in pairs}
+    return found
+
+
+def parse_node_list(text: str) -> tuple[int, ...]:
+    """Read a list such as `0-2,5`. Raises FormatError."""
+    found: list[int] = []
+    for part in filter(None, text.strip().split(",")):
+        first, _, last = part.partition("-")
+        if not first.isdecimal() or (last and not last.isdecimal()) or int(last or first) > 4096:
+            raise FormatError(f"not a list of numbers: {text[:40]!r}")
+        found += range(int(first), int(last or first) + 1)
+    return tuple(found)
+
+
+def numa_nodes(fs: KernelFs) -> tuple[int, ...]:
+    """Return the NUMA nodes that have memory; none where it cannot be read."""
+    return _list(fs, f"{NODES}/has_memory")
+
+
+def sample_numa_nodes(fs: KernelFs) -> tuple[NumaNodeSample, ...]:
+    """Sample every NUMA node that has memory; one that cannot be read is left out."""
+    with_cpus, tiers = _list(fs, f"{NODES}/has_cpu"), memory_tiers(fs)
+    samples = (_sample(fs, node, node in with_cpus, tiers.get(node)) for node in numa_nodes(fs))
+    return tuple(each for each in samples if each is not None)
+
+
+def memory_tiers(fs: KernelFs) -> dict[int, int]:
+    """Return the memory tier of each NUMA node (Linux 6.1); {} where there are none."""
+    tiers = fs.directories(TIERS)
+    if isinstance(tiers, Absence):
+        return {}
+    numbered = [(each.name, each.name.removeprefix("memory_tier")) for each in tiers]
+    return {
+        node: int(number)
+        for name, number in numbered
+        if number.isdecimal()
+        for node in _list(fs, f"{TIERS}/{name}/nodelist")
+    }
+
+
+def _sample(fs: KernelFs, numa_node: int, has_cpus: bool, tier: int | None) -> NumaNodeSample | None:  # noqa: FBT001
+    text = fs.read(f"{NODES}/node{numa_node}/meminfo")
+    if isinstance(text, Absence):
+        return None
+    found: dict[str, int] = {}
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) == 5 and words[4] == "kB" and words[3].isdecimal():
+            found[words[2].rstrip(":")] = int(words[3]) * _KIB
+    if "MemTotal" not in found or "MemFree" not in found:
+        return None
+    return NumaNodeSample(
+        numa_node=numa_node,
+        total_bytes=found["MemTotal"],
+        free_bytes=found["MemFree"],
+        file_bytes=found.get("FilePages", 0),
+        anon_bytes=found.get("AnonPages", 0),
+        has_cpus=has_cpus,
+        tier=tier,
+    )
+
+
+def _list(fs: KernelFs, path: str) -> tuple[int, ...]:
+    text = fs.read(path)
+    if isinstance(text, Absence):
+        return ()
+    try:
+        return parse_node_list(text)
+    except FormatError:
+        return ()
