@@ -57,7 +57,7 @@ def member(fs: KernelFs, container: Container, pid: int) -> Iterator[KernelProce
             yield as_answer(process)
             return
         with process:
-            yield process if pid in member_pids(cgroup).pids and process.alive else Answer.REFUSED
+            yield process if pid in member_pids(cgroup).pids and process.is_alive() else Answer.REFUSED
 
 
 def usage_now(cgroup: KernelDirectory) -> dict[str, int | None]:

@@ -1,9 +1,9 @@
 """What the agent has set and not yet taken back, on disk before it is set: undone after a kill -9.
 
 In: a directory of the agent's own (`--state-dir`; on a tmpfs of the node, for what is set in a kernel ends
-with it too). Out: one small file for each thing that is set, removed once it is taken back. A record is written,
-synced and renamed into place before the kernel is touched, so that there may be a record of what was never
-done (undoing that does nothing), but nothing done without a record.
+with it too). Out: one small file for each thing that is set, removed once it is taken back. A record is
+written, synced and renamed into place before the kernel is touched, so that there may be a record of what
+was never done (undoing that does nothing), but nothing done without a record.
 """
 
 import json

@@ -55,7 +55,7 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Watermarks:
-    """Free memory of the node in thousandths: a scheme works below `mid`, rests above `high` or below `low`."""
+    """Free memory of the node in thousandths: schemes work below `mid`, rest above `high` or below `low`."""
 
     high: int = 500
     mid: int = 400

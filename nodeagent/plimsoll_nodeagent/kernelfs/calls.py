@@ -79,7 +79,7 @@ class Calls(Protocol):
         """Move all of a process' pages between sets of NUMA nodes; returns how many could not be moved."""
 
     def pagemap_scan(self, pagemap: int, start: int, end: int, any_of: PageKind) -> tuple[list[PageRun], int]:
-        """Find pages of any of the kinds from an open /proc/PID/pagemap; returns them and where it stopped."""
+        """Find pages of any of the kinds by an open /proc/PID/pagemap; returns them and where it stopped."""
 
 
 class LinuxCalls:

@@ -58,8 +58,7 @@ class KernelProcess:
         os.close(self._pidfd)
         self._directory.__exit__(kind, error, trace)
 
-    @property
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether the number still is this process'."""
         return start_ticks(self._directory.read("stat")) == self.started_ticks
 
@@ -106,7 +105,7 @@ class KernelProcess:
         text = f"{sorted(from_numa_nodes)} to {sorted(to_numa_nodes)}"
         if self._fs.mode is not Mode.ACT:
             return self._fs.note(what, text, _instead(self._fs.mode))
-        if not self.alive:
+        if not self.is_alive():
             return self._fs.note(what, text, Answer.GONE)
         try:
             left = self._fs.calls.migrate_pages(self.pid, from_numa_nodes, to_numa_nodes)
@@ -147,18 +146,18 @@ class KernelProcess:
 
     def forget_writes(self) -> Answer:
         """Clear the soft-dirty bits, so that the next look finds what was written to since."""
-        return self._fs.write(f"/proc/{self.pid}/clear_refs", "4") if self.alive else Answer.GONE
+        return self._fs.write(f"/proc/{self.pid}/clear_refs", "4") if self.is_alive() else Answer.GONE
 
     def _moved(
         self, addresses: NDArray[np.uint64], numa_nodes: NDArray[np.int32] | None
     ) -> NDArray[np.int32] | Answer:
-        if not self.alive:
+        if not self.is_alive():
             return Answer.GONE
         try:
             found = self._fs.calls.move_pages(self.pid, addresses, numa_nodes)
         except OSError as error:
             return answer(error)
-        return found if self.alive else Answer.GONE
+        return found if self.is_alive() else Answer.GONE
 
 
 def start_ticks(stat: str | Absence) -> int | Absence:

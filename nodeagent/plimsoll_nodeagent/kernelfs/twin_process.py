@@ -24,12 +24,13 @@ class TwinProcess:
     """A process with one mapping of `pages` pages at `start`; `kinds` and `numa_nodes` are by page."""
 
     pid: int
-    start: int = 0x7F0000000000
+    start: int = 0x10000000
     pages: int = 1024
     anonymous: bool = True
     swap_pages: int = 1 << 30
     """How many more pages swap can take: 0 is a node without swap, or a full one."""
     started_ticks: int = 100
+    first_frame: int = 64
     kinds: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, dtype=np.uint64))
     numa_nodes: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
     referenced: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
@@ -87,6 +88,7 @@ class TwinCalls:
 
     def __init__(self, root: Path) -> None:
         self._proc = root / "proc"
+        self.has_scan = True  # PAGEMAP_SCAN, Linux 6.7
         self._alive: dict[int, TwinProcess] = {}
         self._pidfds: dict[int, TwinProcess] = {}
 
@@ -149,6 +151,8 @@ class TwinCalls:
 
     def pagemap_scan(self, pagemap: int, start: int, end: int, any_of: PageKind) -> tuple[list[PageRun], int]:
         """See `Calls`."""
+        if not self.has_scan:
+            raise _error(errno.ENOTTY)
         pid = int(Path(f"/proc/self/fd/{pagemap}").readlink().parent.name)
         process = self._of(pid)
         first = max(0, (start - process.start) // PAGE_BYTES)
@@ -175,6 +179,9 @@ class TwinCalls:
         directory.mkdir(parents=True, exist_ok=True)
         for name, data in _files(process).items():
             (directory / name).write_bytes(data)
+        with (directory / "pagemap").open("wb") as file:  # sparse, as the process' addresses are
+            file.seek(process.start // PAGE_BYTES * 8)
+            file.write(_words(process).tobytes())
 
     def _of(self, pid: int) -> TwinProcess:
         if pid not in self._alive:
@@ -201,6 +208,14 @@ def _files(process: TwinProcess) -> dict[str, bytes]:
         "stat": f"{process.pid} (a) b c) S {before_start} {process.started_ticks} 0\n".encode(),
         "clear_refs": b"\n",
     }
+
+
+def _words(process: TwinProcess) -> NDArray[np.uint64]:
+    words = np.zeros(process.pages, dtype=np.uint64)
+    for kind, bit in _BITS:
+        words |= process.has(kind).astype(np.uint64) << np.uint64(bit)
+    frames = np.uint64(process.first_frame) + np.arange(process.pages, dtype=np.uint64)
+    return np.where(process.has(PageKind.PRESENT), words | frames, words)
 
 
 def _error(number: int) -> OSError:

@@ -112,7 +112,7 @@ def idle_ages(lists: list[LruList]) -> IdleAges:
 
 
 def lists_of(lists: tuple[LruList, ...], cgroup_path: str) -> list[LruList]:
-    """Return the lists of a cgroup and of those below it; its path as in lru_gen, from the hierarchy's root."""
+    """Return the lists of a cgroup and of those below it; its path is from the hierarchy's root."""
     return [each for each in lists if each.path == cgroup_path or each.path.startswith(f"{cgroup_path}/")]
 
 

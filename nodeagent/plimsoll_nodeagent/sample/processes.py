@@ -18,7 +18,7 @@ _SPECIAL = ("[vvar]", "[vvar_vclock]", "[vdso]", "[vsyscall]")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mappings:
-    """Mapped addresses of one process, in order, without the kernel's own ([vdso]) and those with no rights."""
+    """Mapped addresses of one process, in order; without the kernel's own ([vdso]) and those of no rights."""
 
     starts: NDArray[np.uint64]
     ends: NDArray[np.uint64]

@@ -1,0 +1,181 @@
+import errno
+
+import pytest
+
+from builders.twin_node import TwinNode
+from plimsoll_nodeagent.act.damon import ADMIN
+from plimsoll_nodeagent.act.watching import (
+    Quota,
+    Scheme,
+    SchemeAction,
+    Space,
+    Watching,
+    Watermarks,
+    settings,
+)
+from plimsoll_nodeagent.kernelfs import Answer
+from plimsoll_nodeagent.sample.damon import read_regions, read_scheme_stats
+
+MIB = 1 << 20
+TWO = Watching(Space.VIRTUAL, (500, 501))
+
+
+def text(node: TwinNode, name: str) -> str:
+    return (node.root / ADMIN.strip("/") / name).read_text().strip()
+
+
+def started(tmp_path, watching=TWO, slots=2):
+    node = TwinNode(tmp_path)
+    damon = node.actor().damon
+    assert damon.take(slots) is Answer.DONE
+    assert damon.start(0, watching) is Answer.DONE
+    return node, damon
+
+
+def test_slots_are_taken_once_and_used_in_turn(tmp_path):
+    node, damon = started(tmp_path)
+    assert (text(node, "nr_kdamonds"), text(node, "0/state"), text(node, "1/state")) == ("2", "on", "off")
+    first_thread = text(node, "0/pid")
+    assert damon.start(0, Watching(Space.VIRTUAL, (777,))) is Answer.DONE
+    assert text(node, "nr_kdamonds") == "2"
+    assert text(node, "0/pid") != first_thread
+    assert text(node, "0/contexts/0/targets/0/pid_target") == "777"
+
+
+def test_regions_are_told_apart_by_target(tmp_path):
+    node, damon = started(tmp_path)
+    node.kernel.damon.regions = {
+        500: [(0x2000, 0x3000, 0, 50), (0x1000, 0x2000, 20, 3)],
+        501: [(0x9000, 0xA000, 5, 1)],
+    }
+    first, second = read_regions(node.kernel, damon, 0, TWO)
+    assert (first.pid, second.pid) == (500, 501)
+    assert first.starts.tolist() == [0x1000, 0x2000]
+    assert first.accesses.tolist() == [20, 0]
+    assert first.idle_seconds.tolist() == [0.0, 5.0]
+    assert (first.most_accesses, second.accesses.tolist()) == (20, [5])
+
+
+def test_physical_memory_has_regions_of_no_process(tmp_path):
+    watching = Watching(Space.PHYSICAL)
+    node, damon = started(tmp_path, watching)
+    node.kernel.damon.regions = {None: [(0, 1 << 20, 1, 1)]}
+    (regions,) = read_regions(node.kernel, damon, 0, watching)
+    assert (regions.pid, regions.ends.tolist()) == (None, [1 << 20])
+    assert text(node, "0/contexts/0/operations") == "paddr"
+
+
+def test_an_idle_target_has_no_regions(tmp_path):
+    node, damon = started(tmp_path)
+    assert [len(each.starts) for each in read_regions(node.kernel, damon, 0, TWO)] == [0, 0]
+
+
+def test_a_region_that_is_replaced_while_it_is_read_is_left_out(tmp_path):
+    node, damon = started(tmp_path)
+    node.kernel.damon.regions = {500: [(0, 4096, 1, 1), (4096, 8192, 2, 2)]}
+    node.kernel.fail("0/nr_accesses", errno.ENOENT)
+    first, _ = read_regions(node.kernel, damon, 0, TWO)
+    assert first.accesses.tolist() == [2]
+
+
+def test_kdamonds_of_somebody_else_are_left_alone(tmp_path):
+    node = TwinNode(tmp_path)
+    (tmp_path / ADMIN.strip("/") / "nr_kdamonds").write_text("1\n")
+    damon = node.actor().damon
+    assert damon.take(2) is Answer.BUSY
+    assert damon.start(0, TWO) is Answer.REFUSED
+    assert damon.stop(0) is Answer.REFUSED
+    damon.close()
+    assert text(node, "nr_kdamonds") == "1"
+    assert not node.kernel.notes
+
+
+def test_damon_stat_that_holds_the_monitor_is_busy(tmp_path):
+    node = TwinNode(tmp_path)
+    node.kernel.damon.held_by_other = True
+    damon = node.actor().damon
+    assert damon.take(2) is Answer.DONE
+    assert damon.start(0, TWO) is Answer.BUSY
+    damon.close()
+    assert text(node, "nr_kdamonds") == "0"
+    assert node.journal().names() == []
+
+
+def test_a_slot_whose_thread_is_not_ours_is_neither_read_nor_stopped(tmp_path):
+    node, damon = started(tmp_path)
+    (tmp_path / ADMIN.strip("/") / "0/pid").write_text("4242\n")  # somebody restarted it
+    assert read_regions(node.kernel, damon, 0, TWO) is Answer.REFUSED
+    assert damon.stop(0) is Answer.REFUSED
+    damon.close()
+    assert text(node, "0/state") == "on"
+
+
+def test_at_exit_the_kdamonds_are_given_back(tmp_path):
+    node, damon = started(tmp_path)
+    assert damon.close() is Answer.DONE
+    assert text(node, "nr_kdamonds") == "0"
+    assert node.journal().names() == []
+
+
+def test_after_a_kill_the_next_agent_gives_them_back(tmp_path):
+    node, _killed = started(tmp_path)
+    assert list(node.actor().recover().values()) == [Answer.DONE]
+    assert text(node, "nr_kdamonds") == "0"
+    assert node.actor().damon.take(2) is Answer.DONE
+
+
+def test_after_a_kill_a_thread_that_is_not_in_the_journal_is_left_alone(tmp_path):
+    node, _killed = started(tmp_path)
+    (tmp_path / ADMIN.strip("/") / "0/pid").write_text("4242\n")
+    assert list(node.actor().recover().values()) == [Answer.REFUSED]
+    assert text(node, "0/state") == "on"
+
+
+def test_a_kernel_without_damon_is_told(tmp_path):
+    node = TwinNode(tmp_path)
+    node.kernel.fail("nr_kdamonds", errno.ENOENT)
+    assert node.actor().damon.take(1) is Answer.UNSUPPORTED
+
+
+def test_several_targets_need_filters_that_older_kernels_lack(tmp_path):
+    node = TwinNode(tmp_path)
+    (tmp_path / "proc/sys/kernel/osrelease").write_text("6.1.0-18-amd64\n")
+    damon = node.actor().damon
+    damon.take(1)
+    assert damon.start(0, TWO) is Answer.UNSUPPORTED
+    assert damon.start(0, Watching(Space.VIRTUAL, (500,))) is Answer.DONE
+
+
+def test_a_scheme_that_acts_has_a_quota():
+    with pytest.raises(ValueError, match="quota"):
+        Scheme(SchemeAction.PAGEOUT)
+
+
+def test_quota_and_watermarks_are_written(tmp_path):
+    scheme = Scheme(
+        SchemeAction.PAGEOUT,
+        most_accesses=0,
+        least_age=600,
+        quota=Quota(ms=10, bytes_=64 * MIB),
+        watermarks=Watermarks(),
+    )
+    node, damon = started(tmp_path, Watching(Space.VIRTUAL, (500,), schemes=(scheme,)))
+    base = "0/contexts/0/schemes/0"
+    found = [text(node, f"{base}/{name}") for name in ("action", "quotas/bytes", "watermarks/metric")]
+    assert found == ["pageout", str(64 * MIB), "free_mem_rate"]
+    (tmp_path / ADMIN.strip("/") / base / "stats/sz_applied").write_text("8192\n")
+    assert read_scheme_stats(node.kernel, damon, 0, 0).applied_bytes == 8192
+
+
+def test_of_several_targets_each_scheme_is_written_for_each():
+    two_schemes = (Scheme(), Scheme(SchemeAction.COLD, quota=Quota(1, 1)))
+    pairs = dict(settings(Watching(Space.VIRTUAL, (7, 8), schemes=two_schemes)))
+    assert pairs["contexts/0/schemes/nr_schemes"] == 4
+    indices = [pairs[f"contexts/0/schemes/{number}/filters/0/damon_target_idx"] for number in range(4)]
+    assert indices == [0, 1, 0, 1]
+    assert [pairs[f"contexts/0/schemes/{number}/action"] for number in range(4)] == [
+        "stat",
+        "stat",
+        "cold",
+        "cold",
+    ]

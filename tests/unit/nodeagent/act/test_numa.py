@@ -1,0 +1,84 @@
+import errno
+
+import numpy as np
+
+from builders.twin_node import TwinNode
+from plimsoll_nodeagent.act.numa import Compact, MigratePages, MovePages
+from plimsoll_nodeagent.kernelfs import Advice, Answer, KernelProcess
+from plimsoll_nodeagent.kernelfs.calls import Advice as SameAdvice
+
+PAGE = 4096
+
+
+def test_compaction_is_measured_by_free_huge_blocks_of_that_node_alone(tmp_path):
+    node = TwinNode(tmp_path)
+    outcome = Compact(1).run(node.kernel)
+    assert (outcome.answer, outcome.subject) == (Answer.DONE, "numa_node 1")
+    assert outcome.measured.free_blocks == 1
+    assert "Node 0, zone   Normal     10     20" in (tmp_path / "proc/buddyinfo").read_text()
+
+
+def test_compaction_that_finds_nothing_measures_nothing(tmp_path):
+    node = TwinNode(tmp_path)
+    Compact(1).run(node.kernel)
+    assert Compact(1).run(node.kernel).measured.free_blocks == 0
+
+
+def test_a_numa_node_that_is_not_there_is_gone(tmp_path):
+    outcome = Compact(7).run(TwinNode(tmp_path).kernel)
+    assert (outcome.answer, outcome.measured) == (Answer.GONE, None)
+
+
+def test_pages_move_and_are_measured_where_they_are(tmp_path):
+    node = TwinNode(tmp_path)
+    process = node.process()
+    addresses = process.start + np.arange(10, dtype=np.uint64) * np.uint64(PAGE)
+    outcome = MovePages(node.container(), process.pid, addresses, 1).run(node.kernel)
+    assert outcome.answer is Answer.DONE
+    assert outcome.expected.moved_bytes == outcome.measured.moved_bytes == 10 * PAGE
+    again = MovePages(node.container(), process.pid, addresses, 1).run(node.kernel)
+    assert again.measured.moved_bytes == 0
+
+
+def test_pages_that_are_not_resident_do_not_move(tmp_path):
+    assert Advice is SameAdvice
+    node = TwinNode(tmp_path)
+    process = node.process()
+    process.advise(0, 4, Advice.PAGEOUT)
+    addresses = process.start + np.arange(10, dtype=np.uint64) * np.uint64(PAGE)
+    outcome = MovePages(node.container(), process.pid, addresses, 1).run(node.kernel)
+    assert (outcome.answer, outcome.measured.moved_bytes) == (Answer.PARTIAL, 6 * PAGE)
+
+
+def test_a_stranger_s_pages_do_not_move(tmp_path):
+    node = TwinNode(tmp_path, containers=2)
+    process = node.process(number=2)
+    addresses = np.array([process.start], dtype=np.uint64)
+    assert MovePages(node.container(1), process.pid, addresses, 1).run(node.kernel).answer is Answer.REFUSED
+    migrate = MigratePages(node.container(1), process.pid, frozenset({0}), frozenset({1}))
+    assert migrate.run(node.kernel).answer is Answer.REFUSED
+    assert (process.numa_nodes == 0).all()
+
+
+def test_a_whole_process_migrates(tmp_path):
+    node = TwinNode(tmp_path)
+    process = node.process()
+    outcome = MigratePages(node.container(), process.pid, frozenset({0}), frozenset({1})).run(node.kernel)
+    assert outcome.answer is Answer.DONE
+    assert (process.numa_nodes == 1).all()
+    assert outcome.measured.moved_bytes == 0  # the twin's cgroup does not count by node
+
+
+def test_a_process_that_ends_before_the_call_by_number_is_gone(tmp_path):
+    node = TwinNode(tmp_path)
+    node.process()
+    with KernelProcess.open(node.kernel, 500) as process:
+        node.kernel.processes.end(500)
+        assert process.migrate(frozenset({0}), frozenset({1})) is Answer.GONE
+        assert process.move(np.zeros(1, dtype=np.uint64), 1) is Answer.GONE
+
+
+def test_what_is_denied_is_denied(tmp_path):
+    node = TwinNode(tmp_path)
+    node.kernel.fail("compact", errno.EACCES)
+    assert Compact(0).run(node.kernel).answer is Answer.DENIED
