@@ -106,7 +106,7 @@ apiserver: ## build and cache a real kube-apiserver, etcd and kubectl from Go mo
 train: $(VENV)/.dev ## fit the forecast's weights and price tables anew: make train TRACES=directory (about half an hour)
 	$(BIN)/python bench/train_prior.py --traces $(TRACES)
 
-.PHONY: bench bench-ablation bench-agent bench-e2e bench-forecast bench-leak bench-loop bench-prophet bench-usage bench-demo
+.PHONY: bench bench-ablation bench-agent bench-e2e bench-forecast bench-leak bench-loop bench-node bench-prophet bench-usage bench-demo
 bench: bench-agent bench-demo bench-leak bench-forecast bench-loop bench-prophet bench-usage ## every bench there is
 
 bench-ablation: $(VENV)/.dev ## what each part of the pipeline earns, taken away in turn on the judged half
@@ -132,6 +132,10 @@ bench-forecast: $(VENV)/.dev ## every recommender on the judged half of recorded
 
 bench-loop: $(VENV)/.dev ## the operator's loop at 1k, 10k and 100k containers, beside the real VPA recommender
 	$(BIN)/python bench/loop.py
+
+bench-node: $(VENV)/.dev ## agent on, off and Senpai in turn on a real kernel, then the pressure stress: about 45 minutes
+	kind/vm/packages.sh
+	$(BIN)/python bench/node.py $(BENCH_ARGS)
 
 bench-prophet: $(VENV)/.dev ## Prophet beside auto, seasonal and VPA, on series of more than two weeks with a season
 	$(BIN)/python bench/judge_prophet.py --traces $(TRACES)
