@@ -4,7 +4,7 @@
 # A QEMU machine (TCG: no KVM is needed) with its own kernel, cgroup v2, two NUMA nodes and zram swap; pods are in
 # 10.244.NUMBER.0/24. NODE_MB, NODE_CPUS, NODE_ZRAM_MB and NODE_SWAP (NoSwap|LimitedSwap) say what it has. With LimitedSwap
 # the kubelet refuses to change a container's memory *request* in place, hence NoSwap by default. KUBELET_EXTRA names a file
-# with more lines of KubeletConfiguration. `load ARCHIVE` imports an image; `sh COMMAND` runs it in a root shell.
+# with more lines of KubeletConfiguration, such as swap-node.yaml. `load ARCHIVE` imports an image; `sh COMMAND` runs it in a root shell.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 command=${1:?}; N=${2:?}; shift 2

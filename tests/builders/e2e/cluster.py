@@ -8,7 +8,8 @@ import ctypes
 import json
 import os
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,27 @@ class Cluster:
         program, number = str(REPOSITORY / "kind/vm/node.sh"), kube_node.removeprefix("node-")
         for action in ("down", "up", "wait"):
             run([program, action, number], environment=self.environment, seconds=400)
+
+    @contextmanager
+    def another_node(self, number: int, configuration: str, **settings: str) -> Iterator[str]:
+        """A further VM node for the block, with more lines of KubeletConfiguration from a file of kind/vm.
+
+        `settings` are what kind/vm/node.sh reads from the environment.
+        """
+        if self.provider != "vm":
+            raise CommandError(f"provider {self.provider}: a node cannot be added from here")
+        program, name = str(REPOSITORY / "kind/vm/node.sh"), f"node-{number}"
+        extra = str(REPOSITORY / "kind/vm" / configuration)
+        environment = {**self.environment, "KUBELET_EXTRA": extra, **settings}
+        try:
+            for action in ("up", "wait"):
+                run([program, action, str(number)], environment=environment, seconds=400)
+            yield name
+        finally:
+            run([program, "down", str(number)], environment=environment)
+            self.kube("delete", "node", name, "--ignore-not-found")
+            on_it = ("--all-namespaces", f"--field-selector=spec.nodeName={name}")
+            self.kube("delete", "pods", *on_it, "--force", "--grace-period=0", "--wait=false")
 
     def node_shell(self, kube_node: str, command: str) -> str:
         """Output of a command that root runs on the node itself, in the node's namespaces."""

@@ -20,6 +20,8 @@ class ContainerMemory:
 
     max_bytes: int | None
     high_bytes: int | None
+    low_bytes: int | None
+    swap_max_bytes: int | None
     current_bytes: int
     oom_kills: int
     text: str  # all files, for people
@@ -36,6 +38,8 @@ def container_memory(cluster: Cluster, pod: Manifest, container: str) -> Contain
     return ContainerMemory(
         _bytes(files["memory.max"][0]),
         _bytes(files["memory.high"][0]),
+        _bytes(files["memory.low"][0]),
+        _bytes(files["memory.swap.max"][0]),
         int(files["memory.current"][0]),
         int(events["oom_kill"]),
         text,

@@ -1,0 +1,86 @@
+"""A node with swap for Burstable pods and memory QoS: what the kubelet makes of a container there, by the
+kernel's files, and which resizes it refuses.
+
+In: a third VM that lives as long as the test and takes only pods that ask for it; elsewhere a node of another
+kind cannot be had, and the test is skipped.
+"""
+
+import json
+import math
+
+import pytest
+
+from builders.e2e.kernel import container_memory
+from builders.e2e.patience import wait_for
+from builders.e2e.workloads import CONTAINER, MIB, deployment, pod_now, restarts, running_pod
+
+PAGE = 4096
+NUMBER = 3
+REQUEST_BYTES, LIMIT_BYTES = 32 * MIB, 64 * MIB
+THROTTLING_FACTOR = 0.9  # as in kind/vm/swap-node.yaml
+
+
+def resized(cluster, pod, **memory: str) -> None:
+    """Ask for other memory of the pod's container; returns when the API server has taken it."""
+    resources = {part: {"memory": amount} for part, amount in memory.items()}
+    patch = {"spec": {"containers": [{"name": CONTAINER, "resources": resources}]}}
+    cluster.kube(
+        *("-n", pod["metadata"]["namespace"], "patch", "pod", pod["metadata"]["name"]),
+        *("--subresource=resize", "--type=strategic", "-p", json.dumps(patch)),
+    )
+
+
+def refusal(cluster, pod) -> str:
+    """Why the kubelet will never do what was asked for; "" where it says nothing of the kind."""
+    conditions = pod_now(cluster, pod)["status"].get("conditions", [])
+    pending = (each for each in conditions if each["type"] == "PodResizePending")
+    return next((each["message"] for each in pending if each.get("reason") == "Infeasible"), "")
+
+
+def high_bytes(request_bytes: int, limit_bytes: int) -> int:
+    """memory.high as the kubelet computes it: whole pages."""
+    wanted = request_bytes + (limit_bytes - request_bytes) * THROTTLING_FACTOR
+    return math.floor(wanted / PAGE) * PAGE
+
+
+def swap_share_bytes(cluster, kube_node: str) -> float:
+    """What a container may swap: the share of the node's swap that its request is of the node's memory."""
+    lines = cluster.node_shell(kube_node, "cat /proc/meminfo").splitlines()
+    kib = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
+    return REQUEST_BYTES * kib["SwapTotal"] / kib["MemTotal"]
+
+
+@pytest.mark.disruptive
+def test_swap_and_memory_qos_reach_the_kernel_and_a_request_cannot_change_there(cluster, namespace):
+    if cluster.provider != "vm":
+        pytest.skip(f"a node of another kind can be added to VM nodes only, not to {cluster.provider}")
+    with cluster.another_node(NUMBER, "swap-node.yaml", NODE_SWAP="LimitedSwap", NODE_MB="1024") as kube_node:
+        there = {
+            "nodeSelector": {"kubernetes.io/hostname": kube_node},
+            "tolerations": [{"key": "plimsoll.dev/swap", "operator": "Exists"}],
+        }
+        cluster.apply(deployment(cluster, namespace, "swaps", mib=16, limit="64Mi", request="32Mi", **there))
+        pod = running_pod(cluster, namespace, "swaps")
+        assert pod["spec"]["nodeName"] == kube_node
+
+        seen = container_memory(cluster, pod, CONTAINER)
+        assert seen.max_bytes == LIMIT_BYTES
+        assert seen.high_bytes == high_bytes(REQUEST_BYTES, LIMIT_BYTES), seen.text
+        assert seen.low_bytes == REQUEST_BYTES, seen.text
+        assert seen.swap_max_bytes == pytest.approx(swap_share_bytes(cluster, kube_node), abs=PAGE), seen.text
+
+        # A limit alone may change, and memory.high follows it.
+        resized(cluster, pod, limits="96Mi")
+        wait_for(
+            lambda: container_memory(cluster, pod, CONTAINER).max_bytes == 96 * MIB,
+            "memory.max of 96 MiB",
+            120,
+        )
+        assert container_memory(cluster, pod, CONTAINER).high_bytes == high_bytes(REQUEST_BYTES, 96 * MIB)
+
+        # A request may not: swap would have to be shared anew.
+        resized(cluster, pod, requests="48Mi")
+        said = wait_for(lambda: refusal(cluster, pod), "the kubelet's refusal of another request", 120)
+        assert "swap" in said
+        assert container_memory(cluster, pod, CONTAINER).low_bytes == REQUEST_BYTES
+        assert restarts(pod_now(cluster, pod)) == 0
