@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from enum import StrEnum
 
 from plimsoll.api.effective import Basis, LeakAction
-from plimsoll.api.policy import NodePlacement, NumaPlacement, PolicySpec, ReclaimMode
+from plimsoll.api.policy import NodePlacement, NumaPlacement, PolicySpec
+from plimsoll.api.reclaim import ReclaimMode
 
 
 class Engine(StrEnum):
@@ -24,12 +25,13 @@ class Engine(StrEnum):
 
 HOLIDAY_MODEL = "prophet"  # the one forecaster that looks at holidays
 # Add an engine here in the change that brings it: its policies lose the condition `NotYetActive`.
-ACTIVE_ENGINES: frozenset[Engine] = frozenset({Engine.LEAK, Engine.HOLIDAYS})
+ACTIVE_ENGINES: frozenset[Engine] = frozenset({Engine.LEAK, Engine.HOLIDAYS, Engine.RECLAIM})
 
 
 def asked_engines(spec: PolicySpec) -> Iterator[Engine]:
     """The engines a spec explicitly asks for."""
-    if spec.reclaim.mode is not ReclaimMode.OFF:
+    reclaims = (spec.reclaim, *(spec.reclaim.with_override(each.reclaim) for each in spec.containers))
+    if any(each.mode is not ReclaimMode.OFF for each in reclaims):
         yield Engine.RECLAIM
     if spec.placement.node is not NodePlacement.OFF:
         yield Engine.PLACEMENT_NODE

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 
 from plimsoll.api.effective import Basis, Controlled, Importance, Mode
 from plimsoll.api.fields import Model, Quantity, rule, rules
+from plimsoll.api.reclaim import ReclaimOverride
 
 OBJECTIVE_PATTERN = r"^(balanced|slack:0?\.[0-9]{0,3}[1-9][0-9]{0,3}|oom:[0-9]{1,4}(\.[0-9]{1,3})?)$"
 CONTAINER_PATTERN = r"^[a-z0-9*?]([a-z0-9*?-]*[a-z0-9*?])?$"
@@ -112,6 +113,8 @@ class ContainerOverride(Model):
     """As spec.importance; replaces the policy's objective or price, unless limits here names one."""
     limits: LimitsOverride | None = None
     """As spec.limits, for what differs."""
+    reclaim: ReclaimOverride | None = None
+    """As spec.reclaim, for what differs."""
 
 
 def _override_against(bound: str, other: str) -> str:

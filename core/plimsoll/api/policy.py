@@ -26,19 +26,12 @@ from plimsoll.api.fields import (
     rules,
 )
 from plimsoll.api.limits import MAX_OVERRIDES, OVERRIDE_RULES, ContainerOverride, Limits
+from plimsoll.api.reclaim import Reclaim
 from plimsoll.api.selector import LabelSelector
 
 HOLIDAY_PATTERN = r"^([A-Z]{2}(-[A-Z0-9]{1,3})?|[0-9]{4}-[0-9]{2}-[0-9]{2})$"
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
-
-
-class ReclaimMode(StrEnum):
-    """What the node agent may take back from a container."""
-
-    OFF = "Off"
-    COLD = "Cold"
-    PREDICTIVE = "Predictive"
 
 
 class NodePlacement(StrEnum):
@@ -120,19 +113,6 @@ class Updates(Model):
     separated by semicolons. Days and zone may be left out (every day, UTC); no window means always."""
     budget: Budget = Budget()
     """How much may be changed in an hour."""
-
-
-class Reclaim(Model):
-    """Proactive reclaim by the node agent."""
-
-    mode: ReclaimMode = ReclaimMode.OFF
-    """Off, Cold (what has long been idle) or Predictive (what will not be touched within the horizon)."""
-    max_pressure_percent: Annotated[float, Field(ge=0, le=100)] = 1.0
-    """Reclaim stops above this memory pressure (PSI some, ten-second average, percent)."""
-    refault_budget_fraction: Fraction = 0.01
-    """Of the pages touched, the share that may have to be brought back."""
-    prefetch: bool = False
-    """Bring pages back before they are predicted to be touched."""
 
 
 class Placement(Model):

@@ -217,6 +217,38 @@ class NumaNodeMemory(Model):
     """Memory it has."""
     free_bytes: Quantity | None = None
     """Memory that is free."""
+    needed_bytes: Quantity | None = None
+    """What the watched containers' memory on it must keep resident; absent where nobody can tell."""
+    cold_bytes: Quantity | None = None
+    """What of it has long been idle."""
+
+
+class Capability(Model):
+    """One thing the agent does with the kernel, and by which means it can do it on this node."""
+
+    name: Annotated[str, Field(min_length=1, max_length=63)]
+    """What is done: pressure, idle-age, reclaim, page-advice, ..."""
+    level: Word = ""
+    """The means that was found: for idle-age damon, mglru, idle-bits, refaults or none."""
+    found: bool = True
+    """Whether it is the best means there is; false says that something less is used, or nothing."""
+    message: Sentence = ""
+    """What is missing and what is lost by it."""
+
+
+class ReclaimSummary(Model):
+    """What proactive reclaim did on this node since its agent started."""
+
+    containers: Annotated[int, Field(ge=0)] = 0
+    """Containers that a policy wants reclaimed."""
+    asked_bytes: Quantity | None = None
+    """What was asked of the kernel."""
+    taken_bytes: Quantity | None = None
+    """What it really took."""
+    returned_bytes: Quantity | None = None
+    """What was touched again and brought back in those containers."""
+    paused: Annotated[int, Field(ge=0)] = 0
+    """Containers in which reclaim pauses now: pressure, the refault budget, or data that is missing."""
 
 
 class NodeMemorySpec(Model):
@@ -234,9 +266,32 @@ class NodeMemoryStatus(Model):
     """Memory in use."""
     pressure_percent: Annotated[float, Field(ge=0, le=100)] | None = None
     """PSI some, ten-second average, percent."""
+    pressure_forecast_percent: Annotated[float, Field(ge=0, le=100)] | None = None
+    """Probability of pressure some seconds ahead, percent."""
+    needed_bytes: Quantity | None = None
+    """What the watched containers must keep resident: hot memory, and what reclaim could not take. Absent
+    where nobody can tell."""
+    cold_bytes: Quantity | None = None
+    """What of theirs has long been idle."""
+    swapped_bytes: Quantity | None = None
+    """Swap in use: memory that usage no longer counts."""
+    swap_room_bytes: Quantity | None = None
+    """Swap that is left. A limit of the node: where it is none, only file pages can be reclaimed."""
+    containers: Annotated[int, Field(ge=0)] | None = None
+    """Containers that are watched."""
+    page_policy: Word = ""
+    """Which predictor tells idle memory (plimsoll-agent set-policy changes it)."""
+    fragmentation_fraction: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of free memory that is of no use for a huge page; the worst NUMA node's."""
+    reclaim: ReclaimSummary | None = None
+    """What proactive reclaim did."""
+    capabilities: Annotated[tuple[Capability, ...], map_list("name", 32)] = ()
+    """What the agent can do on this node, and by which means."""
+    agent_version: Word = ""
+    """Version of the agent that wrote this."""
     numa_nodes: Annotated[tuple[NumaNodeMemory, ...], map_list("id", 64)] = ()
     """Per NUMA node."""
     updated_time_seconds: Time | None = None
     """When this was written."""
     conditions: Annotated[tuple[Condition, ...], map_list("type", 16)] = ()
-    """What is wrong, if anything."""
+    """Ready (the node's pods are seen) and Acting (the agent may write, and policies are read)."""

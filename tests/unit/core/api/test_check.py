@@ -106,8 +106,8 @@ def test_other_kinds_are_passed_over_with_a_note():
 
 
 def test_what_is_not_built_yet_is_a_note():
-    (note,) = check([policy(reclaim={"mode": "Cold"})])
-    assert (note.severity, note.path) == (Severity.NOTE, "spec.reclaim.mode")
+    (note,) = check([policy(placement={"node": "Prefer"})])
+    assert (note.severity, note.path) == (Severity.NOTE, "spec.placement.node")
 
 
 WEB, DB = {"matchLabels": {"app": "web"}}, {"matchLabels": {"app": "db"}}

@@ -64,6 +64,7 @@ def test_a_plain_policy_has_no_conflict_and_asks_for_nothing():
     [
         ({"reclaim": {"mode": "Cold"}}, Engine.RECLAIM),
         ({"reclaim": {"mode": "Predictive"}}, Engine.RECLAIM),
+        ({"containers": [{"name": "a", "reclaim": {"mode": "Cold"}}]}, Engine.RECLAIM),
         ({"placement": {"node": "Prefer"}}, Engine.PLACEMENT_NODE),
         ({"placement": {"numa": "Bind"}}, Engine.PLACEMENT_NUMA),
         ({"leak": {"action": "Raise"}}, Engine.LEAK),

@@ -1,0 +1,57 @@
+"""What a policy says about proactive reclaim: how far the node agent may go with a container.
+
+In: a person's YAML. Out: a frozen model whose texts are the CRD's descriptions. The bounds are those between
+which the agent's own tuning moves (`plimsoll.pages.control_bandit`), never beyond.
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from plimsoll.api.fields import Model
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+
+
+class ReclaimMode(StrEnum):
+    """What the node agent may take back from a container."""
+
+    OFF = "Off"
+    COLD = "Cold"
+    PREDICTIVE = "Predictive"
+
+
+class Reclaim(Model):
+    """Proactive reclaim by the node agent."""
+
+    mode: ReclaimMode = ReclaimMode.OFF
+    """Off, Cold (what has long been idle) or Predictive (what will not be touched within the horizon). Where
+    a node cannot tell idle memory, both follow the kernel's own order, at the slowest pace. Acts on nodes
+    whose agent may write (the chart's agent.mode); NodeMemory says which ones do."""
+    max_pressure_percent: Percent = 1.0
+    """Reclaim stops above this memory pressure (PSI some, percent of the last second or the last ten,
+    whichever is worse), and slows down on the way to it."""
+    refault_budget_fraction: Fraction = 0.01
+    """Of the memory touched, the share that may have to be brought back. A container that brings back more
+    is left alone until it has earned the difference again."""
+    prefetch: bool = False
+    """Bring pages back before they are predicted to be touched, and at once where reclaim was a mistake."""
+
+    def with_override(self, override: "ReclaimOverride | None") -> "Reclaim":
+        """What holds for a container with this override."""
+        return self if override is None else self.model_copy(update=override.model_dump(exclude_none=True))
+
+
+class ReclaimOverride(Model):
+    """What `reclaim` says for the containers of this override; what is left out is taken from the policy."""
+
+    mode: ReclaimMode | None = None
+    """As reclaim.mode."""
+    max_pressure_percent: Percent | None = None
+    """As reclaim.maxPressure."""
+    refault_budget_fraction: Fraction | None = None
+    """As reclaim.refaultBudget."""
+    prefetch: bool | None = None
+    """As reclaim.prefetch."""

@@ -1,0 +1,182 @@
+"""How much to take back from one container now: as deep as pressure and the refault budget allow, and no
+deeper.
+
+In: readings of a container in order of time, its policy, an arm of the bandit (how bold to be within the
+policy's bounds). Out: a `ReclaimDecision` with a reason. The pace falls with pressure as in Meta's TMO
+(`control_baselines.Tmo`): none is left at the policy's bound. The depth is not a matter of pace: it ends
+where the refault account (`control_budget`) has nothing left to spend. One reading above the bound stops
+everything at once; the pause doubles with each one that follows. What is unknown holds.
+"""
+
+import math
+from dataclasses import dataclass
+
+from plimsoll.api.reclaim import ReclaimMode
+from plimsoll.pages.control_bandit import ARMS, Arm
+from plimsoll.pages.control_budget import RefaultBudget
+from plimsoll.pages.control_types import ContainerReading, Reason, ReclaimDecision, ReclaimPolicy, hold
+
+LONGEST_GAP_SECONDS = (
+    120.0  # between two readings: beyond it, rates say nothing, and the clock may have leapt
+)
+FIRST_PAUSE_SECONDS = 10.0
+LONGEST_PAUSE_SECONDS = 600.0
+CALM_SECONDS = 120.0  # so long without a reading above the bound, and the next pause is a short one again
+# Without page sampling: memory that is in the working set is taken to be touched once in so many seconds.
+# What is hot is touched far more often, so that the budget is kept on the safe side.
+TOUCHED_ONCE_SECONDS = 120.0
+FLOOR_RATIO = 0.05  # of usage: never taken, whatever is cold; the kernel's own structures are in usage too
+LEAST_STEP_BYTES = 256 << 10  # less is not worth a system call
+MOST_STEP_RATIO = 0.10  # of usage, in one step
+# Smoothing of how much of what is asked for the kernel really takes.
+YIELD_GAIN = 0.2
+LEAST_YIELD_RATIO = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What happened between two readings."""
+
+    elapsed_seconds: float
+    pressure_ratio: float
+    refault_bytes: int
+    touched_bytes: float
+
+
+class ReclaimLaw:
+    """The control of one container; `policy` and `arm` may be replaced between two steps."""
+
+    def __init__(self, policy: ReclaimPolicy, arm: Arm = ARMS[0]) -> None:
+        self.policy = policy
+        self.arm = arm
+        self.budget = RefaultBudget(policy.refault_budget_ratio)
+        self.yield_ratio = 1.0
+        self.violations_total = 0
+        self.pressure_ratio: float | None = None
+        self._last: ContainerReading | None = None
+        self._paused_until = -math.inf
+        self._pause_seconds = FIRST_PAUSE_SECONDS
+        self._violated_seconds = -math.inf
+        self._due_bytes = 0.0
+
+    def step(self, reading: ContainerReading) -> ReclaimDecision:
+        """Say what to take now."""
+        if self.policy.mode is ReclaimMode.OFF:
+            self._last = None
+            return hold(Reason.OFF, "No policy asks for reclaim.")
+        self.budget.ratio = self.policy.refault_budget_ratio
+        rates = self._rates(reading)
+        if isinstance(rates, ReclaimDecision):
+            return rates
+        self.pressure_ratio = rates.pressure_ratio
+        self.budget.enter(rates.elapsed_seconds, rates.touched_bytes, rates.refault_bytes)
+        return self._stop(reading, rates) or self._take(reading, rates)
+
+    def settle(self, asked_bytes: int, taken_bytes: int) -> None:
+        """Hear what came of the last decision."""
+        self.budget.took(taken_bytes)
+        if asked_bytes > 0:
+            share = min(1.0, max(0.0, taken_bytes / asked_bytes))
+            self.yield_ratio = max(
+                LEAST_YIELD_RATIO, self.yield_ratio + YIELD_GAIN * (share - self.yield_ratio)
+            )
+
+    def notice_pressure(self, now_seconds: float) -> None:
+        """Stop at once: pressure was seen between two readings (a PSI trigger, or a look at one file)."""
+        self._pause(now_seconds)
+
+    def _rates(self, reading: ContainerReading) -> Rates | ReclaimDecision:
+        """What happened since the last reading, or why that cannot be told."""
+        if reading.stall_seconds_total is None:
+            self._last = None
+            return hold(Reason.UNKNOWN, "Its pressure is not known (no PSI): it is only watched.")
+        if reading.refault_bytes_total is None:
+            self._last = None
+            return hold(Reason.UNKNOWN, "Its refaults are not known: it is only watched.")
+        last, self._last = self._last, reading
+        if last is None or last.stall_seconds_total is None or last.refault_bytes_total is None:
+            return hold(Reason.LEARNING, "It was first read now.")
+        elapsed = reading.now_seconds - last.now_seconds
+        stalled = reading.stall_seconds_total - last.stall_seconds_total
+        refaulted = reading.refault_bytes_total - last.refault_bytes_total
+        if not 0.0 < elapsed <= LONGEST_GAP_SECONDS or stalled < 0 or refaulted < 0:
+            return hold(Reason.CLOCK, f"{elapsed:.0f} s passed since it was last read: rates say nothing.")
+        worst = max(
+            stalled / elapsed, reading.pressure_avg10_ratio or 0.0, reading.pressure_forecast_ratio or 0.0
+        )
+        return Rates(elapsed, min(1.0, worst), refaulted, _touched_bytes(reading, elapsed))
+
+    def _stop(self, reading: ContainerReading, rates: Rates) -> ReclaimDecision | None:
+        """Why nothing may be taken, if so."""
+        now = reading.now_seconds
+        bound = self.policy.max_pressure_ratio
+        if rates.pressure_ratio > bound or (bound == 0.0 and rates.pressure_ratio > 0.0):
+            self._pause(now)
+            said = f"{rates.pressure_ratio:.2%} of the time stalled on memory, above {bound:.2%}"
+            return hold(Reason.PRESSURE, f"{said}: paused for {self._paused_until - now:.0f} s.")
+        if self.budget.is_deep_in_debt:
+            if now >= self._paused_until:
+                self._pause(now)
+            said = "More came back than the refault budget can pay: what was taken is left to return."
+            return hold(Reason.THRASHING, said, bring_back=self.policy.prefetch)
+        if now < self._paused_until:
+            said = f"Paused for another {self._paused_until - now:.0f} s."
+            return hold(Reason.BACKING_OFF, said)
+        return None
+
+    def _take(self, reading: ContainerReading, rates: Rates) -> ReclaimDecision:
+        # Who cannot tell idle memory takes it in the kernel's order, and only at the slowest pace.
+        arm = self.arm if reading.cold_bytes is not None else ARMS[0]
+        allowed = self.budget.allowance_bytes(arm.budget_share)
+        if allowed < LEAST_STEP_BYTES:
+            left = self.budget.balance_bytes / 2**20
+            return hold(Reason.BUDGET, f"The refault budget has {left:.1f} MiB left.")
+        within = within_bytes(reading)
+        if within < LEAST_STEP_BYTES:
+            reason = Reason.NOTHING_COLD if reading.cold_bytes == 0 else Reason.NO_ROOM
+            return hold(reason, "Nothing is left that may be taken.")
+        bound = self.policy.max_pressure_ratio
+        room = 1.0 - rates.pressure_ratio / bound if bound else 1.0
+        pace = arm.usage_ratio_per_minute * reading.usage_bytes * rates.elapsed_seconds / 60.0
+        # Steps that are too small are saved up, so that a slow pace does not round to none.
+        self._due_bytes = min(self._due_bytes + room * pace, MOST_STEP_RATIO * reading.usage_bytes)
+        taken = int(min(self._due_bytes, allowed, within))
+        if taken < LEAST_STEP_BYTES:
+            return hold(Reason.RECLAIM, "Its next step is not yet worth a call.")
+        self._due_bytes = 0.0
+        of = (
+            "no one can tell how much is" if reading.cold_bytes is None else f"{_mib(reading.cold_bytes)} are"
+        )
+        said = f"{_mib(taken)} of {_mib(reading.usage_bytes)} at pace {arm.name}; {of} cold."
+        return ReclaimDecision(taken, Reason.RECLAIM, said, file_only=not reading.swap_room_bytes)
+
+    def _pause(self, now: float) -> None:
+        calm = now - self._violated_seconds > CALM_SECONDS + self._pause_seconds
+        self._pause_seconds = (
+            FIRST_PAUSE_SECONDS if calm else min(2.0 * self._pause_seconds, LONGEST_PAUSE_SECONDS)
+        )
+        self._violated_seconds = now
+        self._paused_until = max(self._paused_until, now + self._pause_seconds)
+        self._due_bytes = 0.0
+        self.violations_total += 1
+
+
+def within_bytes(reading: ContainerReading) -> float:
+    """What could be taken at all: cold, above the floor, and with a place to go to."""
+    most = (1.0 - FLOOR_RATIO) * reading.usage_bytes
+    if reading.cold_bytes is not None:
+        most = min(most, reading.cold_bytes)
+    return max(0.0, min(most, (reading.file_bytes or 0) + (reading.swap_room_bytes or 0)))
+
+
+def _touched_bytes(reading: ContainerReading, elapsed_seconds: float) -> float:
+    """Distinct memory touched; without page sampling a bound from below."""
+    if reading.touched_bytes is not None:
+        return float(reading.touched_bytes)
+    known = reading.working_set_bytes
+    hot = (reading.usage_bytes if known is None else known) - (reading.cold_bytes or 0)
+    return max(0.0, hot) * min(1.0, elapsed_seconds / TOUCHED_ONCE_SECONDS)
+
+
+def _mib(value: float) -> str:
+    return f"{value / 2**20:.1f} MiB"

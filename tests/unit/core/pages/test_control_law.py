@@ -1,0 +1,202 @@
+"""The law of reclaim: what it takes, and above all when it takes nothing."""
+
+from dataclasses import replace
+
+import pytest
+
+from plimsoll.api.effective import Importance
+from plimsoll.api.reclaim import Reclaim, ReclaimMode
+from plimsoll.pages.control_bandit import ARMS
+from plimsoll.pages.control_law import FIRST_PAUSE_SECONDS, FLOOR_RATIO, ReclaimLaw
+from plimsoll.pages.control_types import ContainerReading, Reason, ReclaimPolicy
+
+MIB = 1 << 20
+NOW = 1_700_000_000.0
+COLD = ReclaimPolicy(ReclaimMode.COLD)
+READING = ContainerReading(
+    now_seconds=NOW,
+    usage_bytes=1024 * MIB,
+    stall_seconds_total=5.0,
+    pressure_avg10_ratio=0.0,
+    refault_bytes_total=0,
+    file_bytes=256 * MIB,
+    swap_room_bytes=1024 * MIB,
+    working_set_bytes=1024 * MIB,
+    cold_bytes=700 * MIB,
+    touched_bytes=324 * MIB,
+)
+
+
+def later(reading: ContainerReading, seconds: float = 2.0, **changed: object) -> ContainerReading:
+    return replace(reading, now_seconds=reading.now_seconds + seconds, **changed)
+
+
+def running(law: ReclaimLaw, readings: int = 30) -> ContainerReading:
+    """A law that has been reclaiming for a minute without any trouble."""
+    reading = READING
+    for _ in range(readings):
+        reading = later(reading)
+        decision = law.step(reading)
+        law.settle(decision.reclaim_bytes, decision.reclaim_bytes)
+    return reading
+
+
+def test_reclaims_what_is_cold_once_there_is_something_to_compare_with():
+    law = ReclaimLaw(COLD, ARMS[2])
+    assert law.step(READING).reason is Reason.LEARNING
+    taken = [law.step(later(READING, 2.0 * each)) for each in range(1, 10)]
+    assert {each.reason for each in taken} == {Reason.RECLAIM}
+    assert all(0 < each.reclaim_bytes <= 700 * MIB for each in taken)
+    assert "cold" in taken[0].sentence
+
+
+@pytest.mark.parametrize("missing", ["stall_seconds_total", "refault_bytes_total"])
+def test_holds_when_what_would_show_harm_is_missing(missing: str):
+    law = ReclaimLaw(COLD)
+    reading = running(law)
+    decision = law.step(later(reading, **{missing: None}))
+    assert (decision.reclaim_bytes, decision.reason) == (0, Reason.UNKNOWN)
+    # The first reading after that has nothing to be compared with.
+    assert law.step(later(reading, 4.0)).reason is Reason.LEARNING
+
+
+def test_holds_without_a_policy():
+    assert ReclaimLaw(ReclaimPolicy()).step(READING).reason is Reason.OFF
+
+
+@pytest.mark.parametrize("seconds", [0.0, -3600.0, 7 * 86_400.0])
+def test_a_clock_that_leaps_holds_and_does_not_count(seconds: float):
+    law = ReclaimLaw(COLD, ARMS[2])
+    reading = running(law)
+    before = law.budget.balance_bytes
+    decision = law.step(later(reading, seconds))
+    assert (decision.reclaim_bytes, decision.reason) == (0, Reason.CLOCK)
+    assert law.budget.balance_bytes == before
+
+
+def test_counters_that_start_anew_hold():
+    law = ReclaimLaw(COLD)
+    reading = running(law)
+    assert law.step(later(reading, stall_seconds_total=0.0)).reason is Reason.CLOCK
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"stall_seconds_total": 5.1},
+        {"pressure_avg10_ratio": 0.02},
+        {"pressure_forecast_ratio": 0.5},
+    ],
+)
+def test_pressure_stops_it_within_one_reading_and_it_pauses(changed: dict[str, float]):
+    law = ReclaimLaw(COLD, ARMS[3])
+    reading = running(law)
+    decision = law.step(later(reading, **changed))
+    assert (decision.reclaim_bytes, decision.reason) == (0, Reason.PRESSURE)
+    calm = {"stall_seconds_total": changed.get("stall_seconds_total", 5.0)}
+    assert law.step(later(reading, FIRST_PAUSE_SECONDS, **calm)).reason is Reason.BACKING_OFF
+    again = [law.step(later(reading, seconds, **calm)) for seconds in (12.5, 14.5, 16.5, 18.5)]
+    assert again[-1].reclaim_bytes > 0
+
+
+def test_each_pause_after_a_pause_is_twice_as_long():
+    law = ReclaimLaw(COLD)
+    reading = running(law)
+    waits = []
+    for number in range(1, 4):
+        reading = later(reading, 2.0, stall_seconds_total=5.0 + number)
+        waits.append(law.step(reading).sentence)
+    assert ["10 s" in waits[0], "20 s" in waits[1], "40 s" in waits[2]] == [True] * 3
+
+
+def test_a_trigger_between_two_readings_stops_it_too():
+    law = ReclaimLaw(COLD, ARMS[2])
+    reading = running(law)
+    law.notice_pressure(reading.now_seconds + 1.0)
+    assert law.step(later(reading)).reason is Reason.BACKING_OFF
+
+
+def test_pace_falls_with_pressure_and_is_nothing_at_the_bound():
+    def taken(stall: float) -> int:
+        law = ReclaimLaw(COLD, ARMS[2])
+        return law.step(later(running(law), stall_seconds_total=5.0 + stall)).reclaim_bytes
+
+    calm, half, full = taken(0.0), taken(0.01), taken(0.0199)
+    assert calm > half > 0
+    assert half == pytest.approx(calm / 2, rel=0.01)
+    assert full == 0
+
+
+def test_a_bound_of_no_pressure_at_all_still_reclaims_where_there_is_none():
+    law = ReclaimLaw(replace(COLD, max_pressure_ratio=0.0), ARMS[2])
+    reading = running(law)
+    assert law.step(later(reading)).reclaim_bytes > 0
+    assert law.step(later(reading, 4.0, stall_seconds_total=5.0001)).reason is Reason.PRESSURE
+
+
+def test_refaults_above_the_budget_stop_it_and_bring_back_where_the_policy_says_so():
+    for prefetch in (False, True):
+        law = ReclaimLaw(replace(COLD, prefetch=prefetch), ARMS[2])
+        reading = running(law)
+        decision = law.step(later(reading, refault_bytes_total=600 * MIB))
+        assert (decision.reason, decision.reclaim_bytes) == (Reason.THRASHING, 0)
+        assert decision.bring_back is prefetch
+
+
+def test_no_swap_means_file_pages_only():
+    law = ReclaimLaw(COLD, ARMS[3])
+    running(law)
+    decision = law.step(later(READING, 62.0, swap_room_bytes=0))
+    assert decision.file_only
+    assert decision.reclaim_bytes <= 256 * MIB
+    none = law.step(later(READING, 64.0, swap_room_bytes=None, file_bytes=0))
+    assert (none.reclaim_bytes, none.reason) == (0, Reason.NO_ROOM)
+
+
+def test_a_floor_stays_however_cold_it_is():
+    law = ReclaimLaw(COLD, ARMS[3])
+    reading = replace(READING, cold_bytes=1024 * MIB)
+    taken = 0
+    for second in range(0, 36_000, 10):
+        now = later(reading, second, usage_bytes=reading.usage_bytes - taken, cold_bytes=1024 * MIB - taken)
+        decision = law.step(now)
+        law.settle(decision.reclaim_bytes, decision.reclaim_bytes)
+        taken += decision.reclaim_bytes
+    assert reading.usage_bytes - taken > 0
+    assert decision.reclaim_bytes <= (1.0 - FLOOR_RATIO) * now.usage_bytes
+
+
+def test_nothing_cold_means_nothing_taken():
+    law = ReclaimLaw(COLD, ARMS[3])
+    reading = running(law)
+    assert law.step(later(reading, cold_bytes=0)).reason is Reason.NOTHING_COLD
+
+
+def test_who_cannot_tell_idle_memory_goes_at_the_slowest_pace():
+    law = ReclaimLaw(COLD, ARMS[3])
+    reading = running(law)
+    blind = law.step(later(reading, 30.0, cold_bytes=None, touched_bytes=None))
+    assert 0 < blind.reclaim_bytes <= ARMS[0].usage_ratio_per_minute * 1024 * MIB
+    assert "careful" in blind.sentence
+
+
+def test_a_small_container_is_reclaimed_in_steps_that_are_worth_a_call():
+    law = ReclaimLaw(COLD)
+    small = replace(READING, usage_bytes=20 * MIB, cold_bytes=10 * MIB, working_set_bytes=20 * MIB)
+    steps = [law.step(later(small, 2.0 * each)).reclaim_bytes for each in range(600)]
+    assert 0 < sum(each > 0 for each in steps) < 100
+    assert min(each for each in steps if each) >= 256 << 10
+
+
+def test_what_the_kernel_does_not_give_is_learnt():
+    law = ReclaimLaw(COLD)
+    for _ in range(20):
+        law.settle(10 * MIB, MIB)
+    assert law.yield_ratio == pytest.approx(0.1, abs=0.02)
+
+
+def test_a_policy_of_the_api_is_taken_over_in_ratios():
+    reclaim = Reclaim.model_validate({"mode": "Predictive", "maxPressure": 0.5, "refaultBudget": 0.02})
+    policy = ReclaimPolicy.of(reclaim, Importance.HIGH, "MemoryPolicy shop/web")
+    assert (policy.mode, policy.max_pressure_ratio) == (ReclaimMode.PREDICTIVE, 0.005)
+    assert (policy.refault_budget_ratio, policy.importance) == (0.02, Importance.HIGH)
