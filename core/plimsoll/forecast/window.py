@@ -8,17 +8,16 @@ priors.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from plimsoll.forecast.ordered import Real, ordered
 from plimsoll.usage.history import History
 
 FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
-Real = TypeVar("Real", np.float32, np.float64)
 
 BINS_PER_HOUR = 12
 BINS_PER_DAY = 288
@@ -102,10 +101,8 @@ def mean(values: FloatArray) -> FloatArray:
 
 def quantile_of_seen(values: FloatArray, level: float) -> FloatArray:
     """The value [n] that `level` of what was seen along the last axis does not exceed; NaN: nothing seen."""
-    ordered = np.sort(values, axis=1)  # NaN last
-    count = np.count_nonzero(np.isfinite(values), axis=1)
-    rank = np.maximum(np.ceil(level * count).astype(np.int64) - 1, 0)
-    return np.asarray(np.take_along_axis(ordered, rank[:, None], axis=1)[:, 0])
+    rows = ordered(values)
+    return rows.nth(np.ceil(level * rows.count) - 1)
 
 
 def seen_hours(hourly: FloatArray) -> range:

@@ -13,6 +13,7 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
+from plimsoll.forecast.ordered import Ordered, ordered
 from plimsoll.forecast.window import (
     BINS_PER_HOUR,
     HOURS_PER_DAY,
@@ -135,30 +136,21 @@ class _Shape:
 
 def _shape(window: UsageWindow) -> _Shape:
     """Level, spread and peak: of the hours' maxima, and of the last day's bins where those tell more."""
-    hours = _ordered(window.hourly_bytes)
-    bins = _ordered(window.recent_bytes)
+    hours = ordered(window.hourly_bytes.astype(np.float32))
+    bins = ordered(window.recent_bytes.astype(np.float32))
+    day = _quantile(bins, 0.5)
+    most_of_it = bins.count >= hours.count * BINS_PER_HOUR / 2
+    median = np.maximum(np.fmin(_quantile(hours, 0.5), np.where(most_of_it, day, np.inf)), 1.0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        day = _quantile(*bins, 0.5)
-        median = np.fmin(
-            _quantile(*hours, 0.5), np.where(bins[1] >= hours[1] * BINS_PER_HOUR / 2, day, np.inf)
-        )
-        median = np.maximum(median, 1.0)
         spread = np.fmax(
-            (_quantile(*hours, 0.99) - _quantile(*hours, 0.01)) / median,
-            (_quantile(*bins, 0.99) - _quantile(*bins, 0.01)) / np.maximum(day, 1.0),
+            (_quantile(hours, 0.99) - _quantile(hours, 0.01)) / median,
+            (_quantile(bins, 0.99) - _quantile(bins, 0.01)) / np.maximum(day, 1.0),
         )
     return _Shape(median, spread, peak(window.hourly_bytes) / median)
 
 
-def _ordered(values: FloatArray) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp]]:
-    """Each row's values in order, NaN last, and how many are none."""
-    single = values.astype(np.float32)
-    return np.sort(single, axis=1), np.count_nonzero(np.isfinite(single), axis=1)
-
-
-def _quantile(ordered: npt.NDArray[np.float32], count: npt.NDArray[np.intp], level: float) -> FloatArray:
-    rank = np.clip(np.round(level * (count - 1)), 0, ordered.shape[1] - 1).astype(np.int64)
-    return np.take_along_axis(ordered, rank[:, None], axis=1)[:, 0].astype(np.float64)
+def _quantile(rows: Ordered[np.float32], level: float) -> FloatArray:
+    return rows.nearest(level).astype(np.float64)
 
 
 def _trend(

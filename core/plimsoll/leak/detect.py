@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from plimsoll.forecast.ordered import ordered
 from plimsoll.forecast.window import (
     BINS_PER_DAY,
     BINS_PER_HOUR,
@@ -227,25 +228,19 @@ def _day_by_day(
     """Growth from day to day, hour by hour of the day, over two days and the one before them."""
     n, day, hourly = len(window), HOURS_PER_DAY, window.hourly_bytes
     rise = hourly[:, -2 * day - 1 : -1] - hourly[:, -3 * day - 1 : -day - 1]
-    ordered = np.sort(rise, axis=1)
-    known = np.count_nonzero(np.isfinite(rise), axis=1)
+    rises = ordered(rise)
     older, newer = (quantile_of_seen(part, 0.5) for part in (rise[:, :day], rise[:, day:]))
     level = np.maximum(quantile_of_seen(hourly[:, -day - 1 : -1], 0.5), 1.0)
     newest = np.fmax.reduce(np.where(starts <= now_seconds, starts, -np.inf), axis=1)
     undisturbed = now_seconds - newest > 3 * day * HOUR_SECONDS
     with np.errstate(invalid="ignore"):
-        share = np.count_nonzero(rise > TIE_FRACTION * level[:, None], axis=1) / np.maximum(known, 1)
-        leaks = undisturbed & (known >= settings.seen * 2 * day) & (share >= settings.day_share)
+        share = np.count_nonzero(rise > TIE_FRACTION * level[:, None], axis=1) / np.maximum(rises.count, 1)
+        leaks = undisturbed & (rises.count >= settings.seen * 2 * day) & (share >= settings.day_share)
         leaks &= newer >= settings.day_rise * level
         leaks &= (older >= settings.day_still * newer) & (newer >= settings.day_still * older)
-    low, high = (_at_share(ordered, known, part) / (day * HOUR_SECONDS) for part in (0.1, 0.9))
+    low, high = (rises.nearest(part) / (day * HOUR_SECONDS) for part in (0.1, 0.9))
     slope = newer / (day * HOUR_SECONDS)
     return Findings(leaks, leaks & (newer > 0), slope, low, high, np.full(n, np.nan))
-
-
-def _at_share(ordered: FloatArray, count: npt.NDArray[np.intp], share: float) -> FloatArray:
-    place = np.clip(np.round(share * (count - 1)), 0, ordered.shape[1] - 1).astype(np.int64)
-    return np.asarray(np.take_along_axis(ordered, place[:, None], axis=1)[:, 0])
 
 
 def _above_yesterday(window: UsageWindow, least_bytes: FloatArray) -> BoolArray:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from plimsoll.forecast.ordered import ordered
 from plimsoll.forecast.window import FloatArray
 
 BoolArray = npt.NDArray[np.bool_]
@@ -54,10 +55,9 @@ def kendall(troughs_bytes: FloatArray, life: LifeArray) -> Kendall:
 def sen_slope(troughs_bytes: FloatArray, life: LifeArray, block_seconds: float) -> Slope:
     """Median slope [n] over all pairs of blocks of one life."""
     difference, apart = _pairs(troughs_bytes, life)
-    ordered = np.sort(difference / (apart * block_seconds), axis=1)  # NaN last
-    pairs = np.count_nonzero(np.isfinite(ordered), axis=1)
+    slopes = ordered(difference / (apart * block_seconds))
     reach = NORMAL_95 * WIDER * np.sqrt(_variance(troughs_bytes, life))
-    return Slope(*(_ranked(ordered, pairs, 0.5 * (pairs - 1 + side * reach)) for side in (0, -1, 1)))
+    return Slope(*(slopes.nth(0.5 * (slopes.count - 1 + side * reach)) for side in (0, -1, 1)))
 
 
 def _pairs(values: FloatArray, life: LifeArray) -> tuple[FloatArray, npt.NDArray[np.intp]]:
@@ -75,8 +75,3 @@ def _variance(values: FloatArray, life: LifeArray) -> FloatArray:
         m = np.count_nonzero(seen & (life == number), axis=1)
         total += m * (m - 1) * (2 * m + 5) / 18.0
     return total
-
-
-def _ranked(ordered: FloatArray, count: npt.NDArray[np.intp], rank: FloatArray) -> FloatArray:
-    place = np.clip(np.round(rank), 0, np.maximum(count - 1, 0)).astype(np.int64)
-    return np.asarray(np.take_along_axis(ordered, place[:, None], axis=1)[:, 0])

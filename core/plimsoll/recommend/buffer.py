@@ -11,6 +11,7 @@ the series does. `within_buffer` holds what is priced on top of that between a p
 
 import numpy as np
 
+from plimsoll.forecast.ordered import ordered
 from plimsoll.forecast.protocol import Hindcast, PeakDistribution
 from plimsoll.forecast.window import FloatArray
 from plimsoll.guard.limits import GuardSettings, exceeded
@@ -23,13 +24,8 @@ LEAST_SEEN_BINS = 6  # of twelve: an hour of which less was seen proves nothing
 
 def conformal_log_ratio(errors: FloatArray, levels: FloatArray) -> FloatArray:
     """Own quantiles of log errors [n, t] at `levels` [q] -> [n, q]; NaN where a row has no error."""
-    ordered = np.sort(errors, axis=1)  # NaN last
-    count = np.isfinite(errors).sum(axis=1)
-    rank = np.ceil((count[:, None] + 1) * levels[None, :]).astype(np.int64) - 1
-    rank = np.clip(rank, 0, np.maximum(count - 1, 0)[:, None])
-    if ordered.shape[1] == 0:
-        return np.full((len(errors), len(levels)), np.nan)
-    return np.asarray(np.take_along_axis(ordered, rank, axis=1), dtype=np.float64)
+    rows = ordered(errors)
+    return rows.nth(np.ceil((rows.count[:, None] + 1) * levels[None, :]) - 1)
 
 
 def calibrate(distribution: PeakDistribution, hindcast: Hindcast) -> PeakDistribution:
