@@ -57,11 +57,11 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--blocks", type=int, default=FULL_BLOCKS, help="of each arm (default: %(default)s)")
     parser.add_argument(
-        "--seconds", type=float, default=50.0, help="of a block, without bringing back (default: %(default)s)"
+        "--seconds", type=float, default=45.0, help="of a block, without bringing back (default: %(default)s)"
     )
     parser.add_argument("--rounds", type=int, default=2, help="of the stress (default: %(default)s)")
     parser.add_argument(
-        "--cell-seconds", type=float, default=18.0, help="of one arm at one level (default: %(default)s)"
+        "--cell-seconds", type=float, default=15.0, help="of one arm at one level (default: %(default)s)"
     )
     parser.add_argument(
         "--levels", type=int, nargs="+", default=LEVELS, help="percent of memory (default: %(default)s)"

@@ -46,7 +46,15 @@ class Mixed:
         plain = ["--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--maxmemory", "0"]
         self._start("redis", "redis-server", "--port", str(ports["redis"]), *plain)
         heap = f"{settings['jvm_heap_mib']}m"
-        java = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Xms{heap}", f"-Xmx{heap}", "-cp", str(HERE)]
+        java = [
+            "-Dsun.net.httpserver.nodelay=true",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            f"-Xms{heap}",
+            f"-Xmx{heap}",
+            "-cp",
+            str(HERE),
+        ]
         counts = [str(settings["jvm_records"]), str(settings["jvm_records"] // 10)]
         self._start("jvm", "java", *java, "Service", str(ports["jvm"]), *counts)
         web = [str(ports["web"]), str(settings["web_entries"]), str(DATA / "web")]
@@ -77,7 +85,7 @@ class Mixed:
 
     def ended(self) -> list[str]:
         """Names of what no longer runs, with the exit status."""
-        return [f"{each.args[5]} {each.returncode}" for each in self._running if each.poll() is not None]
+        return [f"{each.args[4]} {each.returncode}" for each in self._running if each.poll() is not None]
 
     def stop(self) -> None:
         """End all of it."""
