@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 ADMIN = "/sys/kernel/mm/damon/admin/kdamonds"
 KIND = "kdamonds"
 _RECORD = "damon"
+_STARTING = 0  # no thread has this number
 
 
 class DamonSlots:
@@ -64,9 +65,12 @@ class DamonSlots:
             answer = self._write(f"{slot}/{name}", value)
             if answer is not Answer.DONE:
                 return answer
+        self._keep(self.slots, starting=slot)
         answer = self._write(f"{slot}/state", "on")
         if answer is Answer.DONE:
             self._note_thread(slot)
+        else:
+            self._keep(self.slots)
         return answer
 
     def update(self, slot: int, what: str = "update_schemes_tried_regions") -> Answer:
@@ -105,9 +109,9 @@ class DamonSlots:
             return Answer.GONE
         if slots != int(record.wrote[0]):
             return Answer.REFUSED if slots else Answer.GONE
-        known = {int(slot): int(pid) for slot, pid in _pairs(str(record.subject.get("threads", "")))}
+        known = dict(_pairs(str(record.subject.get("threads", ""))))
         running = {slot: pid for slot in range(slots) if (pid := self._running(slot)) is not None}
-        if any(known.get(slot) != pid for slot, pid in running.items()):
+        if any(known.get(slot) not in (pid, _STARTING) for slot, pid in running.items()):
             return Answer.REFUSED
         for slot in running:
             answer = self._write(f"{slot}/state", "off")
@@ -135,10 +139,13 @@ class DamonSlots:
             self._pids[slot] = pid
             self._keep(self.slots)
 
-    def _keep(self, slots: int) -> None:
-        threads = ",".join(f"{slot}:{pid}" for slot, pid in sorted(self._pids.items()))
-        if self._fs.mode is Mode.ACT:
-            self._journal.put(Record(_RECORD, KIND, self._boot_id, {"threads": threads}, "0", (str(slots),)))
+    def _keep(self, slots: int, starting: int | None = None) -> None:
+        """Write down whose threads are ours; one that is about to start has no number yet."""
+        if self._fs.mode is not Mode.ACT:
+            return
+        known = self._pids if starting is None else self._pids | {starting: _STARTING}
+        threads = ",".join(f"{slot}:{pid}" for slot, pid in sorted(known.items()))
+        self._journal.put(Record(_RECORD, KIND, self._boot_id, {"threads": threads}, "0", (str(slots),)))
 
     def _tells_targets(self) -> bool:
         """Linux 6.6 tells schemes apart by target; asked by release, for there is no file that says so."""
@@ -163,5 +170,6 @@ def kernel_release(text: str) -> tuple[int, int]:
     return (int(major), int(minor)) if major.isdecimal() and minor.isdecimal() else (0, 0)
 
 
-def _pairs(text: str) -> list[tuple[str, str]]:
-    return [(slot, pid) for slot, _, pid in (each.partition(":") for each in text.split(",") if each)]
+def _pairs(text: str) -> list[tuple[int, int]]:
+    parts = (each.partition(":") for each in text.split(",") if each)
+    return [(int(slot), int(pid)) for slot, _, pid in parts]

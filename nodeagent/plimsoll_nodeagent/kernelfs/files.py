@@ -103,7 +103,7 @@ class KernelFs:
         """Write a file that is not of a cgroup; `Answer.REFUSED` if it is not on the list of those we may."""
         if not may_write(path, text):
             return self.note(path, text, Answer.REFUSED)
-        return self._change(path, text, lambda: self.put(self._under(path), text.encode(), None, 0))
+        return self._change(path, text, lambda: self.put(self._under(path), _line(text), None, None))
 
     def can_write(self, path: str) -> bool:
         """Whether we have the right to write a file that is there; nothing is written, nor opened."""
@@ -167,13 +167,15 @@ class KernelFs:
             os.close(descriptor)
         return whole
 
-    def put(self, path: str, data: bytes, directory: int | None, offset: int) -> None:
-        """Write a file that is there, in one call, as the kernel wants it. Raises OSError."""
-        descriptor = os.open(path, _WRITE_FLAGS, dir_fd=directory)
+    def put(self, path: str, data: bytes, directory: int | None, offset: int | None) -> None:
+        """Write a file that is there, in one call, as the kernel wants it. Raises OSError.
+
+        None as the offset: the whole file, as a shell's `>` does.
+        """
+        flags = _WRITE_FLAGS | (os.O_TRUNC if offset is None else 0)
+        descriptor = os.open(path, flags, dir_fd=directory)
         try:
-            if offset:
-                os.lseek(descriptor, offset, os.SEEK_SET)
-            written = os.write(descriptor, data)
+            written = os.pwrite(descriptor, data, offset) if offset else os.write(descriptor, data)
         finally:
             os.close(descriptor)
         if written != len(data):
@@ -258,7 +260,7 @@ class KernelDirectory:
         if not may_write_in_cgroup(name, text):
             return self._fs.note(what, text, Answer.REFUSED)
         return self._fs._change(  # noqa: SLF001
-            what, text, lambda: self._fs.put(name, text.encode(), self._descriptor, 0)
+            what, text, lambda: self._fs.put(name, _line(text), self._descriptor, None)
         )
 
     def can_write(self, name: str) -> bool:
@@ -288,3 +290,7 @@ class KernelDirectory:
         finally:
             os.close(descriptor)
         return sorted(names)
+
+
+def _line(text: str) -> bytes:
+    return f"{text.rstrip()}\n".encode("ascii")

@@ -49,7 +49,7 @@ class TwinKernel(KernelFs):
         self._happen(path)
         return super().contents(path, directory)
 
-    def put(self, path: str, data: bytes, directory: int | None, offset: int) -> None:
+    def put(self, path: str, data: bytes, directory: int | None, offset: int | None) -> None:
         """See `KernelFs`; what a write sets off happens in the tree."""
         self._happen(path)
         where = _resolved(path, directory)
@@ -67,7 +67,7 @@ class TwinKernel(KernelFs):
         elif name == "lru_gen":
             self._age(where, text)
         elif name == "bitmap":
-            _overwrite(where, data, offset)
+            _overwrite(where, data, offset or 0)
         else:
             where.write_text(f"{text}\n")
 
@@ -137,7 +137,8 @@ class TwinKernel(KernelFs):
                 pages = sum(count << order for order, count in enumerate(counts))
                 largest = len(counts) - 1
                 counts = [pages >> order & 1 for order in range(largest)] + [pages >> largest]
-            lines.append(head + "".join(f"{count:7d}" for count in counts))
+                line = head + "".join(f"{count:7d}" for count in counts)  # noqa: PLW2901
+            lines.append(line)
         path.write_text("\n".join(lines) + "\n")
 
     def _age(self, path: Path, text: str) -> None:

@@ -131,6 +131,14 @@ def test_after_a_kill_a_thread_that_is_not_in_the_journal_is_left_alone(tmp_path
     assert text(node, "0/state") == "on"
 
 
+def test_killed_between_switching_on_and_noting_the_thread_it_is_still_given_back(tmp_path):
+    node, _killed = started(tmp_path)
+    record = tmp_path / "state/damon.json"
+    record.write_text(record.read_text().replace(f"0:{text(node, '0/pid')}", "0:0"))
+    assert list(node.actor().recover().values()) == [Answer.DONE]
+    assert text(node, "nr_kdamonds") == "0"
+
+
 def test_a_kernel_without_damon_is_told(tmp_path):
     node = TwinNode(tmp_path)
     node.kernel.fail("nr_kdamonds", errno.ENOENT)

@@ -1,0 +1,87 @@
+import errno
+
+import pytest
+
+from builders.twin_node import ROOT, TwinNode
+from plimsoll_nodeagent.kernelfs import Absence, Answer
+from plimsoll_nodeagent.sample.formats import FormatError
+from plimsoll_nodeagent.sample.lru_gen import age, idle_ages, lists_of, parse_lru_gen, read_lru_gen
+
+PAGE = 4096
+
+
+def own(node: TwinNode):
+    return lists_of(read_lru_gen(node.kernel), node.container().path.removeprefix(ROOT))
+
+
+def test_generations_are_told_by_cgroup_and_numa_node(tmp_path):
+    node = TwinNode(tmp_path)
+    first, second = own(node)
+    assert (first.memcg_id, first.numa_node, second.numa_node) == (7, 0, 1)
+    assert [each.number for each in first.generations] == [4, 5, 6, 7]
+    assert first.generations[0].age_seconds == 120.0
+    assert first.generations[0].file_pages == 2000
+
+
+def test_pages_are_surely_idle_since_the_next_younger_generation_was_born(tmp_path):
+    ages = idle_ages(own(TwinNode(tmp_path))[:1])
+    assert ages.from_seconds.tolist() == [0.0, 1.0, 10.0, 60.0]
+    assert (ages.anon_bytes // PAGE).tolist() == [5, 50, 500, 1000]
+    assert ages.older_than(60.0) == (1000 * PAGE, 2000 * PAGE)
+    assert ages.older_than(60.1) == (0, 0)
+    assert ages.older_than(0.0) == (1555 * PAGE, 2146 * PAGE)
+
+
+def test_numa_nodes_are_added_up_on_edges_of_both(tmp_path):
+    ages = idle_ages(own(TwinNode(tmp_path)))
+    assert ages.from_seconds.tolist() == [0.0, 1.0, 2.0, 10.0, 60.0]
+    assert ages.anon_bytes.sum() == (1555 + 71) * PAGE
+
+
+def test_no_generations_give_an_empty_histogram():
+    ages = idle_ages([])
+    assert (ages.from_seconds.tolist(), ages.older_than(0)) == ([0.0], (0, 0))
+
+
+def test_cgroups_below_a_container_are_its_own_and_neighbours_are_not():
+    text = "".join(f"memcg 1 {path}\n node 0\n 1 2 3 4\n" for path in ("/a", "/a/b", "/ab"))
+    assert [each.path for each in lists_of(parse_lru_gen(text), "/a")] == ["/a", "/a/b"]
+
+
+def test_ageing_makes_a_new_youngest_generation(tmp_path):
+    node = TwinNode(tmp_path)
+    lru = own(node)[0]
+    assert age(node.kernel, lru) is Answer.DONE
+    assert [each.number for each in own(node)[0].generations] == [4, 5, 6, 7, 8]
+    assert node.kernel.notes[-1].text == "+ 7 0 7 1"
+
+
+def test_ageing_a_generation_that_is_no_longer_the_newest_is_refused_by_the_kernel(tmp_path):
+    node = TwinNode(tmp_path)
+    lru = own(node)[0]
+    age(node.kernel, lru)
+    node.kernel.fail("lru_gen", errno.EINVAL)
+    assert age(node.kernel, lru) is Answer.UNSUPPORTED
+
+
+@pytest.mark.parametrize("text", ["1 2 3\n", "memcg x /\n", "node one\n", "memcg 1 /\n node 0\n 1 2 a 4\n"])
+def test_what_is_not_of_the_format_is_not_guessed(text):
+    with pytest.raises(FormatError):
+        parse_lru_gen(text)
+
+
+def test_counters_below_zero_for_a_moment_are_none():
+    (lru,) = parse_lru_gen("memcg     1 /\n node     0\n          3       1000         -5       12\n")
+    assert (lru.generations[0].anon_pages, lru.generations[0].file_pages) == (0, 12)
+
+
+def test_a_kernel_without_generations_is_told(tmp_path):
+    node = TwinNode(tmp_path)
+    (tmp_path / "sys/kernel/debug/lru_gen").unlink()
+    assert read_lru_gen(node.kernel) is Absence.GONE
+
+
+def test_garbage_is_garbled(tmp_path):
+    node = TwinNode(tmp_path)
+    (tmp_path / "sys/kernel/debug/lru_gen").write_text("nothing of the kind\n")
+    assert read_lru_gen(node.kernel) is Absence.GARBLED
