@@ -11,11 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from plimsoll.pages.expert_guard import ADVANTAGE, HALF_LIFE_CAPACITIES
 from plimsoll.pages.trace import PageTrace
 from plimsoll.replay.page_kernels.alone import run_arc, run_clock, run_lirs, run_lru, run_s3fifo
 from plimsoll.replay.page_kernels.arc import arc
 from plimsoll.replay.page_kernels.belady import belady
 from plimsoll.replay.page_kernels.follow import KEPT, NOT_RESIDENT, TOO_FEW, TOO_MANY, UNKNOWN, follow
+from plimsoll.replay.page_kernels.guarded import CHANGES, EXPERTS, guarded_run, memory, shadows, tally
+from plimsoll.replay.page_kernels.learner import AGE_LOSS, LOSS, SAMPLED, learner
 from plimsoll.replay.page_kernels.lirs import lirs
 from plimsoll.replay.page_kernels.lru import lru
 from plimsoll.replay.page_kernels.s3fifo import s3fifo
@@ -31,7 +34,7 @@ BROKEN = {
 
 @dataclass(frozen=True, slots=True)
 class PageReplay:
-    """What a policy did with a trace. `victims` uint32: the trace's own index, one a miss with memory full."""
+    """What a policy did. `victims` uint32: the trace's own page index, one for each miss with memory full."""
 
     policy: str
     capacity_pages: int
@@ -48,6 +51,52 @@ def replay_pages(trace: PageTrace, policy: str, fraction: float) -> PageReplay:
     return PageReplay(policy, capacity, trace.pages[victims], misses)
 
 
+@dataclass(frozen=True, slots=True)
+class GuardedReplay:
+    """The guarded mixture's run, and its shadows': misses, and the share of references each was followed for.
+
+    `loss` and `age_loss` float64[10]: mean squared error of log2 of the reuse time before learning it, for
+    each tenth of the trace, of the predictor and of a table of ages alone; NaN where nothing was learned.
+    """
+
+    victims: npt.NDArray[np.int32]
+    misses: int
+    expert_misses: dict[str, int]
+    followed: dict[str, float]
+    changes: int
+    loss: npt.NDArray[np.float64]
+    age_loss: npt.NDArray[np.float64]
+
+
+def replay_guarded(trace: PageTrace, capacity: int) -> GuardedReplay:
+    """Run the guarded mixture, all shadows included."""
+    pages = trace.footprint_pages
+    learned, real, counted = learner(trace.pages, capacity), memory(pages, capacity), tally()
+    fade = 2.0 ** (-1.0 / (HALF_LIFE_CAPACITIES * capacity))
+    victims = guarded_run(
+        trace.rows,
+        trace.kind,
+        capacity,
+        learned,
+        shadows(pages, capacity),
+        real,
+        counted,
+        fade,
+        ADVANTAGE,
+    )
+    with np.errstate(invalid="ignore"):
+        losses = learned.loss / learned.loss[:, [SAMPLED]]
+    return GuardedReplay(
+        victims,
+        int(counted.misses[-1]),
+        dict(zip(EXPERTS, counted.misses.tolist(), strict=False)),
+        dict(zip(EXPERTS, (counted.followed / max(1, len(trace))).tolist(), strict=True)),
+        int(real.counters[CHANGES]),
+        losses[:, LOSS],
+        losses[:, AGE_LOSS],
+    )
+
+
 def misses_of(trace: PageTrace, fraction: float, victims: npt.NDArray[np.uint32]) -> tuple[int, str | None]:
     """Follow victims that somebody named: misses up to the first broken rule, and that rule as a sentence."""
     rows = np.searchsorted(trace.pages, victims).astype(np.int64)
@@ -57,11 +106,17 @@ def misses_of(trace: PageTrace, fraction: float, victims: npt.NDArray[np.uint32]
     return misses, None if rule == KEPT else f"victim {at} {BROKEN[rule]}"
 
 
+def _plimsoll(trace: PageTrace, capacity: int) -> Outcome:
+    done = replay_guarded(trace, capacity)
+    return done.victims, done.misses
+
+
 def _belady(trace: PageTrace, capacity: int) -> Outcome:
     return belady(trace.rows, trace.footprint_pages, capacity)
 
 
 POLICIES: dict[str, Callable[[PageTrace, int], Outcome]] = {
+    "plimsoll": _plimsoll,
     "lru": lambda trace, capacity: run_lru(lru(trace.footprint_pages), trace.rows, capacity),
     "clock": lambda trace, capacity: run_clock(lru(trace.footprint_pages), trace.rows, capacity),
     "s3fifo": lambda trace, capacity: run_s3fifo(s3fifo(trace.footprint_pages), trace.rows, capacity),
