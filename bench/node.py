@@ -5,10 +5,12 @@ interleaved blocks the kernel is alone, Senpai's law runs, or the agent does: `n
 of the machine, smaller, for the pressure stress: `pressure.*`. The method is in docs/node-benchmark.md.
 Results are written after every block, so that an interrupted run leaves a table; the guest's lines are
 kept in build/bench-node, and `--again` makes the table anew from them. Runs of less than ten blocks write
-bench/results/node-quick.json, which no page shows.
+bench/results/node-quick.json, which no page shows. `--part record` measures nothing: it brings home
+recordings for `make train-pressure` into build/bench-node.
 """
 
 import argparse
+import base64
 import json
 import sys
 import time
@@ -26,7 +28,9 @@ SILENT_SECONDS = 600.0  # start of the JVM and filling of Redis are the longest 
 OURS, PREDICTORS = "boosted", ("mlp4", "boosted")
 LEVELS = (50, 75, 85, 95, 98)
 NATIVE = ("pressure.predict_us_mean", "pressure.predict_us_p99")
-PARTS = ("mixed", "stress")
+PARTS = ("mixed", "stress")  # what the table is made of
+RECORD = "record"  # recordings for `make train-pressure`: only where it is asked for
+SCOPES = ("cgroup", "node")
 AGENT = ("python3", "-m", "plimsoll_nodeagent.main", "run", "--cgroup", "{each}")
 MIXED: Mapping[str, object] = {
     "redis_keys": 32768,
@@ -66,7 +70,7 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--levels", type=int, nargs="+", default=LEVELS, help="percent of memory (default: %(default)s)"
     )
-    parser.add_argument("--part", choices=PARTS, help="only this one (default: both)")
+    parser.add_argument("--part", choices=(*PARTS, RECORD), help="only this one (default: mixed, stress)")
     parser.add_argument(
         "--memory", type=int, default=1536, help="MiB of the mixed node (default: %(default)s)"
     )
@@ -91,7 +95,7 @@ class Results:
     def __init__(self, chosen: argparse.Namespace) -> None:
         self._chosen = chosen
         self._began = time.monotonic()
-        self.lines: dict[str, list[dict[str, object]]] = {part: [] for part in PARTS}
+        self.lines: dict[str, list[dict[str, object]]] = {part: [] for part in (*PARTS, RECORD)}
         for part in PARTS:
             # A part that is not run now keeps what it found last.
             if chosen.again or chosen.part not in (None, part):
@@ -103,6 +107,8 @@ class Results:
         KEPT.mkdir(parents=True, exist_ok=True)
         text = "".join(json.dumps(each) + "\n" for each in self.lines[part])
         (KEPT / f"{part}.jsonl").write_text(text)
+        if line["kind"] == "chunk":
+            return
         print(f"{time.monotonic() - self._began:6.0f} s  {described(line)}", flush=True)
         if line["kind"] in ("block", "cell"):
             self.write()
@@ -173,8 +179,22 @@ def settings(part: str, chosen: argparse.Namespace) -> dict[str, object]:
         "levels": chosen.levels,
         "cell_seconds": chosen.cell_seconds,
         "predictors": list(PREDICTORS),
+        "scopes": SCOPES,
         **STRESS,
     }
+
+
+def put_together(lines: Sequence[Mapping[str, object]]) -> list[Path]:
+    """Write the files that the guest sent whole; returns them."""
+    written = []
+    for sent in (line for line in lines if line["kind"] == "sent"):
+        chunks = (each["data"] for each in lines if each["kind"] == "chunk" and each["name"] == sent["name"])
+        data = b"".join(base64.b64decode(str(chunk)) for chunk in chunks)
+        if len(data) == sent["bytes"]:
+            path = KEPT / str(sent["name"])
+            path.write_bytes(data)
+            written.append(path)
+    return written
 
 
 def measure(part: str, chosen: argparse.Namespace, results: Results) -> bool:
@@ -211,6 +231,10 @@ def main() -> int:
     """Measure, print and write; exit status 1 where a machine ended before its time."""
     chosen = options()
     results = Results(chosen)
+    if chosen.part == RECORD:
+        whole = measure(RECORD, chosen, results)
+        print(*put_together(results.lines[RECORD]), sep="\n")
+        return 0 if whole else 1
     parts = [] if chosen.again else [part for part in PARTS if chosen.part in (None, part)]
     whole = [measure(part, chosen, results) for part in parts]
     rows = results.rows()

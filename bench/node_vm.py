@@ -20,6 +20,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 GUEST = REPOSITORY / "bench/node"
 NAME = "plimsoll-bench"
 OWN_PACKAGES = ("core/plimsoll", "nodeagent/plimsoll_nodeagent")
+OWN_PROGRAMS = ("bench/record_pressure.py",)
 BOOT_ARGUMENTS = (
     "console=ttyS0 quiet loglevel=4 net.ifnames=0 mitigations=off transparent_hugepage=madvise psi=1 "
     "cgroup_no_v1=all tsc=reliable no_timer_check random.trust_cpu=on damon_stat.enabled=0"
@@ -135,6 +136,8 @@ def _pack(target: Path, machine: Machine, config: Mapping[str, object]) -> None:
         for each in (GUEST / "guest").iterdir():
             if each.suffix in (".py", ""):
                 tar.add(each, f"bench/{each.name}", filter=_plain)
+        for program in OWN_PROGRAMS:
+            tar.add(REPOSITORY / program, f"bench/{Path(program).name}")
         for package in OWN_PACKAGES:
             tar.add(REPOSITORY / package, f"plimsoll/own/{Path(package).name}", filter=_plain)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from kernel import Reporter, facts, system
 from mixed import Blocks
 from pressing import Stress
+from recording import record
 
 PORT = Path("/dev/ttyS1")
 NEVER_KILLED = "-1000"
@@ -40,6 +41,7 @@ def main() -> None:
     parts: Mapping[str, Callable[[], None]] = {
         "mixed": lambda: Blocks(config, settings, environment()).run(reporter),
         "stress": lambda: Stress(config).run(reporter),
+        "record": lambda: record(config, reporter),
     }
     try:
         parts[config["part"]]()

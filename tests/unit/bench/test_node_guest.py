@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 import socket
 import subprocess
 import sys
@@ -24,6 +25,7 @@ def guest():
         import kernel
         import predictors
         import readings
+        import recording
         import senpai
         import workloads
     finally:
@@ -33,6 +35,7 @@ def guest():
         kernel=kernel,
         predictors=predictors,
         readings=readings,
+        recording=recording,
         senpai=senpai,
         workloads=workloads,
     )
@@ -232,3 +235,34 @@ def test_a_line_of_the_guest_is_one_json_document(guest, tmp_path):
     reporter = guest.kernel.Reporter(tmp_path / "port")
     reporter.say("block", round=1, arm="off")
     assert json.loads((tmp_path / "port").read_text()) == {"kind": "block", "round": 1, "arm": "off"}
+
+
+def test_senpai_here_is_the_core_s_baseline(guest):
+    from plimsoll.pages.control_baselines import SenpaiHigh
+    from plimsoll.pages.control_types import ContainerReading
+
+    law, core, total_us = guest.senpai.Law(1e9), SenpaiHigh(), 0.0
+    core.step(ContainerReading(0.0, 1_000_000_000, stall_seconds_total=0.0))
+    drawn = random.Random(3)
+    for second in range(1, 200):
+        stalled_us = drawn.choice([0.0, 0.0, 0.0, 1500.0, 40_000.0])
+        total_us += stalled_us
+        law.tick(stalled_us)
+        core.step(ContainerReading(float(second), 1, stall_seconds_total=total_us / 1e6))
+        assert law.limit_bytes == pytest.approx(core.high_bytes)
+
+
+def test_a_recording_comes_home_whole_or_not_at_all(guest, tmp_path, monkeypatch):
+    sys.path.append(str(ROOT / "bench"))
+    try:
+        import node
+    finally:
+        sys.path.remove(str(ROOT / "bench"))
+    monkeypatch.setattr(node, "KEPT", tmp_path / "kept")
+    node.KEPT.mkdir()
+    source = tmp_path / "pressure-node.jsonl.gz"
+    source.write_bytes(random.Random(1).randbytes(100_000))
+    guest.recording.send(source, guest.kernel.Reporter(tmp_path / "port"))
+    lines = [json.loads(line) for line in (tmp_path / "port").read_text().splitlines()]
+    assert [each.read_bytes() for each in node.put_together(lines)] == [source.read_bytes()]
+    assert node.put_together(lines[1:]) == []
