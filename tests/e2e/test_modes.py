@@ -76,8 +76,8 @@ def test_initial_sets_a_new_pods_limits(cluster, release, namespace):
     )  # born before anything was known
 
     def born_lower():
-        # The webhook answers from what its replica knew at its last look, so the first may come too early. A pod's
-        # limit stands when it is created; waiting until it runs would take an emulated node a minute each time.
+        # The webhook answers from what its replica knew at its last look, so the first may come too early. A
+        # pod's limit stands when it is created; until it runs takes an emulated node a minute each time.
         for pod in live_pods(cluster, namespace, "begins"):
             if parse_quantity(pod["spec"]["containers"][0]["resources"]["limits"]["memory"]) < 256 * MIB:
                 return True
