@@ -49,6 +49,7 @@ from plimsoll.recommend.objective import DEFAULT_OBJECTIVE, oom_price_of
 from plimsoll.recommend.price import LOWER_GAIN, RAISE_GAIN, Priced, cheapest, exceedance_at
 from plimsoll.recommend.recommendation import Recommendations
 from plimsoll.recommend.row_policy import UNSAID, PolicyColumns, RowPolicy
+from plimsoll.usage.grown import grown
 from plimsoll.usage.history import History
 from plimsoll.usage.promises import NO_PROMISE
 from plimsoll.usage.sample import BIN_SECONDS
@@ -327,12 +328,10 @@ class LimitPipeline:
         return Raises(rows.astype(np.int32), limit_bytes, np.asarray(reason).astype(np.int8))
 
     def _grow(self) -> None:
-        missing = self.history.capacity - len(self._limit_bytes)
-        if missing > 0:
-            empty = np.full(missing, np.nan)
-            self._limit_bytes = np.concatenate([self._limit_bytes, empty])
-            self._known_peak_bytes = np.concatenate([self._known_peak_bytes, empty])
-            self._policies.grow(self.history.capacity)
+        rows = self.history.capacity
+        self._limit_bytes = grown(self._limit_bytes, rows, np.nan)
+        self._known_peak_bytes = grown(self._known_peak_bytes, rows, np.nan)
+        self._policies.grow(rows)
 
 
 def expected_usage(window: UsageWindow) -> FloatArray:

@@ -15,6 +15,7 @@ import numpy as np
 from plimsoll.forecast.workload_class import WorkloadClass
 from plimsoll.guard.state import Ask, Purpose
 from plimsoll.recommend.recommendation import FloatArray, IntArray, Recommendations
+from plimsoll.usage.grown import grown
 from plimsoll_operator.engine.messages import PodContainer, RowShapes, Tick
 
 FIRST_ROWS = 1024
@@ -178,13 +179,10 @@ class Asks:
     def _grow(self, rows: int, quantiles: int) -> None:
         if self._quantiles.shape[1] != quantiles:
             self._quantiles = np.full((len(self._made), quantiles), np.nan)
-        missing = max(rows - len(self._made), 0)
-        if missing:
-            missing = max(missing, len(self._made))
-            self._values = np.concatenate([self._values, np.full((missing, len(COLUMNS)), np.nan)])
-            self._quantiles = np.concatenate([self._quantiles, np.full((missing, quantiles), np.nan)])
-            self._made = np.concatenate([self._made, np.full(missing, np.nan)])
-            self._ready = np.concatenate([self._ready, np.zeros(missing, dtype=np.bool_)])
+        self._values = grown(self._values, rows, np.nan)
+        self._quantiles = grown(self._quantiles, rows, np.nan)
+        self._made = grown(self._made, rows, np.nan)
+        self._ready = grown(self._ready, rows, False)
 
 
 def _whole(value: float) -> int:

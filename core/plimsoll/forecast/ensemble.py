@@ -15,6 +15,7 @@ import numpy as np
 
 from plimsoll.forecast.protocol import FittedPeak, Hindcast, Outcome, PeakDistribution, PeakModel
 from plimsoll.forecast.window import FloatArray, IntArray, UsageWindow
+from plimsoll.usage.grown import grown, rows_up_to
 
 JUDGED_LEVELS = np.array([0.5, 0.9, 0.99])
 HOUR_SECONDS = 3600.0
@@ -74,18 +75,13 @@ class EnsemblePeak:
 
     @staticmethod
     def _weights(loss: FloatArray) -> FloatArray:
-        best = loss.min(axis=1, keepdims=True) if loss.shape[0] else loss
-        raw = np.exp(-RATE * (loss - best))
+        raw = np.exp(-RATE * (loss - loss.min(axis=1, keepdims=True)))
         share = raw / raw.sum(axis=1, keepdims=True)
         return np.asarray((1 - FLOOR) * share + FLOOR / loss.shape[1])
 
     def _grow(self, rows: IntArray) -> None:
-        missing = int(rows.max(initial=-1)) + 1 - len(self._loss)
-        if missing > 0:
-            missing = max(missing, len(self._loss) // 2)
-            shape = (missing, *self._said.shape[1:])
-            self._loss = np.concatenate([self._loss, np.zeros(shape[:2])])
-            self._said = np.concatenate([self._said, np.full(shape, np.nan)])
+        self._loss = grown(self._loss, rows_up_to(rows), 0.0)
+        self._said = grown(self._said, rows_up_to(rows), np.nan)
 
 
 @dataclass(frozen=True)

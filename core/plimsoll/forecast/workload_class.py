@@ -23,6 +23,7 @@ from plimsoll.forecast.window import (
     chunks,
     peak,
 )
+from plimsoll.usage.grown import grown, rows_up_to
 
 BoolArray = npt.NDArray[np.bool_]
 CodeArray = npt.NDArray[np.int8]
@@ -293,9 +294,5 @@ class ClassMemory:
             column[rows] = 0
 
     def _grow(self, rows: IntArray) -> None:
-        missing = int(np.max(rows, initial=-1)) + 1 - len(self._told)
-        if missing > 0:
-            extra = np.zeros(max(missing, len(self._told)), dtype=np.int8)
-            self._told, self._candidate, self._streak = (
-                np.concatenate([column, extra]) for column in (self._told, self._candidate, self._streak)
-            )
+        columns = (self._told, self._candidate, self._streak)
+        self._told, self._candidate, self._streak = (grown(each, rows_up_to(rows), 0) for each in columns)

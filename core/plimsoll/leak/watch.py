@@ -12,6 +12,7 @@ import numpy.typing as npt
 from plimsoll.forecast.window import FloatArray, IntArray
 from plimsoll.leak.detect import Findings
 from plimsoll.leak.trend import BoolArray
+from plimsoll.usage.grown import grown, rows_up_to
 
 UNSEEN = -1
 
@@ -57,10 +58,7 @@ class LeakWatch:
         self._streak[rows], self._absent[rows], self._since[rows] = UNSEEN, 0, np.nan
 
     def _grow(self, rows: IntArray) -> None:
-        missing = int(np.max(rows, initial=-1)) + 1 - len(self._since)
-        if missing <= 0:
-            return
-        missing = max(missing, len(self._since))
-        self._streak = np.concatenate([self._streak, np.full(missing, UNSEEN, dtype=np.int16)])
-        self._absent = np.concatenate([self._absent, np.zeros(missing, dtype=np.int16)])
-        self._since = np.concatenate([self._since, np.full(missing, np.nan)])
+        count = rows_up_to(rows)
+        self._streak = grown(self._streak, count, UNSEEN)
+        self._absent = grown(self._absent, count, 0)
+        self._since = grown(self._since, count, np.nan)

@@ -16,6 +16,7 @@ from plimsoll.api.effective import EffectiveContainerPolicy
 from plimsoll.forecast.registry import DEFAULT_MODEL, model_names
 from plimsoll.forecast.window import HISTORY_HOURS, FloatArray, IntArray
 from plimsoll.recommend.objective import price_of
+from plimsoll.usage.grown import grown
 
 HOUR_SECONDS = 3600
 UNSAID = -1  # code of a row whose model no policy names
@@ -61,15 +62,11 @@ class PolicyColumns:
 
     def grow(self, capacity: int) -> None:
         """Make room for `capacity` rows; new ones say nothing."""
-        missing = capacity - len(self.oom_price)
-        if missing <= 0:
-            return
-        self.oom_price = np.concatenate([self.oom_price, np.full(missing, nan)])
-        self.model = np.concatenate([self.model, np.full(missing, UNSAID, dtype=np.int32)])
-        hours = np.full(missing, HISTORY_HOURS, dtype=np.int32)
-        self.history_hours = np.concatenate([self.history_hours, hours])
-        self.buffer_min = np.concatenate([self.buffer_min, np.full(missing, -inf)])
-        self.buffer_max = np.concatenate([self.buffer_max, np.full(missing, inf)])
+        self.oom_price = grown(self.oom_price, capacity, nan)
+        self.model = grown(self.model, capacity, UNSAID)
+        self.history_hours = grown(self.history_hours, capacity, HISTORY_HOURS)
+        self.buffer_min = grown(self.buffer_min, capacity, -inf)
+        self.buffer_max = grown(self.buffer_max, capacity, inf)
 
     def put(self, rows: IntArray, policies: Sequence[RowPolicy]) -> None:
         """The policies of `rows` [n] are these."""

@@ -83,8 +83,9 @@ class History:
         self._free.extend(index.tolist())
 
     def _grow(self, capacity: int) -> None:
-        for store in (self._five, self._hour, self._ooms, self._restarts, self.promises):
+        for store in (self._five, self._hour, self._ooms, self._restarts):
             store.grow(capacity, self._used)
+        self.promises.grow(capacity)
         extra = capacity - self.capacity
         self._live = np.concatenate([self._live, np.zeros(extra, dtype=np.bool_)])
         self._first_seen = np.concatenate([self._first_seen, np.full(extra, np.nan)])

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from plimsoll.usage.grown import grown
 from plimsoll.usage.sample import Float64Array, IntArray
 
 Rows = npt.NDArray[np.integer]
@@ -47,12 +48,11 @@ class PromiseLog:
         self._open: Float64Array = np.zeros((capacity, 2))  # limit, chance
         self._record: Float64Array = np.zeros((capacity, 4))  # hours, promised, exceeded, shift
 
-    def grow(self, capacity: int, used: int) -> None:
-        """Room for `capacity` rows; only the `used` first are copied."""
-        grown = PromiseLog(capacity)
-        for name in ("_bin", "_open", "_record"):
-            getattr(grown, name)[:used] = getattr(self, name)[:used]
-            setattr(self, name, getattr(grown, name))
+    def grow(self, capacity: int) -> None:
+        """Room for at least `capacity` rows."""
+        self._bin = grown(self._bin, capacity, NO_PROMISE)
+        self._open = grown(self._open, capacity, 0.0)
+        self._record = grown(self._record, capacity, 0.0)
 
     def reset(self, rows: Rows) -> None:
         """Forget these rows."""

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from plimsoll.usage.grown import grown
 from plimsoll.usage.sample import FUTURE_TOLERANCE_SECONDS, MAX_PLAUSIBLE_BYTES, BoolArray, Float64Array
 from plimsoll_operator.engine.messages import Member, PodContainer, RowUsage
 from plimsoll_operator.observe.source import ContainerName
@@ -165,19 +166,16 @@ class MemberTable:
             slot = len(self._uids)
             self._uids.append(uid)
             self._names.append(("", "", ""))
-            if slot >= len(self.rows):
-                self._grow()
+            self._grow(slot + 1)
         self._by_uid[uid] = slot
         for column in (self._last_bytes, self._last_seconds, self._since_seconds):
             column[slot] = np.nan
         return slot
 
-    def _grow(self) -> None:
-        extra = len(self.rows)
-        self.rows = np.concatenate([self.rows, np.full(extra, -1, dtype=np.int32)])
-        empty = np.full(extra, np.nan)
-        self.limit_bytes = np.concatenate([self.limit_bytes, empty])
-        self._ceiling_bytes = np.concatenate([self._ceiling_bytes, empty])
-        self._last_bytes = np.concatenate([self._last_bytes, empty])
-        self._last_seconds = np.concatenate([self._last_seconds, empty])
-        self._since_seconds = np.concatenate([self._since_seconds, empty])
+    def _grow(self, count: int) -> None:
+        self.rows = grown(self.rows, count, -1)
+        self.limit_bytes = grown(self.limit_bytes, count, np.nan)
+        self._ceiling_bytes = grown(self._ceiling_bytes, count, np.nan)
+        self._last_bytes = grown(self._last_bytes, count, np.nan)
+        self._last_seconds = grown(self._last_seconds, count, np.nan)
+        self._since_seconds = grown(self._since_seconds, count, np.nan)

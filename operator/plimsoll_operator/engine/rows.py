@@ -16,6 +16,7 @@ import numpy.typing as npt
 from plimsoll.forecast.prophet_desk import ProphetDesk
 from plimsoll.forecast.registry import prophet_with
 from plimsoll.pipeline import LimitPipeline, PipelineSettings
+from plimsoll.usage.grown import grown
 from plimsoll.usage.history import History
 from plimsoll.usage.sample import BINS_PER_HOUR, BoolArray, Quantity, bin_of
 from plimsoll.workload import ContainerKey
@@ -59,8 +60,7 @@ class RowTable:
 
     def assign(self, wanted: Mapping[int, RowMeaning]) -> list[int]:
         """Make sure that rows stand for these containers; returns those that did not before."""
-        while wanted and max(wanted) >= len(self._place):
-            self._grow()
+        self._grow(max(wanted, default=-1) + 1)
         new = [row for row, meaning in wanted.items() if not self._stands_for(row, meaning)]
         self.forget(tuple(new))
         for quantity in QUANTITIES:
@@ -149,9 +149,8 @@ class RowTable:
             )
         return self.stores[quantity]
 
-    def _grow(self) -> None:
-        extra = len(self._place)
-        self._quantity = np.concatenate([self._quantity, np.full(extra, -1, dtype=np.int8)])
-        self._place = np.concatenate([self._place, np.full(extra, -1, dtype=np.int32)])
-        self._phase = np.concatenate([self._phase, np.zeros(extra, dtype=np.int64)])
-        self._decided_bin = np.concatenate([self._decided_bin, np.full(extra, NEVER, dtype=np.int64)])
+    def _grow(self, count: int) -> None:
+        self._quantity = grown(self._quantity, count, -1)
+        self._place = grown(self._place, count, -1)
+        self._phase = grown(self._phase, count, 0)
+        self._decided_bin = grown(self._decided_bin, count, NEVER)

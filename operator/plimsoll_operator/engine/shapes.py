@@ -13,6 +13,7 @@ from plimsoll.forecast.window import chunks, read_window
 from plimsoll.forecast.workload_class import ClassMemory, WorkloadClass, workload_classes
 from plimsoll.leak.detect import DEFAULT_WINDOW_HOURS, find_leaks
 from plimsoll.leak.watch import LeakWatch
+from plimsoll.usage.grown import grown
 from plimsoll_operator.engine.messages import RowShapes, no_shapes
 from plimsoll_operator.engine.rows import RowArray, Store
 
@@ -29,10 +30,7 @@ class Shapes:
 
     def tell(self, row: int, window_hours: int) -> None:
         """How long a row's growth must have lasted, by its policy."""
-        missing = row + 1 - len(self._window_hours)
-        if missing > 0:
-            extra = np.full(max(missing, len(self._window_hours)), DEFAULT_WINDOW_HOURS, dtype=np.int32)
-            self._window_hours = np.concatenate([self._window_hours, extra])
+        self._window_hours = grown(self._window_hours, row + 1, DEFAULT_WINDOW_HOURS)
         self._window_hours[row] = window_hours
 
     def forget(self, rows: RowArray) -> None:
