@@ -1,8 +1,9 @@
 """`plimsoll-agent`: watch this node's containers (`run`), or show once what there is (`status`).
 
 In: flags. Out: a process that serves /metrics, /healthz and /readyz until SIGTERM or SIGINT, or a table. It
-reads the kernel's files and writes nowhere. Exit code 2: this host cannot be watched (cgroup v1), or flags
-that make no sense; one sentence says which.
+writes to the kernel only with `--act`, and takes back at its end what it has set. Exit code 2: this host
+cannot be watched (cgroup v1), or flags that make no sense; 3: it cannot act, for it could not take back what
+it sets; one sentence says which.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from plimsoll_nodeagent.act.options import add_acting_flags, open_actor, open_door
 from plimsoll_nodeagent.discover.hierarchy import DEFAULT_CGROUP_ROOT, unusable
 from plimsoll_nodeagent.kernelfs import KernelFs
 from plimsoll_nodeagent.loop import MOST_CONTAINERS, Watch
@@ -28,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 CANNOT_LISTEN = 1
 CANNOT_WATCH = 2
+CANNOT_ACT = 3
 DEFAULT_PORT = 9477
 DEFAULT_INTERVAL_SECONDS = 10.0
 STUCK_INTERVALS = 6.0  # a loop that has ended no tick for so many intervals is restarted by its probe
@@ -76,11 +79,17 @@ def keep_watching(
 def run(options: argparse.Namespace) -> int:
     """Watch and serve until a signal comes."""
     configure_logs(options.log_level)
-    fs = KernelFs(options.root)
+    fs = open_door(options)
     if (why := unusable(fs, options.cgroup_root)) is not None:
         logger.error("%s", why)
         return CANNOT_WATCH
     watch = Watch(fs, options.cgroup_root, options.most_containers)
+    try:
+        actor = open_actor(options, fs)
+    except OSError as error:
+        why = error.strerror or str(error)
+        logger.error("cannot act without %s: %s", options.state_dir, why)  # noqa: TRY400 -- a sentence
+        return CANNOT_ACT
     stuck_seconds = max(LEAST_STUCK_SECONDS, STUCK_INTERVALS * options.interval)
     health = Health(stuck_seconds, lambda: watch.latest, cgroup_root=options.cgroup_root)
     exposition = Exposition(lambda: watch.latest, version("plimsoll"))
@@ -96,6 +105,8 @@ def run(options: argparse.Namespace) -> int:
     server.start()
     logger.info("watching", extra={"cgroup_root": options.cgroup_root, "port": server.port})
     keep_watching(watch.tick, health.beat, options.interval, stop.wait)
+    if actor is not None:
+        actor.close()
     server.close()
     logger.info("ended")
     return 0
@@ -147,6 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument(
         "--log-level", choices=("debug", "info", "warning", "error"), default="info", help="(default: info)"
     )
+    add_acting_flags(running)
     running.set_defaults(call=run)
     showing = commands.add_parser("status", parents=[shared], help="look once and print a table")
     showing.add_argument(

@@ -45,6 +45,7 @@ EVERYTHING: Mapping[str, Any] = {
     "agent": {
         "namespace": "plimsoll-agents",
         "extraArgs": ["--interval=5s"],
+        "act": {"enabled": True},
         "image": {"registry": "mirror.example:5000", "tag": "edge"},
     },
     "webhook": {

@@ -111,6 +111,36 @@ def test_no_container_of_the_agent_has_a_capability():
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
 
 
+def test_an_agent_that_acts_has_three_capabilities_the_nodes_pids_and_five_host_paths_and_is_not_privileged():
+    pod = render({"agent": {"act": {"enabled": True}}}).one("DaemonSet")["spec"]["template"]["spec"]
+    (agent,) = pod["containers"]
+    own = agent["securityContext"]
+    assert own["capabilities"] == {"drop": ["ALL"], "add": ["SYS_NICE", "SYS_PTRACE", "SYS_RESOURCE"]}
+    assert "privileged" not in own
+    assert (own["allowPrivilegeEscalation"], own["readOnlyRootFilesystem"]) == (False, True)
+    assert own["seccompProfile"]["type"] == "Localhost"
+    assert pod["hostPID"] is True
+    assert not pod.get("hostNetwork")
+    assert not pod.get("hostIPC")
+    paths = {each["name"]: each["hostPath"]["path"] for each in pod["volumes"] if "hostPath" in each}
+    mounted = {paths[each["name"]] for each in agent["volumeMounts"] if each["name"] in paths}
+    assert mounted == {
+        "/sys/fs/cgroup",
+        "/sys/kernel/mm",
+        "/sys/kernel/debug",
+        "/sys/devices/system/node",
+        "/run/plimsoll",
+    }
+
+
+def test_mounts_of_an_agent_that_acts_can_be_left_out_one_by_one():
+    without = {"enabled": True, "mm": False, "debugfs": False, "compact": False}
+    pod = render({"agent": {"act": without}}).one("DaemonSet")["spec"]["template"]["spec"]
+    (agent,) = pod["containers"]
+    assert [each["name"] for each in agent["volumeMounts"]] == ["cgroup", "state"]
+    assert not [each for each in agent["args"] if each.startswith("--mount")]
+
+
 def test_agents_get_a_namespace_where_host_paths_are_allowed():
     rendered = render(EVERYTHING)
     made = rendered.one("Namespace")["metadata"]

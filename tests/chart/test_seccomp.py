@@ -103,3 +103,42 @@ def test_the_installer_puts_no_broken_profile_there(tmp_path: Path):
     done = subprocess.run(arguments, capture_output=True, check=False, timeout=60)
     assert done.returncode != 0
     assert not (tmp_path / "agent.json").exists()
+
+
+def test_an_agent_that_acts_may_make_a_few_calls_more_and_no_others():
+    acting = json.loads((CHART / "files" / "agent-act-seccomp.json").read_text())
+    watching = json.loads(PROFILE.read_text())
+    more = [each for each in acting["syscalls"] if each not in watching["syscalls"]]
+    assert {name for each in more for name in each["names"]} == {
+        *(
+            "fsync",
+            "mkdir",
+            "mkdirat",
+            "rename",
+            "renameat",
+            "renameat2",
+            "unlink",
+            "unlinkat",
+        ),  # the journal
+        *("migrate_pages", "move_pages", "pidfd_open", "process_madvise"),
+        "pwrite64",  # idle bits
+        "socketpair",  # an event loop's own
+    }
+    kept = {**acting, "syscalls": [each for each in acting["syscalls"] if each not in more]}
+    assert kept == watching
+
+
+def test_advice_is_given_and_the_journal_is_kept_under_the_acting_profile(tmp_path: Path):
+    profile = CHART / "files" / "agent-act-seccomp.json"
+    script = f"""
+from pathlib import Path
+from plimsoll_nodeagent.act.journal import Journal, Record
+from plimsoll_nodeagent.kernelfs import KernelFs
+journal = Journal(Path({str(tmp_path)!r}) / "state")
+journal.put(Record("a", "k", "b", {{}}, "0", ("1",)))
+journal.drop("a")
+print(KernelFs().advice_missing() or "advises", journal.names())
+"""
+    command = [*UNDER[:2], str(profile), sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout == "advises []\n", done.stderr

@@ -9,6 +9,7 @@ forgotten at once, so that nothing grows with churn.
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from plimsoll_nodeagent.discover.hierarchy import PodsRoot, find_pods_roots
 from plimsoll_nodeagent.discover.names import Qos, container_name, pod_uid, qos_group
@@ -52,6 +53,21 @@ class _Pod:
     qos: Qos
 
 
+class Follows(Protocol):
+    """What finds containers: a kubelet's (`Tracker`), or those of paths that a person named (`named.py`)."""
+
+    roots: tuple[PodsRoot, ...]
+    containers: dict[ContainerId, Container]
+    pods: int
+    failures: Counter[Absence]
+
+    def look(self) -> Change:
+        """Look once."""
+
+    def memory_cgroup(self) -> str | None:
+        """A cgroup with the memory controller that it knows of."""
+
+
 class Tracker:
     """Follows the containers under a cgroup root."""
 
@@ -73,6 +89,10 @@ class Tracker:
         removed = tuple(each for key, each in self.containers.items() if key not in found)
         self.containers, self.pods = found, len({pod.uid for pod in pods})
         return Change(added, removed)
+
+    def memory_cgroup(self) -> str | None:
+        """None: it is looked for."""
+        return None
 
     def _search(self) -> None:
         """Find the roots where there are none yet, where one is gone, and now and then."""

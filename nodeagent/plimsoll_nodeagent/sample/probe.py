@@ -8,6 +8,8 @@ that is held by somebody else counts as not there: it is asked again when the lo
 import os
 from collections.abc import Callable, Iterator
 
+import numpy as np
+
 from plimsoll_nodeagent.act.damon import ADMIN, kernel_release
 from plimsoll_nodeagent.capabilities import Engine, Fact, KernelCapabilities, Level, settle
 from plimsoll_nodeagent.discover.hierarchy import find_memory_cgroup
@@ -16,7 +18,7 @@ from plimsoll_nodeagent.kernelfs.allowed import IDLE_BITMAP
 from plimsoll_nodeagent.sample.formats import FormatError, parse_meminfo
 from plimsoll_nodeagent.sample.lru_gen import LRU_GEN
 from plimsoll_nodeagent.sample.numa import NODES, memory_tiers, numa_nodes, parse_node_list
-from plimsoll_nodeagent.sample.pagemap import SOFT_DIRTY
+from plimsoll_nodeagent.sample.pagemap import FRAME, PRESENT, SOFT_DIRTY
 from plimsoll_nodeagent.sample.swap import zswap_enabled
 
 Ours = Callable[[], bool]
@@ -81,8 +83,10 @@ def _accesses(fs: KernelFs, cgroup: str | None, ours: Ours) -> Iterator[Fact]:
     why = f"the bitmap is {idle}" if isinstance(idle, Absence) else ""
     if not why and not fs.can_write(IDLE_BITMAP):
         why = "the bitmap may not be written"
+    why = why or _own_pages_lack(fs, FRAME, "page frames are hidden from us (CAP_SYS_ADMIN)")
     yield Fact(engine, Level.IDLE_BITS, available=not why, why=why)
-    why = _soft_dirty_missing(fs)
+    # New mappings are soft-dirty from the start.
+    why = _own_pages_lack(fs, SOFT_DIRTY, "no page has the bit (CONFIG_MEM_SOFT_DIRTY)")
     yield Fact(engine, Level.SOFT_DIRTY, available=not why, why=why)
     stat = "" if cgroup is None else _text(fs, f"{cgroup}/memory.stat")
     yield Fact(
@@ -90,8 +94,8 @@ def _accesses(fs: KernelFs, cgroup: str | None, ours: Ours) -> Iterator[Fact]:
     )
 
 
-def _soft_dirty_missing(fs: KernelFs) -> str:
-    """New mappings are soft-dirty from the start: of some of our own pages the bit must be set."""
+def _own_pages_lack(fs: KernelFs, bits: np.uint64, otherwise: str) -> str:
+    """Say why no resident page of our own shows any of these bits of pagemap; "" where one does."""
     process = KernelProcess.open(fs, os.getpid())
     if isinstance(process, Absence):
         return f"our own process is {process}"
@@ -103,9 +107,9 @@ def _soft_dirty_missing(fs: KernelFs) -> str:
             words = process.pagemap(int(start, 16), (int(end, 16) - int(start, 16)) // 4096)
             if isinstance(words, Absence):
                 return f"pagemap is {words}"
-            if (words & SOFT_DIRTY).any():
+            if (words[(words & PRESENT) > 0] & bits).any():
                 return ""
-    return "no page has the bit (CONFIG_MEM_SOFT_DIRTY)"
+    return otherwise
 
 
 def _pressure(fs: KernelFs, cgroup: str | None) -> Iterator[Fact]:
