@@ -102,5 +102,5 @@ def cluster_values(cluster: Cluster, prometheus_url: str = "", replicas: int = 1
                 "prometheusUrl": prometheus_url,
             },
         },
-        "agent": {"image": image_value(cluster.images["agent"])},
+        "agent": {"image": image_value(cluster.images["agent"]), "act": {"enabled": True}},
     }
