@@ -102,11 +102,14 @@ chart-golden: $(VENV)/.dev ## render the chart's golden files anew, to be read b
 apiserver: ## build and cache a real kube-apiserver, etcd and kubectl from Go modules
 	kind/vm/build-binaries.sh apiserver etcd kubectl
 
-.PHONY: train
+.PHONY: train train-pressure
 train: $(VENV)/.dev ## fit the forecast's weights and price tables anew: make train TRACES=directory (about half an hour)
 	$(BIN)/python bench/train_prior.py --traces $(TRACES)
 
-.PHONY: bench bench-ablation bench-agent bench-e2e bench-forecast bench-leak bench-loop bench-node bench-prophet bench-usage bench-demo
+train-pressure: $(VENV)/.dev ## fit the pressure predictor's weights anew: make train-pressure [RECORDINGS=files]
+	$(BIN)/python bench/train_pressure.py $(if $(RECORDINGS),--recordings $(RECORDINGS)) $(BENCH_ARGS)
+
+.PHONY: bench bench-ablation bench-agent bench-e2e bench-forecast bench-leak bench-loop bench-node bench-pressure bench-prophet bench-usage bench-demo
 bench: bench-agent bench-demo bench-leak bench-forecast bench-loop bench-prophet bench-usage ## every bench there is
 
 bench-ablation: $(VENV)/.dev ## what each part of the pipeline earns, taken away in turn on the judged half
@@ -136,6 +139,9 @@ bench-loop: $(VENV)/.dev ## the operator's loop at 1k, 10k and 100k containers, 
 bench-node: $(VENV)/.dev ## agent on, off and Senpai in turn on a real kernel, then the pressure stress: about 45 minutes
 	kind/vm/packages.sh
 	$(BIN)/python bench/node.py $(BENCH_ARGS)
+
+bench-pressure: $(VENV)/.dev ## which predictor sees memory pressure coming, on a model of a kernel or on recordings (RECORDINGS=files)
+	$(BIN)/python bench/pressure.py $(if $(RECORDINGS),--recordings $(RECORDINGS)) $(BENCH_ARGS)
 
 bench-prophet: $(VENV)/.dev ## Prophet beside auto, seasonal and VPA, on series of more than two weeks with a season
 	$(BIN)/python bench/judge_prophet.py --traces $(TRACES)
