@@ -67,10 +67,12 @@ def main() -> None:
     rows = quality_rows(said, source, command) + cost_rows(
         folds[0].runs[-1], as_weights(folds[0].trained), command
     )
+    beside = {"source": source}
+    path = write_results("pressure", rows, SEED, time.monotonic() - began, beside)
     if not arguments.no_trial:
         trained = {fold.runs[0].run.pattern: as_weights(fold.trained) for fold in folds}
         rows += trial_rows(trained, arguments.seeds, command)
-    path = write_results("pressure", rows, SEED, time.monotonic() - began, {"source": source})
+        path = write_results("pressure", rows, SEED, time.monotonic() - began, beside)
     print(f"wrote {path.name}; runs: {len(runs)} ({source})")
 
 

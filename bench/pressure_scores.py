@@ -18,12 +18,12 @@ BANDS = {
     "90-95": (0.9, 0.95),
     "95-100": (0.95, 1.01),
 }
-DRAWS = 200
+DRAWS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """Forecasts [n] with what came, what was already there, the share of memory used, their number and run."""
+    """Forecasts [n]: what came, what was already there, the share of memory used, number and run of each."""
 
     probability: FloatArray
     came: FloatArray

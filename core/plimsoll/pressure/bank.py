@@ -49,7 +49,7 @@ COLUMNS = STATE_SIZE + 17
 
 @dataclass(frozen=True, slots=True)
 class BankForecast:
-    """Forecasts of `rows` [n]; `probability` is NaN where nothing is known, `fallback` where plain ones spoke."""
+    """Forecasts of `rows` [n]; `probability` is NaN where nothing is known; `fallback`: plain ones spoke."""
 
     seconds: float
     rows: Rows
@@ -169,9 +169,13 @@ def _fresh_row() -> FloatArray:
     return row
 
 
+def _is_share(values: FloatArray) -> BoolArray:
+    return np.asarray((values >= 0) & (values <= 1))
+
+
 def _usable(values: FloatArray) -> BoolArray:
     period, total = values[_AT["period_seconds"]], values[_AT["total_bytes"]]
-    left = (values[_AT["free_ratio"]] >= 0) | (values[_AT["available_ratio"]] >= 0)
+    left = _is_share(values[_AT["free_ratio"]]) | _is_share(values[_AT["available_ratio"]])
     inside = (period > 0) & (period <= MAX_PERIOD_SECONDS) & (total > 0) & (total < np.inf)
     return np.asarray(inside & left & np.isfinite(values[_AT["seconds"]]))
 
@@ -180,7 +184,7 @@ def _exhaustion(
     table: FloatArray, values: FloatArray, since: FloatArray, steady: BoolArray
 ) -> tuple[FloatArray, FloatArray]:
     available = values[_AT["available_ratio"]]
-    left = np.where(available >= 0, available, values[_AT["free_ratio"]])
+    left = np.where(_is_share(available), available, values[_AT["free_ratio"]])
     mean = table[:, _LEFT_MEAN]
     mean = np.where(steady, mean + (left - mean) * since / (since + reactive.TREND_SECONDS), left)
     table[:, _LEFT_MEAN] = mean

@@ -156,5 +156,5 @@ def usable(sample: PressureSample) -> bool:
         math.isfinite(sample.seconds)
         and 0.0 < sample.period_seconds <= MAX_PERIOD_SECONDS
         and 0.0 < sample.total_bytes < math.inf
-        and (sample.free_ratio >= 0.0 or sample.available_ratio >= 0.0)
+        and (0.0 <= sample.free_ratio <= 1.0 or 0.0 <= sample.available_ratio <= 1.0)
     )

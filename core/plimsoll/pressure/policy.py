@@ -185,8 +185,9 @@ class PressurePolicy:
         sample, settings = view.sample, self.settings
         coming = sample.allocation_bytes_per_second * view.forecast.horizon_seconds
         missing = coming + (settings.headroom_ratio - sample.free_ratio) * sample.total_bytes
-        wanted = min(missing, settings.reclaim_step_ratio * sample.total_bytes, view.reclaimable_bytes)
-        return int(wanted) if math.isfinite(missing) and math.isfinite(wanted) and wanted > 0 else 0
+        bounds = (missing, settings.reclaim_step_ratio * sample.total_bytes, view.reclaimable_bytes)
+        # min() of a NaN and a number is whichever stands first.
+        return max(0, int(min(bounds))) if all(math.isfinite(bound) for bound in bounds) else 0
 
     def _forget(self, now_seconds: float) -> None:
         """Scopes that were not shown for a while are gone."""

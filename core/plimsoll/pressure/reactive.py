@@ -76,7 +76,7 @@ class Exhaustion:
         """A logistic curve over the logarithm of time to exhaustion in horizons."""
         if not usable(sample):
             return nothing_known(now_seconds)
-        left = sample.available_ratio if sample.available_ratio >= 0 else sample.free_ratio
+        left = sample.available_ratio if 0.0 <= sample.available_ratio <= 1.0 else sample.free_ratio
         used_per_second = self._used_per_second(left, now_seconds)
         seconds = left / used_per_second if used_per_second > 0 else MAX_SECONDS
         urgency = -math.log(min(MAX_SECONDS, max(MIN_SECONDS, seconds)) / HORIZON_SECONDS)

@@ -46,7 +46,7 @@ def test_after_a_leap_of_the_clock_there_is_no_slope(leap):
         for name, value in zip(FEATURES, after, strict=True)
         if "slope" in name or "exhaustion_1" in name
     ]
-    assert slopes == [0.0] * len(slopes)
+    assert slopes == pytest.approx([0.0] * len(slopes), abs=1e-12)
 
 
 def test_memory_that_is_used_up_within_the_horizon_is_above_a_half():

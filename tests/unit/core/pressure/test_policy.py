@@ -102,8 +102,8 @@ def test_no_more_than_ten_actions_a_second_over_all_scopes():
 
 def test_the_likeliest_pressure_comes_first():
     policy = woken()
-    views = [view(100.1, probability, scope=str(probability)) for probability in (0.6, 0.95, 0.7)]
-    assert [action.scope for action in policy.plan(views, 100.1)] == ["0.95"]
+    views = [view(100.15, probability, scope=str(probability)) for probability in (0.6, 0.95, 0.7)]
+    assert [action.scope for action in policy.plan(views, 100.15)] == ["0.95"]
 
 
 def test_one_scope_rests_between_two_actions():
