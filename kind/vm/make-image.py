@@ -3,6 +3,8 @@
 
 Each --layer is a directory, packed reproducibly and owned by root, or a tar that is taken as it is; `ctr
 images import` takes the archive. Layers stay uncompressed, because unpacking is slow on an emulated node.
+`--dockerfile FILE` takes labels, environment, user, ports and entry point from a Dockerfile's last stage, so
+that an image has the same ones whoever makes it; `--build-arg NAME=VALUE` is as in `docker build`.
 `--thin N` leaves out the data of the first N layers, for a node that has them from another image. There is no
 timestamp in it: same layers and settings, same bytes.
 """
@@ -12,13 +14,18 @@ import hashlib
 import io
 import json
 import pathlib
+import re
+import shlex
 import sys
 import tarfile
 import tempfile
+from collections.abc import Iterator, Mapping
 
 EPOCH = "1970-01-01T00:00:00Z"
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+VARIABLE = re.compile(r"\$\{(\w+)\}|\$(\w+)")
 Blobs = dict[str, bytes | pathlib.Path]
+Config = dict[str, object]
 
 
 def arguments() -> argparse.Namespace:
@@ -34,8 +41,57 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--entrypoint", type=json.loads, default=[], help="a JSON list")
     parser.add_argument("--command", type=json.loads, default=[], help="a JSON list")
     parser.add_argument("--user", default="", help="uid:gid")
+    parser.add_argument("--dockerfile", type=pathlib.Path, help="take all of these from its last stage")
+    parser.add_argument("--build-arg", action="append", default=[], help="NAME=VALUE, for --dockerfile")
     parser.add_argument("--thin", type=int, default=0, metavar="N", help="leave out the first N layers' data")
     return parser.parse_args()
+
+
+def instructions(text: str) -> Iterator[tuple[str, str]]:
+    """Yield a Dockerfile's instructions with what follows them, continued lines joined."""
+    lines = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    for line in lines.replace("\\\n", " ").splitlines():
+        word, _, rest = line.strip().partition(" ")
+        if word:
+            yield word.upper(), rest.strip()
+
+
+def last_stage(text: str, given: Mapping[str, str]) -> Config:
+    """Return the configuration that an image gets from its Dockerfile's last stage."""
+    before: dict[str, str] = {}  # arguments that stand before the first FROM
+    known = before
+    config, labels, environment = Config(), dict[str, str](), dict[str, str]()
+    for word, rest in instructions(text):
+        if word == "FROM":
+            known = {}
+            config, labels, environment = Config(), {}, {}
+        elif word == "ARG":
+            name, _, default = rest.partition("=")
+            own = filled("".join(shlex.split(default)), {**before, **known})
+            known[name] = given.get(name) or own or before.get(name, "")
+        elif word == "LABEL":
+            labels |= pairs(filled(rest, known))
+        elif word == "ENV":
+            environment |= pairs(filled(rest, known))
+        elif word == "USER":
+            config["User"] = filled(rest, known)
+        elif word == "EXPOSE":
+            config["ExposedPorts"] = {f"{port}/tcp": {} for port in filled(rest, known).split()}
+        elif word in ("ENTRYPOINT", "CMD"):
+            config["Entrypoint" if word == "ENTRYPOINT" else "Cmd"] = json.loads(rest)
+    variables = [f"{name}={value}" for name, value in environment.items()]
+    return {**config, "WorkingDir": "/", "Env": variables or [PATH], "Labels": labels}
+
+
+def filled(text: str, names: Mapping[str, str]) -> str:
+    """Return a text with its $VARIABLES and ${VARIABLES}; what nobody has set is empty."""
+    return VARIABLE.sub(lambda match: names.get(match[1] or match[2], ""), text)
+
+
+def pairs(text: str) -> dict[str, str]:
+    """Return the NAME=VALUE pairs of LABEL and ENV."""
+    split = (each.partition("=") for each in shlex.split(text))
+    return {name: value for name, _, value in split}
 
 
 def digest_of(path: pathlib.Path) -> str:
@@ -69,13 +125,12 @@ def put(blobs: Blobs, value: object, media_type: str) -> dict[str, object]:
     return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data)}
 
 
-def documents(options: argparse.Namespace, layers: list[pathlib.Path], blobs: Blobs) -> dict[str, object]:
-    """Add configuration, manifest and layers to the blobs; return the index."""
-    kind = "application/vnd.oci.image"
-    digests = [digest_of(layer) for layer in layers]
-    blobs.update(list(zip(digests, layers, strict=True))[options.thin :])
-    names = [f"sha256:{digest}" for digest in digests]
-    config: dict[str, object] = {
+def configuration(options: argparse.Namespace) -> Config:
+    """Return how the image's program is started and what it is called: from options, or from a Dockerfile."""
+    if options.dockerfile:
+        given = dict(each.split("=", 1) for each in options.build_arg)
+        return last_stage(options.dockerfile.read_text(), given)
+    return {
         "Env": options.env or [PATH],
         "Entrypoint": options.entrypoint,
         "Cmd": options.command,
@@ -83,6 +138,15 @@ def documents(options: argparse.Namespace, layers: list[pathlib.Path], blobs: Bl
         "User": options.user,
         "Labels": dict(label.split("=", 1) for label in options.label),
     }
+
+
+def documents(options: argparse.Namespace, layers: list[pathlib.Path], blobs: Blobs) -> dict[str, object]:
+    """Add configuration, manifest and layers to the blobs; return the index."""
+    kind = "application/vnd.oci.image"
+    digests = [digest_of(layer) for layer in layers]
+    blobs.update(list(zip(digests, layers, strict=True))[options.thin :])
+    names = [f"sha256:{digest}" for digest in digests]
+    config = configuration(options)
     platform = {"architecture": "amd64", "os": "linux"}
     history = [{"created": EPOCH, "created_by": "make-image.py"} for _ in layers]
     root = {"type": "layers", "diff_ids": names}

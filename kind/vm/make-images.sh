@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# make-images.sh baked | thin | full | sizes: the nodes' images as OCI archives, without docker and without a registry.
+# make-images.sh base | baked | thin | full | sizes: the nodes' images as OCI archives, without docker and without a registry.
 #
+#   base    Debian's Python alone, as a layer; prints its path.
 #   baked   what does not change with Plimsoll's code: pause, load (the tests' workload), and the layers below the operator
 #           and the agent (Debian's Python, locked dependencies). Prints the archives' paths; they go into the base disk.
 #   thin    operator and agent with the data of their own layer only. Prints "part image archive" lines.
@@ -14,14 +15,14 @@ UV=${UV:-$REPO/.venv/bin/uv}; PYTHON=${PYTHON:-$REPO/.venv/bin/python}
 I=$STORE/images; W=$I/part; mkdir -p "$I"
 # An environment without pip, as in operator/Dockerfile and nodeagent/Dockerfile.
 HOME_DIR=opt/plimsoll; SITE=$HOME_DIR/lib/python$PYTHON_VERSION/site-packages
-SCRIPT=$(key_of <"${BASH_SOURCE[0]}")
+# A layer is made anew when what makes layers changes; how an image is called and started is not among it.
+LAYER_MAKERS="debian compile pack base_layer chroot_with only_home make_deps_layer make_app_layer script small"
 
 # Compiling at run time is slow on an emulated node; unchecked, because a layer's times are all zero.
 compile() { chroot "$1" python3 -m compileall -q --invalidation-mode unchecked-hash -x 'kubernetes/(client|aio/client)/(models|api)/' "/$2"; }
 pack() { tar -C "$1" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --exclude=./dev -cf "$2.part" . && mv "$2.part" "$2"; }
 image() { "$PYTHON" "$VM/make-image.py" "$@"; }
 
-BASE=$I/base-$(echo "$DEBIAN_PYTHON $SCRIPT" | key_of).layer
 base_layer() { # Debian's Python; nothing that installs, and no Perl
   [ ! -f "$BASE" ] || return 0
   local started; started=$(now); rm -rf "$W"
@@ -47,13 +48,13 @@ make_deps_layer() { # operator|agent
   base_layer; started=$(now); chroot_with "$W"; chroot "$W" python3 -m venv --without-pip "/$HOME_DIR"
   "$UV" pip install --quiet --no-deps --require-hashes --only-binary :all: --link-mode copy --python-version "$PYTHON_VERSION" \
     --python-platform x86_64-manylinux_2_28 --target "$W/$SITE" -r "$REPO/requirements/$1.lock"
-  rm -rf "$W/$SITE/bin"
+  rm -rf "$W/$SITE/bin"; cp "$REPO/requirements/$1.lock" "$W/$HOME_DIR/"
   compile "$W" "$SITE"; only_home "$W" "$layer"
   log "layer of $1's dependencies: $(since "$started") s, $(du -m "$layer" | cut -f1) MB"
 }
 sources_key() { (cd "$REPO" && find core operator nodeagent cli pyproject.toml README.md LICENSE -type f -not -path '*/__pycache__/*' -print0 | sort -z | xargs -0 sha256sum | key_of); }
 packages_of() { case $1 in operator) echo "plimsoll plimsoll_operator" ;; agent) echo "plimsoll_nodeagent" ;; esac; }
-app_layer() { echo "$I/$1-app-$(echo "$SOURCES $SCRIPT" | key_of).layer"; }
+app_layer() { echo "$I/$1-app-$(cat "$VM/make-image.py" <(echo "$SOURCES $SCRIPT") | key_of).layer"; }
 script() { # operator|agent: what an installer makes of the wheel's entry point
   local file=$W/$HOME_DIR/bin/plimsoll-$1
   mkdir -p "$(dirname "$file")"
@@ -73,13 +74,14 @@ make_app_layer() { # operator|agent: its packages out of the wheel
   log "layer of $1: $(since "$started") s, $(du -k "$layer" | cut -f1) KB"
 }
 module_of() { case $1 in operator) echo plimsoll_operator.main ;; agent) echo plimsoll_nodeagent.main ;; esac; }
+directory_of() { case $1 in operator) echo operator ;; agent) echo nodeagent ;; esac; }
 version() { sed -n 's/^version = "\(.*\)"/\1/p' "$REPO/pyproject.toml" | head -1; }
 part_image() { # operator|agent name out --thin N
   local part=$1 name=$2 out=$3; shift 3
+  # Labels, user, environment and entry point are the Dockerfile's.
   image --name "$name" --out "$out" --layer "$BASE" --layer "$(deps_layer "$part")" --layer "$(app_layer "$part")" "$@" \
-    --env PATH=/opt/plimsoll/bin:/usr/local/bin:/usr/bin:/bin --env PYTHONDONTWRITEBYTECODE=1 --env PYTHONUNBUFFERED=1 \
-    --user 65532:65532 --entrypoint "[\"/opt/plimsoll/bin/plimsoll-$part\"]" \
-    --label "org.opencontainers.image.title=plimsoll-$part" --label "org.opencontainers.image.version=$(version)" --label org.opencontainers.image.licenses=Apache-2.0
+    --dockerfile "$REPO/$(directory_of "$part")/Dockerfile" --build-arg "VERSION=$(version)" --build-arg "BASE=debootstrap:$DEBIAN_PYTHON" \
+    --build-arg "REVISION=$(git -C "$REPO" rev-parse HEAD 2>/dev/null || true)"
 }
 small() { # pause|load: one static program, load on the Python layer (a shell and Python to look around with)
   local out; out=$I/$1-$(cat "$VM/images/$1.c" <(echo "$SCRIPT") | key_of).tar
@@ -123,10 +125,12 @@ sizes() {
   done
 }
 [ -x "$UV" ] || die "make-images.sh needs $UV: run 'make venv' first, or set UV"
+SCRIPT=$(declare -f $LAYER_MAKERS | key_of); BASE=$I/base-$(echo "$DEBIAN_PYTHON $SCRIPT" | key_of).layer
 exec 8>"$I/.lock"; flock 8
 case ${1:-} in
+  base) base_layer; echo "$BASE" ;;
   baked) baked ;;
   thin | full) parts "$1" ;;
   sizes) sizes ;;
-  *) die "usage: make-images.sh baked | thin | full | sizes" ;;
+  *) die "usage: make-images.sh base | baked | thin | full | sizes" ;;
 esac

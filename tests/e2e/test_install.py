@@ -1,5 +1,7 @@
 """`helm install` on an empty cluster, and that is all."""
 
+from builders.e2e.cluster import REPOSITORY
+
 
 def test_operator_and_agents_are_ready(cluster, release):
     operators, agents = release.pods("operator"), release.pods("agent")
@@ -14,3 +16,11 @@ def test_operator_and_agents_are_ready(cluster, release):
 
 def test_the_chart_tests_itself(release):
     release.helm("test", name=release.name, timeout=300)
+
+
+def test_an_image_carries_the_lock_of_what_is_in_it(cluster, release):
+    for component in ("operator", "agent"):
+        pod, *_ = release.pods(component)
+        whose = ("-n", pod["metadata"]["namespace"], "exec", pod["metadata"]["name"], "-c", component, "--")
+        lock = cluster.kube(*whose, "cat", f"/opt/plimsoll/{component}.lock")
+        assert lock == (REPOSITORY / "requirements" / f"{component}.lock").read_text()

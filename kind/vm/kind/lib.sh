@@ -12,5 +12,5 @@ PODMAN_BUILD_BASE=localhost/plimsoll-build:1         # BUILD_BASE: the same Debi
 
 kubernetes_version() { "$BIN/kubeadm" version -o short; }
 node_image() { echo "localhost/plimsoll-kindnode:$(kubernetes_version)"; }
-base_layer() { echo "$STORE/images/base-$(echo "$DEBIAN_PYTHON $(key_of <"$VM/make-images.sh")" | key_of).layer"; }   # as make-images.sh names it
+base_layer() { "$VM/make-images.sh" base; }          # the assembled images stand on it
 in_machine() { node_sh "$MACHINE" "$@"; }            # a command in the machine's root shell
