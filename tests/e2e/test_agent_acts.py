@@ -256,7 +256,7 @@ def reclaimed(
 
 
 def in_agent(cluster: Cluster, agent: Manifest, script: str):
-    """What a script prints as JSON in the agent's container; a script may kill itself after it has printed."""
+    """What a script prints as JSON in the agent's container; it may kill itself after it has printed."""
     metadata = agent["metadata"]
     where = ("-n", metadata["namespace"], metadata["name"], "-c", "agent")
     program = PRELUDE + textwrap.dedent(script)

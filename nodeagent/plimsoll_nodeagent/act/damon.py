@@ -10,7 +10,7 @@ journal: slot, and the pid of the kernel thread. Source: the kernel's `admin-gui
 import logging
 
 from plimsoll_nodeagent.act.journal import Journal, Record
-from plimsoll_nodeagent.act.watching import Watching, settings
+from plimsoll_nodeagent.act.watching import Space, Watching, settings
 from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelFs, Mode
 
 logger = logging.getLogger(__name__)
@@ -52,9 +52,18 @@ class DamonSlots:
         return answer
 
     def start(self, slot: int, watching: Watching) -> Answer:
-        """Set a slot up and switch it on; BUSY where DAMON_STAT or another monitor holds DAMON."""
-        if not 0 <= slot < self.slots:
+        """Set a slot up and switch it on; BUSY where DAMON_STAT or another monitor holds DAMON.
+
+        REFUSED for schemes that act: those are `act/scheme.py`'s, which knows whose processes they are.
+        """
+        if watching.acts:
             return Answer.REFUSED
+        return self.start_checked(slot, watching)
+
+    def start_checked(self, slot: int, watching: Watching) -> Answer:
+        """As `start`, also for schemes that act; their caller has checked the processes."""
+        if not 0 <= slot < self.slots or (watching.acts and watching.space is not Space.VIRTUAL):
+            return Answer.REFUSED  # what acts on physical memory acts on everybody's
         if slot in self._pids:
             stopped = self.stop(slot)
             if stopped is not Answer.DONE:

@@ -89,6 +89,11 @@ class Watching:
     intervals: Intervals = field(default_factory=Intervals)
     schemes: tuple[Scheme, ...] = (Scheme(),)
 
+    @property
+    def acts(self) -> bool:
+        """Whether any scheme does more than count."""
+        return any(each.action is not SchemeAction.STAT for each in self.schemes)
+
 
 def settings(watching: Watching) -> Iterator[Setting]:
     """Every file of the kdamond, from the number of contexts to the last filter."""

@@ -6,6 +6,7 @@ A page in a generation was last seen touched between the birth of it and the bir
 the oldest it may have been idle for longer still. Source: the kernel's `admin-guide/mm/multigen_lru.rst`.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,6 +115,18 @@ def idle_ages(lists: list[LruList]) -> IdleAges:
 def lists_of(lists: tuple[LruList, ...], cgroup_path: str) -> list[LruList]:
     """Return the lists of a cgroup and of those below it; its path is from the hierarchy's root."""
     return [each for each in lists if each.path == cgroup_path or each.path.startswith(f"{cgroup_path}/")]
+
+
+def grouped(lists: tuple[LruList, ...], cgroup_paths: Collection[str]) -> dict[str, list[LruList]]:
+    """Give every list to the nearest of these cgroups at or above it, in one pass; others are left out."""
+    found: dict[str, list[LruList]] = {path: [] for path in cgroup_paths}
+    for each in lists:
+        path = each.path
+        while path and path not in found:
+            path = path.rpartition("/")[0]
+        if path:
+            found[path].append(each)
+    return found
 
 
 def age(fs: KernelFs, lru: LruList, *, anonymous: bool = True) -> Answer:

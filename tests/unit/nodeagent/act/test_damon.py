@@ -167,7 +167,10 @@ def test_quota_and_watermarks_are_written(tmp_path):
         quota=Quota(ms=10, bytes_=64 * MIB),
         watermarks=Watermarks(),
     )
-    node, damon = started(tmp_path, Watching(Space.VIRTUAL, (500,), schemes=(scheme,)))
+    node = TwinNode(tmp_path)
+    damon = node.actor().damon
+    damon.take(1)
+    assert damon.start_checked(0, Watching(Space.VIRTUAL, (500,), schemes=(scheme,))) is Answer.DONE
     base = "0/contexts/0/schemes/0"
     found = [text(node, f"{base}/{name}") for name in ("action", "quotas/bytes", "watermarks/metric")]
     assert found == ["pageout", str(64 * MIB), "free_mem_rate"]

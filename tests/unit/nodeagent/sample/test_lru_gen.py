@@ -5,7 +5,7 @@ import pytest
 from builders.twin_node import ROOT, TwinNode
 from plimsoll_nodeagent.kernelfs import Absence, Answer
 from plimsoll_nodeagent.sample.formats import FormatError
-from plimsoll_nodeagent.sample.lru_gen import age, idle_ages, lists_of, parse_lru_gen, read_lru_gen
+from plimsoll_nodeagent.sample.lru_gen import age, grouped, idle_ages, lists_of, parse_lru_gen, read_lru_gen
 
 PAGE = 4096
 
@@ -46,6 +46,16 @@ def test_no_generations_give_an_empty_histogram():
 def test_cgroups_below_a_container_are_its_own_and_neighbours_are_not():
     text = "".join(f"memcg 1 {path}\n node 0\n 1 2 3 4\n" for path in ("/a", "/a/b", "/ab"))
     assert [each.path for each in lists_of(parse_lru_gen(text), "/a")] == ["/a", "/a/b"]
+
+
+def test_all_cgroups_are_grouped_in_one_pass():
+    text = "".join(f"memcg 1 {path}\n node 0\n 1 2 3 4\n" for path in ("/", "/a", "/a/b/c", "/ab", "/x"))
+    found = grouped(parse_lru_gen(text), ["/a", "/ab", "/none"])
+    assert {path: [each.path for each in lists] for path, lists in found.items()} == {
+        "/a": ["/a", "/a/b/c"],
+        "/ab": ["/ab"],
+        "/none": [],
+    }
 
 
 def test_ageing_makes_a_new_youngest_generation(tmp_path):

@@ -1,6 +1,7 @@
 import errno
 import json
 
+import numpy as np
 import pytest
 
 from builders.twin_node import ROOT, TwinNode
@@ -164,8 +165,23 @@ def test_a_node_without_anything_has_reasons_for_everything(tmp_path):
     assert all(each.why for each in found.engines)
 
 
-def test_the_next_level_that_there_is_stands_beneath(tmp_path):
+def test_idle_bits_are_of_no_use_where_page_frames_are_hidden(tmp_path, monkeypatch):
     node = full_node(tmp_path)
+    for path in (f"{ADMIN}/nr_kdamonds", "/sys/kernel/debug/lru_gen"):
+        (tmp_path / path.strip("/")).unlink()
+    with_ourselves(node, monkeypatch, soft_dirty=True)
+    words = np.full(1024, (1 << 63) | (1 << 55), dtype=np.uint64)  # present, soft-dirty, no frame
+    with (tmp_path / "proc/4242/pagemap").open("r+b") as file:
+        file.seek(0x10000000 // 4096 * 8)
+        file.write(words.tobytes())
+    accesses = find_capabilities(node.kernel, ROOT).engines[0]
+    assert accesses.level is Level.SOFT_DIRTY
+    assert "CAP_SYS_ADMIN" in accesses.why
+
+
+def test_the_next_level_that_there_is_stands_beneath(tmp_path, monkeypatch):
+    node = full_node(tmp_path)
+    with_ourselves(node, monkeypatch, soft_dirty=False)
     (tmp_path / "sys/kernel/debug/lru_gen").unlink()
     accesses = find_capabilities(node.kernel, ROOT).engines[0]
     assert (accesses.level, accesses.falls_back_to) == (Level.DAMON, Level.IDLE_BITS)
