@@ -77,8 +77,8 @@ class OperatorSettings(BaseModel):
     webhook_port: int = Field(default=0, ge=0, le=65535)
     """Port of the admission webhook; 0: no webhook, so mode Initial does nothing."""
     webhook_cert_dir: str = ""
-    """Directory with tls.crt and tls.key of the webhook; reread when they change. Default: a private one, with
-    a self-signed pair, for as long as the process runs."""
+    """Directory with tls.crt and tls.key of the webhook; reread when they change. Default: a private one
+    with a self-signed pair, for as long as the process runs."""
     lease_duration: Seconds = 15.0
     """A leader that has not renewed for so long is replaced."""
     lease_renew: Seconds = 5.0
