@@ -59,7 +59,7 @@ _AT = {name: index for index, name in enumerate(SAMPLE_FIELDS)}
 _INDEX = {name: index for index, name in enumerate(FOLLOWED)}
 _RATE_SCALES = tuple((_INDEX[name], FOLLOWED[name][1] or 1.0) for name in RATES)
 _LEVEL_INDICES = tuple(_INDEX[name] for name in LEVELS)
-_LAST, _MEANS = 0, COUNT
+_MEANS = COUNT
 
 
 def followed(values: Sequence[Value], total_bytes: Value, period_seconds: Value) -> list[Value]:
@@ -92,7 +92,8 @@ def advance(state: list[Value], now: Sequence[Value], gains: Sequence[Value]) ->
 
 def inputs_of(state: Sequence[Value], is_numa_node: Value, is_container: Value) -> list[Value]:
     """The features, from the running means."""
-    out = [state[index] for index in _LEVEL_INDICES[:2]]
+    out: list[Value] = []
+    out.extend(state[index] for index in _LEVEL_INDICES[:2])
     out += [state[index] / (state[index] + scale) for index, scale in _RATE_SCALES]
     out += [state[index] for index in _LEVEL_INDICES[2:]]
     for index, scale in _RATE_SCALES:
@@ -108,7 +109,9 @@ def inputs_of(state: Sequence[Value], is_numa_node: Value, is_container: Value) 
         out.append(_exhaustion(available, used_per_second))
     allocated_per_second = state[_MEANS + _INDEX["allocation"]]
     out.append(_exhaustion(state[_INDEX["free"]], allocated_per_second))
-    return [*out, is_numa_node, is_container]
+    out.append(is_numa_node)
+    out.append(is_container)
+    return out
 
 
 def _exhaustion(left: Value, used_per_second: Value) -> Value:

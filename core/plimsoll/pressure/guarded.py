@@ -12,7 +12,13 @@ import numpy as np
 from plimsoll.pressure.calibrated import Calibration, Trust
 from plimsoll.pressure.features import ScopeFeatures, usable
 from plimsoll.pressure.network import Plain, Recurrent
-from plimsoll.pressure.protocol import FloatArray, PressureForecast, Source, nothing_known
+from plimsoll.pressure.protocol import (
+    FloatArray,
+    PressureForecast,
+    PressurePredictor,
+    Source,
+    nothing_known,
+)
 from plimsoll.pressure.reactive import Exhaustion, Persistence, log_loss
 from plimsoll.pressure.sample import PressureSample, ScopeKind, values_of
 
@@ -66,7 +72,8 @@ class Guarded:
         if forecast.inputs.shape != (2 + 2 * PLAIN,) or realised not in (0.0, 1.0):
             return
         logit, said, *others = (float(value) for value in forecast.inputs)
-        for model, value in zip((self._persistence, self._exhaustion), others[PLAIN:], strict=True):
+        models: tuple[PressurePredictor, ...] = (self._persistence, self._exhaustion)
+        for model, value in zip(models, others[PLAIN:], strict=True):
             if not math.isnan(value):
                 model.update(_with_input(forecast, value), realised)
         if not math.isfinite(said):
