@@ -50,6 +50,8 @@ lock: | $(UV) ## resolve the locks anew (no addresses in them)
 	$(LOCK_IMAGE) --extra operator --extra forecast $(addprefix --no-emit-package ,$(NOT_IN_OPERATOR)) pyproject.toml -o requirements/operator-forecast.lock
 	$(LOCK_IMAGE) requirements/agent.in -o requirements/agent.lock
 	$(LOCK_IMAGE) --group build -o requirements/build.lock
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-deps --group peers \
+	  --custom-compile-command 'make lock' -o requirements/peers.lock
 
 .PHONY: demo
 demo: $(VENV)/.run ## watch limits follow recorded production memory, then read the outcome
@@ -109,7 +111,7 @@ train: $(VENV)/.dev ## fit the forecast's weights and price tables anew: make tr
 train-pressure: $(VENV)/.dev ## fit the pressure predictor's weights anew: make train-pressure [RECORDINGS=files]
 	$(BIN)/python bench/train_pressure.py $(if $(RECORDINGS),--recordings $(RECORDINGS)) $(BENCH_ARGS)
 
-.PHONY: bench bench-ablation bench-agent bench-e2e bench-forecast bench-leak bench-loop bench-node bench-pressure bench-prophet bench-usage bench-demo
+.PHONY: bench bench-ablation bench-agent bench-e2e bench-forecast bench-leak bench-loop bench-node bench-pages bench-pressure bench-prophet bench-usage bench-demo
 bench: bench-agent bench-demo bench-leak bench-forecast bench-loop bench-prophet bench-usage ## every bench there is
 
 bench-ablation: $(VENV)/.dev ## what each part of the pipeline earns, taken away in turn on the judged half
@@ -139,6 +141,12 @@ bench-loop: $(VENV)/.dev ## the operator's loop at 1k, 10k and 100k containers, 
 bench-node: $(VENV)/.dev ## agent on, off and Senpai in turn on a real kernel, then the pressure stress: about 45 minutes
 	kind/vm/packages.sh
 	$(BIN)/python bench/node.py $(BENCH_ARGS)
+
+# libcachesim (GPL-3) is a peer: installed for this bench alone, without what it declares for other readers.
+PAGE_TRACES ?= $(wildcard ../shared/data/page_traces)
+bench-pages: $(VENV)/.dev ## replacement, reclaim by epochs, prefetch and their cost on recorded page traces: make bench-pages PAGE_TRACES=directory
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements/peers.lock || echo "libcachesim cannot be installed here: its row will be empty" >&2
+	$(BIN)/python bench/pages.py --traces "$(PAGE_TRACES)" $(BENCH_ARGS)
 
 bench-pressure: $(VENV)/.dev ## which predictor sees memory pressure coming, on a model of a kernel or on recordings (RECORDINGS=files)
 	$(BIN)/python bench/pressure.py $(if $(RECORDINGS),--recordings $(RECORDINGS)) $(BENCH_ARGS)

@@ -39,7 +39,7 @@ def clock(pages: Sequence[int], capacity: int) -> Replayed:
     return victims, misses
 
 
-def s3fifo(pages: Sequence[int], capacity: int) -> Replayed:
+def s3fifo(pages: Sequence[int], capacity: int) -> Replayed:  # noqa: C901  (as the paper tells it)
     small: list[int] = []
     main: list[int] = []
     gone: list[int] = []  # all that the small queue ever let go, in order
@@ -87,13 +87,13 @@ def s3fifo(pages: Sequence[int], capacity: int) -> Replayed:
     return victims, misses
 
 
-def arc(pages: Sequence[int], capacity: int) -> Replayed:
+def arc(pages: Sequence[int], capacity: int) -> Replayed:  # noqa: C901, PLR0912
     """Figure 4 of the paper, oldest first in every list."""
     t1, t2, b1, b2 = [], [], [], []  # type: list[int], list[int], list[int], list[int]
     target, victims, misses = 0.0, [], 0
 
     def replace(page: int) -> None:
-        if t1 and (len(t1) > target or (page in b2 and len(t1) == int(target))) or not t2:
+        if (t1 and (len(t1) > target or (page in b2 and len(t1) == int(target)))) or not t2:
             victims.append(t1[0])
             b1.append(t1.pop(0))
         else:
@@ -136,7 +136,7 @@ def arc(pages: Sequence[int], capacity: int) -> Replayed:
     return victims, misses
 
 
-def lirs(pages: Sequence[int], capacity: int) -> Replayed:
+def lirs(pages: Sequence[int], capacity: int) -> Replayed:  # noqa: C901, PLR0912
     stack: list[int] = []  # bottom first
     queue: list[int] = []  # next to go first
     low: set[int] = set()

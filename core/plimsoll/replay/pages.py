@@ -68,10 +68,11 @@ class GuardedReplay:
     age_loss: npt.NDArray[np.float64]
 
 
-def replay_guarded(trace: PageTrace, capacity: int) -> GuardedReplay:
-    """Run the guarded mixture, all shadows included."""
+def replay_guarded(trace: PageTrace, capacity: int, *, int8: bool = False) -> GuardedReplay:
+    """Run the guarded mixture, all shadows included; with `int8` the predictor speaks from int8 tables."""
     pages = trace.footprint_pages
-    learned, real, counted = learner(trace.pages, capacity), memory(pages, capacity), tally()
+    learned = learner(trace.pages, capacity, int8=int8)
+    real, counted = memory(pages, capacity), tally()
     fade = 2.0 ** (-1.0 / (HALF_LIFE_CAPACITIES * capacity))
     victims = guarded_run(
         trace.rows,

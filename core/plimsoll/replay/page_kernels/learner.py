@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from plimsoll.pages.page_history import FAST, MIDDLE, SLOW, HistoryColumns, history_columns
-from plimsoll.pages.reuse_features import CELLS, FINE_AGES, TABLES
-from plimsoll.pages.reuse_predictor import BIAS_RATE, LEARNING_RATE, lru_tables
+from plimsoll.pages.reuse_features import CELLS, FINE_AGES, FIRST_CELL, TABLES
+from plimsoll.pages.reuse_predictor import BIAS_RATE, INT8_STEPS, LEARNING_RATE, lru_tables
 from plimsoll.replay.page_kernels.compiled import compiled
 from plimsoll.replay.page_kernels.history import cells, octaves
 
@@ -35,6 +35,7 @@ class Learner(NamedTuple):
     history: HistoryColumns
     tables: npt.NDArray[np.float32]
     used: npt.NDArray[np.float32]  # what is predicted with: `tables` themselves, or int8 read back
+    int8: bool
     mask: npt.NDArray[np.int64]
     page: npt.NDArray[np.int32]  # of each sample
     drawn_at: npt.NDArray[np.int64]
@@ -50,9 +51,13 @@ class Learner(NamedTuple):
 
 
 def learner(
-    pages: npt.NDArray[np.uint32], capacity: int, tables: npt.NDArray[np.float32] | None = None
+    pages: npt.NDArray[np.uint32],
+    capacity: int,
+    tables: npt.NDArray[np.float32] | None = None,
+    *,
+    int8: bool = False,
 ) -> Learner:
-    """Nothing seen yet; starts out as LRU, or from tables learned before."""
+    """Nothing seen yet; starts out as LRU, or from tables learned before. `int8`: predict as the agent does."""
     room = min(max(LEAST_SAMPLES, SAMPLES_PER_PAGE * capacity), MOST_SAMPLES)
     own = (lru_tables() if tables is None else tables).copy()
     counters = np.zeros(5, np.int64)
@@ -60,7 +65,8 @@ def learner(
     return Learner(
         history=history_columns(pages, (capacity / 2, 4 * capacity, 32 * capacity, BESIDE_REFERENCES)),
         tables=own,
-        used=own,
+        used=own.copy() if int8 else own,
+        int8=int8,
         mask=np.ones(TABLE_COUNT, np.int64),
         page=np.zeros(room, np.int32),
         drawn_at=np.zeros(room, np.int64),
@@ -140,6 +146,21 @@ def adjust(state: Learner, capacity: int, misses: int) -> None:
     times = state.history.times
     times[FAST], times[MIDDLE], times[SLOW] = horizon / 256, horizon / 32, horizon / 4
     state.counters[DRAW_EVERY] = max(1, int(2 * horizon / len(state.page)))
+    if state.int8:
+        requantise(state)
+
+
+@compiled
+def requantise(state: Learner) -> None:
+    """Predict from the tables as int8 holds them (`reuse_predictor.quantise`), read back as floats."""
+    state.used[CELLS] = state.tables[CELLS]
+    for table in range(TABLE_COUNT):
+        begin, end = FIRST_CELL[table], FIRST_CELL[table + 1]
+        low, high = state.tables[begin:end].min(), state.tables[begin:end].max()
+        centre, scale = (low + high) / 2, max((high - low) / 2 / INT8_STEPS, 1e-37)
+        state.used[CELLS] += centre
+        for cell in range(begin, end):
+            state.used[cell] = np.rint((state.tables[cell] - centre) / scale) * scale
 
 
 @compiled

@@ -130,7 +130,10 @@ def adversaries():
     """Traces made against somebody: loops against LRU, what has just changed against whoever learned it."""
     rng = np.random.default_rng(1)
     loop = np.tile(np.arange(60), 150)
-    turns = [rng.integers(0, 300, 400) if turn % 2 else np.tile(np.arange(turn, turn + 50), 8) for turn in range(30)]
+    turns = [
+        rng.integers(0, 300, 400) if turn % 2 else np.tile(np.arange(turn, turn + 50), 8)
+        for turn in range(30)
+    ]
     once = np.arange(9000)
     back = np.concatenate([np.concatenate([np.arange(80), np.arange(80)[::-1]]) for _ in range(60)])
     return {"loop": loop, "turns": np.concatenate(turns), "once": once, "back and forth": back}
