@@ -25,8 +25,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from plimsoll.replay.classes import MIN_MEDIAN_BYTES, classify
+from plimsoll.replay.classes import classify
 from plimsoll.replay.series import SeriesBatch
+from plimsoll.usage.sample import MIN_MEDIAN_BYTES
 from plimsoll_cli.traces.parquet import read_trace, source_warmup_bins
 
 SEED = 7

@@ -29,10 +29,10 @@ from plimsoll.replay.live import FIRST_BIN, LiveRecommender
 from plimsoll.replay.peers.vpa import Vpa
 from plimsoll.replay.resample import draws, figures, interval
 from plimsoll.replay.score import Interval, SeriesScores, score
-from plimsoll.replay.series import BIN_SECONDS, BINS_PER_DAY, SeriesBatch
+from plimsoll.replay.series import BINS_PER_DAY, SeriesBatch
 from plimsoll.replay.split import Half, fraction_of, half_of
 from plimsoll.usage.history import History
-from plimsoll.usage.sample import Quantity
+from plimsoll.usage.sample import BIN_SECONDS, Quantity
 from plimsoll_cli.output import OutputFormat, print_rows
 from plimsoll_cli.traces.parquet import read_trace, trace_files
 from plimsoll_cli.traces.sample import sample_directory

@@ -25,13 +25,13 @@ from plimsoll.leak.watch import LeakWatch
 from plimsoll.replay.classes import SeriesClass, classify
 from plimsoll.replay.series import SeriesBatch, batch_of
 from plimsoll.replay.split import Half, half_of
+from plimsoll.usage.sample import BIN_SECONDS
 from plimsoll_cli.traces.parquet import read_trace, trace_files
 from plimsoll_cli.traces.sample import sample_directory
 from report import Row, write_results
 
 SEED = 7
 STRESS = ("bitbrains_rnd", "alibaba2018_machine")
-BIN_SECONDS = 300.0
 RATES = (0.005, 0.01, 0.02, 0.05, 0.10, 0.20)  # of the base, an hour
 MADE_PER_RATE, CLEAN_HOURS, LEAK_HOURS = 40, 48, 96
 DRAWS = 2000

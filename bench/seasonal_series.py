@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from plimsoll.replay.live import FIRST_BIN
-from plimsoll.replay.series import BIN_SECONDS, BINS_PER_DAY, SeriesBatch, batch_of
+from plimsoll.replay.series import BINS_PER_DAY, SeriesBatch, batch_of
+from plimsoll.usage.sample import BIN_SECONDS
 
 SOURCE = "synthetic_weekly"
 FREE_DAYS = (4, 10, 16)  # counted from bin 0; two to learn from, one in the week that is judged

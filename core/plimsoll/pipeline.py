@@ -47,15 +47,13 @@ from plimsoll.guard.limits import (
 from plimsoll.recommend.buffer import calibrate, next_shift, outcome, shifted, within_buffer
 from plimsoll.recommend.objective import DEFAULT_OBJECTIVE, oom_price_of
 from plimsoll.recommend.price import LOWER_GAIN, RAISE_GAIN, Priced, cheapest, exceedance_at
-from plimsoll.recommend.recommendation import Recommendations
+from plimsoll.recommend.recommendation import Recommendations, joined
 from plimsoll.recommend.row_policy import UNSAID, PolicyColumns, RowPolicy
 from plimsoll.usage.grown import grown
 from plimsoll.usage.history import History
 from plimsoll.usage.promises import NO_PROMISE
-from plimsoll.usage.sample import BIN_SECONDS
+from plimsoll.usage.sample import BIN_SECONDS, DAY_SECONDS, HOUR_SECONDS
 
-HOUR_SECONDS = 3600.0
-DAY_SECONDS = 86_400.0
 # Quantiles that are reported (and shown by `plimsoll explain`); the price looks at all of `LEVELS`.
 REPORTED_LEVELS = np.array([0.5, 0.9, 0.95, 0.99, 0.999])
 # The buffer is what the target has above this quantile of the uncalibrated forecast.
@@ -150,11 +148,25 @@ class LimitPipeline:
 
     def decide(self, rows: IntArray, now_seconds: float) -> Recommendations:
         """Recommendations for `rows`, by chunks so that memory stays bounded; never NaN where ready."""
+        rows = np.asarray(rows, dtype=np.int32)
+        parts = list(chunks(len(rows))) or [slice(0)]
+        return joined([self.decide_seen(self.look(rows[part], now_seconds), now_seconds) for part in parts])
+
+    def look(self, rows: IntArray, now_seconds: float) -> UsageWindow:
+        """What a decision about `rows`, a chunk at the most, looks at."""
         self._grow()
         self.history.advance(now_seconds)
-        rows = np.asarray(rows, dtype=np.int32)
-        parts = [self._decide_and_promise(rows[part], now_seconds) for part in chunks(len(rows))]
-        return _concatenate(parts) if parts else self._decide_chunk(rows, now_seconds)
+        return read_window(self.history, np.asarray(rows, dtype=np.int32))
+
+    def decide_seen(self, window: UsageWindow, now_seconds: float) -> Recommendations:
+        """`decide` about the rows of a window that `look` has just read: for whoever looks at it, too.
+
+        What was promised an hour ago is closed, and promised anew.
+        """
+        if window.rows is None:
+            raise ValueError("a decision is about rows of the history, and this window is of none")
+        self._close_promises(window.rows)
+        return self._recommend(window.rows, window, now_seconds, promise=True)
 
     def settle(self, recommendations: Recommendations, now_seconds: float) -> LimitPlan:
         """Limits after hysteresis against those in force, with the reason of each."""
@@ -181,11 +193,6 @@ class LimitPipeline:
         return self._raises(rows[found], raised[found], reason[found])
 
     # -- parts ----------------------------------------------------------------------------------------------
-
-    def _decide_and_promise(self, rows: IntArray, now_seconds: float) -> Recommendations:
-        """Hourly decisions: close what was promised an hour ago, decide, promise anew."""
-        self._close_promises(rows)
-        return self._decide_chunk(rows, now_seconds, promise=True)
 
     def _close_promises(self, rows: IntArray) -> None:
         """Learn from the hours that are over. A promise whose hour is no longer kept is dropped."""
@@ -225,15 +232,11 @@ class LimitPipeline:
         chance = exceedance_at(forecast, np.where(ready, stands, 1.0))
         self.history.promises.promise(rows, self.history.current_bin, stands, chance)
 
-    def _decide_chunk(self, rows: IntArray, now_seconds: float, *, promise: bool = False) -> Recommendations:
-        window = read_window(self.history, rows)
-        self._known_peak_bytes[rows] = last_hour_peak(window)
-        return self._recommend(rows, window, now_seconds, promise=promise)
-
     def _recommend(
         self, rows: IntArray, window: UsageWindow, now_seconds: float, *, promise: bool
     ) -> Recommendations:
         settings, policies = self.settings, self._policies
+        self._known_peak_bytes[rows] = last_hour_peak(window)
         memory = remember_ooms(self.history.ooms(rows), now_seconds, settings.guard)
         looked = clipped(window, policies.history_hours[rows])
         raw, forecast = self._forecast(rows, looked)
@@ -309,7 +312,8 @@ class LimitPipeline:
             due = np.flatnonzero(np.isfinite(limit_bytes) & (usage > self.settings.ask_again_above * known))
         for part in chunks(len(due)):
             asked = due[part]
-            again = self._decide_chunk(rows[asked], now_seconds)
+            window = read_window(self.history, rows[asked])
+            again = self._recommend(rows[asked], window, now_seconds, promise=False)
             wanted = again.ready & (limit_bytes[asked] < again.lower_bytes)
             raised[asked[wanted]] = again.target_bytes[wanted]
         return raised
@@ -376,20 +380,3 @@ def _quantiles(forecast: PeakDistribution, levels: FloatArray) -> FloatArray:
     part = np.clip((levels - low) / (high - low), 0, 1)
     values = forecast.values_bytes
     return np.asarray(values[:, right - 1] * (1 - part) + values[:, right] * part, dtype=np.float64)
-
-
-def _concatenate(parts: list[Recommendations]) -> Recommendations:
-    def join(name: str) -> FloatArray:
-        return np.concatenate([getattr(part, name) for part in parts])
-
-    return Recommendations(
-        np.concatenate([part.rows for part in parts]),
-        np.concatenate([part.ready for part in parts]),
-        join("target_bytes"),
-        join("lower_bytes"),
-        join("upper_bytes"),
-        join("buffer_bytes"),
-        join("request_bytes"),
-        REPORTED_LEVELS,
-        join("quantile_bytes"),
-    )

@@ -14,6 +14,7 @@ from plimsoll.api.effective import EffectiveContainerPolicy, LeakAction
 from plimsoll.guard.proposal import say
 from plimsoll.guard.state import ControlState
 from plimsoll.leak.death import death_seconds, restart_due
+from plimsoll.usage.sample import HOUR_SECONDS
 from plimsoll_operator.acting import Actor
 from plimsoll_operator.actuate.api import PodRef
 from plimsoll_operator.asks import Asks, LeakView
@@ -22,7 +23,6 @@ from plimsoll_operator.records import PodRecord
 
 logger = logging.getLogger(__name__)
 
-HOUR_SECONDS = 3600.0
 LABELS = ("namespace", "kind", "workload", "container")
 AHEAD_SECONDS = 366 * 86_400.0  # a death later than this is none
 # A workload that has fewer pods than before an eviction waits so long for the missing one; then it was

@@ -20,7 +20,8 @@ from plimsoll.replay.limits import (
     replay_limits,
 )
 from plimsoll.replay.live import LiveRecommender
-from plimsoll.replay.series import BIN_SECONDS, FloatArray, SeriesBatch
+from plimsoll.replay.series import FloatArray, SeriesBatch
+from plimsoll.usage.sample import BIN_SECONDS
 from plimsoll_cli.advice.explanation import Decided, Explanation, Kills, Usage, Wanted
 from plimsoll_cli.advice.judge import Advice, Severity, advise
 from plimsoll_cli.advice.traces import NOW_SECONDS, subjects_in_traces

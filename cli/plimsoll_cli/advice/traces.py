@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from plimsoll.replay.live import FIRST_BIN
-from plimsoll.replay.series import BIN_SECONDS, SeriesBatch
+from plimsoll.replay.series import SeriesBatch
 from plimsoll.usage.history import HOURLY_BINS
-from plimsoll.usage.sample import BINS_PER_HOUR, Quantity
+from plimsoll.usage.sample import BIN_SECONDS, BINS_PER_HOUR, Quantity
 from plimsoll.workload import ContainerKey, WorkloadRef
 from plimsoll_cli.advice.subject import Subject
 from plimsoll_operator.observe.backfill import ContainerPast

@@ -14,7 +14,8 @@ from plimsoll.replay.limits import BatchFacts, ObservedBin, ReplayRecommender, r
 from plimsoll.replay.peers.oracle import Oracle
 from plimsoll.replay.peers.static import Static
 from plimsoll.replay.peers.vpa import Vpa
-from plimsoll.replay.series import BIN_SECONDS, BINS_PER_HOUR, FloatArray, batch_of
+from plimsoll.replay.series import BINS_PER_HOUR, FloatArray, batch_of
+from plimsoll.usage.sample import BIN_SECONDS
 from plimsoll_cli.sandbox.kubelet import KubeletModel, Resources
 from plimsoll_cli.sandbox.ledger import Ledger
 from plimsoll_cli.sandbox.scenario import FIRST_REQUEST_SHARE, START_BIN, WARMUP_BINS, Scenario

@@ -17,7 +17,7 @@ from random import Random
 import numpy as np
 import numpy.typing as npt
 
-from plimsoll.replay.series import BIN_SECONDS
+from plimsoll.usage.sample import BIN_SECONDS
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -15,7 +15,8 @@ from typing import Any
 import aiohttp.web
 import numpy as np
 
-from plimsoll.replay.series import BIN_SECONDS, FloatArray
+from plimsoll.replay.series import FloatArray
+from plimsoll.usage.sample import BIN_SECONDS
 
 # Metric in the query -> which of a container's columns answers it, most telling first: the question for
 # OOM kills names restarts and reasons together.

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from plimsoll.replay.series import BIN_SECONDS
+from plimsoll.usage.sample import BIN_SECONDS
 from plimsoll_cli.failure import CommandError
 from plimsoll_cli.sandbox import certificate, objects
 from plimsoll_cli.sandbox.child import Child

@@ -17,10 +17,10 @@ from random import Random
 
 import numpy as np
 
-from plimsoll.replay.classes import MIN_MEDIAN_BYTES
 from plimsoll.replay.peers.static import HEADROOM, PERCENTILE
 from plimsoll.replay.score import MIN_SCORED_BINS
-from plimsoll.replay.series import BIN_SECONDS, BINS_PER_DAY, FloatArray
+from plimsoll.replay.series import BINS_PER_DAY, FloatArray
+from plimsoll.usage.sample import BIN_SECONDS, MIN_MEDIAN_BYTES
 from plimsoll_cli.failure import CommandError
 from plimsoll_cli.sandbox.kubelet import Resources
 from plimsoll_cli.traces.parquet import read_traces, source_warmup_bins

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from plimsoll.replay.series import BIN_SECONDS
+from plimsoll.usage.sample import BIN_SECONDS
 from plimsoll_cli.sandbox.scenario import START_BIN
 
 JsonObject = dict[str, Any]

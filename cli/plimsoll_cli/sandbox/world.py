@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from plimsoll.api.quantity import format_quantity, parse_quantity
-from plimsoll.replay.series import BIN_SECONDS
+from plimsoll.usage.sample import BIN_SECONDS
 from plimsoll_cli.failure import CommandError
 from plimsoll_cli.sandbox import objects
 from plimsoll_cli.sandbox.api.errors import ApiError

@@ -16,9 +16,9 @@ import numpy as np
 from plimsoll.forecast.protocol import FittedPeak, Hindcast, Outcome, PeakDistribution, PeakModel
 from plimsoll.forecast.window import FloatArray, IntArray, UsageWindow
 from plimsoll.usage.grown import grown, rows_up_to
+from plimsoll.usage.sample import HOUR_SECONDS
 
 JUDGED_LEVELS = np.array([0.5, 0.9, 0.99])
-HOUR_SECONDS = 3600.0
 FADE = 0.5 ** (1 / 24)  # an hour's: half-life of a day
 RATE = 30.0  # losses are in logs of bytes: 0.03 of them is what e^-1 takes
 FLOOR = 0.05  # of the weight, shared by all members

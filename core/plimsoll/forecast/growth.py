@@ -14,10 +14,11 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from plimsoll.forecast.prior import HOUR_SECONDS, log_ratio_prior
+from plimsoll.forecast.prior import log_ratio_prior
 from plimsoll.forecast.protocol import Hindcast, Memoryless, PeakDistribution
 from plimsoll.forecast.window import HOURS_PER_DAY, FloatArray, UsageWindow, chunks, last_hour_peak
 from plimsoll.forecast.windowed import FittedWindowedPeak, WindowedPeak
+from plimsoll.usage.sample import HOUR_SECONDS
 
 # Half spans in hours: slopes are between hours so far apart, and as many of them are asked.
 LAGS = (6, 12, 36)

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from plimsoll.forecast.features import LOG_LEVELS, Features, features
-from plimsoll.forecast.prior import HOUR_SECONDS, hazard_document
+from plimsoll.forecast.prior import hazard_document
 from plimsoll.forecast.protocol import Hindcast, Memoryless, PeakDistribution
 from plimsoll.forecast.window import Float32Array, FloatArray, UsageWindow, peak
+from plimsoll.usage.sample import HOUR_SECONDS
 
 LEAST_TAIL = 1e-9
 # A need of more than so many times all that was seen in four weeks is not provided for.

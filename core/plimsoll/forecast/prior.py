@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from plimsoll.forecast.window import FloatArray
-
-HOUR_SECONDS = 3600.0
+from plimsoll.usage.sample import HOUR_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from plimsoll.forecast.peak_samples import peak_quantiles
 from plimsoll.forecast.protocol import LEVELS, FittedPeak, Hindcast, Memoryless, PeakDistribution, PeakModel
 from plimsoll.forecast.window import Float32Array, FloatArray, UsageWindow
+from plimsoll.usage.sample import HOUR_SECONDS
 
 PROPHET = "prophet"  # its name in the registry
-HOUR_SECONDS = 3600
 AHEAD_HOURS = 36
 # Absolute hours that a horizon may touch: one that starts within an hour of its own touches two.
 SPANS = (1, 2)

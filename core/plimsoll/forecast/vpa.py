@@ -12,10 +12,10 @@ import numpy as np
 from plimsoll.forecast.protocol import Hindcast, Memoryless, PeakDistribution
 from plimsoll.forecast.window import HOURS_PER_DAY, FloatArray, UsageWindow, peak, trailing_peak
 from plimsoll.usage.histogram_bank import DecayingHistograms
+from plimsoll.usage.sample import DAY_SECONDS
 
 MARGIN = 1.15  # VPA's --recommendation-margin-fraction
 TARGET_LEVEL = 0.9  # VPA's --target-memory-percentile
-DAY_SECONDS = 86_400.0
 # A window knows ages, not dates. Percentiles depend on ages alone: any multiple of the half-life will do.
 FIRST_DAY = 20_000
 

@@ -20,17 +20,15 @@ from plimsoll.forecast.window import (
     FloatArray,
     IntArray,
     UsageWindow,
-    chunks,
     peak,
 )
 from plimsoll.usage.grown import grown, rows_up_to
+from plimsoll.usage.sample import HOUR_SECONDS, MIN_MEDIAN_BYTES
 
 BoolArray = npt.NDArray[np.bool_]
 CodeArray = npt.NDArray[np.int8]
 
-BIN_SECONDS, HOUR_SECONDS = 300.0, 3600.0
 WEEK_HOURS = 7 * HOURS_PER_DAY
-MIN_MEDIAN_BYTES = 16.0 * 2**20  # below it a container is idle
 LEAST_HOURS = 3  # fewer say nothing
 
 
@@ -83,23 +81,10 @@ RULES = ClassRules()
 def workload_classes(
     window: UsageWindow, restart_seconds: FloatArray, now_seconds: float, rules: ClassRules = RULES
 ) -> CodeArray:
-    """The class [n] of each row; `restart_seconds` [n, k] are the last restarts, NaN where there are none."""
-    parts = [
-        _of_chunk(
-            UsageWindow(window.recent_bytes[part], window.hourly_bytes[part]),
-            restart_seconds[part],
-            now_seconds,
-            rules,
-        )
-        for part in chunks(len(window))
-    ]
-    return np.concatenate(parts) if parts else np.empty(0, dtype=np.int8)
+    """The class [n] of each row of a chunk; `restart_seconds` [n, k]: its last restarts, NaN where none are.
 
-
-def _of_chunk(
-    window: UsageWindow, restart_seconds: FloatArray, now_seconds: float, rules: ClassRules
-) -> CodeArray:
-    """Rules in the scoring classifier's order: the first that holds names the row."""
+    Rules in the scoring classifier's order: the first that holds names the row.
+    """
     hourly = window.hourly_bytes
     seen = np.isfinite(hourly)
     hours = np.count_nonzero(seen, axis=1)

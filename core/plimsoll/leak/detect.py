@@ -9,7 +9,7 @@ nearly every hour, above the day before (a seasonal Kendall test, Hirsch, Slack 
 that dies young shows its leak in several lives.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +22,13 @@ from plimsoll.forecast.window import (
     FloatArray,
     IntArray,
     UsageWindow,
-    chunks,
     last_hour_peak,
+    part_of,
     quantile_of_seen,
 )
 from plimsoll.leak.trend import TIE_FRACTION, BoolArray, LifeArray, kendall, sen_slope
+from plimsoll.usage.sample import BIN_SECONDS, HOUR_SECONDS, MIN_MEDIAN_BYTES
 
-BIN_SECONDS, HOUR_SECONDS = 300.0, 3600.0
 BLOCKS = 24
 DEFAULT_WINDOW_HOURS = 24
 
@@ -57,7 +57,7 @@ class LeakSettings:
     still: float = 0.4  # slope of the last third, of the whole
     record_level: float = 0.9  # quantile of this process's earlier hours that must be exceeded
     growing_tau: float = 0.3  # a row that leaks goes on leaking above this
-    least_bytes: float = 16.0 * 2**20  # idle containers do not leak
+    least_bytes: float = MIN_MEDIAN_BYTES  # idle containers do not leak
 
 
 SETTINGS = LeakSettings()
@@ -82,19 +82,18 @@ def find_leaks(
     window_hours: IntArray,
     settings: LeakSettings = SETTINGS,
 ) -> Findings:
-    """Look at all rows. `start_seconds` [n, k]: when processes were started, NaN where there are fewer;
+    """Look at a chunk of rows. `start_seconds` [n, k]: when processes were started, NaN where they are fewer;
     `window_hours` [n]: how long growth must have lasted.
     """
-    n = len(window)
-    out = _nothing(n)
-    for hours in np.unique(window_hours).tolist():
-        mine = np.flatnonzero(window_hours == hours)
-        for part in chunks(len(mine)):
-            rows = mine[part]
-            sub = UsageWindow(window.recent_bytes[rows], window.hourly_bytes[rows])
-            found = _look(sub, start_seconds[rows], now_seconds, int(hours), settings)
-            for name in ("leaks", "growing", "slope", "slope_low", "slope_high", "present_bytes"):
-                getattr(out, name)[rows] = getattr(found, name)
+    asked = np.unique(window_hours).tolist()
+    if len(asked) == 1:  # nearly always: policies say the same
+        return _look(window, start_seconds, now_seconds, int(asked[0]), settings)
+    out = _nothing(len(window))
+    for hours in asked:
+        rows = np.flatnonzero(window_hours == hours)
+        found = _look(part_of(window, rows), start_seconds[rows], now_seconds, int(hours), settings)
+        for each in fields(Findings):
+            getattr(out, each.name)[rows] = getattr(found, each.name)
     return out
 
 
@@ -141,7 +140,7 @@ def _tests(hours: int, settings: LeakSettings) -> list[_Test]:
 def _look(
     window: UsageWindow, starts: FloatArray, now_seconds: float, hours: int, settings: LeakSettings
 ) -> Findings:
-    """One chunk of rows with one window."""
+    """Rows that must have grown for the same time."""
     found = _nothing(len(window))
     for test in _tests(hours, settings):
         troughs = _troughs(window, starts, now_seconds, test.hours)

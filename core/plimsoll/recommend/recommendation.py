@@ -1,6 +1,7 @@
 """What the forecast and the price ask for, before any guard has looked at it. Columnar: one entry a row."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -27,3 +28,14 @@ class Recommendations:
     request_bytes: FloatArray  # [n]
     quantile_levels: FloatArray  # [q] e.g. 0.5, 0.9, 0.95, 0.99
     quantile_bytes: FloatArray  # [n, q] of the peak over the horizon
+
+
+def joined(parts: Sequence[Recommendations]) -> Recommendations:
+    """The rows of several (at least one), one after the other; all have the same levels."""
+    levels = "quantile_levels"
+    columns = {
+        each.name: np.concatenate([getattr(part, each.name) for part in parts])
+        for each in fields(Recommendations)
+        if each.name != levels
+    }
+    return Recommendations(quantile_levels=parts[0].quantile_levels, **columns)

@@ -17,8 +17,8 @@ from plimsoll.forecast.registry import DEFAULT_MODEL, model_names
 from plimsoll.forecast.window import HISTORY_HOURS, FloatArray, IntArray
 from plimsoll.recommend.objective import price_of
 from plimsoll.usage.grown import grown
+from plimsoll.usage.sample import HOUR_SECONDS
 
-HOUR_SECONDS = 3600
 UNSAID = -1  # code of a row whose model no policy names
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from plimsoll.replay.series import BINS_PER_DAY, BINS_PER_HOUR, FloatArray
+from plimsoll.usage.sample import MIN_MEDIAN_BYTES
 
-MIN_MEDIAN_BYTES = 16 * 2**20  # below it a container is idle, and not scored
 MIN_BINS = 36
 DAY_HOURS = 24
 

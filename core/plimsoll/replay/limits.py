@@ -15,7 +15,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from plimsoll.replay.series import BIN_SECONDS, BINS_PER_DAY, BoolArray, FloatArray, SeriesBatch
+from plimsoll.replay.series import BINS_PER_DAY, BoolArray, FloatArray, SeriesBatch
+from plimsoll.usage.sample import BIN_SECONDS
 
 MIB = 2**20
 OOM_RAISE_FACTOR = 1.2

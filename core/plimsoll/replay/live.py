@@ -16,9 +16,9 @@ from plimsoll.forecast.registry import prophet_with
 from plimsoll.guard.limits import LimitReason
 from plimsoll.pipeline import LimitPipeline, PipelineSettings
 from plimsoll.replay.limits import BatchFacts, ObservedBin, Proposal
-from plimsoll.replay.series import BIN_SECONDS, BINS_PER_HOUR, FloatArray
+from plimsoll.replay.series import BINS_PER_HOUR, FloatArray
 from plimsoll.usage.history import History
-from plimsoll.usage.sample import Quantity
+from plimsoll.usage.sample import BIN_SECONDS, Quantity
 
 # Bin 0 of every series: any multiple of 12 will do.
 FIRST_BIN = 6_000_000

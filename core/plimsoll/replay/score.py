@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from plimsoll.replay.classes import MIN_MEDIAN_BYTES, classify
+from plimsoll.replay.classes import classify
 from plimsoll.replay.limits import LimitReplay
 from plimsoll.replay.series import BINS_PER_DAY, BoolArray, FloatArray, IntArray
+from plimsoll.usage.sample import MIN_MEDIAN_BYTES
 
 MIN_SCORED_BINS = 12  # bins present after the warm-up's length that a scored series has
 CHANGE_FRACTION = 0.01  # a limit this far from the last change counted is another change

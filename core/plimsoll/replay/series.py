@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from plimsoll.usage.sample import BIN_SECONDS
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
-BIN_SECONDS = 300
 BINS_PER_HOUR = 12
 BINS_PER_DAY = 288
 

@@ -14,10 +14,13 @@ import numpy.typing as npt
 BIN_SECONDS = 300  # one bin of the five-minute history
 BINS_PER_HOUR = 12
 HOUR_SECONDS = BIN_SECONDS * BINS_PER_HOUR
+DAY_SECONDS = 24 * HOUR_SECONDS
 # Two machines' clocks may differ by this much; a later stamp is refused, an earlier one counts as "now".
 FUTURE_TOLERANCE_SECONDS = 30.0
 # 64 TiB, more than any machine of today gives one container. A larger value is a unit mistake or garbage.
 MAX_PLAUSIBLE_BYTES = float(2**46)
+# Below it (the median of what was seen) a container is idle: of no class but that, and no replay scores it.
+MIN_MEDIAN_BYTES = 16.0 * 2**20
 
 IntArray = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]

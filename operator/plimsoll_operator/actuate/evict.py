@@ -9,13 +9,13 @@ per hour.
 from dataclasses import dataclass, field
 
 from plimsoll.api.precedence import EffectivePolicy
+from plimsoll.usage.sample import HOUR_SECONDS
 from plimsoll_operator.membership import Group
 from plimsoll_operator.records import PodRecord
 
 # Owners that make another pod where one is evicted. A Job would lose its work, a bare pod not come back.
 RECREATING = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController"})
 LEAST_REPLICAS = 2  # with a single replica an eviction is an outage
-HOUR_SECONDS = 3600.0
 
 
 @dataclass(slots=True)

@@ -32,11 +32,11 @@ from plimsoll.guard.limits import GuardSettings
 from plimsoll.guard.state import ControlState
 from plimsoll.recommend.row_policy import row_policy
 from plimsoll.usage.checkpoint import CheckpointError, RowState, decode
-from plimsoll.usage.sample import Float32Array, Float64Array, Quantity
+from plimsoll.usage.sample import HOUR_SECONDS, Float32Array, Float64Array, Quantity
 from plimsoll_operator.actuate.conditions import Standing
 from plimsoll_operator.actuate.resize import asked_by_us
 from plimsoll_operator.asks import Asks, RowView
-from plimsoll_operator.leaking import HOUR_SECONDS, Projection, projections
+from plimsoll_operator.leaking import Projection, projections
 from plimsoll_operator.membership import Group
 from plimsoll_operator.planning import Choice
 from plimsoll_operator.records import (

@@ -7,12 +7,14 @@ limits are derived from the histories alone, and those only from samples that we
 
 import math
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 
+from plimsoll.forecast.window import chunks
 from plimsoll.guard.limits import GuardSettings, LimitReason
 from plimsoll.pipeline import PipelineSettings
-from plimsoll.recommend.recommendation import Recommendations
+from plimsoll.recommend.recommendation import Recommendations, joined
 from plimsoll.recommend.row_policy import RowPolicy
 from plimsoll.usage.checkpoint import CheckpointError
 from plimsoll.usage.sample import BINS_PER_HOUR, BoolArray, Quantity
@@ -28,15 +30,15 @@ from plimsoll_operator.engine.messages import (
     OomEvent,
     PodRaises,
     RestartEvent,
+    RowShapes,
     Tick,
     empty_tick,
-    no_recommendations,
 )
 from plimsoll_operator.engine.past import PastLoader
 from plimsoll_operator.engine.raises import RaiseList
 from plimsoll_operator.engine.round import Round
 from plimsoll_operator.engine.rows import RowArray, RowTable, Store
-from plimsoll_operator.engine.shapes import Shapes
+from plimsoll_operator.engine.shapes import Shapes, joined_shapes
 from plimsoll_operator.forecasters.desks import Desks
 from plimsoll_operator.forecasters.pool import FitPool
 from plimsoll_operator.observe.backfill import ContainerPast
@@ -227,13 +229,7 @@ class EngineCore:
             made.notices += sorted(f"holidays: {remark}" for remark in made.fits.remarks)
         with made.stage("react"):
             self._react(made)
-        due = made.usage.rows[:0]
-        with made.stage("recommend"):
-            due = made.usage.rows if everything else self.rows.due(made.usage.rows, now_seconds)
-            made.recommendations = self._recommend(due, now_seconds)
-        with made.stage("shapes"):
-            parts = ((mine, self.rows.places(mine), store) for mine, store in self._by_store(due))
-            made.shapes = self._shapes.look(parts, now_seconds)
+        self._decide(made, everything=everything)
         made.raises = self._raises.build()
         self._raises = RaiseList()
         return made.tick()
@@ -348,13 +344,33 @@ class EngineCore:
             raised = np.array([row_of[place] for place in asked.rows.tolist()], dtype=np.int32)
             self._raises.add_rows(raised, asked, self.members, self._guard)
 
-    def _recommend(self, rows: RowArray, now_seconds: float) -> Recommendations:
-        parts = []
-        for mine, store in self._by_store(rows):
-            made = store.pipeline.decide(self.rows.places(mine), now_seconds)
-            parts.append(_renamed(made, mine))
-        self.rows.decided(rows, now_seconds)
-        return _joined(parts)
+    def _decide(self, made: Round, *, everything: bool) -> None:
+        """Recommendations and shapes of what is due, by chunks: each row's past is read once for both."""
+        decided: list[Recommendations] = []
+        seen: list[RowShapes] = []
+        due = made.usage.rows
+        with made.stage("recommend"):
+            due = due if everything else self.rows.due(due, made.now_seconds)
+        for mine, store in self._by_store(due):
+            for part in chunks(len(mine)):
+                self._decide_chunk(made, mine[part], store, decided, seen)
+        with made.stage("shapes"):
+            made.shapes = joined_shapes(seen)
+        if decided:
+            made.recommendations = joined(decided)
+
+    def _decide_chunk(
+        self, made: Round, rows: RowArray, store: Store, decided: list[Recommendations], seen: list[RowShapes]
+    ) -> None:
+        places, window = self.rows.places(rows), None
+        with made.stage("recommend"):
+            window = store.pipeline.look(places, made.now_seconds)
+            decided.append(replace(store.pipeline.decide_seen(window, made.now_seconds), rows=rows))
+            self.rows.decided(rows, made.now_seconds)
+        with made.stage("shapes"):
+            if window is not None:
+                starts = store.history.restarts(places).seconds
+                seen.append(self._shapes.look(rows, window, starts, made.now_seconds))
 
     def _by_store(self, rows: RowArray) -> Iterator[tuple[RowArray, Store]]:
         for quantity, store in self.rows.stores.items():
@@ -372,29 +388,3 @@ def _given(batch: SampleBatch, quantity: Quantity) -> BoolArray:
     """Return where the source spoke of this quantity: garbage counts, the other quantity's gap does not."""
     other = Quantity.WORKING_SET if quantity == Quantity.USAGE else Quantity.USAGE
     return np.asarray(~np.isnan(batch.column(quantity)) | np.isnan(batch.column(other)))
-
-
-def _renamed(made: Recommendations, rows: RowArray) -> Recommendations:
-    """Return the recommendations under the main process's row ids instead of places in a history."""
-    return Recommendations(
-        rows,
-        made.ready,
-        made.target_bytes,
-        made.lower_bytes,
-        made.upper_bytes,
-        made.buffer_bytes,
-        made.request_bytes,
-        made.quantile_levels,
-        made.quantile_bytes,
-    )
-
-
-def _joined(parts: list[Recommendations]) -> Recommendations:
-    if not parts:
-        return no_recommendations()
-    if len(parts) == 1:
-        return parts[0]
-    columns = ("rows", "ready", "target_bytes", "lower_bytes", "upper_bytes", "buffer_bytes", "request_bytes")
-    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in columns}
-    quantiles = np.concatenate([part.quantile_bytes for part in parts])
-    return Recommendations(**joined, quantile_levels=parts[0].quantile_levels, quantile_bytes=quantiles)

@@ -52,7 +52,7 @@ class Round:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time a stage; its failure is a problem of the tick."""
+        """Time a stage (or a part of it); its failure is a problem of the tick."""
         began = time.perf_counter()
         try:
             yield
@@ -60,7 +60,7 @@ class Round:
             log.exception("engine stage failed", extra={"stage": name})
             self.problems.append(f"engine stage {name}: {type(error).__name__}: {error}")
         finally:
-            self.stages[name] = time.perf_counter() - began
+            self.stages[name] = self.stages.get(name, 0.0) + time.perf_counter() - began
 
     def reject(self, reason: str, count: int) -> None:
         """Count samples that were dropped."""

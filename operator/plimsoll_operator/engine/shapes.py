@@ -1,21 +1,23 @@
 """What rows look like, found with each decision: their class, and whether they leak.
 
-In: rows that are due and where they live. Out: `RowShapes`. A leak is looked for once an hour a row, as
-often as it is decided about, in the worker process, so that the loop is not held up.
+In: rows that are due, and the window that the decision about them looked at. Out: `RowShapes`. A leak is
+looked for once an hour a row, as often as it is decided about, in the worker process, so that the loop is
+not held up.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import fields
 
 import numpy as np
 import numpy.typing as npt
 
-from plimsoll.forecast.window import chunks, read_window
+from plimsoll.forecast.window import FloatArray, UsageWindow
 from plimsoll.forecast.workload_class import ClassMemory, WorkloadClass, workload_classes
 from plimsoll.leak.detect import DEFAULT_WINDOW_HOURS, find_leaks
 from plimsoll.leak.watch import LeakWatch
 from plimsoll.usage.grown import grown
 from plimsoll_operator.engine.messages import RowShapes, no_shapes
-from plimsoll_operator.engine.rows import RowArray, Store
+from plimsoll_operator.engine.rows import RowArray
 
 FIRST_ROWS = 1024
 
@@ -38,14 +40,17 @@ class Shapes:
         self._classes.forget(rows)
         self._leaks.forget(rows)
 
-    def look(self, due: Iterable[tuple[RowArray, RowArray, Store]], now_seconds: float) -> RowShapes:
-        """Look at (rows, their places, the store they live in), by chunks so that memory stays bounded."""
-        parts = [
-            self._look(rows[part], places[part], store, now_seconds)
-            for rows, places, store in due
-            for part in chunks(len(rows))
-        ]
-        return _joined(parts) if parts else no_shapes()
+    def look(
+        self, rows: RowArray, window: UsageWindow, start_seconds: FloatArray, now_seconds: float
+    ) -> RowShapes:
+        """Look at the windows of a chunk of rows [n]; `start_seconds` [n, k]: when processes were started."""
+        codes = self._classes.look(rows, workload_classes(window, start_seconds, now_seconds))
+        found = find_leaks(window, start_seconds, now_seconds, self._window_hours[rows])
+        told = self._leaks.look(rows, found, now_seconds)
+        slopes = (
+            np.where(told.leaks, each, np.nan) for each in (found.slope, found.slope_low, found.slope_high)
+        )
+        return RowShapes(rows, codes, told.leaks, told.since_seconds, *slopes)
 
     def explain(self, row: int) -> dict[str, object]:
         """What was last told of one row, in plain values."""
@@ -56,18 +61,10 @@ class Shapes:
             "leaks_since_seconds": since if np.isfinite(since) else None,
         }
 
-    def _look(self, rows: RowArray, places: RowArray, store: Store, now_seconds: float) -> RowShapes:
-        window, starts = read_window(store.history, places), store.history.restarts(places).seconds
-        codes = self._classes.look(rows, workload_classes(window, starts, now_seconds))
-        found = find_leaks(window, starts, now_seconds, self._window_hours[rows])
-        told = self._leaks.look(rows, found, now_seconds)
-        slopes = (
-            np.where(told.leaks, each, np.nan) for each in (found.slope, found.slope_low, found.slope_high)
-        )
-        return RowShapes(rows, codes, told.leaks, told.since_seconds, *slopes)
 
-
-def _joined(parts: list[RowShapes]) -> RowShapes:
-    """The shapes of all parts; there is at least one."""
-    columns = ("rows", "workload_class", "leaks", "since_seconds", "slope", "slope_low", "slope_high")
-    return RowShapes(*(np.concatenate([getattr(each, name) for each in parts]) for name in columns))
+def joined_shapes(parts: Sequence[RowShapes]) -> RowShapes:
+    """The shapes of all parts, one after the other."""
+    if not parts:
+        return no_shapes()
+    names = (each.name for each in fields(RowShapes))
+    return RowShapes(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))

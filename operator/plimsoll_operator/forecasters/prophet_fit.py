@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from plimsoll.forecast.prophet import HOUR_SECONDS, FitAnswer, FitTask, answer_of
+from plimsoll.forecast.prophet import FitAnswer, FitTask, answer_of
+from plimsoll.usage.sample import HOUR_SECONDS
 from plimsoll_operator.forecasters.holiday_dates import HolidayDates, holiday_dates
 
 SEED = 7

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from plimsoll.usage.sample import BIN_SECONDS, HOUR_SECONDS, Float64Array, Quantity
+from plimsoll.usage.sample import BIN_SECONDS, DAY_SECONDS, HOUR_SECONDS, Float64Array, Quantity
 from plimsoll.workload import WorkloadRef
 from plimsoll_operator.observe.prometheus import (
     METRIC_NAMES,
@@ -21,7 +21,6 @@ from plimsoll_operator.observe.prometheus import (
 )
 from plimsoll_operator.observe.source import SourceError
 
-DAY_SECONDS = 86_400.0
 # How controllers name their pods; Prometheus anchors a pattern at both ends.
 POD_SUFFIXES = {
     "Deployment": "-[a-z0-9]{1,10}-[a-z0-9]{5}",

@@ -10,8 +10,9 @@ least target of 250 MiB a pod is left out, which flatters its slack.
 import numpy as np
 
 from plimsoll.replay.limits import BatchFacts, ObservedBin, Proposal, raised_after_oom
-from plimsoll.replay.series import BIN_SECONDS, BINS_PER_DAY, BoolArray, FloatArray
+from plimsoll.replay.series import BINS_PER_DAY, BoolArray, FloatArray
 from plimsoll.usage.histogram_bank import DecayingHistograms
+from plimsoll.usage.sample import BIN_SECONDS
 
 TARGET_PERCENTILE = 0.9
 SAFETY_MARGIN = 1.15

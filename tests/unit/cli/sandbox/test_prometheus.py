@@ -6,8 +6,7 @@ from contextlib import asynccontextmanager
 import numpy as np
 import pytest
 
-from plimsoll.replay.series import BIN_SECONDS
-from plimsoll.usage.sample import Quantity
+from plimsoll.usage.sample import BIN_SECONDS, Quantity
 from plimsoll.workload import WorkloadRef
 from plimsoll_cli.sandbox.api import SandboxApi
 from plimsoll_cli.sandbox.prometheus import PastContainer, Prometheus

@@ -284,7 +284,7 @@ def test_a_forecast_that_trips_is_a_problem_and_the_raise_is_still_told(monkeypa
     def trip(*_):
         raise ZeroDivisionError("model")
 
-    monkeypatch.setattr(core.rows.store(0).pipeline, "decide", trip)
+    monkeypatch.setattr(core.rows.store(0).pipeline, "decide_seen", trip)
     core.observe((OomEvent("uid-a", "app", NOW, 256 * MIB),))
     tick = core.tick(NOW + 60, everything=True)
     assert tick.problems == ("engine stage recommend: ZeroDivisionError: model",)
