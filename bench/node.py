@@ -24,6 +24,7 @@ from report import RESULTS, Row, write_results
 KEPT = REPOSITORY / "build/bench-node"
 FULL_BLOCKS = 10
 SETTLE_RATIO = 0.6  # of a block; the rest is measured
+WARM_BLOCKS = 3  # before the first round, so long each arm that acts finds its level
 SILENT_SECONDS = 600.0  # start of the JVM and filling of Redis are the longest that nothing is said
 OURS, PREDICTORS = "boosted", ("mlp4", "boosted")
 LEVELS = (50, 75, 85, 95, 98)
@@ -31,7 +32,11 @@ NATIVE = ("pressure.predict_us_mean", "pressure.predict_us_p99")
 PARTS = ("mixed", "stress")  # what the table is made of
 RECORD = "record"  # recordings for `make train-pressure`: only where it is asked for
 SCOPES = ("cgroup", "node")
-AGENT = ("python3", "-m", "plimsoll_nodeagent.main", "run", "--cgroup", "{each}")
+AGENT = (
+    *("python3", "-m", "plimsoll_nodeagent.main", "run", "--cgroup", "{each}", "--act"),
+    *("--policy-file", "/opt/bench/policy.json", "--state-dir", "/run/plimsoll", "--interval", "2s"),
+    *("--address", "127.0.0.1"),
+)
 MIXED: Mapping[str, object] = {
     "redis_keys": 32768,
     "jvm_records": 16384,
@@ -171,9 +176,11 @@ def settings(part: str, chosen: argparse.Namespace) -> dict[str, object]:
         "part": part,
         "seed": chosen.seed,
         "blocks": chosen.blocks,
+        "warm_seconds": WARM_BLOCKS * chosen.seconds,
         "settle_seconds": SETTLE_RATIO * chosen.seconds,
         "measure_seconds": (1 - SETTLE_RATIO) * chosen.seconds,
         "agent": json.loads(chosen.agent) if chosen.agent else list(AGENT),
+        "policy": {"importance": "Normal", "reclaim": {"mode": chosen.mode}},
         "mixed": MIXED,
         "rounds": chosen.rounds,
         "levels": chosen.levels,

@@ -131,6 +131,7 @@ def _pack(target: Path, machine: Machine, config: Mapping[str, object]) -> None:
     (scratch / "bench").mkdir(parents=True)
     (scratch / "bench/settings").write_text(f"ZRAM_MB={machine.zram_mb}\n")
     (scratch / "bench/config.json").write_text(json.dumps(config))
+    (scratch / "bench/policy.json").write_text(json.dumps(config["policy"]))
     with tarfile.open(target, "w") as tar:
         tar.add(scratch / "bench", "bench")
         for each in (GUEST / "guest").iterdir():

@@ -1,6 +1,7 @@
 """Blocks of the mixed node: in each round every arm once, in an order that is drawn.
 
-A block begins with everything brought back (`Mixed.refill`), then the arm starts and settles; then it is
+A block begins with everything brought back (`Mixed.refill`) and, of an arm that acts, with each container
+at the level of that arm's last block (`Mixed.return_to`); then the arm starts and settles; then it is
 measured. What settling did is written too, for reclaim's work falls mainly there. Nothing here judges:
 bench/node_analysis.py does.
 """
@@ -20,6 +21,7 @@ from arms import Arm, Program, arms
 
 HERE = Path(__file__).parent
 SAMPLE_SECONDS = 2.0
+OFF = "off"
 
 
 class Asked:
@@ -73,6 +75,7 @@ class Blocks:
         self._mixed = Mixed(config["mixed"], config["seed"])
         self._arms: dict[str, Arm] = arms(self._mixed.containers, config["agent"], environment)
         self._settings, self._environment = settings, environment
+        self._kept_bytes: dict[str, dict[str, int]] = {}
 
     def run(self, reporter: Reporter) -> None:
         """Start the node, then block after block."""
@@ -80,12 +83,35 @@ class Blocks:
         self._mixed.start()
         asked = Asked(self._settings, self._environment)
         reporter.say("started", seconds=round(time.monotonic() - began, 1), ended=self._mixed.ended())
+        self._warm_up(reporter)
         order = random.Random(self._config["seed"])
         for number in range(self._config["blocks"]):
             for name in order.sample(sorted(self._arms), len(self._arms)):
                 self._try(reporter, asked, number, name)
         asked.stop()
         self._mixed.stop()
+
+    def _warm_up(self, reporter: Reporter) -> None:
+        """Let each arm find its level; nothing is measured."""
+        for name, arm in self._arms.items():
+            if name == OFF or not self._config["warm_seconds"]:
+                continue
+            try:
+                self._mixed.refill()
+                arm.start()
+                sampled(self._mixed.containers, self._config["warm_seconds"])
+                self._keep(name)
+                reporter.say("warm", arm=name, kept_bytes=self._kept_bytes[name])
+            except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+                reporter.say("error", arm=name, error=str(error), ended=self._mixed.ended())
+            finally:
+                arm.stop()
+
+    def _keep(self, name: str) -> None:
+        """Remember how far an arm has come; its next block begins there."""
+        if name != OFF:
+            found = {each: cgroup.usage_bytes() for each, cgroup in self._mixed.containers.items()}
+            self._kept_bytes[name] = found
 
     def _try(self, reporter: Reporter, asked: Asked, number: int, name: str) -> None:
         """One block; a fault ends the block and not the run."""
@@ -101,8 +127,9 @@ class Blocks:
         others = {arm_name: each.cgroup for arm_name, each in self._arms.items() if isinstance(each, Program)}
         began = time.monotonic()
         self._mixed.refill()
-        refilled = time.monotonic()
         full = sampled(containers, 0.0)
+        self._mixed.return_to(self._kept_bytes.get(name, {}))
+        refilled = time.monotonic()
         arm.start()
         started = time.monotonic()
         first = look(time.monotonic(), containers, others)
@@ -111,6 +138,7 @@ class Blocks:
         second, done = look(time.monotonic(), containers, others), self._mixed.done()
         found = sampled(containers, self._config["measure_seconds"])
         third = look(time.monotonic(), containers, others)
+        self._keep(name)
         return {
             **found,
             "full_bytes": full["usage_bytes"],
