@@ -101,6 +101,8 @@ def recorded(paths: Sequence[Path]) -> Iterator[Run]:
             scopes: dict[tuple[str, str, float, str], list[PressureReading]] = {}
             for line in lines:
                 one = json.loads(line)
+                if "scope" not in one:  # how the run went, not a reading
+                    continue
                 values = {name: one.get(name) for name in READING_FIELDS}
                 reading = PressureReading(
                     **{name: np.nan if v is None else float(v) for name, v in values.items()}

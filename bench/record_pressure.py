@@ -32,6 +32,7 @@ LEVELS = (0.50, 0.75, 0.85, 0.95, 0.98)
 PERIOD_SECONDS = 0.1
 CGROUPS, PROC, SYSTEM = Path("/sys/fs/cgroup"), Path("/proc"), Path("/sys/devices/system/node")
 OURS = CGROUPS / "plimsoll-stress"
+ANSWERS = Path("/run/plimsoll-stress.answers")
 MIB, PAGE = 1 << 20, 4096
 HUGE = 2 * MIB
 HUGE_ORDER = 9
@@ -159,7 +160,7 @@ def record(out: TextIO, arguments: argparse.Namespace, pattern: str, level: floa
     time.sleep(2.0)
 
 
-def started(pattern: str, size: int, seconds: float, seed: int) -> "subprocess.Popen[str]":
+def started(pattern: str, size: int, seconds: float, seed: int) -> "subprocess.Popen[bytes]":
     """The stress program, in its cgroup before it takes a byte, and first to be killed."""
 
     def enter() -> None:
@@ -167,12 +168,15 @@ def started(pattern: str, size: int, seconds: float, seed: int) -> "subprocess.P
         Path("/proc/self/oom_score_adj").write_text("1000")
 
     command = [sys.executable, "-S", __file__, "--stress", pattern, str(size), str(seconds), str(seed)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=enter)  # noqa: PLW1509
+    # Into a file: a pipe that nobody empties would stop the program in the middle of a request.
+    with ANSWERS.open("wb") as said:
+        return subprocess.Popen(command, stdout=said, preexec_fn=enter)  # noqa: PLW1509
 
 
-def answers(program: "subprocess.Popen[str]") -> list[float]:
+def answers(program: "subprocess.Popen[bytes]") -> list[float]:
     """How long its requests took; one that was killed in the middle of a line has said no more."""
-    said = program.communicate()[0].split()
+    program.wait()
+    said = ANSWERS.read_text(encoding="ascii").split()
     return [float(word) for word in said if word.count(".") == 1 and len(word) == 8]
 
 
