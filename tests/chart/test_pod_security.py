@@ -138,7 +138,6 @@ def test_mounts_of_an_agent_that_acts_can_be_left_out_one_by_one():
     pod = render({"agent": {"act": without}}).one("DaemonSet")["spec"]["template"]["spec"]
     (agent,) = pod["containers"]
     assert [each["name"] for each in agent["volumeMounts"]] == ["cgroup", "state"]
-    assert not [each for each in agent["args"] if each.startswith("--mount")]
 
 
 def test_agents_get_a_namespace_where_host_paths_are_allowed():

@@ -160,8 +160,9 @@ def test_cold_pages_are_no_longer_referenced_and_stay(held, request):
     held.touch(0, PAGES)
     outcome = Advise(held.container, held.pid, held.ranges(), Advice.COLD).run(held.fs)
     assert outcome.answer is Answer.DONE
-    assert outcome.measured.resident_bytes == 0
-    if is_anonymous(request):  # the kernel leaves pages of files that others may share
+    assert outcome.measured.referenced_bytes <= 0
+    if is_anonymous(request):  # cold pages of files may be taken at any time, where memory is short
+        assert outcome.measured.resident_bytes == 0
         assert outcome.measured.referenced_bytes <= -PAGES * PAGE // 2
 
 

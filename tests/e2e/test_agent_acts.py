@@ -24,7 +24,7 @@ from builders.e2e.workloads import (
 )
 
 CAPABILITIES = {19: "SYS_PTRACE", 23: "SYS_NICE", 24: "SYS_RESOURCE"}
-STATE = "/run/plimsoll"
+JOURNAL = "/run/plimsoll/journal"
 # What every script starts with: the door as the agent opens it, and the containers by their ids.
 PRELUDE = """
 import json, os, sys, time
@@ -35,12 +35,11 @@ from plimsoll_nodeagent.act.reclaim import Reclaim
 from plimsoll_nodeagent.discover.tracker import Tracker
 from plimsoll_nodeagent.kernelfs import KernelFs, Mode
 MIB = 1 << 20
-parts = ("/sys/kernel/mm", "/sys/kernel/debug", "/sys/devices/system/node")
-fs = KernelFs(Path("/"), Mode.ACT, mounts={each: f"/host{each}" for each in parts})
+fs = KernelFs(Path("/"), Mode.ACT)
 tracker = Tracker(fs, "/host/cgroup")
 tracker.look()
 by_id = {each.container_id: each for each in tracker.containers.values()}
-actor = Actor(fs, Journal(Path("/state")), time.monotonic)
+actor = Actor(fs, Journal(Path("/state/journal")), time.monotonic)
 """
 
 
@@ -165,7 +164,7 @@ def test_kill_9_leaves_nothing_behind(cluster, release, namespace):
     )
     assert held[0] == "done"
     assert container_memory(cluster, pod, CONTAINER).high_bytes == 12 * MIB
-    assert cluster.node_shell(kube_node, f"ls {STATE}").split()
+    assert cluster.node_shell(kube_node, f"ls {JOURNAL}").split()
 
     before = restarts(pod_now(cluster, agent))
     kill_9(cluster, agent)
@@ -176,7 +175,7 @@ def test_kill_9_leaves_nothing_behind(cluster, release, namespace):
         "memory.high to be put back",
         120,
     )
-    assert cluster.node_shell(kube_node, f"ls {STATE}").split() == []
+    assert cluster.node_shell(kube_node, f"ls {JOURNAL}").split() == []
     if held[1] == "done":  # else somebody else holds DAMON, and it is theirs
         kdamonds = "/sys/kernel/mm/damon/admin/kdamonds/nr_kdamonds"
         assert cluster.node_shell(kube_node, f"cat {kdamonds}").strip() == "0"

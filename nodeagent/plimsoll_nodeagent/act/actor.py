@@ -15,6 +15,7 @@ from plimsoll_nodeagent.act.damon import DamonSlots
 from plimsoll_nodeagent.act.journal import Journal
 from plimsoll_nodeagent.act.leases import Leases
 from plimsoll_nodeagent.act.outcome import Action, ActionKind, Effect, Outcome
+from plimsoll_nodeagent.act.scheme import StartScheme
 from plimsoll_nodeagent.discover.tracker import Container, ContainerId
 from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelFs
 
@@ -32,6 +33,7 @@ class Actor:
         self._journal = journal
         self._monotonic = monotonic
         self._permitted: frozenset[ContainerId] = frozenset()
+        self._schemes: dict[int, ContainerId] = {}
         self._boot_id = boot_id(fs)
         self.leases = Leases(fs, journal, self._boot_id)
         self.damon = DamonSlots(fs, journal, self._boot_id)
@@ -43,6 +45,10 @@ class Actor:
         for held in self.leases.held():
             if held.key not in self._permitted:
                 self.leases.end(held)
+        for slot, key in list(self._schemes.items()):
+            if key not in self._permitted:
+                self.damon.stop(slot)
+                del self._schemes[slot]
 
     def act(self, action: Action) -> Outcome:
         """Do one action, unless its container is not permitted."""
@@ -54,6 +60,8 @@ class Actor:
             )
         else:
             outcome = action.run(self._fs)
+            if isinstance(action, StartScheme) and outcome.answer is Answer.DONE:
+                self._schemes[action.slot] = action.container.key
         return self._counted(replace(outcome, took_seconds=max(0.0, self._monotonic() - began)))
 
     def lease(self, container: Container, high_bytes: int, seconds: float) -> Outcome:

@@ -64,10 +64,9 @@ class DamonSlots:
         """As `start`, also for schemes that act; their caller has checked the processes."""
         if not 0 <= slot < self.slots or (watching.acts and watching.space is not Space.VIRTUAL):
             return Answer.REFUSED  # what acts on physical memory acts on everybody's
-        if slot in self._pids:
-            stopped = self.stop(slot)
-            if stopped is not Answer.DONE:
-                return stopped
+        freed = self._freed(slot)
+        if freed is not Answer.DONE:
+            return freed
         if len(watching.pids) > 1 and not self._tells_targets():
             return Answer.UNSUPPORTED
         for name, value in settings(watching):
@@ -81,6 +80,13 @@ class DamonSlots:
         else:
             self._keep(self.slots)
         return answer
+
+    def _freed(self, slot: int) -> Answer:
+        """Make a slot free: stop our thread; one whose processes have all ended has ended by itself."""
+        if self._running(slot) is None:
+            self._pids.pop(slot, None)
+            return Answer.DONE
+        return self.stop(slot) if slot in self._pids else Answer.BUSY
 
     def update(self, slot: int, what: str = "update_schemes_tried_regions") -> Answer:
         """Have the kernel write the regions (or `update_schemes_stats`) of a slot into its files."""

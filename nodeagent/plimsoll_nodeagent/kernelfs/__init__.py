@@ -7,7 +7,9 @@ a directory of fixtures. No other module of the agent may open a file of the ker
 
 from plimsoll_nodeagent.kernelfs.answers import Absence, Answer, absence, answer
 from plimsoll_nodeagent.kernelfs.calls import Advice, Calls, LinuxCalls, PageKind, PageRun, Ranges
-from plimsoll_nodeagent.kernelfs.files import Entry, KernelDirectory, KernelFs, Mode, Note, Trigger
+from plimsoll_nodeagent.kernelfs.directory import KernelDirectory
+from plimsoll_nodeagent.kernelfs.entries import Entry, Mode, Note, Trigger
+from plimsoll_nodeagent.kernelfs.files import KernelFs
 from plimsoll_nodeagent.kernelfs.process import KernelProcess
 from plimsoll_nodeagent.kernelfs.twin import TwinKernel, TwinProcess
 

@@ -12,56 +12,26 @@ import os
 import select
 from collections import deque
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self
 
 import numpy as np
 
-from plimsoll_nodeagent.kernelfs.allowed import IDLE_BITMAP, may_write, may_write_in_cgroup
+from plimsoll_nodeagent.kernelfs.allowed import IDLE_BITMAP, may_write
 from plimsoll_nodeagent.kernelfs.answers import Absence, Answer, absence, answer
 from plimsoll_nodeagent.kernelfs.calls import Advice, Calls, LinuxCalls
+from plimsoll_nodeagent.kernelfs.directory import KernelDirectory
+from plimsoll_nodeagent.kernelfs.entries import Entry, Mode, Note, Trigger, as_line
 
 READ_BYTES = 65_536  # more than any memory.stat: the kernel renders such a file whole for one read
 MOST_BYTES = 4 << 20  # a file that is longer is none of those we know, or not worth the time
+OF_THE_HOST = ("/sys/kernel/mm", "/sys/kernel/debug", "/sys/devices/system/node")
 MOST_NOTES = 1000  # of what was done or would be, the newest
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _WRITE_FLAGS = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
-class Mode(StrEnum):
-    """What the door does with a write or a call that changes something."""
-
-    READ = "read"  # refuses it
-    DRY_RUN = "dry-run"  # notes it
-    ACT = "act"
-
-
-class Entry(NamedTuple):
-    """A directory within another; the inode of a cgroup is its id."""
-
-    name: str
-    inode: int
-
-
-class Note(NamedTuple):
-    """One write or call: what, with which text, and how it ended."""
-
-    what: str
-    text: str
-    answer: Answer
-
-
-class Trigger(NamedTuple):
-    """A descriptor that has `events` (of epoll) once pressure passed its threshold; close it to end it."""
-
-    descriptor: int
-    events: int
-
-
 class KernelFs:
-    """Kernel files under `root`; `mounts` says where a pod has a part of them: {"/sys": "/host/sys"}."""
+    """Kernel files under `root`; `mounts` says where a part of them is instead, None: looks below /host."""
 
     def __init__(
         self,
@@ -74,7 +44,7 @@ class KernelFs:
         self.mode = mode
         self.calls: Calls = LinuxCalls() if calls is None else calls
         self.notes: deque[Note] = deque(maxlen=MOST_NOTES)
-        self._mounts = dict(mounts or {})
+        self._mounts = dict(_of_a_pod(root) if mounts is None else mounts)
 
     def read(self, path: str) -> str | Absence:
         """Return the whole text of a file; it ends with a newline or is empty."""
@@ -91,7 +61,7 @@ class KernelFs:
             return absence(error)
         return sorted(names)
 
-    def open(self, path: str) -> "KernelDirectory | Absence":
+    def open(self, path: str) -> KernelDirectory | Absence:
         """Open a directory, to read several files of the same one."""
         try:
             descriptor = os.open(self._under(path), _FLAGS | os.O_DIRECTORY)
@@ -103,7 +73,7 @@ class KernelFs:
         """Write a file that is not of a cgroup; `Answer.REFUSED` if it is not on the list of those we may."""
         if not may_write(path, text):
             return self.note(path, text, Answer.REFUSED)
-        return self._change(path, text, lambda: self.put(self._under(path), _line(text), None, None))
+        return self._change(path, text, lambda: self.put(self._under(path), as_line(text), None, None))
 
     def can_write(self, path: str) -> bool:
         """Whether we have the right to write a file that is there; nothing is written, nor opened."""
@@ -225,72 +195,6 @@ class KernelFs:
         return f"{self.root}/{path.lstrip('/')}"
 
 
-class KernelDirectory:
-    """An open directory: what is read or written through it is of this directory or of none."""
-
-    def __init__(self, fs: KernelFs, descriptor: int, path: str) -> None:
-        self._fs = fs
-        self._descriptor = descriptor
-        self.path = path
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        os.close(self._descriptor)
-
-    @property
-    def inode(self) -> int:
-        """The directory's inode: of a cgroup, its id."""
-        return os.fstat(self._descriptor).st_ino
-
-    def fileno(self) -> int:
-        """The open descriptor, for what is opened relative to it."""
-        return self._descriptor
-
-    def read(self, name: str) -> str | Absence:
-        """Return the whole text of a file in the directory (or below it: `child/cgroup.procs`)."""
-        return self._fs._whole(name, self._descriptor)  # noqa: SLF001 -- one door, two handles
-
-    def write(self, name: str, text: str) -> Answer:
-        """Write a file of this cgroup; `Answer.REFUSED` if it is not on the list of those we may."""
-        what = f"{self.path}/{name}"
-        if not may_write_in_cgroup(name, text):
-            return self._fs.note(what, text, Answer.REFUSED)
-        return self._fs._change(  # noqa: SLF001
-            what, text, lambda: self._fs.put(name, _line(text), self._descriptor, None)
-        )
-
-    def can_write(self, name: str) -> bool:
-        """Whether we have the right to write a file of this cgroup; nothing is written, nor opened."""
-        return os.access(name, os.W_OK, dir_fd=self._descriptor, effective_ids=True)
-
-    def trigger(self, text: str) -> Trigger | Answer:
-        """Set a PSI trigger on this cgroup's memory.pressure; it ends when its descriptor is closed."""
-        what = f"{self.path}/memory.pressure"
-        if not may_write_in_cgroup("memory.pressure", text):
-            return self._fs.note(what, text, Answer.REFUSED)
-        return self._fs._trigger(what, text, "memory.pressure", self._descriptor)  # noqa: SLF001
-
-    def directories(self, below: str = "") -> list[Entry] | Absence:
-        """Return the directories in this one (or in one below it), by name."""
-        try:
-            descriptor = os.open(below or ".", _FLAGS | os.O_DIRECTORY, dir_fd=self._descriptor)
-        except OSError as error:
-            return absence(error)
-        try:
-            with os.scandir(descriptor) as found:
-                names = [
-                    Entry(each.name, each.inode()) for each in found if each.is_dir(follow_symlinks=False)
-                ]
-        except OSError as error:
-            return absence(error)
-        finally:
-            os.close(descriptor)
-        return sorted(names)
-
-
-def _line(text: str) -> bytes:
-    return f"{text.rstrip()}\n".encode("ascii")
+def _of_a_pod(root: Path) -> dict[str, str]:
+    """A pod's own /sys is read-only: what the agent's pod may write of the node's is mounted below /host."""
+    return {path: f"{root}/host{path}" for path in OF_THE_HOST if Path(f"{root}/host{path}").is_dir()}

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from plimsoll_nodeagent.kernelfs.answers import Absence, Answer, absence, answer
 from plimsoll_nodeagent.kernelfs.calls import MOST_RANGES, Advice, PageKind, PageRun, Ranges
-from plimsoll_nodeagent.kernelfs.files import KernelDirectory, KernelFs, Mode
+from plimsoll_nodeagent.kernelfs.directory import KernelDirectory
+from plimsoll_nodeagent.kernelfs.entries import Mode
+from plimsoll_nodeagent.kernelfs.files import KernelFs
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 MOST_RUNS = 65_536  # of one scan: what is beyond is left for the next one

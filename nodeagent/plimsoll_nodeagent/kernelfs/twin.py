@@ -13,7 +13,8 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from plimsoll_nodeagent.kernelfs.files import KernelFs, Mode, Trigger
+from plimsoll_nodeagent.kernelfs.entries import Mode, Trigger
+from plimsoll_nodeagent.kernelfs.files import KernelFs
 from plimsoll_nodeagent.kernelfs.twin_damon import TwinDamon
 from plimsoll_nodeagent.kernelfs.twin_process import TwinCalls, TwinProcess
 

@@ -23,6 +23,7 @@ from plimsoll_nodeagent.sample.swap import zswap_enabled
 
 Ours = Callable[[], bool]
 DAMON_STAT = "/sys/module/damon_stat/parameters/enabled"
+_RIGHTS = {19: "CAP_SYS_PTRACE", 23: "CAP_SYS_NICE"}
 _SWAPPINESS_SINCE = (6, 11)
 _COLLAPSE_SINCE, _WILLNEED_SINCE = (6, 1), (5, 15)
 
@@ -144,13 +145,23 @@ def _anonymous(fs: KernelFs, cgroup: str | None) -> Iterator[Fact]:
 
 
 def _advice(fs: KernelFs, release: tuple[int, int]) -> Iterator[Fact]:
-    engine, why = Engine.ADVICE, fs.advice_missing()
+    engine, why = Engine.ADVICE, fs.advice_missing() or _right_missing(fs)
     huge = not isinstance(fs.read("/sys/kernel/mm/transparent_hugepage/enabled"), Absence)
     collapse = why or ("" if huge and release >= _COLLAPSE_SINCE else "before Linux 6.1, or no huge pages")
     willneed = why or ("" if release >= _WILLNEED_SINCE else "before Linux 5.15")
     yield Fact(engine, Level.COLLAPSE, available=not collapse, why=collapse)
     yield Fact(engine, Level.WILLNEED, available=not willneed, why=willneed)
     yield Fact(engine, Level.PAGEOUT, available=not why, why=why)
+
+
+def _right_missing(fs: KernelFs) -> str:
+    """Say which right over other processes we lack; "" where the kernel does not tell."""
+    for line in _text(fs, "/proc/self/status").splitlines():
+        name, _, value = line.partition(":")
+        if name == "CapEff":
+            missing = [right for bit, right in _RIGHTS.items() if not int(value, 16) >> bit & 1]
+            return f"{' and '.join(missing)} missing" if missing else ""
+    return ""
 
 
 def _schemes(fs: KernelFs, ours: Ours) -> Iterator[Fact]:

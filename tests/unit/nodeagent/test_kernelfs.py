@@ -127,3 +127,24 @@ def test_directories_come_with_their_inodes_and_without_files_and_links(tmp_path
     assert [(each.name, each.inode) for each in found] == [
         (name, (tmp_path / name).stat().st_ino) for name in ("a", "b")
     ]
+
+
+def test_what_a_pod_has_of_the_host_s_files_is_looked_for_there_first(tmp_path):
+    for path, text in (
+        ("sys/kernel/mm/x", "pod"),
+        ("host/sys/kernel/mm/x", "host"),
+        ("sys/kernel/mmm", "pod"),
+    ):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(f"{text}\n")
+    fs = KernelFs(tmp_path)
+    assert (fs.read("/sys/kernel/mm/x"), fs.read("/sys/kernel/mmm")) == ("host\n", "pod\n")
+
+
+def test_a_part_of_the_kernel_s_files_may_be_elsewhere(tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/x").write_text("here\n")
+    assert (
+        KernelFs(tmp_path, mounts={"/sys/kernel/mm": f"{tmp_path}/other"}).read("/sys/kernel/mm/x")
+        == "here\n"
+    )

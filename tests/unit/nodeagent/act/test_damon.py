@@ -110,6 +110,27 @@ def test_a_slot_whose_thread_is_not_ours_is_neither_read_nor_stopped(tmp_path):
     assert text(node, "0/state") == "on"
 
 
+def test_a_slot_whose_processes_have_all_ended_is_used_again(tmp_path):
+    node, damon = started(tmp_path)
+    kdamond = tmp_path / ADMIN.strip("/") / "0"
+    (kdamond / "state").write_text("off\n")  # the kernel's thread has ended with them
+    (kdamond / "pid").write_text("-1\n")
+    assert read_regions(node.kernel, damon, 0, TWO) is Answer.REFUSED
+    assert damon.start(0, TWO) is Answer.DONE
+    assert text(node, "0/state") == "on"
+
+
+def test_a_slot_that_somebody_else_has_switched_on_is_left_alone(tmp_path):
+    node, damon = started(tmp_path)
+    kdamond = tmp_path / ADMIN.strip("/") / "1"
+    (kdamond / "state").write_text("on\n")
+    (kdamond / "pid").write_text("4242\n")
+    assert damon.start(1, TWO) is Answer.BUSY
+    assert text(node, "1/contexts/nr_contexts") == "0"
+    assert damon.close() is Answer.BUSY
+    assert text(node, "1/state") == "on"
+
+
 def test_at_exit_the_kdamonds_are_given_back(tmp_path):
     node, damon = started(tmp_path)
     assert damon.close() is Answer.DONE

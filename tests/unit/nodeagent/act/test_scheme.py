@@ -51,6 +51,15 @@ def test_a_process_that_leaves_while_the_slot_is_switched_on_stops_it(tmp_path):
     assert state(node) == "off"
 
 
+def test_a_scheme_on_a_container_that_is_no_longer_permitted_is_stopped(tmp_path):
+    node, actor = prepared(tmp_path)
+    actor.act(StartScheme(node.container(), (501,), COLD_FOR_A_MINUTE, actor.damon, 0))
+    actor.permit(node.discovered())
+    assert state(node) == "on"
+    actor.permit(())
+    assert state(node) == "off"
+
+
 def test_no_processes_no_scheme(tmp_path):
     node, actor = prepared(tmp_path)
     assert (

@@ -156,6 +156,23 @@ def test_a_seccomp_profile_that_forbids_the_call_is_told(tmp_path, monkeypatch):
     assert "process_madvise is unsupported" in str(found.as_dict())
 
 
+@pytest.mark.parametrize(
+    ("effective", "why"),
+    [
+        ("0000000001880000", ""),
+        ("0000000000080000", "CAP_SYS_NICE missing"),
+        ("0000000000000000", "CAP_SYS_PTRACE and CAP_SYS_NICE missing"),
+    ],
+)
+def test_without_the_rights_over_other_processes_there_is_no_advice(tmp_path, monkeypatch, effective, why):
+    node = full_node(tmp_path)
+    with_ourselves(node, monkeypatch, soft_dirty=True)
+    node.tree.write(tmp_path / "proc/self/status", f"Name:\ta\nCapEff:\t{effective}\n")
+    advice = next(each for each in find_capabilities(node.kernel, ROOT).engines if each.engine == "advice")
+    assert (advice.level is Level.NONE) == bool(why)
+    assert why in advice.why
+
+
 def test_a_node_without_anything_has_reasons_for_everything(tmp_path):
     from plimsoll_nodeagent.kernelfs import TwinKernel
 
