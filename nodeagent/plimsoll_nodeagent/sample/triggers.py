@@ -26,7 +26,7 @@ _NODE_FILE = "/proc/pressure/memory"
 class Threshold:
     """Told when tasks stall for more than `stall_seconds` within `window_seconds`.
 
-    The kernel takes windows of 0.5 to 10 s; without CAP_SYS_RESOURCE only multiples of 2 s (Linux 6.5).
+    The kernel takes windows of 0.5 to 10 s; without CAP_SYS_RESOURCE only multiples of 2 s (Linux 6.6).
     """
 
     stall_seconds: float = 0.1
