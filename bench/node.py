@@ -12,6 +12,7 @@ recordings for `make train-pressure` into build/bench-node.
 import argparse
 import base64
 import json
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -49,7 +50,7 @@ MIXED: Mapping[str, object] = {
     "batch_buffer_mib": 24,
     "batch_pass_seconds": 30.0,
     "zipf_exponent": 1.2,
-    "requests_per_second": {"redis": 40.0, "jvm": 15.0, "web": 5.0},
+    "requests_per_second": {"redis": 30.0, "jvm": 8.0, "web": 4.0},
     "ports": {"redis": 6390, "jvm": 6391, "web": 6392},
     "limit_mib": {"redis": 256, "jvm": 256, "web": 160, "batch": 128},
 }
@@ -87,6 +88,7 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--agent", help="the agent's command, a JSON list; `{each}` repeats the flag before it"
     )
+    parser.add_argument("--mode", choices=("Cold", "Predictive"), default="Predictive", help="the policy's")
     parser.add_argument(
         "--again", action="store_true", help="start nothing: make the table from the last run's lines"
     )
@@ -236,6 +238,7 @@ def table(rows: Sequence[Row]) -> str:
 
 def main() -> int:
     """Measure, print and write; exit status 1 where a machine ended before its time."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the machine is ended too
     chosen = options()
     results = Results(chosen)
     if chosen.part == RECORD:

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tarfile
 import time
+import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -139,8 +140,21 @@ def _pack(target: Path, machine: Machine, config: Mapping[str, object]) -> None:
                 tar.add(each, f"bench/{each.name}", filter=_plain)
         for program in OWN_PROGRAMS:
             tar.add(REPOSITORY / program, f"bench/{Path(program).name}")
+        tar.add(_metadata(scratch), f"plimsoll/own/plimsoll-{_version()}.dist-info")
         for package in OWN_PACKAGES:
             tar.add(REPOSITORY / package, f"plimsoll/own/{Path(package).name}", filter=_plain)
+
+
+def _metadata(scratch: Path) -> Path:
+    """What importlib.metadata asks for: an installed package's name and version."""
+    directory = scratch / "dist-info"
+    directory.mkdir()
+    (directory / "METADATA").write_text(f"Metadata-Version: 2.1\nName: plimsoll\nVersion: {_version()}\n")
+    return directory
+
+
+def _version() -> str:
+    return str(tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"])
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:

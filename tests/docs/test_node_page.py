@@ -114,3 +114,8 @@ def test_the_share_of_requests_for_what_is_asked_for_least_is_zipf_s(made):
     keys, exponent = made.bench.MIXED["redis_keys"], made.bench.MIXED["zipf_exponent"]
     weights = [(rank + 1) ** -exponent for rank in range(keys)]
     assert 100 * sum(weights[keys // 10 :]) / sum(weights) == pytest.approx(int(percent), abs=0.7)
+
+
+def test_the_rates_on_the_page_are_the_benchmark_s(made):
+    asked = [float(found) for found in re.findall(r"asked (\d+) times a second", PAGE)]
+    assert asked == list(made.bench.MIXED["requests_per_second"].values())

@@ -13,6 +13,13 @@ from pathlib import Path
 CHUNK_BYTES = 1 << 18
 
 
+def told(progress: Path, done: int) -> None:
+    """Write the number so that nobody reads half of it."""
+    fresh = progress.with_suffix(".new")
+    fresh.write_text(str(done))
+    fresh.replace(progress)
+
+
 def main() -> None:
     """Work until killed."""
     source, buffer_bytes = Path(sys.argv[1]), int(sys.argv[2]) << 20
@@ -28,7 +35,7 @@ def main() -> None:
                 buffer[at : at + len(chunk)] = chunk
                 zlib.crc32(chunk)
                 done += 1
-                progress.write_text(str(done))
+                told(progress, done)
                 due += pass_seconds / chunks
                 time.sleep(max(0.0, due - time.monotonic()))
 

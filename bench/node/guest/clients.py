@@ -18,6 +18,9 @@ from pathlib import Path
 
 TIMEOUT_SECONDS = 30.0
 RECONNECT_SECONDS = 1.0
+LATEST_SECONDS = (
+    5.0  # behind what was due; later requests are left out, so that no block waits for the last one's
+)
 Answer = Callable[[socket.socket], int]  # reads one answer; returns its length
 
 
@@ -69,7 +72,7 @@ class Asker:
         self._answer = answer
         self._lock = threading.Lock()
         self._latencies_ms: list[float] = []
-        self._errors = 0
+        self._errors = self._missed = 0
         threading.Thread(target=self._run, daemon=True).start()
 
     def collect(self) -> dict[str, float | int | None]:
@@ -77,7 +80,8 @@ class Asker:
         with self._lock:
             found, self._latencies_ms = self._latencies_ms, []
             errors, self._errors = self._errors, 0
-        return summary(found, errors)
+            missed, self._missed = self._missed, 0
+        return {**summary(found, errors), "missed": missed}
 
     def _run(self) -> None:
         while True:
@@ -98,7 +102,17 @@ class Asker:
             self._answer(connection)
             with self._lock:
                 self._latencies_ms.append((time.monotonic() - due) * 1000)
-            due += self._period
+            due = self._next(due + self._period)
+
+    def _next(self, due: float) -> float:
+        """The time of the next request; those that nobody would wait for any more are counted as missed."""
+        late = time.monotonic() - due - LATEST_SECONDS
+        if late <= 0:
+            return due
+        missed = int(late / self._period) + 1
+        with self._lock:
+            self._missed += missed
+        return due + missed * self._period
 
 
 def receive(connection: socket.socket) -> bytes:

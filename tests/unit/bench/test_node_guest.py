@@ -266,3 +266,12 @@ def test_a_recording_comes_home_whole_or_not_at_all(guest, tmp_path, monkeypatch
     lines = [json.loads(line) for line in (tmp_path / "port").read_text().splitlines()]
     assert [each.read_bytes() for each in node.put_together(lines)] == [source.read_bytes()]
     assert node.put_together(lines[1:]) == []
+
+
+def test_a_client_that_is_far_behind_leaves_out_what_nobody_waits_for(guest, monkeypatch):
+    asker = guest.clients.Asker.__new__(guest.clients.Asker)
+    asker._period, asker._missed, asker._lock = 0.5, 0, threading.Lock()
+    monkeypatch.setattr(guest.clients.time, "monotonic", lambda: 100.0)
+    assert asker._next(97.0) == 97.0  # three seconds late: still asked, and felt
+    assert asker._next(80.0) == 95.5
+    assert asker._missed == 31
