@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from plimsoll_nodeagent.discover.hierarchy import PodsRoot, find_memory_cgroup
-from plimsoll_nodeagent.discover.tracker import Container, Tracker
+from plimsoll_nodeagent.discover.tracker import Container, Follows, Tracker
 from plimsoll_nodeagent.kernelfs import Absence, KernelFs
 from plimsoll_nodeagent.sample.features import Features, find_features
 from plimsoll_nodeagent.sample.reading import ContainerSample, KubeNodeSample, Sampler
@@ -54,12 +54,14 @@ class Watch:
         cgroup_root: str,
         most_containers: int = MOST_CONTAINERS,
         monotonic: Callable[[], float] = time.monotonic,
+        tracker: Follows | None = None,
     ) -> None:
         self._fs = fs
         self._cgroup_root = cgroup_root
         self._most_containers = most_containers
         self._monotonic = monotonic
-        self._tracker = Tracker(fs, cgroup_root)
+        self._tracker: Follows = tracker or Tracker(fs, cgroup_root)
+        self._began = 0.0
         self._sampler: Sampler | None = None
         self._features: Features | None = None
         self._ticks = self._added = self._removed = 0
@@ -68,20 +70,30 @@ class Watch:
 
     def tick(self, now_seconds: float) -> Snapshot | None:
         """Look once; None as long as no cgroup has the memory controller, from which to learn the kernel."""
-        began = self._monotonic()
-        sampler = self._sampler or self._learn()
-        if sampler is None or self._features is None:
-            return None
+        return self.sample(now_seconds) if self.discover() else None
+
+    def discover(self) -> bool:
+        """Find the containers there are now; False where there is no kernel to learn from yet."""
+        self._began = self._monotonic()
+        if self._sampler is None and self._learn() is None:
+            return False
         change = self._tracker.look()
         self._ticks += 1
         self._added += len(change.added)
         self._removed += len(change.removed)
+        return True
+
+    def sample(self, now_seconds: float) -> Snapshot | None:
+        """Read what was discovered."""
+        sampler = self._sampler
+        if sampler is None or self._features is None:
+            return None
         watched = self._watched()
         samples = tuple(each for each in map(sampler.container, watched) if each is not None)
         kube_node = sampler.kube_node()
         self.latest = Snapshot(
             taken_seconds=now_seconds,
-            took_seconds=self._monotonic() - began,
+            took_seconds=self._monotonic() - self._began,
             features=self._features,
             roots=self._tracker.roots,
             pods=self._tracker.pods,
@@ -103,7 +115,7 @@ class Watch:
 
     def _learn(self) -> Sampler | None:
         """Find out once what this kernel offers, and say what it does not."""
-        cgroup = find_memory_cgroup(self._fs, self._cgroup_root)
+        cgroup = self._tracker.memory_cgroup() or find_memory_cgroup(self._fs, self._cgroup_root)
         if cgroup is None:
             self._once("no cgroup with the memory controller yet", under=self._cgroup_root)
             return None

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Sequence
 
+from plimsoll_nodeagent.capabilities import KernelCapabilities
 from plimsoll_nodeagent.loop import Snapshot
 from plimsoll_nodeagent.sample.reading import ContainerSample
 from plimsoll_nodeagent.serve.http import described
@@ -28,20 +29,20 @@ _HEAD = (
 _LEFT = 3  # columns of words; the others are of numbers
 
 
-def as_table(snapshot: Snapshot) -> str:
+def as_table(snapshot: Snapshot, found: KernelCapabilities | None = None) -> str:
     """Return the node in a few lines, then a row for each container, those that use most first."""
     samples = sorted(snapshot.samples, key=lambda each: each.usage_bytes, reverse=True)
-    lines = _node_lines(snapshot)
+    lines = _node_lines(snapshot) + ([] if found is None else ["", *_engine_lines(found)])
     if samples:
         lines += ["", *_columns([_HEAD, *map(_row, samples)])]
     return "\n".join(lines) + "\n"
 
 
-def as_json(snapshot: Snapshot) -> str:
+def as_json(snapshot: Snapshot, found: KernelCapabilities | None = None) -> str:
     """Return what /healthz says, and every container."""
-    return json.dumps(
-        described(snapshot) | {"samples": [_document(each) for each in snapshot.samples]}, indent=1
-    )
+    samples = {"samples": [_document(each) for each in snapshot.samples]}
+    engines = {} if found is None else {"capabilities": found.as_dict()}
+    return json.dumps(described(snapshot) | engines | samples, indent=1)
 
 
 def _node_lines(snapshot: Snapshot) -> list[str]:
@@ -58,6 +59,13 @@ def _node_lines(snapshot: Snapshot) -> list[str]:
     if not snapshot.roots:
         lines.append("no kubepods cgroup: no kubelet runs here, or its root is elsewhere (--cgroup-root)")
     return [*lines, f"{snapshot.pods} pods, {len(snapshot.samples)} containers"]
+
+
+def _engine_lines(found: KernelCapabilities) -> list[str]:
+    """By which means each engine works here, and why not by a better one."""
+    rows = [(each.engine.value, each.level.value, each.why) for each in found.engines]
+    lines = _columns([("ENGINE", "LEVEL", "WHY NOT MORE"), *rows])
+    return [*lines, *(f"limit of this node: {each}" for each in found.limits)]
 
 
 def _row(sample: ContainerSample) -> tuple[str, ...]:

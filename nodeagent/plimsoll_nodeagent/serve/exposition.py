@@ -15,6 +15,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from plimsoll_nodeagent.control.reports import ContainerReport, NumaReport, Report
 from plimsoll_nodeagent.kernelfs import Absence
 from plimsoll_nodeagent.loop import Snapshot
 from plimsoll_nodeagent.sample.formats import Pressure
@@ -131,9 +132,12 @@ NODE_VALUES: dict[str, Callable[[Snapshot], list[Value]]] = {
 class SnapshotCollector(Collector):
     """The newest snapshot as metric families; before there is one, the version and that nothing is seen."""
 
-    def __init__(self, latest: Callable[[], Snapshot | None], version: str) -> None:
+    def __init__(
+        self, latest: Callable[[], Snapshot | None], version: str, report: Callable[[], Report | None]
+    ) -> None:
         self._latest = latest
         self._version = version
+        self._report = report
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family of the table that has a sample."""
@@ -150,6 +154,9 @@ class SnapshotCollector(Collector):
             yield (self._version,), 1.0
         elif name == "plimsoll_agent_ready":
             yield (), float(snapshot is not None and snapshot.sees_pods)
+        elif name in REPORT_VALUES:
+            report = self._report()
+            yield from _known((), [] if report is None else REPORT_VALUES[name](report))
         elif snapshot is None:
             return
         elif name in NODE_VALUES:
@@ -168,6 +175,60 @@ def container_labels(sample: ContainerSample) -> tuple[str, ...]:
     return labels
 
 
+def _of_each(
+    value: Callable[[ContainerReport], float | None],
+) -> Callable[[Report], list[Value]]:
+    """A metric of each container under a policy, with the labels of its sample."""
+    return lambda report: [
+        ((each.pod_uid, each.container_id, each.qos), value(each)) for each in report.containers
+    ]
+
+
+def _reasons(report: Report) -> list[Value]:
+    return [((each.pod_uid, each.container_id, each.qos, each.reason), 1.0) for each in report.containers]
+
+
+def _of_numa(value: Callable[[NumaReport], float | None]) -> Callable[[Report], list[Value]]:
+    return lambda report: [((str(each.numa_node),), value(each)) for each in report.node.numa]
+
+
+def _levels(report: Report) -> list[Value]:
+    return [
+        ((each.engine.value, each.level.value, each.falls_back_to.value), 0.0 if each.why else 1.0)
+        for each in report.capabilities.engines
+    ]
+
+
+REPORT_VALUES: dict[str, Callable[[Report], list[Value]]] = {
+    "plimsoll_container_needed_bytes": _of_each(lambda each: each.needed_bytes),
+    "plimsoll_container_cold_bytes": _of_each(lambda each: each.cold_bytes),
+    "plimsoll_container_stuck_bytes": _of_each(lambda each: each.stuck_bytes),
+    "plimsoll_container_reclaim_asked_bytes_total": _of_each(lambda each: each.asked_bytes),
+    "plimsoll_container_reclaim_taken_bytes_total": _of_each(lambda each: each.taken_bytes),
+    "plimsoll_container_reclaim_returned_bytes_total": _of_each(lambda each: each.returned_bytes),
+    "plimsoll_container_reclaim_budget_bytes": _of_each(lambda each: each.budget_bytes),
+    "plimsoll_container_reclaim_state": _reasons,
+    "plimsoll_container_leak_hint_bytes_per_hour": _of_each(lambda each: each.leak_bytes_per_hour),
+    "plimsoll_agent_actions_total": lambda each: [
+        ((kind, answer), count) for (kind, answer), count in each.actions_total.items()
+    ],
+    "plimsoll_agent_stage_seconds": lambda each: [
+        ((name,), value) for name, value in each.stage_seconds.items()
+    ],
+    "plimsoll_agent_stage_failures_total": lambda each: [
+        ((name,), value) for name, value in each.stage_failures.items()
+    ],
+    "plimsoll_agent_engine_best": _levels,
+    "plimsoll_agent_policies_readable": lambda each: [((), 0.0 if each.policy_problem else 1.0)],
+    "plimsoll_kube_node_pressure_forecast_ratio": lambda each: [((), each.node.pressure_forecast)],
+    "plimsoll_kube_node_pressure_fallbacks_total": lambda each: [((), each.node.forecast_fallbacks_total)],
+    "plimsoll_kube_node_needed_bytes": lambda each: [((), each.node.needed_bytes)],
+    "plimsoll_kube_node_cold_bytes": lambda each: [((), each.node.cold_bytes)],
+    "plimsoll_numa_node_free_bytes": _of_numa(lambda each: each.free_bytes),
+    "plimsoll_numa_node_fragmentation_ratio": _of_numa(lambda each: each.fragmentation_ratio),
+}
+
+
 def _known(labels: tuple[str, ...], values: list[Value]) -> Iterator[tuple[tuple[str, ...], float]]:
     for more, value in values:
         if value is not None:
@@ -177,10 +238,15 @@ def _known(labels: tuple[str, ...], values: list[Value]) -> Iterator[tuple[tuple
 class Exposition:
     """The text of /metrics, made at most once a snapshot."""
 
-    def __init__(self, latest: Callable[[], Snapshot | None], version: str) -> None:
+    def __init__(
+        self,
+        latest: Callable[[], Snapshot | None],
+        version: str,
+        report: Callable[[], Report | None] = lambda: None,
+    ) -> None:
         self._latest = latest
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(SnapshotCollector(latest, version))
+        self._registry.register(SnapshotCollector(latest, version, report))
         self._lock = threading.Lock()
         self._made: tuple[Snapshot, bytes] | None = None
 

@@ -68,6 +68,103 @@ _OF_CONTAINERS = (
     ("pressure_seconds_total", _C, "seconds", "PSI of memory: all stalls together.", ("stalled",)),
 )
 
+_ENGINE_LABELS = ("engine", "level", "falls_back_to")
+_OF_RECLAIM = (
+    *(
+        MetricDefinition(f"plimsoll_container_{name}", kind, unit, text, (*CONTAINER_LABELS, *labels))
+        for name, kind, unit, text, labels in (
+            (
+                "needed_bytes",
+                _G,
+                "bytes",
+                "What must stay resident: hot, and what reclaim could not take.",
+                (),
+            ),
+            ("cold_bytes", _G, "bytes", "What is cold by the page policy in force.", ()),
+            (
+                "stuck_bytes",
+                _G,
+                "bytes",
+                "Cold, but reclaim could not take it (no swap, pinned, given back).",
+                (),
+            ),
+            ("reclaim_asked_bytes_total", _C, "bytes", "Asked of the kernel in this container.", ()),
+            ("reclaim_taken_bytes_total", _C, "bytes", "What the kernel really took, as measured.", ()),
+            ("reclaim_returned_bytes_total", _C, "bytes", "Brought back since a policy speaks for it.", ()),
+            ("reclaim_budget_bytes", _G, "bytes", "Balance of the refault account; negative is a debt.", ()),
+            ("reclaim_state", _G, "1", "Why so much is reclaimed now, or nothing.", ("reason",)),
+            (
+                "leak_hint_bytes_per_hour",
+                _G,
+                "bytes",
+                "Growth of memory that is touched once and never again; absent where there is none.",
+                (),
+            ),
+        )
+    ),
+    MetricDefinition(
+        "plimsoll_agent_actions_total",
+        _C,
+        "actions",
+        "What was done to the kernel, by answer.",
+        ("kind", "answer"),
+    ),
+    MetricDefinition(
+        "plimsoll_agent_stage_seconds", _G, "seconds", "Wall time of each stage of the last tick.", ("stage",)
+    ),
+    MetricDefinition(
+        "plimsoll_agent_stage_failures_total",
+        _C,
+        "failures",
+        "Ticks that ended in a stage's failure.",
+        ("stage",),
+    ),
+    MetricDefinition(
+        "plimsoll_agent_engine_best",
+        _G,
+        "0 or 1",
+        "The means by which each engine works here; 1 where there is no better one.",
+        _ENGINE_LABELS,
+    ),
+    MetricDefinition(
+        "plimsoll_agent_policies_readable",
+        _G,
+        "0 or 1",
+        "0 where policies cannot be read; nothing is reclaimed then.",
+    ),
+    MetricDefinition(
+        "plimsoll_kube_node_pressure_forecast_ratio",
+        _G,
+        "0 to 1",
+        "Probability of pressure some seconds ahead.",
+    ),
+    MetricDefinition(
+        "plimsoll_kube_node_pressure_fallbacks_total",
+        _C,
+        "forecasts",
+        "Pressure forecasts made by plain rules, because the model was missing or not trusted.",
+    ),
+    MetricDefinition(
+        "plimsoll_kube_node_needed_bytes",
+        _G,
+        "bytes",
+        "Usage of all containers less what reclaim could take.",
+    ),
+    MetricDefinition(
+        "plimsoll_kube_node_cold_bytes", _G, "bytes", "Cold memory of containers under a policy."
+    ),
+    MetricDefinition(
+        "plimsoll_numa_node_free_bytes", _G, "bytes", "Free memory of each NUMA node.", ("numa_node",)
+    ),
+    MetricDefinition(
+        "plimsoll_numa_node_fragmentation_ratio",
+        _G,
+        "0 to 1",
+        "Share of free memory in blocks too small for a huge page.",
+        ("numa_node",),
+    ),
+)
+
 DEFINITIONS: tuple[MetricDefinition, ...] = (
     *(
         MetricDefinition(f"plimsoll_container_{name}", kind, unit, text, (*CONTAINER_LABELS, *labels))
@@ -139,4 +236,5 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
     MetricDefinition(
         "plimsoll_agent_resident_bytes_max", _G, "bytes", "The agent's highest resident memory."
     ),
+    *_OF_RECLAIM,
 )

@@ -1,0 +1,158 @@
+"""A recorded access pattern: how hot each part of a container's memory was, epoch by epoch.
+
+In: what a node agent sampled. Out: the same as arrays that fit together, with the figures that reports show:
+the working set, what has been idle for how long, and what a page policy would have taken (`replayed`). Parts
+are address ranges (DAMON, page traces) or, where no addresses are known, idle ages (MGLRU): `axis` says
+which.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from plimsoll.pages.epochs import EpochBits
+from plimsoll.pages.idle import AdaptiveIdleAge, IdleAge, ReclaimPolicy
+from plimsoll.pages.survival import AGE_EDGES, SurvivalModel
+from plimsoll.pages.working_set import IdleAges
+
+FloatArray = npt.NDArray[np.float64]
+VERSION = 1
+
+
+class Axis(StrEnum):
+    """What the parts are."""
+
+    ADDRESS = "address"
+    IDLE_AGE = "idle-age"
+
+
+@dataclass(frozen=True)
+class Recording:
+    """`heat` float32[e, r]: by address the share of looks at which the part was accessed (0 to 1), by idle
+    age bytes. `seconds` float64[e]: since the start, at the end of each epoch. `edges` float64[r + 1]: bytes
+    (offsets without the holes between mappings) or seconds. `usage_bytes`, `limit_bytes`, `swap_bytes`
+    float64[e]: NaN is not known, infinity no limit.
+
+    Raises ValueError where the shapes do not fit.
+    """
+
+    axis: Axis
+    seconds: FloatArray
+    edges: FloatArray
+    heat: npt.NDArray[np.float32]
+    usage_bytes: FloatArray
+    limit_bytes: FloatArray
+    swap_bytes: FloatArray
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        epochs, parts = self.heat.shape
+        if len(self.edges) != parts + 1 or not bool(np.all(np.diff(self.edges) > 0)):
+            raise ValueError(f"{len(self.edges)} edges do not bound {parts} parts")
+        for name in ("seconds", "usage_bytes", "limit_bytes", "swap_bytes"):
+            if getattr(self, name).shape != (epochs,):
+                raise ValueError(f"{name} has {len(getattr(self, name))} epochs, heat {epochs}")
+        if epochs and not bool(np.all(np.diff(self.seconds) > 0)):
+            raise ValueError("epochs must follow each other in time")
+
+    @property
+    def sizes_bytes(self) -> FloatArray:
+        """float64[r]: bytes of each part; only by address."""
+        return np.diff(self.edges)
+
+    def working_set_bytes(self) -> FloatArray:
+        """float64[e]: what was touched in each epoch (by address), or was idle for less than a minute."""
+        if self.axis is Axis.ADDRESS:
+            touched: FloatArray = (self.heat > 0) @ self.sizes_bytes
+            return touched
+        young = self.edges[:-1] < 60.0
+        recent: FloatArray = self.heat[:, young].sum(axis=1).astype(np.float64)
+        return recent
+
+    def idle_tail(self) -> tuple[FloatArray, FloatArray]:
+        """Idle ages in seconds, ascending, and the bytes idle for at least so long, at the end."""
+        if self.axis is Axis.IDLE_AGE:
+            amounts = self.heat[-1].astype(np.float64)
+            return self.edges[:-1], np.cumsum(amounts[::-1])[::-1]
+        hot = self.heat > 0
+        ever = hot.any(axis=0)
+        last = np.where(ever, len(hot) - 1 - np.argmax(hot[::-1], axis=0), -1)
+        end = float(self.seconds[-1])
+        idle = np.where(ever, end - self.seconds[np.maximum(last, 0)], end)
+        # What was never touched while it was recorded may not exist; it is not called idle.
+        order = np.argsort(idle[ever], kind="stable")
+        ages, sizes = idle[ever][order], self.sizes_bytes[ever][order]
+        return ages, np.cumsum(sizes[::-1])[::-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a page policy would have done with a recording, from a tenth of it on."""
+
+    reclaimed_ratio: float
+    """Of all memory times time since its first touch, the share that was out."""
+    refault_ratio: float
+    """Of all accesses, those to what was out."""
+
+
+def replayed(recording: Recording, policy: ReclaimPolicy) -> Replayed:
+    """Let a page policy work on a recording by address. Raises ValueError for one by idle age."""
+    if recording.axis is not Axis.ADDRESS:
+        raise ValueError("a recording by idle age has no parts that could be taken; record with DAMON")
+    hot = recording.heat > 0
+    sizes = recording.sizes_bytes
+    resident = np.ones(hot.shape[1], bool)
+    seen = np.zeros(hot.shape[1], bool)
+    out = there = back = touched = 0.0
+    for epoch, accessed in enumerate(hot):
+        returned = accessed & ~resident
+        resident |= accessed
+        seen |= accessed
+        positions = policy.step(EpochBits(accessed, np.zeros_like(accessed), resident & seen))
+        if epoch * 10 >= len(hot):
+            back += float(sizes[returned].sum())
+            touched += float(sizes[accessed].sum())
+            there += float(sizes[seen].sum())
+        resident[positions] = False
+        if epoch * 10 >= len(hot):
+            out += float(sizes[~resident & seen].sum())
+    return Replayed(out / there if there else 0.0, back / touched if touched else 0.0)
+
+
+def policy_for_replay(name: str, parts: int, target: float) -> ReclaimPolicy:
+    """`idle-age:N` (epochs) or `adaptive` (a closed loop at the target). Raises ValueError."""
+    kind, _, number = name.partition(":")
+    if kind == "idle-age" and (not number or number.isdecimal()):
+        return IdleAge(parts, int(number or 8))
+    if kind == "adaptive" and not number:
+        return AdaptiveIdleAge(parts, target)
+    raise ValueError(f"no policy {name!r} to replay with; there are idle-age:EPOCHS and adaptive")
+
+
+def idle_ages(recording: Recording, epoch: int, edges_seconds: FloatArray) -> IdleAges:
+    """The idle-age histogram at the end of an epoch; `edges_seconds` float64[k] ascending from 0."""
+    edges = np.append(edges_seconds, np.inf)
+    if recording.axis is Axis.IDLE_AGE:
+        ages, amounts = recording.edges[:-1], recording.heat[epoch].astype(np.float64)
+    else:
+        hot = recording.heat[: epoch + 1] > 0
+        ever = hot.any(axis=0)
+        last = epoch - np.argmax(hot[::-1], axis=0)
+        ages = (recording.seconds[epoch] - recording.seconds[last])[ever]
+        amounts = recording.sizes_bytes[ever]
+    bins = np.searchsorted(edges, ages, side="right") - 1
+    found = np.bincount(bins, weights=amounts, minlength=len(edges_seconds)).astype(np.float64)
+    return IdleAges(edges, found)
+
+
+def learnt(recording: Recording, model: SurvivalModel) -> SurvivalModel:
+    """Teach a survival model a recording, epoch by epoch; returns it."""
+    before = None
+    for epoch, second in enumerate(recording.seconds):
+        after = idle_ages(recording, epoch, AGE_EDGES)
+        if before is not None:
+            model.observe(before, after, float(second - recording.seconds[epoch - 1]))
+        before = after
+    return model

@@ -1,0 +1,102 @@
+"""How likely idle memory is touched again, by how long it has been idle: learnt from histograms alone.
+
+In: two idle-age histograms of the same container, some seconds apart. What was idle for a seconds or more
+must be idle for a + dt later, unless it was touched: the difference is what came back. That gives the hazard
+of a return for every age without looking at a single page, and with it the refaults that any threshold would
+cost before it is tried. Out: the lowest age above which expected returns stay within a budget. Survival
+analysis with piecewise constant hazard, faded in time; where little was seen a class's prior speaks. Tables
+fit in bytes: `quantised` is what is kept on disk and handed on.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from plimsoll.pages.working_set import IdleAges
+
+FloatArray = npt.NDArray[np.float64]
+
+# Ages at which bins begin, in seconds: the last bin has no end.
+AGE_EDGES: FloatArray = np.array([0.0, *(5.0 * 2.0**step for step in range(13))])
+BINS = len(AGE_EDGES)
+MEMORY_SECONDS = 3600.0
+# What a container is believed to do before anything was seen: what has been idle for a seconds comes back
+# once in about so many times a (Zipf-like reuse). The weight is in byte-seconds of an idle MiB for a minute.
+PRIOR_RETURNS_PER_AGE = 0.5
+PRIOR_WEIGHT_BYTE_SECONDS = 60.0 * (1 << 20)
+LEAST_COLD_SECONDS = 20.0  # nothing younger is cold, whatever is learnt
+_FLOOR, _STEP = math.log(1e-7), math.log(1e-7) / -254.0  # int8: hazards from 1e-7 to 1 a second
+
+
+def prior_hazard() -> FloatArray:
+    """float64[BINS], returns a second: before anything was seen."""
+    middle = np.maximum(AGE_EDGES * 1.5, 2.5)
+    return PRIOR_RETURNS_PER_AGE / middle
+
+
+@dataclass(slots=True)
+class SurvivalModel:
+    """One container's (or class's) hazard of return by idle age."""
+
+    prior: FloatArray = field(default_factory=prior_hazard)
+    returned_bytes: FloatArray = field(default_factory=lambda: np.zeros(BINS))
+    idle_byte_seconds: FloatArray = field(default_factory=lambda: np.zeros(BINS))
+    observations: int = 0
+    loss: float = math.nan
+    """Faded deviance of expected against seen returns, relative to the returns; smaller is better."""
+
+    @property
+    def hazard(self) -> FloatArray:
+        """float64[BINS], returns a second of a byte in each bin."""
+        weight = PRIOR_WEIGHT_BYTE_SECONDS
+        return (self.returned_bytes + weight * self.prior) / (self.idle_byte_seconds + weight)
+
+    def observe(self, before: IdleAges, after: IdleAges, elapsed_seconds: float) -> None:
+        """Learn from two histograms. Growth and reclaim in between show as returns or not at all."""
+        if not 0.0 < elapsed_seconds <= MEMORY_SECONDS:
+            return
+        was = np.array([before.idle_bytes(edge) for edge in AGE_EDGES])
+        stayed = np.array([after.idle_bytes(edge + elapsed_seconds) for edge in AGE_EDGES])
+        gone = np.clip(was - stayed, 0.0, was)  # from that age on
+        returned = np.clip(gone - np.append(gone[1:], 0.0), 0.0, None)
+        in_bin = was - np.append(was[1:], 0.0)
+        self._score(in_bin * elapsed_seconds, returned)
+        kept = math.exp(-elapsed_seconds / MEMORY_SECONDS)
+        self.returned_bytes = self.returned_bytes * kept + returned
+        self.idle_byte_seconds = self.idle_byte_seconds * kept + in_bin * elapsed_seconds
+        self.observations += 1
+
+    def returns_per_second(self, ages: IdleAges, threshold_seconds: float) -> float:
+        """Bytes expected back each second, if all that is idle for longer were taken."""
+        starts = np.maximum(AGE_EDGES, threshold_seconds)
+        idle = np.array([ages.idle_bytes(start) for start in starts])
+        in_bin = np.clip(idle - np.append(idle[1:], 0.0), 0.0, None)
+        return float((in_bin * self.hazard).sum())
+
+    def threshold_seconds(self, ages: IdleAges, bytes_per_second: float) -> float:
+        """The lowest age above which no more than so much is expected back; infinite where there is none."""
+        for edge in AGE_EDGES[AGE_EDGES >= LEAST_COLD_SECONDS]:
+            if self.returns_per_second(ages, float(edge)) <= bytes_per_second:
+                return float(edge)
+        return math.inf
+
+    def _score(self, exposure: FloatArray, returned: FloatArray) -> None:
+        expected = exposure * self.hazard
+        miss = float(np.abs(expected - returned).sum()) / max(float(returned.sum()), float(1 << 20))
+        self.loss = miss if math.isnan(self.loss) else self.loss + 0.05 * (miss - self.loss)
+
+
+def quantised(hazard: FloatArray) -> npt.NDArray[np.int8]:
+    """int8[BINS] of the logarithm of a hazard: about 6.5 % from one step to the next."""
+    steps = np.rint((np.log(np.clip(hazard, 1e-7, 1.0)) - _FLOOR) / _STEP)
+    return (steps - 127.0).astype(np.int8)
+
+
+def dequantised(table: npt.NDArray[np.int8]) -> FloatArray:
+    """The hazard that `quantised` kept. Raises ValueError for a table of another shape or type."""
+    if table.dtype != np.int8 or table.shape != (BINS,):
+        raise ValueError(f"a table of hazards is int8[{BINS}], not {table.dtype}{list(table.shape)}")
+    hazard: FloatArray = np.exp((table.astype(np.float64) + 127.0) * _STEP + _FLOOR)
+    return hazard

@@ -1,0 +1,155 @@
+"""Policies as the cluster holds them, for the containers of this node.
+
+In: the API server, every half minute: both kinds of policy, the namespaces, and the pods of this node. Out:
+what the policy that speaks for a container says about reclaim. The choice is the core's own
+(`PolicySet.resolve`), so that agent and operator never disagree. A pod's workload is read from its owner; a
+ReplicaSet's name without its template hash is its Deployment's, a Job's without its schedule its CronJob's.
+It is level-based: each look replaces all that was known. What could not be read for `STALE_SECONDS` counts as
+no policy.
+"""
+
+import logging
+import re
+import urllib.parse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from plimsoll.api.effective import Mode
+from plimsoll.api.overrides import matching_override
+from plimsoll.api.precedence import EffectivePolicy, PolicySet, read_policy
+from plimsoll.api.v1alpha1 import API_VERSION
+from plimsoll.pages.control_types import OFF, ReclaimPolicy
+from plimsoll.workload import WorkloadRef
+from plimsoll_nodeagent.control.kubeapi import ApiError, KubeApi
+from plimsoll_nodeagent.discover.tracker import Container
+
+logger = logging.getLogger(__name__)
+
+REFRESH_SECONDS = 30.0
+STALE_SECONDS = 300.0
+_CRON = re.compile(r"(.+)-[0-9]{6,}")
+_HASH = "pod-template-hash"
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What is known of one container."""
+
+    policy: ReclaimPolicy
+    workload: str
+
+
+class ClusterPolicies:
+    """The policies of one node's containers. `connect` makes a client; it is closed after each look."""
+
+    def __init__(
+        self,
+        connect: Callable[[], KubeApi],
+        kube_node: str,
+        own_namespace: str,
+        *,
+        refresh_seconds: float = REFRESH_SECONDS,
+    ) -> None:
+        self._connect = connect
+        self._kube_node = kube_node
+        self._own_namespace = own_namespace
+        self._refresh_seconds = refresh_seconds
+        self._looked_seconds = self._read_seconds = float("-inf")
+        self._by_container: dict[str, Spoken] = {}
+        self.problem = "not read yet"
+
+    def refresh(self, now_seconds: float) -> None:
+        """Look again, if it is time."""
+        since = now_seconds - self._looked_seconds
+        if 0.0 <= since < self._refresh_seconds:
+            return
+        self._looked_seconds = now_seconds
+        try:
+            with self._connect() as api:
+                self._by_container = self._read(api)
+            self._read_seconds, self.problem = now_seconds, ""
+        except (ApiError, KeyError, TypeError, ValueError, AttributeError) as error:
+            logger.warning("policies could not be read", extra={"why": str(error)})
+            self.problem = f"policies could not be read: {error}"
+        if not 0.0 <= now_seconds - self._read_seconds <= STALE_SECONDS:
+            self._by_container = {}
+
+    def policy_of(self, container: Container) -> ReclaimPolicy:
+        """The policy of a container; OFF for one that the cluster does not know."""
+        spoken = self._by_container.get(container.container_id)
+        return OFF if spoken is None else spoken.policy
+
+    def class_of(self, container: Container) -> str:
+        """Its workload and container name."""
+        spoken = self._by_container.get(container.container_id)
+        return "" if spoken is None else spoken.workload
+
+    def _read(self, api: KubeApi) -> dict[str, Spoken]:
+        group = f"/apis/{API_VERSION}"
+        bodies = [
+            {"kind": kind, **body}
+            for kind, plural in (
+                ("MemoryPolicy", "memorypolicies"),
+                ("ClusterMemoryPolicy", "clustermemorypolicies"),
+            )
+            for body in _items(api, f"{group}/{plural}")
+        ]
+        policies = PolicySet(filter(None, map(read_policy, bodies)), self._own_namespace)
+        labels = {
+            each["metadata"]["name"]: each["metadata"].get("labels") or {}
+            for each in _items(api, "/api/v1/namespaces")
+        }
+        selector = urllib.parse.quote(f"spec.nodeName={self._kube_node}")
+        found: dict[str, Spoken] = {}
+        for pod in _items(api, f"/api/v1/pods?fieldSelector={selector}"):
+            found |= _of_pod(pod, policies, labels)
+        return found
+
+
+def _items(api: KubeApi, path: str) -> list[dict[str, Any]]:
+    """All of a kind, from the API server's cache."""
+    version = "&resourceVersion=0" if "?" in path else "?resourceVersion=0"
+    return [dict(each) for each in api.get(path + version)["items"]]
+
+
+def _of_pod(pod: Mapping[str, Any], policies: PolicySet, namespaces: Mapping[str, Any]) -> dict[str, Spoken]:
+    metadata = pod["metadata"]
+    workload = workload_of(metadata)
+    labels = metadata.get("labels") or {}
+    policy = policies.resolve(workload, labels, namespaces.get(workload.namespace, {}))
+    if not isinstance(policy, EffectivePolicy):
+        return {}
+    status = pod.get("status") or {}
+    running = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
+    return {
+        each["containerID"].rpartition("//")[2]: Spoken(
+            _reclaim_policy(policy, each["name"]), f"{workload}/{each['name']}"
+        )
+        for each in running
+        if each.get("containerID")
+    }
+
+
+def _reclaim_policy(policy: EffectivePolicy, container: str) -> ReclaimPolicy:
+    effective = policy.container(container)
+    if policy.problem or effective.problem or effective.mode is Mode.OFF:  # Off stops all acting
+        return OFF
+    override = matching_override(policy.spec.containers, container)
+    reclaim = policy.spec.reclaim.with_override(None if override is None else override.reclaim)
+    return ReclaimPolicy.of(reclaim, effective.importance, str(policy.ref))
+
+
+def workload_of(metadata: Mapping[str, Any]) -> WorkloadRef:
+    """The workload that a pod is of, by its controlling owner; a pod without one is its own."""
+    namespace = str(metadata["namespace"])
+    for owner in metadata.get("ownerReferences") or ():
+        if owner.get("controller"):
+            kind, name = str(owner["kind"]), str(owner["name"])
+            template = (metadata.get("labels") or {}).get(_HASH)
+            if kind == "ReplicaSet" and template and name.endswith(f"-{template}"):
+                return WorkloadRef(namespace, "Deployment", name.removesuffix(f"-{template}"))
+            if kind == "Job" and (scheduled := _CRON.fullmatch(name)):
+                return WorkloadRef(namespace, "CronJob", scheduled[1])
+            return WorkloadRef(namespace, kind, name)
+    return WorkloadRef(namespace, "Pod", str(metadata["name"]))

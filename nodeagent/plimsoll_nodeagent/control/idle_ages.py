@@ -1,0 +1,106 @@
+"""How long the memory of each container has been idle, sampled as often as it is worth it.
+
+In: the generations of the multi-generational LRU, which the kernel keeps anyway (`sample/lru_gen.py`). Out:
+an idle-age histogram for each container that a policy speaks for, split by NUMA node; none where the kernel
+has none, and then reclaim falls back to the kernel's own order. New generations are made for those containers
+only, at a pace that adapts: every 30 s where memory moves, down to every four minutes where hardly any does,
+because each costs the kernel a walk over page tables.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from plimsoll.pages.working_set import IdleAges
+from plimsoll_nodeagent.discover.tracker import Container, ContainerId
+from plimsoll_nodeagent.kernelfs import Absence, KernelFs, Mode
+from plimsoll_nodeagent.sample.lru_gen import LruList, age, idle_ages, lists_of, read_lru_gen
+
+OFTEN_SECONDS, SELDOM_SECONDS = 30.0, 240.0
+MOVES_RATIO = 0.01  # of its memory: what is young now and was not; less, and it is asked half as often
+YOUNG_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """One container's histogram, all in all and by NUMA node."""
+
+    taken_seconds: float
+    ages: IdleAges
+    by_numa_node: Mapping[int, IdleAges]
+
+
+@dataclass(slots=True)
+class _Pace:
+    every_seconds: float = OFTEN_SECONDS
+    aged_seconds: float = float("-inf")
+    young_bytes: float = 0.0
+
+
+@dataclass
+class IdleAgeSampler:
+    """Samples the containers it is told to."""
+
+    fs: KernelFs
+    cgroup_root: str
+    looked: dict[ContainerId, Looked] = field(default_factory=dict)
+    absence: Absence | None = None
+    """Why there are no generations; None where there are, or before the first look."""
+    agings_total: int = 0
+    _paces: dict[ContainerId, _Pace] = field(default_factory=dict)
+
+    def sample(self, containers: Iterable[Container], now_seconds: float) -> None:
+        """Look at these containers; forget all others."""
+        wanted = {each.key: each for each in containers}
+        self._paces = {key: self._paces.get(key, _Pace()) for key in wanted}
+        self.looked = {key: each for key, each in self.looked.items() if key in wanted}
+        if not wanted:
+            return
+        lists = read_lru_gen(self.fs)
+        if isinstance(lists, Absence):
+            self.absence, self.looked = lists, {}
+            return
+        self.absence = None
+        by_path: dict[str, list[LruList]] = {}
+        for each in lists:
+            by_path.setdefault(each.path, []).append(each)
+        for key, container in wanted.items():
+            path = container.path.removeprefix(self.cgroup_root) or "/"
+            # Most containers have no cgroups of their own below: then its path is all there is to look up.
+            own = by_path.get(path, []) if f"{path}/" not in by_path else lists_of(lists, path)
+            if own:
+                self._one(key, own, now_seconds)
+
+    def _one(self, key: ContainerId, own: list[LruList], now_seconds: float) -> None:
+        whole = _histogram(own)
+        if whole is None:
+            return
+        parts = {each.numa_node: _histogram([each]) for each in own}
+        self.looked[key] = Looked(
+            now_seconds, whole, {n: each for n, each in parts.items() if each is not None}
+        )
+        pace = self._paces[key]
+        if not 0.0 <= now_seconds - pace.aged_seconds < pace.every_seconds:
+            self._age(pace, own, whole, now_seconds)
+
+    def _age(self, pace: _Pace, own: list[LruList], whole: IdleAges, now_seconds: float) -> None:
+        young = whole.working_set_bytes(YOUNG_SECONDS)
+        moves = abs(young - pace.young_bytes) > MOVES_RATIO * whole.total_bytes
+        pace.every_seconds = OFTEN_SECONDS if moves else min(SELDOM_SECONDS, 2.0 * pace.every_seconds)
+        pace.aged_seconds, pace.young_bytes = now_seconds, young
+        if self.fs.mode is Mode.READ:
+            return
+        for each in own:
+            age(self.fs, each)
+            self.agings_total += 1
+
+
+def _histogram(lists: list[LruList]) -> IdleAges | None:
+    found = idle_ages(lists)
+    edges = np.append(found.from_seconds, np.inf)
+    amounts = (found.anon_bytes + found.file_bytes).astype(np.float64)
+    try:
+        return IdleAges(edges, amounts)
+    except ValueError:
+        return None

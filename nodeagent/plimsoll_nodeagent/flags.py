@@ -1,0 +1,90 @@
+"""The flags that commands share, and how their values are read.
+
+In: words of a command line. Out: values with units, or argparse's own sentence.
+"""
+
+import argparse
+import re
+from pathlib import Path
+
+from plimsoll.pages.cold import PAGE_POLICIES
+from plimsoll_nodeagent.discover.hierarchy import DEFAULT_CGROUP_ROOT
+from plimsoll_nodeagent.kernelfs import Mode
+from plimsoll_nodeagent.loop import MOST_CONTAINERS
+from plimsoll_nodeagent.serve.local import DEFAULT_SOCKET
+
+DEFAULT_STATE = Path("/run/plimsoll")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)?")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
+
+
+def seconds(text: str) -> float:
+    """Read a duration such as 10s, 500ms or 1m."""
+    match = _DURATION.fullmatch(text)
+    if match is None or not float(match[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration; write for example 10s")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def positive(text: str) -> int:
+    """Read a whole number above zero."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
+    return int(text)
+
+
+def shared_flags() -> argparse.ArgumentParser:
+    """Where to look, and at what."""
+    shared = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    shared.add_argument("--root", type=Path, default=Path("/"), help="where /proc and /sys are (default: /)")
+    shared.add_argument(
+        "--cgroup-root",
+        default=DEFAULT_CGROUP_ROOT,
+        help="cgroup v2 hierarchy under --root, or the kubelet's cgroup in it (default: %(default)s)",
+    )
+    shared.add_argument(
+        "--cgroup",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="look at this cgroup, and not at a kubelet's pods; may be given several times",
+    )
+    shared.add_argument(
+        "--most-containers",
+        type=positive,
+        default=MOST_CONTAINERS,
+        help="sample no more containers than this: bounds memory and series (default: %(default)s)",
+    )
+    return shared
+
+
+def acting_flags(parser: argparse.ArgumentParser) -> None:
+    """What may be done, and who says so."""
+    parser.add_argument(
+        "--mode",
+        choices=[each.value for each in Mode],
+        default=Mode.READ.value,
+        help="read: write nothing; dry-run: note what would be written; act (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--policy-file", type=Path, help="JSON policy for every watched cgroup; read anew when it changes"
+    )
+    parser.add_argument(
+        "--policies-from-cluster",
+        action="store_true",
+        help="read MemoryPolicies from the API server, and write this node's NodeMemory",
+    )
+    parser.add_argument("--kube-node", default="", help="name of this Kubernetes node")
+    parser.add_argument("--own-namespace", default="plimsoll-system", help="(default: %(default)s)")
+    parser.add_argument(
+        "--page-policy",
+        default="",
+        choices=["", *PAGE_POLICIES],
+        help="how cold memory is told; empty: as each policy's mode says",
+    )
+    parser.add_argument(
+        "--state-dir", type=Path, default=DEFAULT_STATE, help="journal and models (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--socket", type=Path, help=f"local socket for set-policy and mempred, for example {DEFAULT_SOCKET}"
+    )

@@ -1,0 +1,226 @@
+"""The commands of `plimsoll-agent` beside `run` and `status`: recorded memory, page models, one-off reclaim.
+
+In: flags. Out: text, files, exit codes: 0 done, 1 refused or failed with one sentence, 2 flags that make no
+sense. `record`, `damon` and `reclaim` look at named cgroups and need no Kubernetes; `set-policy` and
+`mempred` speak with a running agent through its local socket.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from plimsoll.pages.cold import PAGE_POLICIES
+from plimsoll.pages.recording import learnt, policy_for_replay, replayed
+from plimsoll.pages.survival import AGE_EDGES, SurvivalModel
+from plimsoll_nodeagent.control.models import ModelStore
+from plimsoll_nodeagent.flags import DEFAULT_STATE, acting_flags, positive, seconds
+from plimsoll_nodeagent.kernelfs import KernelFs, Mode
+from plimsoll_nodeagent.recorder import RecordError, record
+from plimsoll_nodeagent.serve.local import DEFAULT_SOCKET, ask
+from plimsoll_nodeagent.show.files import RecordingError, load, save
+from plimsoll_nodeagent.show.report import html, terminal
+from plimsoll_nodeagent.show.scale import seconds_text
+from plimsoll_nodeagent.show.svg import svg
+from plimsoll_nodeagent.trial import dry_run_text, look_damon
+
+FAILED = 1
+Commands = Any  # argparse's own type of subparsers is private
+
+
+def add_tools(commands: Commands, shared: argparse.ArgumentParser) -> None:
+    """Add the commands."""
+    _record_flags(
+        commands.add_parser("record", parents=[shared], help="record a cgroup's accesses to a file")
+    )
+    replaying = commands.add_parser("replay", help="what a page policy would have done with a recording")
+    replaying.add_argument("recording", type=Path)
+    replaying.add_argument(
+        "--policy",
+        action="append",
+        default=[],
+        help="idle-age:EPOCHS or adaptive; may be given several times",
+    )
+    replaying.add_argument("--target", type=float, default=0.01, help="refault budget (default: %(default)s)")
+    replaying.set_defaults(call=_told(replay_command))
+    drawing = commands.add_parser("heatmap", help="draw a recording: terminal, SVG or HTML")
+    drawing.add_argument("recording", type=Path)
+    drawing.add_argument("--svg", type=Path, help="write an SVG")
+    drawing.add_argument("--html", type=Path, help="write a page that stands alone")
+    drawing.add_argument("--columns", type=positive, default=100, help="width in a terminal (default: 100)")
+    drawing.set_defaults(call=_told(heatmap_command))
+    asking = commands.add_parser(
+        "damon", parents=[shared], help="who holds DAMON, and what it could see here"
+    )
+    asking.set_defaults(call=_told(damon_command))
+    taking = commands.add_parser("reclaim", parents=[shared], help="what would be reclaimed now, and why")
+    taking.add_argument(
+        "--dry-run", action="store_true", required=True, help="always: `run --mode act` reclaims"
+    )
+    taking.add_argument("--looks", type=positive, default=3, help="looks at the node (default: %(default)s)")
+    taking.add_argument("--every", type=seconds, default=2.0, help="time between two looks (default: 2s)")
+    acting_flags(taking)
+    taking.set_defaults(call=_told(reclaim_command))
+    setting = commands.add_parser("set-policy", help="change how cold memory is told, in a running agent")
+    setting.add_argument("name", choices=[*PAGE_POLICIES, "by-policy"])
+    setting.add_argument("--socket", type=Path, default=DEFAULT_SOCKET, help="(default: %(default)s)")
+    setting.set_defaults(call=_told(set_policy_command))
+    _mempred(commands)
+
+
+def _record_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", type=Path, required=True, help="file to write (.npz)")
+    parser.add_argument(
+        "--for", dest="for_seconds", type=seconds, default=120.0, help="how long (default: 2m)"
+    )
+    parser.add_argument("--every", type=seconds, default=2.0, help="time between two looks (default: 2s)")
+    parser.add_argument(
+        "--by",
+        choices=("auto", "damon", "lru"),
+        default="auto",
+        help="addresses or idle ages (default: auto)",
+    )
+    parser.add_argument("--mode", choices=("read", "act"), default="read", help="act: DAMON may be set up")
+    parser.add_argument("--state-dir", type=Path, default=DEFAULT_STATE, help="(default: %(default)s)")
+    parser.set_defaults(call=_told(record_command))
+
+
+def _mempred(commands: Commands) -> None:
+    parser = commands.add_parser("mempred", help="page models: versions, loss; learn from recordings")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    for name, call, text in (
+        ("status", mempred_status, "versions on disk, checksums, loss; what a running agent uses"),
+        ("report", mempred_report, "hazard of return by idle age, class by class"),
+    ):
+        each = verbs.add_parser(name, help=text)
+        each.add_argument("--state-dir", type=Path, default=DEFAULT_STATE, help="(default: %(default)s)")
+        each.add_argument("--socket", type=Path, default=DEFAULT_SOCKET, help="(default: %(default)s)")
+        each.set_defaults(call=_told(call))
+    training = verbs.add_parser("train", help="learn a model from recordings; writes the next version")
+    training.add_argument("recordings", type=Path, nargs="+")
+    training.add_argument("--class", dest="workload_class", default="", help="workload class it is of")
+    training.add_argument("--state-dir", type=Path, default=DEFAULT_STATE, help="(default: %(default)s)")
+    training.set_defaults(call=_told(mempred_train))
+
+
+def _told(call: Callable[[argparse.Namespace], str]) -> Callable[[argparse.Namespace], int]:
+    """Print what a command says; what goes wrong is one sentence and exit code 1."""
+
+    def run(options: argparse.Namespace) -> int:
+        try:
+            print(call(options), end="")
+        except (OSError, ValueError, RecordingError, RecordError, KeyError) as error:
+            print(
+                f"plimsoll-agent: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr
+            )
+            return FAILED
+        return 0
+
+    return run
+
+
+def record_command(options: argparse.Namespace) -> str:
+    """Record the one cgroup that is named."""
+    if len(options.cgroup) != 1:
+        raise ValueError("name the one cgroup to record: --cgroup PATH")
+    fs = KernelFs(options.root, Mode(options.mode))
+    made = record(fs, options, sleep=time.sleep, now=time.time)
+    save(made, options.output)
+    said = f"{len(made.seconds)} looks by {made.axis.value} in {options.output}"
+    return f"{said}; look at it with `plimsoll-agent heatmap {options.output}`\n"
+
+
+def replay_command(options: argparse.Namespace) -> str:
+    """Let page policies work on a recording."""
+    recording = load(options.recording)
+    names = options.policy or ["idle-age:4", "idle-age:16", "adaptive"]
+    lines = [f"{'policy':<16} {'reclaimed':>10} {'refaults':>10}"]
+    for name in names:
+        came = replayed(recording, policy_for_replay(name, recording.heat.shape[1], options.target))
+        lines.append(f"{name:<16} {came.reclaimed_ratio:>10.1%} {came.refault_ratio:>10.2%}")
+    return "\n".join(lines) + "\n"
+
+
+def heatmap_command(options: argparse.Namespace) -> str:
+    """Draw a recording."""
+    recording = load(options.recording)
+    if options.svg is None and options.html is None:
+        return terminal(recording, colour=sys.stdout.isatty(), columns=options.columns)
+    if options.svg is not None:
+        options.svg.write_text(svg(recording), "utf-8")
+    if options.html is not None:
+        options.html.write_text(html(recording), "utf-8")
+    return "".join(f"{each}\n" for each in (options.svg, options.html) if each is not None)
+
+
+def damon_command(options: argparse.Namespace) -> str:
+    """Say who holds DAMON."""
+    return look_damon(KernelFs(options.root))
+
+
+def reclaim_command(options: argparse.Namespace) -> str:
+    """Look some times and say what would be reclaimed."""
+    options.mode = Mode.DRY_RUN.value
+    return dry_run_text(options, sleep=time.sleep, now=time.time)
+
+
+def set_policy_command(options: argparse.Namespace) -> str:
+    """Change the page policy of a running agent."""
+    said = ask(options.socket, {"do": "set-policy", "name": options.name})
+    return f"page policy: {said['now']} (was {said['before']})\n"
+
+
+def mempred_status(options: argparse.Namespace) -> str:
+    """Versions on disk and what a running agent uses."""
+    lines = []
+    for name, models, why in ModelStore(options.state_dir / "models").versions():
+        if models is None:
+            lines.append(f"{name}  REFUSED: {why}")
+        else:
+            loss = list(models.loss.values())
+            mean = f"{sum(loss) / len(loss):.3f}" if loss else "-"
+            lines.append(
+                f"{name}  version {models.version}  {len(models.tables)} classes  loss {mean}"
+                f"  sha256 {models.checksum[:16]}"
+            )
+    lines = lines or [f"no models under {options.state_dir / 'models'}: the built-in prior is used"]
+    try:
+        said = ask(options.socket, {"do": "models"})
+        lines.append(f"the running agent uses version {said['version']}, {len(said['classes'])} classes live")
+    except (OSError, ValueError) as error:
+        lines.append(f"no agent answers at {options.socket}: {error}")
+    return "\n".join(lines) + "\n"
+
+
+def mempred_report(options: argparse.Namespace) -> str:
+    """The hazard tables: of the running agent, or of the newest version on disk."""
+    try:
+        classes = {
+            name: (each["hazard"], each["loss"])
+            for name, each in ask(options.socket, {"do": "models"})["classes"].items()
+        }
+    except OSError:
+        models = ModelStore(options.state_dir / "models").load()
+        classes = {name: (table.tolist(), models.loss.get(name)) for name, table in models.tables.items()}
+    head = "chance of return within a minute, by idle age\n" + f"{'class':<40} {'loss':>6} "
+    lines = [head + " ".join(f"{seconds_text(edge):>7}" for edge in AGE_EDGES)]
+    for name, (hazard, loss) in sorted(classes.items()):
+        told = " ".join(f"{min(1.0, 60.0 * each):>7.1%}" for each in hazard)
+        lines.append(f"{name[:40] or '(none)':<40} {'-' if loss is None else f'{loss:.3f}':>6} {told}")
+    return "\n".join(lines) + "\n"
+
+
+def mempred_train(options: argparse.Namespace) -> str:
+    """Learn from recordings and write the next version, beside what the newest one knows."""
+    model = SurvivalModel()
+    for path in options.recordings:
+        learnt(load(path), model)
+    if not model.observations:
+        raise ValueError("the recordings hold fewer than two looks")
+    store = ModelStore(options.state_dir / "models")
+    known = {name: SurvivalModel(prior=table) for name, table in store.load().tables.items()}
+    made = store.save({**known, options.workload_class: model}, time.time())
+    told = f"{model.observations} steps learnt, loss {model.loss:.3f}, sha256 {made.checksum[:16]}"
+    return f"version {made.version}: {told}\n"

@@ -1,0 +1,65 @@
+"""What could be seen and done here, without doing it: `reclaim --dry-run` and `damon`.
+
+In: the door, flags. Out: text. The dry run is the agent's own loop, stage by stage, on a door that notes and
+does not write: what it prints is what `run --mode act` would have asked of the kernel.
+"""
+
+import argparse
+from collections.abc import Callable
+
+from plimsoll_nodeagent.act.damon import ADMIN
+from plimsoll_nodeagent.assemble import assemble
+from plimsoll_nodeagent.capabilities import Engine
+from plimsoll_nodeagent.kernelfs import Absence, KernelFs
+from plimsoll_nodeagent.sample.probe import DAMON_STAT, damon_fact
+from plimsoll_nodeagent.show.scale import bytes_text
+
+
+def dry_run_text(
+    options: argparse.Namespace, sleep: Callable[[float], None], now: Callable[[], float]
+) -> str:
+    """Look some times and tell of each container what would be taken and why."""
+    made = assemble(options)
+    agent = made.agent
+    taken: dict[str, int] = {}
+    for number in range(options.looks):
+        if number:
+            sleep(options.every)
+        agent.tick(now())
+        for outcome in agent.reclaimer.latest:
+            taken[outcome.subject] = taken.get(outcome.subject, 0) - (outcome.expected.usage_bytes or 0)
+    report = agent.latest
+    if report is None:
+        raise ValueError(f"no cgroup with the memory controller under {options.cgroup_root}")
+    lines = [f"policies: {report.policy_problem}"] if report.policy_problem else []
+    for each in report.containers:
+        cold = "unknown" if each.cold_bytes is None else bytes_text(each.cold_bytes)
+        needed = "unknown" if each.needed_bytes is None else bytes_text(each.needed_bytes)
+        would = bytes_text(taken.get(each.container_id, 0))
+        lines.append(f"{each.container_id[:40]}  would take {would}  cold {cold}  needed {needed}")
+        lines.append(f"    {each.reason}: {each.sentence}")
+    if not report.containers and not lines:
+        lines = ["no policy asks for reclaim of any container here"]
+    lines += [f"would write {each.text!r} to {each.what}" for each in agent.fs.notes]
+    agent.close()
+    return "\n".join(lines) + "\n"
+
+
+def look_damon(fs: KernelFs) -> str:
+    """Who holds DAMON, its kdamonds one by one, and whether we could have it."""
+    fact = damon_fact(fs, Engine.ACCESSES)
+    lines = ["DAMON is free for plimsoll-agent" if fact.available else f"DAMON cannot be had: {fact.why}"]
+    stat = fs.read(DAMON_STAT)
+    lines.append(f"DAMON_STAT: {'not in this kernel' if isinstance(stat, Absence) else stat.strip()}")
+    slots = fs.directories(ADMIN)
+    for slot in [] if isinstance(slots, Absence) else slots:
+        words = [
+            _read(fs, f"{ADMIN}/{slot.name}/{name}") for name in ("state", "pid", "contexts/0/operations")
+        ]
+        lines.append(f"kdamond {slot.name}: {words[0]}, thread {words[1]}, watches {words[2]}")
+    return "\n".join(lines) + "\n"
+
+
+def _read(fs: KernelFs, path: str) -> str:
+    text = fs.read(path)
+    return str(text) if isinstance(text, Absence) else text.strip()
