@@ -29,11 +29,14 @@ def replay_epochs_command(
     policy: Annotated[
         list[str] | None,
         typer.Option(
-            help="idle:EPOCHS, idle-adaptive or oracle; repeat to compare.", show_default="idle-adaptive"
+            help="plimsoll, idle:EPOCHS, idle-adaptive or oracle; repeat to compare.", show_default="plimsoll"
         ),
     ] = None,
     epochs: Epochs = 400,
     target: Target = 0.01,
+    prefetch: Annotated[
+        bool, typer.Option("--prefetch", help="Bring pages back before they are asked for, where earned.")
+    ] = False,
     emit: Annotated[Path | None, typer.Option(help="Write every decision to this .npz file.")] = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
@@ -41,19 +44,19 @@ def replay_epochs_command(
     from plimsoll.replay.epochs_policies import replay_by_name  # noqa: PLC0415
     from plimsoll_cli.traces.epochs_file import write_epochs  # noqa: PLC0415
 
-    names = policy or ["idle-adaptive"]
+    names = policy or ["plimsoll"]
     if emit is not None and len(names) > 1:
         raise CommandError("--emit writes the decisions of one policy; name just one")
     view = _view(trace, epochs)
     rows = []
     for name in names:
         try:
-            replay = replay_by_name(name, view, target)
+            replay = replay_by_name(name, view, target, prefetch=prefetch)
         except ValueError as error:
             raise CommandError(str(error)) from error
         if emit is not None:
-            write_epochs(emit, view, replay, prefetch=False)
-        rows.append(_row(name, view, replay, target, prefetch=False))
+            write_epochs(emit, view, replay, prefetch=prefetch)
+        rows.append(_row(name, view, replay, target, prefetch=prefetch))
     print_rows(rows, output)
 
 

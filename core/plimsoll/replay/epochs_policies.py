@@ -6,26 +6,35 @@ is shown it epoch by epoch.
 
 from plimsoll.pages.epochs import EpochView
 from plimsoll.pages.idle import AdaptiveIdleAge, IdleAge, ReclaimPolicy
-from plimsoll.replay.epochs import EpochReplay, Prefetcher, replay_epochs, replay_oracle
+from plimsoll.pages.plan import BudgetedReclaim
+from plimsoll.pages.prefetch import EarnedPrefetch
+from plimsoll.replay.epochs import EpochReplay, replay_epochs, replay_oracle
 
 ORACLE = "oracle"
 IDLE = "idle:"
-NAMES = ("idle:EPOCHS", "idle-adaptive", ORACLE)
+NAMES = ("plimsoll", "idle:EPOCHS", "idle-adaptive", ORACLE)
 
 
-def replay_by_name(
-    name: str, view: EpochView, target: float, prefetcher: Prefetcher | None = None
-) -> EpochReplay:
-    """Replay the policy called `name`. Raises ValueError for a name or target that there is not."""
+def replay_by_name(name: str, view: EpochView, target: float, *, prefetch: bool = False) -> EpochReplay:
+    """Replay the policy called `name`; `prefetch`: with Plimsoll's prefetcher beside it.
+
+    Raises ValueError for a name or target that there is not, and for an oracle that is to prefetch.
+    """
     if not 0 < target < 1:
         raise ValueError(f"a target of {target} refaults per accessed page-epoch is not between 0 and 1")
     if name == ORACLE:
+        if prefetch:
+            raise ValueError("the oracle knows when each page returns; it has nothing to prefetch")
         return replay_oracle(view, target)
-    return replay_epochs(view, reclaim_policy(name, view, target), prefetcher)
+    return replay_epochs(
+        view, reclaim_policy(name, view, target), EarnedPrefetch(view.page) if prefetch else None
+    )
 
 
 def reclaim_policy(name: str, view: EpochView, target: float) -> ReclaimPolicy:
     """The causal policy called `name`."""
+    if name == "plimsoll":
+        return BudgetedReclaim(view.page, target)
     if name == "idle-adaptive":
         return AdaptiveIdleAge(view.footprint_pages, target)
     if name.startswith(IDLE) and name.removeprefix(IDLE).isdigit():

@@ -1,0 +1,96 @@
+"""Reclaim within a refault budget: which pages go out at the end of each epoch.
+
+In: epoch after epoch of accessed bits. Out: pages to page out. A page's level of coldness is its idle age on
+a log scale, less for pages touched often and for pages in busy areas (`epoch_areas.py`). The threshold is the
+lowest level at which three things hold: the evidence (`epoch_returns.py`) promises no more refaults an epoch
+than the account (`epoch_account.py`) has left; what may come back at once is covered by what the window will
+have allowed; and what once did come back at once is covered by what is certain to be earned. The node agent
+runs this very class.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from plimsoll.pages.epoch_account import RefaultAccount
+from plimsoll.pages.epoch_areas import AreaActivity
+from plimsoll.pages.epoch_returns import LEVELS, ReturnEvidence, beyond
+from plimsoll.pages.epochs import BoolArray, EpochBits, FloatArray, IntArray
+from plimsoll.pages.idle import IdleClock
+
+LEVELS_PER_OCTAVE = 12
+COUNT_WEIGHT = 0.3  # octaves of idle age that each octave of a page's count of accesses outweighs
+AREA_WEIGHT = 0.15  # the same of its area's activity
+LOWEST_OCTAVE = -6
+OVERDRAFT = 1.5  # a mass return never seen before may cost so many times the window's allowance
+MARGIN_LEVELS = 2 * LEVELS_PER_OCTAVE  # what came back at once is expected to again, up to so much colder
+BURST_SHARE = 0.5  # such a part coming back at once is a mass return
+CERTAIN_FUTURE = 0.5  # of the accesses so far: what the rest of the window is relied upon for
+GRACE_EPOCHS = 4  # a page that came back untouched (prefetched) is left alone for so long
+NOTHING = np.empty(0, dtype=np.int64)
+
+
+class BudgetedReclaim:
+    """The policy `plimsoll` over the pages numbered `page` [n]. State: five numbers a page."""
+
+    def __init__(self, page: npt.NDArray[np.uint32], target: float) -> None:
+        pages = len(page)
+        self.account = RefaultAccount(target)
+        self._clock = IdleClock(pages)
+        self._evidence = ReturnEvidence()
+        self._areas = AreaActivity(page)
+        self._count = np.zeros(pages, dtype=np.int64)
+        self._level = np.zeros(pages, dtype=np.int64)  # the coldest it was since its last touch
+        self._out = np.zeros(pages, dtype=np.bool_)
+        self._returned = np.full(pages, -GRACE_EPOCHS - 1)
+
+    def step(self, bits: EpochBits | None) -> IntArray:
+        """Positions [k] of resident pages to page out; none where the sample says nothing."""
+        known = self._clock.touched
+        if not self._clock.tick(bits) or bits is None:
+            return NOTHING
+        self._book(bits, known)
+        free = self._clock.touched & bits.resident & ~bits.accessed
+        free &= self._clock.epoch - self._returned > GRACE_EPOCHS
+        chosen = np.flatnonzero(free & (self._level >= self._threshold(free)))
+        self._out[chosen] = True
+        return chosen
+
+    def _book(self, bits: EpochBits, known: BoolArray) -> None:
+        """What the epoch's touches cost, and would have cost; then every page's level anew."""
+        self.account.record(int(bits.accessed.sum()), int((self._out & bits.accessed).sum()))
+        back = self._out & bits.resident
+        self._returned[back & ~bits.accessed] = self._clock.epoch
+        self._out &= ~back
+        returned = self._level[bits.accessed & known]
+        self._count += bits.accessed
+        self._areas.step(bits.accessed, self._clock.touched)
+        self._level[bits.accessed] = 0
+        idle = np.flatnonzero(self._clock.touched & ~bits.accessed)
+        age = self._clock.age()[idle]
+        self._level[idle] = np.maximum(
+            self._level[idle], coldness(age, self._count[idle], self._areas.octaves()[idle])
+        )
+        self._evidence.take(returned, self._level[idle], age)
+
+    def _threshold(self, free: BoolArray) -> int:
+        """The lowest level from which on everything may go; LEVELS: nothing may."""
+        per_epoch = self.account.per_epoch()
+        if per_epoch <= 0:
+            return LEVELS
+        out = self._out.sum() + beyond(self._level[free])
+        share, seen = self._evidence.mass_return(self.account.horizon_epochs, MARGIN_LEVELS)
+        fits = (self._evidence.refaults_per_epoch() <= per_epoch) & (out * share <= self._cover(seen))
+        return LEVELS - int(np.logical_and.accumulate(fits[::-1]).sum())
+
+    def _cover(self, seen: FloatArray) -> FloatArray:
+        """[LEVELS] refaults that may come at once."""
+        unseen = OVERDRAFT * self.account.allowance()
+        cover: FloatArray = np.where(seen >= BURST_SHARE, self.account.allowance(CERTAIN_FUTURE), unseen)
+        return cover - self.account.spent
+
+
+def coldness(idle_epochs: IntArray, count: IntArray, area_octaves: FloatArray) -> IntArray:
+    """[n] levels of pages idle for so long, accessed in so many epochs, in areas so busy."""
+    octaves = np.log2(1.0 + idle_epochs) - COUNT_WEIGHT * np.log2(1.0 + count) - AREA_WEIGHT * area_octaves
+    level: IntArray = ((octaves - LOWEST_OCTAVE) * LEVELS_PER_OCTAVE).astype(np.int64)
+    return level.clip(0, LEVELS - 1)
