@@ -1,5 +1,5 @@
 """Write the pages that are made, not typed: `crds.md`, `metrics.md`, `rbac.md`, `results.md`; and the tables
-of `benchmark.md` and `node-benchmark.md`, pages that are typed.
+of `benchmark.md`, `node-benchmark.md` and `pages.md`, pages that are typed.
 
     python docs/generate.py            write them
     python docs/generate.py --check    exit 1 and name those that are stale
@@ -20,6 +20,7 @@ from typing import Any
 
 from benchmark_tables import with_tables
 from node_tables import with_node_tables
+from page_tables import with_page_tables
 
 from plimsoll.api.crd import crd
 from plimsoll.api.fields import VALIDATIONS
@@ -65,6 +66,9 @@ def pages(docs: Path = DOCS) -> dict[str, str]:
     node_benchmark = docs / "node-benchmark.md"
     if node_benchmark.is_file():
         made["node-benchmark.md"] = with_node_tables(node_benchmark.read_text("utf-8"), results.get("node"))
+    page_benchmark = docs / "pages.md"
+    if page_benchmark.is_file():
+        made["pages.md"] = with_page_tables(page_benchmark.read_text("utf-8"), results.get("pages"))
     readme = docs.parent / "README.md"
     if readme.is_file():
         made["../README.md"] = with_outcome(readme.read_text("utf-8"), results.get("demo"))
