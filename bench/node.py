@@ -33,8 +33,9 @@ NATIVE = ("pressure.predict_us_mean", "pressure.predict_us_p99")
 PARTS = ("mixed", "stress")  # what the table is made of
 RECORD = "record"  # recordings for `make train-pressure`: only where it is asked for
 SCOPES = ("cgroup", "node")
+SAFE_EPISODES = "10"  # of experience that the agent begins with; see bench/node/guest/agent_on.py
 AGENT = (
-    *("python3", "-m", "plimsoll_nodeagent.main", "run", "--cgroup", "{each}", "--act"),
+    *("python3", "/opt/bench/agent_on.py", SAFE_EPISODES, "run", "--cgroup", "{each}", "--mode", "act"),
     *("--policy-file", "/opt/bench/policy.json", "--state-dir", "/run/plimsoll", "--interval", "2s"),
     *("--address", "127.0.0.1"),
 )

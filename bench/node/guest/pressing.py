@@ -31,6 +31,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 NUMA_NODES = Path("/sys/devices/system/node")
 MIB = 1 << 20
 TICK_SECONDS = 0.5
+READ_BYTES = 1 << 16
 FILL_SECONDS = 180.0
 HOLD_SCORE, BURST_SCORE = "-500", "1000"  # who is killed for want of memory: the burst
 BUDDIES = Path("/proc/buddyinfo")
@@ -44,6 +45,24 @@ def counters() -> dict[str, int]:
     found = keyed(Path("/proc/vmstat").read_text())
     stalls = sum(value for name, value in found.items() if name.startswith("allocstall_"))
     return {name: found.get(name, 0) for name in COUNTED} | {"direct_reclaims": stalls}
+
+
+class Lines:
+    """What a program prints, line by line and without waiting for more."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout
+        self._descriptor = process.stdout.fileno()
+        os.set_blocking(self._descriptor, False)
+        self._rest = ""
+
+    def new(self) -> list[str]:
+        """Whole lines since the last time."""
+        with contextlib.suppress(BlockingIOError):
+            while found := os.read(self._descriptor, READ_BYTES):
+                self._rest += found.decode()
+        whole, _, self._rest = self._rest.rpartition("\n")
+        return whole.splitlines()
 
 
 class Held:
@@ -66,11 +85,10 @@ class Held:
 
     def _wait(self, mib: int) -> bool:
         """Whether it got there in time."""
-        assert self._process.stdout
-        os.set_blocking(self._process.stdout.fileno(), False)
+        lines = Lines(self._process)
         deadline = time.monotonic() + FILL_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
-            if f"holding {mib}\n" in (self._process.stdout.read() or ""):
+            if f"holding {mib}" in lines.new():
                 return True
             time.sleep(0.2)
         return False
@@ -87,8 +105,7 @@ class Bursts:
 
     def look(self) -> None:
         """Take what it said; start it again where it ended."""
-        assert self._process.stdout
-        for line in (self._process.stdout.read() or "").splitlines():
+        for line in self._lines.new():
             mib, _, microseconds = line.partition(" ")
             if mib.isdigit() and microseconds.isdigit():
                 self.found.append((int(mib), float(microseconds)))
@@ -114,8 +131,7 @@ class Bursts:
         ]
         process = self._cgroup.start(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         scored(process, BURST_SCORE)
-        assert process.stdout
-        os.set_blocking(process.stdout.fileno(), False)
+        self._lines = Lines(process)
         return process
 
 

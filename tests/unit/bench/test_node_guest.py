@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import random
 import socket
 import subprocess
@@ -21,9 +22,11 @@ GUEST = ROOT / "bench/node/guest"
 def guest():
     sys.path.insert(0, str(GUEST))
     try:
+        import agent_on
         import clients
         import kernel
         import predictors
+        import pressing
         import readings
         import recording
         import senpai
@@ -31,9 +34,11 @@ def guest():
     finally:
         sys.path.remove(str(GUEST))
     return SimpleNamespace(
+        agent_on=agent_on,
         clients=clients,
         kernel=kernel,
         predictors=predictors,
+        pressing=pressing,
         readings=readings,
         recording=recording,
         senpai=senpai,
@@ -275,3 +280,28 @@ def test_a_client_that_is_far_behind_leaves_out_what_nobody_waits_for(guest, mon
     assert asker._next(97.0) == 97.0  # three seconds late: still asked, and felt
     assert asker._next(80.0) == 95.5
     assert asker._missed == 31
+
+
+def test_lines_of_a_program_are_whole_and_not_waited_for(guest):
+    near, far = os.pipe()
+    with os.fdopen(near) as stdout:
+        lines = guest.pressing.Lines(SimpleNamespace(stdout=stdout))
+        assert lines.new() == []
+        os.write(far, b"holding 3\n12 45")
+        assert lines.new() == ["holding 3"]
+        os.write(far, b"6\n")
+        assert lines.new() == ["12 456"]
+        os.close(far)
+        assert lines.new() == []
+
+
+def test_an_experienced_agent_may_go_at_the_pace_that_normal_allows_and_no_faster(guest):
+    from plimsoll.api.effective import Importance
+    from plimsoll.pages.control_bandit import BOLDEST
+
+    words = ["run", "--cgroup", "/a", "--cgroup", "/b", "--mode", "act"]
+    assert guest.agent_on.named(words) == ["/a", "/b"]
+    bandit = guest.agent_on.experienced(10, ["/a"])
+    assert bandit.choose("/a", Importance.NORMAL) == BOLDEST[Importance.NORMAL]
+    assert bandit.choose("/b", Importance.NORMAL) == 0
+    assert guest.agent_on.experienced(0, ["/a"]).choose("/a", Importance.NORMAL) == 0
