@@ -13,7 +13,8 @@ import lightgbm
 import numpy as np
 import numpy.typing as npt
 
-from plimsoll.forecast.hazard import Network, ranked
+from plimsoll.forecast.hazard import Network
+from plimsoll.forecast.ranks import ranks_among
 from prior_rows import Rows, join
 from prior_teacher import taught
 
@@ -40,7 +41,8 @@ def train(parts: Sequence[tuple[Rows, float]], teachers: Sequence[lightgbm.Boost
     target = hazards[at, level].astype(np.float32)
     weight = (weight[at] * np.sqrt(at_risk[at, level])).astype(np.float32)
     row_knots, level_knots = knots(rows.row, random), knots(rows.level[at, level], random)
-    row, levels = ranked(rows.row, row_knots), ranked(rows.level[at, level], level_knots)
+    row = ranks_among(row_knots).of(rows.row)
+    levels = ranks_among(level_knots).of(rows.level[at, level])
     weights = _initial(row.shape[1] + levels.shape[1], random)
     optimiser = Adam(weights, EPOCHS * -(-len(at) // BATCH))
     for _ in range(EPOCHS):

@@ -358,11 +358,12 @@ def _past_peak(window: UsageWindow, oom_price: FloatArray, settings: PipelineSet
 
     Hours are counted as seen: an outage of the usage source is not a calm that lets a peak fall out.
     """
-    long, short = (
-        peak_of_seen_hours(window.hourly_bytes, hours)
-        for hours in (settings.floor_hours, settings.floor_hours_cheap)
-    )
-    return np.where(oom_price < settings.cheap_oom_price, short, long)
+    cheap = oom_price < settings.cheap_oom_price
+    floor = np.empty(len(window))
+    for mine, hours in ((cheap, settings.floor_hours_cheap), (~cheap, settings.floor_hours)):
+        if mine.any():
+            floor[mine] = peak_of_seen_hours(window.hourly_bytes[mine], hours)
+    return floor
 
 
 def _ready(window: UsageWindow, forecast: PeakDistribution, least_hours: int) -> npt.NDArray[np.bool_]:

@@ -6,6 +6,7 @@ MiB and one of 20 GiB that behave alike look alike. Missing parts of the past fa
 never on NaN.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,7 @@ from plimsoll.forecast.window import (
 )
 
 Column = FloatArray | Float32Array  # [n]
+CountArray = npt.NDArray[np.intp]
 
 # Two weeks of hours: weekly peaks are seen twice, and the arrays of a chunk stay small.
 PAST_HOURS = 14 * HOURS_PER_DAY
@@ -33,7 +35,13 @@ PAST_HOURS = 14 * HOURS_PER_DAY
 LOG_LEVELS = np.array(
     [0.0, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.14, 0.19, 0.26, 0.36, 0.5, 0.7, 1.0, 1.5, 2.2, 3.2]
 )
-RISES = (0.02, 0.05, 0.1, 0.2, 0.5)  # log rises from hour to hour that are counted
+# Log rises that are counted: from hour to hour, the same in the last day, and above the last day's peak.
+RISES = np.array([0.02, 0.05, 0.1, 0.2, 0.5], dtype=np.float32)
+DAY_RISES, RECORD_RISES = RISES[1:4:2], np.array([0.02, 0.1, 0.2], dtype=np.float32)
+# Rises from hour to hour are counted above these and above the levels in one go; where each of them is:
+STEPS = np.union1d(LOG_LEVELS.astype(np.float32), RISES)
+RISE_STEPS, LEVEL_STEPS = (np.searchsorted(STEPS, each) for each in (RISES, LOG_LEVELS.astype(np.float32)))
+PEAKS = ("before", "three", "six", "half", "day", "days", "week", "weeks", "ever")
 CLIP = 4.0  # log ratios beyond +-4 (55 times) say nothing more
 RESTART_RATIO = 0.7  # a bin below this part of the one before counts as a restart
 
@@ -57,40 +65,38 @@ def features(window: UsageWindow) -> Features:
         older = _log_ratio(peak(window.hourly_bytes)[:, None], scale)[:, 0]
     peaks = _peaks(recent, hourly, older)
     rises = _rises(hourly)
+    above = _counts_above(rises, STEPS)
     row: list[Column] = [
         *_shape(window, recent, scale),
         *peaks.values(),
         *_movement(recent),
-        *_frequencies(hourly, rises),
+        *_frequencies(hourly, rises, above),
         *_seasons(recent, hourly, peaks["day"]),
         *_ages(window, recent, hourly, peaks),
     ]
-    stacked = np.stack([np.nan_to_num(column, nan=0.0) for column in row], axis=1).astype(np.float32)
-    return Features(reference, stacked, _level_features(hourly, recent, rises, peaks))
+    stacked = np.nan_to_num(np.stack(row, axis=1), nan=0.0).astype(np.float32)
+    return Features(reference, stacked, _level_features(hourly, recent, rises, above[:, LEVEL_STEPS], peaks))
 
 
 def _log_ratio(values: FloatArray, scale: FloatArray) -> Float32Array:
-    ratio = np.log(np.maximum(values, 1.0)) - np.log(scale)[:, None]
-    return np.asarray(np.clip(ratio, -CLIP, CLIP), dtype=np.float32)
+    ratio = np.log((np.maximum(values, 1.0) / scale[:, None]).astype(np.float32))
+    return np.clip(ratio, -CLIP, CLIP)
 
 
 def _peaks(recent: Float32Array, hourly: Float32Array, older: Float32Array) -> dict[str, Float32Array]:
     """Log of peaks over longer and longer pasts, against the last hour's."""
-    hour = BINS_PER_HOUR
-    out = {
-        "before": peak(recent[:, -2 * hour - 1 : -hour - 1]),
-        "three": peak(recent[:, -3 * hour - 1 :]),
-        "six": peak(recent[:, -6 * hour - 1 :]),
-        "half": peak(recent[:, -12 * hour - 1 :]),
-        "day": peak(recent),
-        "days": peak(hourly[:, -3 * HOURS_PER_DAY - 1 :]),
-        "week": peak(hourly[:, -7 * HOURS_PER_DAY - 1 :]),
-        "weeks": peak(hourly),
-        "ever": older,
-    }
-    for longer in ("days", "week", "weeks", "ever"):
-        out[longer] = np.fmax(out[longer], out["day"])
-    return {name: np.nan_to_num(values, nan=0.0).astype(np.float32) for name, values in out.items()}
+    stretches = _stretches(recent, [BINS_PER_HOUR * hours + 1 for hours in (1, 2, 3, 6, 12)])
+    _, _, three, six, half, day = np.fmax.accumulate(stretches)
+    days, week, weeks = np.fmax.accumulate(_stretches(hourly, [HOURS_PER_DAY * n + 1 for n in (3, 7)]))
+    longer = (np.fmax(each, day) for each in (days, week, weeks, older))
+    columns = np.nan_to_num(np.stack([stretches[1], three, six, half, day, *longer]), nan=0.0)
+    return dict(zip(PEAKS, columns, strict=True))
+
+
+def _stretches(values: Float32Array, reach: Sequence[int]) -> Float32Array:
+    """Peaks [len(reach) + 1, n] of the newest `reach[0]` columns, of those before up to `reach[1]`, ..."""
+    edges = [0, *(values.shape[1] - each for each in reversed(reach))]
+    return np.asarray(np.fmax.reduceat(values, edges, axis=1).T[::-1])
 
 
 def _shape(window: UsageWindow, recent: Float32Array, scale: FloatArray) -> list[Column]:
@@ -104,14 +110,16 @@ def _shape(window: UsageWindow, recent: Float32Array, scale: FloatArray) -> list
 def _movement(recent: Float32Array) -> list[Column]:
     """Jumps between bins, up and down, over the last day and the last hour."""
     jump = np.diff(recent, axis=1)
-    up, down = np.fmax(jump, 0), np.fmin(jump, 0)
+    hour = jump[:, -BINS_PER_HOUR:]
+    count = np.maximum(_seen(jump), 1)
+    known = np.nan_to_num(jump, nan=0.0)
     return [
-        peak(up),
-        peak(up[:, -BINS_PER_HOUR:]),
-        np.asarray(trough(down)),
-        np.asarray(trough(down[:, -BINS_PER_HOUR:])),
-        np.sqrt(mean(np.asarray(np.square(jump), dtype=np.float64))),
-        10 * mean(np.abs(jump).astype(np.float64)),
+        np.fmax(peak(jump), 0),
+        np.fmax(peak(hour), 0),
+        np.fmin(trough(jump), 0),
+        np.fmin(trough(hour), 0),
+        np.sqrt(np.square(known).sum(axis=1) / count),
+        10 * np.abs(known).sum(axis=1) / count,
         np.log1p(np.count_nonzero(jump < np.log(RESTART_RATIO), axis=1)),
     ]
 
@@ -121,23 +129,28 @@ def _rises(hourly: Float32Array) -> Float32Array:
     return np.asarray(np.diff(hourly[:, :-1], axis=1))
 
 
-def _frequencies(hourly: Float32Array, rises: Float32Array) -> list[Column]:
+def _frequencies(hourly: Float32Array, rises: Float32Array, above: CountArray) -> list[Column]:
     """How often the past hours rose, against the hour before and against their last day's peak."""
-    count = np.count_nonzero(np.isfinite(rises), axis=1)
-    day = rises[:, -HOURS_PER_DAY:]
-    out: list[Column] = [_rarity(np.count_nonzero(rises > rise, axis=1), count) for rise in RISES]
-    out += [
-        _rarity(np.count_nonzero(day > rise, axis=1), np.minimum(count, HOURS_PER_DAY))
-        for rise in RISES[1:4:2]
-    ]
+    count = _seen(rises)[:, None]
+    day = _counts_above(rises[:, -HOURS_PER_DAY:], DAY_RISES)
     whole = hourly[:, :-1]
     record = whole[:, 1:] - trailing_peak(whole, HOURS_PER_DAY)[:, :-1]
-    out += [_rarity(np.count_nonzero(record > rise, axis=1), count) for rise in (0.02, 0.1, 0.2)]
-    out += [np.fmax(peak(rises), 0), np.fmax(peak(record), 0)]
-    return out
+    records = _counts_above(record, RECORD_RISES)
+    return [
+        *_rarity(above[:, RISE_STEPS], count).T,
+        *_rarity(day, np.minimum(count, HOURS_PER_DAY)).T,
+        *_rarity(records, count).T,
+        np.fmax(peak(rises), 0),
+        np.fmax(peak(record), 0),
+    ]
 
 
-def _rarity(events: npt.NDArray[np.intp], tries: npt.NDArray[np.intp]) -> FloatArray:
+def _seen(values: Float32Array) -> CountArray:
+    """How many of each row's values [n, t] are none."""
+    return np.asarray(np.count_nonzero(~np.isnan(values), axis=1))
+
+
+def _rarity(events: CountArray, tries: CountArray) -> FloatArray:
     """log10 of a frequency that is never 0: a tenth of an event in four tries more."""
     return np.asarray(np.log10((events + 0.1) / (tries + 4.0)), dtype=np.float64)
 
@@ -180,28 +193,41 @@ def _log_age(happened: npt.NDArray[np.bool_]) -> FloatArray:
 
 
 def _level_features(
-    hourly: Float32Array, recent: Float32Array, rises: Float32Array, peaks: dict[str, Float32Array]
+    hourly: Float32Array,
+    recent: Float32Array,
+    rises: Float32Array,
+    jumped: CountArray,
+    peaks: dict[str, Float32Array],
 ) -> Float32Array:
     """What is known of each candidate: its place among past peaks, how often it was exceeded."""
     levels = LOG_LEVELS.astype(np.float32)
-    hours = np.count_nonzero(np.isfinite(rises), axis=1)
-    above = _share_above(hourly, levels)
-    jumped = _share_above(rises, levels)
-    bins = _share_above(recent, levels)
-    columns: list[Column] = [np.broadcast_to(levels, above.shape)]
-    columns += [
-        np.clip(levels[None, :] - peaks[name][:, None], -1, 1) for name in ("day", "days", "weeks", "ever")
-    ]
-    columns += [(levels[None, :] > peaks[name][:, None]).astype(np.float32) for name in ("day", "weeks")]
-    columns += [
-        _rarity(above, np.count_nonzero(np.isfinite(hourly), axis=1)[:, None]),
-        _rarity(jumped, hours[:, None]),
-        _rarity(bins, np.count_nonzero(np.isfinite(recent), axis=1)[:, None]),
-    ]
-    return np.stack(columns, axis=2).astype(np.float32)
+    out = np.empty((len(hourly), len(levels), 10), dtype=np.float32)
+    out[:, :, 0] = levels
+    for column, name in enumerate(("day", "days", "weeks", "ever"), start=1):
+        out[:, :, column] = np.clip(levels - peaks[name][:, None], -1, 1)
+    for column, name in enumerate(("day", "weeks"), start=5):
+        out[:, :, column] = levels > peaks[name][:, None]
+    counted = (
+        (_counts_above(hourly, levels), hourly),
+        (jumped, rises),
+        (_counts_above(recent, levels), recent),
+    )
+    for column, (above, values) in enumerate(counted, start=7):
+        out[:, :, column] = _rarity(above, _seen(values)[:, None])
+    return out
 
 
-def _share_above(values: Float32Array, levels: Float32Array) -> npt.NDArray[np.intp]:
-    """How many of each row's values lie above each level, [n, levels]."""
-    with np.errstate(invalid="ignore"):
-        return np.stack([np.count_nonzero(values > level, axis=1) for level in levels], axis=1)
+def _counts_above(values: Float32Array, thresholds: Float32Array) -> CountArray:
+    """How many of each row's values [n, t] lie above each threshold, [n, thresholds]; these rise.
+
+    Only what lies above the second is sorted in: most of the past lies below the last hour's peak, and most
+    hours hardly rise.
+    """
+    n, width = values.shape
+    bins = len(thresholds)
+    some = np.flatnonzero(values > thresholds[1])
+    place = np.searchsorted(thresholds, values.ravel()[some], side="left")
+    counts = np.bincount(some // max(width, 1) * bins + place - 1, minlength=n * bins).reshape(n, bins)
+    out = np.cumsum(counts[:, ::-1], axis=1)[:, ::-1]
+    out[:, 0] = np.count_nonzero(values > thresholds[0], axis=1)
+    return np.asarray(out)

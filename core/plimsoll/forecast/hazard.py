@@ -10,7 +10,7 @@ alone.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,14 @@ import numpy as np
 from plimsoll.forecast.features import LOG_LEVELS, Features, features
 from plimsoll.forecast.prior import hazard_document
 from plimsoll.forecast.protocol import Hindcast, Memoryless, PeakDistribution
-from plimsoll.forecast.window import Float32Array, FloatArray, UsageWindow, peak
+from plimsoll.forecast.ranks import Ranks, ranks_among
+from plimsoll.forecast.window import Float32Array, FloatArray, UsageWindow, chunks, peak
 from plimsoll.usage.sample import HOUR_SECONDS
 
 LEAST_TAIL = 1e-9
 # A need of more than so many times all that was seen in four weeks is not provided for.
 LARGEST_RECORD = 3.0
-# Rows that go through the networks together, always exactly so many (padded): a matrix product's rounding
-# depends on its shape, and a row's limit must not depend, in any bit, on what else is asked for with it.
+# Rows that go through a network together: their hidden layers (13 KB a row) stay in the cache.
 BLOCK_ROWS = 64
 
 
@@ -43,12 +43,20 @@ class Network:
     skip: Float32Array  # [f + g]
     bias: Float32Array  # [1]
 
-    def logits(self, seen: Features) -> Float32Array:
-        """Log odds [n, levels] of needing more than a level, given that more than the one below is needed."""
+    def ranks(self) -> Ranks:
+        """How inputs become ranks: the row's, then each level's."""
+        return ranks_among([*self.row_knots, *(self.level_knots * len(LOG_LEVELS))])
+
+    def logits(self, ranks: Float32Array) -> Float32Array:
+        """Log odds [n, levels] of needing more than a level, given that more than the one below is needed.
+
+        In: ranks [n, f + levels x g]. Every product is one row's, of the same shape for any n: a product's
+        rounding depends on its shape, and a limit must not depend, in any bit, on what else is asked for.
+        """
         split = len(self.row_knots)
-        row, level = ranked(seen.row, self.row_knots), ranked(seen.level, self.level_knots)
-        shared = row @ self.first[:split] + self.first_bias
-        hidden = np.tanh(shared[:, None, :] + level @ self.first[split:])
+        row, level = ranks[:, :split], ranks[:, split:].reshape(len(ranks), len(LOG_LEVELS), -1)
+        shared = row[:, None, :] @ self.first[:split] + self.first_bias
+        hidden = np.tanh(shared + level @ self.first[split:])
         hidden = np.tanh(hidden @ self.second + self.second_bias)
         linear = (row * self.skip[:split]).sum(axis=1)[:, None] + (level * self.skip[split:]).sum(axis=2)
         return np.asarray((hidden * self.third).sum(axis=2) + linear + self.bias, dtype=np.float32)
@@ -94,14 +102,18 @@ class HazardPeak(Memoryless):
         seen = features(window)
         return FittedHazard(window, seen.reference_bytes, self._hazards(seen))
 
+    @cached_property
+    def _ranks(self) -> tuple[Ranks, ...]:
+        return tuple(network.ranks() for network in self.networks)
+
     def _hazards(self, seen: Features) -> FloatArray:
         """P(need > level | need > level below), [n, levels]."""
-        out = np.empty((len(seen.row), len(LOG_LEVELS)))
-        for start in range(0, len(out), BLOCK_ROWS):
-            block = _block(seen, start)
-            logits = np.mean([network.logits(block) for network in self.networks], axis=0, dtype=np.float64)
-            out[start : start + BLOCK_ROWS] = (1 / (1 + np.exp(-logits)))[: len(out) - start]
-        return out
+        inputs = np.concatenate([seen.row, seen.level.reshape(len(seen.row), -1)], axis=1)
+        logits = np.zeros((len(inputs), len(LOG_LEVELS)))
+        for part in chunks(len(inputs), BLOCK_ROWS):
+            for network, ranks in zip(self.networks, self._ranks, strict=True):
+                logits[part] += network.logits(ranks.of(inputs[part]))
+        return np.asarray(1 / (1 + np.exp(-logits / len(self.networks))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,36 +139,14 @@ class FittedHazard:
         return Hindcast(self.reference_bytes, np.empty((len(self.reference_bytes), 0)))
 
 
-def _block(seen: Features, start: int) -> Features:
-    """`BLOCK_ROWS` rows from `start` on, padded with zeros."""
-    part = slice(start, start + BLOCK_ROWS)
-    missing = max(start + BLOCK_ROWS - len(seen.row), 0)
-    return Features(
-        seen.reference_bytes[part],
-        np.pad(seen.row[part], ((0, missing), (0, 0))),
-        np.pad(seen.level[part], ((0, missing), (0, 0), (0, 0))),
-    )
-
-
-def ranked(values: Float32Array, knots: Sequence[FloatArray]) -> Float32Array:
-    """Inputs [..., f] as ranks among training inputs, -1 to 1: nothing lies outside of what was seen."""
-    out = np.zeros(values.shape, dtype=np.float32)
-    for column, at in enumerate(knots):
-        if len(at) > 1:
-            out[..., column] = np.interp(values[..., column], at, np.linspace(-1, 1, len(at)))
-    return out
-
-
 def _log_quantiles(tail: FloatArray, levels: FloatArray) -> FloatArray:
     """Log level [n, q] at which the tail [n, LOG_LEVELS] falls to 1 - level; beyond the last: the last."""
     log_tail = np.log(np.maximum(tail, LEAST_TAIL))
-    out = np.empty((len(tail), len(levels)))
-    for column, wanted in enumerate(np.log(1 - levels)):
-        right = np.count_nonzero(log_tail > wanted, axis=1)
-        left = np.clip(right - 1, 0, len(LOG_LEVELS) - 1)
-        inside = np.clip(right, 0, len(LOG_LEVELS) - 1)
-        high, low = (np.take_along_axis(log_tail, index[:, None], axis=1)[:, 0] for index in (left, inside))
-        fall = np.where(high > low, high - low, 1.0)
-        part = np.where(right == 0, 0.0, np.clip((high - wanted) / fall, 0, 1))
-        out[:, column] = LOG_LEVELS[left] + part * (LOG_LEVELS[inside] - LOG_LEVELS[left])
-    return out
+    wanted = np.log(1 - levels)
+    right = np.count_nonzero(log_tail[:, :, None] > wanted, axis=1)
+    left = np.clip(right - 1, 0, len(LOG_LEVELS) - 1)
+    inside = np.clip(right, 0, len(LOG_LEVELS) - 1)
+    high, low = (np.take_along_axis(log_tail, index, axis=1) for index in (left, inside))
+    fall = np.where(high > low, high - low, 1.0)
+    part = np.where(right == 0, 0.0, np.clip((high - wanted) / fall, 0, 1))
+    return np.asarray(LOG_LEVELS[left] + part * (LOG_LEVELS[inside] - LOG_LEVELS[left]))

@@ -30,6 +30,8 @@ def conformal_log_ratio(errors: FloatArray, levels: FloatArray) -> FloatArray:
 
 def calibrate(distribution: PeakDistribution, hindcast: Hindcast) -> PeakDistribution:
     """The distribution with its ratio over the point forecast corrected by the row's own errors."""
+    if hindcast.log_error.shape[1] == 0:
+        return distribution
     own = conformal_log_ratio(hindcast.log_error, distribution.levels)
     count = np.isfinite(hindcast.log_error).sum(axis=1)[:, None]
     beyond = count * (1 - distribution.levels[None, :])
