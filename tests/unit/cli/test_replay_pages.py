@@ -14,7 +14,7 @@ from builders.replacement import lru
 from plimsoll_cli.main import app
 from plimsoll_cli.traces.pgt import write_pages
 
-SAMPLE = Path(__file__).parents[2] / "golden" / "pages" / "np_kmeans.pgt"
+SAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "np_kmeans.pgt"
 POLICIES = ("plimsoll", "lru", "clock", "s3fifo", "arc", "lirs", "belady")
 
 
