@@ -25,6 +25,7 @@ from page_tables import with_page_tables
 from plimsoll.api.crd import crd
 from plimsoll.api.fields import VALIDATIONS
 from plimsoll.api.v1alpha1 import API_VERSION, KINDS, Kind
+from plimsoll_nodeagent.rights import RIGHTS as AGENT_RIGHTS
 from plimsoll_nodeagent.serve import metrics as agent
 from plimsoll_operator.rights import RIGHTS, Right
 from plimsoll_operator.serve.metrics import DEFINITIONS, MetricDefinition
@@ -283,15 +284,21 @@ def _figure(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
+AGENT_RIGHTS_INTRO = """## An agent that acts
+
+Cluster-wide, because pods and policies live in every namespace. RBAC cannot hold an account that all agents share
+to one node; the chart's ValidatingAdmissionPolicy does, by the node that the API server knows of each pod's token.
+"""
+
 RBAC_INTRO = """# Rights
 
 What the chart grants. The operator's table is the code's own (`operator/plimsoll_operator/rights.py`): tests
 compare it with the rendered roles and with the calls that the code makes, and run the operator with these
 rights, and no others, on a real API server.
 
-The **agent** has none: it asks the API server for nothing, its account is bound to no role, no token is
-mounted. It runs without capabilities as an unprivileged user, and mounts the node's cgroup v2 hierarchy
-read-only.
+An **agent** that only watches has none: it asks the API server for nothing, its account is bound to no role, no
+token is mounted. It runs without capabilities as an unprivileged user, and mounts the node's cgroup v2 hierarchy
+read-only. One that acts (`agent.act.enabled`) has those of the second table, of which none changes a pod.
 
 **People.** Whoever has the built-in role `view` reads policies and profiles; who has `edit` or `admin` in a
 namespace also writes its MemoryPolicies and nothing else of ours (`rbac.aggregate`). The ClusterRole and the
@@ -318,7 +325,12 @@ kubectl auth can-i --list --as=system:serviceaccount:plimsoll-system:plimsoll-ag
 def rbac_page() -> str:
     """The operator's rights with their reasons."""
     head = ("group", "resource", "verbs", "where", "for what", "needed")
-    return f"{RBAC_INTRO}\n{table(head, map(_right_row, RIGHTS))}"
+    agents = (
+        (f"`{each.group or 'core'}`", f"`{each.resource}`", ", ".join(each.verbs), each.reason)
+        for each in AGENT_RIGHTS
+    )
+    own = table(("group", "resource", "verbs", "for what"), agents)
+    return f"{RBAC_INTRO}\n{table(head, map(_right_row, RIGHTS))}\n{AGENT_RIGHTS_INTRO}\n{own}"
 
 
 def _right_row(right: Right) -> tuple[str, ...]:

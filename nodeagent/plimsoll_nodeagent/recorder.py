@@ -7,6 +7,7 @@ was set up is taken down at the end, also after an exception.
 
 import argparse
 import math
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ import numpy.typing as npt
 from plimsoll.pages.recording import Axis, Recording
 from plimsoll.pages.regions import Look, gridded
 from plimsoll.pages.survival import AGE_EDGES
-from plimsoll_nodeagent.act.actor import boot_id
+from plimsoll_nodeagent.act.actor import Actor, boot_id
 from plimsoll_nodeagent.act.container import opened
 from plimsoll_nodeagent.act.damon import DamonSlots
 from plimsoll_nodeagent.act.journal import Journal
@@ -119,7 +120,7 @@ def _looker(fs: KernelFs, options: argparse.Namespace, container: Container) -> 
     if options.by == "lru" or (options.by == "auto" and fs.mode is not Mode.ACT):
         return ByGenerations(fs, options.cgroup_root, container)
     try:
-        return ByDamon(fs, container, options.state_dir / "journal", options.every)
+        return ByDamon(fs, container, options.state_dir / "recorder", options.every)
     except RecordError:
         if options.by == "damon":
             raise
@@ -155,7 +156,9 @@ class ByDamon:
         if fs.mode is not Mode.ACT:
             raise RecordError("DAMON has to be set up, which needs --mode act")
         self._fs = fs
-        self._slots = DamonSlots(fs, Journal(journal), boot_id(fs))
+        kept = Journal(journal)
+        Actor(fs, kept, time.monotonic).recover()  # what a recorder that was killed had set up
+        self._slots = DamonSlots(fs, kept, boot_id(fs))
         answer = self._slots.take(1)
         if answer is not Answer.DONE:
             raise RecordError(f"DAMON cannot be had here: {answer} (plimsoll-agent damon says who has it)")

@@ -5,6 +5,7 @@ kinds from kopf's registry. A new call fails here until it stands in `rights.py`
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -12,12 +13,14 @@ from pathlib import Path
 import pytest
 
 import plimsoll_operator
-from builders.chart import EVERYTHING, VALUE_SETS, Object, render
+from builders.chart import EVERYTHING, VALUE_SETS, Object, Rendered, render
+from plimsoll_nodeagent.rights import RIGHTS as AGENT
 from plimsoll_operator import handlers
 from plimsoll_operator.actuate import api
 from plimsoll_operator.leader import LEASE_NAME
 from plimsoll_operator.rights import RIGHTS, SingleRight, rights
 
+ROOT = Path(__file__).parents[2]
 SOURCE = Path(plimsoll_operator.__path__[0])
 SOURCES = {
     "metrics-api": ("metrics-api", False),
@@ -163,15 +166,56 @@ def test_names_narrow_what_is_asked_for_by_name():
     assert by_name == {("configmaps", (handlers.CONTROL_CONFIG_MAP,)), ("leases", (LEASE_NAME,))}
 
 
-def test_the_agent_may_do_nothing():
-    rendered = render(EVERYTHING)
-    bound = [
-        (subject["kind"], subject["name"])
+def bound(rendered: Rendered) -> set[str]:
+    """The accounts that any role is bound to."""
+    return {
+        subject["name"]
         for kind in ("ClusterRoleBinding", "RoleBinding")
         for binding in rendered.of_kind(kind)
         for subject in binding["subjects"]
-    ]
-    assert set(bound) == {("ServiceAccount", "plimsoll-operator")}
+    }
+
+
+def test_an_agent_that_only_watches_may_do_nothing():
+    assert bound(render()) == {"plimsoll-operator"}
+
+
+def test_an_agent_that_acts_may_do_what_its_table_lists_and_change_no_pod():
+    rendered = render({"agent": {"act": {"enabled": True}}})
+    assert bound(rendered) == {"plimsoll-operator", "plimsoll-agent"}
+    role = rendered.one("ClusterRole", "-agent")
+    given = {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert given == {(each.group, each.resource, verb) for each in AGENT for verb in each.verbs}
+    written = {resource for _, resource, verb in given if verb not in {"get", "list", "watch"}}
+    assert written == {"nodememories", "nodememories/status"}
+
+
+def test_the_agents_table_lists_what_its_code_asks_for():
+    source = (ROOT / "nodeagent/plimsoll_nodeagent/control").glob("*.py")
+    text = "".join(each.read_text() for each in source)
+    assert {each.resource.partition("/")[0] for each in AGENT} == {
+        name
+        for name in (*(each.resource for each in AGENT), "nodes", "events", "memoryprofiles", "leases")
+        if "/" not in name and re.search(rf'[/"]{name}["/?]', text)
+    }
+
+
+def test_an_agent_writes_its_own_nodes_object_only():
+    rendered = render({"agent": {"act": {"enabled": True}}})
+    policy = rendered.one("ValidatingAdmissionPolicy")["spec"]
+    (rule,) = policy["matchConstraints"]["resourceRules"]
+    assert rule["resources"] == ["nodememories", "nodememories/status"]
+    assert "node-name" in policy["validations"][0]["expression"]
+    assert policy["failurePolicy"] == "Fail"
+    binding = rendered.one("ValidatingAdmissionPolicyBinding")["spec"]
+    assert binding["validationActions"] == ["Deny"]
+    assert render().of_kind("ValidatingAdmissionPolicy") == []
 
 
 def test_people_with_edit_write_policies_of_their_namespace_and_nothing_else_of_ours():
