@@ -1,7 +1,7 @@
 """Whose decisions to follow: that of the experts' shadows which missed least of late, and LRU until then.
 
-In: which experts missed. Out: the expert to follow. Misses fade with a half-life of four capacities of
-references; another expert is followed once it is ahead by a share of the present one's misses, so that noise
+In: which experts missed. Out: the expert to follow. Misses fade with a half-life of one and a half
+capacities of references; another expert is followed once it is ahead by a share of the present one's misses, so that noise
 moves nothing. Shadows are copies of each expert that run on the same references as if they had decided.
 """
 
@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-HALF_LIFE_CAPACITIES = 4.0  # longer is steadier, shorter follows phases
-ADVANTAGE = 0.03
+HALF_LIFE_CAPACITIES = 1.5  # longer is steadier, shorter follows phases
+ADVANTAGE = 0.01
 
 
 def leader(misses: npt.NDArray[np.float64], current: int, advantage: float) -> int:

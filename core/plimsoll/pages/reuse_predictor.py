@@ -18,7 +18,7 @@ from plimsoll.pages.reuse_features import CELLS, FINE_AGES, FIRST_CELL, TABLES
 Cells = npt.NDArray[np.int16]
 Octaves = npt.NDArray[np.float32]
 
-LEARNING_RATE = 0.05  # of an error, one sample takes away so much; more forgets faster
+LEARNING_RATE = 0.15  # of an error, one sample takes away so much; more forgets faster
 BIAS_RATE = 0.001
 START_BIAS = 2.0  # octaves; the same for all pages, so it moves no page before another
 INT8_STEPS = 127

@@ -57,7 +57,7 @@ def learner(
     *,
     int8: bool = False,
 ) -> Learner:
-    """Nothing seen yet; starts out as LRU, or from tables learned before. `int8`: predict as the agent does."""
+    """Nothing seen yet; starts out as LRU, or from tables learned before. `int8`: as the agent does."""
     room = min(max(LEAST_SAMPLES, SAMPLES_PER_PAGE * capacity), MOST_SAMPLES)
     own = (lru_tables() if tables is None else tables).copy()
     counters = np.zeros(5, np.int64)
