@@ -14,7 +14,9 @@ from types import ModuleType
 
 from plimsoll_cli.failure import extra_needed
 
-SOURCES = ("plimsoll.replay.page_kernels", "plimsoll.pages")
+KERNELS = "plimsoll.replay.page_kernels"
+# What the kernels compile from the agent's side of the house.
+SHARED = ("expert_guard.py", "page_history.py", "reuse_features.py", "reuse_predictor.py")
 
 
 def page_replays(command: str, module: str = "plimsoll.replay.pages") -> ModuleType:
@@ -44,10 +46,10 @@ def keep_compiled() -> Path:
 def fingerprint() -> str:
     """A name for the kernels as they are now."""
     digest = hashlib.sha256()
-    for package in SOURCES:
-        files = (each for each in resources.files(package).iterdir() if each.name.endswith(".py"))
-        for each in sorted(files, key=lambda each: each.name):
-            digest.update(each.name.encode() + b"\0" + each.read_bytes())
+    kernels = [each for each in resources.files(KERNELS).iterdir() if each.name.endswith(".py")]
+    shared = [resources.files("plimsoll.pages") / name for name in SHARED]
+    for each in sorted([*kernels, *shared], key=lambda each: each.name):
+        digest.update(each.name.encode() + b"\0" + each.read_bytes())
     return digest.hexdigest()[:16]
 
 

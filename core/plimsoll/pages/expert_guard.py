@@ -1,8 +1,9 @@
 """Whose decisions to follow: that of the experts' shadows which missed least of late, and LRU until then.
 
 In: which experts missed. Out: the expert to follow. Misses fade with a half-life of one and a half
-capacities of references; another expert is followed once it is ahead by a share of the present one's misses, so that noise
-moves nothing. Shadows are copies of each expert that run on the same references as if they had decided.
+capacities of references; another expert is followed once it is ahead by a share of the present one's
+misses, so that noise moves nothing. Shadows are copies of each expert that run on the same references as if
+they had decided.
 """
 
 from collections.abc import Sequence
