@@ -29,7 +29,8 @@ def replay_epochs_command(
     policy: Annotated[
         list[str] | None,
         typer.Option(
-            help="plimsoll, idle:EPOCHS, idle-adaptive or oracle; repeat to compare.", show_default="plimsoll"
+            help="plimsoll, idle:EPOCHS, idle-adaptive, lru:FRACTION or oracle; repeat to compare.",
+            show_default="plimsoll",
         ),
     ] = None,
     epochs: Epochs = 400,
@@ -88,12 +89,13 @@ def score_epochs_command(
 
 def _view(trace: Path, epochs: int) -> "EpochView":
     from plimsoll.pages.epochs import cut  # noqa: PLC0415  (keeps `plimsoll --help` fast)
+    from plimsoll_cli.traces.parquet import TraceError  # noqa: PLC0415
     from plimsoll_cli.traces.pgt import read_pages  # noqa: PLC0415
 
     try:
         return cut(read_pages(trace), epochs)
     except ValueError as error:
-        raise CommandError(f"{trace}: {error}") from error
+        raise TraceError(f"{trace}: {error}") from error
 
 
 def _row(name: str, view: "EpochView", replay: "EpochReplay", target: float, *, prefetch: bool) -> Row:

@@ -36,8 +36,10 @@ def read_epochs(path: Path, view: EpochView) -> EpochReplay:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise TraceError(f"{path}: not a readable .npz file: {error}") from error
+    except OSError as error:
+        raise TraceError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise TraceError(f"{path}: not a readable .npz file") from error
     epoch, at = _pair(path, view, arrays, PAGED_OUT)
     if not set(PREFETCHED) & set(arrays):
         return EpochReplay(epoch, at)

@@ -1,8 +1,9 @@
-"""Idle age: epochs since a page was last seen accessed, and the two plain policies that reclaim by it.
+"""Idle age: epochs since a page was last seen accessed, and the plain policies that reclaim by it.
 
 In: epoch after epoch of bits. Out: which pages to page out. `IdleAge` is what most reclaimers do: a fixed
 threshold. `AdaptiveIdleAge` closes a loop around it: it counts at which age pages came back lately and takes
-the lowest age whose share of the accesses stayed within the target.
+the lowest age whose share of the accesses stayed within the target. `HeldTo` is a memory of a fixed size: the
+oldest go when it is full, as on a container at its limit.
 """
 
 from typing import Protocol
@@ -98,3 +99,27 @@ class AdaptiveIdleAge:
         from_age_on = np.cumsum(self._returns[::-1])[::-1]
         within = np.flatnonzero(from_age_on <= self._target * self._accesses)
         return max(1, int(within[0])) if len(within) else MOST_AGE + 1
+
+
+class HeldTo:
+    """Keeps so many pages resident, the most recently used ones; what an epoch accessed stays in any case."""
+
+    def __init__(self, pages: int, capacity_pages: int) -> None:
+        if capacity_pages < 1:
+            raise ValueError(f"a memory of {capacity_pages} pages holds nothing")
+        self._capacity_pages = capacity_pages
+        self._clock = IdleClock(pages)
+        self._fresh = np.zeros(pages, dtype=np.int64)
+        self._out = np.zeros(pages, dtype=np.bool_)
+
+    def step(self, bits: EpochBits | None) -> IntArray:
+        """Positions of the oldest pages beyond the capacity; a page that was prefetched is new."""
+        if not self._clock.tick(bits) or bits is None:
+            return np.empty(0, dtype=np.int64)
+        self._fresh[bits.accessed | (self._out & bits.resident)] = self._clock.epoch
+        beyond = max(0, int(bits.resident.sum()) - self._capacity_pages)
+        idle = np.flatnonzero(bits.resident & ~bits.accessed)
+        chosen: IntArray = idle[np.argsort(self._fresh[idle], kind="stable")[:beyond]]
+        self._out = self._clock.touched & ~bits.resident
+        self._out[chosen] = True
+        return chosen

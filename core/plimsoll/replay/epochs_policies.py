@@ -5,14 +5,14 @@ is shown it epoch by epoch.
 """
 
 from plimsoll.pages.epochs import EpochView
-from plimsoll.pages.idle import AdaptiveIdleAge, IdleAge, ReclaimPolicy
+from plimsoll.pages.idle import AdaptiveIdleAge, HeldTo, IdleAge, ReclaimPolicy
 from plimsoll.pages.plan import BudgetedReclaim
 from plimsoll.pages.prefetch import EarnedPrefetch
 from plimsoll.replay.epochs import EpochReplay, replay_epochs, replay_oracle
 
 ORACLE = "oracle"
-IDLE = "idle:"
-NAMES = ("plimsoll", "idle:EPOCHS", "idle-adaptive", ORACLE)
+IDLE, LRU = "idle:", "lru:"
+NAMES = ("plimsoll", "idle:EPOCHS", "idle-adaptive", "lru:FRACTION", ORACLE)
 
 
 def replay_by_name(name: str, view: EpochView, target: float, *, prefetch: bool = False) -> EpochReplay:
@@ -39,4 +39,15 @@ def reclaim_policy(name: str, view: EpochView, target: float) -> ReclaimPolicy:
         return AdaptiveIdleAge(view.footprint_pages, target)
     if name.startswith(IDLE) and name.removeprefix(IDLE).isdigit():
         return IdleAge(view.footprint_pages, int(name.removeprefix(IDLE)))
+    if name.startswith(LRU) and (fraction := _fraction(name.removeprefix(LRU))):
+        return HeldTo(view.footprint_pages, max(1, int(fraction * view.footprint_pages)))
     raise ValueError(f"unknown policy {name!r}; there are {', '.join(NAMES)}")
+
+
+def _fraction(text: str) -> float | None:
+    """A share of the footprint above 0 and up to 1; None where the text is none."""
+    try:
+        fraction = float(text)
+    except ValueError:
+        return None
+    return fraction if 0 < fraction <= 1 else None

@@ -1,0 +1,71 @@
+"""Prefetch is earned: by what returns together, and not by what returns at random."""
+
+import numpy as np
+
+from builders.epochviews import program, view_of
+from plimsoll.pages.epochs import EpochBits
+from plimsoll.pages.idle import HeldTo
+from plimsoll.pages.prefetch import EarnedPrefetch
+from plimsoll.replay.epochs import replay_epochs
+from plimsoll.replay.epochs_score import score_epochs, violations
+
+
+def sweep(epochs=400, pages=400, step=10):
+    """A front that goes through memory again and again, beside a hot tenth."""
+    accessed = np.zeros((epochs, pages), np.bool_)
+    accessed[:, : pages // 10] = True
+    for epoch in range(epochs):
+        begin = (epoch * step) % pages
+        accessed[epoch, begin : begin + step] = True
+    return view_of(accessed)
+
+
+def scored(view, prefetcher):
+    replay = replay_epochs(view, HeldTo(view.footprint_pages, view.footprint_pages // 2), prefetcher)
+    assert violations(view, replay) == []
+    return score_epochs(view, replay)
+
+
+def test_a_front_is_seen_coming() -> None:
+    view = sweep()
+    without, beside = scored(view, None), scored(view, EarnedPrefetch(view.page))
+    assert beside.coverage > 0.8
+    assert beside.io_ratio < 1.1
+    assert beside.refaults < 0.3 * without.refaults
+
+
+def test_random_returns_earn_nothing() -> None:
+    rng = np.random.default_rng(5)
+    accessed = rng.random((300, 400)) < 0.01
+    accessed[0] = True
+    score = scored(view_of(accessed), EarnedPrefetch(np.arange(400, dtype=np.uint32)))
+    assert score.refaults > 500
+    assert score.prefetched < 0.02 * score.refaults
+
+
+def test_never_costs_much_more_than_is_needed() -> None:
+    for seed in range(5):
+        view = program(seed)
+        assert scored(view, EarnedPrefetch(view.page)).io_ratio < 1.5
+
+
+def test_a_missing_or_empty_epoch_holds() -> None:
+    prefetcher = EarnedPrefetch(np.arange(4, dtype=np.uint32))
+    nothing = np.zeros(4, np.bool_)
+    assert not len(prefetcher.step(None, ~nothing))
+    assert not len(prefetcher.step(EpochBits(nothing, nothing, nothing), ~nothing))
+
+
+def test_later_epochs_change_nothing_earlier() -> None:
+    view = sweep(200)
+    accessed = view.accessed.copy()
+    accessed[150:] = np.random.default_rng(1).random(accessed[150:].shape) < 0.2
+    first, second = (
+        replay_epochs(v, HeldTo(400, 200), EarnedPrefetch(v.page)) for v in (view, view_of(accessed))
+    )
+    assert len(first.prefetch_at[first.prefetch_epoch < 150])
+    for one, other in (
+        (first.prefetch_at[first.prefetch_epoch < 150], second.prefetch_at[second.prefetch_epoch < 150]),
+        (first.at[first.epoch < 150], second.at[second.epoch < 150]),
+    ):
+        assert one.tolist() == other.tolist()
