@@ -7,17 +7,13 @@ switched off.
 
 import json
 import os
-import subprocess
 import sys
 import traceback
 import tty
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from kernel import Reporter, facts, system
-from mixed import Blocks
-from pressing import Stress
-from recording import record
 
 PORT = Path("/dev/ttyS1")
 NEVER_KILLED = "-1000"
@@ -28,8 +24,25 @@ def environment() -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "PYTHONPATH": os.environ["PYTHONPATH"], "HOME": "/root"}
 
 
+def part(name: str, config: Mapping[str, object], settings: Path, reporter: Reporter) -> None:
+    """Run one part; it is imported only now, so that the others' faults are not its own."""
+    match name:
+        case "mixed":
+            from mixed import Blocks  # noqa: PLC0415
+
+            Blocks(config, settings, environment()).run(reporter)
+        case "stress":
+            from pressing import Stress  # noqa: PLC0415
+
+            Stress(config).run(reporter)
+        case "record":
+            from recording import record  # noqa: PLC0415
+
+            record(config, reporter)
+
+
 def main() -> None:
-    """Run the parts that were asked for."""
+    """Run the part that was asked for."""
     settings = Path(sys.argv[1])
     config = json.loads(settings.read_text())
     Path("/proc/self/oom_score_adj").write_text(NEVER_KILLED)
@@ -38,17 +51,11 @@ def main() -> None:
         tty.setraw(port)
     reporter = Reporter(PORT)
     reporter.say("machine", part=config["part"], **facts())
-    parts: Mapping[str, Callable[[], None]] = {
-        "mixed": lambda: Blocks(config, settings, environment()).run(reporter),
-        "stress": lambda: Stress(config).run(reporter),
-        "record": lambda: record(config, reporter),
-    }
     try:
-        parts[config["part"]]()
+        part(config["part"], config, settings, reporter)
     except Exception as error:  # noqa: BLE001 -- the host must hear of it, whatever it is
         reporter.say("error", error=f"{type(error).__name__}: {error}", trace=traceback.format_exc()[-2000:])
     reporter.say("end")
-    subprocess.run(["/node/busybox", "poweroff", "-f"], check=False)
 
 
 if __name__ == "__main__":
