@@ -21,7 +21,7 @@ from pressure_data import Judged
 from report import Row
 
 CALLS = 6000
-BANK_CALLS = 300
+BANK_CALLS = 400
 SCOPES = 103  # a kube node, two NUMA nodes, a hundred containers
 DELAY = 10  # samples between a forecast and what came of it
 

@@ -2,7 +2,7 @@
 stress.
 
 In: weights that have not seen the pattern they are tried on. Out: OOM kills, direct compactions, stall per
-request, and the share of actions ahead of pressure, each against the kernel that only reacts. The same
+request, and the share of compactions ahead of need, each against the kernel that only reacts. The same
 wants are played to every arm (same seeds). None of this is a measurement; the rows' names say `model`, and
 the rows that the VM will fill are there without a value.
 """
@@ -38,8 +38,7 @@ class Outcome:
     compactions: float
     response_ms: float
     some_seconds: float
-    proactive: int
-    reactive: int
+    proactive: float  # compactions asked for ahead of need
 
 
 class Watcher:
@@ -62,8 +61,7 @@ class Watcher:
         forecast = self._predictor.predict(sample, seconds)
         self._outcomes.expect(forecast)
         machine = self._kernel.machine
-        room = max(0.0, machine.swap_mib - self._kernel.swapped)
-        reclaimable = (0.6 * self._kernel.file + min(room, 0.3 * self._kernel.anon)) * MIB
+        reclaimable = 0.6 * self._kernel.file * MIB  # the model has no cold anonymous memory
         views = [ScopeView("scope", machine.kind, sample, forecast, reclaimable)]
         if machine.kind is ScopeKind.KUBE_NODE:
             views.append(ScopeView("numa", ScopeKind.NUMA_NODE, sample, forecast))
@@ -87,9 +85,8 @@ def tried(arm: str, weights: Weights, pattern: str, level: float, seed: int) -> 
         if watcher is not None and step % EVERY == 0:
             watcher.look(step * STEP_SECONDS)
     c = kernel.counters
-    done = (0, 0) if watcher is None else (watcher.policy.counts.proactive, watcher.policy.counts.reactive)
     response = REQUEST_MS + 1000.0 * c.stall_seconds / c.requests
-    return Outcome(c.oom_kills, c.compactions, response, c.some_seconds, *done)
+    return Outcome(c.oom_kills, c.compactions, response, c.some_seconds, c.proactive_compactions)
 
 
 def trial_rows(weights: Mapping[str, Weights], seeds: int, command: str) -> list[Row]:
@@ -163,5 +160,5 @@ def _interval(base: Sequence[Outcome], runs: Sequence[Outcome], part: str) -> tu
 
 
 def _proactive(runs: Sequence[Outcome]) -> float:
-    ahead, late = sum(run.proactive for run in runs), sum(run.reactive for run in runs)
+    ahead, late = sum(run.proactive for run in runs), sum(run.compactions for run in runs)
     return 100.0 * ahead / (ahead + late) if ahead + late else float("nan")

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from plimsoll.pressure import calibrated, features, reactive
 from plimsoll.pressure.features import CALM, STATE_SIZE, TIME_CONSTANTS_SECONDS
-from plimsoll.pressure.network import MAX_LOGIT, Plain
+from plimsoll.pressure.network import Plain
 from plimsoll.pressure.outcome import PressureRule
 from plimsoll.pressure.protocol import HORIZON_SECONDS, FloatArray
 from plimsoll.pressure.sample import MAX_PERIOD_SECONDS, SAMPLE_FIELDS, PressureSample, ScopeKind, values_of
@@ -29,8 +29,10 @@ _MEANS = slice(0, STATE_SIZE)
     _SECONDS,
     _NUMA,
     _CONTAINER,
-    _SLOPE,
-    _BIAS,
+    _MIX,
+    _MIX_2,
+    _MIX_3,
+    _MIX_BIAS,
     _OUTCOMES,
     _FALLEN,
     _LOSS,
@@ -43,8 +45,9 @@ _MEANS = slice(0, STATE_SIZE)
     _URGENCY_SLOPE,
     _URGENCY_BIAS,
     _LEFT_MEAN,
-) = range(STATE_SIZE, STATE_SIZE + 17)
-COLUMNS = STATE_SIZE + 17
+) = range(STATE_SIZE, STATE_SIZE + 19)
+COLUMNS = STATE_SIZE + 19
+_WEIGHTS = slice(_MIX, _MIX_BIAS + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class BankForecast:
     rows: Rows
     probability: FloatArray
     fallback: BoolArray
-    inputs: FloatArray  # [n, 6]: logit, what network, persistence, exhaustion said, pressed, urgency
+    inputs: FloatArray  # [n, 8]: as `Guarded` has them
 
 
 class PressureBank:
@@ -99,10 +102,12 @@ class PressureBank:
             logit = self._logit(table, values, since, steady, good)
             pressed, persistent = self._persistence(table, values)
             urgency, exhausted = _exhaustion(table, values, since, steady)
-        said = calibrated.sigmoid(table[:, _SLOPE] * logit + table[:, _BIAS])
+            logits = calibrated.logits_of(logit, persistent, exhausted)
+            said = calibrated.mixed(table[:, _WEIGHTS], logits)
         table[:, _SECONDS] = now_seconds
         self._table[rows[good]] = table[good]
-        inputs = np.stack([logit, said, persistent, exhausted, pressed, urgency], axis=1)
+        rest = np.stack([said, persistent, exhausted, pressed, urgency], axis=1)
+        inputs = np.concatenate([logits, rest], axis=1)
         inputs[~good] = np.nan
         plain = np.where(table[:, _LOSS_EXHAUSTION] < table[:, _LOSS_PERSISTENCE], exhausted, persistent)
         plain = np.where(np.isfinite(said), plain, persistent)
@@ -113,7 +118,7 @@ class PressureBank:
 
     def update(self, forecast: BankForecast, realised: FloatArray) -> None:
         """Tell what came [n] of a forecast: 1.0, 0.0, or NaN where nobody knows."""
-        logit, said, persistent, exhausted, pressed, urgency = forecast.inputs.T
+        said, persistent, exhausted, pressed, urgency = forecast.inputs.T[3:]
         known = (realised == 0.0) | (realised == 1.0)
         table = self._table[forecast.rows]
         for state, share, weight in ((0, _CALM_SHARE, _CALM_WEIGHT), (1, _PRESSED_SHARE, _PRESSED_WEIGHT)):
@@ -123,7 +128,8 @@ class PressureBank:
         at = known & np.isfinite(urgency)
         _learn_urgency(table, at, urgency, realised)
         at = known & np.isfinite(said)
-        _calibrate(table, at, logit, realised)
+        mixes = calibrated.mixes_learned(table[at, _WEIGHTS], forecast.inputs[at, :3], realised[at])
+        table[at, _WEIGHTS] = mixes
         at = at & np.isfinite(persistent) & np.isfinite(exhausted)
         _trust(table, at, np.stack([said, persistent, exhausted], axis=1), realised)
         self._table[forecast.rows] = table
@@ -162,7 +168,7 @@ def _fresh_row() -> FloatArray:
     row = np.zeros(COLUMNS)
     row[_MEANS] = CALM * (1 + len(TIME_CONSTANTS_SECONDS))
     row[_SECONDS] = -np.inf
-    row[_SLOPE] = 1.0
+    row[_WEIGHTS] = calibrated.START
     row[[_CALM_SHARE, _PRESSED_SHARE]] = reactive.PRIOR_SHARE
     row[[_CALM_WEIGHT, _PRESSED_WEIGHT]] = reactive.PRIOR_WEIGHT
     row[_URGENCY_SLOPE], row[_URGENCY_BIAS] = reactive.SLOPE_START, reactive.BIAS_START
@@ -203,14 +209,6 @@ def _learn_urgency(table: FloatArray, at: BoolArray, urgency: FloatArray, realis
     step = reactive.LEARNING_RATE * error
     table[at, _URGENCY_SLOPE] = np.clip(table[at, _URGENCY_SLOPE] - step * urgency[at], 0.1, 8.0)
     table[at, _URGENCY_BIAS] = np.clip(table[at, _URGENCY_BIAS] - step, -8.0, 8.0)
-
-
-def _calibrate(table: FloatArray, at: BoolArray, logit: FloatArray, realised: FloatArray) -> None:
-    slope, bias, logit = table[at, _SLOPE], table[at, _BIAS], logit[at]
-    error = calibrated.sigmoid(np.clip(slope * logit + bias, -MAX_LOGIT, MAX_LOGIT)) - realised[at]
-    slope, bias = calibrated.stepped(slope, bias, logit, error)
-    table[at, _SLOPE] = np.clip(slope, *calibrated.SLOPE_BOUNDS)
-    table[at, _BIAS] = np.clip(bias, *calibrated.BIAS_BOUNDS)
 
 
 def _trust(table: FloatArray, at: BoolArray, said: FloatArray, realised: FloatArray) -> None:

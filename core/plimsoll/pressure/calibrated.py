@@ -1,64 +1,76 @@
 """What a scope learns for itself on top of a shipped network, and when the network is not to be believed.
 
-In: the network's logit, later what came. Out: the logit scaled and shifted (Platt's two numbers, learned
-online) and a verdict: with a recent loss above that of the plain forecasters, the better of these speaks
-instead, until the network is better again. All is arithmetic on floats or arrays alike, for one scope or
-for all.
+In: the log odds of the network and of the plain forecasters, later what came. Out: their weighted sum,
+whose weights are learned online (stacking by logistic regression), and a verdict: with a recent loss above
+that of a plain forecaster, the better of these speaks instead, until the mix is better again.
+
+A network alone, calibrated by slope and bias, lost to persistence on patterns of stress it had not been
+trained on, for persistence counts what its own scope does. Half of each beat both (decision 0071).
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from plimsoll.pressure.features import Value
-from plimsoll.pressure.network import MAX_LOGIT
 from plimsoll.pressure.protocol import FloatArray
 
 LEARNING_RATE = 0.02
-# Pull back to slope 1 and bias 0 a step: a scope that is always calm must not forget what pressure is.
+# Pull back to the start a step: a scope that is always calm must not forget what pressure is.
 DECAY = 0.001
-SLOPE_BOUNDS, BIAS_BOUNDS = (0.3, 2.0), (-2.0, 2.0)
+# Weights of network, persistence, time to exhaustion, and the bias.
+START = (0.5, 0.5, 0.0, 0.0)
+MIN_WEIGHTS, MAX_WEIGHTS = (0.0, 0.0, 0.0, -2.0), (2.0, 2.0, 1.0, 2.0)
+# Log odds that count: no recording teaches to be surer.
+MAX_LOGITS = (8.0, 5.0, 5.0)
+MAX_LOGIT = 12.0
 # Losses fade over ~100 outcomes; fewer than the minimum condemn nobody.
 LOSS_MEMORY = 0.01
 MIN_OUTCOMES = 30
-# The network falls from grace at this much more loss than the best plain forecaster, and returns at none.
-FALL_MARGIN, RETURN_MARGIN = 0.05, 0.0
+# The mix loses the word at this much more loss (nats) than the best plain forecaster. Nearer bounds cost more
+# than they save: the mix holds the plain forecasters already (decision 0071).
+FALL_MARGIN, RETURN_MARGIN = 0.15, 0.05
 
 
 @dataclass(slots=True)
-class Calibration:
-    """Platt's numbers of one scope."""
+class Mix:
+    """The weights of one scope."""
 
-    slope: float = 1.0
-    bias: float = 0.0
+    weights: list[float] = field(default_factory=lambda: list(START))
 
-    def probability(self, logit: float) -> float:
-        """The probability at this logit."""
-        return 1.0 / (1.0 + math.exp(-bounded(self.slope * logit + self.bias)))
+    def probability(self, logits: tuple[float, float, float]) -> float:
+        """What the three say together."""
+        network, persistence, exhaustion, bias = self.weights
+        return _sigmoid(network * logits[0] + persistence * logits[1] + exhaustion * logits[2] + bias)
 
-    def learn(self, logit: float, realised: float) -> None:
-        """One step on one outcome."""
-        error = self.probability(logit) - realised
-        self.slope, self.bias = stepped(self.slope, self.bias, logit, error)
-        self.slope = min(SLOPE_BOUNDS[1], max(SLOPE_BOUNDS[0], self.slope))
-        self.bias = min(BIAS_BOUNDS[1], max(BIAS_BOUNDS[0], self.bias))
+    def learn(self, logits: tuple[float, float, float], realised: float) -> None:
+        """One step of gradient descent on one outcome."""
+        step = LEARNING_RATE * (self.probability(logits) - realised)
+        # A clipped gradient: a sure forecaster moves its weight no more than another.
+        directions = (*(logit / (1.0 + abs(logit)) for logit in logits), 1.0)
+        self.weights = [
+            min(most, max(least, weight - step * direction - DECAY * (weight - start)))
+            for weight, direction, start, least, most in zip(
+                self.weights, directions, START, MIN_WEIGHTS, MAX_WEIGHTS, strict=True
+            )
+        ]
 
 
-def bounded(logit: float) -> float:
-    """The logit within what may be said."""
-    return min(MAX_LOGIT, max(-MAX_LOGIT, logit))
+def mixed_logits(network: float, persistence: float, exhaustion: float) -> tuple[float, float, float]:
+    """Bounded log odds of the network's logit and two probabilities; without PSI the network stands in."""
+    most = MAX_LOGITS
+    own = min(most[0], max(-most[0], network))
+    plain = own if math.isnan(persistence) else _logit(persistence, most[1])
+    return own, plain, _logit(exhaustion, most[2])
 
 
-def stepped(slope: Value, bias: Value, logit: Value, error: Value) -> tuple[Value, Value]:
-    """Slope and bias after one step of gradient descent, before their bounds."""
-    scaled = logit / (
-        1.0 + abs(logit)
-    )  # a clipped gradient: a sure logit moves the slope no more than another
-    return (
-        slope - LEARNING_RATE * error * scaled - DECAY * (slope - 1.0),
-        bias - LEARNING_RATE * error - DECAY * bias,
-    )
+def _logit(probability: float, most: float) -> float:
+    inside = min(1.0 - 1e-9, max(1e-9, probability))
+    return min(most, max(-most, math.log(inside / (1.0 - inside))))
+
+
+def _sigmoid(logit: float) -> float:
+    return 1.0 / (1.0 + math.exp(-min(MAX_LOGIT, max(-MAX_LOGIT, logit))))
 
 
 @dataclass(slots=True)
@@ -99,3 +111,28 @@ class Trust:
 def sigmoid(logit: FloatArray) -> FloatArray:
     """The logistic function, for arrays of any finite logits."""
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logit, -MAX_LOGIT, MAX_LOGIT))))
+
+
+def logits_of(network: FloatArray, persistence: FloatArray, exhaustion: FloatArray) -> FloatArray:
+    """`mixed_logits` for arrays: [n, 3]."""
+    own = np.clip(network, -MAX_LOGITS[0], MAX_LOGITS[0])
+    plain = np.where(np.isnan(persistence), own, _log_odds(persistence, MAX_LOGITS[1]))
+    return np.stack([own, plain, _log_odds(exhaustion, MAX_LOGITS[2])], axis=1)
+
+
+def mixed(weights: FloatArray, logits: FloatArray) -> FloatArray:
+    """`Mix.probability` for arrays [n, 4] and [n, 3]."""
+    return sigmoid((weights[:, :3] * logits).sum(axis=1) + weights[:, 3])
+
+
+def mixes_learned(weights: FloatArray, logits: FloatArray, realised: FloatArray) -> FloatArray:
+    """`Mix.learn` for arrays: the weights [n, 4] after one outcome each."""
+    step = LEARNING_RATE * (mixed(weights, logits) - realised)[:, None]
+    directions = np.concatenate([logits / (1.0 + np.abs(logits)), np.ones((len(logits), 1))], axis=1)
+    moved = weights - step * directions - DECAY * (weights - START)
+    return np.asarray(np.clip(moved, MIN_WEIGHTS, MAX_WEIGHTS))
+
+
+def _log_odds(probability: FloatArray, most: float) -> FloatArray:
+    inside = np.clip(probability, 1e-9, 1.0 - 1e-9)
+    return np.asarray(np.clip(np.log(inside / (1.0 - inside)), -most, most))

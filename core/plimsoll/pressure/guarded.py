@@ -1,4 +1,4 @@
-"""The predictor that is used: a shipped network, calibrated to its scope, guarded by plain forecasters.
+"""The predictor that is used: a shipped network, mixed with and guarded by plain forecasters of its scope.
 
 `Guarded` works with the plain network (`boosted`: taught by trees) and with the recurrent one (`gru`). It
 answers with the network from the first sample on; where the network is missing or has of late been worse than
@@ -9,13 +9,12 @@ import math
 
 import numpy as np
 
-from plimsoll.pressure.calibrated import Calibration, Trust
+from plimsoll.pressure.calibrated import Mix, Trust, mixed_logits
 from plimsoll.pressure.features import ScopeFeatures, usable
 from plimsoll.pressure.network import Plain, Recurrent
 from plimsoll.pressure.protocol import (
     FloatArray,
     PressureForecast,
-    PressurePredictor,
     Source,
     nothing_known,
 )
@@ -35,52 +34,50 @@ class Guarded:
         self._network = network
         self._guard = guard
         self._features = ScopeFeatures(kind)
-        self._calibration = Calibration()
+        self._mix = Mix()
         self._trust = Trust.of(PLAIN)
         self._persistence, self._exhaustion = Persistence(), Exhaustion()
         self._state = np.zeros(network.hidden) if isinstance(network, Recurrent) else None
 
     @property
     def state_bytes(self) -> int:
-        """Numbers of this scope: means, calibration, trust, plain forecasters, recurrent state."""
-        own = self._features.state_bytes + 16 + self._trust.state_bytes
+        """Numbers of this scope: means, mix, trust, plain forecasters, recurrent state."""
+        own = self._features.state_bytes + 32 + self._trust.state_bytes
         plain = self._persistence.state_bytes + self._exhaustion.state_bytes
         return own + plain + (0 if self._state is None else self._state.nbytes)
 
     def predict(self, sample: PressureSample, now_seconds: float) -> PressureForecast:
-        """The network's calibrated probability, or that of whoever speaks for it."""
+        """The mix's probability, or that of whoever speaks for it."""
         if not (usable(sample) and math.isfinite(now_seconds)):
             return nothing_known(now_seconds)
-        plain = (
-            self._persistence.predict(sample, now_seconds),
-            self._exhaustion.predict(sample, now_seconds),
-        )
+        persistent, pressed = self._persistence.said(sample)
+        exhausted, urgency = self._exhaustion.said(sample, now_seconds)
         logit = self._logit(sample, now_seconds)
-        said = self._calibration.probability(logit) if math.isfinite(logit) else math.nan
-        # What each of them said, to be judged by what comes; and what the plain ones learn from.
-        inputs = np.array([logit, said, *(each.probability for each in plain), *map(_input_of, plain)])
-        speaker = self._trust.speaker if self._guard and math.isfinite(said) else 0
-        if speaker == 0 and math.isfinite(said):
+        known = math.isfinite(logit)
+        logits = mixed_logits(logit, persistent, exhausted) if known else (math.nan, math.nan, math.nan)
+        said = self._mix.probability(logits) if known else math.nan
+        # What is learned from: log odds, what was said, and what the plain forecasters said it of.
+        inputs = np.array((*logits, said, persistent, exhausted, pressed, urgency))
+        speaker = self._trust.speaker if self._guard and known else 0
+        if known and speaker == 0:
             return PressureForecast(now_seconds, said, Source.MODEL, inputs=inputs)
-        probability = plain[max(0, speaker - 1)].probability
-        if math.isnan(probability):
-            probability = plain[1].probability
+        probability = exhausted if speaker == PLAIN or math.isnan(persistent) else persistent
         return PressureForecast(now_seconds, probability, Source.FALLBACK, inputs=inputs)
 
     def update(self, forecast: PressureForecast, realised: float) -> None:
-        """Calibrate, judge, and let the plain forecasters learn."""
-        if forecast.inputs.shape != (2 + 2 * PLAIN,) or realised not in (0.0, 1.0):
+        """Mix anew, judge, and let the plain forecasters learn."""
+        if forecast.inputs.shape != (6 + PLAIN,) or realised not in (0.0, 1.0):
             return
-        logit, said, *others = (float(value) for value in forecast.inputs)
-        models: tuple[PressurePredictor, ...] = (self._persistence, self._exhaustion)
-        for model, value in zip(models, others[PLAIN:], strict=True):
-            if not math.isnan(value):
-                model.update(_with_input(forecast, value), realised)
-        if not math.isfinite(said):
+        network, plain, left, said, persistent, exhausted, pressed, urgency = forecast.inputs.tolist()
+        if not math.isnan(pressed):
+            self._persistence.learn(pressed, realised)
+        if not math.isnan(urgency):
+            self._exhaustion.learn(urgency, realised)
+        if math.isnan(said):
             return
-        self._calibration.learn(logit, realised)
-        if all(math.isfinite(value) for value in others[:PLAIN]):
-            self._trust.learn([log_loss(each, realised) for each in (said, *others[:PLAIN])])
+        self._mix.learn((network, plain, left), realised)
+        if not math.isnan(persistent):
+            self._trust.learn([log_loss(each, realised) for each in (said, persistent, exhausted)])
 
     def _logit(self, sample: PressureSample, now_seconds: float) -> float:
         features = self._features.take(values_of(sample), now_seconds)
@@ -98,11 +95,3 @@ class Guarded:
         if self._state is None:
             raise TypeError(f"pressure predictor {self.name!r}: only recurrent networks have a state")
         return self._state
-
-
-def _input_of(forecast: PressureForecast) -> float:
-    return float(forecast.inputs[0]) if len(forecast.inputs) else math.nan
-
-
-def _with_input(forecast: PressureForecast, value: float) -> PressureForecast:
-    return PressureForecast(forecast.seconds, forecast.probability, inputs=np.array([value]))

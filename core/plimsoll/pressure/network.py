@@ -11,8 +11,6 @@ import numpy as np
 
 from plimsoll.pressure.protocol import FloatArray
 
-MAX_LOGIT = 12.0  # a probability of 0.999994: nothing that was learned from recordings is surer
-
 
 @dataclass(frozen=True, slots=True)
 class Plain:

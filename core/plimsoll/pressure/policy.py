@@ -40,7 +40,7 @@ class PolicySettings:
     futile_pause_seconds: float = 30.0  # ... and the scope is left alone for so long
     compact_fragmentation_ratio: float = 0.5
     reclaim_step_ratio: float = 0.02  # of the scope's memory, the most in one action
-    headroom_ratio: float = 0.05  # kept free beyond what the horizon will ask for
+    headroom_ratio: float = 0.02  # kept free beyond what the horizon will ask for
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,8 @@ class PressurePolicy:
         if view.kind is ScopeKind.NUMA_NODE and splintered and sample.free_ratio >= 0.01:
             reason = f"{why}; {sample.fragmentation_ratio:.0%} of what is free is in small blocks"
             return PlannedAction(view.scope, ActionKind.COMPACT, 0, proactive, reason)
-        wanted = self._reclaim_bytes(view)
+        # Where tasks stall already the kernel reclaims as fast as it can: more of it only brings refaults.
+        wanted = self._reclaim_bytes(view) if proactive else 0
         if wanted <= 0:
             return None
         reason = f"{why}; {sample.available_ratio:.1%} of the memory is left"

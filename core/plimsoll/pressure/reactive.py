@@ -44,16 +44,24 @@ class Persistence:
 
     def predict(self, sample: PressureSample, now_seconds: float) -> PressureForecast:
         """The share of scopes in the present state that met pressure."""
-        now = under_pressure(sample, self._rule)
-        if math.isnan(now):
+        probability, pressed = self.said(sample)
+        if math.isnan(probability):
             return nothing_known(now_seconds)
-        return PressureForecast(now_seconds, self._share[now == 1.0], inputs=np.array([now]))
+        return PressureForecast(now_seconds, probability, inputs=np.array([pressed]))
 
     def update(self, forecast: PressureForecast, realised: float) -> None:
         """Count what came."""
-        if forecast.inputs.shape != (1,) or realised not in (0.0, 1.0):
-            return
-        state = int(forecast.inputs[0] == 1.0)
+        if forecast.inputs.shape == (1,) and realised in (0.0, 1.0):
+            self.learn(float(forecast.inputs[0]), realised)
+
+    def said(self, sample: PressureSample) -> tuple[float, float]:
+        """The probability and what it was said of: 1.0 pressed, 0.0 calm; NaN where nobody can tell."""
+        pressed = under_pressure(sample, self._rule)
+        return (pressed, pressed) if math.isnan(pressed) else (self._share[pressed == 1.0], pressed)
+
+    def learn(self, pressed: float, realised: float) -> None:
+        """Count one outcome of what was said of a scope in this state."""
+        state = int(pressed == 1.0)
         self._weight[state] = min(MAX_WEIGHT, self._weight[state] + 1.0)
         self._share[state] += (realised - self._share[state]) / self._weight[state]
 
@@ -76,19 +84,24 @@ class Exhaustion:
         """A logistic curve over the logarithm of time to exhaustion in horizons."""
         if not usable(sample):
             return nothing_known(now_seconds)
+        probability, urgency = self.said(sample, now_seconds)
+        return PressureForecast(now_seconds, probability, Source.MODEL, inputs=np.array([urgency]))
+
+    def update(self, forecast: PressureForecast, realised: float) -> None:
+        """Move the curve."""
+        if forecast.inputs.shape == (1,) and realised in (0.0, 1.0):
+            self.learn(float(forecast.inputs[0]), realised)
+
+    def said(self, sample: PressureSample, now_seconds: float) -> tuple[float, float]:
+        """The probability and the urgency it was said of; the sample must be usable."""
         left = sample.available_ratio if 0.0 <= sample.available_ratio <= 1.0 else sample.free_ratio
         used_per_second = self._used_per_second(left, now_seconds)
         seconds = left / used_per_second if used_per_second > 0 else MAX_SECONDS
         urgency = -math.log(min(MAX_SECONDS, max(MIN_SECONDS, seconds)) / HORIZON_SECONDS)
-        return PressureForecast(
-            now_seconds, self._probability(urgency), Source.MODEL, inputs=np.array([urgency])
-        )
+        return self._probability(urgency), urgency
 
-    def update(self, forecast: PressureForecast, realised: float) -> None:
-        """Move the curve."""
-        if forecast.inputs.shape != (1,) or realised not in (0.0, 1.0):
-            return
-        urgency = float(forecast.inputs[0])
+    def learn(self, urgency: float, realised: float) -> None:
+        """Move the curve by one outcome of what was said at this urgency."""
         error = self._probability(urgency) - realised
         self._slope = min(8.0, max(0.1, self._slope - LEARNING_RATE * error * urgency))
         self._bias = min(8.0, max(-8.0, self._bias - LEARNING_RATE * error))

@@ -7,8 +7,9 @@ import pytest
 
 from builders.pressure import network, recurrent, sample, stream
 from plimsoll.pressure.bank import PressureBank
+from plimsoll.pressure.calibrated import MAX_LOGIT
 from plimsoll.pressure.guarded import Guarded
-from plimsoll.pressure.network import MAX_LOGIT, Plain
+from plimsoll.pressure.network import Plain
 from plimsoll.pressure.outcome import Outcomes
 from plimsoll.pressure.protocol import PressureForecast, Source
 from plimsoll.pressure.reactive import Exhaustion, Persistence, log_loss
@@ -59,9 +60,9 @@ def test_a_network_that_is_wrong_of_late_loses_the_word_and_gets_it_back():
     assert forecasts[0].source is Source.MODEL
     assert forecasts[-1].source is Source.FALLBACK
     assert forecasts[-1].probability < 0.1
-    sure = PressureForecast(300.0, 0.99, inputs=np.array([8.0, 0.999, 0.3, 0.3, math.nan, math.nan]))
+    right = np.array([8.0, 0.0, 0.0, 0.999, 0.3, 0.3, math.nan, math.nan])
     for _ in range(400):
-        guarded.update(sure, 1.0)
+        guarded.update(PressureForecast(300.0, 0.99, inputs=right), 1.0)
     assert guarded.predict(sample(400.0), 400.0).source is Source.MODEL
 
 
@@ -71,11 +72,18 @@ def test_the_guard_bounds_what_a_wrong_network_costs():
     assert np.mean([log_loss(each.probability, 0.0) for each in forecasts[200:]]) < 0.1
 
 
-def test_calibration_learns_what_the_scope_has_more_of():
-    guarded = Guarded("x", constant(0.0), NODE, guard=False)
+def test_the_mix_turns_to_who_is_right():
+    guarded = Guarded("x", constant(6.0), NODE, guard=False)
     forecasts = played(guarded, [sample(float(second)) for second in range(400)])
-    assert forecasts[0].probability == 0.5
-    assert forecasts[-1].probability < 0.2
+    assert forecasts[0].probability > 0.5
+    assert forecasts[-1].probability < 0.1
+    assert guarded._mix.weights[0] < 0.5
+
+
+def test_without_psi_the_network_speaks_alone():
+    forecast = Guarded("x", constant(1.0), NODE).predict(sample(psi_some_ratio=math.nan), 100.0)
+    assert forecast.source is Source.MODEL
+    assert forecast.probability == pytest.approx(1 / (1 + math.exp(-1.0)))
 
 
 @pytest.mark.parametrize("model", [network(), recurrent(), None])

@@ -37,14 +37,15 @@ def test_foreseen_pressure_is_met_by_reclaim_and_counted_as_proactive():
 
 def test_pressure_that_is_there_already_is_counted_as_reactive():
     policy = woken()
-    (action,) = policy.plan([view(101.0, psi_some_ratio=0.3)], 101.0)
+    splintered = {"kind": ScopeKind.NUMA_NODE, "fragmentation_ratio": 0.9, "free_ratio": 0.1}
+    (action,) = policy.plan([view(101.0, psi_some_ratio=0.3, **splintered)], 101.0)
     assert not action.proactive
     assert policy.counts.proactive_ratio == 0.0
 
 
-def test_what_cannot_be_known_to_be_calm_is_not_counted_as_proactive():
-    (action,) = woken().plan([view(101.0, psi_some_ratio=math.nan)], 101.0)
-    assert not action.proactive
+@pytest.mark.parametrize("stall", [0.3, math.nan])
+def test_nothing_is_reclaimed_where_tasks_stall_already_or_nobody_can_tell(stall):
+    assert woken().plan([view(101.0, psi_some_ratio=stall)], 101.0) == []
 
 
 @pytest.mark.parametrize(
