@@ -57,7 +57,7 @@ MIXED: Mapping[str, object] = {
 }
 STRESS: Mapping[str, object] = {
     "hot_ratio": 0.4,  # of what is held
-    "burst_ratio": (0.02, 0.12),  # of the machine's memory
+    "burst_ratio": (0.02, 0.16),  # of the machine's memory
 }
 
 

@@ -119,3 +119,8 @@ def test_the_share_of_requests_for_what_is_asked_for_least_is_zipf_s(made):
 def test_the_rates_on_the_page_are_the_benchmark_s(made):
     asked = [float(found) for found in re.findall(r"asked (\d+) times a second", PAGE)]
     assert asked == list(made.bench.MIXED["requests_per_second"].values())
+
+
+def test_the_bursts_on_the_page_are_the_benchmark_s(made):
+    least, most = made.bench.STRESS["burst_ratio"]
+    assert f"bursts of {100 * least:.0f} to {100 * most:.0f} %" in PAGE
