@@ -18,7 +18,7 @@ from typing import Protocol
 from kernel import Cgroup, resident_bytes, system
 
 HERE = Path(__file__).parent
-READY_SECONDS = 90.0
+READY_SECONDS = 240.0
 STOP_SECONDS = 20.0
 PORT = 9477
 LOGS = Path("/run")
@@ -68,9 +68,13 @@ class Program:
                 self._command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         deadline = time.monotonic() + (READY_SECONDS if self._port else 1.0)
-        while time.monotonic() < deadline and not (self._port and ready(self._port)):
+        while not (self._port and ready(self._port)):
             if self._process.poll() is not None:
                 raise RuntimeError(f"{self._name} ended with {self._process.returncode}: {self.last_words()}")
+            if time.monotonic() > deadline:
+                if self._port:
+                    raise RuntimeError(f"{self._name} is not ready after {READY_SECONDS:.0f} s")
+                return
             time.sleep(0.25)
 
     def stop(self) -> None:
