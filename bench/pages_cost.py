@@ -40,7 +40,7 @@ def cost_of(trace: PageTrace) -> Cost:
         kinds = trace.kind[bounds[epoch] : bounds[epoch + 1]][first]
         begun = time.perf_counter()
         learner.observe(rows, kinds, epoch + 1)
-        seen = np.flatnonzero(learner.history.count).astype(np.int32)
+        seen = np.flatnonzero(learner.history.accesses).astype(np.int32)
         learner.next_use(seen, epoch + 1)
         batch_us.append(1e6 * (time.perf_counter() - begun) / len(seen))
     return Cost(np.array(batch_us[WARM_EPOCHS:]), _singles(learner), trace.footprint_pages)

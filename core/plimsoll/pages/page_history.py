@@ -39,7 +39,7 @@ class HistoryColumns(NamedTuple):
     """
 
     last: Longs  # time of the last access
-    count: Longs  # accesses ever; 0: the other columns mean nothing
+    accesses: Longs  # ever; 0: the other columns mean nothing
     gap1: Floats  # octaves of the last gap, 0: none yet
     gap2: Floats
     gap3: Floats
@@ -74,7 +74,7 @@ def history_columns(pages: npt.NDArray[np.integer], times: Sequence[float]) -> H
 
     return HistoryColumns(
         last=longs(),
-        count=longs(),
+        accesses=longs(),
         gap1=floats(),
         gap2=floats(),
         gap3=floats(),
@@ -96,14 +96,14 @@ def history_columns(pages: npt.NDArray[np.integer], times: Sequence[float]) -> H
 
 def touch(columns: HistoryColumns, rows: Rows, kinds: npt.NDArray[np.uint8], now: int) -> None:
     """Take in accesses at one time: distinct rows int[n], the kind of each (`AccessKind`)."""
-    again = rows[columns.count[rows] > 0]
+    again = rows[columns.accesses[rows] > 0]
     columns.gap3[again] = columns.gap2[again]
     columns.gap2[again] = columns.gap1[again]
     columns.gap1[again] = octaves(now - columns.last[again])
     elapsed = now - columns.last[rows]
     for level, which in ((columns.fast, FAST), (columns.middle, MIDDLE), (columns.slow, SLOW)):
         level[rows] = risen(level[rows], elapsed, columns.times[which], 1.0)
-    columns.count[rows] += 1
+    columns.accesses[rows] += 1
     columns.last[rows] = now
     columns.sequence[rows] = 3 * _swept(columns, rows, now) + kinds
     regions, accesses = np.unique(columns.region[rows], return_counts=True)
@@ -131,7 +131,7 @@ def cells(columns: HistoryColumns, rows: Rows, now: int) -> npt.NDArray[np.int16
         columns.fast[rows] - elapsed / columns.times[FAST],
         columns.middle[rows] - elapsed / columns.times[MIDDLE],
         columns.slow[rows] - elapsed / columns.times[SLOW],
-        octaves(columns.count[rows]),
+        octaves(columns.accesses[rows]),
         columns.sequence[rows],
         octaves(region_elapsed),
         columns.region_level[region] - region_elapsed / columns.times[MIDDLE],

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from plimsoll.pages.epochs import EpochBits
 from plimsoll.pages.idle import AdaptiveIdleAge, IdleAge, ReclaimPolicy
-from plimsoll.pages.survival import AGE_EDGES, SurvivalModel
+from plimsoll.pages.survival import SurvivalModel
 from plimsoll.pages.working_set import IdleAges
 
 FloatArray = npt.NDArray[np.float64]
@@ -151,7 +151,9 @@ def learnt(recording: Recording, model: SurvivalModel) -> SurvivalModel:
     """Teach a survival model a recording, epoch by epoch; returns it."""
     before = None
     for epoch, second in enumerate(recording.seconds):
-        after = idle_ages(recording, epoch, AGE_EDGES)
+        ends = recording.seconds[epoch] - recording.seconds[epoch::-1]
+        edges = recording.edges[:-1] if recording.axis is Axis.IDLE_AGE else ends
+        after = idle_ages(recording, epoch, edges)
         if before is not None:
             model.observe(before, after, float(second - recording.seconds[epoch - 1]))
         before = after

@@ -74,7 +74,7 @@ class ReuseLearner:
 
     def _draw(self, now: int) -> None:
         """Samples among pages seen before; a slot still waiting is overwritten, oldest first."""
-        seen = np.flatnonzero(self.history.count)
+        seen = np.flatnonzero(self.history.accesses)
         count = min(self._settings.samples_per_batch, len(seen), self._settings.samples)
         if not count:
             return

@@ -57,7 +57,7 @@ def import_model(data: bytes) -> ReusePredictor:
 
 def first_sound(versions: Iterable[bytes]) -> tuple[ReusePredictor, list[str]]:
     """The first sound one of these, newest first, else LRU; and what was wrong with those before it."""
-    wrong = []
+    wrong: list[str] = []
     for data in versions:
         try:
             return import_model(data), wrong

@@ -35,7 +35,7 @@ def cells_of_one(columns: HistoryColumns, row: int, now: int) -> tuple[int, ...]
     region_elapsed = now - columns.region_last.item(region)
     times = columns.times
     gap1, gap2, gap3 = (column.item(row) for column in (columns.gap1, columns.gap2, columns.gap3))
-    age, count = log2(elapsed + 1.0), min(int(log2(columns.count.item(row) + 1.0)), LEVELS - 1)
+    age, count = log2(elapsed + 1.0), min(int(log2(columns.accesses.item(row) + 1.0)), LEVELS - 1)
     a, g1, g2 = min(int(age), OLDEST), min(int(gap1), OLDEST), min(int(gap2), OLDEST)
     fast, middle, slow = (
         _level(level.item(row) - elapsed / times.item(which) + 1.0)

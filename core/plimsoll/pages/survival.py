@@ -26,6 +26,7 @@ MEMORY_SECONDS = 3600.0
 # once in about so many times a (Zipf-like reuse). The weight is in byte-seconds of an idle MiB for a minute.
 PRIOR_RETURNS_PER_AGE = 0.5
 PRIOR_WEIGHT_BYTE_SECONDS = 60.0 * (1 << 20)
+MATCH_SECONDS = 1.0  # edges of two histograms so close are the same birth
 LEAST_COLD_SECONDS = 20.0  # nothing younger is cold, whatever is learnt
 _FLOOR, _STEP = math.log(1e-7), math.log(1e-7) / -254.0  # int8: hazards from 1e-7 to 1 a second
 
@@ -57,11 +58,13 @@ class SurvivalModel:
         """Learn from two histograms. Growth and reclaim in between show as returns or not at all."""
         if not 0.0 < elapsed_seconds <= MEMORY_SECONDS:
             return
-        was = np.array([before.idle_bytes(edge) for edge in AGE_EDGES])
-        stayed = np.array([after.idle_bytes(edge + elapsed_seconds) for edge in AGE_EDGES])
+        starts, was, stayed = _matched(before, after, elapsed_seconds)
+        if not len(starts):
+            return
         gone = np.clip(was - stayed, 0.0, was)  # from that age on
-        returned = np.clip(gone - np.append(gone[1:], 0.0), 0.0, None)
-        in_bin = was - np.append(was[1:], 0.0)
+        bins = np.searchsorted(AGE_EDGES, starts, side="right") - 1
+        returned = np.bincount(bins, np.clip(gone - np.append(gone[1:], 0.0), 0.0, None), minlength=BINS)
+        in_bin = np.bincount(bins, was - np.append(was[1:], 0.0), minlength=BINS)
         self._score(in_bin * elapsed_seconds, returned)
         kept = math.exp(-elapsed_seconds / MEMORY_SECONDS)
         self.returned_bytes = self.returned_bytes * kept + returned
@@ -86,6 +89,24 @@ class SurvivalModel:
         expected = exposure * self.hazard
         miss = float(np.abs(expected - returned).sum()) / max(float(returned.sum()), float(1 << 20))
         self.loss = miss if math.isnan(self.loss) else self.loss + 0.05 * (miss - self.loss)
+
+
+def _matched(
+    before: IdleAges, after: IdleAges, elapsed_seconds: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Ages at which both histograms have an edge (the later one so much older), and the bytes idle for
+    longer.
+
+    Between edges nobody knows: memory within a bin may all be of one age, and to guess that it is spread evenly
+    would show returns where there are none. Generations keep their births, so most edges have their match.
+    """
+    edges, later = before.edges_seconds[:-1], after.edges_seconds[:-1]
+    at = np.searchsorted(later, edges + elapsed_seconds - MATCH_SECONDS)
+    inside = at < len(later)
+    near = inside.copy()
+    near[inside] = np.abs(later[at[inside]] - edges[inside] - elapsed_seconds) <= MATCH_SECONDS
+    was, stayed = (np.cumsum(each.bytes_[::-1])[::-1] for each in (before, after))
+    return edges[near], was[near], stayed[at[near]]
 
 
 def quantised(hazard: FloatArray) -> npt.NDArray[np.int8]:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from plimsoll.pages.expert_guard import WATCH_CAPACITIES
+from plimsoll.pages.expert_guard import held_to_lru as held_to_lru_by
 from plimsoll.pages.expert_guard import leader as leader_of
 from plimsoll.replay.page_kernels.arc import Arc, arc, arc_access
 from plimsoll.replay.page_kernels.chooser import Chooser, any_resident, chooser, chooser_access
@@ -37,6 +39,7 @@ GAM_LOOKS_AT = (24, 8, 0)  # random, of the LRU tail, older
 GAM_OLDER_LOOKS_AT = (48, 4, 1)
 ROOM_FOR_DOUBT = 8  # times the capacity
 leader = compiled(leader_of)
+held_to_lru = compiled(held_to_lru_by)
 
 
 class Shadows(NamedTuple):
@@ -57,7 +60,7 @@ class Memory(NamedTuple):
     resident: npt.NDArray[np.int32]
     place: npt.NDArray[np.int32]
     doubtful: npt.NDArray[np.int32]
-    counters: npt.NDArray[np.int64]  # residents, doubtful ones, expert followed, changes
+    counters: npt.NDArray[np.int64]  # residents, doubtful, expert followed, changes, held to LRU
     random: npt.NDArray[np.uint64]
 
 
@@ -67,9 +70,10 @@ class Tally(NamedTuple):
     misses: npt.NDArray[np.int64]
     followed: npt.NDArray[np.int64]
     faded: npt.NDArray[np.float64]
+    watched: npt.NDArray[np.float64]  # [2]: misses of the memory and of LRU over the watch's half-life
 
 
-RESIDENTS, DOUBTFUL, FOLLOWED, CHANGES = range(4)
+RESIDENTS, DOUBTFUL, FOLLOWED, CHANGES, HELD = range(5)
 
 
 def shadows(pages: int, capacity: int) -> Shadows:
@@ -91,7 +95,7 @@ def memory(pages: int, capacity: int) -> Memory:
         np.zeros(capacity + 1, np.int32),
         np.full(pages, -1, np.int32),
         np.zeros(ROOM_FOR_DOUBT * capacity, np.int32),
-        np.zeros(4, np.int64),
+        np.zeros(5, np.int64),
         np.array([777], np.uint64),
     )
 
@@ -99,7 +103,7 @@ def memory(pages: int, capacity: int) -> Memory:
 def tally() -> Tally:
     """Nothing counted."""
     experts = len(EXPERTS)
-    return Tally(np.zeros(experts + 1, np.int64), np.zeros(experts, np.int64), np.zeros(experts))
+    return Tally(np.zeros(experts + 1, np.int64), np.zeros(experts, np.int64), np.zeros(experts), np.zeros(2))
 
 
 @compiled
@@ -121,6 +125,7 @@ def guarded_run(  # noqa: PLR0913, PLR0917  (numba takes arrays and numbers)
         page = rows[at]
         _learn(learned, experts, page, kinds[at], at * SHARES // len(rows), counted.misses[GAM], capacity)
         _step(experts, learned, page, capacity, let_go)
+        _watch(real, counted, not real.held[page], let_go[0] != HIT, capacity)
         _follow(real, experts, counted, let_go, fade, advantage)
         if real.held[page]:
             continue
@@ -181,6 +186,16 @@ def _holds(experts: Shadows, expert: int, page: int) -> bool:
 
 
 @compiled
+def _watch(real: Memory, counted: Tally, missed: bool, lru_missed: bool, capacity: int) -> None:  # noqa: FBT001
+    """Has the memory come to miss more than LRU?"""
+    worn = 2.0 ** (-1.0 / (WATCH_CAPACITIES * capacity))
+    counted.watched[0] = counted.watched[0] * worn + missed
+    counted.watched[1] = counted.watched[1] * worn + lru_missed
+    held = real.counters[HELD] > 0
+    real.counters[HELD] = held_to_lru(counted.watched[0], counted.watched[1], capacity, held)
+
+
+@compiled
 def _follow(
     real: Memory,
     experts: Shadows,
@@ -195,7 +210,7 @@ def _follow(
         counted.misses[expert] += missed
         counted.faded[expert] = counted.faded[expert] * fade + missed
     present = real.counters[FOLLOWED]
-    chosen = leader(counted.faded, present, advantage)
+    chosen = 0 if real.counters[HELD] else leader(counted.faded, present, advantage)
     counted.followed[chosen] += 1
     if chosen != present:
         real.counters[FOLLOWED] = chosen

@@ -15,14 +15,14 @@ cells_of = compiled(cells_of_values)
 def touch(columns: HistoryColumns, page: int, kind: int, now: int) -> None:
     """Take in one access."""
     elapsed = now - columns.last[page]
-    if columns.count[page] > 0:
+    if columns.accesses[page] > 0:
         columns.gap3[page] = columns.gap2[page]
         columns.gap2[page] = columns.gap1[page]
         columns.gap1[page] = octaves(elapsed)
     columns.fast[page] = risen(columns.fast[page], elapsed, columns.times[FAST], 1.0)
     columns.middle[page] = risen(columns.middle[page], elapsed, columns.times[MIDDLE], 1.0)
     columns.slow[page] = risen(columns.slow[page], elapsed, columns.times[SLOW], 1.0)
-    columns.count[page] += 1
+    columns.accesses[page] += 1
     columns.last[page] = now
     recently = now - columns.times[BESIDE]
     before, behind = _last_before(columns, page), _last_behind(columns, page)
@@ -52,7 +52,7 @@ def cells(columns: HistoryColumns, page: int, now: int):  # type: ignore[no-unty
         columns.fast[page] - elapsed / columns.times[FAST],
         columns.middle[page] - elapsed / columns.times[MIDDLE],
         columns.slow[page] - elapsed / columns.times[SLOW],
-        octaves(columns.count[page]),
+        octaves(columns.accesses[page]),
         columns.sequence[page],
         octaves(region_elapsed),
         columns.region_level[region] - region_elapsed / columns.times[MIDDLE],

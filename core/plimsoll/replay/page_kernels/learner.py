@@ -30,13 +30,12 @@ AGE_RATE = 0.02  # of the age-only table that learning is measured against
 
 
 class Learner(NamedTuple):
-    """Everything that is learned from, and into. `mask` says which tables take part."""
+    """Everything that is learned from, and into."""
 
     history: HistoryColumns
     tables: npt.NDArray[np.float32]
     used: npt.NDArray[np.float32]  # what is predicted with: `tables` themselves, or int8 read back
     int8: bool
-    mask: npt.NDArray[np.int64]
     page: npt.NDArray[np.int32]  # of each sample
     drawn_at: npt.NDArray[np.int64]
     cell: npt.NDArray[np.int16]
@@ -67,7 +66,6 @@ def learner(
         tables=own,
         used=own.copy() if int8 else own,
         int8=int8,
-        mask=np.ones(TABLE_COUNT, np.int64),
         page=np.zeros(room, np.int32),
         drawn_at=np.zeros(room, np.int64),
         cell=np.zeros((room, TABLE_COUNT), np.int16),
@@ -99,9 +97,8 @@ def predict(state: Learner, page: int) -> float:
     selected = cells(state.history, page, state.counters[NOW])
     total = state.used[CELLS]
     for table in range(TABLE_COUNT):
-        if state.mask[table]:
-            total += state.used[selected[table]]
-    return total
+        total += state.used[selected[table]]
+    return float(total)
 
 
 @compiled
@@ -166,16 +163,13 @@ def requantise(state: Learner) -> None:
 @compiled
 def _learn(state: Learner, sample: int, took: float, share: int) -> None:
     selected = state.cell[sample]
-    total, tables = state.tables[CELLS], 0
+    total = state.tables[CELLS]
     for table in range(TABLE_COUNT):
-        if state.mask[table]:
-            total += state.tables[selected[table]]
-            tables += 1
+        total += state.tables[selected[table]]
     error = took - total
-    step = np.float32(LEARNING_RATE * error / tables)
+    step = np.float32(LEARNING_RATE * error / TABLE_COUNT)
     for table in range(TABLE_COUNT):
-        if state.mask[table]:
-            state.tables[selected[table]] += step
+        state.tables[selected[table]] += step
     state.tables[CELLS] += np.float32(BIAS_RATE * error)
     age_error = took - state.age_table[selected[0]]
     state.age_table[selected[0]] += np.float32(AGE_RATE * age_error)

@@ -96,7 +96,7 @@ def test_a_shared_batch_touches_neighbours_as_one_sweep():
     touch(columns, np.array([0, 1, 3], np.int32), np.array([0, 1, 2], np.uint8), 5)
     assert columns.sequence.tolist() == [2 * 3 + 0, 1 * 3 + 1, 0, 2]
     assert columns.region_count.tolist() == [3]
-    assert columns.count.tolist() == [1, 1, 0, 1]
+    assert columns.accesses.tolist() == [1, 1, 0, 1]
 
 
 def test_a_batch_of_k_samples_moves_as_far_as_k_steps():
