@@ -10,6 +10,7 @@ A part that earns nothing is off, or gone; a variant that would be better is wor
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -25,7 +26,7 @@ from plimsoll.forecast.seasonal import SeasonalPeak
 from plimsoll.forecast.windowed import WindowedPeak
 from plimsoll.pipeline import PipelineSettings
 from plimsoll.replay.limits import ReplayRecommender
-from plimsoll.replay.resample import CHANGES, OOM, SLACK, draws, figures, interval
+from plimsoll.replay.resample import CHANGES, OOM, SLACK, at, draws, figures, interval
 from plimsoll.replay.score import SeriesScores, join
 from plimsoll.replay.series import FloatArray, SeriesBatch
 from plimsoll_cli.progress import progress
@@ -96,7 +97,7 @@ def measure(core: Dataset, brain: Brain, jobs: int) -> dict[str, list[SeriesScor
 
 def settings(changed: dict[str, object], price: float) -> PipelineSettings:
     """The pipeline's with a part changed."""
-    return PipelineSettings(oom_price=price, **changed)  # type: ignore[arg-type]
+    return replace(PipelineSettings(oom_price=price), **changed)
 
 
 def recommender(
@@ -134,17 +135,9 @@ FIGURES = (
 def at_points(scores: list[SeriesScores], weights: FloatArray) -> FloatArray:
     """[draws, 4]: OOMs and changes at slack .268, slack and changes at 76 OOMs; NaN: not reached."""
     curves = np.stack([figures(each, weights) for each in scores], axis=1)  # [draws, prices, 3]
-    return np.array(
-        [[*_where(c, SLACK, ASKED_SLACK, OOM), *_where(c, OOM, ASKED_OOM, SLACK)] for c in curves]
-    )
-
-
-def _where(curve: FloatArray, given: int, wanted: float, asked: int) -> tuple[float, float]:
-    ordered = curve[np.argsort(curve[:, given])]
-    at = ordered[:, given]
-    if not at[0] <= wanted <= at[-1]:
-        return float("nan"), float("nan")
-    return tuple(float(np.interp(wanted, at, ordered[:, column])) for column in (asked, CHANGES))  # type: ignore[return-value]
+    at_slack = [at(curves, SLACK, ASKED_SLACK, column) for column in (OOM, CHANGES)]
+    at_oom = [at(curves, OOM, ASKED_OOM, column) for column in (SLACK, CHANGES)]
+    return np.stack([*at_slack, *at_oom], axis=1)
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ class ProphetDesk:
         reach = np.array([self._rows[row].history_hours for row in rows])
         hours_ago = np.arange(hourly.shape[1], 0, -1)
         hourly = np.where(hours_ago <= reach[:, None], hourly, np.nan)
-        return hourly, [_refusal(*row) for row in zip(*_worth(hourly), strict=True)]
+        return hourly, _refusals(hourly)
 
     def _task(self, row: int, past: FloatArray, now_seconds: float) -> FitTask:
         self._tickets += 1
@@ -151,19 +151,15 @@ class ProphetDesk:
 
 def worth_fitting(hourly_bytes: FloatArray) -> list[bool]:
     """[n] rows with enough history and a season to learn, from `hourly_bytes` [n, t] (oldest first)."""
-    return [not _refusal(*row) for row in zip(*_worth(hourly_bytes), strict=True)]
+    return [not why for why in _refusals(hourly_bytes)]
 
 
-def _worth(hourly: FloatArray) -> tuple[list[int], list[bool]]:
+def _refusals(hourly: FloatArray) -> list[str]:
+    """Why each row [n] is not fitted; "": it is."""
     seen = np.isfinite(hourly).sum(axis=1)
     seasonal = np.zeros(len(hourly), dtype=np.bool_)
     for period in (HOURS_PER_DAY, HOURS_PER_WEEK):
         found = season(hourly, period)
         seasonal |= (found.strength >= LEAST_STRENGTH) & (found.swing >= LEAST_SWING)
-    return seen.tolist(), seasonal.tolist()
-
-
-def _refusal(seen_hours: int, seasonal: bool) -> str:  # noqa: FBT001 - a column of a table
-    if seen_hours < LEAST_SEEN_HOURS:
-        return TOO_SHORT
-    return "" if seasonal else NO_SEASON
+    why = np.where(seen < LEAST_SEEN_HOURS, TOO_SHORT, np.where(seasonal, "", NO_SEASON))
+    return [str(each) for each in why]

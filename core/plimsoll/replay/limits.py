@@ -89,14 +89,14 @@ class ReplayRecommender(Protocol):
         """Bin `observed.bin` has happened."""
         ...
 
-    def decide(self, bin_index: int, limit_bytes: FloatArray) -> Proposal:
+    def decide(self, bin_index: int, limit_bytes: FloatArray, /) -> Proposal:
         """The limits for the window that begins with this bin.
 
         `limit_bytes` [n]: in force so far (NaN at first).
         """
         ...
 
-    def react(self, bin_index: int, limit_bytes: FloatArray) -> FloatArray | None:
+    def react(self, bin_index: int, limit_bytes: FloatArray, /) -> FloatArray | None:
         """Limits [n] to raise to from this bin on (NaN or lower than in force:
         no raise), or None for no raise.
         """

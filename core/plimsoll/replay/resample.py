@@ -53,20 +53,22 @@ def frontier(settings: Sequence[SeriesScores], weights: FloatArray) -> FloatArra
     return np.take_along_axis(points, order[:, :, None], axis=1)
 
 
+def at(curves: FloatArray, given: int, wanted: float, asked: int) -> FloatArray:
+    """Column `asked` [r] where each curve [r, k, c] has `wanted` in column `given`; NaN where none does."""
+    ordered = (curve[np.argsort(curve[:, given])] for curve in curves)
+    return np.array(
+        [np.interp(wanted, each[:, given], each[:, asked], left=np.nan, right=np.nan) for each in ordered]
+    )
+
+
 def oom_at_slack(curves: FloatArray, slack: float) -> FloatArray:
     """OOM per 1000 container-days [r] where each curve [r, k, 2] has this slack; NaN where it does not."""
-    return np.array([_at(curve[:, SLACK], curve[:, OOM], slack) for curve in curves])
+    return at(curves, SLACK, slack, OOM)
 
 
 def slack_at_oom(curves: FloatArray, oom_per_1000cd: float) -> FloatArray:
     """The least slack [r] at which each curve [r, k, 2] has so few OOMs; NaN where it never does."""
     return np.array([_first(curve, oom_per_1000cd) for curve in curves])
-
-
-def _at(slack: FloatArray, oom: FloatArray, wanted: float) -> float:
-    if not slack[0] <= wanted <= slack[-1]:
-        return float("nan")
-    return float(np.interp(wanted, slack, oom))
 
 
 def _first(curve: FloatArray, wanted: float) -> float:

@@ -2,13 +2,12 @@
 
 import dataclasses
 import json
-import sys
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from builders.benches import bench_modules
 from plimsoll.pipeline import PipelineSettings
 from plimsoll.replay.limits import ReplaySettings, replay_limits
 from plimsoll.replay.promises import windows_of
@@ -16,7 +15,6 @@ from plimsoll.replay.series import batch_of
 from plimsoll.replay.split import Half, group_of, half_of
 
 MIB = 2**20
-ROOT = Path(__file__).parents[3]
 # As the contract of benches names them.
 AGREED = (
     "forecast.core.oom_at_slack_268",
@@ -35,15 +33,7 @@ AGREED = (
 @pytest.fixture(scope="module")
 def bench():
     """The bench's modules as `python bench/forecast.py` has them."""
-    sys.path.append(str(ROOT / "bench"))
-    try:
-        import arms
-        import forecast
-        import forecast_plots
-        import forecast_rows
-    finally:
-        sys.path.remove(str(ROOT / "bench"))
-    return type("Bench", (), {"arms": arms, "main": forecast, "rows": forecast_rows, "plots": forecast_plots})
+    return bench_modules(arms="arms", main="forecast", rows="forecast_rows", plots="forecast_plots")
 
 
 def made_series(source, names, bins=400):

@@ -1,29 +1,20 @@
 """What Prophet is judged with: the made series are what their recipes say, the loss is the pinball loss."""
 
-import sys
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from builders.benches import bench_modules
 from plimsoll.forecast.protocol import LEVELS
 from plimsoll.forecast.seasonality import season
 from plimsoll.replay.series import BINS_PER_DAY
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
 def bench():
     """The bench's modules as `python bench/judge_prophet.py` has them."""
-    sys.path.append(str(ROOT / "bench"))
-    try:
-        import judge_prophet
-        import seasonal_series
-    finally:
-        sys.path.remove(str(ROOT / "bench"))
-    return type("Bench", (), {"judge": judge_prophet, "made": seasonal_series})
+    return bench_modules(judge="judge_prophet", made="seasonal_series")
 
 
 def test_made_series_repeat_by_the_seed_and_have_the_season_that_was_put_in(bench):

@@ -28,10 +28,10 @@ class Autopilot:
         """Remember the bin's usage."""
         self._peaks.add(observed.bin, observed.usage_bytes)
 
-    def decide(self, bin_index: int, limit_bytes: FloatArray) -> Proposal:  # noqa: ARG002
+    def decide(self, _bin_index: int, _limit_bytes: FloatArray) -> Proposal:
         """The recommendation as it stands; a day without a sample says nothing."""
         return Proposal(window_peak(self._peaks.hourly_bytes()) * self._margin)
 
-    def react(self, bin_index: int, limit_bytes: FloatArray) -> FloatArray | None:  # noqa: ARG002
+    def react(self, _bin_index: int, _limit_bytes: FloatArray) -> FloatArray | None:
         """Autopilot does not react between its decisions."""
         return None

@@ -37,11 +37,11 @@ class AutopilotMlPeer:
             self._take(np.maximum(self._hour_peak, 1.0))
             self._hour_peak = np.full_like(self._hour_peak, np.nan)
 
-    def decide(self, bin_index: int, limit_bytes: FloatArray) -> Proposal:  # noqa: ARG002
+    def decide(self, _bin_index: int, _limit_bytes: FloatArray) -> Proposal:
         """The recommendation after the last whole hour."""
         return Proposal(self._arms.limit * self._anchor)
 
-    def react(self, bin_index: int, limit_bytes: FloatArray) -> FloatArray | None:  # noqa: ARG002
+    def react(self, _bin_index: int, _limit_bytes: FloatArray) -> FloatArray | None:
         """Autopilot does not react between its decisions."""
         return None
 

@@ -31,10 +31,10 @@ class Krr:
         """Remember the bin's usage."""
         self._peaks.add(observed.bin, observed.usage_bytes)
 
-    def decide(self, bin_index: int, limit_bytes: FloatArray) -> Proposal:  # noqa: ARG002
+    def decide(self, _bin_index: int, _limit_bytes: FloatArray) -> Proposal:
         """The recommendation as it would be printed now."""
         return Proposal(self._peaks.maximum() * self._buffer)
 
-    def react(self, bin_index: int, limit_bytes: FloatArray) -> FloatArray | None:  # noqa: ARG002
+    def react(self, _bin_index: int, _limit_bytes: FloatArray) -> FloatArray | None:
         """KRR does not react."""
         return None

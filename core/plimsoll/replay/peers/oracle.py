@@ -25,12 +25,12 @@ class Oracle:
     def observe(self, observed: ObservedBin) -> None:
         """It knew."""
 
-    def decide(self, bin_index: int, limit_bytes: FloatArray) -> Proposal:  # noqa: ARG002
+    def decide(self, bin_index: int, _limit_bytes: FloatArray) -> Proposal:
         """The maximum from here to the window's end; an hour without a sample keeps the limit before it."""
         end = (bin_index // self._window + 1) * self._window
         peak: FloatArray = np.fmax.reduce(self._usage[:, bin_index:end], axis=1)
         return Proposal(np.where(peak > 0, peak, np.nan))
 
-    def react(self, bin_index: int, limit_bytes: FloatArray) -> FloatArray | None:  # noqa: ARG002
+    def react(self, _bin_index: int, _limit_bytes: FloatArray) -> FloatArray | None:
         """Nothing surprises it."""
         return None

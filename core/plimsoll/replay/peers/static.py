@@ -29,7 +29,7 @@ class Static:
         if observed.bin < self._watched.shape[1]:
             self._watched[:, observed.bin] = observed.usage_bytes
 
-    def decide(self, bin_index: int, limit_bytes: FloatArray) -> Proposal:  # noqa: ARG002
+    def decide(self, _bin_index: int, _limit_bytes: FloatArray) -> Proposal:
         """The limit that the warm-up gave."""
         if self._limit is None:
             self._limit = np.full(len(self._watched), np.nan)
@@ -37,6 +37,6 @@ class Static:
             self._limit[seen] = np.nanpercentile(self._watched[seen], PERCENTILE, axis=1) * self._headroom
         return Proposal(self._limit)
 
-    def react(self, bin_index: int, limit_bytes: FloatArray) -> FloatArray | None:  # noqa: ARG002
+    def react(self, _bin_index: int, _limit_bytes: FloatArray) -> FloatArray | None:
         """Never."""
         return None

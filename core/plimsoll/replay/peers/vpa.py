@@ -42,12 +42,12 @@ class Vpa:
         if observed.oom.any():
             self._add(observed.bin, np.where(observed.oom, raised_after_oom(observed.limit_bytes), np.nan))
 
-    def decide(self, bin_index: int, limit_bytes: FloatArray) -> Proposal:  # noqa: ARG002
+    def decide(self, _bin_index: int, _limit_bytes: FloatArray) -> Proposal:
         """The target as it stands."""
         percentile = self._histograms.percentiles(self._rows, self._percentile)[:, 0]
         return Proposal(percentile * self._margin)
 
-    def react(self, bin_index: int, limit_bytes: FloatArray) -> FloatArray | None:  # noqa: ARG002
+    def react(self, _bin_index: int, _limit_bytes: FloatArray) -> FloatArray | None:
         """VPA does not react between its decisions, but for what follows an OOM anyway."""
         return None
 

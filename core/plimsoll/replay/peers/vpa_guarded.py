@@ -28,6 +28,6 @@ class VpaGuarded(Vpa):
         super().observe(observed)
         self._last = observed.usage_bytes
 
-    def react(self, bin_index: int, limit_bytes: FloatArray) -> FloatArray | None:  # noqa: ARG002
+    def react(self, _bin_index: int, limit_bytes: FloatArray) -> FloatArray | None:
         """Raise where the last bin came close to the limit in force."""
         return np.where(self._last > GUARD_USE * limit_bytes, GUARD_RAISE * self._last, np.nan)
