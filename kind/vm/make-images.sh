@@ -54,7 +54,7 @@ make_deps_layer() { # operator|agent
 }
 sources_key() { (cd "$REPO" && find core operator nodeagent cli pyproject.toml README.md LICENSE -type f -not -path '*/__pycache__/*' -print0 | sort -z | xargs -0 sha256sum | key_of); }
 packages_of() { case $1 in operator) echo "plimsoll plimsoll_operator" ;; agent) echo "plimsoll plimsoll_nodeagent" ;; esac; }
-app_layer() { echo "$I/$1-app-$(cat "$VM/make-image.py" <(echo "$SOURCES $SCRIPT") | key_of).layer"; }
+app_layer() { echo "$I/$1-app-$(cat "$VM/make-image.py" <(echo "$SOURCES $SCRIPT $(packages_of "$1")") | key_of).layer"; }
 script() { # operator|agent: what an installer makes of the wheel's entry point
   local file=$W/$HOME_DIR/bin/plimsoll-$1
   mkdir -p "$(dirname "$file")"
