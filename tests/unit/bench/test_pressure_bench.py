@@ -1,4 +1,4 @@
-"""What bench-pressure stands on: gradients, outcomes, the model of a kernel, recordings that are read back."""
+"""What bench-pressure stands on: gradients, outcomes, the model of a kernel, recordings read back."""
 
 import gzip
 import json
