@@ -4,7 +4,9 @@ In: fixture trees of `--containers` containers in memory (tmpfs where there is o
 code. A tick is discovery and sampling, a scrape the making and packing of /metrics. CPU time is measured, and
 given as a share of a node of two cores for one tick in ten seconds and one scrape in fifteen; resident memory
 is that of the real process after a scrape. Low and high are the fastest and the
-slowest of `--repeat` runs. What is not in it: the kernel's own work in rendering a real cgroup's files
+slowest of `--repeat` runs. `loop` is the whole loop with every container under a policy, on the twin of a
+kernel: discover, sample, predict, plan, act, measure, report, one in five seconds; the twin's own work for a
+write is in it, too. What is not in it: the kernel's own work in rendering a real cgroup's files
 (memory.stat flushes its counters), which a fixture tree does not have.
 """
 
@@ -23,6 +25,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+from builders.agents import AgentOn
 from builders.cgroup_tree import SYSTEMD, CgroupTree
 from plimsoll_nodeagent.discover.hierarchy import DEFAULT_CGROUP_ROOT
 from plimsoll_nodeagent.loop import Watch
@@ -34,6 +37,7 @@ SHARED_MEMORY = Path("/dev/shm")
 CONTAINERS_PER_POD = 2
 INTERVAL_SECONDS, SCRAPE_SECONDS, CORES = 10.0, 15.0, 2
 READ_TIMEOUT_SECONDS = 10.0
+LOOP_SECONDS = 5.0
 
 
 @contextmanager
@@ -57,8 +61,12 @@ def cpu_ms(call: Callable[[], object], repeat: int) -> list[float]:
 
 
 def resident_mib(tree: CgroupTree) -> float:
-    """Highest resident memory of the real process, as it says itself once it has been scraped twice."""
-    arguments = [
+    """Highest resident memory of the real process that only watches."""
+    return serving_resident_mib(_watching(tree))
+
+
+def _watching(tree: CgroupTree) -> list[str]:
+    return [
         "run",
         "--root",
         str(tree.root),
@@ -69,12 +77,16 @@ def resident_mib(tree: CgroupTree) -> float:
         "--interval",
         "200ms",
     ]
+
+
+def serving_resident_mib(arguments: list[str]) -> float:
+    """Highest resident memory of a process, as it says itself once it has been scraped four times."""
     command = [sys.executable, "-m", "plimsoll_nodeagent.main", *arguments]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             port = re.search(r'"port": ([0-9]+)', process.stderr.readline())[1]
             found: list[str] = []
-            while len(found) < 2:
+            while len(found) < 4:
                 with urllib.request.urlopen(
                     f"http://127.0.0.1:{port}/metrics", timeout=READ_TIMEOUT_SECONDS
                 ) as answer:
@@ -84,6 +96,40 @@ def resident_mib(tree: CgroupTree) -> float:
         finally:
             process.terminate()
     return float(found[-1]) / 2**20
+
+
+def loop_rows(containers: int, repeat: int, command: str) -> list[Row]:
+    """The whole loop: CPU a tick and a container, by stage, and as a share of the node."""
+    with tempfile.TemporaryDirectory(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None) as directory:
+        agent = AgentOn(Path(directory), containers=containers)
+        agent.tick(5)
+        ticks = cpu_ms(lambda: agent.tick(1), repeat)
+        stages = dict(agent.made.agent.latest.stage_seconds)
+        resident = looping_resident_mib(agent)
+    percent = statistics.median(ticks) / LOOP_SECONDS / 1000 / CORES * 100
+    return [
+        _timed(f"agent.loop_cpu_ms.{containers}", ticks, command),
+        Row(
+            f"agent.loop_cpu_us_per_container.{containers}",
+            statistics.median(ticks) * 1000 / containers,
+            "us",
+            repeat,
+            command,
+        ),
+        Row(f"agent.loop_cpu_percent_of_two_cores.{containers}", percent, "%", repeat, command),
+        Row(f"agent.loop_resident_mib.{containers}", resident, "MiB", 1, command),
+        *(
+            Row(f"agent.stage_ms.{name}.{containers}", value * 1000, "ms", 1, command)
+            for name, value in stages.items()
+        ),
+    ]
+
+
+def looping_resident_mib(agent: AgentOn) -> float:
+    """Highest resident memory of the real process that runs the whole loop, noting what it would write."""
+    arguments = ["run", "--root", str(agent.node.root), "--address", "127.0.0.1", "--port", "0"]
+    arguments += ["--interval", "200ms", "--mode", "dry-run", "--policy-file", str(agent.policy_file)]
+    return serving_resident_mib(arguments)
 
 
 def measured(containers: int, repeat: int, command: str) -> list[Row]:
@@ -124,7 +170,9 @@ def main() -> None:
     options = parser.parse_args()
     command = f"python bench/agent.py --containers {' '.join(map(str, options.containers))}"
     began = time.perf_counter()
-    rows = [row for count in options.containers for row in measured(count, options.repeat, command)]
+    rows = []
+    for count in options.containers:
+        rows += measured(count, options.repeat, command) + loop_rows(count, options.repeat, command)
     for row in rows:
         spread = "" if row.low is None else f"({row.low:.2f} to {row.high:.2f})"
         print(f"{row.name:40} {row.value:8.2f} {row.unit:4} {spread}")

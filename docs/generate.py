@@ -286,8 +286,9 @@ def _figure(value: float) -> str:
 
 AGENT_RIGHTS_INTRO = """## An agent that acts
 
-Cluster-wide, because pods and policies live in every namespace. RBAC cannot hold an account that all agents share
-to one node; the chart's ValidatingAdmissionPolicy does, by the node that the API server knows of each pod's token.
+Cluster-wide, because pods and policies live in every namespace. RBAC cannot hold an account that all agents
+share to one node; the chart's ValidatingAdmissionPolicy does, by the node that the API server knows of each
+pod's token.
 """
 
 RBAC_INTRO = """# Rights
@@ -296,9 +297,10 @@ What the chart grants. The operator's table is the code's own (`operator/plimsol
 compare it with the rendered roles and with the calls that the code makes, and run the operator with these
 rights, and no others, on a real API server.
 
-An **agent** that only watches has none: it asks the API server for nothing, its account is bound to no role, no
-token is mounted. It runs without capabilities as an unprivileged user, and mounts the node's cgroup v2 hierarchy
-read-only. One that acts (`agent.act.enabled`) has those of the second table, of which none changes a pod.
+An **agent** that only watches has none: it asks the API server for nothing, its account is bound to no role,
+no token is mounted. It runs without capabilities as an unprivileged user, and mounts the node's cgroup v2
+hierarchy read-only. One that acts (`agent.act.enabled`) has those of the second table, of which none changes
+a pod.
 
 **People.** Whoever has the built-in role `view` reads policies and profiles; who has `edit` or `admin` in a
 namespace also writes its MemoryPolicies and nothing else of ours (`rbac.aggregate`). The ClusterRole and the

@@ -142,13 +142,15 @@ def status(options: argparse.Namespace) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """All commands and their flags."""
+    """All commands and their flags."""
     shared = shared_flags()
-    parser = argparse.ArgumentParser(
+    whole = argparse.ArgumentParser(
         prog="plimsoll-agent", description="Watches and reclaims the memory of a node's containers."
     )
-    parser.add_argument("--version", action="version", version=version("plimsoll"))
-    commands = parser.add_subparsers(dest="command", required=True)
+    whole.add_argument("--version", action="version", version=version("plimsoll"))
+    commands = whole.add_subparsers(dest="command", required=True)
     running = commands.add_parser(
         "run", parents=[shared], help="watch, act as policies say, and serve /metrics, /healthz and /readyz"
     )
@@ -171,12 +173,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     showing.set_defaults(call=status)
     add_tools(commands, shared)
-    return parser
+    return whole
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The console script; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     return int(options.call(options))
 
 

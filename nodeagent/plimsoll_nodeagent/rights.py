@@ -1,7 +1,8 @@
-"""What the agent asks of the API server, once it acts: the chart's role and the page on rights are made of this.
+"""What the agent asks of the API server, once it acts: the chart's role and the page on rights are made of
+this.
 
-In: nothing. Out: `RIGHTS`. An agent that only watches has none of them. No right to change a pod is among them,
-and none is ever to be: limits are the operator's business.
+In: nothing. Out: `RIGHTS`. An agent that only watches has none of them. No right to change a pod is among
+them, and none is ever to be: limits are the operator's business.
 """
 
 from dataclasses import dataclass

@@ -3,8 +3,8 @@
 In: the generations of the multi-generational LRU, which the kernel keeps anyway (`sample/lru_gen.py`). Out:
 an idle-age histogram for each container that a policy speaks for, split by NUMA node; none where the kernel
 has none, and then reclaim falls back to the kernel's own order. New generations are made for those containers
-only, at a pace that adapts: every 30 s where memory moves, down to every four minutes where hardly any does,
-because each costs the kernel a walk over page tables.
+only, at a pace that adapts: every minute where memory moves, down to every four minutes where hardly any
+does, because each costs the kernel a walk over page tables.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,9 +17,10 @@ from plimsoll_nodeagent.discover.tracker import Container, ContainerId
 from plimsoll_nodeagent.kernelfs import Absence, KernelFs, Mode
 from plimsoll_nodeagent.sample.lru_gen import LruList, age, idle_ages, lists_of, read_lru_gen
 
-OFTEN_SECONDS, SELDOM_SECONDS = 30.0, 240.0
+# The kernel keeps four generations: made more often, they would tell no age above two minutes.
+OFTEN_SECONDS, SELDOM_SECONDS = 60.0, 240.0
 MOVES_RATIO = 0.01  # of its memory: what is young now and was not; less, and it is asked half as often
-YOUNG_SECONDS = 30.0
+YOUNG_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)

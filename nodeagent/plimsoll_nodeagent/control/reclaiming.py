@@ -57,6 +57,7 @@ class Controlled:
     returned_bytes: int = 0
     refault_bytes: int | None = None
     usage_bytes: int = 0
+    read_seconds: float = math.nan
     looked: Looked | None = None
     need: Need | None = None
     cold_age_seconds: float = math.nan
@@ -216,6 +217,7 @@ class Reclaimer:
             swap_room_bytes=self._swap_room(sample, snapshot),
             working_set_bytes=sample.working_set_bytes,
             cold_bytes=self._cold(each, sample.usage_bytes),
+            touched_bytes=_touched(each, snapshot.taken_seconds),
             pressure_forecast_ratio=1.0
             if probability is not None and probability >= PRESSED_PROBABILITY
             else None,
@@ -240,7 +242,7 @@ class Reclaimer:
         return None if swap is None else swap.headroom_bytes(memory.swap_free_bytes)
 
     def _account(self, each: Controlled, reading: ContainerReading) -> None:
-        each.usage_bytes = reading.usage_bytes
+        each.usage_bytes, each.read_seconds = reading.usage_bytes, reading.now_seconds
         if reading.refault_bytes_total is not None:
             if each.refault_bytes is not None:
                 back = max(0, reading.refault_bytes_total - each.refault_bytes)
@@ -291,3 +293,11 @@ class Reclaimer:
     def _must_stop(self, each: Controlled) -> bool:
         """Between two parts of an action: is its policy still there?"""
         return self._policies.policy_of(each.container).mode is ReclaimMode.OFF
+
+
+def _touched(each: Controlled, now_seconds: float) -> int | None:
+    """What surely was touched since the last reading: the memory that a minute touches, once a minute."""
+    since = now_seconds - each.read_seconds
+    if each.looked is None or not 0.0 < since < math.inf:
+        return None
+    return int(each.looked.ages.working_set_bytes(60.0) * min(1.0, since / 60.0))

@@ -37,7 +37,7 @@ def save(recording: Recording, path: Path) -> None:
 def load(path: Path) -> Recording:
     """Read a recording. Raises RecordingError."""
     try:
-        with np.load(path, allow_pickle=False) as found:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
             _check(path, int(found["version"]))
             arrays = {name: found[name] for name in _ARRAYS}
             return Recording(axis=Axis(str(found["axis"])), name=str(found["name"]), **arrays)

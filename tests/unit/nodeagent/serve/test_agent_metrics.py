@@ -3,9 +3,10 @@ import math
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from builders.agents import AgentOn
 from builders.cgroup_tree import MIB, CgroupTree, Memory, container_id, uid
 from plimsoll_nodeagent.loop import Watch
-from plimsoll_nodeagent.serve.exposition import CONTAINER_VALUES, NODE_VALUES, Exposition
+from plimsoll_nodeagent.serve.exposition import CONTAINER_VALUES, NODE_VALUES, REPORT_VALUES, Exposition
 from plimsoll_nodeagent.serve.metrics import CONTAINER_LABELS, DEFINITIONS
 
 ROOT = "/sys/fs/cgroup"
@@ -30,10 +31,26 @@ def test_every_metric_that_is_served_is_in_the_table_and_the_other_way_round(tmp
     tree = CgroupTree(tmp_path)
     tree.container()
     served = {name for name, _ in scraped(tree)}
-    assert served == {each.name for each in DEFINITIONS}
-    assert {*CONTAINER_VALUES, *NODE_VALUES, "plimsoll_agent_build_info", "plimsoll_agent_ready"} == {
-        each.name for each in DEFINITIONS
+    of_reclaim = set(REPORT_VALUES)
+    assert served == {each.name for each in DEFINITIONS} - of_reclaim
+    other = {"plimsoll_agent_build_info", "plimsoll_agent_ready"}
+    assert {*CONTAINER_VALUES, *NODE_VALUES, *other, *of_reclaim} == {each.name for each in DEFINITIONS}
+
+
+def test_what_reclaim_does_is_served_once_a_policy_asks_for_it(tmp_path):
+    agent = AgentOn(tmp_path)
+    report = agent.tick(200)
+    text = Exposition(lambda: report.snapshot, "1", lambda: report).text().decode()
+    served = {line.split("{")[0].split(" ")[0] for line in text.splitlines() if not line.startswith("#")}
+    # No leak in this node, no stage failed, and the twin has no meminfo of NUMA nodes.
+    absent = {
+        "plimsoll_container_leak_hint_bytes_per_hour",
+        "plimsoll_agent_stage_failures_total",
+        "plimsoll_numa_node_free_bytes",
+        "plimsoll_numa_node_fragmentation_ratio",
     }
+    assert set(REPORT_VALUES) - served == absent
+    assert 'plimsoll_agent_actions_total{answer="done",kind="reclaim"}' in text
 
 
 @pytest.mark.parametrize("each", DEFINITIONS, ids=lambda each: each.name)

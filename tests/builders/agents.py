@@ -1,0 +1,93 @@
+"""A whole agent on the twin of a kernel: flags as a person gives them, a node of fixtures, a policy file.
+
+In: a directory of the test. Out: `AgentOn`, ticked by hand: its clock stands still between two ticks.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from builders.twin_node import TwinNode
+from plimsoll_nodeagent.assemble import Assembled, assemble
+from plimsoll_nodeagent.control.reports import Report
+from plimsoll_nodeagent.main import parser
+
+START = 1_700_000_000.0
+PSI = """some avg10={avg10:.2f} avg60=0.00 avg300=0.00 total={total}
+full avg10=0.00 avg60=0.00 avg300=0.00 total=0
+"""
+# As the kernel has them: generation, age in ms, anonymous and file pages. On two NUMA nodes together 64 MiB,
+# of which 24 MiB have been idle for at least five minutes.
+GENERATIONS = """          4     900000       1536       1536
+          5     300000       1024       1024
+          6      90000        512        512
+          7       1000       1024       1024
+"""
+COLD = {"importance": "Low", "reclaim": {"mode": "Cold"}}
+
+
+@dataclass
+class AgentOn:
+    """An agent on a twin node."""
+
+    directory: Path
+    containers: int = 2
+    policy: dict[str, object] | None = field(default_factory=lambda: dict(COLD))
+    mode: str = "act"
+    flags: tuple[str, ...] = ()
+    node: TwinNode = field(init=False)
+    made: Assembled = field(init=False)
+    now: float = START
+
+    def __post_init__(self) -> None:
+        self.node = TwinNode(self.directory / "root", containers=self.containers)
+        for name in (
+            "memory.reclaim",
+            "memory.swap.max",
+        ):  # of the kubelet's own cgroup, which the probe asks
+            self.node.tree.write(self.node.tree.cgroups / "kubepods" / name, "")
+        for number in range(1, self.containers + 1):
+            self.stall(number, 0.0)
+        self.generations()
+        self.policy_file = self.directory / "policy.json"
+        if self.policy is not None:
+            self.say(self.policy)
+        self.start()
+
+    def generations(self) -> None:
+        """Let MGLRU know every container, its memory even over two NUMA nodes."""
+        text = ""
+        for number in range(1, self.containers + 1):
+            path = self.node.container(number).path.removeprefix("/sys/fs/cgroup")
+            text += f"memcg {number:5} {path}\n node     0\n{GENERATIONS} node     1\n{GENERATIONS}"
+        self.node.tree.write(self.node.root / "sys/kernel/debug/lru_gen", text)
+
+    def start(self) -> None:
+        """Start it (again), on what is on disk."""
+        arguments = ["run", "--root", str(self.node.root), "--mode", self.mode, *self.flags]
+        arguments += ["--state-dir", str(self.directory / "state"), "--policy-file", str(self.policy_file)]
+        self.made = assemble(parser().parse_args(arguments), self.node.kernel)
+
+    def say(self, policy: dict[str, object]) -> None:
+        """Write the policy file."""
+        self.policy_file.write_text(json.dumps(policy))
+
+    def stall(self, number: int, seconds: float, avg10: float = 0.0) -> None:
+        """Let a container have stalled for so long since it began; avg10 in percent."""
+        self.node.file(number, "memory.pressure").write_text(
+            PSI.format(avg10=avg10, total=int(seconds * 1e6))
+        )
+
+    def tick(self, times: int = 1, seconds: float = 5.0) -> Report:
+        """Tick so many times, so far apart."""
+        report = None
+        for _ in range(times):
+            self.now += seconds
+            report = self.made.agent.tick(self.now)
+        assert report is not None
+        return report
+
+    @property
+    def taken_bytes(self) -> int:
+        """What was really taken since the start."""
+        return self.made.agent.reclaimer.taken_total

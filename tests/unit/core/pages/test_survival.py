@@ -1,0 +1,123 @@
+import math
+
+import numpy as np
+import pytest
+
+from plimsoll.pages.cold import PAGE_POLICIES, page_policy
+from plimsoll.pages.survival import (
+    AGE_EDGES,
+    BINS,
+    LEAST_COLD_SECONDS,
+    SurvivalModel,
+    dequantised,
+    prior_hazard,
+    quantised,
+)
+from plimsoll.pages.working_set import IdleAges
+
+MIB = float(1 << 20)
+EDGES = np.append(AGE_EDGES, np.inf)
+
+
+def lived(
+    hazard_per_second: float, seconds: int = 3600, blocks: int = 4000, hot: int = 1000
+) -> tuple[SurvivalModel, IdleAges]:
+    """A model that watched blocks of a MiB: some hot, the others with one hazard whatever their age."""
+    rng = np.random.default_rng(7)
+    last = np.zeros(blocks)
+    model, before = SurvivalModel(), None
+    for now in range(30, seconds, 30):
+        touched = rng.random(blocks) < 1.0 - math.exp(-30.0 * hazard_per_second)
+        touched[:hot] = True
+        last[touched] = now
+        edges = np.append(np.arange(0.0, now + 30.0, 30.0), np.inf)  # a birth every thirty seconds
+        amounts, _ = np.histogram(now - last, edges, weights=np.full(blocks, MIB))
+        after = IdleAges(edges, amounts.astype(float))
+        if before is not None:
+            model.observe(before, after, 30.0)
+        before = after
+    assert before is not None
+    return model, before
+
+
+@pytest.mark.parametrize("hazard", [1e-4, 1e-3])
+def test_learns_how_often_idle_memory_comes_back(hazard: float):
+    model, ages = lived(hazard)
+    expected = hazard * ages.idle_bytes(160.0)
+    assert model.returns_per_second(ages, 160.0) == pytest.approx(expected, rel=0.5)
+
+
+def test_the_threshold_rises_with_a_smaller_budget_and_is_none_without_any():
+    model, ages = lived(1e-3)
+    generous, tight = (model.threshold_seconds(ages, each * MIB) for each in (10.0, 0.2))
+    assert LEAST_COLD_SECONDS <= generous <= tight
+    assert (
+        model.threshold_seconds(ages, 0.0) in {math.inf, float(AGE_EDGES[-1])}
+        or ages.idle_bytes(model.threshold_seconds(ages, 0.0)) == 0.0
+    )
+
+
+def test_memory_that_never_comes_back_is_cold_soon():
+    quiet, ages = lived(1e-6)
+    busy, same = lived(1e-2)
+    assert quiet.threshold_seconds(ages, MIB) < busy.threshold_seconds(same, MIB)
+
+
+def test_a_clock_that_leaps_teaches_nothing():
+    model, ages = SurvivalModel(), IdleAges(EDGES, np.full(BINS, MIB))
+    for elapsed in (0.0, -5.0, 1e9):
+        model.observe(ages, ages, elapsed)
+    assert model.observations == 0
+
+
+def test_int8_keeps_a_hazard_within_a_few_percent():
+    hazard = lived(1e-3)[0].hazard
+    back = dequantised(quantised(hazard))
+    assert np.max(np.abs(back / np.clip(hazard, 1e-7, 1.0) - 1.0)) < 0.035
+    assert np.array_equal(quantised(back), quantised(hazard))
+
+
+def test_int8_tables_decide_nearly_as_floats_do():
+    model, ages = lived(1e-3)
+    small = SurvivalModel(prior=dequantised(quantised(model.hazard)))
+    for mib in (0.5, 1.0, 2.0, 5.0):
+        exact, near = (each.threshold_seconds(ages, mib * MIB) for each in (model, small))
+        assert 0.5 <= near / exact <= 2.0 if math.isfinite(exact) else math.isinf(near)
+
+
+@pytest.mark.parametrize("table", [np.zeros(3, np.int8), np.zeros(BINS, np.int16)])
+def test_a_table_of_another_shape_is_refused(table):
+    with pytest.raises(ValueError, match="int8"):
+        dequantised(table)
+
+
+def test_the_loss_falls_while_it_learns():
+    first, _ = lived(1e-3, seconds=120)
+    later, _ = lived(1e-3, seconds=7200)
+    assert later.loss < first.loss
+
+
+def test_policies_by_name():
+    ages = IdleAges(np.array([0.0, 120.0, np.inf]), np.array([10 * MIB, 30 * MIB]))
+    model = SurvivalModel()
+    assert page_policy("lru")(ages, model, MIB) is None
+    assert page_policy("idle-age")(ages, model, MIB).cold_bytes == 30 * MIB
+    assert page_policy("survival")(ages, model, 0.0).cold_bytes <= 30 * MIB
+    with pytest.raises(KeyError, match="idle-age"):
+        page_policy("guess")
+    assert set(PAGE_POLICIES) == {"lru", "idle-age", "survival"}
+    assert np.all(np.diff(prior_hazard()) < 0)
+
+
+def test_memory_of_one_age_in_a_wide_bin_shows_no_return():
+    """Generations have wide bins: what lies in one moves on in time without anything having come back."""
+    model = SurvivalModel()
+    for step in range(60):
+        births = np.array([0.0, 60.0, 600.0]) + 30.0 * step * np.array([0, 1, 1])
+        model.observe(
+            IdleAges(np.append(births, np.inf), np.array([0.0, MIB, 500 * MIB])),
+            IdleAges(np.append(births + np.array([0, 30, 30]), np.inf), np.array([0.0, MIB, 500 * MIB])),
+            30.0,
+        )
+    assert model.returned_bytes.sum() == 0.0
+    assert model.observations == 60

@@ -1,0 +1,133 @@
+import pytest
+
+from builders.plainapi import PlainApi, serving
+from plimsoll.api.effective import Importance
+from plimsoll.api.reclaim import ReclaimMode
+from plimsoll_nodeagent.control.cluster_policies import (
+    REFRESH_SECONDS,
+    STALE_SECONDS,
+    ClusterPolicies,
+    workload_of,
+)
+from plimsoll_nodeagent.discover.names import Qos
+from plimsoll_nodeagent.discover.tracker import Container
+
+NOW = 1_700_000_000.0
+OWNER = {"kind": "ReplicaSet", "name": "web-7c9f", "controller": True}
+
+
+def container(number: int) -> Container:
+    return Container(number, f"{number:064x}", "uid", Qos.BURSTABLE, "", f"/sys/fs/cgroup/{number}")
+
+
+def pod(name: str, number: int, labels=None, owner=OWNER, containers=("app",)) -> dict:
+    metadata = {"name": name, "namespace": "shop", "labels": {"pod-template-hash": "7c9f", **(labels or {})}}
+    statuses = [
+        {"name": each, "containerID": f"containerd://{number + at:064x}"}
+        for at, each in enumerate(containers)
+    ]
+    return {
+        "metadata": metadata | ({"ownerReferences": [owner]} if owner else {}),
+        "status": {"containerStatuses": statuses},
+    }
+
+
+def policy(name: str, **spec) -> dict:
+    return {"metadata": {"name": name, "namespace": "shop"}, "spec": spec}
+
+
+@pytest.fixture
+def api():
+    with serving(PlainApi()) as one:
+        yield one
+
+
+def read(api: PlainApi, now: float = NOW) -> ClusterPolicies:
+    policies = ClusterPolicies(api.connect, "node-1", "plimsoll-system")
+    policies.refresh(now)
+    return policies
+
+
+WEB = {"targetRef": {"kind": "Deployment", "name": "web"}, "reclaim": {"mode": "Cold", "maxPressure": 2}}
+
+
+def test_the_policy_of_a_deployment_reaches_its_containers_on_this_node(api):
+    api.lists["/api/v1/pods"] = [pod("web-7c9f-a", 1), pod("other", 9, owner=None)]
+    api.lists["/apis/plimsoll.dev/v1alpha1/memorypolicies"] = [policy("web", importance="High", **WEB)]
+    policies = read(api)
+    found = policies.policy_of(container(1))
+    assert (found.mode, found.max_pressure_ratio, found.importance) == (
+        ReclaimMode.COLD,
+        0.02,
+        Importance.HIGH,
+    )
+    assert found.source == "MemoryPolicy shop/web"
+    assert policies.class_of(container(1)).endswith("web/app")
+    assert policies.policy_of(container(9)).mode is ReclaimMode.OFF
+    assert policies.policy_of(container(77)).mode is ReclaimMode.OFF
+    assert any("fieldSelector=spec.nodeName%3Dnode-1" in each for each in api.calls)
+
+
+def test_a_container_may_have_an_override(api):
+    api.lists["/api/v1/pods"] = [pod("web-7c9f-a", 1, containers=("app", "proxy"))]
+    spec = WEB | {"containers": [{"name": "proxy", "reclaim": {"mode": "Off"}}]}
+    api.lists["/apis/plimsoll.dev/v1alpha1/memorypolicies"] = [policy("web", **spec)]
+    policies = read(api)
+    assert policies.policy_of(container(1)).mode is ReclaimMode.COLD
+    assert policies.policy_of(container(2)).mode is ReclaimMode.OFF
+
+
+@pytest.mark.parametrize(
+    "spec", [WEB | {"mode": "Off"}, WEB | {"reclaim": {"mode": "Cold", "maxPressure": 400}}, {"reclaim": 1}]
+)
+def test_off_and_what_cannot_be_read_reclaim_nothing(api, spec):
+    api.lists["/api/v1/pods"] = [pod("web-7c9f-a", 1)]
+    api.lists["/apis/plimsoll.dev/v1alpha1/memorypolicies"] = [policy("web", **spec)]
+    assert read(api).policy_of(container(1)).mode is ReclaimMode.OFF
+
+
+def test_two_policies_that_tie_reclaim_nothing(api):
+    api.lists["/api/v1/pods"] = [pod("web-7c9f-a", 1)]
+    api.lists["/apis/plimsoll.dev/v1alpha1/memorypolicies"] = [policy("a", **WEB), policy("b", **WEB)]
+    assert read(api).policy_of(container(1)).mode is ReclaimMode.OFF
+
+
+def test_what_was_read_is_kept_for_some_minutes_when_the_api_server_is_away(api):
+    api.lists["/api/v1/pods"] = [pod("web-7c9f-a", 1)]
+    api.lists["/apis/plimsoll.dev/v1alpha1/memorypolicies"] = [policy("web", **WEB)]
+    policies = read(api)
+    api.failing = 503
+    policies.refresh(NOW + REFRESH_SECONDS)
+    assert "503" in policies.problem
+    assert policies.policy_of(container(1)).mode is ReclaimMode.COLD
+    policies.refresh(NOW + STALE_SECONDS + REFRESH_SECONDS)
+    assert policies.policy_of(container(1)).mode is ReclaimMode.OFF
+    api.failing = None
+    policies.refresh(NOW + STALE_SECONDS + 2 * REFRESH_SECONDS)
+    assert policies.policy_of(container(1)).mode is ReclaimMode.COLD
+    assert policies.problem == ""
+
+
+def test_it_asks_no_more_often_than_every_half_minute(api):
+    policies = read(api)
+    calls = len(api.calls)
+    policies.refresh(NOW + 1.0)
+    assert len(api.calls) == calls
+    policies.refresh(NOW - 5.0)  # the clock went back
+    assert len(api.calls) > calls
+
+
+@pytest.mark.parametrize(
+    ("owner", "kind", "name"),
+    [
+        (OWNER, "Deployment", "web"),
+        ({"kind": "StatefulSet", "name": "db", "controller": True}, "StatefulSet", "db"),
+        ({"kind": "Job", "name": "report-29384710", "controller": True}, "CronJob", "report"),
+        ({"kind": "Job", "name": "once", "controller": True}, "Job", "once"),
+        ({"kind": "Node", "name": "n", "controller": False}, "Pod", "x"),
+        (None, "Pod", "x"),
+    ],
+)
+def test_the_workload_is_the_owner(owner, kind: str, name: str):
+    found = workload_of(pod("x", 1, owner=owner)["metadata"])
+    assert (found.kind, found.name) == (kind, name)

@@ -1,0 +1,72 @@
+import pytest
+
+from builders.agents import AgentOn
+from builders.plainapi import PlainApi, serving
+from plimsoll.api.v1alpha1 import NodeMemory
+from plimsoll_nodeagent.control.node_memory import WRITE_SECONDS, NodeMemoryWriter
+from plimsoll_nodeagent.kernelfs import Mode
+
+
+@pytest.fixture
+def api():
+    with serving(PlainApi()) as one:
+        yield one
+
+
+def writer(api: PlainApi) -> NodeMemoryWriter:
+    return NodeMemoryWriter(api.connect, "node-1", Mode.ACT, "0.1.0")
+
+
+def test_makes_the_object_and_merges_its_status_in(api, tmp_path):
+    agent = AgentOn(tmp_path)
+    report = agent.tick(3)
+    write = writer(api)
+    write(report, agent.now)
+    write.wait()
+    status = NodeMemory.model_validate(api.nodes["node-1"]).status
+    assert status.capacity_bytes == 2 << 30
+    assert status.needed_bytes is not None
+    assert status.cold_bytes > 0
+    assert {each.type: each.status for each in status.conditions} == {"Ready": "True", "Acting": "True"}
+    assert {each.name for each in status.capabilities} >= {"accesses", "pressure", "reclaim"}
+    assert status.reclaim.containers == 2
+    assert status.agent_version == "0.1.0"
+
+
+def test_writes_once_a_minute_and_at_once_when_acting_ends(api, tmp_path):
+    agent = AgentOn(tmp_path)
+    write = writer(api)
+    for _ in range(3):
+        write(agent.tick(1), agent.now)
+        write.wait()
+    assert write.written_total == 1
+    agent.policy_file.unlink()
+    write(agent.tick(1), agent.now)
+    write.wait()
+    assert write.written_total == 2
+    (acting,) = (each for each in api.nodes["node-1"]["status"]["conditions"] if each["type"] == "Acting")
+    assert (acting["status"], acting["reason"]) == ("False", "Policies")
+    write(agent.tick(1, seconds=WRITE_SECONDS + 1), agent.now)
+    write.wait()
+    assert write.written_total == 3
+
+
+def test_what_is_no_longer_known_is_taken_out(api, tmp_path):
+    agent = AgentOn(tmp_path)
+    write = writer(api)
+    write(agent.tick(3), agent.now)
+    write.wait()
+    (agent.node.root / "sys/kernel/debug/lru_gen").unlink()
+    write(agent.tick(1, seconds=WRITE_SECONDS + 1), agent.now)
+    write.wait()
+    assert "cold" not in api.nodes["node-1"]["status"]
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_an_api_server_that_refuses_costs_nothing_but_a_count(api, tmp_path, status: int):
+    api.failing = status
+    agent = AgentOn(tmp_path)
+    write = writer(api)
+    write(agent.tick(1), agent.now)
+    write.wait()
+    assert (write.failures_total, write.written_total) == (1, 0)

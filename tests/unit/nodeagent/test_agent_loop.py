@@ -1,0 +1,229 @@
+"""The agent's loop as a whole, on the twin of a kernel: what policy asks for, and what goes wrong."""
+
+import dataclasses
+import errno
+import json
+
+import pytest
+
+from builders.agents import COLD, AgentOn
+from builders.twin_node import MIB
+from plimsoll_nodeagent.agent import STAGES
+from plimsoll_nodeagent.kernelfs import Absence
+
+
+def usage(agent: AgentOn, number: int = 1) -> int:
+    return int(agent.node.file(number, "memory.current").read_text())
+
+
+def test_reclaims_what_a_policy_asks_for_and_measures_it(tmp_path):
+    agent = AgentOn(tmp_path)
+    before = usage(agent) + usage(agent, 2)
+    report = agent.tick(200)
+    assert agent.taken_bytes > MIB
+    assert before - usage(agent) - usage(agent, 2) == agent.taken_bytes
+    assert report.actions_total[("reclaim", "done")] > 0
+    assert report.node.taken_total == sum(each.taken_bytes for each in report.containers)
+
+
+def test_every_stage_is_timed_by_name(tmp_path):
+    agent = AgentOn(tmp_path)
+    agent.tick(1)
+    assert tuple(agent.tick(1).stage_seconds) == STAGES
+
+
+@pytest.mark.parametrize("mode", ["read", "dry-run"])
+def test_writes_nothing_where_it_may_not_act(tmp_path, mode: str):
+    agent = AgentOn(tmp_path, mode=mode)
+    agent.node.kernel.mode = type(agent.node.kernel.mode)(mode)
+    before = {each: each.stat().st_mtime_ns for each in agent.node.root.rglob("*") if each.is_file()}
+    agent.tick(60)
+    assert {each: each.stat().st_mtime_ns for each in before} == before
+    assert not (tmp_path / "state").exists()
+
+
+def test_no_container_outside_policy_is_touched(tmp_path):
+    agent = AgentOn(tmp_path, policy={"reclaim": {"mode": "Off"}})
+    report = agent.tick(60)
+    assert report.containers == ()
+    assert [each for each in agent.node.kernel.notes if "reclaim" in each.what] == []
+
+
+def test_pressure_in_one_container_stops_it_there_and_not_elsewhere(tmp_path):
+    agent = AgentOn(tmp_path)
+    agent.tick(120)
+    first, second = usage(agent, 1), usage(agent, 2)
+    agent.stall(1, 2.0, avg10=20.0)
+    reasons = {each.container_id[-1]: each.reason for each in agent.tick(1).containers}
+    assert reasons["1"] == "pressure"
+    assert usage(agent, 1) == first
+    agent.tick(60)
+    assert usage(agent, 2) < second
+
+
+def test_a_trigger_between_ticks_stops_the_next_reclaim(tmp_path):
+    agent = AgentOn(tmp_path)
+    agent.tick(60)
+    container = agent.node.container(1)
+    agent.node.kernel.stall(container.path)
+    agent.made.agent.heed(0.0, lambda: agent.now + 1.0)
+    (reason,) = (
+        each.reason for each in agent.tick(1).containers if each.container_id == container.container_id
+    )
+    assert reason == "backing-off"
+
+
+def test_a_policy_that_goes_away_ends_reclaim_at_once(tmp_path):
+    agent = AgentOn(tmp_path)
+    agent.tick(60)
+    before = usage(agent)
+    agent.policy_file.unlink()
+    report = agent.tick(30)
+    assert usage(agent) == before
+    assert report.containers == ()
+    assert "policy.json" in report.policy_problem
+
+
+def test_a_policy_that_is_removed_in_the_middle_of_an_action_stops_it_at_its_next_part(tmp_path):
+    agent = AgentOn(tmp_path, containers=1)
+    agent.tick(10)
+    (each,) = agent.made.agent.reclaimer.controlled.values()
+    whole = agent.made.agent.reclaimer._action(each, 48 * MIB)
+
+    def removed() -> None:
+        agent.policy_file.unlink()
+        agent.made.agent.policies.refresh(agent.now)
+
+    before = usage(agent)
+    agent.node.kernel.happen_before("memory.reclaim", removed)
+    outcome = agent.made.agent.actor.act(dataclasses.replace(whole, part_bytes=4 * MIB))
+    assert outcome.answer.value == "partial"
+    assert before - usage(agent) == 4 * MIB
+
+
+@pytest.mark.parametrize("leap", [-86_400.0, 0.0, 400 * 86_400.0])
+def test_a_clock_that_leaps_takes_nothing_and_it_goes_on_after(tmp_path, leap: float):
+    agent = AgentOn(tmp_path)
+    agent.tick(60)
+    before = usage(agent)
+    report = agent.tick(1, seconds=leap)
+    assert {each.reason for each in report.containers} == {"clock"}
+    assert usage(agent) == before
+    agent.tick(240)
+    assert usage(agent) < before
+
+
+@pytest.mark.parametrize("name", ["memory.pressure", "memory.stat"])
+def test_a_file_that_cannot_be_read_holds_its_container(tmp_path, name: str):
+    agent = AgentOn(tmp_path, containers=1)
+    agent.tick(30)
+    agent.node.kernel.fail(name, errno.EIO)
+    (held,) = agent.tick(1).containers
+    assert held.reason == "unknown"
+
+
+def test_a_container_that_goes_away_and_one_that_comes(tmp_path):
+    agent = AgentOn(tmp_path)
+    agent.tick(30)
+    agent.node.tree.remove_pod(1)
+    agent.node.add(3)
+    ids = {each.container_id[-1] for each in agent.tick(2).containers}
+    assert ids == {"2", "3"}
+    assert len(agent.made.agent.reclaimer.controlled) == 2
+
+
+def test_a_node_whose_generations_are_gone_reclaims_in_the_kernels_order(tmp_path):
+    agent = AgentOn(tmp_path, containers=1)
+    (agent.node.root / "sys/kernel/debug/lru_gen").unlink()
+    (report,) = agent.tick(90).containers
+    assert agent.made.agent.ages.absence is Absence.GONE
+    assert report.cold_bytes is None
+    assert agent.taken_bytes > 0
+
+
+def test_idle_ages_tell_what_is_cold_by_numa_node_too(tmp_path):
+    agent = AgentOn(tmp_path, containers=1)
+    (report,) = agent.tick(3).containers
+    assert report.cold_bytes > 0
+    assert report.needed_bytes + report.cold_bytes - report.stuck_bytes == agent.node.usage_bytes
+    ages = next(iter(agent.made.agent.ages.looked.values()))
+    assert set(ages.by_numa_node) == {0, 1}
+
+
+def test_a_restart_begins_carefully_and_keeps_what_was_learnt(tmp_path):
+    agent = AgentOn(tmp_path)
+    agent.tick(30)
+    for each in agent.made.agent.reclaimer.controlled.values():
+        each.survival.observations = 5
+    agent.made.save_models(agent.now)
+    version = agent.made.models.version
+    assert version == 1
+    agent.made.agent.close()
+    agent.start()
+    assert agent.made.models.version == version
+    (first, _) = agent.tick(1).containers
+    assert (first.reason, first.arm) == ("learning", "careful")
+
+
+def test_a_damaged_model_is_passed_over_for_the_one_before_it_and_the_prior(tmp_path):
+    agent = AgentOn(tmp_path)
+    agent.tick(5)
+    for each in agent.made.agent.reclaimer.controlled.values():
+        each.survival.observations = 5
+    for later in (0.0, 10_000.0):
+        agent.made.save_models(agent.now + later)
+    newest, older = sorted((tmp_path / "state/models").glob("*.json"), reverse=True)
+    newest.write_text(newest.read_text().replace('"version": 2', '"version": 9'))
+    agent.start()
+    assert agent.made.models.version == 1
+    older.write_text("{")
+    agent.start()
+    assert agent.made.models.version == 0
+    assert agent.tick(2) is not None
+
+
+def test_a_stage_that_fails_is_counted_and_nothing_is_taken(tmp_path, monkeypatch):
+    agent = AgentOn(tmp_path)
+    agent.tick(30)
+    before = usage(agent)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("bank")
+
+    monkeypatch.setattr(agent.made.agent.forecasts, "see", broken)
+    with pytest.raises(RuntimeError):
+        agent.tick(1)
+    assert agent.made.agent.stage_failures["predict"] == 1
+    assert usage(agent) == before
+
+
+def test_the_page_policy_is_swapped_while_it_runs(tmp_path):
+    agent = AgentOn(tmp_path, containers=1)
+    (before,) = agent.tick(2).containers
+    calls = agent.made.calls()
+    assert calls["set-policy"]({"name": "lru"}) == {"before": "by policy", "now": "lru"}
+    (after,) = agent.tick(1).containers
+    assert before.cold_bytes is not None
+    assert after.cold_bytes is None
+    with pytest.raises(KeyError, match="there are lru, idle-age, survival"):
+        calls["set-policy"]({"name": "magic"})
+    assert agent.tick(1).page_policy == "lru"
+    calls["set-policy"]({"name": "by-policy"})
+    assert agent.tick(1).page_policy == "by policy"
+
+
+def test_the_report_is_plain_json(tmp_path):
+    agent = AgentOn(tmp_path)
+    agent.tick(20)
+    said = json.loads(json.dumps(agent.made.calls()["report"]({})))
+    assert {each["policy"] for each in said["containers"]} == {str(agent.policy_file)}
+    assert said["capabilities"]["observeOnly"] is False
+    assert json.loads(json.dumps(agent.made.calls()["models"]({})))["version"] == 0
+
+
+def test_a_policy_that_changes_is_in_force_with_the_next_tick(tmp_path):
+    agent = AgentOn(tmp_path, containers=1)
+    agent.tick(2)
+    agent.say(COLD | {"importance": "Critical", "reclaim": {"mode": "Predictive", "maxPressure": 0.1}})
+    (report,) = agent.tick(1).containers
+    assert (report.importance, report.mode) == ("Critical", "Predictive")
