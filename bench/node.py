@@ -173,6 +173,11 @@ def _unmeasured(name: str, command: str) -> Row:
     )
 
 
+def policy(mode: str) -> dict[str, object]:
+    """The policy file of the stand-alone agent: bounds as they are by default."""
+    return {"importance": "Normal", "reclaim": {"mode": mode}}
+
+
 def settings(part: str, chosen: argparse.Namespace) -> dict[str, object]:
     """What the guest is told."""
     return {
@@ -183,7 +188,7 @@ def settings(part: str, chosen: argparse.Namespace) -> dict[str, object]:
         "settle_seconds": SETTLE_RATIO * chosen.seconds,
         "measure_seconds": (1 - SETTLE_RATIO) * chosen.seconds,
         "agent": json.loads(chosen.agent) if chosen.agent else list(AGENT),
-        "policy": {"importance": "Normal", "reclaim": {"mode": chosen.mode}},
+        "policy": policy(chosen.mode),
         "mixed": MIXED,
         "rounds": chosen.rounds,
         "levels": chosen.levels,

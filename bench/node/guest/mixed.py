@@ -14,10 +14,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from controllers import Arm, Program, arms
 from kernel import Cgroup, Reporter, look, system, window, zram_bytes
 from workloads import Mixed
-
-from arms import Arm, Program, arms
 
 HERE = Path(__file__).parent
 SAMPLE_SECONDS = 2.0

@@ -24,6 +24,7 @@ def guest():
     try:
         import agent_on
         import clients
+        import controllers
         import kernel
         import predictors
         import pressing
@@ -35,6 +36,7 @@ def guest():
         sys.path.remove(str(GUEST))
     return SimpleNamespace(
         agent_on=agent_on,
+        controllers=controllers,
         clients=clients,
         kernel=kernel,
         predictors=predictors,
@@ -305,3 +307,30 @@ def test_an_experienced_agent_may_go_at_the_pace_that_normal_allows_and_no_faste
     assert bandit.choose("/a", Importance.NORMAL) == BOLDEST[Importance.NORMAL]
     assert bandit.choose("/b", Importance.NORMAL) == 0
     assert guest.agent_on.experienced(0, ["/a"]).choose("/a", Importance.NORMAL) == 0
+
+
+def test_the_agent_takes_the_command_that_the_benchmark_starts_it_with(guest):
+    from plimsoll_nodeagent.main import parser
+
+    sys.path.append(str(ROOT / "bench"))
+    try:
+        import node
+    finally:
+        sys.path.remove(str(ROOT / "bench"))
+    words = guest.controllers.filled(list(node.AGENT), ["/sys/fs/cgroup/a", "/sys/fs/cgroup/b"])
+    options = parser().parse_args(words[words.index("run") :])
+    assert options.cgroup == ["/sys/fs/cgroup/a", "/sys/fs/cgroup/b"]
+    assert (options.mode, options.interval, options.port) == ("act", 2.0, guest.controllers.PORT)
+
+
+def test_the_policy_that_the_guest_is_given_is_one_the_agent_reads(guest, tmp_path):
+    from plimsoll.api.reclaim import ReclaimMode
+    from plimsoll_nodeagent.control.policies import read_policy_file
+
+    sys.path.append(str(ROOT / "bench"))
+    try:
+        import node
+    finally:
+        sys.path.remove(str(ROOT / "bench"))
+    (tmp_path / "policy.json").write_text(json.dumps(node.policy("Predictive")))
+    assert read_policy_file(tmp_path / "policy.json").mode is ReclaimMode.PREDICTIVE

@@ -116,11 +116,11 @@ def arms(
     return {
         "off": Off(),
         "senpai": Program("senpai", senpai, environment, None),
-        "agent": Program("agent", _filled(agent, paths), environment, PORT),
+        "agent": Program("agent", filled(agent, paths), environment, PORT),
     }
 
 
-def _filled(command: list[str], paths: list[str]) -> list[str]:
+def filled(command: list[str], paths: list[str]) -> list[str]:
     """`--cgroup {each}` is said once for each container."""
     words: list[str] = []
     for word in command:
