@@ -12,7 +12,7 @@ from builders.apiserver import Child, free_port
 from builders.chart import CHART
 
 PROFILE = CHART / "files" / "agent-seccomp.json"
-UNDER = [sys.executable, str(Path(__file__).parents[1] / "builders" / "seccomp.py"), str(PROFILE)]
+PROFILE_TO_ACT = CHART / "files" / "agent-act-seccomp.json"
 
 
 def node(directory: Path) -> Path:
@@ -29,7 +29,18 @@ def node(directory: Path) -> Path:
     return directory
 
 
-def test_the_agent_watches_and_serves_under_it(tmp_path: Path):
+def under(profile: Path) -> list[str]:
+    """What starts a command under a profile."""
+    return [sys.executable, str(Path(__file__).parents[1] / "builders" / "seccomp.py"), str(profile)]
+
+
+def acting(directory: Path) -> list[str]:
+    """What the chart adds where the agent may act; nothing is written, since the node is a directory."""
+    return ["--mode=dry-run", f"--state-dir={directory}", f"--socket={directory / 'agent.sock'}"]
+
+
+@pytest.mark.parametrize(("profile", "acts"), [(PROFILE, False), (PROFILE_TO_ACT, True)])
+def test_the_agent_works_and_serves_under_it(profile: Path, acts: bool, tmp_path: Path):
     port = free_port()
     agent = Path(sys.executable).with_name("plimsoll-agent")
     command = [
@@ -38,8 +49,9 @@ def test_the_agent_watches_and_serves_under_it(tmp_path: Path):
         "--address=127.0.0.1",
         f"--port={port}",
         f"--cgroup-root={node(tmp_path / 'cgroup')}",
+        *(acting(tmp_path / "state") if acts else []),
     ]
-    child = Child("agent", [*UNDER, *command], tmp_path / "agent.log")
+    child = Child("agent", [*under(profile), *command], tmp_path / "agent.log")
     child.start()
     try:
         child.wait_until(lambda: _answers(port))
@@ -51,6 +63,8 @@ def test_the_agent_watches_and_serves_under_it(tmp_path: Path):
         )
         assert float(usage.rpartition(" ")[2]) == 104857600
         assert "Traceback" not in child.tail()
+        if acts:
+            assert (tmp_path / "state" / "agent.sock").stat().st_mode & 0o777 == 0o600
     finally:
         child.stop()
 
@@ -78,7 +92,11 @@ def _answers(port: int) -> bool:
 def test_what_an_agent_never_does_fails(attempt: str):
     script = f"import ctypes; libc = ctypes.CDLL(None, use_errno=True); print({attempt}, ctypes.get_errno())"
     done = subprocess.run(
-        [*UNDER, sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+        [*under(PROFILE), sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     enosys = json.loads(PROFILE.read_text())["defaultErrnoRet"]
     assert done.stdout.split() == ["-1", str(enosys)]
@@ -139,6 +157,6 @@ journal.put(Record("a", "k", "b", {{}}, "0", ("1",)))
 journal.drop("a")
 print(KernelFs().advice_missing() or "advises", journal.names())
 """
-    command = [*UNDER[:2], str(profile), sys.executable, "-c", script]
+    command = [*under(PROFILE)[:2], str(profile), sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.stdout == "advises []\n", done.stderr

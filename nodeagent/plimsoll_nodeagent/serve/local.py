@@ -8,6 +8,7 @@ the agent works must not be reachable from the network.
 import contextlib
 import json
 import logging
+import os
 import socketserver
 import threading
 from collections.abc import Callable, Mapping
@@ -32,7 +33,6 @@ class LocalDoor:
             path.unlink()  # of an agent that was killed; two agents of one node is no set-up of ours
         self._path = path
         self._server = _Server(str(path), calls)
-        path.chmod(0o600)
 
     def start(self) -> None:
         """Answer in the background."""
@@ -52,6 +52,14 @@ class _Server(socketserver.ThreadingUnixStreamServer):
     def __init__(self, path: str, calls: Calls) -> None:
         self.calls = calls
         super().__init__(path, _Handler)
+
+    def server_bind(self) -> None:
+        """Make it its user's alone from the first moment; the agent's seccomp profile knows no chmod."""
+        before = os.umask(0o177)
+        try:
+            super().server_bind()
+        finally:
+            os.umask(before)
 
 
 class _Handler(socketserver.StreamRequestHandler):
