@@ -58,8 +58,6 @@ TREE_WEIGHTS, NETWORK_WEIGHTS = (0.3, 0.3), (0.5, 1.0)
 RATIO_LEVELS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999)
 # Container-days of unused limit a kill is worth, from reckless to anxious.
 PRICES = (0.125, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 24.0, 48.0)
-# Series of other sources turn out looser and deadlier than the ones at hand, so aim below.
-SLACK_MARGIN, OOM_MARGIN = 1.05, 1.15
 TABLES = Path(prior.__file__).parent
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -183,8 +181,8 @@ def price_table(containers: Sequence[SeriesBatch], material: Material) -> dict[s
         )
     return {
         "oom_price": list(PRICES),
-        "slack": rounded(np.maximum.accumulate(slack) * SLACK_MARGIN),
-        "oom_per_1000_cd": rounded(np.minimum.accumulate(kills) * OOM_MARGIN),
+        "slack": rounded(np.maximum.accumulate(slack)),
+        "oom_per_1000_cd": rounded(np.minimum.accumulate(kills)),
         "measured_slack": rounded(slack),
         "measured_oom_per_1000_cd": rounded(kills),
         "measured_changes_per_cd": rounded(changes),
