@@ -111,14 +111,20 @@ train: $(VENV)/.dev ## fit the forecast's weights and price tables anew: make tr
 train-pressure: $(VENV)/.dev ## fit the pressure predictor's weights anew: make train-pressure [RECORDINGS=files]
 	$(BIN)/python bench/train_pressure.py $(if $(RECORDINGS),--recordings $(RECORDINGS)) $(BENCH_ARGS)
 
-.PHONY: bench bench-ablation bench-agent bench-e2e bench-forecast bench-leak bench-loop bench-node bench-pages bench-pressure bench-prophet bench-usage bench-demo
-bench: bench-agent bench-demo bench-leak bench-forecast bench-loop bench-prophet bench-usage ## every bench there is
+.PHONY: bench bench-ablation bench-agent bench-cold bench-control bench-e2e bench-forecast bench-leak bench-loop bench-node bench-pages bench-pressure bench-prophet bench-usage bench-demo
+bench: bench-agent bench-cold bench-demo bench-leak bench-forecast bench-loop bench-prophet bench-usage ## every bench there is
 
 bench-ablation: $(VENV)/.dev ## what each part of the pipeline earns, taken away in turn on the judged half
 	$(BIN)/python bench/ablation.py --traces $(TRACES) $(BENCH_ARGS)
 
 bench-agent: $(VENV)/.dev ## what the node agent costs a node of 100 and of 500 containers
 	$(BIN)/python bench/agent.py
+
+bench-cold: $(VENV)/.dev ## the first day of containers that have relatives, with and without what those did
+	$(BIN)/python bench/cold.py --traces $(TRACES) $(BENCH_ARGS)
+
+bench-control: $(VENV)/.dev ## laws of proactive reclaim beside each other, on a model of a container's memory
+	$(BIN)/python bench/control.py
 
 bench-demo: $(VENV)/.dev ## the demo's outcome as figures, and its picture
 	$(BIN)/python bench/demo.py

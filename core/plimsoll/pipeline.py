@@ -48,6 +48,7 @@ from plimsoll.recommend.buffer import calibrate, next_shift, outcome, shifted, w
 from plimsoll.recommend.objective import DEFAULT_OBJECTIVE, oom_price_of
 from plimsoll.recommend.price import LOWER_GAIN, RAISE_GAIN, Priced, cheapest, exceedance_at
 from plimsoll.recommend.recommendation import Recommendations, joined
+from plimsoll.recommend.relatives import Relatives, Steps
 from plimsoll.recommend.row_policy import UNSAID, PolicyColumns, RowPolicy
 from plimsoll.usage.grown import grown
 from plimsoll.usage.history import History
@@ -108,6 +109,7 @@ class LimitPipeline:
         self._models: dict[int, PeakModel] = {UNSAID: own}
         self._models |= {code: given[name] for code, name in enumerate(model_names()) if name in given}
         self._known_peak_bytes = np.full(history.capacity, np.nan)
+        self._relatives = Relatives()
 
     # -- what is told ---------------------------------------------------------------------------------------
 
@@ -120,6 +122,10 @@ class LimitPipeline:
         """What their policies say about `rows` [n]."""
         self._grow()
         self._policies.put(rows, policies)
+
+    def observe_relatives(self, steps: Mapping[int, Steps]) -> None:
+        """What containers like these rows did (`recommend.relatives`); heard while a row is young."""
+        self._relatives.tell(steps)
 
     def observe_oom(
         self, rows: IntArray, now_seconds: float, limit_bytes: npt.ArrayLike | None = None
@@ -141,6 +147,7 @@ class LimitPipeline:
         for column in (self._limit_bytes, self._known_peak_bytes):
             column[rows] = np.nan
         self._policies.clear(rows)
+        self._relatives.forget(rows)
         for model in self._models.values():
             model.forget(rows)
 
@@ -242,6 +249,7 @@ class LimitPipeline:
         raw, forecast = self._forecast(rows, looked)
         if settings.adaptive:
             forecast = shifted(forecast, self.history.promises.record(rows).shift)
+        forecast = self._relatives.corrected(forecast, rows, looked)
         price = np.where(np.isnan(policies.oom_price[rows]), self._default_price, policies.oom_price[rows])
         floor = np.maximum(floor_by_use(present_bytes(window), settings.guard), memory.hold_bytes)
         floor = np.fmax(floor, _past_peak(looked, price, settings))

@@ -1,0 +1,128 @@
+"""What relatives are worth to a young container: its first day with and without what they have used.
+
+In: recorded series with a sibling that began earlier (another day of the same job, another task of it,
+another pod of the service). Out: OOMs and slack of the first 24 hours of the series that have one, decided
+from the first bin on: by VPA, by the pipeline alone, and by the pipeline that was told what the siblings had
+used before the series began. Halves are those of `plimsoll.replay.split`; nothing that comes later is told.
+
+    python bench/cold.py --traces DIRECTORY [--half judged]
+"""
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from forecast import CORE, SEED, STRESS, first_day, judging_brain
+from plimsoll.forecast.protocol import PeakModel
+from plimsoll.forecast.window import BINS_PER_HOUR, FloatArray
+from plimsoll.pipeline import PipelineSettings
+from plimsoll.recommend.relatives import Steps, steps_of
+from plimsoll.replay.classes import hourly_maxima
+from plimsoll.replay.limits import BatchFacts, ReplayRecommender, ReplaySettings, replay_limits
+from plimsoll.replay.live import LiveRecommender
+from plimsoll.replay.peers.vpa import Vpa
+from plimsoll.replay.resample import CHANGES, OOM, SLACK, draws, figures, interval
+from plimsoll.replay.score import SeriesScores, join, score
+from plimsoll.replay.series import SeriesBatch
+from plimsoll.replay.split import Half, group_of, half_of
+from plimsoll.usage.sample import BIN_SECONDS
+from plimsoll_cli.traces.parquet import read_trace, trace_files
+from report import Row, write_results
+
+COMMAND = "make bench-cold"
+ALONE, TOLD = "alone", "relatives"
+UNITS = {OOM: "OOM/1000 cd", SLACK: "", CHANGES: "changes/cd"}
+NAMES = {OOM: "oom", SLACK: "slack", CHANGES: "changes_per_container_day"}
+
+
+@dataclass
+class Related(LiveRecommender):
+    """The live pipeline, told before the first bin what its relatives did."""
+
+    steps: Steps | None = None  # of the relatives of the one series that is replayed
+
+    def start(self, facts: BatchFacts) -> None:
+        """Forget all but the relatives."""
+        super().start(facts)
+        if self.steps is not None:
+            self._pipeline.observe_relatives(dict.fromkeys(self._rows.tolist(), self.steps))
+
+
+def main() -> None:
+    """Replay, print, write."""
+    parser = argparse.ArgumentParser(description="the first day with and without relatives")
+    parser.add_argument("--traces", type=Path, default=Path("sample"))
+    parser.add_argument("--half", type=Half, default=Half.JUDGED)
+    options = parser.parse_args()
+    begun = time.monotonic()
+    brain, weights = judging_brain()
+    batches = [read_trace(path) for path in trace_files([options.traces])]
+    young = [each for batch in batches if STRESS.get(batch.source, CORE) == CORE for each in found(batch)]
+    mine = [each for each in young if half_of(each.batch.series_ids[0]) is options.half]
+    scores = measure(mine, brain.model, brain.settings())
+    rows = list(rows_of(scores))
+    for row in rows:
+        print(f"{row.name:52} {row.value:9.3f} ({row.low:.3f} to {row.high:.3f}) {row.unit}")
+    name = "cold" if options.half is Half.JUDGED else f"cold-{options.half}"
+    print(write_results(name, rows, SEED, time.monotonic() - begun, {"weights": weights}))
+
+
+@dataclass(frozen=True, slots=True)
+class Young:
+    """One series' first day, and what its relatives had done before it."""
+
+    batch: SeriesBatch
+    steps: Steps
+
+
+def found(batch: SeriesBatch) -> Iterator[Young]:
+    """Series that have relatives with a past."""
+    groups = [group_of(name) for name in batch.series_ids]
+    for index, group in enumerate(groups):
+        siblings = [other for other, each in enumerate(groups) if each == group and other != index]
+        steps = steps_of(past_hours(batch, other, int(batch.start_seconds[index])) for other in siblings)
+        if len(steps):
+            yield Young(first_day(batch.take([index])), steps)
+
+
+def past_hours(batch: SeriesBatch, index: int, before_seconds: int) -> FloatArray:
+    """Hourly maxima [hours] of a series up to a time; whole hours only."""
+    bins = (before_seconds - int(batch.start_seconds[index])) // BIN_SECONDS
+    bins = max(min(bins, int(batch.length_bins[index])), 0) // BINS_PER_HOUR * BINS_PER_HOUR
+    return hourly_maxima(batch.usage_bytes[index, :bins])
+
+
+def measure(
+    young: Sequence[Young], model: PeakModel | None, settings: PipelineSettings
+) -> dict[str, SeriesScores]:
+    """Scores by arm."""
+    makers = {
+        "vpa": lambda _: Vpa(),
+        ALONE: lambda _: Related(settings, model),
+        TOLD: lambda each: Related(settings, model, steps=each.steps),
+    }
+    return {name: join([replayed(each.batch, make(each)) for each in young]) for name, make in makers.items()}
+
+
+def replayed(batch: SeriesBatch, recommender: ReplayRecommender) -> SeriesScores:
+    """Scores of the first day, decided from the second bin on."""
+    return score(replay_limits(batch, recommender, ReplaySettings(1)))
+
+
+def rows_of(scores: dict[str, SeriesScores]) -> Iterator[Row]:
+    """Each arm's figures, and what relatives change."""
+    weights = draws(scores[TOLD], SEED)
+    count = int((weights[0] > 0).sum())
+    columns = {name: figures(each, weights) for name, each in scores.items()}
+    columns["relatives.minus_alone"] = columns[TOLD] - columns[ALONE]
+    for name, values in columns.items():
+        for figure, title in NAMES.items():
+            sure = interval(values[:, figure])
+            row = f"cold.{name}.{title}"
+            yield Row(row, sure.value, UNITS[figure], count, COMMAND, sure.low, sure.high)
+
+
+if __name__ == "__main__":
+    main()
