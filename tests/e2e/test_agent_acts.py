@@ -159,7 +159,7 @@ def test_kill_9_leaves_nothing_behind(cluster, release, namespace):
         watching = actor.damon.start(0, Watching(Space.VIRTUAL, pids)) if taken == "done" else taken
         print(json.dumps([high, taken, watching]))
         sys.stdout.flush()
-        os.kill(os.getpid(), 9)
+        os.execv("/bin/true", ["true"])  # as abrupt as a kill, and kubectl sees no error
         """,
     )
     assert held[0] == "done"
@@ -255,13 +255,11 @@ def reclaimed(
 
 
 def in_agent(cluster: Cluster, agent: Manifest, script: str):
-    """What a script prints as JSON in the agent's container; it may kill itself after it has printed."""
+    """What a script prints as JSON in the agent's container, whose seccomp profile lets no process fork."""
     metadata = agent["metadata"]
     where = ("-n", metadata["namespace"], metadata["name"], "-c", "agent")
     program = PRELUDE + textwrap.dedent(script)
-    # The shell outlives the script, so that one which kills itself still says what it printed.
-    command = ("sh", "-c", 'python3 -c "$0"; true', program)
-    printed = cluster.kube("exec", *where, "--", *command, seconds=240)
+    printed = cluster.kube("exec", *where, "--", "python3", "-c", program, seconds=240)
     lines = [line for line in printed.splitlines() if line.startswith(("[", "{"))]
     if not lines:
         raise CommandError(f"the script in {metadata['name']} printed no result: {printed!r}")
