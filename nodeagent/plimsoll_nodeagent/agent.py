@@ -75,6 +75,7 @@ class Agent:
     def heed(self, seconds: float, now: Callable[[], float]) -> None:
         """Listen to PSI for so long; whoever stalls is left alone at once."""
         self.actor.tick()
+        self.reclaimer.look_at_pressure(now())
         if self.triggers is None or not len(self.triggers):
             return
         stalled = self.triggers.stalled(max(0.0, seconds))

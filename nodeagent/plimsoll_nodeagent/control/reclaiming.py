@@ -29,9 +29,10 @@ from plimsoll_nodeagent.control.idle_ages import Looked
 from plimsoll_nodeagent.control.models import Models
 from plimsoll_nodeagent.control.policies import PolicySource
 from plimsoll_nodeagent.discover.tracker import Container, ContainerId
-from plimsoll_nodeagent.kernelfs import Answer, KernelFs
+from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelFs
 from plimsoll_nodeagent.kernelfs.process import PAGE_BYTES
 from plimsoll_nodeagent.loop import Snapshot
+from plimsoll_nodeagent.sample.formats import FormatError, parse_pressure
 from plimsoll_nodeagent.sample.reading import ContainerSample
 from plimsoll_nodeagent.sample.swap import container_swap
 
@@ -58,6 +59,7 @@ class Controlled:
     refault_bytes: int | None = None
     usage_bytes: int = 0
     read_seconds: float = math.nan
+    polled: tuple[float, float] | None = None
     looked: Looked | None = None
     need: Need | None = None
     cold_age_seconds: float = math.nan
@@ -184,6 +186,27 @@ class Reclaimer:
         for key in keys:
             if (each := self.controlled.get(key)) is not None:
                 each.law.notice_pressure(now_seconds)
+
+    def look_at_pressure(self, now_seconds: float) -> frozenset[ContainerId]:
+        """Read PSI alone, between two ticks; returns who stalls beyond its policy's bound, and stops there.
+
+        Triggers tell of heavy stalls at once; a policy's bound is often lower than what they are set to.
+        """
+        found = set()
+        for key, each in self.controlled.items():
+            with opened(self._fs, each.container) as cgroup:
+                text = Absence.GONE if isinstance(cgroup, Answer) else cgroup.read("memory.pressure")
+            try:
+                total = None if isinstance(text, Absence) else parse_pressure(text).some.total_seconds
+            except FormatError:
+                total = None
+            before, each.polled = each.polled, None if total is None else (now_seconds, total)
+            if before is not None and total is not None and now_seconds > before[0]:
+                stalled = (total - before[1]) / (now_seconds - before[0])
+                if stalled > each.law.policy.max_pressure_ratio:
+                    found.add(key)
+        self.notice_pressure(frozenset(found), now_seconds)
+        return frozenset(found)
 
     def survival_by_class(self) -> dict[str, list[SurvivalModel]]:
         """The models of the containers now, by what they share experience with."""

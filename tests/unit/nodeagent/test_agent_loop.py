@@ -73,6 +73,23 @@ def test_a_trigger_between_ticks_stops_the_next_reclaim(tmp_path):
     assert reason == "backing-off"
 
 
+def test_pressure_above_the_bound_stops_it_within_a_second_without_triggers(tmp_path):
+    agent = AgentOn(tmp_path, containers=1)
+    agent.made.agent.triggers = None
+    agent.tick(60)
+    now = agent.now
+    agent.made.agent.heed(0.0, lambda: now + 1.0)
+    agent.stall(1, 0.005)  # half a percent of a second, below the bound of one
+    agent.made.agent.heed(0.0, lambda: now + 2.0)
+    (law,) = (each.law for each in agent.made.agent.reclaimer.controlled.values())
+    assert law.violations_total == 0
+    agent.stall(1, 0.025)
+    agent.made.agent.heed(0.0, lambda: now + 3.0)
+    assert law.violations_total == 1
+    (report,) = agent.tick(1).containers
+    assert report.reason == "backing-off"
+
+
 def test_a_policy_that_goes_away_ends_reclaim_at_once(tmp_path):
     agent = AgentOn(tmp_path)
     agent.tick(60)
