@@ -36,6 +36,7 @@ class ContainerSpec:
     resizable: bool
     cpu_guaranteed: bool
     sidecar: bool
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True)

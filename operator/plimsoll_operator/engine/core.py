@@ -22,6 +22,7 @@ from plimsoll.usage.timeline import ClockStep
 from plimsoll_operator.engine.coverage import Coverage
 from plimsoll_operator.engine.explain import explain_row
 from plimsoll_operator.engine.frames import Sync
+from plimsoll_operator.engine.kin import Kin
 from plimsoll_operator.engine.members import UNKNOWN, MemberTable
 from plimsoll_operator.engine.messages import (
     EngineSettings,
@@ -81,6 +82,7 @@ class EngineCore:
         self._killed_at: dict[int, dict[float, float]] = {}  # by restored row: time of a kill -> its limit
         self._coverage = Coverage(settings.interval_seconds)
         self._shapes = Shapes()
+        self._kin = Kin()
         self._now_seconds = math.nan
 
     # -- what is told -------------------------------------------------------------------------------------
@@ -98,6 +100,7 @@ class EngineCore:
                 self._past.want(row, *wanted[row])
         for member in change.added:
             self.members.add(member)
+            self._kin.tell(member.row, member.kin)
         self._tell_policies({member.row: member.policy for member in change.added})
 
     def _tell_policies(self, policy_of: Mapping[int, RowPolicy]) -> None:
@@ -121,6 +124,7 @@ class EngineCore:
         self._restored.difference_update(rows)
         self._coverage.forget(tuple(rows))
         self._shapes.forget(np.array(list(rows), dtype=np.int32))
+        self._kin.forget(rows)
         for row in rows:
             self._killed_at.pop(row, None)
 
@@ -365,6 +369,8 @@ class EngineCore:
         places, window = self.rows.places(rows), None
         with made.stage("recommend"):
             window = store.pipeline.look(places, made.now_seconds)
+            relatives = self._kin.steps_for(rows, self.rows, store, made.now_seconds)
+            store.pipeline.observe_relatives(relatives)
             decided.append(replace(store.pipeline.decide_seen(window, made.now_seconds), rows=rows))
             self.rows.decided(rows, made.now_seconds)
         with made.stage("shapes"):

@@ -112,6 +112,7 @@ def container_spec(raw: Raw, *, init: bool) -> ContainerSpec:
         resizable=not init or sidecar,
         cpu_guaranteed=cpu is not None and str(cpu) == str(requests.get("cpu", cpu)),
         sidecar=sidecar,
+        image=sys.intern(str(raw.get("image") or "")),
     )
     found: ContainerSpec = shared(_shared_specs, spec)
     return found
