@@ -2,9 +2,9 @@
 
 In: page traces. Out: rows and a document with a table per trace: the share of the oracle's reclaim and how
 well the target is met at 0.5, 1, 1.5, 2 and 5 % refaults, beside the best fixed idle age in hindsight (once
-at the target, once at as many refaults as ours realised) and the plain closed loop; prefetch beside the
-reclaim that the target allows, and in a memory of half the footprint. Intervals are from a bootstrap over
-traces.
+at the target, once at as many refaults as ours realised) and the plain closed loop; prefetch under demand
+paging in half the footprint (`pages_prefetch.py`), by epochs in as much, and beside reclaim. Intervals are
+from a bootstrap over traces.
 
     python bench/pages_epochs.py --traces DIRECTORY [--jobs 2]
 """
@@ -18,7 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pages_prefetch import demand_prefetch
 from plimsoll.pages.epochs import EpochView, cut
+from plimsoll.pages.trace import PageTrace
 from plimsoll.replay.epochs import SCORED_FROM_EPOCH, gaps_of
 from plimsoll.replay.epochs_policies import replay_by_name
 from plimsoll.replay.epochs_score import EpochScore, oracle_out, score_epochs
@@ -31,7 +33,7 @@ RESAMPLES = 2000
 EPOCHS = 400
 TARGETS = (0.005, 0.01, 0.015, 0.02, 0.05)
 HEADLINE = 0.01
-HALF = "lru:0.5"
+HALF, AT_DEMAND = "lru:0.5", "demand paging in half the footprint"
 COMMAND = "plimsoll replay epochs TRACE.pgt --policy plimsoll --epochs 400 --target 0.01"
 
 
@@ -79,11 +81,12 @@ def epoch_rows(paths: Sequence[Path], jobs: int, share: float = 1.0) -> tuple[li
 def measure(path: Path, share: float) -> tuple[list[Reclaim], list[Prefetch]]:
     """Everything of one trace."""
     trace = read_pages(path)
-    view = cut(trace.head(max(1, int(share * len(trace)))), EPOCHS)
+    trace = trace.head(max(1, int(share * len(trace))))
+    view = cut(trace, EPOCHS)
     curve = idle_curve(view)
     reclaims = [reclaim(path.stem, view, target, curve) for target in TARGETS]
     beside = [prefetch(path.stem, view, policy) for policy in ("plimsoll", HALF)]
-    return reclaims, beside
+    return reclaims, [*beside, at_demand(path.stem, trace)]
 
 
 def reclaim(trace: str, view: EpochView, target: float, curve: np.ndarray) -> Reclaim:
@@ -130,6 +133,13 @@ def prefetch(trace: str, view: EpochView, policy: str) -> Prefetch:
     return Prefetch(trace, policy, 100 * beside.coverage, beside.io_ratio, fewer(without, beside))
 
 
+def at_demand(name: str, trace: PageTrace) -> Prefetch:
+    """One trace under demand paging; coverage is by refaults spared, so that pollution counts against it."""
+    without, beside = (demand_prefetch(trace, 0.5, prefetch=on) for on in (False, True))
+    spared = 100 * (1 - beside.refaults / without.refaults) if without.refaults else float("nan")
+    return Prefetch(name, AT_DEMAND, spared, beside.io_ratio, spared)
+
+
 def fewer(without: EpochScore, beside: EpochScore) -> float:
     """Percent of the refaults that prefetch spared."""
     return 100 * (1 - beside.refaults / without.refaults) if without.refaults else 0.0
@@ -162,9 +172,9 @@ def reclaim_rows(found: Sequence[Reclaim]) -> list[Row]:
 
 
 def prefetch_rows(found: Sequence[Prefetch]) -> list[Row]:
-    """The contract's two rows are of a memory of half the footprint; the worst trace beside them."""
+    """The contract's two rows are of demand paging in half the footprint; by epochs beside them."""
     rows = []
-    for policy, suffix in ((HALF, ""), ("plimsoll", ".beside_reclaim")):
+    for policy, suffix in ((AT_DEMAND, ""), (HALF, ".by_epochs"), ("plimsoll", ".beside_reclaim")):
         here = [row for row in found if row.beside == policy]
         rows += [
             _row("prefetch.coverage_percent" + suffix, "%", [row.coverage_percent for row in here]),
