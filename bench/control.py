@@ -65,9 +65,7 @@ def main() -> None:
     options = parser.parse_args()
     command = f"python bench/control.py --seconds {options.seconds}"
     began, rows = time.perf_counter(), []
-    print(
-        f"A MODEL of memory, {options.seconds} s each; budget {POLICY.refault_budget_ratio:.0%} of what is touched"
-    )
+    print(f"A MODEL of memory, {options.seconds} s each; refault budget {POLICY.refault_budget_ratio:.0%}")
     print(f"{'load':12} {'law':16} {'saved':>8} {'refaults':>9} {'stalled':>9}")
     for load in LOADS:
         found = outcomes(load, options.seconds)

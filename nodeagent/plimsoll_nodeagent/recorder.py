@@ -131,7 +131,7 @@ class ByGenerations:
     """Idle ages from MGLRU."""
 
     def __init__(self, fs: KernelFs, cgroup_root: str, container: Container) -> None:
-        self._sampler = IdleAgeSampler(fs, cgroup_root)
+        self._sampler = IdleAgeSampler(fs, cgroup_root, least_seconds=0.0)
         self._container = container
 
     def look(self, second: float, taken: Taken) -> bool:

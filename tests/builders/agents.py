@@ -46,19 +46,21 @@ class AgentOn:
             "memory.swap.max",
         ):  # of the kubelet's own cgroup, which the probe asks
             self.node.tree.write(self.node.tree.cgroups / "kubepods" / name, "")
-        for number in range(1, self.containers + 1):
-            self.stall(number, 0.0)
-        self.generations()
+        found = self.node.discovered()
+        for each in found:
+            (self.node.root / each.path.strip("/") / "memory.pressure").write_text(
+                PSI.format(avg10=0.0, total=0)
+            )
+        self.generations([each.path for each in found])
         self.policy_file = self.directory / "policy.json"
         if self.policy is not None:
             self.say(self.policy)
         self.start()
 
-    def generations(self) -> None:
+    def generations(self, paths: list[str]) -> None:
         """Let MGLRU know every container, its memory even over two NUMA nodes."""
         text = ""
-        for number in range(1, self.containers + 1):
-            path = self.node.container(number).path.removeprefix("/sys/fs/cgroup")
+        for number, path in enumerate((each.removeprefix("/sys/fs/cgroup") for each in paths), 1):
             text += f"memcg {number:5} {path}\n node     0\n{GENERATIONS} node     1\n{GENERATIONS}"
         self.node.tree.write(self.node.root / "sys/kernel/debug/lru_gen", text)
 

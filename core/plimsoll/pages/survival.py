@@ -63,8 +63,9 @@ class SurvivalModel:
             return
         gone = np.clip(was - stayed, 0.0, was)  # from that age on
         bins = np.searchsorted(AGE_EDGES, starts, side="right") - 1
-        returned = np.bincount(bins, np.clip(gone - np.append(gone[1:], 0.0), 0.0, None), minlength=BINS)
-        in_bin = np.bincount(bins, was - np.append(was[1:], 0.0), minlength=BINS)
+        back = np.clip(gone - np.append(gone[1:], 0.0), 0.0, None)
+        returned = np.bincount(bins, back, minlength=BINS).astype(np.float64)
+        in_bin = np.bincount(bins, was - np.append(was[1:], 0.0), minlength=BINS).astype(np.float64)
         self._score(in_bin * elapsed_seconds, returned)
         kept = math.exp(-elapsed_seconds / MEMORY_SECONDS)
         self.returned_bytes = self.returned_bytes * kept + returned

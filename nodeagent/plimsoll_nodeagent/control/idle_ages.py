@@ -19,6 +19,7 @@ from plimsoll_nodeagent.sample.lru_gen import LruList, age, idle_ages, lists_of,
 
 # The kernel keeps four generations: made more often, they would tell no age above two minutes.
 OFTEN_SECONDS, SELDOM_SECONDS = 60.0, 240.0
+LOOK_SECONDS = 15.0  # the file holds every cgroup of the node, and says little new in less
 MOVES_RATIO = 0.01  # of its memory: what is young now and was not; less, and it is asked half as often
 YOUNG_SECONDS = 60.0
 
@@ -45,10 +46,12 @@ class IdleAgeSampler:
 
     fs: KernelFs
     cgroup_root: str
+    least_seconds: float = LOOK_SECONDS
     looked: dict[ContainerId, Looked] = field(default_factory=dict)
     absence: Absence | None = None
     """Why there are no generations; None where there are, or before the first look."""
     agings_total: int = 0
+    _read_seconds: float = float("-inf")
     _paces: dict[ContainerId, _Pace] = field(default_factory=dict)
 
     def sample(self, containers: Iterable[Container], now_seconds: float) -> None:
@@ -56,8 +59,9 @@ class IdleAgeSampler:
         wanted = {each.key: each for each in containers}
         self._paces = {key: self._paces.get(key, _Pace()) for key in wanted}
         self.looked = {key: each for key, each in self.looked.items() if key in wanted}
-        if not wanted:
+        if not wanted or 0.0 <= now_seconds - self._read_seconds < self.least_seconds:
             return
+        self._read_seconds = now_seconds
         lists = read_lru_gen(self.fs)
         if isinstance(lists, Absence):
             self.absence, self.looked = lists, {}
