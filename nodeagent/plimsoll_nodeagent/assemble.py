@@ -107,7 +107,8 @@ def assemble(options: argparse.Namespace, fs: KernelFs | None = None) -> Assembl
     mode = Mode(options.mode)
     fs = fs or KernelFs(options.root, mode)
     watch = Watch(fs, options.cgroup_root, options.most_containers, tracker=tracker_of(fs, options))
-    journal = Journal(options.state_dir) if mode is Mode.ACT else NoJournal(options.state_dir)
+    kept = options.state_dir / "journal"
+    journal = Journal(kept) if mode is Mode.ACT else NoJournal(kept)
     actor = Actor(fs, journal, time.monotonic)
     if mode is Mode.ACT:
         actor.recover()
