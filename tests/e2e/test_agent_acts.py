@@ -9,7 +9,7 @@ import json
 import textwrap
 
 from builders.e2e.cluster import Cluster, CommandError, Manifest
-from builders.e2e.kernel import container_id, container_memory
+from builders.e2e.kernel import container_id, container_memory, let_swap
 from builders.e2e.patience import wait_for
 from builders.e2e.release import Release
 from builders.e2e.workloads import (
@@ -63,6 +63,7 @@ def test_reclaim_lowers_usage_and_file_pages_come_back_when_they_are_read(cluste
 
 def test_anonymous_pages_go_to_swap_and_come_back_when_they_are_touched(cluster, release, namespace):
     pod = workload(cluster, namespace, "anonymous", mib=24, hot_mib=24)
+    let_swap(cluster, pod, CONTAINER)
     before = container_memory(cluster, pod, CONTAINER)
     refaults_before = stat(cluster, pod, "workingset_refault_anon")
 
@@ -112,6 +113,7 @@ def test_no_container_outside_policy_is_touched(cluster, release, namespace):
 
 def test_advice_moves_pages_of_a_process_of_another_user(cluster, release, namespace):
     pod = workload(cluster, namespace, "advised", mib=16, hot_mib=1)
+    let_swap(cluster, pod, CONTAINER)
     found = in_agent(
         cluster,
         agent_on(release, pod["spec"]["nodeName"]),
@@ -222,10 +224,10 @@ def workload(
 ) -> Manifest:
     """A running pod that holds `mib` and touches the first `hot_mib` of them all the time.
 
-    Its request is large, for LimitedSwap gives it swap in that proportion.
+    Its kubelet lets no pod swap; `let_swap` does, where a test needs it.
     """
     one = container(cluster, mib=mib, limit="384Mi", request="256Mi")
-    one["command"][-1] = str(hot_mib)
+    one["command"][3] = str(hot_mib)
     more = {"nodeSelector": {"kubernetes.io/hostname": kube_node}} if kube_node else {}
     pod = template(name, one, **more)
     cluster.apply(controller("Deployment", namespace, name, pod, replicas=1))

@@ -46,6 +46,12 @@ def container_memory(cluster: Cluster, pod: Manifest, container: str) -> Contain
     )
 
 
+def let_swap(cluster: Cluster, pod: Manifest, container: str) -> None:
+    """Let a container use its node's swap, as root of the node: NoSwap has set memory.swap.max to 0."""
+    found = _directory(container_id(pod, container))
+    cluster.node_shell(pod["spec"]["nodeName"], f"echo {UNLIMITED} >{found}/memory.swap.max")
+
+
 def container_id(pod: Manifest, container: str) -> str:
     """Its id in the runtime."""
     statuses = pod["status"].get("containerStatuses", []) + pod["status"].get("initContainerStatuses", [])
@@ -53,9 +59,12 @@ def container_id(pod: Manifest, container: str) -> str:
     return found["containerID"].partition("://")[2]
 
 
+def _directory(identity: str) -> str:
+    return f"\"$(find /sys/fs/cgroup -type d -name '*{identity}*' | head -n 1)\""
+
+
 def _reading(identity: str) -> str:
-    find = f"find /sys/fs/cgroup -type d -name '*{identity}*' | head -n 1"
-    return f'cd "$({find})" && grep "" {FILES}'
+    return f'cd {_directory(identity)} && grep "" {FILES}'
 
 
 def _bytes(text: str) -> int | None:
