@@ -93,11 +93,22 @@ class Agent:
         self.ages.sample((each.container for each in wanted), now_seconds)
         self.reclaimer.predict(self.ages.looked, now_seconds)
         self.forecasts.see(snapshot, wanted)
-        if self.triggers is not None:
-            counts = self.triggers.follow(each.container for each in wanted)
-            if counts.keys() - {Answer.DONE, Answer.GONE}:
-                logger.debug("some containers have no PSI trigger: they are read at each tick")
+        self._listen(wanted)
         return wanted
+
+    def _listen(self, wanted: list[ContainerSample]) -> None:
+        """Have PSI triggers on these containers; without them `heed` still reads PSI each second."""
+        if self.triggers is None:
+            return
+        try:
+            counts = self.triggers.follow(each.container for each in wanted)
+        except OSError as error:
+            logger.warning("no PSI triggers: PSI is read each second", extra={"why": str(error)})
+            self.triggers.close()
+            self.triggers = None
+            return
+        if counts.keys() - {Answer.DONE, Answer.GONE}:
+            logger.debug("some containers have no PSI trigger: their PSI is read each second")
 
     def _act(self, plan: Plan) -> list[tuple[Controlled, Outcome]]:
         self.actor.tick()

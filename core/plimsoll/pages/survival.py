@@ -98,7 +98,7 @@ def _matched(
     """Ages at which both histograms have an edge (the later one so much older), and the bytes idle for
     longer.
 
-    Between edges nobody knows: memory within a bin may all be of one age, and to guess that it is spread evenly
+    Between edges nobody knows: memory within a bin may be of one age, and to guess that it is spread evenly
     would show returns where there are none. Generations keep their births, so most edges have their match.
     """
     edges, later = before.edges_seconds[:-1], after.edges_seconds[:-1]

@@ -90,6 +90,17 @@ def test_pressure_above_the_bound_stops_it_within_a_second_without_triggers(tmp_
     assert report.reason == "backing-off"
 
 
+def test_without_room_for_triggers_the_tick_goes_on(tmp_path, monkeypatch):
+    agent = AgentOn(tmp_path)
+
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "epoll")
+
+    monkeypatch.setattr(agent.made.agent.triggers, "follow", refused)
+    assert {each.reason for each in agent.tick(1).containers} == {"learning"}
+    assert agent.made.agent.triggers is None
+
+
 def test_a_policy_that_goes_away_ends_reclaim_at_once(tmp_path):
     agent = AgentOn(tmp_path)
     agent.tick(60)
