@@ -18,7 +18,11 @@ import yaml
 from builders.chart import CHART, default_images, render
 from builders.shown.cluster import DOCS, PAGES, ROOT, SHOWN, shown_commands
 
-ELSEWHERE = ("cli", "benchmark")  # test_cluster_commands.py, test_benchmark_page.py
+ELSEWHERE = (
+    "agent",
+    "benchmark",
+    "cli",
+)  # test_agent_page.py, test_benchmark_page.py, test_cluster_commands.py
 # The first word of every command in a pipeline, and what answers it.
 PROGRAMS = {
     "helm": "Helm's library",
