@@ -64,7 +64,12 @@ def of_chart(values: Object) -> list[SingleRight]:
 @pytest.mark.parametrize("source", SOURCES)
 def test_the_chart_grants_what_the_table_lists_and_nothing_else(source: str):
     usage_source, node_proxy = SOURCES[source]
-    found = of_chart({"operator": {"settings": {"usageSource": usage_source, "nodeProxy": node_proxy}}})
+    settings = {
+        "usageSource": usage_source,
+        "nodeProxy": node_proxy,
+        "prometheusUrl": "http://prometheus:9090",
+    }
+    found = of_chart({"operator": {"settings": settings}})
     assert set(found) == rights(usage_source=usage_source, node_proxy=node_proxy)
     assert len(found) == len(set(found)), "a right is granted twice"
 

@@ -17,7 +17,9 @@ from builders.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
-MAIN = (sys.executable, "-c", "from plimsoll_cli.main import main; main()")
+# As at a terminal: a shell's background jobs, and so tests run as one, inherit that SIGINT is ignored.
+AT_A_TERMINAL = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+MAIN = (sys.executable, "-c", f"{AT_A_TERMINAL}; from plimsoll_cli.main import main; main()")
 LONG = ("--duration", "10d", "--pods", "2", "--speed", "0.1")
 START_SECONDS = 120.0
 END_SECONDS = 60.0

@@ -8,6 +8,7 @@ trees say (`bench/prior_network.py` tells why). Weights: `hazard.json`, from `be
 alone.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -54,7 +55,12 @@ class Network:
         rounding depends on its shape, and a limit must not depend, in any bit, on what else is asked for.
         """
         split = len(self.row_knots)
-        row, level = ranks[:, :split], ranks[:, split:].reshape(len(ranks), len(LOG_LEVELS), -1)
+        row, level = (
+            ranks[:, :split],
+            ranks[:, split:].reshape(
+                len(ranks), len(LOG_LEVELS), (ranks.shape[1] - split) // len(LOG_LEVELS)
+            ),
+        )
         shared = row[:, None, :] @ self.first[:split] + self.first_bias
         hidden = np.tanh(shared + level @ self.first[split:])
         hidden = np.tanh(hidden @ self.second + self.second_bias)
@@ -108,7 +114,9 @@ class HazardPeak(Memoryless):
 
     def _hazards(self, seen: Features) -> FloatArray:
         """P(need > level | need > level below), [n, levels]."""
-        inputs = np.concatenate([seen.row, seen.level.reshape(len(seen.row), -1)], axis=1)
+        inputs = np.concatenate(
+            [seen.row, seen.level.reshape(len(seen.row), math.prod(seen.level.shape[1:]))], axis=1
+        )
         logits = np.zeros((len(inputs), len(LOG_LEVELS)))
         for part in chunks(len(inputs), BLOCK_ROWS):
             for network, ranks in zip(self.networks, self._ranks, strict=True):
