@@ -46,8 +46,8 @@ lock: | $(UV) ## resolve the locks anew (no addresses in them)
 	  --group build $(LOCK_ARGS) --custom-compile-command 'make lock' pyproject.toml -o requirements/dev.lock
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --extra operator --extra sandbox \
 	  --group build -c requirements/dev.lock --custom-compile-command 'make lock' pyproject.toml -o requirements/run.lock
-	$(LOCK_IMAGE) --extra operator $(addprefix --no-emit-package ,$(NOT_IN_OPERATOR)) pyproject.toml -o requirements/operator.lock
-	$(LOCK_IMAGE) --extra operator --extra forecast $(addprefix --no-emit-package ,$(NOT_IN_OPERATOR)) pyproject.toml -o requirements/operator-forecast.lock
+	$(LOCK_IMAGE) --extra operator --extra redis $(addprefix --no-emit-package ,$(NOT_IN_OPERATOR)) pyproject.toml -o requirements/operator.lock
+	$(LOCK_IMAGE) --extra operator --extra redis --extra forecast $(addprefix --no-emit-package ,$(NOT_IN_OPERATOR)) pyproject.toml -o requirements/operator-forecast.lock
 	$(LOCK_IMAGE) requirements/agent.in -o requirements/agent.lock
 	$(LOCK_IMAGE) --group build -o requirements/build.lock
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-deps --group peers \
