@@ -3,21 +3,26 @@
 In: the traces of `bench/forecast.py`, on its judged half, with its weights of the training half. Out:
 bench/results/ablation.json: for the whole and for each variant the OOMs at slack .268, the slack at 76
 OOMs, the limit changes there, each with a 95 % interval over groups and the paired difference to the whole.
-A part that earns nothing is off, or gone; a variant that would be better is worth a look.
+The knob is the price of a kill; where the price is what was taken away, the margin that stands in its place.
+What young containers hear of relatives no replay under the contract may hear: that part is taken away from
+their first day alone, as in `bench/cold.py`. A part that earns nothing is off, or gone; a variant that would
+be better is worth a look.
 
     python bench/ablation.py --traces DIRECTORY [--jobs 2] [--fraction 0.1]
 """
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from arms import Brain, plimsoll
+from cold import ALONE, TOLD, young_of
+from cold import measure as measure_cold
 from forecast import CORE, SEED, Dataset, datasets, finish, judging_brain, read_options
-from forecast_rows import COMMAND, NAMES, UNITS, of
+from forecast_rows import NAMES, UNITS, of
 from plimsoll.forecast.ensemble import EnsemblePeak
 from plimsoll.forecast.holt_winters import HoltWinters
 from plimsoll.forecast.protocol import PeakModel
@@ -25,37 +30,67 @@ from plimsoll.forecast.routed import RoutedPeak
 from plimsoll.forecast.seasonal import SeasonalPeak
 from plimsoll.forecast.windowed import WindowedPeak
 from plimsoll.pipeline import PipelineSettings
-from plimsoll.replay.limits import ReplayRecommender
+from plimsoll.recommend.row_policy import RowPolicy
+from plimsoll.replay.limits import BatchFacts, ReplayRecommender
+from plimsoll.replay.live import LiveRecommender
 from plimsoll.replay.resample import CHANGES, OOM, SLACK, at, draws, figures, interval
 from plimsoll.replay.score import SeriesScores, join
 from plimsoll.replay.series import FloatArray, SeriesBatch
+from plimsoll.replay.split import Half
 from plimsoll_cli.progress import progress
 from plimsoll_cli.traces.engine import Engine
 from plimsoll_cli.traces.tasks import Task, parts, work_off
 from report import Row, write_results
 
+COMMAND = "make bench-ablation"
 WHOLE = "whole"
 PRICES = (0.25, 0.6, 1.2, 2.0, 3.0, 5.0, 9.0, 16.0)
 # Models that say little of the tail are tight at other prices.
 SIMPLE_PRICES = (0.05, 0.15, 0.4, 1.0, 2.5, 6.0)
+# Above the forecast's 95 % quantile, where no price says how much: a tenth is what most tools add.
+MARGINS = (0.0, 0.05, 0.1, 0.2, 0.35, 0.6)
 ASKED_SLACK, ASKED_OOM = 0.268, 76.0
 UNREACHABLE = 1e9
 
 
-def variants(brain: Brain) -> dict[str, tuple[dict[str, object], PeakModel | None, tuple[float, ...]]]:
-    """Name -> (settings that differ, model, prices)."""
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """The pipeline without a part, along its knob."""
+
+    changed: dict[str, object]  # settings that differ
+    model: PeakModel | None
+    knobs: tuple[float, ...] = PRICES
+    priced: bool = True  # False: the knob is a margin
+
+
+@dataclass
+class Margined(LiveRecommender):
+    """The live pipeline with a fixed margin above the forecast's 95 % quantile in the place of the price."""
+
+    margin: float = 0.0
+
+    def start(self, facts: BatchFacts) -> None:
+        """Every row's policy binds its buffer from both sides."""
+        super().start(facts)
+        said = RowPolicy(buffer_min_fraction=self.margin, buffer_max_fraction=self.margin)
+        self._pipeline.observe_policies(self._rows, [said] * len(self._rows))
+
+
+def variants(brain: Brain) -> dict[str, Variant]:
+    """All of them by name."""
     network = brain.model
     # New for every replay: an ensemble has a memory.
     return {
-        WHOLE: ({}, network, PRICES),
-        "no guard": ({"guarded": False}, network, PRICES),
-        "no adaptive buffer": ({"adaptive": False}, network, PRICES),
-        "no second question within the hour": ({"ask_again_above": UNREACHABLE}, network, PRICES),
-        "no floor of past peaks": ({"floor_hours": 0, "floor_hours_cheap": 0}, network, PRICES),
-        "changes cost nothing": ({"raise_gain": 0.0, "lower_gain": 0.0}, network, PRICES),
-        "windowed peak instead of the network": ({}, WindowedPeak(), SIMPLE_PRICES),
-        "ensemble of network and simple models": ({"model": "ensemble"}, None, PRICES),
-        "routed by class": ({}, RoutedPeak(network) if network else None, PRICES),
+        WHOLE: Variant({}, network),
+        "no guard": Variant({"guarded": False}, network),
+        "no price but a margin": Variant({}, network, MARGINS, priced=False),
+        "no adaptive buffer": Variant({"adaptive": False}, network),
+        "no second question within the hour": Variant({"ask_again_above": UNREACHABLE}, network),
+        "no floor of past peaks": Variant({"floor_hours": 0, "floor_hours_cheap": 0}, network),
+        "changes cost nothing": Variant({"raise_gain": 0.0, "lower_gain": 0.0}, network),
+        "windowed peak instead of the network": Variant({}, WindowedPeak(), SIMPLE_PRICES),
+        "ensemble of network and simple models": Variant({"model": "ensemble"}, None),
+        "routed by class": Variant({}, RoutedPeak(network) if network else None),
     }
 
 
@@ -65,23 +100,24 @@ def main() -> None:
     begun = time.monotonic()
     brain, weights = judging_brain()
     (core,) = (each for each in datasets(options.traces, options.fraction) if each.name == CORE)
-    found = measure(core, brain, options.jobs)
+    rows = list(rows_of(measure(core, brain, options.jobs)))
+    young = young_of(options.traces, Half.JUDGED)
+    rows += cold_rows(measure_cold(young, brain.model, brain.settings(), (ALONE, TOLD)))
     name = "ablation" if options.fraction == 1 else "ablation-quick"
-    path = write_results(name, list(rows_of(found)), SEED, time.monotonic() - begun, {"weights": weights})
-    print(path)
+    print(write_results(name, rows, SEED, time.monotonic() - begun, {"weights": weights}))
 
 
 def measure(core: Dataset, brain: Brain, jobs: int) -> dict[str, list[SeriesScores]]:
-    """Scores of every variant, price by price."""
+    """Scores of every variant, knob by knob."""
     tasks = [
         Task(
-            partial(recommender, settings=settings(changed, price), model=model, brain=brain),
+            partial(recommender, variant=variant, knob=knob, brain=brain),
             part,
             core.settings(batch),
-            partial(finish, key=(CORE, name, f"{price:g}")),
+            partial(finish, key=(CORE, name, f"{knob:g}")),
         )
-        for name, (changed, model, prices) in variants(brain).items()
-        for price in prices
+        for name, variant in variants(brain).items()
+        for knob in variant.knobs
         for batch in core.batches
         for part in parts(batch, 1)
     ]
@@ -89,21 +125,19 @@ def measure(core: Dataset, brain: Brain, jobs: int) -> dict[str, list[SeriesScor
         done = work_off(tasks, Engine.PROCESSES, jobs, report)
     return {
         name: [
-            join([part.scores for part in done if part.key == (CORE, name, f"{price:g}")]) for price in prices
+            join([part.scores for part in done if part.key == (CORE, name, f"{knob:g}")])
+            for knob in variant.knobs
         ]
-        for name, (_, _, prices) in variants(brain).items()
+        for name, variant in variants(brain).items()
     }
 
 
-def settings(changed: dict[str, object], price: float) -> PipelineSettings:
-    """The pipeline's with a part changed."""
-    return replace(PipelineSettings(oom_price=price), **changed)
-
-
-def recommender(
-    batch: SeriesBatch, settings: PipelineSettings, model: PeakModel | None, brain: Brain
-) -> ReplayRecommender:
+def recommender(batch: SeriesBatch, variant: Variant, knob: float, brain: Brain) -> ReplayRecommender:
     """The live pipeline; an ensemble is made anew, with the judging network among its members."""
+    model = variant.model
+    if not variant.priced:
+        return Margined(brain.settings(**variant.changed), model, margin=knob)
+    settings = replace(PipelineSettings(oom_price=knob), **variant.changed)
     if settings.model == "ensemble" and brain.model is not None:
         network = brain.model
         model = EnsemblePeak((lambda: network, WindowedPeak, SeasonalPeak, HoltWinters))
@@ -122,6 +156,20 @@ def rows_of(found: dict[str, list[SeriesScores]]) -> Iterator[Row]:
         if name != WHOLE:
             for (title, unit), values in zip(FIGURES, (columns - points[WHOLE]).T, strict=True):
                 yield of(f"ablation.{slug}.{title}.minus_whole", interval(values), unit, count, COMMAND)
+
+
+def cold_rows(found: dict[str, SeriesScores]) -> Iterator[Row]:
+    """The first day of containers that have relatives, without what those did, and what that changes."""
+    weights = draws(found[TOLD], SEED)
+    count = int((weights[0] > 0).sum())
+    told, alone = (figures(found[name], weights) for name in (TOLD, ALONE))
+    for figure in (OOM, SLACK, CHANGES):
+        title, unit = NAMES[figure], UNITS[figure]
+        yield of(f"ablation.first_day.whole.{title}", interval(told[:, figure]), unit, count, COMMAND)
+        name = f"ablation.first_day.no_relatives.{title}"
+        yield of(name, interval(alone[:, figure]), unit, count, COMMAND)
+        difference = interval((alone - told)[:, figure])
+        yield of(f"{name}.minus_whole", difference, unit, count, COMMAND)
 
 
 FIGURES = (

@@ -32,7 +32,7 @@ from plimsoll_cli.traces.parquet import read_trace, trace_files
 from report import Row, write_results
 
 COMMAND = "make bench-cold"
-ALONE, TOLD = "alone", "relatives"
+VPA, ALONE, TOLD = "vpa", "alone", "relatives"
 UNITS = {OOM: "OOM/1000 cd", SLACK: "", CHANGES: "changes/cd"}
 NAMES = {OOM: "oom", SLACK: "slack", CHANGES: "changes_per_container_day"}
 
@@ -58,10 +58,7 @@ def main() -> None:
     options = parser.parse_args()
     begun = time.monotonic()
     brain, weights = judging_brain()
-    batches = [read_trace(path) for path in trace_files([options.traces])]
-    young = [each for batch in batches if STRESS.get(batch.source, CORE) == CORE for each in found(batch)]
-    mine = [each for each in young if half_of(each.batch.series_ids[0]) is options.half]
-    scores = measure(mine, brain.model, brain.settings())
+    scores = measure(young_of(options.traces, options.half), brain.model, brain.settings())
     rows = list(rows_of(scores))
     for row in rows:
         print(f"{row.name:52} {row.value:9.3f} ({row.low:.3f} to {row.high:.3f}) {row.unit}")
@@ -75,6 +72,13 @@ class Young:
 
     batch: SeriesBatch
     steps: Steps
+
+
+def young_of(traces: Path, half: Half) -> list[Young]:
+    """The container series of one half that have relatives with a past."""
+    batches = [read_trace(path) for path in trace_files([traces])]
+    young = [each for batch in batches if STRESS.get(batch.source, CORE) == CORE for each in found(batch)]
+    return [each for each in young if half_of(each.batch.series_ids[0]) is half]
 
 
 def found(batch: SeriesBatch) -> Iterator[Young]:
@@ -95,15 +99,18 @@ def past_hours(batch: SeriesBatch, index: int, before_seconds: int) -> FloatArra
 
 
 def measure(
-    young: Sequence[Young], model: PeakModel | None, settings: PipelineSettings
+    young: Sequence[Young],
+    model: PeakModel | None,
+    settings: PipelineSettings,
+    arms: Sequence[str] = (VPA, ALONE, TOLD),
 ) -> dict[str, SeriesScores]:
     """Scores by arm."""
     makers = {
-        "vpa": lambda _: Vpa(),
+        VPA: lambda _: Vpa(),
         ALONE: lambda _: Related(settings, model),
         TOLD: lambda each: Related(settings, model, steps=each.steps),
     }
-    return {name: join([replayed(each.batch, make(each)) for each in young]) for name, make in makers.items()}
+    return {arm: join([replayed(each.batch, makers[arm](each)) for each in young]) for arm in arms}
 
 
 def replayed(batch: SeriesBatch, recommender: ReplayRecommender) -> SeriesScores:
