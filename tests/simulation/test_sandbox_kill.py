@@ -58,7 +58,7 @@ class Killer:
 
 @pytest.fixture(scope="module")
 def killed() -> tuple[dict, list[float]]:
-    settings = RunSettings([SAMPLE], seed=4, hours=40.0, pods=12, frame_seconds=0.0)
+    settings = RunSettings([SAMPLE], seed=4, hours=40.0, pods=12, frame_seconds=0.0, frames_awaited=True)
     with sandbox_run(settings) as run:
         killer = Killer(run)
         outcome = run.outcome(killer.on_frame)

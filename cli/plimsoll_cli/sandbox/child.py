@@ -57,6 +57,16 @@ class Child:
         self.said.put(b"")
         said.close()
 
+    def tell(self, line: str) -> None:
+        """Say a line to a child that is listening; one that has gone does not hear it."""
+        if self._process.stdin is None:
+            return
+        try:
+            self._process.stdin.write(f"{line}\n".encode())
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            return
+
     def poll(self) -> int | None:
         """Its exit code, or None while it runs."""
         return self._process.poll()

@@ -2,9 +2,9 @@
 
 In: `POST {"participant": name, "idle_until": T}`: nothing to do before T; `GET`: what time is it. Out:
 `{"now": t}`, for a POST as soon as the world has reached T, and then with `pods`: the version that each pod
-has by now. The participant begins when its watch has brought it these. One that is dead (it holds no
-connection) is waited for half a second a bin at most, one that is alive and slow for longer, so that a run
-does not depend on the machine's speed.
+has by now. The participant begins when its watch has brought it these. One that dies (it holds no connection)
+misses a few bins, as a pod that is started again does; then the world waits for its return. So a run does not
+depend on how fast the machine starts a process, nor on how fast that one works.
 """
 
 import asyncio
@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 
 import aiohttp.web
 
-DEAD_STALL_SECONDS = 0.5  # wall time
-ABSENT_STALL_SECONDS = 60.0  # wall time; nobody has been there yet: the operator is still starting
+DEAD_BINS = 3  # that go on without a participant that died
+DEAD_STALL_SECONDS = 0.5  # wall time a bin of these: one that has only lost its watch is back by then
+ABSENT_STALL_SECONDS = 60.0  # wall time; the operator is still starting, for the first time or again
 SLOW_STALL_SECONDS = 30.0  # wall time; a first tick with its backfill takes seconds
 _POLL_SECONDS = 0.02
 
@@ -26,10 +27,11 @@ class WorldClock:
     ) -> None:
         self.now_seconds = now_seconds
         self.joined = False  # whether any participant has ever come
-        self.stalls = 0  # bins that went on without a dead participant
+        self.stalls = 0  # bins that went on without an idle participant
         self._alive = alive
         self._pods = pods
         self._idle_until = 0.0
+        self._missed_bins = 0  # that have gone on since the participant was last idle
         self._waiters: set[asyncio.Future[None]] = set()
         self._became_idle = asyncio.Event()
 
@@ -58,6 +60,7 @@ class WorldClock:
             waited = loop.time() - started
             if waited > self._patience():
                 self.stalls += 1
+                self._missed_bins += 1
                 return False
             try:
                 async with asyncio.timeout(_POLL_SECONDS):
@@ -65,12 +68,15 @@ class WorldClock:
             except TimeoutError:
                 continue
             self._became_idle.clear()
+        self._missed_bins = 0
         return True
 
     def _patience(self) -> float:
         if not self.joined:
             return ABSENT_STALL_SECONDS
-        return SLOW_STALL_SECONDS if self._alive() else DEAD_STALL_SECONDS
+        if self._alive():
+            return SLOW_STALL_SECONDS
+        return DEAD_STALL_SECONDS if self._missed_bins < DEAD_BINS else ABSENT_STALL_SECONDS
 
     async def handle(self, request: aiohttp.web.BaseRequest) -> aiohttp.web.Response:
         """The clock's HTTP endpoint."""

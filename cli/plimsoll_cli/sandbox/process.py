@@ -1,8 +1,9 @@
 """The world in a process of its own: `python -m plimsoll_cli.sandbox.process CONFIG`.
 
-In: a JSON document of the run's settings; its stdin, whose end (the parent is gone) ends the world. Out:
-one JSON object a line on stdout: `ready` with the world's address, `frame` a few times a second, `done`
-with the outcome; or `refused` with a sentence, where the person asked for what cannot be played.
+In: a JSON document of the run's settings; its stdin, whose end (the parent is gone) ends the world, and on
+which the parent says a line for each frame it has read. Out: one JSON object a line on stdout: `ready` with
+the world's address, `frame` a few times a second, `done` with the outcome; or `refused` with a sentence, where
+the person asked for what cannot be played.
 """
 
 import asyncio
@@ -32,6 +33,7 @@ class WorldConfig:
     pods: int
     bin_wall_seconds: float = 0.0
     frame_seconds: float = FRAME_SECONDS
+    frames_awaited: bool = False  # no bin before the parent has read the last one's frame
     policy: str = ""
     faults: tuple[dict[str, Any], ...] = ()
     webhook: dict[str, Any] | None = None
@@ -57,7 +59,7 @@ def say(kind: str, document: object) -> None:
     sys.stdout.flush()
 
 
-async def play(config: WorldConfig) -> None:
+async def play(config: WorldConfig, frames_read: asyncio.Semaphore) -> None:
     """Serve and play the world, telling the parent how it goes."""
     world = make_world(config)
     reporter = Reporter(world)
@@ -69,6 +71,8 @@ async def play(config: WorldConfig) -> None:
             if loop.time() - last >= config.frame_seconds or bins == world.scenario.bins:
                 last = loop.time()
                 say("frame", reporter.frame(bins))
+                if config.frames_awaited:
+                    await frames_read.acquire()
         say("done", reporter.outcome())
         await asyncio.Event().wait()  # still served: the operator ends after us
 
@@ -78,13 +82,20 @@ async def _until_parent_gone(config: WorldConfig) -> None:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    playing = asyncio.create_task(play(config))
-    gone = asyncio.create_task(reader.read())
+    frames_read = asyncio.Semaphore(0)
+    playing = asyncio.create_task(play(config, frames_read))
+    gone = asyncio.create_task(_follow_parent(reader, frames_read))
     done, pending = await asyncio.wait({playing, gone}, return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
         task.cancel()
     if playing in done:
         playing.result()
+
+
+async def _follow_parent(reader: asyncio.StreamReader, frames_read: asyncio.Semaphore) -> None:
+    """Until the parent is gone."""
+    while await reader.readline():
+        frames_read.release()
 
 
 def main() -> None:

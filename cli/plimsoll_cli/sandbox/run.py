@@ -59,6 +59,7 @@ class RunSettings:
     faults: tuple[JsonObject, ...] = ()
     admission: bool = True
     frame_seconds: float = FRAME_SECONDS
+    frames_awaited: bool = False  # the world goes on when a frame has been read and answered, not before
     operator_flags: tuple[str, ...] = field(default=())
 
     @property
@@ -126,6 +127,7 @@ class SandboxRun:
             pods=settings.pods,
             bin_wall_seconds=settings.bin_wall_seconds,
             frame_seconds=settings.frame_seconds,
+            frames_awaited=settings.frames_awaited,
             policy=str(settings.policy) if settings.policy else "",
             faults=settings.faults,
             webhook=webhook,
@@ -196,6 +198,7 @@ class SandboxRun:
             self.check_operator()
             if kind == "frame":
                 on_frame(document)
+                self.world.tell("read")
             elif kind == "done":
                 return document | {"operator_starts": self.operator_starts}
         raise RunError("the world never said how it ended")

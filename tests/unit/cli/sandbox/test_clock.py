@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from plimsoll_cli.sandbox.api import SandboxApi
-from plimsoll_cli.sandbox.clock import WorldClock
+from plimsoll_cli.sandbox.clock import DEAD_BINS, WorldClock
 
 
 @asynccontextmanager
@@ -65,6 +65,22 @@ async def test_the_world_waits_by_who_is_missing(monkeypatch, joined, alive, pat
     async with asyncio.timeout(5):
         assert not await clock.until_idle()
     assert clock.stalls == 1
+
+
+async def test_one_that_died_misses_a_few_bins_and_then_the_world_waits_for_it(monkeypatch):
+    monkeypatch.setattr("plimsoll_cli.sandbox.clock.DEAD_STALL_SECONDS", 0.01)
+    clock = WorldClock(1000.0, lambda: False)
+    async with served(clock) as (url, session):
+        clock.joined = True
+        for _ in range(DEAD_BINS):
+            assert not await clock.until_idle()
+        missed = asyncio.create_task(clock.until_idle())
+        back = asyncio.create_task(idle(session, url, 1300.0))
+        assert await missed  # however long its start took
+        assert clock.stalls == DEAD_BINS
+        clock.advance(1300.0)
+        await back
+        assert not await clock.until_idle()  # it may die again: as before
 
 
 async def test_one_that_hangs_up_while_waiting_is_no_longer_idle():
