@@ -89,6 +89,8 @@ def test_no_container_outside_policy_is_touched(cluster, release, namespace):
     inside = workload(cluster, namespace, "inside", mib=16, hot_mib=1)
     where = inside["spec"]["nodeName"]
     outside = workload(cluster, namespace, "outside", mib=16, hot_mib=1, kube_node=where)
+    for pod in (inside, outside):
+        let_swap(cluster, pod, CONTAINER)  # both have something that could be taken
     stolen_before = {name: stat(cluster, pod, "pgsteal") for name, pod in (("in", inside), ("out", outside))}
 
     answers = in_agent(

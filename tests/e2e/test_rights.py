@@ -56,11 +56,15 @@ def test_the_agents_token_cannot_patch_pods(cluster, release, namespace):
                 "-p",
                 patch,
             )
-    for verb in ("list", "watch", "delete"):
+    # One that acts lists pods and policies, to know whom it may touch, and nothing more.
+    refused = [("pods", verb) for verb in ("get", "watch", "create", "update", "patch", "delete")]
+    for kind, verb in (*refused, ("secrets", "list"), ("nodes", "list"), ("memoryprofiles", "list")):
         with pytest.raises(CommandError, match="exit 1: no"):
-            as_token(cluster, token, "auth", "can-i", verb, "pods", "-A")
-    for each in release.pods("agent"):
-        assert each["spec"]["automountServiceAccountToken"] is False
+            as_token(cluster, token, "auth", "can-i", verb, kind, "-A")
+    (kube_node, *_) = sorted(each["spec"]["nodeName"] for each in release.pods("agent"))
+    stolen = {"apiVersion": "plimsoll.dev/v1alpha1", "kind": "NodeMemory", "metadata": {"name": kube_node}}
+    with pytest.raises(CommandError, match="own node only"):  # no pod of that node holds this token
+        send(cluster, token, stolen)
 
 
 def account_with_edit(cluster, namespace: str) -> str:
