@@ -15,11 +15,15 @@ class RefaultAccount:
     """Counts over the last `WINDOW_EPOCHS` epochs. Raises ValueError for a target outside (0, 1)."""
 
     def __init__(self, target: float) -> None:
+        self.aim_at(target)
+        self._accesses: deque[int] = deque(maxlen=WINDOW_EPOCHS)
+        self._refaults: deque[int] = deque(maxlen=WINDOW_EPOCHS)
+
+    def aim_at(self, target: float) -> None:
+        """Change the target; what was booked stays."""
         if not 0 < target < 1:
             raise ValueError(f"a target of {target} refaults per accessed page-epoch is not between 0 and 1")
         self._target = target
-        self._accesses: deque[int] = deque(maxlen=WINDOW_EPOCHS)
-        self._refaults: deque[int] = deque(maxlen=WINDOW_EPOCHS)
 
     def record(self, accesses: int, refaults: int) -> None:
         """Book one epoch."""

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plimsoll.pages.epochs import BoolArray, FloatArray
+from plimsoll.pages.moving import Move
 
 AREA_PAGES_LOG2 = 12  # 16 MiB of 4 KiB pages
 DECAY_PER_EPOCH = 0.97
@@ -16,11 +17,18 @@ LEAST_ACTIVITY = 1e-3  # an area this quiet counts as one that never stirs: ten 
 
 
 class AreaActivity:
-    """`page` [n]: page numbers that keep the order of addresses."""
+    """`page` [n]: page numbers that keep the order of addresses; an area has 2 ** `pages_log2` pages."""
 
-    def __init__(self, page: npt.NDArray[np.uint32]) -> None:
-        areas, self._area = np.unique(page >> AREA_PAGES_LOG2, return_inverse=True)
-        self._activity = np.zeros(len(areas))
+    def __init__(self, page: npt.NDArray[np.integer], pages_log2: int = AREA_PAGES_LOG2) -> None:
+        self._pages_log2 = pages_log2
+        self._areas, self._area = np.unique(page >> pages_log2, return_inverse=True)
+        self._activity = np.zeros(len(self._areas))
+
+    def follow(self, page: npt.NDArray[np.integer]) -> None:
+        """Go on over other pages; an area that was there before is as busy as it was."""
+        areas, self._area = np.unique(page >> self._pages_log2, return_inverse=True)
+        self._activity = Move.between(self._areas, areas).carry(self._activity, 0.0)
+        self._areas = areas
 
     def step(self, accessed: BoolArray, touched: BoolArray) -> None:
         """Take in one epoch; `touched` [n] includes it."""

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from plimsoll.pages.epochs import BoolArray, EpochBits, FloatArray, IntArray
+from plimsoll.pages.moving import Move
 
 NEVER = -1
 DECAY_PER_EPOCH = 0.99  # of the counts of the adaptive loop: half a weight after 69 epochs
@@ -52,6 +53,11 @@ class IdleClock:
         self.epoch += 1
         self._last[bits.accessed] = self.epoch
         return True
+
+    def follow(self, move: Move, arrived: BoolArray) -> None:
+        """Go on over other pages [m]; those that arrived in memory count as touched now."""
+        self._last = move.carry(self._last, NEVER)
+        self._last[arrived & (self._last == NEVER)] = self.epoch
 
 
 class IdleAge:

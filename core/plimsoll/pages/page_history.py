@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from plimsoll.pages.moving import Move
 from plimsoll.pages.reuse_features import (
     AGES,
     NEVER_LEVEL,
@@ -92,6 +93,22 @@ def history_columns(pages: npt.NDArray[np.integer], times: Sequence[float]) -> H
         region_level=floats(NEVER_LEVEL, regions),
         times=np.array(times, np.float64),
     )
+
+
+def moved(
+    columns: HistoryColumns, before: npt.NDArray[np.integer], after: npt.NDArray[np.integer]
+) -> HistoryColumns:
+    """The history of other pages (int[m], ascending): what both sets have is remembered.
+
+    Regions start anew: their counts are of pages that may be gone.
+    """
+    fresh, move = history_columns(after, columns.times.tolist()), Move.between(before, after)
+    kept = {
+        name: move.carry(getattr(columns, name), 0)
+        for name in ("last", "accesses", "gap1", "gap2", "gap3", "sequence")
+    }
+    levels = {name: move.carry(getattr(columns, name), NEVER_LEVEL) for name in ("fast", "middle", "slow")}
+    return fresh._replace(**kept, **levels)
 
 
 def touch(columns: HistoryColumns, rows: Rows, kinds: npt.NDArray[np.uint8], now: int) -> None:

@@ -5,17 +5,18 @@ a log scale, less for pages touched often and for pages in busy areas (`epoch_ar
 lowest level at which three things hold: the evidence (`epoch_returns.py`) promises no more refaults an epoch
 than the account (`epoch_account.py`) has left; what may come back at once is covered by what the window will
 have allowed; and what once did come back at once is covered by what is certain to be earned. The node agent
-runs this very class.
+runs this very class, over pages that come and go (`follow`), and says what it really took (`took`).
 """
 
 import numpy as np
 import numpy.typing as npt
 
 from plimsoll.pages.epoch_account import RefaultAccount
-from plimsoll.pages.epoch_areas import AreaActivity
+from plimsoll.pages.epoch_areas import AREA_PAGES_LOG2, AreaActivity
 from plimsoll.pages.epoch_returns import LEVELS, ReturnEvidence, beyond
 from plimsoll.pages.epochs import BoolArray, EpochBits, FloatArray, IntArray
 from plimsoll.pages.idle import IdleClock
+from plimsoll.pages.moving import Move
 
 LEVELS_PER_OCTAVE = 12
 COUNT_WEIGHT = 0.3  # octaves of idle age that each octave of a page's count of accesses outweighs
@@ -32,28 +33,74 @@ NOTHING = np.empty(0, dtype=np.int64)
 class BudgetedReclaim:
     """The policy `plimsoll` over the pages numbered `page` [n]. State: five numbers a page."""
 
-    def __init__(self, page: npt.NDArray[np.uint32], target: float) -> None:
+    def __init__(
+        self, page: npt.NDArray[np.integer], target: float, area_pages_log2: int = AREA_PAGES_LOG2
+    ) -> None:
         pages = len(page)
         self.account = RefaultAccount(target)
+        self._page = page
         self._clock = IdleClock(pages)
         self._evidence = ReturnEvidence()
-        self._areas = AreaActivity(page)
+        self._areas = AreaActivity(page, area_pages_log2)
         self._count = np.zeros(pages, dtype=np.int64)
         self._level = np.zeros(pages, dtype=np.int64)  # the coldest it was since its last touch
         self._out = np.zeros(pages, dtype=np.bool_)
         self._returned = np.full(pages, -GRACE_EPOCHS - 1)
 
+    @property
+    def touched(self) -> BoolArray:
+        """[n] whether a page was ever accessed, or in memory when it was first seen."""
+        return self._clock.touched
+
+    @property
+    def out(self) -> BoolArray:
+        """[n] what was taken and has not been seen since."""
+        return self._out
+
+    @property
+    def level(self) -> IntArray:
+        """[n] how cold each page is."""
+        return self._level
+
+    def age(self) -> IntArray:
+        """[n] epochs since the last access."""
+        return self._clock.age()
+
     def step(self, bits: EpochBits | None) -> IntArray:
         """Positions [k] of resident pages to page out; none where the sample says nothing."""
+        chosen = self.decide(bits)
+        self.took(chosen)
+        return chosen
+
+    def decide(self, bits: EpochBits | None) -> IntArray:
+        """As `step`, for whoever may then take less: what is taken is told by `took`."""
         known = self._clock.touched
         if not self._clock.tick(bits) or bits is None:
             return NOTHING
         self._book(bits, known)
-        free = self._clock.touched & bits.resident & ~bits.accessed
-        free &= self._clock.epoch - self._returned > GRACE_EPOCHS
-        chosen = np.flatnonzero(free & (self._level >= self._threshold(free)))
-        self._out[chosen] = True
-        return chosen
+        free = self.free(bits)
+        return np.flatnonzero(free & (self._level >= self._threshold(free)))
+
+    def free(self, bits: EpochBits) -> BoolArray:
+        """[n] what could go at all: touched once, resident, idle, and not just brought back."""
+        rested = self._clock.epoch - self._returned > GRACE_EPOCHS
+        free: BoolArray = self._clock.touched & bits.resident & ~bits.accessed & rested
+        return free
+
+    def took(self, positions: IntArray) -> None:
+        """These were paged out."""
+        self._out[positions] = True
+
+    def follow(self, page: npt.NDArray[np.integer], arrived: BoolArray) -> None:
+        """Go on over other pages [m], ascending; `arrived` [m]: new ones that are in memory already."""
+        move = Move.between(self._page, page)
+        self._page = page
+        self._clock.follow(move, arrived)
+        self._areas.follow(page)
+        self._count = move.carry(self._count, 0)
+        self._level = move.carry(self._level, 0)
+        self._out = move.carry(self._out, fresh=False)
+        self._returned = move.carry(self._returned, -GRACE_EPOCHS - 1)
 
     def _book(self, bits: EpochBits, known: BoolArray) -> None:
         """What the epoch's touches cost, and would have cost; then every page's level anew."""

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from plimsoll.pages.epochs import BoolArray, EpochBits, FloatArray, IntArray
 from plimsoll.pages.idle import IdleClock
+from plimsoll.pages.moving import Move
 
 USEFUL_EPOCHS = 4  # a page touched this soon after it came back was worth it
 LEAST_PRECISION = 0.6  # reads of the gate's kind that must have been worth it: lower costs more I/O
@@ -30,7 +31,7 @@ NOTHING = np.empty(0, dtype=np.int64)
 class EarnedPrefetch:
     """Over the pages numbered `page` [n]."""
 
-    def __init__(self, page: npt.NDArray[np.uint32]) -> None:
+    def __init__(self, page: npt.NDArray[np.integer]) -> None:
         self._page = page.astype(np.int64)
         self._clock = IdleClock(len(page))
         self._last = np.zeros(len(page), dtype=np.int64)
@@ -52,6 +53,14 @@ class EarnedPrefetch:
         idle = self._clock.touched & ~bits.accessed
         self._gates.append(np.where(idle, cell, -1))
         return np.flatnonzero(out & idle & (self._precision() >= LEAST_PRECISION)[cell])
+
+    def follow(self, page: npt.NDArray[np.integer], arrived: BoolArray) -> None:
+        """Go on over other pages [m], ascending; `arrived` [m]: new ones that are in memory already."""
+        move = Move.between(self._page, page)
+        self._page = page.astype(np.int64)
+        self._clock.follow(move, arrived)
+        self._last = move.carry(self._last, 0)
+        self._gates = deque((move.carry(each, -1) for each in self._gates), maxlen=USEFUL_EPOCHS)
 
     def _learn(self) -> None:
         """Judge the cells of four epochs ago by what has been touched since, the epoch under way excluded."""

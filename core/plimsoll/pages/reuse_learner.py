@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from plimsoll.pages.page_history import FAST, MIDDLE, SLOW, Rows, cells, history_columns, touch
+from plimsoll.pages.moving import Move
+from plimsoll.pages.page_history import FAST, MIDDLE, SLOW, Rows, cells, history_columns, moved, touch
 from plimsoll.pages.reuse_features import TABLES, octaves
 from plimsoll.pages.reuse_predictor import Octaves, QuantisedTables, ReusePredictor
 
@@ -36,6 +37,7 @@ class ReuseLearner:
         predictor: ReusePredictor | None = None,
     ) -> None:
         horizon = float(settings.horizon)
+        self._pages = pages
         self.history = history_columns(pages, (horizon, horizon, horizon, settings.beside))
         self.predictor = predictor or ReusePredictor()
         self.squared_error = 0.0  # mean, of the last batch that taught something
@@ -55,6 +57,15 @@ class ReuseLearner:
         touch(self.history, rows, kinds, now)
         self._draw(now)
         self._small = self.predictor.quantised()
+
+    def follow(self, pages: npt.NDArray[np.integer]) -> None:
+        """Go on over other pages (int[m], ascending); samples of pages that went teach nothing."""
+        place = Move.between(self._pages, pages).row_after(len(self._pages))
+        self.history = moved(self.history, self._pages, pages)
+        self._pages = pages
+        there = place[self._page] if len(place) else np.full(len(self._page), -1, np.intp)
+        self._waiting &= there >= 0
+        self._page = np.maximum(there, 0).astype(np.int32)
 
     def next_use(self, rows: Rows, now: int) -> Octaves:
         """float32[n]: log2 of the time to the next use of pages seen before, by the int8 tables."""

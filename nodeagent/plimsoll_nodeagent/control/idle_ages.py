@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from plimsoll.pages.working_set import IdleAges
+from plimsoll_nodeagent.discover.hierarchy import hierarchy_root
 from plimsoll_nodeagent.discover.tracker import Container, ContainerId
 from plimsoll_nodeagent.kernelfs import Absence, KernelFs, Mode
-from plimsoll_nodeagent.sample.lru_gen import LruList, age, idle_ages, lists_of, read_lru_gen
+from plimsoll_nodeagent.sample.lru_gen import LruList, age, grouped, idle_ages, read_lru_gen
 
 # The kernel keeps four generations: made more often, they would tell no age above two minutes.
 OFTEN_SECONDS, SELDOM_SECONDS = 60.0, 240.0
@@ -52,6 +53,8 @@ class IdleAgeSampler:
     """Why there are no generations; None where there are, or before the first look."""
     agings_total: int = 0
     _read_seconds: float = float("-inf")
+    _above: tuple[str, str] | None = None
+    """Where the hierarchy begins under our root, and what the kernel puts before that."""
     _paces: dict[ContainerId, _Pace] = field(default_factory=dict)
 
     def sample(self, containers: Iterable[Container], now_seconds: float) -> None:
@@ -67,15 +70,24 @@ class IdleAgeSampler:
             self.absence, self.looked = lists, {}
             return
         self.absence = None
-        by_path: dict[str, list[LruList]] = {}
-        for each in lists:
-            by_path.setdefault(each.path, []).append(each)
-        for key, container in wanted.items():
-            path = container.path.removeprefix(self.cgroup_root) or "/"
-            # Most containers have no cgroups of their own below: then its path is all there is to look up.
-            own = by_path.get(path, []) if f"{path}/" not in by_path else lists_of(lists, path)
+        for key, own in self._own(lists, wanted).items():
             if own:
                 self._one(key, own, now_seconds)
+
+    def _own(
+        self, lists: tuple[LruList, ...], wanted: Mapping[ContainerId, Container]
+    ) -> dict[ContainerId, list[LruList]]:
+        """Each container's lists and those of the cgroups below it; the kernel names them from the top."""
+        if self._above is None:
+            self._above = hierarchy_root(self.fs, self.cgroup_root), ""
+        mount, prefix = self._above
+        paths = {key: prefix + each.path.removeprefix(mount) for key, each in wanted.items()}
+        found = grouped(lists, set(paths.values()))
+        if not prefix and not any(found.values()):
+            prefix = _prefix(lists, paths.values())
+            self._above = mount, prefix
+            found = grouped(lists, {prefix + path for path in paths.values()})
+        return {key: found.get(path) or found.get(prefix + path, []) for key, path in paths.items()}
 
     def _one(self, key: ContainerId, own: list[LruList], now_seconds: float) -> None:
         whole = _histogram(own)
@@ -99,6 +111,13 @@ class IdleAgeSampler:
         for each in own:
             age(self.fs, each)
             self.agings_total += 1
+
+
+def _prefix(lists: Iterable[LruList], paths: Iterable[str]) -> str:
+    """What the kernel's names begin with where only a part of its hierarchy is mounted; "" if unclear."""
+    wanted = tuple(paths)
+    found = {each.path.removesuffix(path) for each in lists for path in wanted if each.path.endswith(path)}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _histogram(lists: list[LruList]) -> IdleAges | None:

@@ -72,6 +72,16 @@ def find_memory_cgroup(fs: KernelFs, cgroup_root: str) -> str | None:
     )
 
 
+def hierarchy_root(fs: KernelFs, cgroup_root: str) -> str:
+    """The highest cgroup at or above this path: the kernel names cgroups from there (lru_gen)."""
+    path = cgroup_root.rstrip("/")
+    while above := path.rpartition("/")[0]:
+        if isinstance(fs.read(f"{above}/cgroup.controllers"), Absence):
+            break
+        path = above
+    return path
+
+
 def _names(fs: KernelFs, path: str) -> list[str]:
     found = fs.directories(path)
     return [] if isinstance(found, Absence) else [entry.name for entry in found]

@@ -109,3 +109,60 @@ def test_age_makes_cold_and_use_and_busy_areas_make_warm() -> None:
 
 def test_nothing_goes_out_where_every_page_is_needed() -> None:
     assert not len(replayed(view_of(np.ones((100, 50), np.bool_))).at)
+
+
+def test_a_process_that_grows_and_shrinks_is_followed_page_by_page() -> None:
+    view = turncoat(lull=1000, epochs=120)
+    grown, alone = BudgetedReclaim(view.page[::2], 0.05), BudgetedReclaim(view.page[::2], 0.05)
+    half = np.zeros(len(view.page), np.bool_)
+    half[::2] = True
+    for epoch, accessed in enumerate(view.accessed):
+        if epoch == 60:
+            grown.follow(view.page, np.zeros(len(view.page), np.bool_))
+        if epoch == 90:
+            grown.follow(view.page[::2], np.zeros(half.sum(), np.bool_))
+        seen = accessed[half]
+        expected = alone.step(EpochBits(seen, seen, ~alone.out | seen))
+        if 60 <= epoch < 90:  # the other half is mapped, and neither resident nor touched
+            whole = accessed & half
+            found = grown.step(EpochBits(whole, whole, (~grown.out | whole) & half))
+            assert half[found].all()
+            assert (found // 2).tolist() == expected.tolist()
+        else:
+            assert grown.step(EpochBits(seen, seen, ~grown.out | seen)).tolist() == expected.tolist()
+    assert grown.out.any()
+
+
+def test_what_is_in_memory_when_it_is_first_seen_counts_as_touched_then() -> None:
+    view = turncoat(lull=1000, epochs=200)
+    pages = len(view.page)
+    policy = BudgetedReclaim(view.page, 0.05)
+    page = np.append(view.page, view.page[-1] + np.arange(1, 101, dtype=view.page.dtype))
+    policy.step(EpochBits(view.accessed[0], view.accessed[0], np.ones(pages, np.bool_)))
+    policy.follow(page, np.ones(pages + 100, np.bool_))
+    assert policy.touched[pages:].all()
+    taken = np.zeros(pages + 100, np.bool_)
+    for accessed in view.accessed[1:]:
+        bits = np.append(accessed, np.zeros(100, np.bool_))
+        taken[policy.step(EpochBits(bits, bits, ~taken | bits))] = True
+    assert taken[pages:].all()
+
+
+def test_what_was_not_taken_after_all_is_offered_again() -> None:
+    view = turncoat(lull=1000, epochs=200)
+    policy = BudgetedReclaim(view.page, 0.05)
+    offers = [policy.decide(EpochBits(each, each, np.ones(1000, np.bool_))) for each in view.accessed]
+    first = next(each for each in offers if len(each))
+    assert np.isin(first, offers[-1]).all()
+    assert not policy.out.any()
+
+
+def test_the_target_may_change_while_it_runs() -> None:
+    policy = BudgetedReclaim(np.arange(10, dtype=np.uint32), 0.01)
+    policy.account.record(1000, 5)
+    before = policy.account.allowance()
+    policy.account.aim_at(0.02)
+    assert policy.account.allowance() == pytest.approx(2 * before)
+    assert policy.account.spent == 5
+    with pytest.raises(ValueError, match="not between 0 and 1"):
+        policy.account.aim_at(0.0)

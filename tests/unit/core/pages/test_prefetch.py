@@ -69,3 +69,26 @@ def test_later_epochs_change_nothing_earlier() -> None:
         (first.at[first.epoch < 150], second.at[second.epoch < 150]),
     ):
         assert one.tolist() == other.tolist()
+
+
+def test_pages_that_come_and_go_leave_the_gate_as_it_was_learned() -> None:
+    rng = np.random.default_rng(5)
+    page = np.arange(400, dtype=np.int64)
+    plain, moved = EarnedPrefetch(page), EarnedPrefetch(page)
+    out = np.zeros(400, np.bool_)
+    for epoch in range(60):
+        accessed = np.zeros(400, np.bool_)
+        begin = 40 * (epoch % 10)
+        accessed[begin : begin + 40] = rng.random(40) < 0.9
+        out = (np.arange(400) // 40 - epoch) % 10 > 5
+        bits = EpochBits(accessed, accessed, ~out)
+        if epoch == 30:  # far above all others, so that they are nobody's neighbours
+            moved.follow(np.append(page, 10_000 + page), np.zeros(800, np.bool_))
+        if epoch == 45:
+            moved.follow(page, np.zeros(400, np.bool_))
+        if 30 <= epoch < 45:
+            none = np.zeros(400, np.bool_)
+            wide = EpochBits(*(np.append(each, none) for each in (accessed, accessed, ~out)))
+            assert moved.step(wide, np.append(out, none)).tolist() == plain.step(bits, out).tolist()
+        else:
+            assert moved.step(bits, out).tolist() == plain.step(bits, out).tolist()

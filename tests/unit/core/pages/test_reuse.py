@@ -207,3 +207,20 @@ def test_without_a_sound_model_it_starts_out_as_lru():
     predictor, wrong = first_sound([damaged("flipped"), damaged("cut")])
     assert len(wrong) == 2
     np.testing.assert_array_equal(predictor.tables, ReusePredictor().tables)
+
+
+def test_a_learner_follows_a_memory_that_grows_and_forgets_what_went() -> None:
+    settings = LearnerSettings(horizon=64, beside=1.0, samples=64, samples_per_batch=16)
+    pages = np.arange(100, 200)
+    learner = ReuseLearner(pages, settings)
+    for now in range(1, 40):
+        rows = np.flatnonzero(np.arange(100) % (1 + now % 3) == 0).astype(np.int32)
+        learner.observe(rows, np.ones(len(rows), np.uint8), now)
+    last, gap = learner.history.last.copy(), learner.history.gap1.copy()
+    learner.follow(np.arange(150, 400))
+    assert learner.history.last[:50].tolist() == last[50:].tolist()
+    assert learner.history.gap1[:50].tolist() == gap[50:].tolist()
+    assert not learner.history.accesses[50:].any()
+    rows = np.arange(250, dtype=np.int32)
+    learner.observe(rows, np.ones(250, np.uint8), 41)
+    assert np.isfinite(learner.next_use(rows, 41)).all()

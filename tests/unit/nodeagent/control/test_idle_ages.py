@@ -1,0 +1,61 @@
+"""Whose generations are whose, wherever cgroups are mounted."""
+
+from pathlib import Path
+
+import pytest
+
+from builders.cgroup_tree import CgroupTree, Naming, nested
+from builders.twin_node import Clock
+from plimsoll_nodeagent.control.idle_ages import IdleAgeSampler
+from plimsoll_nodeagent.discover.tracker import Tracker
+from plimsoll_nodeagent.kernelfs import KernelFs, Mode, TwinKernel
+
+GENERATIONS = """ node     0
+          0      90000        100        200
+          1       1000         10         20
+"""
+PAGE = 4096
+
+
+def written(root: Path, paths: list[str]) -> KernelFs:
+    text = "".join(f"memcg {number:5} {path}\n{GENERATIONS}" for number, path in enumerate(paths, 1))
+    CgroupTree.write(root / "sys/kernel/debug/lru_gen", text)
+    return TwinKernel(root, Mode.READ)
+
+
+def looked(fs: KernelFs, cgroup_root: str) -> list[float]:
+    tracker = Tracker(fs, cgroup_root)
+    tracker.look()
+    sampler = IdleAgeSampler(fs, cgroup_root)
+    sampler.sample(tracker.containers.values(), Clock().seconds)
+    return [each.ages.total_bytes for each in sampler.looked.values()]
+
+
+@pytest.mark.parametrize("cgroup_root", ["/sys/fs/cgroup", "/sys/fs/cgroup/kubelet"])
+def test_a_cgroup_root_below_the_hierarchys_root_finds_its_generations(tmp_path, cgroup_root: str):
+    tree = CgroupTree(tmp_path, nested(Naming()))
+    own = tree.container()
+    tree.write(tree.cgroups / "kubelet/cgroup.controllers", "memory\n")
+    fs = written(tmp_path, ["/", f"/{own.relative_to(tree.cgroups)}"])
+    assert looked(fs, cgroup_root) == [330 * PAGE]
+
+
+def test_where_only_a_part_of_the_hierarchy_is_mounted_the_rest_of_the_name_is_found(tmp_path):
+    tree = CgroupTree(tmp_path)
+    paths = [tree.container(number, pod=number).relative_to(tree.cgroups) for number in (1, 2)]
+    fs = written(tmp_path, ["/", *(f"/machine.slice/vm-7.scope/{path}" for path in paths)])
+    assert looked(fs, "/sys/fs/cgroup") == [330 * PAGE, 330 * PAGE]
+
+
+def test_generations_of_two_machines_with_the_same_names_are_nobodys(tmp_path):
+    tree = CgroupTree(tmp_path)
+    own = tree.container().relative_to(tree.cgroups)
+    fs = written(tmp_path, [f"/one.scope/{own}", f"/two.scope/{own}"])
+    assert looked(fs, "/sys/fs/cgroup") == []
+
+
+def test_cgroups_below_a_container_are_its_own(tmp_path):
+    tree = CgroupTree(tmp_path)
+    own = tree.container().relative_to(tree.cgroups)
+    fs = written(tmp_path, [f"/{own}", f"/{own}/init.scope", f"/{own}-other"])
+    assert looked(fs, "/sys/fs/cgroup") == [660 * PAGE]
