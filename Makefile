@@ -96,6 +96,14 @@ crds: $(VENV)/.dev ## write the CRD YAML and its documentation from the typed mo
 	$(BIN)/python -m plimsoll_operator.crds operator/plimsoll_operator/crds charts/plimsoll/files/crds
 	$(BIN)/python docs/generate.py
 
+.PHONY: proto proto-release
+proto: $(VENV)/.dev ## write the Python of proto/ anew, and check it: style, and that nothing breaks what was released
+	$(BIN)/python proto/generate.py
+	cd proto && ../$(BIN)/buf lint && ../$(BIN)/buf breaking --against released.binpb
+
+proto-release: $(VENV)/.dev ## what is in proto/ now is what later versions must not break
+	$(BIN)/python proto/generate.py --release
+
 .PHONY: chart-golden
 chart-golden: $(VENV)/.dev ## render the chart's golden files anew, to be read before they are committed
 	PLIMSOLL_WRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests/chart/test_golden.py

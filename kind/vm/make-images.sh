@@ -52,8 +52,8 @@ make_deps_layer() { # operator|agent
   compile "$W" "$SITE"; only_home "$W" "$layer"
   log "layer of $1's dependencies: $(since "$started") s, $(du -m "$layer" | cut -f1) MB"
 }
-sources_key() { (cd "$REPO" && find core operator nodeagent cli pyproject.toml README.md LICENSE -type f -not -path '*/__pycache__/*' -print0 | sort -z | xargs -0 sha256sum | key_of); }
-packages_of() { case $1 in operator) echo "plimsoll plimsoll_operator" ;; agent) echo "plimsoll plimsoll_nodeagent" ;; esac; }
+sources_key() { (cd "$REPO" && find core operator nodeagent cli proto pyproject.toml README.md LICENSE -type f -not -path '*/__pycache__/*' -print0 | sort -z | xargs -0 sha256sum | key_of); }
+packages_of() { case $1 in operator) echo "plimsoll plimsoll_operator plimsoll_proto" ;; agent) echo "plimsoll plimsoll_nodeagent plimsoll_proto" ;; esac; }
 app_layer() { echo "$I/$1-app-$(cat "$VM/make-image.py" <(echo "$SOURCES $SCRIPT $(packages_of "$1")") | key_of).layer"; }
 script() { # operator|agent: what an installer makes of the wheel's entry point
   local file=$W/$HOME_DIR/bin/plimsoll-$1
