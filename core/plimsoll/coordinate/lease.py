@@ -1,0 +1,157 @@
+"""Burst leases, the operator's side: what is granted, how long it lasts, and that it ends.
+
+In: requests with the limit in force, the policy's ceiling and the kube node's headroom by forecast. Out: a
+grant or a refusal with its reason; the guards have the last word on the write. A request heard twice has the
+same answer. A lying agent gains little: a lease at most doubles a limit, a node's leases stay within its
+headroom, and a container has a bounded number of them an hour.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from plimsoll.guard.proposal import MIB, say, whole_mebibytes
+
+ContainerUid = tuple[str, str]  # pod uid, container name
+ANSWERS_KEPT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseSettings:
+    """Bounds of leases."""
+
+    lasts_seconds: float = 300.0
+    most_fraction: float = 1.0  # of the limit before the first lease
+    least_bytes: int = 8 * MIB  # less room is gone before it is there
+    per_hour: int = 20  # grants of one container
+    reserve_fraction: float = 0.05  # of what a kube node can give to pods, never leased
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseAsk:
+    """A request, with what the operator knows of the container."""
+
+    lease_id: int
+    uid: ContainerUid
+    kube_node: str
+    wanted_bytes: int
+    limit_bytes: int | None
+    ceiling_bytes: int | None  # of the policy
+    headroom_bytes: int | None  # of the kube node by forecast, before leases; None: not known
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """Raise to `limit_bytes`, until `until_seconds`."""
+
+    lease_id: int
+    limit_bytes: int
+    until_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """No raise, and why."""
+
+    lease_id: int
+    reason: str
+
+
+@dataclass(slots=True)
+class _Lease:
+    kube_node: str
+    before_bytes: int
+    limit_bytes: int
+    until_seconds: float
+    granted: list[float] = field(default_factory=list)
+
+
+def headroom_bytes(
+    allocatable_bytes: int | None, expected_bytes: Iterable[float | None], settings: LeaseSettings
+) -> int | None:
+    """What a kube node can still give if every container reaches its forecast; None where one is unknown."""
+    expected = list(expected_bytes)
+    known = [each for each in expected if each is not None]
+    if allocatable_bytes is None or len(known) != len(expected):
+        return None
+    return int(allocatable_bytes * (1.0 - settings.reserve_fraction) - sum(known))
+
+
+class LeaseBook:
+    """All leases that are in force."""
+
+    def __init__(self, settings: LeaseSettings | None = None) -> None:
+        self.settings = settings or LeaseSettings()
+        self._leases: dict[ContainerUid, _Lease] = {}
+        self._grants: dict[ContainerUid, list[float]] = {}
+        self._answers: OrderedDict[tuple[ContainerUid, int], Granted | Refused] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._leases)
+
+    def decide(self, ask: LeaseAsk, now_seconds: float) -> Granted | Refused:
+        """Answer a request; the same one again has the same answer."""
+        key = (ask.uid, ask.lease_id)
+        if key not in self._answers:
+            self._answers[key] = self._decide(ask, now_seconds)
+            while len(self._answers) > ANSWERS_KEPT:
+                self._answers.popitem(last=False)
+        return self._answers[key]
+
+    def holds(self, uid: ContainerUid, now_seconds: float) -> bool:
+        """True while a container has a lease: its limit is not lowered."""
+        lease = self._leases.get(uid)
+        return lease is not None and now_seconds < lease.until_seconds
+
+    def limit(self, uid: ContainerUid) -> int | None:
+        """What a container's lease raised its limit to."""
+        lease = self._leases.get(uid)
+        return None if lease is None else lease.limit_bytes
+
+    def refuted(self, uid: ContainerUid, lease_id: int, reason: str) -> Refused:
+        """A grant that the guards or the API server did not let through."""
+        self._leases.pop(uid, None)
+        answer = Refused(lease_id, reason)
+        self._answers[uid, lease_id] = answer
+        return answer
+
+    def expired(self, now_seconds: float) -> dict[ContainerUid, int]:
+        """Leases that have ended since the last call, each with the limit before it."""
+        over = {uid: each for uid, each in self._leases.items() if now_seconds >= each.until_seconds}
+        for uid in over:
+            del self._leases[uid]
+        hour = now_seconds - 3600.0
+        kept = {uid: [each for each in times if each > hour] for uid, times in self._grants.items()}
+        self._grants = {uid: times for uid, times in kept.items() if times}
+        return {uid: each.before_bytes for uid, each in over.items()}
+
+    def leased_bytes(self, kube_node: str) -> int:
+        """What leases have raised on a kube node."""
+        mine = (each for each in self._leases.values() if each.kube_node == kube_node)
+        return sum(each.limit_bytes - each.before_bytes for each in mine)
+
+    def _decide(self, ask: LeaseAsk, now_seconds: float) -> Granted | Refused:
+        if ask.limit_bytes is None or ask.headroom_bytes is None:
+            missing = "the container's limit" if ask.limit_bytes is None else "the kube node's headroom"
+            return Refused(ask.lease_id, f"{missing} is not known")
+        recent = [each for each in self._grants.get(ask.uid, ()) if now_seconds - each < 3600.0]
+        if len(recent) >= self.settings.per_hour:
+            return Refused(ask.lease_id, f"{len(recent)} leases in an hour; it needs a higher limit")
+        before = self._leases[ask.uid].before_bytes if ask.uid in self._leases else ask.limit_bytes
+        room = self._room(ask, before)
+        if room < self.settings.least_bytes:
+            return Refused(
+                ask.lease_id, f"there is room for {say(max(0, room))}, wanted {say(ask.wanted_bytes)}"
+            )
+        limit = whole_mebibytes(ask.limit_bytes + min(room, ask.wanted_bytes) - MIB + 1)
+        until = now_seconds + self.settings.lasts_seconds
+        self._leases[ask.uid] = _Lease(ask.kube_node, before, limit, until)
+        self._grants[ask.uid] = [*recent, now_seconds]
+        return Granted(ask.lease_id, limit, until)
+
+    def _room(self, ask: LeaseAsk, before_bytes: int) -> int:
+        """The least of what the node, the policy and the lease's own bound leave above the limit in force."""
+        limit, headroom = ask.limit_bytes or 0, ask.headroom_bytes or 0
+        most = int(before_bytes * (1.0 + self.settings.most_fraction))
+        ceiling = most if ask.ceiling_bytes is None else min(most, ask.ceiling_bytes)
+        return min(headroom - self.leased_bytes(ask.kube_node), ceiling - limit)

@@ -1,0 +1,35 @@
+"""The one method, by name: what both sides register and call.
+
+In: nothing. Out: the names and serializers that gRPC wants. Written by hand instead of generated: these few
+lines are typed, the generated ones are not.
+"""
+
+from typing import Any
+
+import grpc
+
+from plimsoll_proto.v1 import agent_pb2, operator_pb2
+
+SERVICE = "plimsoll_proto.v1.CoordinationService"
+METHOD = "Attend"
+PATH = f"/{SERVICE}/{METHOD}"
+RETRY_AFTER = "retry-after-milliseconds"  # trailer of a stream that was refused before its token was read
+AUTHORIZATION = "authorization"
+AUDIENCE = "plimsoll"  # of the agents' tokens
+MOST_REQUEST_BYTES = 1 << 20  # an agent's message; 2,000 containers need about 100 KiB
+MOST_RESPONSE_BYTES = 8 << 20  # an operator's; a model is the largest
+
+request_bytes = agent_pb2.AttendRequest.SerializeToString
+request_of = agent_pb2.AttendRequest.FromString
+response_bytes = operator_pb2.AttendResponse.SerializeToString
+response_of = operator_pb2.AttendResponse.FromString
+
+
+def handlers(attend: Any) -> grpc.GenericRpcHandler:  # noqa: ANN401 -- a coroutine function, as grpc.aio wants it
+    """The server's side; `attend(requests, context)` answers a stream."""
+    method = grpc.stream_stream_rpc_method_handler(
+        attend,
+        request_deserializer=request_of,
+        response_serializer=response_bytes,
+    )
+    return grpc.method_handlers_generic_handler(SERVICE, {METHOD: method})

@@ -1,0 +1,150 @@
+"""Burst leases: asked in time, granted within headroom, ended by themselves."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from plimsoll.coordinate.burst import BurstSettings, BurstWatch
+from plimsoll.coordinate.lease import Granted, LeaseAsk, LeaseBook, LeaseSettings, Refused, headroom_bytes
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+
+def ask(number: int = 1, *, limit=100, wanted=50, ceiling=None, headroom=1000, name="app") -> LeaseAsk:
+    given = {"limit": limit, "ceiling": ceiling, "headroom": headroom}
+    sized = {key: None if each is None else each * MIB for key, each in given.items()}
+    return LeaseAsk(
+        number, ("pod", name), "node-a", wanted * MIB, sized["limit"], sized["ceiling"], sized["headroom"]
+    )
+
+
+def test_a_lease_raises_the_limit_and_ends_by_itself():
+    book = LeaseBook()
+    granted = book.decide(ask(), 10.0)
+    assert granted == Granted(1, 150 * MIB, 310.0)
+    assert book.holds(("pod", "app"), 309.0)
+    assert book.expired(309.0) == {}
+    assert book.expired(310.0) == {("pod", "app"): 100 * MIB}
+    assert len(book) == 0
+
+
+def test_the_same_request_heard_twice_has_the_same_answer():
+    book = LeaseBook()
+    first = book.decide(ask(), 10.0)
+    assert book.decide(ask(limit=150), 20.0) is first
+    assert book.leased_bytes("node-a") == 50 * MIB
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"headroom": 30}, 130),
+        ({"ceiling": 120}, 120),
+        ({"wanted": 500}, 200),  # at most doubled
+        ({"headroom": None}, "headroom is not known"),
+        ({"limit": None}, "limit is not known"),
+        ({"headroom": 5}, "there is room for 5.0 MiB, wanted 50.0 MiB"),
+        ({"headroom": -5}, "there is room for 0.0 MiB"),
+        ({"ceiling": 90}, "there is room for 0.0 MiB"),
+    ],
+)
+def test_a_lease_is_what_node_policy_and_its_own_bound_leave(changes, expected):
+    answer = LeaseBook().decide(ask(**changes), 0.0)
+    if isinstance(expected, int):
+        assert isinstance(answer, Granted)
+        assert answer.limit_bytes == expected * MIB
+    else:
+        assert isinstance(answer, Refused)
+        assert expected in answer.reason
+
+
+def test_a_lease_is_renewed_from_the_limit_before_the_first():
+    book = LeaseBook()
+    book.decide(ask(1), 0.0)
+    again = book.decide(ask(2, limit=150, wanted=100), 10.0)
+    assert again == Granted(2, 200 * MIB, 310.0)
+    assert isinstance(book.decide(ask(3, limit=200), 20.0), Refused)  # doubled already
+    assert book.expired(400.0) == {("pod", "app"): 100 * MIB}
+
+
+def test_a_container_that_asks_all_the_time_needs_another_limit():
+    book = LeaseBook(LeaseSettings(per_hour=2, lasts_seconds=1.0))
+    answers = [book.decide(ask(number), number * 10.0) for number in range(1, 4)]
+    assert [isinstance(each, Granted) for each in answers] == [True, True, False]
+    book.expired(4000.0)
+    assert isinstance(book.decide(ask(4), 4000.0), Granted)
+
+
+def test_a_grant_that_could_not_be_written_is_no_lease():
+    book = LeaseBook()
+    book.decide(ask(), 0.0)
+    refused = book.refuted(("pod", "app"), 1, "ResourceQuota")
+    assert (book.decide(ask(), 1.0), book.leased_bytes("node-a")) == (refused, 0)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 400), st.sampled_from("abcde")), max_size=30), st.integers(0, 600))
+def test_leases_of_a_node_never_exceed_its_headroom(asks, headroom):
+    book = LeaseBook()
+    limits = dict.fromkeys("abcde", 100)
+    for number, (wanted, name) in enumerate(asks):
+        answer = book.decide(
+            ask(number, limit=limits[name], wanted=wanted, headroom=headroom, name=name), 1.0
+        )
+        if isinstance(answer, Granted):
+            limits[name] = answer.limit_bytes // MIB
+    assert book.leased_bytes("node-a") <= headroom * MIB
+    assert all(limit <= 200 for limit in limits.values())
+
+
+def test_headroom_is_unknown_where_one_forecast_is():
+    settings = LeaseSettings(reserve_fraction=0.1)
+    assert headroom_bytes(10 * GIB, [GIB, 2.0 * GIB], settings) == 6 * GIB
+    assert headroom_bytes(10 * GIB, [GIB, None], settings) is None
+    assert headroom_bytes(None, [], settings) is None
+
+
+def burst(rate_mib: float, *, start=100.0, limit=500, seconds=20.0, every=0.25) -> tuple:
+    """A container that allocates at an even rate; returns the first ask and when it came."""
+    watch, at = BurstWatch(), 0.0
+    while at < seconds:
+        usage = int((start + rate_mib * at) * MIB)
+        made = watch.see("app", at, min(usage, limit * MIB), limit * MIB)
+        if made is not None:
+            return made, at
+        at += every
+    return None, at
+
+
+@pytest.mark.parametrize("rate_mib", [20, 50, 100])
+def test_a_burst_is_asked_for_six_seconds_before_it_meets_its_limit_or_at_once(rate_mib):
+    made, at = burst(rate_mib)
+    meets = 400 / rate_mib
+    assert made.limit_reached_seconds == pytest.approx(meets - at, abs=0.3)
+    assert at == pytest.approx(max(0.25, meets - 6.0), abs=0.3)
+    assert made.wanted_bytes == pytest.approx(min(rate_mib * 15, 500) * MIB, rel=0.02)
+
+
+def test_slow_growth_and_calm_ask_for_nothing():
+    assert burst(1.0)[0] is None
+    assert burst(0.0, start=499)[0] is None
+
+
+def test_a_container_asks_again_only_after_a_while_or_when_its_limit_has_risen():
+    watch = BurstWatch(BurstSettings(again_seconds=3.0))
+    made = [
+        watch.see("app", at * 0.5, (400 + 25 * at) * MIB, (500 if at < 6 else 800) * MIB) is not None
+        for at in range(9)
+    ]
+    assert made[1]
+    assert sum(made[:6]) == 1
+    assert any(made[6:])
+
+
+def test_a_clock_that_leaps_back_is_no_growth():
+    watch = BurstWatch()
+    watch.see("app", 100.0, 10 * MIB, 500 * MIB)
+    assert watch.see("app", 50.0, 490 * MIB, 500 * MIB) is None
+    watch.keep_only(frozenset())
+    assert watch.limit_reached_seconds("app") is None
