@@ -119,7 +119,7 @@ train: $(VENV)/.dev ## fit the forecast's weights and price tables anew: make tr
 train-pressure: $(VENV)/.dev ## fit the pressure predictor's weights anew: make train-pressure [RECORDINGS=files]
 	$(BIN)/python bench/train_pressure.py $(if $(RECORDINGS),--recordings $(RECORDINGS)) $(BENCH_ARGS)
 
-.PHONY: bench bench-ablation bench-agent bench-cold bench-control bench-e2e bench-forecast bench-leak bench-loop bench-node bench-pages bench-pressure bench-prophet bench-usage bench-demo
+.PHONY: bench bench-ablation bench-agent bench-circumstances bench-cold bench-control bench-e2e bench-forecast bench-leak bench-loop bench-node bench-pages bench-pressure bench-prophet bench-usage bench-demo
 bench: bench-agent bench-cold bench-demo bench-leak bench-forecast bench-loop bench-prophet bench-usage ## every bench there is
 
 bench-ablation: $(VENV)/.dev ## what each part of the pipeline earns, taken away in turn on the judged half
@@ -127,6 +127,9 @@ bench-ablation: $(VENV)/.dev ## what each part of the pipeline earns, taken away
 
 bench-agent: $(VENV)/.dev ## what the node agent costs a node of 100 and of 500 containers
 	$(BIN)/python bench/agent.py
+
+bench-circumstances: $(VENV)/.dev ## what knowing of rollouts, starts and pods is worth, on made series
+	$(BIN)/python bench/circumstances.py $(BENCH_ARGS)
 
 bench-cold: $(VENV)/.dev ## the first day of containers that have relatives, with and without what those did
 	$(BIN)/python bench/cold.py --traces $(TRACES) $(BENCH_ARGS)

@@ -17,23 +17,20 @@ from plimsoll.forecast.registry import DEFAULT_MODEL, model_names, peak_model
 from plimsoll.forecast.window import (
     BINS_PER_DAY,
     BINS_PER_HOUR,
-    HOURS_PER_DAY,
     FloatArray,
     IntArray,
     UsageWindow,
     chunks,
     clipped,
     last_hour_peak,
-    mean,
     part_of,
     peak,
-    peak_of_seen_hours,
     present_bytes,
-    quantile_of_seen,
     read_window,
 )
 from plimsoll.guard.limits import (
     BoolArray,
+    CodeArray,
     GuardSettings,
     LimitPlan,
     LimitReason,
@@ -45,10 +42,12 @@ from plimsoll.guard.limits import (
     settle,
 )
 from plimsoll.recommend.buffer import calibrate, next_shift, outcome, shifted, within_buffer
+from plimsoll.recommend.circumstances import Circumstances
 from plimsoll.recommend.objective import DEFAULT_OBJECTIVE, oom_price_of
+from plimsoll.recommend.past import expected_usage, past_peak, quantiles, ready, typical_need
 from plimsoll.recommend.price import LOWER_GAIN, RAISE_GAIN, Priced, cheapest, exceedance_at
 from plimsoll.recommend.recommendation import Recommendations, joined
-from plimsoll.recommend.relatives import Relatives, Steps
+from plimsoll.recommend.relatives import Steps
 from plimsoll.recommend.row_policy import UNSAID, PolicyColumns, RowPolicy
 from plimsoll.usage.grown import grown
 from plimsoll.usage.history import History
@@ -59,9 +58,6 @@ from plimsoll.usage.sample import BIN_SECONDS, DAY_SECONDS, HOUR_SECONDS
 REPORTED_LEVELS = np.array([0.5, 0.9, 0.95, 0.99, 0.999])
 # The buffer is what the target has above this quantile of the uncalibrated forecast.
 BUFFER_LEVEL = 0.95
-# A request is for packing: it covers so much of the coming hour's peak and of the last day's hours, not the
-# rare peaks that the limit is for.
-REQUEST_LEVEL = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +105,7 @@ class LimitPipeline:
         self._models: dict[int, PeakModel] = {UNSAID: own}
         self._models |= {code: given[name] for code, name in enumerate(model_names()) if name in given}
         self._known_peak_bytes = np.full(history.capacity, np.nan)
-        self._relatives = Relatives()
+        self._circumstances = Circumstances(history)
 
     # -- what is told ---------------------------------------------------------------------------------------
 
@@ -125,7 +121,21 @@ class LimitPipeline:
 
     def observe_relatives(self, steps: Mapping[int, Steps]) -> None:
         """What containers like these rows did (`recommend.relatives`); heard while a row is young."""
-        self._relatives.tell(steps)
+        self._circumstances.relatives.tell(steps)
+
+    def observe_replicas(self, rows: IntArray, counts: IntArray) -> None:
+        """So many live pods share each of `rows` [n] now (`recommend.replicas`)."""
+        used = peak(self.history.five_minute(rows, 2).astype(np.float64))
+        self._circumstances.replicas.observe(rows, counts, used, self.history.current_bin)
+
+    def observe_start(self, rows: IntArray, started_seconds: float) -> Raises:
+        """Processes of `rows` [n] began anew: remember, and raise at once to what such starts have needed."""
+        self._grow()
+        self.history.record_restart(rows, started_seconds)
+        window = read_window(self.history, rows)
+        wanted = self._circumstances.start_peak_bytes(window, rows) / self.settings.guard.climb_threshold
+        raised = np.flatnonzero(wanted > self._limit_bytes[rows])
+        return self._raises(rows[raised], wanted[raised], np.full(len(raised), LimitReason.START_UP))
 
     def observe_oom(
         self, rows: IntArray, now_seconds: float, limit_bytes: npt.ArrayLike | None = None
@@ -147,7 +157,7 @@ class LimitPipeline:
         for column in (self._limit_bytes, self._known_peak_bytes):
             column[rows] = np.nan
         self._policies.clear(rows)
-        self._relatives.forget(rows)
+        self._circumstances.forget(rows)
         for model in self._models.values():
             model.forget(rows)
 
@@ -193,9 +203,9 @@ class LimitPipeline:
         self.history.advance(now_seconds)
         limit = self._limit_bytes[rows]
         climbed = self._climb(rows, limit)
-        asked = self._ask_again(rows, limit, now_seconds)
+        asked, why = self._ask_again(rows, limit, now_seconds)
         raised = np.fmax(climbed, asked)
-        reason = np.where(np.fmax(asked, 0) > np.fmax(climbed, 0), LimitReason.NEW_PEAK, LimitReason.CLIMB)
+        reason = np.where(np.fmax(asked, 0) > np.fmax(climbed, 0), why, LimitReason.CLIMB)
         found = np.isfinite(raised)
         return self._raises(rows[found], raised[found], reason[found])
 
@@ -245,17 +255,20 @@ class LimitPipeline:
         settings, policies = self.settings, self._policies
         self._known_peak_bytes[rows] = last_hour_peak(window)
         memory = remember_ooms(self.history.ooms(rows), now_seconds, settings.guard)
-        looked = clipped(window, policies.history_hours[rows])
+        lived = self._circumstances.lived(clipped(window, policies.history_hours[rows]), rows)
+        looked = lived.window
         raw, forecast = self._forecast(rows, looked)
         if settings.adaptive:
             forecast = shifted(forecast, self.history.promises.record(rows).shift)
-        forecast = self._relatives.corrected(forecast, rows, looked)
+        forecast = self._circumstances.corrected(forecast, rows, lived)
         price = np.where(np.isnan(policies.oom_price[rows]), self._default_price, policies.oom_price[rows])
         floor = np.maximum(floor_by_use(present_bytes(window), settings.guard), memory.hold_bytes)
-        floor = np.fmax(floor, _past_peak(looked, price, settings))
+        cheap = price < settings.cheap_oom_price
+        floor = np.fmax(floor, past_peak(looked, cheap, settings.floor_hours, settings.floor_hours_cheap))
         if settings.guarded:  # a limit that the guard would raise in the next bin is no limit to ask for
             present = present_bytes(window)
             used = np.where(np.isnan(present), last_hour_peak(window), present)
+            used = np.fmax(used, lived.held_bytes())
             floor = np.fmax(floor, used / settings.guard.climb_threshold)
         priced = cheapest(
             forecast,
@@ -265,13 +278,13 @@ class LimitPipeline:
             settings.lower_gain,
             settings.raise_gain,
         )
-        quantile = _quantiles(raw, np.array([BUFFER_LEVEL]))[:, 0]
+        quantile = quantiles(raw, np.array([BUFFER_LEVEL]))[:, 0]
         priced = within_buffer(priced, quantile, policies.buffer_min[rows], policies.buffer_max[rows], floor)
-        ready = _ready(window, forecast, settings.least_history_hours) & np.isfinite(priced.target_bytes)
+        known = ready(window, forecast, settings.least_history_hours) & np.isfinite(priced.target_bytes)
         if promise:
-            self._promise(rows, priced, forecast, ready)
-        reported = _quantiles(forecast, REPORTED_LEVELS)
-        request = np.minimum(_typical(forecast, looked, settings.guard), priced.target_bytes)
+            self._promise(rows, priced, forecast, known)
+        reported = quantiles(forecast, REPORTED_LEVELS)
+        request = np.minimum(typical_need(forecast, looked, settings.guard), priced.target_bytes)
         columns = [
             priced.target_bytes,
             priced.lower_bytes,
@@ -279,9 +292,9 @@ class LimitPipeline:
             priced.target_bytes - quantile,
             request,
         ]
-        target, lower, upper, buffer, request = (np.where(ready, column, np.nan) for column in columns)
-        quantiles = np.where(ready[:, None], reported, np.nan)
-        return Recommendations(rows, ready, target, lower, upper, buffer, request, REPORTED_LEVELS, quantiles)
+        target, lower, upper, buffer, request = (np.where(known, column, np.nan) for column in columns)
+        reported = np.where(known[:, None], reported, np.nan)
+        return Recommendations(rows, known, target, lower, upper, buffer, request, REPORTED_LEVELS, reported)
 
     def _forecast(self, rows: IntArray, window: UsageWindow) -> tuple[PeakDistribution, PeakDistribution]:
         """What each row's model says, and the same corrected by that model's own past errors."""
@@ -311,20 +324,26 @@ class LimitPipeline:
         previous = np.where(np.isnan(recent[:, -1]), recent[:, -3], recent[:, -2])
         return after_climb(usage, previous, limit_bytes, self.settings.guard)
 
-    def _ask_again(self, rows: IntArray, limit_bytes: FloatArray, now_seconds: float) -> FloatArray:
-        """Limit to rise to because usage left what the last forecast knew, or NaN."""
+    def _ask_again(
+        self, rows: IntArray, limit_bytes: FloatArray, now_seconds: float
+    ) -> tuple[FloatArray, CodeArray]:
+        """Limit to rise to because usage left what the last forecast knew, or will; NaN: none. And why."""
         raised = np.full(len(rows), np.nan)
         usage = peak(self.history.five_minute(rows, 2).astype(np.float64))
         known = self._known_peaks(rows)
+        least_rise = np.log(self.settings.ask_again_above)
+        fewer = self._circumstances.replicas.expected_rise(rows, usage) > least_rise
         with np.errstate(invalid="ignore"):
-            due = np.flatnonzero(np.isfinite(limit_bytes) & (usage > self.settings.ask_again_above * known))
+            left = usage > self.settings.ask_again_above * known
+            due = np.flatnonzero(np.isfinite(limit_bytes) & (left | fewer))
         for part in chunks(len(due)):
             asked = due[part]
             window = read_window(self.history, rows[asked])
             again = self._recommend(rows[asked], window, now_seconds, promise=False)
             wanted = again.ready & (limit_bytes[asked] < again.lower_bytes)
             raised[asked[wanted]] = again.target_bytes[wanted]
-        return raised
+        why = np.where(left, LimitReason.NEW_PEAK, LimitReason.FEWER_PODS)
+        return raised, why.astype(np.int8)
 
     def _known_peaks(self, rows: IntArray) -> FloatArray:
         """Peak of the hour that the last forecast saw; after a restart, of the hour before."""
@@ -344,48 +363,3 @@ class LimitPipeline:
         self._limit_bytes = grown(self._limit_bytes, rows, np.nan)
         self._known_peak_bytes = grown(self._known_peak_bytes, rows, np.nan)
         self._policies.grow(rows)
-
-
-def expected_usage(window: UsageWindow) -> FloatArray:
-    """Mean usage expected over the next hour, [n]: mostly the last hour's, partly the last day's."""
-    hour = mean(window.recent_bytes[:, -BINS_PER_HOUR - 1 :])
-    return np.maximum(0.8 * hour + 0.2 * mean(window.recent_bytes), 1.0)
-
-
-def _typical(forecast: PeakDistribution, window: UsageWindow, guard: GuardSettings) -> FloatArray:
-    """What a row is to have for sure [n]: what nine in ten hours need, of the one to come and of the last
-    day's (at night the day's load still counts), and never less than is used now.
-    """
-    coming = _quantiles(forecast, np.array([REQUEST_LEVEL]))[:, 0]
-    day = quantile_of_seen(window.hourly_bytes[:, -HOURS_PER_DAY - 1 :], REQUEST_LEVEL)
-    return np.fmax(np.fmax(coming, day), floor_by_use(present_bytes(window), guard))
-
-
-def _past_peak(window: UsageWindow, oom_price: FloatArray, settings: PipelineSettings) -> FloatArray:
-    """Peak [n] of the days that a limit must cover at that price: short floors forget restart peaks.
-
-    Hours are counted as seen: an outage of the usage source is not a calm that lets a peak fall out.
-    """
-    cheap = oom_price < settings.cheap_oom_price
-    floor = np.empty(len(window))
-    for mine, hours in ((cheap, settings.floor_hours_cheap), (~cheap, settings.floor_hours)):
-        if mine.any():
-            floor[mine] = peak_of_seen_hours(window.hourly_bytes[mine], hours)
-    return floor
-
-
-def _ready(window: UsageWindow, forecast: PeakDistribution, least_hours: int) -> npt.NDArray[np.bool_]:
-    """Rows with a fresh sample, a forecast, and a past of at least `least_hours`."""
-    seen = np.isfinite(window.hourly_bytes)
-    hours = seen.shape[1] - 1 - np.argmax(seen, axis=1)
-    fresh = np.isfinite(last_hour_peak(window))
-    return np.asarray(fresh & seen.any(axis=1) & (hours >= least_hours) & forecast.ready(), dtype=np.bool_)
-
-
-def _quantiles(forecast: PeakDistribution, levels: FloatArray) -> FloatArray:
-    """Quantiles at other levels, by interpolation: [n, len(levels)]."""
-    right = np.clip(np.searchsorted(forecast.levels, levels), 1, len(forecast.levels) - 1)
-    low, high = forecast.levels[right - 1], forecast.levels[right]
-    part = np.clip((levels - low) / (high - low), 0, 1)
-    values = forecast.values_bytes
-    return np.asarray(values[:, right - 1] * (1 - part) + values[:, right] * part, dtype=np.float64)

@@ -16,7 +16,7 @@ from plimsoll.api.precedence import Conflict, EffectivePolicy, PolicySet
 from plimsoll.recommend.row_policy import RowPolicy, row_policy
 from plimsoll.usage.sample import Quantity
 from plimsoll.workload import ContainerKey, WorkloadRef
-from plimsoll_operator.engine.kin import kin_of
+from plimsoll_operator.engine.kin import image_code, kin_of
 from plimsoll_operator.engine.messages import Event, Member, OomEvent, PodContainer, RestartEvent
 from plimsoll_operator.owners import OwnerResolver, Top
 from plimsoll_operator.profile_name import name_for
@@ -231,6 +231,7 @@ class Membership:
                 quantity=self._quantity,
                 ceiling_bytes=ceiling,
                 kin=kin_of(container.spec.image, group.ref.kind, container.spec.name),
+                image=image_code(container.spec.image),
             )
         )
 

@@ -25,7 +25,9 @@ class Prometheus:
     def answer(self, asked: Asked) -> Answer:
         """One request of its query API."""
         query = asked.query.get("query", "")
-        if not query or "container_memory" not in query:
+        if not re.search(
+            "container_memory_(usage|working_set)_bytes", query
+        ):  # no file caches: an old cAdvisor
             return _vector("vector", [])
         if asked.path.endswith("/query_range"):
             return _vector("matrix", list(self._ranges(query, asked.query)))

@@ -4,9 +4,14 @@ After Rzadca et al., "Autopilot: workload autoscaling at Google", EuroSys 2020, 
 an arm is a decay rate d_m and a safety margin M_m; it keeps smoothed overrun and underrun costs of every
 possible limit and takes the argmin, change cost included; the arm whose own smoothed cost is least, with a
 cost for changing arm and one for changing limit, is the recommendation. Both costs count samples, above and
-below the limit. Ours, where the paper is silent: an hour is a step and its peak the sample; margins are
-relative; a limit is judged by the hour after it was set; all weights, rates and margins, chosen by
-bench/choose_autopilot.py on the training half of the development series.
+below the limit. Ours: an hour is a step and its peak the sample; margins are a part of the limit instead of
+an amount; a limit is judged by the hour after it was set; all weights, rates and margins (the paper gives
+none), chosen by bench/choose_autopilot.py on the training half of the development series.
+
+The recursions were held against a public re-implementation that is not ours (C. Herron Mulet's, on Alibaba's
+traces, November 2026): smoothed counts above and below each limit, argmin with the cost of leaving L'_m,
+c_m = d (costs of the arm's limit) + (1 - d) c_m, and the two change costs of the choice are the same there.
+It adds margins and judges an arm by its new limit on the hour just past: the two points named as ours.
 """
 
 from dataclasses import dataclass, field

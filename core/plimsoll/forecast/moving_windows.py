@@ -4,8 +4,10 @@ After Rzadca et al., "Autopilot: workload autoscaling at Google", EuroSys 2020, 
 the statistics (peak, decayed mean, load-adjusted percentile), the half-life of 48 h, which statistic goes
 with which OOM tolerance, a margin of 10-15 %. Ours: hourly instead of 5-minute peaks (they are what is kept
 for 28 days), a peak over 24 h (the paper keeps its N to itself), 15 % for limits of every size, and the
-distribution around the recommendation, which is how wrong it was before. The replay peer `autopilot` reads
-its limit off `window_peak` and `MARGIN` here.
+distribution around the recommendation, which is how wrong it was before. Peak, the mean's weights 2^-(age /
+half-life) and a histogram weighed by size are the same in a public re-implementation that is not ours (see
+`autopilot_ml`); half-life for memory and tolerances are confirmed by nothing but the paper. The replay peer
+`autopilot` reads its limit off `window_peak` and `MARGIN` here.
 """
 
 from collections.abc import Callable

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plimsoll.forecast.ordered import Ordered, ordered
+from plimsoll.forecast.startup import STARTUP_RATIO, at, hours_of, starts_of
 from plimsoll.forecast.window import (
     BINS_PER_HOUR,
     HOURS_PER_DAY,
@@ -23,7 +24,7 @@ from plimsoll.forecast.window import (
     peak,
 )
 from plimsoll.usage.grown import grown, rows_up_to
-from plimsoll.usage.sample import HOUR_SECONDS, MIN_MEDIAN_BYTES
+from plimsoll.usage.sample import MIN_MEDIAN_BYTES
 
 BoolArray = npt.NDArray[np.bool_]
 CodeArray = npt.NDArray[np.int8]
@@ -69,7 +70,7 @@ class ClassRules:
     sawtooth_peak: float = 4.0
     sawtooth_falls_per_day: float = 6.0
     bursty_peak: float = 1.5
-    startup_peak: float = 1.3  # after a start over what comes later
+    startup_peak: float = STARTUP_RATIO  # after a start over what comes later
     batch_share: float = 0.8  # of its life in which a batch workload is seen, at most
     batch_runs: int = 3
     batch_run_hours: float = 12.0
@@ -193,49 +194,21 @@ def _count_falls(
 
 def _restarts(restart_seconds: FloatArray, now_seconds: float, window: UsageWindow) -> npt.NDArray[np.intp]:
     """Restarts within the window after which usage lay lower: those that the falls do not show."""
-    hour, known = _hours_of(restart_seconds, now_seconds, window.hourly_bytes.shape[1], 3)
+    hour, known = hours_of(restart_seconds, now_seconds, window.hourly_bytes.shape[1], 3)
     hourly = window.hourly_bytes
     with np.errstate(invalid="ignore"):
-        lower = _at(hourly, hour + 2) < RULES.flat_peak**-1 * _at(hourly, hour - 1)
-        seen_as_fall = _at(hourly, hour + 2) < RULES.fall * _at(hourly, hour - 1)
+        lower = at(hourly, hour + 2) < RULES.flat_peak**-1 * at(hourly, hour - 1)
+        seen_as_fall = at(hourly, hour + 2) < RULES.fall * at(hourly, hour - 1)
     return np.asarray(np.count_nonzero(known & lower & ~seen_as_fall, axis=1))
-
-
-def _hours_of(
-    restart_seconds: FloatArray, now_seconds: float, width: int, after: int
-) -> tuple[npt.NDArray[np.int64], BoolArray]:
-    """Column [n, k] of the hour of each restart, and whether hours on both sides are in the window."""
-    present = np.floor(now_seconds / HOUR_SECONDS)
-    with np.errstate(invalid="ignore"):
-        column = width - 1 - (present - np.floor(restart_seconds / HOUR_SECONDS))
-        known = np.isfinite(column) & (column >= 1) & (column < width - after)
-    return np.where(known, column, 1).astype(np.int64), np.asarray(known)
-
-
-def _at(values: FloatArray, column: npt.NDArray[np.int64]) -> FloatArray:
-    return np.take_along_axis(values, np.clip(column, 0, values.shape[1] - 1), axis=1)
 
 
 def _starts_high(
     window: UsageWindow, restart_seconds: FloatArray, now_seconds: float, rules: ClassRules
 ) -> BoolArray:
-    """Most restarts that can be judged began with a peak above what came one to four hours later.
-
-    The hour of a restart also holds the end of the process before, so that one must have been low, too.
-    """
-    hourly = window.hourly_bytes
+    """Most restarts that can be judged began with a peak above what came one to four hours later."""
     if not np.isfinite(restart_seconds).any():
-        return np.zeros(len(hourly), dtype=np.bool_)
-    column, known = _hours_of(restart_seconds, now_seconds, hourly.shape[1], 4)
-    start = np.fmax(_at(hourly, column), _at(hourly, column + 1))
-    later = np.fmax.reduce([_at(hourly, column + step) for step in (2, 3, 4)])
-    before = _at(hourly, column - 1)
-    with np.errstate(invalid="ignore"):
-        low_before = np.isnan(before) | (before * rules.startup_peak < start)
-        high = known & (start > rules.startup_peak * later) & low_before
-    judged = np.count_nonzero(known & np.isfinite(start) & np.isfinite(later), axis=1)
-    found = np.count_nonzero(high, axis=1)
-    return np.asarray((found >= 1) & (2 * found > judged))
+        return np.zeros(len(window), dtype=np.bool_)
+    return starts_of(window, restart_seconds, now_seconds, rules.startup_peak).usual()
 
 
 def _batch(seen: BoolArray, hours: npt.NDArray[np.intp], rules: ClassRules) -> BoolArray:

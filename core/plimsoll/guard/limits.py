@@ -32,6 +32,8 @@ class LimitReason(IntEnum):
     OOM_PRICED_IN = 5  # below the limit that followed an OOM kill: that kill's usage is covered again
     NOT_READY = 6  # not enough history: the limit in force stays
     FIRST = 7  # no limit was in force
+    START_UP = 8  # a process began whose kind has needed more at its start
+    FEWER_PODS = 9  # the load of pods that are gone falls on those that are left
 
     @property
     def label(self) -> str:

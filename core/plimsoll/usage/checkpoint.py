@@ -16,7 +16,7 @@ from plimsoll.usage.events import KEPT_EVENTS
 from plimsoll.usage.sample import MAX_PLAUSIBLE_BYTES, Float32Array, Float64Array, Quantity, round_up_float32
 
 MAX_CHECKPOINT_BYTES = 8192
-VERSION = 2  # 1 had no record of promises
+VERSION = 3  # 1 had no record of promises, 2 none of images
 GRID_RATIO = 1.001  # each stored value may be read back this much higher
 GRID_START_BYTES = 1024.0  # smaller values, except zero, are read back as this
 
@@ -24,6 +24,7 @@ _MAGIC = b"PLMH"
 _HEADER = struct.Struct("<4sHBxI")  # magic, version, quantity, crc32 of all that follows
 _FIXED = struct.Struct("<qHHqqdd")  # current bin, bins, hours, oom count, restart count, first, last seen
 _PROMISES = struct.Struct("<4d")  # hours, promised, exceeded, shift
+_IMAGE = struct.Struct("<2d")  # code, since when
 _QUANTITIES = (Quantity.USAGE, Quantity.WORKING_SET)
 _MAX_BODY_BYTES = 65536  # a checkpoint that unpacks to more was not written by us
 _LAST_BIN = 2**31  # some 20,000 years after 1970
@@ -49,6 +50,7 @@ class RowState:
     first_seen_seconds: float
     last_seen_seconds: float
     promises: Float64Array  # [4] hours, promised, exceeded, shift
+    image: Float64Array  # [2] code (0: not known), seconds since when (NaN: no change is known of)
 
 
 def encode(state: RowState) -> bytes:
@@ -66,8 +68,8 @@ def encode(state: RowState) -> bytes:
     steps = np.diff(codes, prepend=np.uint16(0))  # wraps around: exact in uint16
     planes = (steps & 0xFF).astype(np.uint8).tobytes() + (steps >> 8).astype(np.uint8).tobytes()
     events = np.stack([state.ooms, state.restarts]).astype("<f8").tobytes()
-    promises = _PROMISES.pack(*state.promises.tolist())
-    body = zlib.compress(fixed + events + promises + planes, level=6)
+    records = _PROMISES.pack(*state.promises.tolist()) + _IMAGE.pack(*state.image.tolist())
+    body = zlib.compress(fixed + events + records + planes, level=6)
     quantity = _QUANTITIES.index(state.quantity)
     crc = zlib.crc32(body, zlib.crc32(struct.pack("<HB", VERSION, quantity)))
     return _HEADER.pack(_MAGIC, VERSION, quantity, crc) + body
@@ -79,13 +81,14 @@ def decode(data: bytes, expected: Quantity) -> RowState:
     if quantity is not expected:
         raise CheckpointError(f"checkpoint holds {quantity.value}, this history holds {expected.value}")
     events_size = 2 * 3 * KEPT_EVENTS * 8
-    promises_size = _PROMISES.size if version > 1 else 0
-    if len(body) < _FIXED.size + events_size + promises_size:
+    promises_end = _FIXED.size + events_size + (_PROMISES.size if version > 1 else 0)
+    planes_start = promises_end + (_IMAGE.size if version > 2 else 0)
+    if len(body) < planes_start:
         raise CheckpointError(f"checkpoint body has {len(body)} bytes, too few for its header")
     current_bin, bins, hours, oom_count, restart_count, first, last = _FIXED.unpack_from(body)
     if not 0 <= current_bin <= _LAST_BIN:
         raise CheckpointError(f"checkpoint's current bin {current_bin} is no time")
-    planes = body[_FIXED.size + events_size + promises_size :]
+    planes = body[planes_start:]
     if len(planes) != 2 * (bins + hours):
         raise CheckpointError(f"checkpoint names {bins} bins and {hours} hours but holds {len(planes)} bytes")
     low, high = np.frombuffer(planes, dtype=np.uint8).reshape(2, -1).astype(np.uint16)
@@ -94,6 +97,7 @@ def decode(data: bytes, expected: Quantity) -> RowState:
     events = np.frombuffer(body, dtype="<f8", count=events_size // 8, offset=_FIXED.size)
     ooms, restarts = events.astype(np.float64).reshape(2, 3, KEPT_EVENTS)
     record = _PROMISES.unpack_from(body, _FIXED.size + events_size) if version > 1 else (0.0,) * 4
+    image = _IMAGE.unpack_from(body, promises_end) if version > 2 else (0.0, np.nan)
     return RowState(
         quantity,
         current_bin,
@@ -106,6 +110,7 @@ def decode(data: bytes, expected: Quantity) -> RowState:
         first,
         last,
         np.array(record),
+        np.array(image),
     )
 
 

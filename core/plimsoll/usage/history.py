@@ -1,5 +1,5 @@
-"""What every container used: five-minute maxima for a day, hourly maxima for 28 days, its OOM kills, and
-what it was promised.
+"""What every container used: five-minute maxima for a day, hourly maxima for 28 days, its OOM kills, what it
+was promised, and since when it runs its image.
 
 In: batches of samples of all containers at once. Out: windows of maxima, oldest first, missing bins NaN.
 A row belongs to a `ContainerKey`; the caller keeps the map. Columnar, so that 100,000 containers are a few
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from plimsoll.usage.checkpoint import RowState, decode, encode
 from plimsoll.usage.events import EventLog, Events, as_column
+from plimsoll.usage.images import ImageLog
 from plimsoll.usage.promises import PromiseLog
 from plimsoll.usage.ring import Ring, slots_between
 from plimsoll.usage.sample import (
@@ -48,6 +49,7 @@ class History:
         self._ooms = EventLog(capacity)
         self._restarts = EventLog(capacity)
         self.promises = PromiseLog(capacity)
+        self.images = ImageLog(capacity)
         self._live: BoolArray = np.zeros(capacity, dtype=np.bool_)
         self._first_seen: Float64Array = np.full(capacity, np.nan)
         self._last_seen: Float64Array = np.full(capacity, np.nan)
@@ -86,13 +88,14 @@ class History:
         for store in (self._five, self._hour, self._ooms, self._restarts):
             store.grow(capacity, self._used)
         self.promises.grow(capacity)
+        self.images.grow(capacity)
         extra = capacity - self.capacity
         self._live = np.concatenate([self._live, np.zeros(extra, dtype=np.bool_)])
         self._first_seen = np.concatenate([self._first_seen, np.full(extra, np.nan)])
         self._last_seen = np.concatenate([self._last_seen, np.full(extra, np.nan)])
 
     def _reset(self, rows: IntArray) -> None:
-        for store in (self._five, self._hour, self._ooms, self._restarts, self.promises):
+        for store in (self._five, self._hour, self._ooms, self._restarts, self.promises, self.images):
             store.reset(rows)
         self._first_seen[rows] = np.nan
         self._last_seen[rows] = np.nan
@@ -253,6 +256,7 @@ class History:
                 float(self._first_seen[index[0]]),
                 float(self._last_seen[index[0]]),
                 self.promises.packed(int(index[0])),
+                self.images.packed(int(index[0])),
             )
         )
 
@@ -278,5 +282,6 @@ class History:
         self._ooms.merge(row, state.ooms, state.oom_count)
         self._restarts.merge(row, state.restarts, state.restart_count)
         self.promises.merge(row, state.promises)
+        self.images.merge(row, state.image, state.last_seen_seconds)
         self._first_seen[row] = np.fmin(self._first_seen[row], state.first_seen_seconds)
         self._last_seen[row] = np.fmax(self._last_seen[row], state.last_seen_seconds)

@@ -16,14 +16,15 @@ from plimsoll.guard.limits import GuardSettings, LimitReason
 from plimsoll.pipeline import PipelineSettings
 from plimsoll.recommend.recommendation import Recommendations, joined
 from plimsoll.recommend.row_policy import RowPolicy
+from plimsoll.usage.cache import CacheFloor
 from plimsoll.usage.checkpoint import CheckpointError
-from plimsoll.usage.sample import BINS_PER_HOUR, BoolArray, Quantity
+from plimsoll.usage.sample import BINS_PER_HOUR, BoolArray, Float64Array, Quantity
 from plimsoll.usage.timeline import ClockStep
 from plimsoll_operator.engine.coverage import Coverage
 from plimsoll_operator.engine.explain import explain_row
 from plimsoll_operator.engine.frames import Sync
 from plimsoll_operator.engine.kin import Kin
-from plimsoll_operator.engine.members import UNKNOWN, MemberTable
+from plimsoll_operator.engine.members import UNKNOWN, MemberTable, SlotArray
 from plimsoll_operator.engine.messages import (
     EngineSettings,
     Event,
@@ -83,12 +84,16 @@ class EngineCore:
         self._coverage = Coverage(settings.interval_seconds)
         self._shapes = Shapes()
         self._kin = Kin()
+        self._cache = CacheFloor()
         self._now_seconds = math.nan
 
     # -- what is told -------------------------------------------------------------------------------------
 
     def sync(self, change: Sync) -> None:
         """Take in members that came, let go of those that went."""
+        touched = {
+            int(self.members.rows[slot]) for slot in map(self.members.slot_of, change.removed) if slot >= 0
+        }
         for uid in change.removed:
             self.members.remove(uid)
         wanted = {member.row: (member.key, member.quantity) for member in change.added}
@@ -102,6 +107,14 @@ class EngineCore:
             self.members.add(member)
             self._kin.tell(member.row, member.kin)
         self._tell_policies({member.row: member.policy for member in change.added})
+        self._tell_images(touched | wanted.keys())
+
+    def _tell_images(self, rows: Collection[int]) -> None:
+        """Rows whose pods came or went: a rollout is over once all that live run the new image."""
+        known = np.array(sorted(row for row in rows if self.rows.known(row)), dtype=np.int32)
+        for mine, store in self._by_store(known):
+            codes = self.members.images_of(mine)
+            store.history.images.observe(self.rows.places(mine), codes, self._now_seconds)
 
     def _tell_policies(self, policy_of: Mapping[int, RowPolicy]) -> None:
         for row, policy in policy_of.items():
@@ -125,6 +138,7 @@ class EngineCore:
         self._coverage.forget(tuple(rows))
         self._shapes.forget(np.array(list(rows), dtype=np.int32))
         self._kin.forget(rows)
+        self._cache.doubt(np.array(list(rows), dtype=np.int32))
         for row in rows:
             self._killed_at.pop(row, None)
 
@@ -138,8 +152,7 @@ class EngineCore:
             if isinstance(event, OomEvent):
                 self._oom(slot, event, raises)
             elif isinstance(event, RestartEvent):
-                row = int(self.members.rows[slot])
-                self.rows.store(row).history.record_restart(self.rows.place(row), event.at_seconds)
+                self._started(slot, event, raises)
             elif isinstance(event, LimitChange):
                 self.members.limit_bytes[slot] = math.nan if event.limit_bytes is None else event.limit_bytes
         self._raises.extend(raises)
@@ -157,10 +170,19 @@ class EngineCore:
         asked = self.rows.store(row).pipeline.observe_oom(
             self.rows.place(row), event.at_seconds, np.array([limit])
         )
+        self._cache.doubt(np.array([row], dtype=np.int32))
         old = event.at_seconds < self._now_seconds - self._guard.oom_hold_seconds
         if len(asked.rows) and not old:
             uid = (event.pod_uid, event.container)
             raises.add(row, uid, float(asked.limit_bytes[0]), LimitReason.OOM_KILLED.label)
+
+    def _started(self, slot: int, event: RestartEvent, raises: RaiseList) -> None:
+        """Record a start; where such starts have needed more than the pod has, it is raised at once."""
+        row = int(self.members.rows[slot])
+        asked = self.rows.store(row).pipeline.observe_start(self.rows.place(row), event.at_seconds)
+        if len(asked.rows) and self.members.limit_bytes[slot] < asked.limit_bytes[0]:
+            uid = (event.pod_uid, event.container)
+            raises.add(row, uid, float(asked.limit_bytes[0]), LimitReason.START_UP.label)
 
     def restore(self, checkpoints: Mapping[int, bytes]) -> tuple[str, ...]:
         """Join checkpoints to their rows; return what could not be read, in words."""
@@ -275,11 +297,18 @@ class EngineCore:
             values, seconds = batch.column(quantity)[mine], batch.seconds[mine]
             ceilings = self.members.ceilings(slots[mine])
             places = self.rows.places(rows[mine])
-            report = store.history.append(places, seconds, values, made.now_seconds, ceilings)
+            needed = self._needed(rows[mine], slots[mine], values, batch.cache_bytes[mine], made.now_seconds)
+            report = store.history.append(places, seconds, needed, made.now_seconds, ceilings)
             self.members.observe(slots[mine], seconds, values, made.now_seconds)
             made.samples += report.accepted
             for reason, count in report.rejected.items():
                 made.reject(str(reason), count)
+
+    def _needed(
+        self, rows: RowArray, slots: SlotArray, values: Float64Array, cache: Float64Array, now_seconds: float
+    ) -> Float64Array:
+        """What a history is told of samples [n]: not the cache that only fills the room there is."""
+        return self._cache.needed(rows, values, cache, self.members.limit_bytes[slots], now_seconds)
 
     def _backfill(self, made: Round) -> None:
         due = self._past.due(made.now_seconds) if self._past is not None else ()
@@ -343,6 +372,7 @@ class EngineCore:
         for rows, store in self._by_store(made.usage.rows):
             places = self.rows.places(rows)
             store.pipeline.observe_limits(places, limits[rows])
+            store.pipeline.observe_replicas(places, self.members.counts(rows))
             asked = store.pipeline.react(places, made.now_seconds)
             row_of = dict(zip(places.tolist(), rows.tolist(), strict=True))
             raised = np.array([row_of[place] for place in asked.rows.tolist()], dtype=np.int32)

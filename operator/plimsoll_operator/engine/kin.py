@@ -5,6 +5,7 @@ for young rows the steps of relatives that have a past (`plimsoll.recommend.rela
 a kind. Only rows of the same quantity are compared; a cluster without old rows pays nothing.
 """
 
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -24,6 +25,11 @@ def kin_of(image: str, owner_kind: str, container: str) -> str:
     path, slash, last = name.rpartition("/")
     name = f"{path}{slash}{last.partition(':')[0]}"
     return f"{name} {owner_kind} {container}" if name else ""
+
+
+def image_code(image: str) -> int:
+    """A code of an image, version and all, by which a rollout is noticed; 0 where it is not known."""
+    return zlib.crc32(image.encode()) if image else 0
 
 
 class Kin:

@@ -35,6 +35,7 @@ class MemberTable:
         self._free: list[int] = []
         self.rows: npt.NDArray[np.int32] = np.full(FIRST_SLOTS, -1, dtype=np.int32)  # -1: slot is free
         self.limit_bytes: Float64Array = np.full(FIRST_SLOTS, np.nan)  # NaN: none set
+        self._images: npt.NDArray[np.uint32] = np.zeros(FIRST_SLOTS, dtype=np.uint32)  # 0: not known
         self._ceiling_bytes: Float64Array = np.full(FIRST_SLOTS, np.nan)  # NaN: not known
         self._last_bytes: Float64Array = np.full(FIRST_SLOTS, np.nan)
         self._last_seconds: Float64Array = np.full(FIRST_SLOTS, np.nan)
@@ -55,6 +56,7 @@ class MemberTable:
         self._by_name[name] = slot
         self.rows[slot] = member.row
         self.limit_bytes[slot] = math.nan if member.limit_bytes is None else member.limit_bytes
+        self._images[slot] = member.image
         self._ceiling_bytes[slot] = math.nan if member.ceiling_bytes is None else member.ceiling_bytes
         return slot
 
@@ -128,6 +130,21 @@ class MemberTable:
         np.fmin.at(lowest, self.rows[slots], self.limit_bytes[slots])
         return lowest
 
+    def counts(self, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        """Return how many live members each of these rows has, [n]."""
+        counted = np.bincount(self.rows[self.live()], minlength=int(rows.max(initial=-1)) + 1)
+        return counted[rows].astype(np.int32)
+
+    def images_of(self, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.uint32]:
+        """Return the image that all live members of each of these rows run, [n], rising; 0: no one image."""
+        slots = np.flatnonzero(np.isin(self.rows, rows))
+        place = np.searchsorted(rows, self.rows[slots])
+        least = np.full(len(rows), np.iinfo(np.uint32).max, dtype=np.uint32)
+        most = np.zeros(len(rows), dtype=np.uint32)
+        np.minimum.at(least, place, self._images[slots])
+        np.maximum.at(most, place, self._images[slots])
+        return np.where(least == most, most, np.uint32(0))
+
     def usage(self, now_seconds: float) -> RowUsage:
         """Return the present use of every row with live members."""
         slots = self.live()
@@ -175,6 +192,7 @@ class MemberTable:
     def _grow(self, count: int) -> None:
         self.rows = grown(self.rows, count, -1)
         self.limit_bytes = grown(self.limit_bytes, count, np.nan)
+        self._images = grown(self._images, count, 0)
         self._ceiling_bytes = grown(self._ceiling_bytes, count, np.nan)
         self._last_bytes = grown(self._last_bytes, count, np.nan)
         self._last_seconds = grown(self._last_seconds, count, np.nan)

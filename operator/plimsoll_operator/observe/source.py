@@ -26,6 +26,7 @@ class SampleBatch:
     seconds: Float64Array  # [n] Unix time of the measurement, not of the fetch
     usage_bytes: Float64Array  # [n]
     working_set_bytes: Float64Array  # [n]
+    cache_bytes: Float64Array  # [n] of it on the kernel's lists of files: what it takes before it kills
 
     def column(self, quantity: Quantity) -> Float64Array:
         """Return the samples of one quantity, bytes, [n]."""
@@ -75,6 +76,7 @@ class BatchBuilder:
     seconds: list[float] = field(default_factory=list)
     usage_bytes: list[float] = field(default_factory=list)
     working_set_bytes: list[float] = field(default_factory=list)
+    cache_bytes: list[float] = field(default_factory=list)
 
     def add(
         self,
@@ -83,12 +85,14 @@ class BatchBuilder:
         *,
         usage_bytes: float = math.nan,
         working_set_bytes: float = math.nan,
+        cache_bytes: float = math.nan,
     ) -> None:
         """Add one container's sample."""
         self.names.append(name)
         self.seconds.append(seconds)
         self.usage_bytes.append(usage_bytes)
         self.working_set_bytes.append(working_set_bytes)
+        self.cache_bytes.append(cache_bytes)
 
     def extend(self, other: "BatchBuilder") -> None:
         """Add another builder's samples."""
@@ -96,6 +100,7 @@ class BatchBuilder:
         self.seconds.extend(other.seconds)
         self.usage_bytes.extend(other.usage_bytes)
         self.working_set_bytes.extend(other.working_set_bytes)
+        self.cache_bytes.extend(other.cache_bytes)
 
     def build(self) -> SampleBatch:
         """Return the columns."""
@@ -104,6 +109,7 @@ class BatchBuilder:
             seconds=np.array(self.seconds, dtype=np.float64),
             usage_bytes=np.array(self.usage_bytes, dtype=np.float64),
             working_set_bytes=np.array(self.working_set_bytes, dtype=np.float64),
+            cache_bytes=np.array(self.cache_bytes, dtype=np.float64),
         )
 
 

@@ -179,7 +179,7 @@ def resealed(body: bytes, version: int = 1, quantity: int = 0) -> bytes:
         (b"", "not a Plimsoll"),
         (b"PLMH", "not a Plimsoll"),
         (b"\x1f\x8b" + bytes(200), "not a Plimsoll"),
-        (resealed(b"", version=3), "version 3 is newer than 2"),
+        (resealed(b"", version=4), "version 4 is newer than 3"),
         (resealed(zlib.compress(b""), quantity=1), "holds working_set, this history holds usage"),
         (resealed(zlib.compress(b""), quantity=7), "unknown quantity"),
         (resealed(b"nonsense"), "corrupt"),

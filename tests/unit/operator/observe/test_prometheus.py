@@ -31,17 +31,42 @@ def fetch(answer, wanted=WORKING_SET, timeout=5.0, **api):
             source.close()
 
 
-def test_asks_once_a_quantity_for_the_maximum_of_the_last_interval():
+def test_asks_once_a_quantity_for_the_maximum_of_the_last_interval_and_for_its_cache():
     def answer(asked: Asked) -> Answer:
         value = "5" if "usage_bytes" in asked.query["query"] else "3"
         return as_json(vector(("shop", "a-1", "app", value)))
 
     fetched, asked = fetch(answer, frozenset(Quantity))
-    assert len(asked) == 2
+    assert ["_file_bytes" in each.query["query"] for each in asked] == [False, True] * 2
     assert "max_over_time" in asked[0].query["query"]
     assert asked[0].query["time"] == f"{NOW:.3f}"
     assert np.nanmax(fetched.batch.usage_bytes) == 5
     assert np.nanmax(fetched.batch.working_set_bytes) == 3
+
+
+def test_file_cache_comes_with_the_sample_and_its_absence_is_no_problem():
+    def answer(asked: Asked) -> Answer:
+        if "active_file_bytes" not in asked.query["query"]:
+            return as_json(vector(("shop", "a-1", "app", "9"), ("shop", "b-1", "app", "8")))
+        assert "min_over_time" in asked.query["query"]
+        assert "inactive" not in asked.query["query"]  # a working set holds none of these
+        return as_json(vector(("shop", "a-1", "app", "4")))
+
+    fetched, _ = fetch(answer)
+    assert fetched.batch.names == (("shop", "a-1", "app"), ("shop", "b-1", "app"))
+    np.testing.assert_array_equal(fetched.batch.cache_bytes, [4.0, np.nan])
+
+    def refuses(asked: Asked) -> Answer:
+        return (
+            answer(asked)
+            if "working_set" in asked.query["query"]
+            else as_json({"status": "error", "error": "no"})
+        )
+
+    fetched, _ = fetch(refuses)
+    assert not fetched.problems
+    assert "file cache" in fetched.notices[0]
+    assert np.isnan(fetched.batch.cache_bytes).all()
 
 
 def test_a_series_without_a_pod_or_a_value_is_passed_over():

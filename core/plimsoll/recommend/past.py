@@ -1,0 +1,71 @@
+"""What the past alone says of a row: expected usage, request, the peak that binds, readiness.
+
+In: windows, and the forecast where a quantile of it counts. Out: columns [n], NaN where nothing was seen.
+The pipeline puts them beside what the forecast and the price say.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from plimsoll.forecast.protocol import PeakDistribution
+from plimsoll.forecast.window import (
+    BINS_PER_HOUR,
+    HOURS_PER_DAY,
+    FloatArray,
+    UsageWindow,
+    last_hour_peak,
+    mean,
+    peak_of_seen_hours,
+    present_bytes,
+    quantile_of_seen,
+)
+from plimsoll.guard.limits import GuardSettings, floor_by_use
+
+# A request is for packing: it covers so much of the coming hour's peak and of the last day's hours, not the
+# rare peaks that the limit is for.
+REQUEST_LEVEL = 0.9
+
+
+def expected_usage(window: UsageWindow) -> FloatArray:
+    """Mean usage expected over the next hour, [n]: mostly the last hour's, partly the last day's."""
+    hour = mean(window.recent_bytes[:, -BINS_PER_HOUR - 1 :])
+    return np.maximum(0.8 * hour + 0.2 * mean(window.recent_bytes), 1.0)
+
+
+def typical_need(forecast: PeakDistribution, window: UsageWindow, guard: GuardSettings) -> FloatArray:
+    """What a row is to have for sure [n]: what nine in ten hours need, of the one to come and of the last
+    day's (at night the day's load still counts), and never less than is used now.
+    """
+    coming = quantiles(forecast, np.array([REQUEST_LEVEL]))[:, 0]
+    day = quantile_of_seen(window.hourly_bytes[:, -HOURS_PER_DAY - 1 :], REQUEST_LEVEL)
+    return np.fmax(np.fmax(coming, day), floor_by_use(present_bytes(window), guard))
+
+
+def past_peak(window: UsageWindow, cheap: npt.NDArray[np.bool_], hours: int, cheap_hours: int) -> FloatArray:
+    """Peak [n] of the hours that a limit must cover, fewer where kills are `cheap` [n].
+
+    Short floors forget restart peaks. Hours are counted as seen: an outage of the usage source is not a calm
+    that lets a peak fall out.
+    """
+    floor = np.empty(len(window))
+    for mine, reach in ((cheap, cheap_hours), (~cheap, hours)):
+        if mine.any():
+            floor[mine] = peak_of_seen_hours(window.hourly_bytes[mine], reach)
+    return floor
+
+
+def ready(window: UsageWindow, forecast: PeakDistribution, least_hours: int) -> npt.NDArray[np.bool_]:
+    """Rows with a fresh sample, a forecast, and a past of at least `least_hours`."""
+    seen = np.isfinite(window.hourly_bytes)
+    hours = seen.shape[1] - 1 - np.argmax(seen, axis=1)
+    fresh = np.isfinite(last_hour_peak(window))
+    return np.asarray(fresh & seen.any(axis=1) & (hours >= least_hours) & forecast.ready(), dtype=np.bool_)
+
+
+def quantiles(forecast: PeakDistribution, levels: FloatArray) -> FloatArray:
+    """Quantiles at other levels, by interpolation: [n, len(levels)]."""
+    right = np.clip(np.searchsorted(forecast.levels, levels), 1, len(forecast.levels) - 1)
+    low, high = forecast.levels[right - 1], forecast.levels[right]
+    part = np.clip((levels - low) / (high - low), 0, 1)
+    values = forecast.values_bytes
+    return np.asarray(values[:, right - 1] * (1 - part) + values[:, right] * part, dtype=np.float64)
