@@ -112,6 +112,10 @@ chart-golden: $(VENV)/.dev ## render the chart's golden files anew, to be read b
 apiserver: ## build and cache a real kube-apiserver, etcd and kubectl from Go modules
 	kind/vm/build-binaries.sh apiserver etcd kubectl
 
+.PHONY: redis
+redis: ## fetch and cache a real redis-server for tests, from Debian's packages (apt-get; nothing is installed)
+	kind/redis.sh
+
 .PHONY: train train-pressure
 train: $(VENV)/.dev ## fit the forecast's weights and price tables anew: make train TRACES=directory (about half an hour)
 	$(BIN)/python bench/train_prior.py --traces $(TRACES)

@@ -44,6 +44,9 @@ COMMANDS = {
     "status": Entry("plimsoll_cli.status", "What Plimsoll does in this cluster now."),
     "explain": Entry("plimsoll_cli.explain", "Why a workload has the limit it has."),
     "replay": Entry("plimsoll_cli.replay", "Replay recorded memory and score what would have happened."),
+    "memory": Entry(
+        "plimsoll_cli.memory.command", "What the fleet has learned: ask, keep, forget.", extra="redis"
+    ),
     "policy": Entry("plimsoll_cli.policy", "Check policies before they are applied."),
     "restore": Entry("plimsoll_cli.restore", "Put a workload's original resources back."),
     "pause": Entry("plimsoll_cli.pause", "Stop all acting within one loop."),

@@ -1,0 +1,254 @@
+"""Commands that read: status, patterns, search, analyze, predict, suggest, optimize.
+
+In: the memory. Out: rows. Whatever speaks of the future is the operator's own pipeline over the histories in
+the memory; nothing is set, and nothing is written.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from plimsoll.pipeline import PipelineSettings
+from plimsoll.store.outlook import Outlook, newest_moment, outlooks, suggestions
+from plimsoll.store.search import LEAST_SCORE
+from plimsoll_cli.ages import age
+from plimsoll_cli.amounts import short, signed
+from plimsoll_cli.failure import CommandError
+from plimsoll_cli.memory.opening import (
+    Opened,
+    RedisOption,
+    SnapshotsOption,
+    StoreOption,
+    opened,
+    seconds_of,
+)
+from plimsoll_cli.output import OutputFormat, OutputOption, print_document, print_rows
+
+RECORDED_LAG_SECONDS = 86_400  # histories older than this are asked about at their own end
+NOTHING = "Nothing has been learned yet."
+
+
+def status_command(
+    store: StoreOption = None,
+    redis: RedisOption = "",
+    snapshots: SnapshotsOption = "",
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """What the memory holds at each level, and whether Redis has it all."""
+    with opened(store, redis, snapshots) as found:
+        rows = _levels(found)
+        learning = found.memory.learning(found.now_seconds)
+        kinds = dict(sorted(found.memory.analyze(found.now_seconds, 0).records.items()))
+    if output in {OutputFormat.JSON, OutputFormat.YAML}:
+        print_document({"learning": learning, "kinds": kinds, "levels": rows}, output)
+        return
+    if output is OutputFormat.TABLE:
+        typer.echo(f"Learning is {'on' if learning else 'off'}.")
+        typer.echo(", ".join(f"{count} {kind}" for kind, count in kinds.items()) or NOTHING)
+    print_rows(rows, output)
+
+
+def patterns_command(store: StoreOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
+    """Patterns that were learned, one a container."""
+    with opened(store) as found:
+        rows = [
+            {
+                "key": record.address.key,
+                "shape": document.get("shape"),
+                "pattern": document.get("text"),
+                "samples": record.provenance.samples,
+                "age": age(record.provenance.made_seconds, found.now_seconds),
+            }
+            for record, document in found.memory.documents("pattern")
+        ]
+    _rows(rows, output)
+
+
+def search_command(
+    text: Annotated[str, typer.Argument(help="Words, spelt nearly right or meaning nearly the same.")],
+    most: Annotated[int, typer.Option("--most", min=1, max=1000, help="How many to show.")] = 10,
+    store: StoreOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Find patterns, incidents and workloads."""
+    with opened(store) as found:
+        texts = found.memory.texts()
+        hits = found.memory.search(text, most)
+    rows = [
+        {"name": each.name, "score": each.score, "by": each.how, "says": texts[each.name]} for each in hits
+    ]
+    if not rows and output is OutputFormat.TABLE:
+        typer.echo(f"Nothing is like {text!r} (no score above {LEAST_SCORE}).")
+        return
+    _rows(rows, output)
+
+
+def analyze_command(
+    timeframe: Annotated[str, typer.Option(help="How far back `lately` reaches.")] = "7d",
+    store: StoreOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """What the memory is made of, and what is new in it."""
+    seconds = seconds_of("--timeframe", timeframe)
+    with opened(store) as found:
+        analysis = found.memory.analyze(found.now_seconds, seconds)
+        now = found.now_seconds
+    if output in {OutputFormat.JSON, OutputFormat.YAML}:
+        said = asdict(analysis)
+        print_document(
+            {name: dict(each) if hasattr(each, "items") else each for name, each in said.items()}, output
+        )
+        return
+    rows = [
+        {"kind": kind, "records": count, f"last {timeframe}": analysis.lately.get(kind, 0)}
+        for kind, count in sorted(analysis.records.items())
+    ]
+    _rows(rows, output)
+    if output is OutputFormat.TABLE and rows:
+        shapes = ", ".join(f"{count} {shape}" for shape, count in sorted(analysis.shapes.items()))
+        typer.echo(
+            f"{analysis.kube_nodes} kube nodes, {analysis.samples} samples. Shapes: {shapes or 'none yet'}."
+        )
+        typer.echo(
+            f"Newest {age(analysis.newest_seconds, now)}, oldest {age(analysis.oldest_seconds, now)} ago."
+        )
+
+
+def predict_command(
+    key: Annotated[
+        str | None, typer.Argument(help="Container as `patterns` shows it.", show_default="all")
+    ] = None,
+    horizon: Annotated[str, typer.Option(help="How far ahead, 5m to 24h.")] = "1h",
+    store: StoreOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """The peak to come, as the operator would forecast it from what is remembered."""
+    seconds = seconds_of("--horizon", horizon)
+    if not 300 <= seconds <= 86_400:
+        raise CommandError(f"--horizon {horizon}: must lie between 5m and 24h")
+    seen = _asked(store, key, PipelineSettings(horizon_seconds=seconds))
+    rows = [
+        {"key": each.key, "shape": each.shape, **_quantiles(each, output), "note": each.problem or None}
+        for each in seen
+    ]
+    _rows(rows, output)
+
+
+def suggest_command(store: StoreOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
+    """What is worth a look, the most urgent first."""
+    said = suggestions(_asked(store, None, PipelineSettings()))
+    if not said and output is OutputFormat.TABLE:
+        typer.echo("Nothing is worth a look: no limit is far off, nothing grows, nothing was killed.")
+        return
+    _rows([{"key": key, "suggestion": sentence} for key, sentence in said], output)
+
+
+def optimize_command(
+    target: Annotated[str, typer.Option(help="Operating point: balanced, slack:X or oom:X.")] = "balanced",
+    store: StoreOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Limits for everything remembered, at an operating point. Nothing is set."""
+    try:
+        settings = PipelineSettings(objective=target)
+        seen = _asked(store, None, settings)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+    amount = short if output is OutputFormat.TABLE else lambda value: value
+    change = signed if output is OutputFormat.TABLE else lambda value: value
+    unit = "" if output is OutputFormat.TABLE else "_bytes"
+    rows = [
+        {
+            "key": each.key,
+            f"limit{unit}": amount(each.limit_bytes),
+            f"target{unit}": None if each.target_bytes is None else amount(each.target_bytes),
+            f"saved{unit}": change(each.saved_bytes),
+            "note": each.problem or None,
+        }
+        for each in seen
+    ]
+    _rows(rows, output)
+
+
+COMMANDS = {
+    "status": status_command,
+    "patterns": patterns_command,
+    "search": search_command,
+    "analyze": analyze_command,
+    "predict": predict_command,
+    "suggest": suggest_command,
+    "optimize": optimize_command,
+}
+
+
+def _asked(store: StoreOption, key: str | None, settings: PipelineSettings) -> list[Outlook]:
+    """Outlooks at the present moment; of recordings at theirs."""
+    with opened(store) as found:
+        histories = found.memory.histories()
+    if key is not None and key not in histories:
+        raise CommandError(f"nothing is remembered of {key!r}; `plimsoll memory search {key}` may find it")
+    chosen = histories if key is None else {key: histories[key]}
+    last = newest_moment(chosen)
+    now = time.time()
+    recorded = bool(last) and now - last > RECORDED_LAG_SECONDS
+    return outlooks(chosen, last + 1.0 if recorded else now, settings)
+
+
+def _quantiles(each: Outlook, output: OutputFormat) -> dict[str, object]:
+    """The forecast's columns, the same for every row."""
+    levels = dict(each.quantiles)
+    shown = (0.5, 0.9, 0.95, 0.99, 0.999)
+    if output is OutputFormat.TABLE:
+        return {f"p{100 * level:g}": short(levels[level]) if level in levels else None for level in shown}
+    return {f"p{100 * level:g}_bytes": levels.get(level) for level in shown}
+
+
+def _levels(found: Opened) -> list[dict[str, object]]:
+    tiers = found.memory.tiers
+    counts = tiers.file.counts()
+    rows: list[dict[str, object]] = [
+        _level(
+            "file",
+            counts["records"],
+            counts["contents"],
+            counts["pending"] + counts["sent"],
+            str(tiers.file.path),
+        )
+    ]
+    if tiers.shared is not None:
+        rows.append(_of_redis(found))
+    if found.memory.snapshots is not None:
+        whole = found.memory.snapshots.all()
+        last = age(whole[0].made_seconds, found.now_seconds) if whole else None
+        note = f"{len(whole)} whole, the newest {last} old" if whole else "none yet"
+        rows.append(_level("snapshots", whole[0].records if whole else 0, None, None, note))
+    return rows
+
+
+def _of_redis(found: Opened) -> dict[str, object]:
+    tiers = found.memory.tiers
+    shared = tiers.shared
+    if shared is None:
+        raise ValueError("nothing is shared")
+    sent = found.memory.send(found.now_seconds)
+    if sent.failure:
+        return _level("redis", None, None, sent.waiting, sent.failure)
+    records = tiers.ask(lambda level: sum(1 for _ in level.records()), "records", found.now_seconds)
+    contents = tiers.ask(lambda level: level.content_count(), "contents", found.now_seconds)
+    return _level("redis", records, contents, sent.waiting, str(shared.address))
+
+
+def _level(
+    name: str, records: int | None, contents: int | None, waiting: int | None, note: str
+) -> dict[str, object]:
+    return {"level": name, "records": records, "contents": contents, "waiting": waiting, "note": note}
+
+
+def _rows(rows: Sequence[dict[str, object]], output: OutputFormat) -> None:
+    if not rows and output is OutputFormat.TABLE:
+        typer.echo(NOTHING)
+        return
+    print_rows(rows, output)

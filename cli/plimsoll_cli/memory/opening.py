@@ -1,0 +1,120 @@
+"""Where the memory is: options that every `plimsoll memory` command has, and opening it.
+
+In: `--store`, `--redis`, `--snapshots` or their environment. Out: a `Memory` that is closed again, and
+failures of the store as one sentence. Redis' address may hold a password: it is never printed.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from plimsoll.api.duration import DurationError, parse_duration
+from plimsoll.store.levels.address import RedisAddressError
+from plimsoll.store.levels.protocol import LevelError
+from plimsoll.store.levels.snapshots import Snapshots
+from plimsoll.store.memory import Memory, open_memory
+from plimsoll.store.record import RecordError
+from plimsoll_cli.failure import CommandError, FileError
+
+StoreOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        envvar="PLIMSOLL_MEMORY",
+        help="File of the memory.",
+        show_default="memory.db in the state directory",
+    ),
+]
+RedisOption = Annotated[
+    str,
+    typer.Option(
+        "--redis",
+        envvar="PLIMSOLL_REDIS",
+        help="Address of Redis: redis://, redis+sentinel:// or redis+cluster://.",
+        show_default=False,
+    ),
+]
+SnapshotsOption = Annotated[
+    str,
+    typer.Option(
+        "--snapshots",
+        envvar="PLIMSOLL_SNAPSHOTS",
+        help="Directory of snapshots, or what fsspec understands.",
+        show_default=False,
+    ),
+]
+
+
+class StoreError(CommandError):
+    """A level of the store did not do what it was asked; the message names it."""
+
+    status = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The memory, and the present moment."""
+
+    memory: Memory
+    now_seconds: float
+
+
+@contextmanager
+def opened(store: Path | None, redis: str = "", snapshots: str = "") -> Iterator[Opened]:
+    """The memory; what waited is offered to Redis before it is closed."""
+    path = store or _default_path()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"{path.parent}: cannot be made: {error.strerror or error}") from error
+    with failures():
+        memory = open_memory(str(path), redis, snapshots, time.perf_counter)
+        try:
+            yield Opened(memory, time.time())
+            sent = memory.send(time.time())
+        finally:
+            memory.close()
+    if sent.failure:
+        typer.echo(f"Note: {sent.waiting} records wait for Redis: {sent.failure}", err=True)
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """What the store raises, as a sentence and an exit status."""
+    try:
+        yield
+    except LevelError as error:
+        raise StoreError(str(error)) from error
+    except RedisAddressError as error:
+        raise CommandError(f"--redis: {error}") from error
+    except RecordError as error:
+        raise CommandError(str(error)) from error
+
+
+def snapshots_at(where: str, form: str) -> Snapshots:
+    """Snapshots in a directory that a command named."""
+    try:
+        return Snapshots(where, form)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+    except LevelError as error:
+        raise StoreError(str(error)) from error
+
+
+def seconds_of(option: str, text: str) -> int:
+    """A duration that was typed."""
+    try:
+        return parse_duration(text)
+    except DurationError as error:
+        raise CommandError(f"{option}: {error}") from error
+
+
+def _default_path() -> Path:
+    state = os.environ.get("XDG_STATE_HOME")
+    return (Path(state) if state else Path.home() / ".local" / "state") / "plimsoll" / "memory.db"

@@ -1,0 +1,36 @@
+"""Recorded usage as memory: each series is a container whose history is remembered as if it had been watched.
+
+In: trace files. Out: records of kind `history`. What is remembered ends where the recording does.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from plimsoll.store.memory import Memory
+from plimsoll.store.outlook import history_document
+from plimsoll.usage.history import History
+from plimsoll_cli.advice.subject import Subject
+from plimsoll_cli.advice.traces import NOW_SECONDS, subjects_in_traces
+from plimsoll_cli.traces.parquet import read_traces
+
+
+def remember(memory: Memory, traces: Sequence[Path]) -> int:
+    """Remember every series; returns how many."""
+    count = 0
+    for subject in subjects_in_traces(read_traces(traces)):
+        document = history_document(_checkpoint(subject), subject.quantity)
+        key = str(subject.key).removesuffix(":")
+        memory.store("history", key, document, NOW_SECONDS, samples=len(subject.past.seconds))
+        count += 1
+    return count
+
+
+def _checkpoint(subject: Subject) -> bytes:
+    history = History(subject.quantity, 1)
+    (row,) = history.add_rows(1)
+    history.advance(NOW_SECONDS)
+    past = subject.past
+    history.append(np.full(len(past.seconds), row), past.seconds, past.bytes_, NOW_SECONDS)
+    return history.checkpoint(int(row))

@@ -1,0 +1,27 @@
+"""Contents as they lie in files and in Redis: compressed by zstd, with the length they unpack to.
+
+In: content, or packed bytes of unknown origin. Out: the other. A bomb is refused by the length in its frame,
+before anything is unpacked.
+"""
+
+import zstandard
+
+from plimsoll.store.record import MOST_CONTENT_BYTES, DamagedError
+
+LEVEL = 9  # tables of floats gain little beyond; 100 KiB take a millisecond
+
+
+def packed(content: bytes) -> bytes:
+    """Compressed, the same bytes for the same content."""
+    return zstandard.ZstdCompressor(level=LEVEL, write_checksum=False).compress(content)
+
+
+def unpacked(data: bytes) -> bytes:
+    """What was packed. Raises `DamagedError`."""
+    try:
+        size = zstandard.frame_content_size(data)
+        if not 0 <= size <= MOST_CONTENT_BYTES:
+            raise DamagedError(f"packed content claims {size} bytes, at most {MOST_CONTENT_BYTES} are kept")
+        return zstandard.ZstdDecompressor().decompress(data, max_output_size=size or 1)
+    except zstandard.ZstdError as error:
+        raise DamagedError(f"packed content cannot be unpacked: {error}") from error

@@ -1,0 +1,288 @@
+"""Level 3: Redis, shared by all nodes; compare-and-set in Lua, contents by their digest.
+
+In: entries. Out: whether they were taken, at which version. Keys: `PREFIX:r:HASH` a record (version, digest,
+what is said of it), `PREFIX:b:DIGEST` a content packed by zstd, `PREFIX:epoch` a word that is gone when the
+data is. A content is written before the record that names it; both belong to no common slot, so a Cluster
+may spread them. With `replicas` a write counts when so many have said that they have it (WAIT). `COMMANDS`
+is all that an ACL user needs; a test runs everything with no other right.
+"""
+
+import secrets
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, TypeVar
+
+import redis
+from redis.exceptions import RedisClusterException
+
+from plimsoll.store.levels.address import RedisAddress
+from plimsoll.store.levels.connect import Link, connected
+from plimsoll.store.levels.packing import packed, unpacked
+from plimsoll.store.levels.protocol import LevelError, Put, Reason
+from plimsoll.store.record import Address, DamagedError, Entry, Record
+
+T = TypeVar("T")
+Fields = tuple[bytes | None, bytes | None, bytes | None]  # version, digest, what is said
+
+COMMANDS = (
+    "ping",
+    "eval",
+    "hget",
+    "hmget",
+    "hset",
+    "get",
+    "set",
+    "exists",
+    "expire",
+    "persist",
+    "scan",
+    "unlink",
+    "wait",
+)
+"""All that is sent, or called within Lua."""
+CONNECTING = ("auth", "select")
+CLUSTER_COMMANDS = ("cluster|slots", "command", "readonly", "info")
+TOMBSTONE_SECONDS = 90 * 86_400
+SCAN_AT_ONCE = 500
+_WAIT_SHARE = 0.8  # of the time-out that WAIT may take
+
+# KEYS[1] the record. ARGV: expected version (-1: any older), version, digest ("" for a tombstone), what is
+# said, seconds that a tombstone stays. Returns whether it was taken, and the version held after.
+COMPARE_AND_SET = """
+local held = tonumber(redis.call('HGET', KEYS[1], 'v') or '0')
+local expected = tonumber(ARGV[1])
+if tonumber(ARGV[2]) <= held or (expected >= 0 and expected ~= held) then
+  return {0, held}
+end
+redis.call('HSET', KEYS[1], 'v', ARGV[2], 'd', ARGV[3], 'm', ARGV[4])
+if ARGV[3] == '' then
+  redis.call('EXPIRE', KEYS[1], ARGV[5])
+else
+  redis.call('PERSIST', KEYS[1])
+end
+return {1, tonumber(ARGV[2])}
+"""
+
+FENCE = """
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  redis.call('HSET', KEYS[1], 'f', ARGV[1])
+end
+return {1, 0}
+"""
+
+
+class SharedLevel:
+    """One Redis, Sentinel's master or Cluster. Connects when first asked; threads may share it."""
+
+    name = "redis"
+
+    def __init__(self, address: RedisAddress, connect: Callable[[RedisAddress], Link] = connected) -> None:
+        self.address = address
+        self._connect = connect
+        self._link: Link | None = None
+
+    # The protocol
+
+    def head(self, address: Address) -> Record | None:
+        """The record, or its tombstone."""
+        return _record(address, self._fields(self._record_key(address.hashed)))
+
+    def get(self, address: Address) -> Entry | None:
+        """Record and content. Raises `DamagedError` where the content is not what the record names."""
+        record = self.head(address)
+        if record is None:
+            return None
+        return self.with_content(record)
+
+    def with_content(self, record: Record) -> Entry:
+        """The content that a record names."""
+        if record.forgotten:
+            return Entry(record, b"")
+        data = self._do(lambda link: link.client.get(self._content_key(record.digest)))
+        if data is None:
+            raise DamagedError(f"{record.address}: its content is not in Redis")
+        return Entry(record, unpacked(data))
+
+    def put(self, entry: Entry, expected_version: int | None) -> Put:
+        """Compare and set; raises `LevelError` unacknowledged where too few replicas have taken it."""
+        record = entry.record
+        if not record.forgotten:
+            self._write(
+                self._content_key(record.digest),
+                ("SET", self._content_key(record.digest), packed(entry.content), "NX"),
+            )
+        said = "" if record.forgotten else record.to_json()
+        return self._set(record.address.hashed, record.version, expected_version, (record.digest, said))
+
+    def bury(self, hashed: str, version: int) -> Put:
+        """A tombstone for the hash of an address, where it is newer than what is held."""
+        return self._set(hashed, version, None, ("", ""))
+
+    def fence(self, address: Address) -> None:
+        """Wait until what was written to this record before is where it has to be.
+
+        Another writing of the same connection's, after it in the stream to the replicas: WAIT speaks of that.
+        """
+        if self.address.replicas:
+            key = self._record_key(address.hashed)
+            self._write(key, ("EVAL", FENCE, 1, key, secrets.token_hex(4)))
+
+    def has_content(self, digest: str) -> bool:
+        """True where a content is there."""
+        return bool(self._do(lambda link: link.client.exists(self._content_key(digest))))
+
+    def records(self) -> Iterator[Record]:
+        """All records, by SCAN."""
+        for key in self._scan("r"):
+            version, digest, said = self._fields(key)
+            if version is not None and digest:
+                yield Record.from_json((said or b"").decode(), int(version), digest.decode())
+
+    def sweep(self, digests: Collection[str] | None = None) -> int:
+        """Remove contents without a record. A writer between its two steps notices when it reads back."""
+        found = self._contents() if digests is None else set(digests)
+        unused = [
+            self._content_key(each) for each in sorted(found - {each.digest for each in self.records()})
+        ]
+        return sum(self._do(_unlinking(each)) for each in unused)
+
+    def traces_of(self, addresses: Sequence[Address], digests: Collection[str]) -> int:
+        """Records and contents of these that are there."""
+        heads = [self.head(each) for each in addresses]
+        named = sum(1 for each in heads if each is not None and not each.forgotten)
+        return named + sum(self.has_content(each) for each in digests)
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    # Of its own
+
+    def ping(self) -> None:
+        """Raises `LevelError` where nobody answers."""
+        self._do(lambda link: link.client.ping())
+
+    def epoch(self) -> str:
+        """A word that stays as long as the data does; a Redis that comes back empty has another one."""
+        key = f"{self.address.prefix}:epoch"
+        held = self._do(lambda link: link.client.get(key))
+        if held is None:
+            self._do(lambda link: link.client.set(key, secrets.token_hex(8), nx=True))
+            held = self._do(lambda link: link.client.get(key))
+        return held.decode() if held else ""
+
+    def content_count(self) -> int:
+        """How many contents there are."""
+        return len(self._contents())
+
+    # Within
+
+    def _set(self, hashed: str, version: int, expected: int | None, held: tuple[str, str]) -> Put:
+        key = self._record_key(hashed)
+        numbers = (-1 if expected is None else expected, version)
+        taken, now = self._write(key, ("EVAL", COMPARE_AND_SET, 1, key, *numbers, *held, TOMBSTONE_SECONDS))
+        return Put(bool(taken), int(now))
+
+    def _write(self, key: str, command: tuple[str | bytes | int, ...]) -> Any:  # noqa: ANN401  (Redis' answer)
+        """One write and, where replicas are to have it, WAIT on the same connection."""
+        wanted = self.address.replicas
+        wait_milliseconds = int(self.address.timeout_seconds * _WAIT_SHARE * 1000)
+
+        def send(link: Link) -> list[Any]:
+            pipe = link.writer(key).pipeline(transaction=False)
+            pipe.execute_command(*command)
+            if wanted:
+                pipe.execute_command("WAIT", wanted, wait_milliseconds)
+            done: list[Any] = pipe.execute(raise_on_error=True)
+            return done
+
+        result, *waited = self._do(send)
+        if waited and waited[0] < wanted:
+            raise LevelError(
+                self.name, Reason.UNACKNOWLEDGED, f"{waited[0]} of {wanted} replicas have taken a write"
+            )
+        return result
+
+    def _do(self, action: Callable[[Link], T]) -> T:
+        """Do it; where a server says that it is not the one any more, ask who is and do it once more."""
+        try:
+            return action(self._linked())
+        except (redis.ReadOnlyError, redis.exceptions.MovedError):
+            try:
+                self._linked().renew()
+                return action(self._linked())
+            except (redis.RedisError, RedisClusterException, OSError) as error:
+                raise level_error(error) from error
+        except (redis.RedisError, RedisClusterException, OSError) as error:
+            raise level_error(error) from error
+
+    def _linked(self) -> Link:
+        if self._link is None:
+            self._link = self._connect(self.address)
+        return self._link
+
+    def _fields(self, key: str | bytes) -> Fields:
+        version, digest, said = self._do(lambda link: link.client.hmget(key, "v", "d", "m"))
+        return version, digest, said
+
+    def _contents(self) -> set[str]:
+        return {key.decode().rpartition(":")[2] for key in self._scan("b")}
+
+    def _scan(self, part: str) -> Iterator[bytes]:
+        pattern = f"{self.address.prefix}:{part}:*"
+        found = self._do(lambda link: list(link.client.scan_iter(match=pattern, count=SCAN_AT_ONCE)))
+        yield from sorted(set(found))  # SCAN may give a key twice
+
+    def _record_key(self, hashed: str) -> str:
+        return f"{self.address.prefix}:r:{hashed}"
+
+    def _content_key(self, digest: str) -> str:
+        return f"{self.address.prefix}:b:{digest}"
+
+
+def _record(address: Address, fields: Fields) -> Record | None:
+    version, digest, said = fields
+    if version is None:
+        return None
+    if not digest:
+        return Record(address, 0, int(version), "", 0)
+    record = Record.from_json((said or b"").decode(), int(version), digest.decode())
+    if record.address != address:
+        raise DamagedError(f"{address}: Redis has {record.address} in its place")
+    return record
+
+
+def _unlinking(key: str) -> Callable[[Link], int]:
+    def unlink(link: Link) -> int:
+        return int(link.client.unlink(key))
+
+    return unlink
+
+
+_BY_TEXT = (
+    ("OOM ", Reason.FULL),
+    ("READONLY", Reason.READ_ONLY),
+    ("MISCONF", Reason.READ_ONLY),
+    ("NOREPLICAS", Reason.UNACKNOWLEDGED),
+    ("WRONGPASS", Reason.DENIED),
+    ("NOAUTH", Reason.DENIED),
+    ("NOPERM", Reason.DENIED),
+    ("permissions", Reason.DENIED),
+)
+
+
+def level_error(error: Exception) -> LevelError:
+    """What redis-py raised, as one of the reasons."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, (redis.TimeoutError, TimeoutError)):
+        reason = Reason.SLOW
+    elif isinstance(error, (redis.AuthenticationError, redis.exceptions.NoPermissionError)):
+        reason = Reason.DENIED
+    elif isinstance(error, redis.ReadOnlyError):
+        reason = Reason.READ_ONLY
+    elif isinstance(error, redis.exceptions.OutOfMemoryError):
+        reason = Reason.FULL
+    else:
+        reason = next((each for word, each in _BY_TEXT if word in text), Reason.DOWN)
+    return LevelError("redis", reason, text)

@@ -1,0 +1,197 @@
+"""The fleet's memory as a program asks it: store, retrieve, analyze, optimize, and what belongs to these.
+
+In: a `TieredStore`, documents (plain values and numpy arrays), a `now`. Out: documents, rows and sentences.
+
+    memory = open_memory("memory.db")
+    memory.store("incident", "demo/Deployment/web", {"text": "killed twice after the release"}, now)
+    memory.retrieve("incident", "demo/Deployment/web", now)
+
+The command line (`plimsoll memory`) is this module with a terminal around it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from plimsoll.pipeline import PipelineSettings
+from plimsoll.store import contributions
+from plimsoll.store.content import Document, decode, encode
+from plimsoll.store.contributions import Contribution
+from plimsoll.store.kinds import KINDS, kind_of, merged
+from plimsoll.store.levels.address import parse_redis_address
+from plimsoll.store.levels.file import FileLevel
+from plimsoll.store.levels.shared import SharedLevel
+from plimsoll.store.levels.snapshots import Snapshots
+from plimsoll.store.outlook import Outlook, describe, outlooks
+from plimsoll.store.record import Address, Entry, Provenance, Record
+from plimsoll.store.search import Hit, search
+from plimsoll.store.sending import Sent, send
+from plimsoll.store.tiered import TieredStore
+
+LEARNING = Address("control", "learning")
+SPOKEN = ("pattern", "incident")  # kinds with a sentence of their own
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What the memory holds, and what came within a time."""
+
+    records: Mapping[str, int]  # by kind
+    lately: Mapping[str, int]  # by kind, made within the time
+    kube_nodes: int  # that have taught anything
+    samples: int
+    shapes: Mapping[str, int]  # of usage, by pattern
+    oldest_seconds: float | None
+    newest_seconds: float | None
+
+
+@dataclass(slots=True)
+class Memory:
+    """A store, and the directory of its snapshots where there is one."""
+
+    tiers: TieredStore
+    snapshots: Snapshots | None = None
+
+    def store(
+        self,
+        kind: str,
+        key: str,
+        document: Document,
+        now_seconds: float,
+        *,
+        kube_nodes: Iterable[str] = (),
+        samples: int = 0,
+    ) -> Record:
+        """Keep a document. Raises `RecordError`, `ContentError` and `LevelError`."""
+        provenance = Provenance.of(set(kube_nodes), samples, now_seconds)
+        return self.tiers.store(Address(kind, key), encode(document), provenance)
+
+    def retrieve(self, kind: str, key: str, now_seconds: float) -> dict[str, Any] | None:
+        """The newest document; None where there is none. Raises `ContentError` and `LevelError`."""
+        entry = self.tiers.retrieve(Address(kind, key), now_seconds)
+        return None if entry is None else decode(entry.content)
+
+    def contribute(
+        self, kind: str, key: str, kube_node: str, said: Contribution, now_seconds: float
+    ) -> Record:
+        """Add what a kube node has learned to what the others have. The caller knows that it is that node."""
+        address = Address(kind, key)
+        entry = self.tiers.retrieve(address, now_seconds)
+        known = {} if entry is None else contributions.read(decode(entry.content))
+        both = contributions.joined(known, {kube_node: said}, str(address))
+        samples = sum(each.samples for each in both.values())
+        provenance = Provenance.of(set(both), samples, now_seconds)
+        return self.tiers.store(address, encode(contributions.document(both)), provenance)
+
+    def send(self, now_seconds: float) -> Sent:
+        """One round to Redis; does nothing without one."""
+        return send(self.tiers, now_seconds)
+
+    def documents(self, kind: str) -> Iterator[tuple[Record, dict[str, Any]]]:
+        """All documents of a kind that can be read."""
+        for record in sorted(self.tiers.records(kind), key=lambda each: each.address):
+            entry = self.tiers.file.get(record.address)
+            try:
+                if entry is not None:
+                    yield record, decode(kind_of(kind, self.tiers.kinds).current(entry).content)
+            except ValueError:
+                continue
+
+    def histories(self) -> dict[str, dict[str, Any]]:
+        """Documents of kind `history` by key."""
+        return {record.address.key: document for record, document in self.documents("history")}
+
+    def analyze(self, now_seconds: float, timeframe_seconds: float) -> Analysis:
+        """What is held, and what came within the last `timeframe_seconds`."""
+        records = [*self.tiers.records()]
+        moments = [each.provenance.made_seconds for each in records]
+        after = now_seconds - timeframe_seconds
+        lately = [each for each in records if each.provenance.made_seconds >= after]
+        names = {name for each in records for name in each.provenance.kube_nodes}
+        return Analysis(
+            records=Counter(each.address.kind for each in records),
+            lately=Counter(each.address.kind for each in lately),
+            kube_nodes=len(names),
+            samples=sum(each.provenance.samples for each in records),
+            shapes=Counter(str(each.get("shape", "unknown")) for _, each in self.documents("pattern")),
+            oldest_seconds=min(moments, default=None),
+            newest_seconds=max(moments, default=None),
+        )
+
+    def optimize(
+        self, now_seconds: float, objective: str | None = None, key: str | None = None
+    ) -> list[Outlook]:
+        """What the pipeline would set for every history, or one, at an operating point. Nothing is set."""
+        histories = {name: each for name, each in self.histories().items() if key in {None, name}}
+        settings = PipelineSettings() if objective is None else PipelineSettings(objective=objective)
+        return outlooks(histories, now_seconds, settings)
+
+    def learn(self, now_seconds: float) -> int:
+        """Write down a pattern for every history; returns how many were new or changed."""
+        changed = 0
+        for seen in outlooks(self.histories(), now_seconds):
+            before = self.tiers.file.head(Address("pattern", seen.key))
+            pattern = {"text": describe(seen), "shape": seen.shape, "peak_bytes": seen.peak_bytes}
+            after = self.store("pattern", seen.key, pattern, now_seconds, samples=seen.hours)
+            changed += before is None or before.digest != after.digest
+        return changed
+
+    def learning(self, now_seconds: float) -> bool:
+        """Whether anything may be learned; True where nobody has said."""
+        said = self.retrieve(LEARNING.kind, LEARNING.key, now_seconds)
+        return said is None or bool(said.get("enabled", True))
+
+    def set_learning(self, now_seconds: float, *, enabled: bool) -> None:
+        """Turn learning on or off, for everybody who shares this memory."""
+        self.store(LEARNING.kind, LEARNING.key, {"enabled": enabled}, now_seconds)
+
+    def search(self, text: str, most: int = 10) -> list[Hit]:
+        """Patterns, incidents and workloads by some words."""
+        return search(text, self.texts(), most)
+
+    def texts(self) -> dict[str, str]:
+        """`kind key` -> what is said of it, of everything that can be searched."""
+        spoken = {
+            str(record.address): str(document.get("text", ""))
+            for kind in SPOKEN
+            for record, document in self.documents(kind)
+        }
+        kin = {f"history {key}": str(each.get("kin", "")) for key, each in self.histories().items()}
+        return kin | spoken
+
+    def entries(self) -> Iterator[Entry]:
+        """Every entry of the file that can be read, in order."""
+        for record in sorted(self.tiers.records(), key=lambda each: each.address):
+            entry = self.tiers.file.get(record.address)
+            if entry is not None:
+                yield entry
+
+    def take_in(self, entries: Iterable[Entry]) -> tuple[int, int]:
+        """Join entries from elsewhere to what is here; returns how many changed something, how many not."""
+        taken = same = 0
+        for entry in entries:
+            held = self.tiers.file.get(entry.record.address)
+            mine = entry if held is None or held.record.forgotten else merged(entry, held, self.tiers.kinds)
+            if held is not None and held.record.digest == mine.record.digest:
+                same += 1
+                continue
+            self.tiers.store(mine.record.address, mine.content, mine.record.provenance, mine.record.schema)
+            taken += 1
+        return taken, same
+
+    def close(self) -> None:
+        """Give files and connections back."""
+        self.tiers.close()
+
+
+def open_memory(
+    file: str = ":memory:",
+    redis_url: str = "",
+    snapshots_url: str = "",
+    clock: Callable[[], float] = lambda: 0.0,
+) -> Memory:
+    """A memory in a file, with what else there is. Raises `LevelError` and `RedisAddressError`."""
+    shared = SharedLevel(parse_redis_address(redis_url)) if redis_url else None
+    tiers = TieredStore(FileLevel(file), shared=shared, kinds=KINDS, clock=clock)
+    return Memory(tiers, Snapshots(snapshots_url) if snapshots_url else None)

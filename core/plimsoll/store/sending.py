@@ -1,0 +1,195 @@
+"""What was written here goes to Redis, and counts as there when it was read back.
+
+In: a store with its file of waiting records, a `now`. Out: counts. One round: is it still the Redis it was
+(`epoch`; if not, all is to be read back); what was sent longer than `SETTLE_SECONDS` ago is read back, and
+sent again where it is missing (a fail-over may lose what was acknowledged); what waits is sent, each by
+compare-and-set. A conflict is joined with what is there by the kind's merge and tried again. What was
+forgotten wins over what was written from an older version. A Redis that fails ends the round.
+"""
+
+from dataclasses import dataclass
+
+from plimsoll.store.kinds import kind_of, merged
+from plimsoll.store.levels.file import Held, State
+from plimsoll.store.levels.protocol import LevelError
+from plimsoll.store.record import DamagedError, Entry, RecordError
+from plimsoll.store.tiered import TieredStore
+
+SETTLE_SECONDS = 30.0  # a fail-over is over within so long
+SENT_AT_ONCE = 512
+ATTEMPTS = 8  # writers in each other's way; each attempt joins what came meanwhile
+EPOCH = "shared-epoch"
+
+
+@dataclass(slots=True)
+class Sent:
+    """What one round has done, in records."""
+
+    taken: int = 0
+    joined: int = 0  # of those taken, joined with another's writing
+    confirmed: int = 0  # read back
+    again: int = 0  # were missing when they were read back, and wait once more
+    buried: int = 0  # forgotten there, or here and told there
+    unsound: int = 0  # cannot be joined: set aside here, what is there stands
+    waiting: int = 0  # after the round
+    failure: str = ""  # why the round ended early
+
+
+def send(store: TieredStore, now_seconds: float, settle_seconds: float = SETTLE_SECONDS) -> Sent:
+    """One round. Raises nothing of Redis' own; `LevelError` where the file fails."""
+    done = Sent()
+    if store.shared is None:
+        return done
+    if shut := next((each for each in (store.breaker, store.writes) if not each.allows(now_seconds)), None):
+        done.failure = shut.why
+    else:
+        try:
+            _epoch(store, now_seconds)
+            for held in store.file.in_state(State.SENT, SENT_AT_ONCE, now_seconds - settle_seconds):
+                _read_back(store, held, now_seconds, done)
+            for held in store.file.in_state(State.PENDING, SENT_AT_ONCE):
+                _send(store, held, now_seconds, done)
+        except LevelError as error:
+            if error.level != "redis":
+                raise
+            done.failure = str(error)
+    counts = store.file.counts()
+    done.waiting = counts["pending"] + counts["sent"]
+    for name in ("taken", "joined", "confirmed", "again", "buried", "unsound"):
+        store.measures.count("redis", name, getattr(done, name))
+    return done
+
+
+def _epoch(store: TieredStore, now_seconds: float) -> None:
+    epoch = store.ask(lambda shared: shared.epoch(), "epoch", now_seconds)
+    if epoch and epoch != store.file.meta(EPOCH):
+        store.file.suspect_all()
+        store.file.set_meta(EPOCH, epoch)
+
+
+def _read_back(store: TieredStore, held: Held, now_seconds: float, done: Sent) -> None:
+    """Confirm that nothing of a record is missing there, or let it wait again."""
+    if held.record.forgotten:
+        _bury(store, held, now_seconds, done)
+        return
+    mine = store.file.get(held.record.address)
+    if mine is None or mine.record.digest != held.record.digest:
+        return
+    theirs = _theirs(store, mine, now_seconds)
+    if theirs is not None and _has(store, mine, theirs):
+        store.file.mark(
+            mine.record.address, held.record.digest, State.CLEAN, theirs.record.version, now_seconds
+        )
+        done.confirmed += 1
+        return
+    base = 0 if theirs is None else held.base
+    store.file.mark(mine.record.address, held.record.digest, State.PENDING, base, now_seconds)
+    done.again += 1
+
+
+def _theirs(store: TieredStore, mine: Entry, now_seconds: float) -> Entry | None:
+    """What Redis holds, whole; None where it is missing or damaged."""
+    address = mine.record.address
+    head = store.ask(lambda shared: shared.head(address), "head", now_seconds)
+    if head is None:
+        return None
+    if head.digest == mine.record.digest:
+        there = store.ask(lambda shared: shared.has_content(head.digest), "head", now_seconds)
+        return Entry(head, mine.content) if there else None
+    try:
+        return store.ask(lambda shared: shared.with_content(head), "get", now_seconds)
+    except DamagedError:
+        return None
+
+
+def _has(store: TieredStore, mine: Entry, theirs: Entry) -> bool:
+    """True where joining mine to theirs changes nothing, or theirs was forgotten after mine was sent."""
+    if theirs.record.forgotten or theirs.record.digest == mine.record.digest:
+        return True
+    try:
+        return merged(mine, theirs, store.kinds).record.digest == theirs.record.digest
+    except (RecordError, ValueError):
+        return False
+
+
+def _send(store: TieredStore, held: Held, now_seconds: float, done: Sent) -> None:
+    if held.record.forgotten:
+        _bury(store, held, now_seconds, done)
+        return
+    mine = store.file.get(held.record.address)
+    if mine is None or mine.record.digest != held.record.digest:
+        return  # changed meanwhile: it comes with the next round
+    entry, expected = mine, held.base
+    for _ in range(ATTEMPTS):
+        version = max(entry.record.version, expected + 1)
+        offered = Entry(entry.record.at(version), entry.content)
+        put = store.ask(lambda shared, e=offered, v=expected: shared.put(e, v), "put", now_seconds)  # type: ignore[misc]
+        if put.stored:
+            _taken(store, held, offered, now_seconds)
+            done.taken += 1
+            done.joined += entry is not mine
+            return
+        theirs = _conflict(store, mine, now_seconds)
+        if theirs is None:
+            expected = put.version  # the version is there, the content is not: ours takes its place
+            continue
+        if theirs.record.forgotten and theirs.record.version > held.base:
+            store.adopt(theirs, now_seconds)
+            done.buried += 1
+            return
+        joined = _joined(store, mine, theirs, done)
+        if joined is None or joined.record.digest == theirs.record.digest:
+            _settled(store, held, theirs, now_seconds)
+            done.taken += joined is not None
+            return
+        entry, expected = joined, theirs.record.version
+    # Others are faster each time: it waits for the next round.
+
+
+def _conflict(store: TieredStore, mine: Entry, now_seconds: float) -> Entry | None:
+    address = mine.record.address
+    try:
+        return store.ask(lambda shared: shared.get(address), "get", now_seconds)
+    except DamagedError:
+        return None
+
+
+def _joined(store: TieredStore, mine: Entry, theirs: Entry, done: Sent) -> Entry | None:
+    """Both as one; None where mine cannot be joined, and theirs where theirs cannot be read."""
+    kind = kind_of(mine.record.address.kind, store.kinds)
+    if theirs.record.forgotten:
+        return Entry(mine.record.at(theirs.record.version + 1), mine.content)
+    try:
+        return merged(mine, theirs, store.kinds)
+    except (RecordError, ValueError):
+        done.unsound += 1
+        return None if theirs.record.schema > kind.schema else mine
+
+
+def _taken(store: TieredStore, held: Held, sent: Entry, now_seconds: float) -> None:
+    """It is there: read back later. What changed here meanwhile goes on waiting."""
+    address, version = sent.record.address, sent.record.version
+    if sent.record.digest == held.record.digest:
+        store.file.mark(address, held.record.digest, State.SENT, version, now_seconds)
+        return
+    if store.adopt(sent, now_seconds, state=State.SENT, instead_of=held.record.digest):
+        store.file.mark(address, sent.record.digest, State.SENT, version, now_seconds)
+
+
+def _settled(store: TieredStore, held: Held, theirs: Entry, now_seconds: float) -> None:
+    """What is there holds all of ours: an answer that was lost ends here, and is acknowledged anew."""
+    address, digest = theirs.record.address, theirs.record.digest
+    store.ask(lambda shared: shared.fence(address), "put", now_seconds)
+    if store.adopt(theirs, now_seconds, state=State.SENT, instead_of=held.record.digest):
+        store.file.mark(address, digest, State.SENT, theirs.record.version, now_seconds)
+
+
+def _bury(store: TieredStore, held: Held, now_seconds: float, done: Sent) -> None:
+    put = store.ask(lambda shared: shared.bury(held.hashed, held.record.version), "put", now_seconds)
+    version = max(put.version, held.record.version)
+    if not put.stored and put.version > held.record.version:
+        # Written by somebody who had not heard of it: forgotten above that version.
+        version = put.version + 1
+        put = store.ask(lambda shared: shared.bury(held.hashed, version), "put", now_seconds)
+    store.file.clear_tombstone(held.hashed, version)
+    done.buried += 1

@@ -1,0 +1,409 @@
+"""The levels as one store: reads through, writes behind, joins, forgetting, repair. Redis is fakeredis."""
+
+import fakeredis
+import numpy as np
+import pytest
+
+from builders.store import NOW, address, entry, said_by
+from plimsoll.store import contributions
+from plimsoll.store.care import check, repair
+from plimsoll.store.content import decode, encode
+from plimsoll.store.forgetting import forget
+from plimsoll.store.kinds import KINDS, Kind
+from plimsoll.store.levels.address import RedisAddressError, parse_redis_address
+from plimsoll.store.levels.breaker import Breaker
+from plimsoll.store.levels.connect import Link
+from plimsoll.store.levels.file import Bounds, FileLevel, State
+from plimsoll.store.levels.process import ProcessLevel
+from plimsoll.store.levels.protocol import LevelError, Reason
+from plimsoll.store.levels.shared import SharedLevel
+from plimsoll.store.levels.snapshots import Snapshots
+from plimsoll.store.memory import Memory, open_memory
+from plimsoll.store.record import Address, DamagedError, Provenance
+from plimsoll.store.sending import SETTLE_SECONDS, send
+from plimsoll.store.tiered import TieredStore
+
+LATER = NOW + SETTLE_SECONDS + 1
+SAID = Provenance.of({"worker-1"}, 10, NOW)
+
+
+@pytest.fixture
+def redis():
+    return fakeredis.FakeServer()
+
+
+def store_on(redis, path=":memory:", **more):
+    client = fakeredis.FakeRedis(server=redis, protocol=2)
+    shared = SharedLevel(
+        parse_redis_address("redis://nowhere"),
+        lambda _: Link(client, lambda _k: client, lambda: None, client.close),
+    )
+    return TieredStore(FileLevel(path), shared=shared, fresh_seconds=10.0, **more)
+
+
+@pytest.fixture
+def two(redis):
+    """Two processes that share one Redis."""
+    return store_on(redis), store_on(redis)
+
+
+def content(number):
+    return encode({"number": number})
+
+
+def number_in(store, key="x", now=NOW, kind="history"):
+    found = store.retrieve(Address(kind, key), now)
+    return None if found is None else decode(found.content)["number"]
+
+
+def settled(store, now=NOW):
+    """Send, and read back."""
+    first = send(store, now)
+    return first, send(store, now + SETTLE_SECONDS + 1)
+
+
+# Without Redis
+
+
+def test_without_redis_everything_is_in_the_file(tmp_path):
+    store = TieredStore(FileLevel(tmp_path / "m.db"))
+    store.store(Address("history", "x"), content(1), SAID)
+    assert send(store, NOW).waiting == 0
+    store.close()
+    again = TieredStore(FileLevel(tmp_path / "m.db"))
+    assert number_in(again) == 1
+    assert again.measures.hit_ratio("process") == 0
+    assert number_in(again) == 1
+    assert again.measures.hit_ratio("process") == 0.5
+    assert again.measures.latencies["file", "get"].count == 1
+
+
+def test_equal_content_is_not_written_again():
+    store = TieredStore(FileLevel())
+    first = store.store(Address("history", "x"), content(1), SAID)
+    assert store.store(Address("history", "x"), content(1), SAID) == first
+    assert store.store(Address("history", "x"), content(2), SAID).version == 2
+
+
+# With Redis
+
+
+def test_what_one_has_learned_the_other_reads(two):
+    here, there = two
+    assert number_in(there) is None
+    here.store(Address("history", "x"), content(1), SAID)
+    first, second = settled(here)
+    assert (first.taken, first.waiting, second.confirmed, second.waiting) == (1, 1, 1, 0)
+    assert number_in(there, now=NOW + 5) is None, "looked a moment ago"
+    assert number_in(there, now=NOW + 60) == 1
+    assert there.file.counts()["records"] == 1
+
+
+def test_a_newer_version_invalidates_what_is_here(two):
+    here, there = two
+    for number in range(4):
+        here.store(Address("history", "x"), content(number), Provenance.of({"a"}, 1, NOW + number))
+        settled(here, NOW + 100 * number)
+        assert number_in(there, now=NOW + 100 * number) == number
+
+
+def test_writers_in_each_others_way_lose_nothing(two):
+    here, there = two
+    for name, store in zip(("a", "b"), two, strict=True):
+        memory = Memory(store)
+        for sequence in (1, 2):
+            memory.contribute("pages", "cache", name, said_by(name, sequence=sequence)[name], NOW)
+    for turn in range(4):
+        for store in two:
+            settled(store, NOW + 100 * turn)
+    for store in two:
+        said = contributions.read(decode(store.retrieve(Address("pages", "cache"), NOW + 1000).content))
+        assert {name: each.sequence for name, each in said.items()} == {"a": 2, "b": 2}
+    assert send(here, NOW + 2000).waiting == send(there, NOW + 2000).waiting == 0
+
+
+def test_a_redis_that_comes_back_empty_gets_everything_again(two, redis):
+    here, there = two
+    for number in range(20):
+        here.store(Address("history", f"k{number}"), content(number), SAID)
+    settled(here)
+    fakeredis.FakeRedis(server=redis).flushall()
+    assert sum(1 for _ in there.shared.records()) == 0
+    send(here, NOW + 100)
+    send(here, NOW + 200)
+    assert send(here, NOW + 300).waiting == 0
+    assert {number_in(there, f"k{number}", NOW + 400) for number in range(20)} == set(range(20))
+
+
+def test_what_a_fail_over_has_lost_is_sent_again(two, redis):
+    here, there = two
+    here.store(Address("history", "x"), content(1), SAID)
+    assert send(here, NOW).taken == 1
+    client = fakeredis.FakeRedis(server=redis)
+    client.delete(*client.scan_iter("plimsoll:r:*"))
+    done = send(here, LATER)
+    assert (done.again, done.taken) == (1, 1)
+    assert number_in(there, now=LATER) == 1
+    assert send(here, LATER + SETTLE_SECONDS + 1).confirmed == 1
+
+
+def test_a_content_that_was_lost_is_sent_again(two, redis):
+    here, there = two
+    here.store(Address("history", "x"), content(1), SAID)
+    send(here, NOW)
+    client = fakeredis.FakeRedis(server=redis)
+    client.delete(*client.scan_iter("plimsoll:b:*"))
+    assert number_in(there) is None
+    assert there.measures.counts["redis", "damaged"] == 1
+    send(here, LATER)
+    assert number_in(there, now=LATER) == 1
+
+
+def test_what_changes_while_it_is_sent_goes_on_waiting(redis):
+    store = store_on(redis)
+    store.store(Address("history", "x"), content(1), SAID)
+    put = store.shared.put
+
+    def put_and_write(given, expected):
+        done = put(given, expected)
+        store.store(Address("history", "x"), content(2), Provenance.of(set(), 1, NOW + 1))
+        return done
+
+    store.shared.put = put_and_write
+    send(store, NOW)
+    assert store.file.held(Address("history", "x")).state is State.PENDING
+    store.shared.put = put
+    settled(store, NOW + 1)
+    assert number_in(store_on(redis), now=NOW + 99) == 2
+
+
+def test_forgotten_elsewhere_is_forgotten_here(two):
+    here, there = two
+    here.store(Address("history", "x"), content(1), SAID)
+    settled(here)
+    assert number_in(there) == 1
+    proof = forget(here, None, "x", NOW + 50)
+    assert proof.proven
+    assert [str(each) for each in proof.addresses] == ["history x"]
+    assert number_in(there, now=NOW + 100) is None
+    there.store(Address("history", "x"), content(2), SAID)
+    settled(there, NOW + 200)
+    assert number_in(here, now=NOW + 300) == 2, "learned anew after it"
+
+
+def test_what_was_written_before_it_was_forgotten_comes_too_late(two):
+    here, there = two
+    here.store(Address("history", "x"), content(1), SAID)
+    settled(here)
+    assert number_in(there) == 1
+    there.store(Address("history", "x"), content(2), SAID)
+    forget(here, None, "x", NOW + 50)
+    assert send(there, NOW + 60).buried == 1
+    assert number_in(there, now=NOW + 100) is None
+    assert sum(1 for _ in there.shared.records()) == 0
+
+
+def test_forgetting_reaches_every_level_and_is_looked_for(two, tmp_path, redis):
+    here = store_on(redis, tmp_path / "m.db")
+    snapshots = Snapshots(str(tmp_path / "snapshots"))
+    memory = Memory(here, snapshots)
+    memory.store("incident", "secret/web", {"text": "unique-content-of-a-tenant"}, NOW)
+    memory.store("incident", "other", {"text": "stays"}, NOW)
+    memory.store("incident", "secret/twin", {"text": "stays"}, NOW)  # the same content as another's
+    settled(here)
+    snapshots.write(memory.entries(), NOW)
+    proof = forget(here, snapshots, "secret/*", NOW + 100)
+    assert proof.proven
+    found = {each.level: (each.before > 0, each.after) for each in proof.levels}
+    assert found == dict.fromkeys(("process", "file", "redis", "snapshots"), (True, 0))
+    here.close()
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            assert b"secret/web" not in path.read_bytes(), path
+    assert memory.snapshots.all()[0].records == 1
+    assert fakeredis.FakeRedis(server=redis).dbsize() > 0
+
+
+def test_without_an_answer_nothing_is_proven(two, redis):
+    here, _ = two
+    here.store(Address("history", "x"), content(1), SAID)
+    settled(here)
+    redis.connected = False
+    proof = forget(here, None, "x", NOW)
+    assert not proof.proven
+    assert number_in(here) is None
+    redis.connected = True
+    send(here, NOW + 100)
+    assert forget(here, None, "x", NOW + 200).proven
+    assert sum(1 for _ in here.shared.records()) == 0
+
+
+# Bounds and damage
+
+
+def test_a_file_that_is_full_of_waiting_records_refuses_new_ones_and_loses_none(redis):
+    store = store_on(redis)
+    store.file = FileLevel(bounds=Bounds(most_records=20))
+    refused = []
+    for number in range(30):
+        try:
+            store.store(Address("history", f"k{number}"), content(number), SAID)
+        except LevelError as error:
+            refused.append(error.reason)
+    assert refused == [Reason.FULL] * 10
+    store.store(Address("history", "k3"), content(333), Provenance.of(set(), 1, NOW + 1))
+    settled(store)
+    assert sum(1 for _ in store.shared.records()) == 20
+    store.store(Address("history", "new"), content(1), SAID)
+    assert store.file.evicted > 0, "what Redis has may go here"
+    assert number_in(store, "k3", NOW + 100) == 333
+
+
+def test_the_process_keeps_what_is_used(redis):
+    level = ProcessLevel(most_bytes=6000)
+    for number in range(5):
+        level.put(entry(f"k{number}", bytes([number]) * 500), 0)
+        level.get(address("k0"))
+    assert level.get(address("k0")) is not None
+    level.put(entry("large", b"x" * 7000), 0)
+    assert level.head(address("large")) is None
+    assert level.bytes_ <= 6000
+
+
+def test_a_damaged_file_is_set_aside_and_begun_anew(tmp_path, redis):
+    path = tmp_path / "m.db"
+    store = store_on(redis, path)
+    store.store(Address("history", "x"), content(1), SAID)
+    settled(store)
+    store.close()
+    path.write_bytes(b"this is no database, and was long enough to be one" * 100)
+    again = store_on(redis, path)
+    assert again.file.set_aside.name == "m.db.damaged-1"
+    assert number_in(again) == 1, "from Redis"
+    assert "set aside" in check(again, None, NOW)[0].what
+
+
+def test_damage_in_the_file_is_found_and_read_again_from_redis(tmp_path, redis):
+    store = store_on(redis, tmp_path / "m.db")
+    store.store(Address("history", "x"), content(1), SAID)
+    settled(store)
+    store.process.close()
+    store.file._db.execute("UPDATE blobs SET packed = x'00'")
+    assert any("cannot be unpacked" in each.what for each in check(store, None, NOW))
+    assert repair(store, NOW) >= 1
+    assert check(store, None, NOW) == []
+    assert number_in(store, now=NOW + 100) == 1
+
+
+def test_damage_in_redis_is_found_and_sent_again(redis):
+    store = store_on(redis)
+    store.store(Address("history", "x"), content(1), SAID)
+    settled(store)
+    client = fakeredis.FakeRedis(server=redis)
+    (key,) = client.scan_iter("plimsoll:b:*")
+    client.set(key, b"garbage")
+    client.set("plimsoll:b:" + "0" * 64, b"nobody's")
+    findings = [each.what for each in check(store, None, NOW)]
+    assert len(findings) == 2
+    with pytest.raises(DamagedError):
+        store.shared.get(Address("history", "x"))
+    client.delete(key)
+    repair(store, NOW)
+    settled(store, NOW + 100)
+    assert check(store, None, NOW + 300) == []
+
+
+def test_older_schemas_are_read_and_migrated(redis):
+    store = store_on(redis)
+    store.store(Address("history", "x"), encode({"old": 1}), SAID)
+    settled(store)
+    kinds = {**KINDS, "history": Kind("", schema=2, migrations={1: lambda said: {"number": said["old"] + 1}})}
+    newer = store_on(redis, kinds=kinds)
+    assert number_in(newer) == 2
+    assert [each.repairable for each in check(newer, None, NOW)] == [True]
+    assert repair(newer, NOW) == 1
+    assert check(newer, None, NOW) == []
+    settled(newer, NOW + 100)
+    assert number_in(store, now=NOW + 300) is None, "an older program does not guess"
+    assert store.measures.counts["file", "newer-schema"] == 1
+    assert store.file.head(Address("history", "x")).schema == 2
+
+
+# Snapshots
+
+
+@pytest.mark.parametrize("form", ["json", "parquet"])
+def test_a_snapshot_holds_everything_once(tmp_path, form):
+    memory = open_memory()
+    for number in range(10):
+        memory.store(
+            "incident", f"k{number}", {"text": f"of {number // 2}", "x": np.arange(50)}, NOW, kube_nodes=["a"]
+        )
+    snapshots = Snapshots(str(tmp_path / "s"), form)
+    made = snapshots.write(memory.entries(), NOW)
+    assert (made.number, made.records, made.contents) == (1, 10, 5)
+    assert [*snapshots.read()] == [*memory.entries()]
+    other = open_memory()
+    assert other.take_in(snapshots.read()) == (10, 0)
+    assert other.take_in(snapshots.read()) == (0, 10)
+
+
+def test_old_snapshots_go_and_interrupted_ones_are_passed_over(tmp_path):
+    snapshots = Snapshots(str(tmp_path / "s"))
+    for number in range(5):
+        snapshots.write([entry(content=b"%d" % number)], NOW + number, kept=3)
+    assert [each.number for each in snapshots.all()] == [5, 4, 3]
+    (tmp_path / "s" / "000005" / "manifest.json").unlink()
+    assert next(iter(snapshots.read())).content == b"3"
+    (tmp_path / "s" / "000004" / "records.jsonl").write_text("altered")
+    with pytest.raises(DamagedError, match="checksum"):
+        next(iter(snapshots.read()))
+    assert next(iter(snapshots.read(3))).content == b"2"
+    with pytest.raises(LevelError, match="no whole snapshot 9"):
+        next(iter(snapshots.read(9)))
+
+
+# Small parts
+
+
+def test_who_fails_is_asked_less_and_less_often():
+    breaker, asked, now = Breaker(), [], 0.0
+    while now < 300:
+        if breaker.allows(now):
+            asked.append(now)
+            breaker.failed("down", now)
+        now += 1.0
+    assert asked[:6] == [0, 1, 3, 7, 15, 31]
+    assert max(np.diff(asked)) <= 60
+    assert breaker.allows(breaker.until_seconds - 3600), "a clock that was set back locks nothing"
+    breaker.succeeded()
+    assert breaker.allows(0.0)
+
+
+@pytest.mark.parametrize(("url", "form", "hosts"), [
+    ("redis://me:p%40ss@one:7000/2", "single", (("one", 7000),)),
+    ("rediss://one", "single", (("one", 6379),)),
+    ("redis+sentinel://one,two:1/models/0?replicas=1&timeout=2", "sentinel", (("one", 26379), ("two", 1))),
+    ("rediss+cluster://one,two?ca_file=/ca.crt", "cluster", (("one", 6379), ("two", 6379))),
+])  # fmt: skip
+def test_addresses(url, form, hosts):
+    made = parse_redis_address(url)
+    assert (made.form, made.hosts, made.tls) == (form, hosts, url.startswith("rediss"))
+    assert "p@ss" not in f"{made} {made!r}"
+
+
+def test_a_password_comes_from_its_file_each_time(tmp_path):
+    file = tmp_path / "password"
+    made = parse_redis_address(f"redis://me@one?password_file={file}")
+    for word in ("first", "second"):
+        file.write_text(f"{word}\n")
+        assert made.secret() == word
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://x", "redis://", "redis+sentinel://one", "redis://x:y", "redis://x?color=red", "redis://x/y"],
+)
+def test_addresses_that_are_none(url):
+    with pytest.raises(RedisAddressError):
+        parse_redis_address(url)
