@@ -23,7 +23,9 @@ from plimsoll_operator.engine.frames import (
 from plimsoll_operator.engine.messages import EngineSettings
 
 WORKER_MODULE = "plimsoll_operator.engine.worker"
-START_TIMEOUT_SECONDS = 60.0  # interpreter and imports take two seconds, more on a busy machine
+# Interpreter and imports take two seconds, and more than a minute on a node that is short of processor: an
+# operator that gives up there starts anew, and takes as long. kubelet's startup probe allows ten minutes.
+START_TIMEOUT_SECONDS = 300.0
 END_SECONDS = 5.0  # how long a worker may take to end by itself once its input is closed
 
 
