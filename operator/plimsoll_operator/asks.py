@@ -7,7 +7,7 @@ guards look at every loop.
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +62,8 @@ class Asks:
         self._covered: IntArray = np.empty(0, dtype=np.int32)  # ascending
         self._classes: dict[int, int] = {}
         self._leaks: dict[int, LeakView] = {}
+        self.lent: Mapping[PodContainer, Ask] = {}
+        """What coordination with agents asks for single pods: leases, and shrinks that are taken back."""
 
     def take(self, tick: Tick) -> None:
         """Take over one tick."""
@@ -108,8 +110,11 @@ class Asks:
 
     def for_pod(self, uid: PodContainer, row: int, now_seconds: float) -> Ask | None:
         """What is asked for one container of one pod: its raise where there is one, else the row's target."""
-        if uid in self._raises:
-            return self._urgent(*self._raises[uid])
+        lent, raised = self.lent.get(uid), self._raises.get(uid)
+        if lent is not None and (raised is None or raised[0] <= (lent.limit_bytes or 0)):
+            return lent
+        if raised is not None:
+            return self._urgent(*raised)
         return self.for_row(row, now_seconds)
 
     def for_row(self, row: int, now_seconds: float) -> Ask | None:

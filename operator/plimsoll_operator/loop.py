@@ -11,21 +11,24 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from plimsoll.guard.state import ControlState
+from plimsoll.guard.cluster import guard
+from plimsoll.guard.decision import Decision, hold
+from plimsoll.guard.state import Ask, ControlState
 from plimsoll.usage.sample import Quantity
 from plimsoll_operator.acting import Actor, resizing
 from plimsoll_operator.actuate.api import ApiError, KubeApi
 from plimsoll_operator.actuate.status import StatusBuilder
 from plimsoll_operator.asks import Asks
 from plimsoll_operator.clock import Clock
+from plimsoll_operator.coordinate.desk import Desk
 from plimsoll_operator.engine.client import Engine
-from plimsoll_operator.engine.messages import OomEvent, Tick
+from plimsoll_operator.engine.messages import OomEvent, PodContainer, Tick
 from plimsoll_operator.keeping import Keeper
 from plimsoll_operator.leader import Leader
 from plimsoll_operator.leaking import Leaks
-from plimsoll_operator.membership import Changes, Group, Membership
+from plimsoll_operator.membership import Changes, Group, Membership, container_of
 from plimsoll_operator.owners import OwnerResolver
-from plimsoll_operator.planning import Planner, Plans, RoutineBudget
+from plimsoll_operator.planning import Choice, Planner, Plans, PodPlan, RoutineBudget
 from plimsoll_operator.reporting import report
 from plimsoll_operator.serve.metrics import Metrics
 from plimsoll_operator.settings import OperatorSettings
@@ -64,6 +67,7 @@ class Parts:
     snapshot: Callable[[], Awaitable[World]]
     quantity: Quantity
     model: str
+    desk: Desk | None = None  # coordination with agents; None: there is none
 
 
 class Loop:
@@ -119,6 +123,8 @@ class Loop:
             tick = await parts.engine.tick(now_seconds)
         with stage("take"):
             parts.asks.take(tick)
+            if parts.desk is not None:
+                self._again |= parts.desk.begin(world, now_seconds)
         with stage("plan"):
             plans = await self._plan(world, tick, changes, now_seconds)
         if parts.leader.holds():
@@ -138,6 +144,32 @@ class Loop:
             self._leaks.report(now_seconds)
             self._say(tick)
         return plans
+
+    async def raise_now(self, uid: PodContainer, ask: Ask) -> Decision:
+        """Raise one container's limit between two loops: the same guards, the same actor, no waiting.
+
+        What a lease needs. It is decided in the last loop's world, with our own writes laid over it.
+        """
+        parts, now_seconds = self._parts, self._parts.clock.now()
+        group, pod = parts.membership.group_of_pod(uid[0]), parts.membership.pod(uid[0])
+        container = None if pod is None else container_of(pod, uid[1])
+        if group is None or pod is None or container is None or not parts.leader.holds():
+            return hold(
+                "NotLeader" if container is not None else "Gone", "nothing is written here", None, None
+            )
+        pod = parts.actor.expectations.overlaid(pod, now_seconds)
+        container = container_of(pod, uid[1]) or container
+        spec = container.spec
+        if parts.keeper.profiles.known(group, self.world.profiles) is None:
+            text = "the profile that remembers the original resources is not written yet"
+            return hold("NoProfile", text, spec.limit_bytes, spec.request_bytes)
+        situations = self._situations(self.world, self._state, now_seconds)
+        decision = guard(ask, situations.of(group, pod, container, parts.actor.changes.get(uid)))
+        if decision.acts:
+            plan = PodPlan(pod, group, {spec.name: Choice(decision, spec.limit_bytes, ask.purpose)})
+            if await parts.actor.act([plan], now_seconds, _nothing_to_record):
+                return hold("NotWritten", f"could not be written: {decision.message}", None, None)
+        return decision
 
     # -- stages -------------------------------------------------------------------------------------------
 
@@ -172,15 +204,7 @@ class Loop:
         parts, plans = self._parts, Plans()
         await self._take_over(world, now_seconds)
         self._budget.begin(now_seconds)
-        situations = Situations(
-            world,
-            parts.asks,
-            await self._control(world, tick, now_seconds),
-            parts.actor.learned,
-            Ledger(),
-            parts.membership.requested_bytes,
-            now_seconds,
-        )
+        situations = self._situations(world, await self._control(world, tick, now_seconds), now_seconds)
         planner = Planner(
             situations,
             parts.asks,
@@ -193,6 +217,8 @@ class Loop:
             if number % PLANNED_AT_ONCE == PLANNED_AT_ONCE - 1:
                 await _breathe()
             planner.plan(group, parts.keeper.profiles.known(group, world.profiles), plans)
+        if parts.desk is not None:
+            parts.desk.gate(plans, now_seconds)
         self._again = plans.again
         return plans
 
@@ -225,6 +251,8 @@ class Loop:
         failed = await parts.actor.act(plans.pods, now_seconds, record_first)
         refused = {plan.pod.uid for plan in failed}
         done = [plan for plan in plans.pods if plan.pod.uid not in refused]
+        if parts.desk is not None:
+            parts.desk.wrote(done, now_seconds)
         written = {plan.group.rows[name] for plan in done for name in plan.choices}
         for plan in failed:
             if written.isdisjoint(plan.group.rows.values()):
@@ -250,6 +278,11 @@ class Loop:
         self._said = words
 
     # -- parts --------------------------------------------------------------------------------------------
+
+    def _situations(self, world: World, control: ControlState, now_seconds: float) -> Situations:
+        parts = self._parts
+        requested = parts.membership.requested_bytes
+        return Situations(world, parts.asks, control, parts.actor.learned, Ledger(), requested, now_seconds)
 
     async def _control(self, world: World, tick: Tick, now_seconds: float) -> ControlState:
         settings = self._parts.settings
@@ -342,3 +375,7 @@ def _supported(version: str) -> bool:
         return (int(parts[0]), int(parts[1].rstrip("+"))) >= MINIMUM_VERSION
     except (IndexError, ValueError):
         return False
+
+
+async def _nothing_to_record(_: Group) -> None:
+    """A lease follows no kill, and the originals are on record."""

@@ -137,6 +137,16 @@ class Membership:
         key = self._ids.key(row)
         return self.groups.get((key.workload, key.node_class)) if key is not None else None
 
+    def pod(self, uid: str) -> PodRecord | None:
+        """A live pod whose owner is known."""
+        tracked = self._tracked.get(uid)
+        return None if tracked is None else tracked.record
+
+    def group_of_pod(self, uid: str) -> Group | None:
+        """The group of such a pod."""
+        tracked = self._tracked.get(uid)
+        return None if tracked is None else self.groups.get(tracked.group)
+
     def of_workload(self, profile: ProfileRecord) -> Iterator[Group]:
         """The group that a profile is of, if it has pods."""
         ref = WorkloadRef(profile.namespace, profile.kind, profile.target)
@@ -244,7 +254,7 @@ class Membership:
         now_seconds: float,
     ) -> None:
         uid = (pod.uid, container.spec.name)
-        before = _container(known.record, container.spec.name) if known is not None else None
+        before = container_of(known.record, container.spec.name) if known is not None else None
         kill = container.oom
         if kill is not None and self._kills.get(uid, -1) < kill.restarts:
             self._kills[uid] = kill.restarts
@@ -300,5 +310,6 @@ def in_force(container: ContainerRecord) -> tuple[int | None, int | None]:
     return container.actual_limit_bytes, container.actual_request_bytes
 
 
-def _container(pod: PodRecord, name: str) -> ContainerRecord | None:
+def container_of(pod: PodRecord, name: str) -> ContainerRecord | None:
+    """A container of a pod by name."""
     return next((each for each in pod.containers if each.spec.name == name), None)

@@ -85,6 +85,14 @@ class Plans:
             held = hold("NotWritten", text, spec.limit_bytes, spec.request_bytes)
             self.rows[plan.group.rows[name]] = Choice(held, spec.limit_bytes, choice.purpose)
 
+    def withheld(self, plan: PodPlan, name: str, reason: str, text: str) -> None:
+        """One container's choice that is not written yet, and why; it is looked at again in the next loop."""
+        choice, row = plan.choices[name], plan.group.rows[name]
+        request = next(each.spec.request_bytes for each in plan.pod.containers if each.spec.name == name)
+        held = hold(reason, f"{text}; {choice.decision.message}", choice.from_bytes, request)
+        self.rows[row] = Choice(held, choice.from_bytes, choice.purpose)
+        self.again.add(row)
+
     def note(self, row: int, choice: Choice) -> None:
         """Remember a row's choice where it weighs more than what is there."""
         known = self.rows.get(row)

@@ -60,6 +60,7 @@ class ContainerRecord:
     restarts: int
     started_seconds: float | None
     oom: OomRecord | None
+    container_id: str = ""  # without the runtime's name; "" before it runs
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ def _shrink(asked: core.ShrinkRequest) -> operator_pb2.ShrinkRequest:
         target_bytes=asked.target_bytes,
         deadline_milliseconds=milliseconds(asked.deadline_seconds),
         resize_written=asked.written,
+        container_id=asked.container_id,
     )
 
 
@@ -67,6 +68,7 @@ def _shrink_of(found: operator_pb2.ShrinkRequest) -> core.ShrinkRequest:
         found.target_bytes,
         seconds(found.deadline_milliseconds),
         found.resize_written,
+        found.container_id,
     )
 
 

@@ -43,4 +43,4 @@ class Admission:
         if not now_seconds <= self._queued_until <= now_seconds + rate.longest_wait_seconds:
             self._queued_until = now_seconds  # an empty queue, or one so long that it starts over
         self._queued_until += 1.0 / rate.per_second
-        return self._queued_until - now_seconds
+        return min(self._queued_until - now_seconds, rate.longest_wait_seconds)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 MOST_ROWS = 4096  # containers in one batch; an agent follows 2,000
 MOST_SHIFT_BITS = 40
-LARGEST = 2**53  # 8 PiB: the whole numbers that float64 holds exactly
+LARGEST = 2**52  # 4 PiB: float64 holds such numbers, and the difference of two of them, exactly
 
 
 class ColumnError(ValueError):
@@ -61,7 +61,7 @@ def decode_column(coded: CodedColumn, rows: int) -> FloatArray:
         raise ColumnError(f"a column of {len(coded.scaled_deltas)} rows in a batch of {rows}")
     if not 0 <= coded.shift_bits <= MOST_SHIFT_BITS:
         raise ColumnError(f"a shift of {coded.shift_bits} bits")
-    # In float64, where a sum too large is seen and not wrapped; below 2^53 each step is exact.
+    # In float64, where a sum too large is seen and not wrapped; each step of an honest column is exact.
     scaled = np.cumsum(np.array(coded.scaled_deltas, dtype=np.float64))
     values = np.ldexp(scaled, coded.shift_bits)
     if not float(np.abs(values).max()) <= LARGEST:

@@ -185,6 +185,7 @@ class ShrinkRequest:
     target_bytes: int
     deadline_seconds: float  # from when it is heard
     written: bool = False
+    container_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,11 @@ class Session(Generic[Said, Told]):
         """Say something when there is a stream; False where the buffer of what must arrive is full."""
         return self.outbox.offer(body, level=level)
 
+    @property
+    def owes(self) -> bool:
+        """True where an acknowledgement should wait no longer."""
+        return self._owed >= ACKNOWLEDGE_EVERY
+
     def next(self, *, settle: bool = False) -> Envelope[Said] | None:
         """The next envelope to send; with `settle` also for an acknowledgement that could wait."""
         if self.phase is not Phase.ATTENDING:

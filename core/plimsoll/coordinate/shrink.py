@@ -41,13 +41,21 @@ ENDED = frozenset({Step.DONE, Step.ABANDONED, Step.ROLLED_BACK})
 
 
 @dataclass(frozen=True, slots=True)
+class Subject:
+    """Whose limit it is."""
+
+    pod_uid: str
+    container_name: str
+    container_id: str
+    kube_node: str
+
+
+@dataclass(frozen=True, slots=True)
 class Shrink:
     """One container's shrink. `since_seconds`: when it came to this step."""
 
     shrink_id: int
-    pod_uid: str
-    container_name: str
-    kube_node: str
+    of: Subject
     from_bytes: int
     wanted_bytes: int
     target_bytes: int
@@ -67,27 +75,17 @@ class Shrink:
     def request(self) -> ShrinkRequest:
         """What the agent is told in this step; it may hear it any number of times."""
         return ShrinkRequest(
-            self.shrink_id, self.pod_uid, self.container_name, self.from_bytes, self.target_bytes,
+            self.shrink_id, self.of.pod_uid, self.of.container_name, self.from_bytes, self.target_bytes,
             ShrinkSettings().reclaim_seconds, written=self.step is Step.WRITTEN,
+            container_id=self.of.container_id,
         )  # fmt: skip
 
 
-def asked(
-    shrink_id: int,
-    pod_uid: str,
-    container_name: str,
-    kube_node: str,
-    from_bytes: int,
-    target_bytes: int,
-    now_seconds: float,
-) -> Shrink:
+def asked(shrink_id: int, of: Subject, from_bytes: int, target_bytes: int, now_seconds: float) -> Shrink:
     """Begin a shrink. Raises ValueError where it would be none."""
     if not 0 < target_bytes < from_bytes:
         raise ValueError(f"{say(target_bytes)} is no shrink of {say(from_bytes)}")
-    return Shrink(
-        shrink_id, pod_uid, container_name, kube_node, from_bytes, target_bytes, target_bytes, Step.ASKED,
-        now_seconds,
-    )  # fmt: skip
+    return Shrink(shrink_id, of, from_bytes, target_bytes, target_bytes, Step.ASKED, now_seconds)
 
 
 def heard(shrink: Shrink, report: ShrinkReport, now_seconds: float, settings: ShrinkSettings) -> Shrink:

@@ -162,6 +162,7 @@ def _container(spec: ContainerSpec, status: Raw) -> ContainerRecord:
         restarts=whole(status.get("restartCount")),
         started_seconds=seconds(running.get("startedAt")),
         oom=_oom(status),
+        container_id=str(status.get("containerID") or "").rpartition("/")[2],
     )
 
 

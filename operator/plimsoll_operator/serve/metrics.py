@@ -125,6 +125,39 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         ("status",),
     ),
     MetricDefinition(
+        "plimsoll_agents",
+        _G,
+        "kube nodes",
+        "Nodes whose agent attends (present) or did (away).",
+        ("presence",),
+    ),
+    MetricDefinition(
+        "plimsoll_shrinks_total",
+        _C,
+        "shrinks",
+        "Usage-aware shrinks that came to an end: done, abandoned (nothing was written), rolled-back.",
+        ("outcome",),
+    ),
+    MetricDefinition(
+        "plimsoll_shrinks_under_way", _G, "containers", "Containers whose agent makes room for a lower limit."
+    ),
+    MetricDefinition(
+        "plimsoll_leases_total",
+        _C,
+        "requests",
+        "Burst leases that agents asked for, by outcome (granted, refused, failed).",
+        ("outcome",),
+    ),
+    MetricDefinition("plimsoll_leases_in_force", _G, "containers", "Containers that have a burst lease."),
+    MetricDefinition("plimsoll_agent_streams_total", _C, "streams", "Streams of agents that were let in."),
+    MetricDefinition(
+        "plimsoll_agent_refusals_total",
+        _C,
+        "streams and messages",
+        "Streams of agents that were refused or ended, and messages that make no sense, by why.",
+        ("why",),
+    ),
+    MetricDefinition(
         "plimsoll_evictions_total", _C, "evictions", "Evictions asked for, by outcome.", ("outcome",)
     ),
     MetricDefinition(

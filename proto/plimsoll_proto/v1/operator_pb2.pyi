@@ -78,7 +78,7 @@ class ContainerPolicy(_message.Message):
     def __init__(self, pod_uid: _Optional[str] = ..., container_name: _Optional[str] = ..., policy_name: _Optional[str] = ..., reclaim_mode_name: _Optional[str] = ..., max_pressure_ratio: _Optional[float] = ..., refault_budget_ratio: _Optional[float] = ..., importance_name: _Optional[str] = ..., prefetch_allowed: _Optional[bool] = ...) -> None: ...
 
 class ShrinkRequest(_message.Message):
-    __slots__ = ("shrink_id", "pod_uid", "container_name", "limit_bytes", "target_bytes", "deadline_milliseconds", "resize_written")
+    __slots__ = ("shrink_id", "pod_uid", "container_name", "limit_bytes", "target_bytes", "deadline_milliseconds", "resize_written", "container_id")
     SHRINK_ID_FIELD_NUMBER: _ClassVar[int]
     POD_UID_FIELD_NUMBER: _ClassVar[int]
     CONTAINER_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -86,6 +86,7 @@ class ShrinkRequest(_message.Message):
     TARGET_BYTES_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_MILLISECONDS_FIELD_NUMBER: _ClassVar[int]
     RESIZE_WRITTEN_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
     shrink_id: int
     pod_uid: str
     container_name: str
@@ -93,7 +94,8 @@ class ShrinkRequest(_message.Message):
     target_bytes: int
     deadline_milliseconds: int
     resize_written: bool
-    def __init__(self, shrink_id: _Optional[int] = ..., pod_uid: _Optional[str] = ..., container_name: _Optional[str] = ..., limit_bytes: _Optional[int] = ..., target_bytes: _Optional[int] = ..., deadline_milliseconds: _Optional[int] = ..., resize_written: _Optional[bool] = ...) -> None: ...
+    container_id: str
+    def __init__(self, shrink_id: _Optional[int] = ..., pod_uid: _Optional[str] = ..., container_name: _Optional[str] = ..., limit_bytes: _Optional[int] = ..., target_bytes: _Optional[int] = ..., deadline_milliseconds: _Optional[int] = ..., resize_written: _Optional[bool] = ..., container_id: _Optional[str] = ...) -> None: ...
 
 class ShrinkCancel(_message.Message):
     __slots__ = ("shrink_id", "cancel_reason")

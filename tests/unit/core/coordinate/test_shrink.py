@@ -10,6 +10,7 @@ from plimsoll.coordinate.shrink import (
     Shrink,
     ShrinkSettings,
     Step,
+    Subject,
     asked,
     heard,
     may_write,
@@ -25,7 +26,7 @@ SETTINGS = ShrinkSettings()
 
 
 def begun(target_mib: int = 60) -> Shrink:
-    return asked(1, "pod", "app", "node-a", 100 * MIB, target_mib * MIB, 0.0)
+    return asked(1, Subject("pod", "app", "c1", "node-a"), 100 * MIB, target_mib * MIB, 0.0)
 
 
 def said(

@@ -1,0 +1,90 @@
+"""Who reaches a limit within seconds: usage read four times a second, leases asked for.
+
+In: the containers that are near their limits. Out: lease requests, in a thread of its own, for a burst does
+not wait for the loop. Only containers above half of their memory.max are read; all others are far from it by
+`BurstSettings.horizon_seconds`, at any rate of growth seen so far.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator
+
+from plimsoll.coordinate.burst import BurstAsk, BurstSettings, BurstWatch
+from plimsoll_nodeagent.act.container import opened
+from plimsoll_nodeagent.discover.tracker import Container, ContainerId
+from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelFs
+from plimsoll_nodeagent.loop import Snapshot
+
+logger = logging.getLogger(__name__)
+
+EVERY_SECONDS = 0.25
+NEAR_FRACTION = 0.5  # of memory.max; below it there is time until the next tick
+MOST_NEAR = 256  # containers read so often: each costs about 50 microseconds
+
+
+class Bursts:
+    """The bursts of a node."""
+
+    def __init__(self, fs: KernelFs, settings: BurstSettings | None = None) -> None:
+        self._fs = fs
+        self._watch = BurstWatch(settings)
+        self._near: tuple[Container, ...] = ()
+        self._guard = threading.Lock()  # of the watch: the loop and the looking thread share it
+
+    def follow(self, snapshot: Snapshot) -> None:
+        """Choose whom to read, from a tick's samples: those with the least room first."""
+        found = []
+        for sample in snapshot.samples:
+            most = sample.memory_max_bytes
+            if most is not None and 0 < most < float("inf") and sample.usage_bytes >= NEAR_FRACTION * most:
+                found.append((most - sample.usage_bytes, sample.container))
+        found.sort(key=lambda each: each[0])
+        self._near = tuple(container for _, container in found[:MOST_NEAR])
+        with self._guard:
+            self._watch.keep_only(frozenset(each.key for each in self._near))
+
+    def look(self, now_seconds: float) -> Iterator[tuple[ContainerId, BurstAsk]]:
+        """Read once."""
+        for container in self._near:
+            read = self._read(container)
+            if read is None:
+                continue
+            with self._guard:
+                ask = self._watch.see(container.key, now_seconds, *read)
+            if ask is not None:
+                yield container.key, ask
+
+    def limit_reached_seconds(self, key: ContainerId) -> float | None:
+        """When a container meets its limit at its present growth."""
+        with self._guard:
+            return self._watch.limit_reached_seconds(key)
+
+    def _read(self, container: Container) -> tuple[int, int] | None:
+        """Usage and memory.max; None where there is none, or it cannot be read."""
+        with opened(self._fs, container) as cgroup:
+            if isinstance(cgroup, Answer):
+                return None
+            texts = [cgroup.read(name) for name in ("memory.current", "memory.max")]
+        numbers = [int(text) for text in texts if not isinstance(text, Absence) and text.strip().isdecimal()]
+        return (numbers[0], numbers[1]) if len(numbers) == 2 and numbers[1] > 0 else None
+
+
+def keep_looking(
+    look: Callable[[], Iterable[object]], stop: threading.Event, every_seconds: float = EVERY_SECONDS
+) -> threading.Thread:
+    """Look again and again in a daemon thread until `stop` is set; a look that fails is logged once."""
+
+    def run() -> None:
+        said = False
+        while not stop.wait(every_seconds):
+            try:
+                for _ in look():
+                    pass
+            except Exception:
+                if not said:
+                    logger.exception("a look for bursts failed")
+                said = True
+
+    thread = threading.Thread(target=run, name="bursts", daemon=True)
+    thread.start()
+    return thread

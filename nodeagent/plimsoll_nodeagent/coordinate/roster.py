@@ -1,0 +1,48 @@
+"""Short numbers for containers: what a stream calls them.
+
+In: the containers of each look. Out: differences as a `Roster`, and the index of each. An index is given once
+in the life of the process; the whole roster goes with every hello.
+"""
+
+from collections.abc import Iterable
+
+from plimsoll.coordinate.messages import Roster, RosterEntry
+from plimsoll_nodeagent.discover.tracker import Container, ContainerId
+
+
+class Numbered:
+    """Containers and their indexes."""
+
+    def __init__(self) -> None:
+        self._entries: dict[ContainerId, tuple[RosterEntry, Container]] = {}
+        self._next = 0
+        self.roster = Roster()
+        """Everyone who is there; replaced whole, for the stream's thread reads it."""
+
+    def follow(self, containers: Iterable[Container]) -> Roster:
+        """Take over who is there now; returns who came and who went."""
+        now = {each.key: each for each in containers}
+        removed = tuple(entry.index for key, (entry, _) in self._entries.items() if key not in now)
+        self._entries = {key: each for key, each in self._entries.items() if key in now}
+        added = tuple(self._add(each) for key, each in now.items() if key not in self._entries)
+        if added or removed:
+            self.roster = Roster(tuple(entry for entry, _ in self._entries.values()))
+        return Roster(added, removed)
+
+    def index(self, key: ContainerId) -> int | None:
+        """The index of a container; None for one that is not followed."""
+        found = self._entries.get(key)
+        return None if found is None else found[0].index
+
+    def find(self, pod_uid: str, container_id: str) -> Container | None:
+        """A container by what the operator knows it by."""
+        found = (
+            container for entry, container in self._entries.values() if entry.container_id == container_id
+        )
+        return next((each for each in found if each.pod_uid == pod_uid), None)
+
+    def _add(self, container: Container) -> RosterEntry:
+        entry = RosterEntry(self._next, container.pod_uid, container.container_id)
+        self._entries[container.key] = (entry, container)
+        self._next += 1
+        return entry

@@ -1,0 +1,155 @@
+"""Usage-aware shrink on the node: reclaim towards what the operator wants, and say what is left.
+
+In: requests, once a second a look. Out: reports. How much and how fast is `plimsoll.coordinate.towards`; the
+act goes through the agent's `Actor`, which refuses a container without a policy. So a container that nobody
+allowed to be reclaimed is only looked at: what it uses is reported, and the operator decides by that.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from plimsoll.coordinate.messages import ShrinkReport, ShrinkRequest, ShrinkStage
+from plimsoll.coordinate.towards import Towards, TowardsReading, TowardsTarget
+from plimsoll_nodeagent.act.actor import Actor
+from plimsoll_nodeagent.act.container import opened
+from plimsoll_nodeagent.act.reclaim import Reclaim
+from plimsoll_nodeagent.discover.tracker import Container, ContainerId
+from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelDirectory, KernelFs
+from plimsoll_nodeagent.sample.formats import FormatError, parse_flat_keyed, parse_pressure
+
+T = TypeVar("T")
+
+SAID_AFTER_END_SECONDS = 15.0  # a stop is said again for so long, then the request is forgotten
+OBSERVED_SECONDS = 90.0  # how long what the kernel holds is reported after the write
+Allowed = Callable[[ContainerId], float | None]
+"""The pressure that a policy allows a container, as a ratio; None: no policy lets it be reclaimed."""
+Find = Callable[[str, str], Container | None]
+"""Pod uid and container id to a container of this node."""
+
+
+@dataclass(slots=True)
+class _Shrinking:
+    request: ShrinkRequest
+    container: Container
+    towards: TowardsTarget
+    began_seconds: float
+    polled: tuple[float, float] | None = None
+    ended_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    usage_bytes: int | None
+    memory_max_bytes: int | None  # 0: max
+    stall_seconds: float | None
+    oom_kills: int
+
+
+class Shrinking:
+    """All shrinks of a node."""
+
+    def __init__(self, fs: KernelFs, actor: Actor, allowed: Allowed, find: Find) -> None:
+        self._fs, self._actor, self._allowed, self._find = fs, actor, allowed, find
+        self._by_id: dict[int, _Shrinking] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def ask(self, request: ShrinkRequest, now_seconds: float) -> None:
+        """Hear a request, perhaps not for the first time."""
+        known = self._by_id.get(request.shrink_id)
+        if known is not None:
+            if request.written and not known.request.written:
+                known.began_seconds, known.ended_seconds = now_seconds, None
+            known.request = request
+            return
+        container = self._find(request.pod_uid, request.container_id)
+        if container is None:
+            return  # it is gone: the operator's own time ends the shrink
+        bound = self._allowed(container.key)
+        towards = TowardsTarget(request, bound or 0.0, now_seconds)
+        self._by_id[request.shrink_id] = _Shrinking(request, container, towards, now_seconds)
+
+    def cancel(self, shrink_id: int) -> None:
+        """Let go."""
+        self._by_id.pop(shrink_id, None)
+
+    def step(self, now_seconds: float) -> Iterator[ShrinkReport]:
+        """One look at each, and one step where more is to be taken. Call about once a second."""
+        for shrink_id, each in list(self._by_id.items()):
+            looked = self._look(each.container)
+            if looked is None:
+                del self._by_id[shrink_id]
+                continue
+            yield (
+                self._observe(each, looked) if each.request.written else self._take(each, looked, now_seconds)
+            )
+            if self._over(each, now_seconds):
+                del self._by_id[shrink_id]
+
+    def _observe(self, each: _Shrinking, looked: _Looked) -> ShrinkReport:
+        return _report(each, looked, Towards(0, ShrinkStage.OBSERVED))
+
+    def _take(self, each: _Shrinking, looked: _Looked, now_seconds: float) -> ShrinkReport:
+        if self._allowed(each.container.key) is None:
+            enough = (looked.usage_bytes or 0) <= each.request.target_bytes
+            stage = ShrinkStage.STOPPED
+            why = "" if enough else "no policy lets this container be reclaimed"
+            each.ended_seconds = each.ended_seconds or now_seconds
+            return _report(each, looked, Towards(0, stage, why))
+        reading = TowardsReading(now_seconds, looked.usage_bytes, self._pressure(each, looked, now_seconds))
+        if reading.pressure_ratio is None and each.polled is not None and looked.stall_seconds is not None:
+            return _report(each, looked, Towards(0, ShrinkStage.RECLAIMING, "first look"))
+        now = each.towards.step(reading)
+        if now.reclaim_bytes:
+            outcome = self._actor.act(Reclaim(each.container, now.reclaim_bytes))
+            measured = outcome.measured.usage_bytes if outcome.measured is not None else None
+            each.towards.settle(now.reclaim_bytes, max(0, -(measured or 0)))
+        if now.stage is ShrinkStage.STOPPED and each.ended_seconds is None:
+            each.ended_seconds = now_seconds
+        return _report(each, looked, now)
+
+    def _pressure(self, each: _Shrinking, looked: _Looked, now_seconds: float) -> float | None:
+        """The share of time that tasks stalled since the last look; None at the first."""
+        before = each.polled
+        each.polled = None if looked.stall_seconds is None else (now_seconds, looked.stall_seconds)
+        if before is None or looked.stall_seconds is None or now_seconds <= before[0]:
+            return None
+        return max(0.0, (looked.stall_seconds - before[1]) / (now_seconds - before[0]))
+
+    def _over(self, each: _Shrinking, now_seconds: float) -> bool:
+        if each.request.written:
+            return not 0.0 <= now_seconds - each.began_seconds <= OBSERVED_SECONDS
+        return each.ended_seconds is not None and now_seconds - each.ended_seconds > SAID_AFTER_END_SECONDS
+
+    def _look(self, container: Container) -> _Looked | None:
+        """What the kernel says of a container; None where it is gone."""
+        with opened(self._fs, container) as cgroup:
+            if isinstance(cgroup, Answer):
+                return None
+            kills = _read(cgroup, "memory.events", parse_flat_keyed) or {}
+            pressure = _read(cgroup, "memory.pressure", parse_pressure)
+            return _Looked(
+                _read(cgroup, "memory.current", int),
+                _read(cgroup, "memory.max", lambda text: 0 if text.strip() == "max" else int(text)),
+                None if pressure is None else pressure.some.total_seconds,
+                kills.get("oom_kill", 0),
+            )
+
+
+def _read(cgroup: KernelDirectory, name: str, parse: Callable[[str], T]) -> T | None:
+    text = cgroup.read(name)
+    if isinstance(text, Absence):
+        return None
+    try:
+        return parse(text)
+    except (FormatError, ValueError):
+        return None
+
+
+def _report(each: _Shrinking, looked: _Looked, now: Towards) -> ShrinkReport:
+    remaining = each.request.limit_bytes if looked.usage_bytes is None else looked.usage_bytes
+    return ShrinkReport(
+        each.request.shrink_id, now.stage, remaining, looked.memory_max_bytes, now.reason, looked.oom_kills
+    )

@@ -1,0 +1,160 @@
+"""What agents say, brought to where it counts: the operator's part of coordination, one for the process.
+
+In: bodies from the streams, each loop's world and plans. Out: plans without what has to wait, asks for single
+pods, answers to agents. It is heard in the event loop and never waits there; a lease is answered by a task of
+its own. Without leadership nothing is written, for the actor behind it is fenced.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from plimsoll.coordinate.attendance import Attendance, Presence
+from plimsoll.coordinate.lease import ContainerUid
+from plimsoll.coordinate.messages import (
+    AgentBody,
+    LeaseRequest,
+    MessageError,
+    NodeFacts,
+    OperatorBody,
+    OutcomeBatch,
+    Roster,
+    SampleBatch,
+    ShrinkReport,
+)
+from plimsoll.coordinate.shrink import Shrink
+from plimsoll.guard.decision import Decision
+from plimsoll.guard.state import Ask
+from plimsoll_operator.asks import Asks
+from plimsoll_operator.coordinate.lending import Lending
+from plimsoll_operator.coordinate.shrinks import Around, Shrinks, Waits
+from plimsoll_operator.coordinate.views import Views
+from plimsoll_operator.membership import Membership
+from plimsoll_operator.planning import Plans, PodPlan
+from plimsoll_operator.serve.metrics import Metrics
+from plimsoll_operator.world import World
+
+logger = logging.getLogger(__name__)
+
+CLOCK_SKEW_SECONDS = 5.0  # an agent's clock that is further off is told; nothing is decided by it
+ENDED_ASK_SECONDS = 3600.0  # how long a lease that has ended is asked back
+
+
+class Desk:
+    """Hears the agents (`server.Hearer`) and takes part in the loop."""
+
+    def __init__(  # noqa: PLR0913 -- one argument for each part
+        self,
+        attendance: Attendance[OperatorBody, AgentBody | MessageError],
+        membership: Membership,
+        asks: Asks,
+        metrics: Metrics,
+        *,
+        offer: Callable[[str, OperatorBody], bool],
+        draw_id: Callable[[], int],
+        raise_now: Callable[[ContainerUid, Ask], Awaitable[Decision]],
+        wake: Callable[[], None],
+    ) -> None:
+        self._attendance, self._membership, self._asks = attendance, membership, asks
+        self._metrics, self._offer, self._wake = metrics, offer, wake
+        self.views = Views()
+        around = Around(membership.pod, attendance.presence, offer, draw_id, self._shrink_ended)
+        self.shrinks = Shrinks(around)
+        self.lending = Lending(membership, asks, self.views, raise_now)
+        self._world = World()
+        self._ended: dict[ContainerUid, tuple[float, Ask]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- what agents say ----------------------------------------------------------------------------------
+
+    def greeted(self, kube_node: str, facts: NodeFacts, now_seconds: float) -> None:
+        """A node's stream was opened."""
+        self.views.greet(kube_node, facts.roster)
+        skew = facts.sent_seconds - now_seconds
+        if abs(skew) > CLOCK_SKEW_SECONDS:
+            logger.warning("the clock of %s is %.0f s off", kube_node, skew)
+        self.shrinks.repeat(kube_node)
+
+    def heard(self, kube_node: str, body: AgentBody, now_seconds: float) -> None:
+        """A node has said something."""
+        if isinstance(body, SampleBatch):
+            self.views.take(kube_node, body, now_seconds)
+        elif isinstance(body, Roster):
+            self.views.change(kube_node, body)
+        elif isinstance(body, ShrinkReport):
+            if self.shrinks.hear(body, kube_node, now_seconds):
+                self._wake()
+        elif isinstance(body, LeaseRequest):
+            task = asyncio.create_task(self._lend(kube_node, body, now_seconds))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        elif isinstance(body, OutcomeBatch):
+            self.views.reclaimed(kube_node, body)
+
+    async def _lend(self, kube_node: str, request: LeaseRequest, now_seconds: float) -> None:
+        try:
+            answer = await self.lending.answer(kube_node, request, self._world, now_seconds)
+        except Exception:
+            logger.exception("a lease was not granted for a fault of ours")
+            self._metrics.count("plimsoll_leases_total", outcome="failed")
+            return
+        outcome = "granted" if answer.limit_bytes else "refused"
+        self._metrics.count("plimsoll_leases_total", outcome=outcome)
+        logger.info("lease %s", outcome, extra={"kube_node": kube_node, "why": answer.refusal})
+        self._offer(kube_node, answer)
+
+    # -- the loop's part ----------------------------------------------------------------------------------
+
+    def begin(self, world: World, now_seconds: float) -> set[int]:
+        """A loop begins; returns the rows that are asked for, whatever else is due."""
+        self._world = world
+        self.shrinks.tick(now_seconds)
+        for uid, ask in self.lending.asks(now_seconds).items():
+            self._ended[uid] = (now_seconds + ENDED_ASK_SECONDS, ask)
+        self._ended = {uid: each for uid, each in self._ended.items() if now_seconds < each[0]}
+        ended = {uid: replace(ask, made_seconds=now_seconds) for uid, (_, ask) in self._ended.items()}
+        self._asks.lent = {**ended, **self.shrinks.asks()}
+        self._attendance.forget(now_seconds, frozenset(world.kube_nodes))
+        self.views.keep_only(frozenset(world.kube_nodes))
+        self._report(now_seconds)
+        return {row for uid in self._asks.lent if (row := self._row(uid)) is not None}
+
+    def gate(self, plans: Plans, now_seconds: float) -> None:
+        """Take out of the plans what has to wait for an agent or a lease, each with its reason."""
+        plans.pods = [kept for plan in plans.pods if (kept := self._gated(plan, plans, now_seconds)).choices]
+
+    def wrote(self, plans: list[PodPlan], now_seconds: float) -> None:
+        """These were written."""
+        for plan in plans:
+            for name, choice in plan.choices.items():
+                self.shrinks.wrote((plan.pod.uid, name), choice.decision.limit_bytes, now_seconds)
+
+    def _gated(self, plan: PodPlan, plans: Plans, now_seconds: float) -> PodPlan:
+        choices = {}
+        for name, choice in plan.choices.items():
+            uid = (plan.pod.uid, name)
+            lower = (choice.decision.limit_bytes or 0) < (choice.from_bytes or 0)
+            if lower and self.lending.book.holds(uid, now_seconds):
+                plans.withheld(plan, name, "Leased", "a burst lease is in force")
+                continue
+            passed = self.shrinks.gate(plan.pod, choice, name, now_seconds)
+            if isinstance(passed, Waits):
+                plans.withheld(plan, name, passed.reason, passed.text)
+            else:
+                choices[name] = passed
+        return replace(plan, choices=choices)
+
+    def _row(self, uid: ContainerUid) -> int | None:
+        group = self._membership.group_of_pod(uid[0])
+        return None if group is None else group.rows.get(uid[1])
+
+    def _report(self, now_seconds: float) -> None:
+        counts = self._attendance.count(now_seconds)
+        shown = {each.value: float(counts[each]) for each in (Presence.PRESENT, Presence.AWAY)}
+        self._metrics.replace("plimsoll_agents", "presence", shown)
+        self._metrics.set("plimsoll_shrinks_under_way", float(len(self.shrinks)))
+        self._metrics.set("plimsoll_leases_in_force", float(len(self.lending.book)))
+
+    def _shrink_ended(self, shrink: Shrink) -> None:
+        self._metrics.count("plimsoll_shrinks_total", outcome=shrink.step.value)

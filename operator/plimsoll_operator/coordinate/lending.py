@@ -1,0 +1,145 @@
+"""Leases: a node's agent asks for room, and gets it at once where the node has it.
+
+In: lease requests. Out: a raise through the guards and the actor, as every raise, without waiting for the
+loop; the answer to the agent. `plimsoll.coordinate.lease` says how much and how long. Headroom is what the
+node gives to pods, less what every container on it is expected to reach, and never more than what is
+available there now by the agent's own word.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+from plimsoll.coordinate.lease import (
+    ContainerUid,
+    Granted,
+    LeaseAsk,
+    LeaseBook,
+    Refused,
+    headroom_bytes,
+)
+from plimsoll.coordinate.messages import LeaseAnswer, LeaseRequest
+from plimsoll.guard.decision import Decision
+from plimsoll.guard.state import Ask, Purpose
+from plimsoll_operator.asks import Asks
+from plimsoll_operator.coordinate.views import Views
+from plimsoll_operator.membership import Group, Membership
+from plimsoll_operator.records import ContainerRecord, PodRecord
+from plimsoll_operator.world import World
+
+logger = logging.getLogger(__name__)
+
+REASON = "BurstLease"
+Raise = Callable[[ContainerUid, Ask], Awaitable[Decision]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Container:
+    pod: PodRecord
+    record: ContainerRecord
+    group: Group
+
+
+class Lending:
+    """Leases of one operator. `raise_now` decides and writes one raise (`Loop.raise_now`)."""
+
+    def __init__(self, membership: Membership, asks: Asks, views: Views, raise_now: Raise) -> None:
+        self._membership, self._asks, self._views, self._raise_now = membership, asks, views, raise_now
+        self.book = LeaseBook()
+        self._by_kube_node: tuple[World | None, dict[str, list[PodRecord]]] = (None, {})
+
+    async def answer(
+        self, kube_node: str, request: LeaseRequest, world: World, now_seconds: float
+    ) -> LeaseAnswer:
+        """Decide, write, and say what came of it."""
+        found = self._find(kube_node, request.index)
+        if found is None:
+            return LeaseAnswer(request.lease_id, 0, 0.0, "no policy speaks for this container")
+        uid = (found.pod.uid, found.record.spec.name)
+        policy = found.group.container_policy(uid[1])
+        ask = LeaseAsk(
+            request.lease_id,
+            uid,
+            kube_node,
+            request.wanted_bytes,
+            found.record.spec.limit_bytes,
+            None if policy is None else policy.max_bytes,
+            self._headroom(kube_node, world),
+        )
+        answer = self.book.decide(ask, now_seconds)
+        if isinstance(answer, Granted):
+            answer = await self._written(uid, answer)
+        if isinstance(answer, Refused):
+            return LeaseAnswer(request.lease_id, 0, 0.0, answer.reason)
+        return LeaseAnswer(request.lease_id, answer.limit_bytes, answer.until_seconds - now_seconds)
+
+    def asks(self, now_seconds: float) -> dict[ContainerUid, Ask]:
+        """Limits of leases that have ended, where the forecast says nothing: back to what was before.
+
+        A container with a forecast needs none: its limit is compared with the target in every loop.
+        """
+        over = {}
+        for uid, before_bytes in self.book.expired(now_seconds).items():
+            pod, group = self._membership.pod(uid[0]), self._membership.group_of_pod(uid[0])
+            row = -1 if group is None else group.rows.get(uid[1], -1)
+            if pod is not None and self._asks.for_row(row, now_seconds) is None:
+                over[uid] = Ask(before_bytes, None, reason="LeaseEnded", made_seconds=now_seconds)
+        return over
+
+    async def _written(self, uid: ContainerUid, granted: Granted) -> Granted | Refused:
+        limit = self.book.limit(uid)
+        ask = Ask(limit, None, purpose=Purpose.URGENT, reason=REASON)
+        decision = await self._raise_now(uid, ask)
+        if decision.acts and decision.limit_bytes is not None:
+            return Granted(granted.lease_id, decision.limit_bytes, granted.until_seconds)
+        return self.book.refuted(uid, granted.lease_id, f"{decision.reason}: {decision.message}")
+
+    def _find(self, kube_node: str, index: int) -> _Container | None:
+        """The container that a node calls by an index: on that node, and under a policy."""
+        entry = self._views.entry(kube_node, index)
+        pod = None if entry is None else self._membership.pod(entry.pod_uid)
+        if entry is None or pod is None or pod.kube_node != kube_node:
+            return None
+        group = self._membership.group_of_pod(pod.uid)
+        record = next((each for each in pod.containers if each.container_id == entry.container_id), None)
+        if group is None or record is None or group.container_policy(record.spec.name) is None:
+            return None
+        return _Container(pod, record, group)
+
+    def _headroom(self, kube_node: str, world: World) -> int | None:
+        node = world.kube_nodes.get(kube_node)
+        if node is None:
+            return None
+        pods = self._pods(world).get(kube_node, ())
+        forecast = headroom_bytes(node.allocatable_bytes, self._expected(pods), self.book.settings)
+        available = self._views.available_bytes(kube_node)
+        if forecast is None or available is None:
+            return forecast
+        return min(forecast, available + self.book.leased_bytes(kube_node))
+
+    def _expected(self, pods: Iterable[PodRecord]) -> Iterable[float | None]:
+        for pod in pods:
+            group = self._membership.group_of_pod(pod.uid)
+            for each in pod.containers:
+                row = -1 if group is None else group.rows.get(each.spec.name, -1)
+                view = self._asks.view(row) if row >= 0 else None
+                seen = self._views.container(pod.kube_node, pod.uid, each.container_id, None)
+                yield _expected(each, None if view is None else view.target_bytes, seen and seen.usage_bytes)
+
+    def _pods(self, world: World) -> dict[str, list[PodRecord]]:
+        known, pods = self._by_kube_node
+        if known is not world:
+            pods = {}
+            for pod in world.pods:
+                if pod.live:
+                    pods.setdefault(pod.kube_node, []).append(pod)
+            self._by_kube_node = (world, pods)
+        return pods
+
+
+def _expected(container: ContainerRecord, target_bytes: int | None, used_bytes: int | None) -> float | None:
+    """What a container will reach: by forecast, else the larger of its request and what it uses now."""
+    if target_bytes is not None:
+        return max(float(target_bytes), float(used_bytes or 0))
+    known = [each for each in (container.spec.request_bytes, used_bytes) if each is not None]
+    return float(max(known)) if known else None

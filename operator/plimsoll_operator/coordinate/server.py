@@ -1,0 +1,275 @@
+"""The operator's side of the streams: lets agents in, carries messages, ends what breaks the rules.
+
+In: streams. Out: bodies to a hearer, and what is offered to a node's session goes out on its stream. The door
+first: at most so many streams a second, before anything is looked at; then leadership, the token, the hello,
+the roster. A stream speaks for one node, and says nothing of pods elsewhere. Method: one task reads, one
+writes; whatever ends either ends the stream, and the session stays for the next.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, Protocol
+
+import grpc
+
+from plimsoll.coordinate.admission import Admission
+from plimsoll.coordinate.attendance import Attendance
+from plimsoll.coordinate.authority import TokenFacts, hello_refusal, judged_roster, token_refusal
+from plimsoll.coordinate.messages import AgentBody, MessageError, NodeFacts, OperatorBody, Roster
+from plimsoll.coordinate.session import HelloNumbers, OperatorSession, WelcomeNumbers
+from plimsoll.coordinate.versions import ProtocolError
+from plimsoll_operator.coordinate.identity import ServerIdentity
+from plimsoll_operator.coordinate.tokens import ReviewError, Tokens
+from plimsoll_proto import service, wire
+from plimsoll_proto.v1 import agent_pb2
+
+logger = logging.getLogger(__name__)
+
+GREETING_SECONDS = 10.0
+SETTLE_SECONDS = 2.0
+MOST_NONSENSE = 20  # messages of one stream that make no sense, until it is ended
+OPTIONS = (
+    ("grpc.max_receive_message_length", service.MOST_REQUEST_BYTES),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.max_ping_strikes", 3),
+    ("grpc.max_concurrent_streams", 4),
+    # A renewed certificate and a withdrawn token count after this at the latest.
+    ("grpc.max_connection_age_ms", 1_800_000),
+    ("grpc.max_connection_age_grace_ms", 10_000),
+    ("grpc.so_reuseport", 0),
+)
+
+OperatorSide = OperatorSession[OperatorBody, AgentBody | MessageError]
+Code = grpc.StatusCode
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Hearer(Protocol):
+    """Who acts on what agents say. Called in the event loop; must not wait."""
+
+    def greeted(self, kube_node: str, facts: NodeFacts, now_seconds: float) -> None:
+        """A node's stream was opened."""
+
+    def heard(self, kube_node: str, body: AgentBody, now_seconds: float) -> None:
+        """A node has said something."""
+
+
+@dataclass(slots=True)
+class DoorCounts:
+    """What happened at the door and on the streams."""
+
+    streams_total: int = 0
+    refusals_total: Counter[str] = field(default_factory=Counter)
+    messages_total: Counter[str] = field(default_factory=Counter)
+    duplicates_total: int = 0
+
+
+@dataclass(slots=True)
+class _Stream:
+    session: OperatorSide
+    streams: int
+    wake: asyncio.Event
+    replaced: asyncio.Event
+
+
+class RefusedError(Exception):
+    """The stream ends here, with this status."""
+
+    def __init__(self, code: grpc.StatusCode, why: str, kind: str, wait_seconds: float = 0.0) -> None:
+        super().__init__(why)
+        self.code, self.kind, self.wait_seconds = code, kind, wait_seconds
+
+
+@dataclass
+class Coordination:
+    """The service. `monotonic` paces the door, `now` is the wall clock that decisions are stamped with."""
+
+    attendance: Attendance[OperatorBody, AgentBody | MessageError]
+    tokens: Tokens
+    username: str
+    hearer: Hearer
+    kube_node_of_pod: Callable[[str], str | None]
+    leads: Callable[[], bool]
+    now: Callable[[], float]
+    monotonic: Callable[[], float]
+    admission: Admission = field(default_factory=Admission)
+    audience: str = service.AUDIENCE
+    counts: DoorCounts = field(default_factory=DoorCounts)
+    _streams: dict[str, _Stream] = field(default_factory=dict)
+
+    def offer(self, kube_node: str, body: OperatorBody) -> bool:
+        """Say something to a node; kept until it attends. False: it never has, or its buffer is full."""
+        session = self.attendance.session(kube_node)
+        if session is None or not session.offer(body):
+            return False
+        if (stream := self._streams.get(kube_node)) is not None:
+            stream.wake.set()
+        return True
+
+    async def attend(self, requests: AsyncIterator[agent_pb2.AttendRequest], context: Context) -> None:
+        """One stream, from the door to its end."""
+        try:
+            await self._attend(requests, context)
+        except RefusedError as error:
+            self.counts.refusals_total[error.kind] += 1
+            await _abort(context, error.code, str(error), error.wait_seconds)
+        except (ProtocolError, MessageError) as error:
+            self.counts.refusals_total["protocol"] += 1
+            await _abort(context, Code.FAILED_PRECONDITION, str(error))
+
+    async def _attend(self, requests: AsyncIterator[agent_pb2.AttendRequest], context: Context) -> None:
+        token = self._admit(context)
+        facts = await self._reviewed(token)
+        numbers, said = await _greeting(requests)
+        if why := hello_refusal(facts, said.kube_node):
+            raise RefusedError(Code.PERMISSION_DENIED, why, "node")
+        self._own(said.kube_node, said.roster)
+        stream, welcome = self._open(said, numbers)
+        self.hearer.greeted(said.kube_node, said, self.now())
+        patience = self.attendance.patience.away_after_seconds
+        await context.write(wire.welcome(welcome, self.now(), patience))
+        reader = asyncio.create_task(self._read(requests, stream, said.kube_node))
+        writer = asyncio.create_task(self._write(context, stream))
+        try:
+            await _first_to_end(reader, writer)
+        finally:
+            self._close(said.kube_node, stream)
+
+    def _admit(self, context: Context) -> str:
+        """What costs nothing comes first; returns the token that is shown."""
+        wait = self.admission.wait_seconds(self.monotonic())
+        if wait > 0.0:
+            raise RefusedError(
+                Code.RESOURCE_EXHAUSTED, f"too many streams: come back in {wait:.2f} s", "rate", wait
+            )
+        if not self.leads():
+            raise RefusedError(Code.UNAVAILABLE, "this replica does not lead", "leader")
+        shown = dict(context.invocation_metadata() or ()).get(service.AUTHORIZATION, "")
+        scheme, _, token = str(shown).partition(" ")
+        if scheme != "Bearer" or not token:
+            raise RefusedError(Code.UNAUTHENTICATED, "no bearer token", "token")
+        return token
+
+    async def _reviewed(self, token: str) -> TokenFacts:
+        try:
+            facts = await self.tokens.facts(token)
+        except ReviewError as error:
+            raise RefusedError(Code.UNAVAILABLE, str(error), "review") from None
+        if why := token_refusal(facts, self.username, self.audience):
+            raise RefusedError(Code.UNAUTHENTICATED, why, "token")
+        return facts
+
+    def _own(self, kube_node: str, roster: Roster) -> None:
+        """Only pods of the speaker's node: a uid elsewhere is a lie, for neither ever moves."""
+        alien = judged_roster(roster.added, kube_node, self.kube_node_of_pod).alien
+        if alien:
+            why = f"pod {alien[0].pod_uid} does not run on kube node {kube_node}"
+            logger.warning("an agent speaks of another node's pods: %s", why)
+            raise RefusedError(Code.PERMISSION_DENIED, why, "pod")
+
+    def _open(self, said: NodeFacts, numbers: HelloNumbers) -> tuple[_Stream, WelcomeNumbers]:
+        session, welcome = self.attendance.greet(said.kube_node, numbers, self.now())
+        before = self._streams.get(said.kube_node)
+        if before is not None:
+            before.replaced.set()
+        stream = _Stream(session, session.streams, asyncio.Event(), asyncio.Event())
+        self._streams[said.kube_node] = stream
+        self.counts.streams_total += 1
+        return stream, welcome
+
+    def _close(self, kube_node: str, stream: _Stream) -> None:
+        self.attendance.part(kube_node, stream.streams)
+        if self._streams.get(kube_node) is stream:
+            del self._streams[kube_node]
+
+    async def _read(
+        self, requests: AsyncIterator[agent_pb2.AttendRequest], stream: _Stream, kube_node: str
+    ) -> None:
+        nonsense = 0
+        async for message in requests:
+            if stream.replaced.is_set():
+                return
+            now = self.now()
+            self.attendance.heard(kube_node, now)
+            self.counts.messages_total[message.WhichOneof("body") or "acknowledgement"] += 1
+            body = stream.session.hear(wire.request_of(message))
+            if stream.session.owes:
+                stream.wake.set()
+            if isinstance(body, MessageError):
+                nonsense += 1
+                self.counts.refusals_total["nonsense"] += 1
+                if nonsense > MOST_NONSENSE:
+                    raise RefusedError(
+                        Code.INVALID_ARGUMENT, f"{nonsense} messages make no sense: {body}", "nonsense"
+                    )
+            elif body is not None:
+                if isinstance(body, Roster):
+                    self._own(kube_node, body)
+                self.hearer.heard(kube_node, body, now)
+
+    async def _write(self, context: Context, stream: _Stream) -> None:
+        settle = False
+        while True:
+            stream.wake.clear()
+            if stream.replaced.is_set():
+                raise RefusedError(
+                    Code.ABORTED, "a newer stream of this node has replaced this one", "replaced"
+                )
+            if not self.leads():
+                raise RefusedError(Code.UNAVAILABLE, "this replica does not lead any more", "leader")
+            while (envelope := stream.session.next(settle=settle)) is not None:
+                await context.write(wire.response(envelope))
+            settle = False
+            try:
+                async with asyncio.timeout(SETTLE_SECONDS):
+                    await stream.wake.wait()
+            except TimeoutError:
+                settle = True
+
+
+async def _greeting(
+    requests: AsyncIterator[agent_pb2.AttendRequest],
+) -> tuple[HelloNumbers, NodeFacts]:
+    try:
+        async with asyncio.timeout(GREETING_SECONDS):
+            first = await anext(requests)
+    except TimeoutError:
+        raise RefusedError(Code.DEADLINE_EXCEEDED, "no hello came", "greeting") from None
+    except StopAsyncIteration:
+        raise RefusedError(Code.CANCELLED, "the stream ended before a hello", "greeting") from None
+    return wire.hello_of(first)
+
+
+async def _first_to_end(*tasks: asyncio.Task[None]) -> None:
+    """Wait for the first, end the others, and pass on why it ended."""
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in tasks:
+            each.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+
+
+async def _abort(context: Context, code: grpc.StatusCode, why: str, wait_seconds: float = 0.0) -> NoReturn:
+    trailing = ((service.RETRY_AFTER, str(round(wait_seconds * 1000.0))),) if wait_seconds else ()
+    await context.abort(code, why, trailing)
+    raise AssertionError("unreachable: abort raises")
+
+
+async def start(
+    coordination: Coordination, identity: ServerIdentity, address: str, port: int
+) -> tuple[grpc.aio.Server, int]:
+    """Listen; returns the server and the port it has. Raises RuntimeError where it cannot."""
+    server = grpc.aio.server(options=OPTIONS)
+    server.add_generic_rpc_handlers((service.handlers(coordination.attend),))
+    bound = server.add_secure_port(f"{address}:{port}", identity.credentials())
+    await server.start()
+    return server, bound

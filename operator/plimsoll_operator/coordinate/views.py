@@ -1,0 +1,120 @@
+"""What the agents have said of their containers, newest first to hand.
+
+In: rosters and sample batches, each under the node of the stream it came by. Out: one container's view. A
+batch is kept as it came and looked into only when asked: five thousand nodes say thirty rows a second, and
+few are ever asked for. Times are the operator's own, of when it heard: an agent's clock may be wrong.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from plimsoll.coordinate.messages import OutcomeBatch, Roster, RosterEntry, SampleBatch
+
+ABSURD_RATIO = 1.1  # of a node's capacity: no container uses more
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerView:
+    """One container as its agent sees it; None: not said."""
+
+    heard_seconds: float
+    usage_bytes: int | None
+    memory_max_bytes: int | None
+    needed_bytes: int | None
+    cold_bytes: int | None
+
+
+@dataclass(slots=True)
+class _Node:
+    entries: dict[int, RosterEntry] = field(default_factory=dict)
+    indexes: dict[tuple[str, str], int] = field(default_factory=dict)  # pod uid, container id
+    batch: SampleBatch | None = None
+    heard_seconds: float = float("-inf")
+    outcomes: OutcomeBatch | None = None
+
+
+class Views:
+    """All nodes."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, _Node] = {}
+
+    def greet(self, kube_node: str, roster: Roster) -> None:
+        """A hello: its roster replaces all that was known of the node."""
+        self._nodes[kube_node] = _Node()
+        self.change(kube_node, roster)
+
+    def change(self, kube_node: str, roster: Roster) -> None:
+        """Containers came and went."""
+        node = self._nodes.setdefault(kube_node, _Node())
+        for index in roster.removed:
+            gone = node.entries.pop(index, None)
+            if gone is not None:
+                node.indexes.pop((gone.pod_uid, gone.container_id), None)
+        for each in roster.added:
+            node.entries[each.index] = each
+            node.indexes[each.pod_uid, each.container_id] = each.index
+
+    def take(self, kube_node: str, batch: SampleBatch, now_seconds: float) -> None:
+        """The newest samples of a node."""
+        node = self._nodes.setdefault(kube_node, _Node())
+        node.batch, node.heard_seconds = batch, now_seconds
+
+    def entry(self, kube_node: str, index: int) -> RosterEntry | None:
+        """Which container an index of a node stands for."""
+        node = self._nodes.get(kube_node)
+        return None if node is None else node.entries.get(index)
+
+    def container(
+        self, kube_node: str, pod_uid: str, container_id: str, capacity_bytes: int | None
+    ) -> ContainerView | None:
+        """What a node's agent says of a container; None where it says nothing, or what cannot be."""
+        node = self._nodes.get(kube_node)
+        if node is None or node.batch is None:
+            return None
+        index = node.indexes.get((pod_uid, container_id))
+        if index is None:
+            return None
+        rows = np.flatnonzero(node.batch.indexes == index)
+        if len(rows) != 1:
+            return None
+        view = _view(node.batch, int(rows[0]), node.heard_seconds)
+        most = math.inf if capacity_bytes is None else capacity_bytes * ABSURD_RATIO
+        absurd = view.usage_bytes is None or view.usage_bytes > most
+        return None if absurd else view
+
+    def available_bytes(self, kube_node: str) -> int | None:
+        """What a node has left now, by its agent's word; None where it has not said."""
+        node = self._nodes.get(kube_node)
+        return None if node is None or node.batch is None else node.batch.available_bytes or None
+
+    def reclaimed(self, kube_node: str, batch: OutcomeBatch) -> None:
+        """What reclaim has done on a node since its agent started: the newest totals say it all."""
+        self._nodes.setdefault(kube_node, _Node()).outcomes = batch
+
+    def reclaimed_bytes(self) -> tuple[float, float]:
+        """Bytes taken and come back, on all nodes whose agents are known."""
+        found = [each.outcomes for each in self._nodes.values() if each.outcomes is not None]
+        taken, returned = ("taken_bytes_total", "returned_bytes_total")
+        return _total(found, taken), _total(found, returned)
+
+    def keep_only(self, kube_nodes: frozenset[str]) -> None:
+        """Forget nodes that are gone."""
+        self._nodes = {name: each for name, each in self._nodes.items() if name in kube_nodes}
+
+
+def _view(batch: SampleBatch, row: int, heard_seconds: float) -> ContainerView:
+    def value(name: str) -> int | None:
+        column = batch.columns.get(name)
+        found = math.nan if column is None else float(column[row])
+        return int(found) if math.isfinite(found) else None
+
+    names = ("usage_bytes", "memory_max_bytes", "needed_bytes", "cold_bytes")
+    return ContainerView(heard_seconds, *(value(name) for name in names))
+
+
+def _total(batches: list[OutcomeBatch], name: str) -> float:
+    columns = (each.columns[name] for each in batches if name in each.columns)
+    return float(sum(np.nansum(each) for each in columns))

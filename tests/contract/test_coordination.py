@@ -1,0 +1,276 @@
+"""Agent and operator over real gRPC with real certificates on loopback: both shells' own code."""
+
+import numpy as np
+import pytest
+
+from builders.attending import AGENTS, Attended, attending, until
+from builders.authority import Authority
+from plimsoll.coordinate.admission import Admission, AdmissionRate
+from plimsoll.coordinate.attendance import Presence
+from plimsoll.coordinate.mailbox import Bounds
+from plimsoll.coordinate.messages import (
+    SAMPLE_COLUMNS,
+    Drain,
+    LeaseAnswer,
+    LeaseRequest,
+    ModelDelta,
+    Roster,
+    RosterEntry,
+    SampleBatch,
+    ShrinkCancel,
+)
+from plimsoll.coordinate.session import AgentSession
+from plimsoll.coordinate.versions import ProtocolVersion
+
+LEASE = LeaseRequest(9, 0, 1 << 20, 1 << 30, 1 << 20, 3.0, 0.0)
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return Authority()
+
+
+@pytest.fixture
+def operator(tmp_path, authority):
+    return Attended(tmp_path, authority)
+
+
+def samples(usage: float) -> SampleBatch:
+    columns = {name: np.array([usage]) for name in SAMPLE_COLUMNS}
+    return SampleBatch(1000.0, np.array([0], dtype=np.int64), columns)
+
+
+def delta(number: int) -> ModelDelta:
+    return ModelDelta(f"delta-{number}", "survival", "web", 1, "", number, b"")
+
+
+def checksums(operator: Attended) -> list[str]:
+    return [each.checksum for _, each in operator.heard.bodies if isinstance(each, ModelDelta)]
+
+
+async def test_both_sides_hear_what_the_other_says(operator):
+    async with operator.serving():
+        link, heard = operator.agent()
+        async with attending(link):
+            await until(lambda: link.state.attending)
+            assert link.offer(LEASE)
+            link.offer(samples(4096.0), level=True)
+            await until(lambda: len(operator.heard.bodies) == 2)
+            assert operator.heard.bodies[0] == ("node-a", LEASE)
+            assert operator.heard.bodies[1][1].columns["usage_bytes"][0] == 4096.0
+            assert operator.service.offer("node-a", LeaseAnswer(9, 1 << 31, 300.0))
+            await until(lambda: heard)
+            assert heard == [LeaseAnswer(9, 1 << 31, 300.0)]
+        await until(lambda: operator.service.attendance.presence("node-a", 0.0) is Presence.AWAY)
+
+
+async def test_nothing_is_lost_or_heard_twice_though_the_stream_breaks_again_and_again(operator):
+    session = AgentSession(7, Bounds(most_kept=2000))
+    for turn in range(4):
+        async with operator.serving():
+            link, _ = operator.agent(session=session)
+            async with attending(link):
+                await until(lambda link=link: link.state.attending)
+                for number in range(100):
+                    assert link.offer(delta(turn * 100 + number))
+                # Broken in the middle: some are heard, few are acknowledged.
+                await until(lambda turn=turn: len(set(checksums(operator))) >= turn * 100 + 30)
+        operator.epoch_id += 1  # another operator each time
+    async with operator.serving():
+        link, _ = operator.agent(session=session)
+        async with attending(link):
+            await until(lambda: len(set(checksums(operator))) == 400)
+            await until(lambda: len(session.outbox) == 0)
+    heard = [int(each.removeprefix("delta-")) for each in checksums(operator)]
+    assert sorted(set(heard)) == list(range(400))
+
+
+async def test_one_operator_hears_nothing_twice_over_a_broken_stream(operator):
+    session = AgentSession(7, Bounds(most_kept=2000))
+    async with operator.serving():
+        for turn in range(3):
+            link, _ = operator.agent(session=session)
+            async with attending(link):
+                await until(lambda link=link: link.state.attending)
+                for number in range(50):
+                    link.offer(delta(turn * 50 + number))
+                await until(lambda turn=turn: len(checksums(operator)) >= turn * 50 + 10)
+        link, _ = operator.agent(session=session)
+        async with attending(link):
+            await until(lambda: len(checksums(operator)) >= 150)
+    assert checksums(operator) == [f"delta-{number}" for number in range(150)]
+
+
+async def test_an_agent_that_speaks_for_another_node_is_refused(operator):
+    operator.reviews.kube_nodes["stolen"] = "node-b"
+    async with operator.serving():
+        link, _ = operator.agent("node-a", token="stolen")
+        async with attending(link):
+            await until(lambda: link.state.failures_total["permission_denied"] >= 1)
+    assert "a token bound to kube node node-b does not speak for node-a" in link.state.why
+    assert operator.heard.greeted_nodes == []
+
+
+async def test_an_agent_that_names_another_nodes_pod_is_refused_in_greeting_and_after(operator):
+    async with operator.serving():
+        liar, _ = operator.agent(roster=Roster((RosterEntry(0, "pod-b", "c0"),)))
+        async with attending(liar):
+            await until(lambda: liar.state.failures_total["permission_denied"] >= 1)
+        assert "pod pod-b does not run on kube node node-a" in liar.state.why
+        later, _ = operator.agent()
+        async with attending(later):
+            await until(lambda: later.state.attending)
+            later.offer(Roster((RosterEntry(1, "pod-b", "c1"),)))
+            await until(lambda: later.state.failures_total["permission_denied"] >= 1)
+    assert not any(isinstance(body, Roster) for _, body in operator.heard.bodies)
+
+
+@pytest.mark.parametrize("how", ["unknown token", "another account", "foreign certificate", "expired"])
+async def test_who_is_not_an_agent_of_ours_is_refused(operator, how):
+    foreign = Authority("somebody else") if how == "foreign certificate" else None
+    async with operator.serving():
+        link, _ = operator.agent(authority=foreign, expired=how == "expired")
+        if how == "unknown token":
+            operator.reviews.kube_nodes.clear()
+        elif how == "another account":
+            operator.reviews.usernames["token-node-a"] = "system:serviceaccount:default:default"
+        async with attending(link):
+            await until(lambda: link.state.failures_total.total() >= 2)
+    kind = "unavailable" if how in ("foreign certificate", "expired") else "unauthenticated"
+    assert link.state.failures_total[kind] >= 2
+    assert operator.heard.greeted_nodes == []
+    assert AGENTS not in link.state.why
+
+
+async def test_a_certificate_is_rotated_under_a_running_server(operator, authority):
+    async with operator.serving():
+        first, _ = operator.agent("node-a")
+        async with attending(first):
+            await until(lambda: first.state.attending)
+            newer = Authority("next")
+            newer.write(operator.directory / "server", "operator")
+            second, _ = operator.agent("node-b", authority=newer)
+            async with attending(second):
+                await until(lambda: second.state.attending)
+            assert first.state.attending  # a stream outlives the pair it was opened with
+        old, _ = operator.agent("node-a", authority=authority)
+        async with attending(old):
+            await until(lambda: old.state.failures_total["unavailable"] >= 1)
+
+
+async def test_a_half_written_pair_leaves_the_old_one_in_use(operator):
+    async with operator.serving():
+        (operator.directory / "server" / "tls.crt").write_text("half a certif")
+        link, _ = operator.agent()
+        async with attending(link):
+            await until(lambda: link.state.attending)
+
+
+async def test_a_storm_is_refused_before_any_review_and_told_when_to_come_back(operator):
+    operator.admission = Admission(AdmissionRate(per_second=0.001, burst=3.0))
+    async with operator.serving():
+        links = [operator.agent(token=f"token {number}")[0] for number in range(8)]
+        async with attending(*links):
+            await until(lambda: operator.service.counts.refusals_total["rate"] >= 5)
+            assert operator.reviews.asked <= 3
+            assert operator.admission.admitted_total == 3
+            await until(lambda: sum("come back in 50.00 s" in each.state.why for each in links) >= 5)
+
+
+async def test_a_token_is_reviewed_once_a_minute(operator):
+    async with operator.serving():
+        for _ in range(3):
+            link, _ = operator.agent()
+            async with attending(link):
+                await until(lambda link=link: link.state.attending)
+    assert operator.reviews.asked == 1
+
+
+async def test_without_an_api_server_nobody_is_let_in_and_nobody_is_called_a_liar(operator):
+    operator.reviews.down = True
+    async with operator.serving():
+        link, _ = operator.agent()
+        async with attending(link):
+            await until(lambda: link.state.failures_total["unavailable"] >= 1)
+            assert "TokenReview: 503" in link.state.why
+            operator.reviews.down = False
+            await until(lambda: link.state.attending)
+
+
+async def test_a_replica_that_does_not_lead_takes_no_streams_and_ends_those_it_has(operator):
+    async with operator.serving():
+        link, _ = operator.agent()
+        async with attending(link):
+            await until(lambda: link.state.attending)
+            operator.leading = False
+            await until(lambda: not link.state.attending)
+            await until(lambda: "does not lead" in link.state.why)
+
+
+async def test_a_newer_stream_of_a_node_replaces_the_older(operator):
+    session = AgentSession(7)
+    async with operator.serving():
+        first, _ = operator.agent()
+        second, _ = operator.agent(session=session)
+        async with attending(first):
+            await until(lambda: first.state.attending)
+            async with attending(second):
+                await until(lambda: second.state.attending)
+                second.offer(delta(1))
+                await until(lambda: checksums(operator))
+                await until(
+                    lambda: first.state.failures_total["aborted"] >= 1 or first.state.streams_total > 1
+                )
+
+
+@pytest.mark.parametrize(("minor", "attends"), [(1, True), (2, False)])
+async def test_one_minor_version_of_skew_attends_and_two_are_told_why_not(operator, minor, attends):
+    async with operator.serving():
+        link, heard = operator.agent(session=AgentSession(7, version=ProtocolVersion(1, minor)))
+        async with attending(link):
+            if attends:
+                await until(lambda: link.state.attending)
+                operator.service.offer("node-a", ShrinkCancel(1, "test"))
+                await until(lambda: heard)
+            else:
+                await until(lambda: link.state.failures_total["failed_precondition"] >= 1)
+                assert "more than 1 minor version" in link.state.why
+
+
+async def test_an_oversized_message_ends_the_stream_and_not_the_server(operator):
+    async with operator.serving():
+        link, _ = operator.agent()
+        other, _ = operator.agent("node-b")
+        async with attending(link, other):
+            await until(lambda: link.state.attending and other.state.attending)
+            link.offer(ModelDelta("d", "k", "c", 1, "", 1, b"x" * (1 << 21)))
+            await until(lambda: link.state.failures_total["resource_exhausted"] >= 1)
+            other.offer(delta(3))
+            await until(lambda: checksums(operator) == ["delta-3"])
+
+
+async def test_a_drain_sends_the_agent_away_for_a_while(operator):
+    async with operator.serving():
+        link, _ = operator.agent()
+        async with attending(link):
+            await until(lambda: link.state.attending)
+            operator.service.offer("node-a", Drain(0.01, "upgrade"))
+            await until(lambda: link.state.streams_total == 2)
+
+
+async def test_an_operator_that_stops_reading_loses_samples_and_nothing_else(operator):
+    """The agent's buffer gives levels up; what must arrive waits, and the caller is told when it is full."""
+    session = AgentSession(7, Bounds(most_kept=10, most_levels=5))
+    link, _ = operator.agent(session=session)
+    for number in range(50):
+        link.offer(samples(float(number)), level=True)
+    assert [link.offer(delta(number)) for number in range(12)] == [True] * 10 + [False] * 2
+    async with operator.serving():
+        link._address = f"127.0.0.1:{operator.port}"
+        async with attending(link):
+            await until(lambda: len(checksums(operator)) == 10)
+    told = [
+        body.columns["usage_bytes"][0] for _, body in operator.heard.bodies if isinstance(body, SampleBatch)
+    ]
+    assert told == [45.0, 46.0, 47.0, 48.0, 49.0]
+    assert session.outbox.dropped_total == 45
