@@ -12,13 +12,13 @@ import argparse
 import importlib.util
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 
-from pages_cases import GAM, LIBRARY, OURS, OURS_INT8, Case, cases_of
+from pages_cases import FRACTIONS, GAM, LIBRARY, OURS, OURS_INT8, Case, case_of
 from pages_cost import Cost, cost_of
 from plimsoll.replay.page_score import PagePool, pool
 from plimsoll_cli.failure import CommandError
@@ -75,14 +75,15 @@ def trace_paths(directory: Path) -> list[Path]:
 
 
 def measure(paths: Sequence[Path], jobs: int, share: float) -> list[Case]:
-    """All cases, in order of trace and capacity; the longest traces are begun first."""
-    by_size = sorted(paths, key=lambda path: -path.stat().st_size)
-    done: dict[str, list[Case]] = {}
-    with progress("page traces") as report, ProcessPoolExecutor(jobs) as workers:
-        for at, cases in enumerate(workers.map(partial(cases_of, share=share), by_size), start=1):
-            done[cases[0].trace] = cases
-            report(at, len(paths))
-    return [case for name in sorted(done) for case in done[name]]
+    """All cases, in order of trace and capacity; those that take longest are begun first."""
+    by_length = sorted(product(FRACTIONS, paths), key=lambda each: (each[0], -each[1].stat().st_size))
+    done: list[Case] = []
+    with progress("traces at a capacity") as report, ProcessPoolExecutor(jobs) as workers:
+        running = [workers.submit(case_of, path, fraction, share) for fraction, path in by_length]
+        for each in as_completed(running):
+            done.append(each.result())
+            report(len(done), len(running))
+    return sorted(done, key=lambda case: (case.trace, case.fraction))
 
 
 def present(cases: Sequence[Case]) -> list[str]:

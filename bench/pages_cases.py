@@ -48,29 +48,25 @@ class Case:
         return PageCase(self.misses[policy], self.misses["lru"], self.misses["belady"])
 
 
-def cases_of(path: Path, share: float = 1.0, library: bool = True) -> list[Case]:  # noqa: FBT001
-    """All capacities of one trace, or of its first `share`."""
+def case_of(path: Path, fraction: float, share: float = 1.0, *, library: bool = True) -> Case:
+    """One trace, or its first `share`, at one capacity."""
     whole = read_pages(path)
     trace = whole.head(int(len(whole) * share))
-    at_library = library_misses(trace) if library else {}
-    return [_case(path.stem, trace, fraction, at_library.get(fraction, {})) for fraction in FRACTIONS]
-
-
-def _case(name: str, trace: PageTrace, fraction: float, library: dict[str, int]) -> Case:
+    at_library = library_misses(trace, fraction) if library else {}
     replays: Any = page_replays("bench/pages.py")
     misses = {policy: replays.replay_pages(trace, policy, fraction).misses for policy in HEURISTICS}
     capacity = trace.capacity_pages(fraction)
     guarded = replays.replay_guarded(trace, capacity)
     misses |= {OURS: guarded.misses, GAM: guarded.expert_misses[GAM]}
     misses[OURS_INT8] = replays.replay_guarded(trace, capacity, int8=True).misses
-    if library:
-        misses[LIBRARY] = min(library.values())
+    if at_library:
+        misses[LIBRARY] = min(at_library.values())
     return Case(
-        name,
+        path.stem,
         fraction,
         capacity,
         misses,
-        library,
+        at_library,
         guarded.followed,
         guarded.changes,
         tuple(guarded.loss.tolist()),
@@ -78,8 +74,8 @@ def _case(name: str, trace: PageTrace, fraction: float, library: dict[str, int])
     )
 
 
-def library_misses(trace: PageTrace) -> dict[float, dict[str, int]]:
-    """Misses by capacity and policy of libcachesim; empty where it is not installed."""
+def library_misses(trace: PageTrace, fraction: float) -> dict[str, int]:
+    """Misses by policy of libcachesim; empty where it is not installed."""
     try:
         import libcachesim  # noqa: PLC0415
     except ImportError:
@@ -91,10 +87,7 @@ def library_misses(trace: PageTrace) -> dict[float, dict[str, int]]:
         records["size"], records["next"] = 1, -1
         records.tofile(path)
         run = partial(_library_run, libcachesim, path, len(trace))
-        return {
-            fraction: {name: run(name, trace.capacity_pages(fraction)) for name in LIBRARY_POLICIES}
-            for fraction in FRACTIONS
-        }
+        return {name: run(name, trace.capacity_pages(fraction)) for name in LIBRARY_POLICIES}
 
 
 def _library_run(library: Any, path: Path, references: int, name: str, capacity: int) -> int:  # noqa: ANN401

@@ -41,7 +41,8 @@ def traces(tmp_path_factory):
 def document(bench, traces, tmp_path_factory):
     """What a run writes, without the library."""
     paths = bench.trace_paths(traces)
-    cases = [case for path in paths for case in module("bench", "pages_cases").cases_of(path, library=False)]
+    measured = module("bench", "pages_cases")
+    cases = [measured.case_of(path, at, library=False) for path in paths for at in measured.FRACTIONS]
     rows = [*bench.replacement_rows(cases), *bench.learning_rows(cases), *bench.cost_rows(paths[0], 1.0)]
     report = module("bench", "report")
     report.RESULTS, kept = tmp_path_factory.mktemp("results"), report.RESULTS
