@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from plimsoll.api.reclaim import ReclaimMode
+from plimsoll.pages.guarded_plan import BUDGETED, GUARDED, REUSE
 from plimsoll.pages.survival import SurvivalModel
 from plimsoll.pages.working_set import IdleAges
 
@@ -45,12 +46,20 @@ def survival(ages: IdleAges, model: SurvivalModel, bytes_per_second: float) -> C
 
 
 PAGE_POLICIES: Mapping[str, PagePolicy] = {"lru": lru, "idle-age": idle_age, "survival": survival}
-DEFAULT_PAGE_POLICY = {ReclaimMode.COLD: "idle-age", ReclaimMode.PREDICTIVE: "survival"}
+# By address where that is known (`address_plan`): the guard's choice, or one expert's order throughout.
+ADDRESS_POLICIES = (GUARDED, BUDGETED, REUSE)
+POLICY_NAMES = (*PAGE_POLICIES, *ADDRESS_POLICIES)
+DEFAULT_PAGE_POLICY = {ReclaimMode.COLD: "idle-age", ReclaimMode.PREDICTIVE: GUARDED}
+
+
+def by_ages(name: str) -> str:
+    """The policy that speaks where memory is known by its idle ages alone."""
+    return "survival" if name in ADDRESS_POLICIES else name
 
 
 def page_policy(name: str) -> PagePolicy:
     """Look one up. Raises KeyError with a sentence that names those there are."""
     try:
-        return PAGE_POLICIES[name]
+        return PAGE_POLICIES[by_ages(name)]
     except KeyError:
-        raise KeyError(f"no page policy {name!r}; there are {', '.join(PAGE_POLICIES)}") from None
+        raise KeyError(f"no page policy {name!r}; there are {', '.join(POLICY_NAMES)}") from None

@@ -91,6 +91,11 @@ class BudgetedReclaim:
         """These were paged out."""
         self._out[positions] = True
 
+    def gave_back(self, positions: IntArray) -> None:
+        """These were read in again unasked: they are left alone for a while."""
+        self._out[positions] = False
+        self._returned[positions] = self._clock.epoch
+
     def follow(self, page: npt.NDArray[np.integer], arrived: BoolArray) -> None:
         """Go on over other pages [m], ascending; `arrived` [m]: new ones that are in memory already."""
         move = Move.between(self._page, page)

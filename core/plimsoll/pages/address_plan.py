@@ -1,0 +1,291 @@
+"""One container's memory by address: what may go, what should come back, from looks that come now and then.
+
+In: at each look, of each process: what is mapped, what was monitored, what of it was accessed; then, of the
+blocks that `see` asks for, how many pages are present. Out: parts of processes to page out, coldest first,
+within a byte limit (`take`), parts to bring back (`bring_back`), idle ages, the predictor for others to start
+from. A look is an epoch of `GuardedReclaim`; processes come and go, and their blocks with them. What is said
+is good for half a minute after a look: later nobody knows any more whether it is still cold.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from plimsoll.pages.blocks import (
+    MOST_BLOCKS,
+    Keys,
+    Spans,
+    address_of,
+    block_bytes_for,
+    keys_of,
+    overlapping,
+    process_of,
+    runs_of,
+)
+from plimsoll.pages.bring_back import BringBack
+from plimsoll.pages.epochs import BoolArray, EpochBits, FloatArray, IntArray
+from plimsoll.pages.guarded_plan import GUARDED, GuardedReclaim
+from plimsoll.pages.moving import Move
+from plimsoll.pages.reuse_predictor import ReusePredictor
+from plimsoll.pages.survival import AGE_EDGES
+from plimsoll.pages.working_set import IdleAges
+
+PAGE_BYTES = 4096
+LEAST_LOOKS = 8  # before that a predictor knows next to nothing, and says nothing
+FRESH_SECONDS = 30.0
+MOST_ASKED_BYTES = 512 << 20  # of one look: a word of eight bytes is read for each page
+PRESENT_SHARE = 0.25  # of what a block once had: with less of it present, it is out
+NOTHING = np.empty(0, dtype=np.int64)
+
+Process = tuple[int, int]
+"""pid and start time in ticks: a pid alone may be another's by now."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeenProcess:
+    """One process at one look."""
+
+    process: Process
+    mapped: Spans
+    watched: Spans
+    accessed: Spans
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """How many pages of each block of these stretches are present: `ranges` int64[k, 2], start and bytes."""
+
+    process: Process
+    ranges: npt.NDArray[np.int64]
+    block_bytes: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Memory of one process to be acted on: `ranges` uint64[k, 2]; `keys` are the plan's own."""
+
+    process: Process
+    ranges: npt.NDArray[np.uint64]
+    keys: Keys = field(repr=False)
+
+    @property
+    def bytes_(self) -> int:
+        """All ranges together."""
+        return int(self.ranges[:, 1].sum())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Look:
+    keys: Keys
+    accessed: BoolArray
+    asked: tuple[Keys, ...]
+    now_seconds: float
+
+
+class AddressPlan:
+    """Between two looks `take` and `bring_back` may be called as often as the law of reclaim has room."""
+
+    def __init__(self, target: float, predictor: ReusePredictor | None = None) -> None:
+        self.looks = 0
+        self.planned_seconds = float("-inf")
+        self.block_bytes = 0
+        self._prior, self._target = predictor, target
+        self._numbers: dict[Process, int] = {}
+        self._next_number = 0
+        self._look: _Look | None = None
+        self._page: Keys
+        self._plan: GuardedReclaim
+        self._back: BringBack
+        self._present: IntArray
+        self._peak: IntArray
+        self._touched_seconds: FloatArray
+        self._taken_seconds: FloatArray
+        self._going: IntArray
+        self._coming: IntArray
+        self._begin(NOTHING)
+
+    @property
+    def predictor(self) -> ReusePredictor:
+        """The tables as they are now."""
+        return self._plan.learner.predictor
+
+    @property
+    def follows(self) -> str:
+        """Whose order the guard follows."""
+        return self._plan.guard.current
+
+    @property
+    def returned_ratio(self) -> float:
+        """Of what was brought back, the share that was used soon; NaN before there was any."""
+        return self._back.precision
+
+    def aim_at(self, target: float) -> None:
+        """Another refault budget: refaults per access of a block in a look."""
+        self._target = min(0.99, max(1e-6, target))
+        self._plan.budget.account.aim_at(self._target)
+
+    def speaks(self, now_seconds: float) -> bool:
+        """Whether it knows this memory well enough, and recently enough."""
+        return self.looks >= LEAST_LOOKS and 0.0 <= now_seconds - self.planned_seconds <= FRESH_SECONDS
+
+    @property
+    def cold_bytes(self) -> int:
+        """What may still go, by the last look."""
+        return int(self._present[self._going].sum()) * PAGE_BYTES
+
+    def see(self, seen: Sequence[SeenProcess], now_seconds: float) -> tuple[Asked, ...]:
+        """Begin a look; the answers go to `conclude`. Nothing seen: nothing is asked, and nothing changes."""
+        mapped = [overlapping(each.mapped, each.watched) for each in seen]
+        total = sum(each.total_bytes for each in mapped)
+        if not total:
+            self._look = None
+            return ()
+        if not self.block_bytes:
+            self.block_bytes = block_bytes_for(total)
+        self._number(each.process for each in seen)
+        keys = self._keys(seen, mapped)
+        if len(keys) > MOST_BLOCKS:  # it has grown: coarser blocks, which know nothing yet
+            self.block_bytes = block_bytes_for(2 * total)
+            self._begin(NOTHING)
+            keys = self._keys(seen, mapped)
+        accessed = np.isin(keys, self._keys(seen, [each.accessed for each in seen]))
+        wanted = self._unsure(keys)
+        asked = [(each.process, wanted[process_of(wanted) == self._numbers[each.process]]) for each in seen]
+        asked = [(process, some) for process, some in asked if len(some)]
+        self._look = _Look(keys, accessed, tuple(some for _, some in asked), now_seconds)
+        return tuple(Asked(process, self._ranges(some), self.block_bytes) for process, some in asked)
+
+    def conclude(self, present: Sequence[npt.NDArray[np.int64] | None], policy: str = GUARDED) -> None:
+        """End the look: pages present in each block asked for, in order; None where it could not be told."""
+        look, self._look = self._look, None
+        if look is None:
+            return
+        arrived = self._follow(look, present)
+        self._plan.follow(look.keys, arrived)
+        self._back.follow(look.keys, arrived)
+        resident = look.accessed | self._is_resident()
+        self._peak = np.maximum(self._peak, self._present)
+        self._touched_seconds[look.accessed | arrived] = look.now_seconds
+        bits = EpochBits(look.accessed, np.zeros_like(look.accessed), resident & (self._present > 0))
+        self._going = self._plan.step(bits, policy)
+        self._coming = self._back.step(bits, self._plan.budget.out)
+        self.looks += 1
+        self.planned_seconds = look.now_seconds
+
+    def take(self, limit_bytes: int) -> tuple[Part, ...]:
+        """The coldest parts of at most so many bytes; they are not offered again before the next look."""
+        sizes = np.cumsum(self._present[self._going]) * PAGE_BYTES
+        count = int(np.searchsorted(sizes, limit_bytes, side="right"))
+        rows, self._going = self._going[:count], self._going[count:]
+        return self._parts(rows)
+
+    def took(self, part: Part) -> None:
+        """This part was paged out."""
+        rows = self._rows(part.keys)
+        self._plan.took(rows)
+        self._taken_seconds[rows] = self.planned_seconds
+
+    def bring_back(self, limit_bytes: int, *, all_out: bool = False) -> tuple[Part, ...]:
+        """What has earned it (`all_out`: whatever was taken last, for the container thrashes)."""
+        rows = self._coming
+        if all_out:
+            rows = np.flatnonzero(self._plan.budget.out)
+            rows = rows[np.argsort(-self._taken_seconds[rows], kind="stable")]
+        sizes = np.cumsum(self._peak[rows]) * PAGE_BYTES
+        rows = rows[: int(np.searchsorted(sizes, limit_bytes, side="right"))]
+        self._coming = self._coming[~np.isin(self._coming, rows)]
+        return self._parts(rows)
+
+    def brought_back(self, part: Part) -> None:
+        """This part was read in again."""
+        rows = self._rows(part.keys)
+        self._present[rows] = self._peak[rows]
+        self._plan.budget.gave_back(rows)
+        self._back.brought(rows)
+
+    def idle_ages(self, now_seconds: float) -> IdleAges | None:
+        """Present memory by the time since it was last seen touched; None before the first look."""
+        if not len(self._page) or not self.looks:
+            return None
+        ages = np.clip(now_seconds - self._touched_seconds, 0.0, None)
+        bins = np.searchsorted(AGE_EDGES, ages, side="right") - 1
+        amounts = np.bincount(bins, self._present * float(PAGE_BYTES), minlength=len(AGE_EDGES)).astype(
+            np.float64
+        )
+        return IdleAges(np.append(AGE_EDGES, np.inf), amounts)
+
+    def _begin(self, page: Keys) -> None:
+        self._page = page
+        tables = self._prior if self.looks == 0 else self._plan.learner.predictor
+        self._plan = GuardedReclaim(page, self._target, tables)
+        self._back = BringBack(page)
+        self._present = self._peak = np.zeros(len(page), np.int64)
+        self._touched_seconds = np.zeros(len(page))
+        self._taken_seconds = np.zeros(len(page))
+        self._going = self._coming = NOTHING
+
+    def _number(self, processes: Iterable[Process]) -> None:
+        """A number of its own for every process, as long as it is seen."""
+        numbers = {}
+        for each in processes:
+            numbers[each] = self._numbers.get(each, self._next_number)
+            self._next_number = max(self._next_number, numbers[each] + 1)
+        self._numbers = numbers
+
+    def _keys(self, seen: Sequence[SeenProcess], spans: Sequence[Spans]) -> Keys:
+        found = [
+            keys_of(each, self.block_bytes, self._numbers[process.process])
+            for process, each in zip(seen, spans, strict=True)
+        ]
+        return np.unique(np.concatenate(found))
+
+    def _unsure(self, keys: Keys) -> Keys:
+        """Blocks of which it is to be asked what is present: new ones, what is out, what had nothing."""
+        known = self._page[(self._present > 0) & ~self._plan.budget.out]
+        wanted = keys[~np.isin(keys, known)]
+        most = max(1, MOST_ASKED_BYTES // self.block_bytes)
+        if len(wanted) <= most:
+            return wanted
+        begin = (self.looks * most) % len(wanted)
+        return np.sort(np.roll(wanted, -begin)[:most])
+
+    def _follow(self, look: _Look, present: Sequence[npt.NDArray[np.int64] | None]) -> BoolArray:
+        """Carry the columns over to the look's blocks; returns [n] which of them came with memory in them."""
+        move = Move.between(self._page, look.keys)
+        self._page = look.keys
+        self._present = move.carry(self._present, 0)
+        self._peak = move.carry(self._peak, 0)
+        self._touched_seconds = move.carry(self._touched_seconds, look.now_seconds)
+        self._taken_seconds = move.carry(self._taken_seconds, 0.0)
+        new = np.ones(len(look.keys), np.bool_)
+        new[move.after] = False
+        for keys, counts in zip(look.asked, present, strict=True):
+            if counts is not None:
+                self._present[self._rows(keys)] = counts
+        arrived: BoolArray = (new | (self._peak == 0)) & (self._present > 0)
+        return arrived
+
+    def _is_resident(self) -> BoolArray:
+        resident: BoolArray = self._present >= np.maximum(1.0, PRESENT_SHARE * self._peak)
+        return resident
+
+    def _rows(self, keys: Keys) -> IntArray:
+        """Rows of those keys that are still there."""
+        at = np.searchsorted(self._page, keys)
+        at = at[at < len(self._page)] if len(self._page) else NOTHING
+        return at[np.isin(self._page[at], keys)].astype(np.int64)
+
+    def _parts(self, rows: IntArray) -> tuple[Part, ...]:
+        keys = np.sort(self._page[rows])
+        of = process_of(keys)
+        parts = ((process, keys[of == number]) for process, number in self._numbers.items())
+        return tuple(
+            Part(process, self._ranges(some).astype(np.uint64), some) for process, some in parts if len(some)
+        )
+
+    def _ranges(self, keys: Keys) -> npt.NDArray[np.int64]:
+        runs = runs_of(keys)
+        starts = address_of(runs[:, 0], self.block_bytes).astype(np.int64)
+        return np.stack([starts, runs[:, 1] * self.block_bytes], axis=1)

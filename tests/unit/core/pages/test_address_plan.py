@@ -1,0 +1,190 @@
+"""A container's memory by address: what goes, what comes back, and what happens when it changes shape."""
+
+import numpy as np
+import pytest
+
+from builders.addressworld import BLOCK, ProgramWorld, spans
+from plimsoll.pages.address_plan import FRESH_SECONDS, LEAST_LOOKS, AddressPlan, SeenProcess
+from plimsoll.pages.blocks import AIMED_BLOCKS, MOST_BLOCKS
+from plimsoll.pages.guarded_plan import BUDGETED, GUARDED, LRU, REUSE
+
+HOT = np.arange(100)
+
+
+def hot_only(epoch: int) -> np.ndarray:
+    return HOT
+
+
+def played(world: ProgramWorld, looks: int, policy: str = GUARDED) -> int:
+    return sum(world.look(policy) or world.page_out() for _ in range(looks))
+
+
+@pytest.mark.parametrize("policy", [GUARDED, LRU, BUDGETED, REUSE])
+def test_what_is_never_touched_goes_and_what_is_hot_stays(policy: str) -> None:
+    world = ProgramWorld(400, hot_only)
+    assert played(world, 150, policy) > 250
+    assert world.present[:100].all()
+    assert world.refaults == 0
+
+
+def test_it_says_nothing_before_it_knows_the_memory_nor_long_after_a_look() -> None:
+    world = ProgramWorld(400, hot_only)
+    for _ in range(LEAST_LOOKS - 1):
+        world.look()
+        assert not world.plan.speaks(world.now)
+    world.look()
+    assert world.plan.speaks(world.now + FRESH_SECONDS)
+    assert not world.plan.speaks(world.now + FRESH_SECONDS + 1.0)
+    assert not world.plan.speaks(world.now - 1.0)
+
+
+def test_no_more_is_taken_than_the_limit_and_the_rest_is_offered_again() -> None:
+    world = ProgramWorld(400, hot_only)
+    while not world.plan.cold_bytes:
+        world.look()
+    whole = world.plan.cold_bytes // BLOCK
+    assert world.page_out(5 * BLOCK + 1) == 5
+    assert world.plan.cold_bytes // BLOCK == whole - 5
+    world.look()
+    assert world.plan.cold_bytes // BLOCK >= whole - 5
+
+
+def test_what_was_not_really_taken_is_offered_again() -> None:
+    world = ProgramWorld(400, hot_only)
+    while not world.plan.cold_bytes:
+        world.look()
+    before = world.plan.cold_bytes
+    assert world.plan.take(1 << 40)
+    assert world.plan.cold_bytes == 0
+    world.look()
+    assert world.plan.cold_bytes >= before
+
+
+def test_refaults_stay_within_the_budget_where_memory_comes_back_in_waves() -> None:
+    def waves(epoch: int) -> np.ndarray:
+        return np.concatenate([HOT, 100 + np.arange(300)]) if epoch % 40 == 0 else HOT
+
+    world = ProgramWorld(400, waves)
+    played(world, 400)
+    assert 0 < world.refaults <= 0.015 * world.accesses
+
+
+def test_a_process_that_grows_and_shrinks_is_followed() -> None:
+    world = ProgramWorld(200, hot_only)
+    played(world, 60)
+    out = ~world.present
+    assert out.any()
+    world.grow(300)
+    played(world, 120)
+    assert (~world.present[200:]).any()
+    assert not world.present[:200][out].any()
+    world.grow(150)
+    played(world, 3)
+    world.grow(120)
+    played(world, 3)
+    assert world.present[:100].all()
+    assert world.refaults == 0
+
+
+def test_a_memory_that_outgrows_its_blocks_gets_larger_ones_and_begins_anew() -> None:
+    world = ProgramWorld(400, hot_only)
+    played(world, 20)
+    assert world.plan.block_bytes == BLOCK
+    whole = spans(np.arange(MOST_BLOCKS + 1))
+    asked = world.plan.see([SeenProcess(world.process, whole, whole, spans(HOT))], world.now + 10)
+    assert world.plan.block_bytes == 8 * BLOCK
+    counts = [each.ranges[:, 1].sum() // each.block_bytes for each in asked]
+    assert AIMED_BLOCKS / 8 < sum(counts) <= AIMED_BLOCKS
+    world.plan.conclude([np.full(int(each), 128) for each in counts])
+    assert world.plan.cold_bytes == 0
+
+
+def test_a_process_that_ends_takes_its_blocks_with_it_and_a_recycled_pid_is_another() -> None:
+    world = ProgramWorld(400, hot_only)
+    played(world, 100)
+    world.process = (41, 99)
+    world.present[:] = True
+    world.look()
+    assert world.plan.cold_bytes == 0
+    assert world.plan.take(1 << 40) == ()
+
+
+def test_a_look_at_nothing_changes_nothing() -> None:
+    world = ProgramWorld(400, hot_only)
+    played(world, 30)
+    before = (world.plan.looks, world.plan.cold_bytes, world.plan.planned_seconds)
+    assert world.plan.see([], world.now + 5) == ()
+    world.plan.conclude([])
+    nothing = spans(np.array([], np.int64))
+    assert world.plan.see([SeenProcess((41, 7), nothing, nothing, nothing)], world.now + 6) == ()
+    world.plan.conclude([])
+    assert (world.plan.looks, world.plan.cold_bytes, world.plan.planned_seconds) == before
+
+
+def test_blocks_that_nobody_could_count_are_not_taken() -> None:
+    world = ProgramWorld(400, hot_only)
+    whole = spans(np.arange(400))
+    for epoch in range(100):
+        asked = world.plan.see([SeenProcess((41, 7), whole, whole, spans(HOT))], 10.0 * epoch)
+        world.plan.conclude([None for _ in asked])
+    assert world.plan.take(1 << 40) == ()
+
+
+def test_what_was_taken_last_comes_back_first_when_it_thrashes() -> None:
+    world = ProgramWorld(400, hot_only)
+    while played(world, 1) < 4 or (~world.present).sum() < 8:
+        assert world.epoch < 300
+    taken = np.flatnonzero(~world.present)
+    (part,) = world.plan.bring_back(4 * BLOCK, all_out=True)
+    assert part.bytes_ == 4 * BLOCK
+    world.set(part, present=True)
+    world.plan.brought_back(part)
+    back = taken[world.present[taken]]
+    assert len(back) == 4
+    world.look()
+    going = {int(start) for each in world.plan.take(1 << 40) for start, _ in each.ranges}
+    assert not going & {int(start) for start, _ in part.ranges}  # left alone for a while
+
+
+def test_nothing_is_brought_back_that_has_not_earned_it() -> None:
+    rng = np.random.default_rng(1)
+    world = ProgramWorld(400, lambda _: np.concatenate([HOT, 100 + rng.integers(0, 300, 3)]))
+    for _ in range(200):
+        world.look()
+        world.page_out()
+        assert world.plan.bring_back(1 << 40) == ()
+
+
+def test_a_sweep_is_brought_back_ahead_of_itself() -> None:
+    def sweep(epoch: int) -> np.ndarray:
+        return np.concatenate([HOT, 100 + (np.arange(6) + 6 * epoch) % 300])
+
+    world = ProgramWorld(400, sweep, AddressPlan(0.2))
+    brought = 0
+    for _ in range(400):
+        world.look()
+        world.page_out()
+        for part in world.plan.bring_back(1 << 40):
+            brought += len(part.keys)
+            world.set(part, present=True)
+            world.plan.brought_back(part)
+    assert brought > 50
+    assert world.plan.returned_ratio > 0.6
+
+
+def test_idle_ages_are_of_what_is_present() -> None:
+    world = ProgramWorld(400, hot_only)
+    assert world.plan.idle_ages(world.now) is None
+    for _ in range(7):
+        world.look()
+    ages = world.plan.idle_ages(world.now)
+    assert ages.total_bytes == 400 * BLOCK
+    assert ages.idle_bytes(40.0) == 300 * BLOCK
+
+
+def test_another_container_starts_from_the_tables_of_this_one() -> None:
+    world = ProgramWorld(400, lambda epoch: np.concatenate([HOT, 100 + np.arange(60) + 60 * (epoch % 5)]))
+    played(world, 60)
+    assert world.plan.predictor.samples > 0
+    other = AddressPlan(0.01, world.plan.predictor)
+    assert other.predictor is world.plan.predictor
