@@ -28,6 +28,7 @@ TOUCHED_ONCE_SECONDS = 120.0
 FLOOR_RATIO = 0.05  # of usage: never taken, whatever is cold; the kernel's own structures are in usage too
 LEAST_STEP_BYTES = 256 << 10  # less is not worth a system call
 MOST_STEP_RATIO = 0.10  # of usage, in one step
+OFFERED_SECONDS = 30.0  # a reading so old offers nothing any more
 # Smoothing of how much of what is asked for the kernel really takes.
 YIELD_GAIN = 0.2
 LEAST_YIELD_RATIO = 0.05
@@ -39,6 +40,7 @@ class Rates:
 
     elapsed_seconds: float
     pressure_ratio: float
+    foreseen_ratio: float
     refault_bytes: int
     touched_bytes: float
 
@@ -58,6 +60,7 @@ class ReclaimLaw:
         self._pause_seconds = FIRST_PAUSE_SECONDS
         self._violated_seconds = -math.inf
         self._due_bytes = 0.0
+        self._taken_since_bytes = 0
 
     def step(self, reading: ContainerReading) -> ReclaimDecision:
         """Say what to take now."""
@@ -65,6 +68,7 @@ class ReclaimLaw:
             self._last = None
             return hold(Reason.OFF, "No policy asks for reclaim.")
         self.budget.ratio = self.policy.refault_budget_ratio
+        self._taken_since_bytes = 0
         rates = self._rates(reading)
         if isinstance(rates, ReclaimDecision):
             return rates
@@ -72,9 +76,26 @@ class ReclaimLaw:
         self.budget.enter(rates.elapsed_seconds, rates.touched_bytes, rates.refault_bytes)
         return self._stop(reading, rates) or self._take(reading, rates)
 
+    def offer_bytes(self, now_seconds: float) -> int:
+        """What may go now, whatever the pace, to keep off pressure that is foreseen; 0 where nothing may.
+
+        Only what is known to be cold, within the refault account, and never while it pauses or stalls.
+        """
+        reading = self._last
+        if reading is None or reading.cold_bytes is None or self.policy.mode is ReclaimMode.OFF:
+            return 0
+        fresh = 0.0 <= now_seconds - reading.now_seconds <= OFFERED_SECONDS
+        stalls = self.pressure_ratio is None or self.pressure_ratio > self.policy.max_pressure_ratio
+        if not fresh or stalls or now_seconds < self._paused_until or self.budget.is_deep_in_debt:
+            return 0
+        within = within_bytes(reading) - self._taken_since_bytes
+        offered = int(min(within, self.budget.allowance_bytes()))
+        return offered if offered >= LEAST_STEP_BYTES else 0
+
     def settle(self, asked_bytes: int, taken_bytes: int) -> None:
         """Hear what came of the last decision."""
         self.budget.took(taken_bytes)
+        self._taken_since_bytes += max(0, taken_bytes)
         if asked_bytes > 0:
             share = min(1.0, max(0.0, taken_bytes / asked_bytes))
             self.yield_ratio = max(
@@ -101,10 +122,9 @@ class ReclaimLaw:
         refaulted = reading.refault_bytes_total - last.refault_bytes_total
         if not 0.0 < elapsed <= LONGEST_GAP_SECONDS or stalled < 0 or refaulted < 0:
             return hold(Reason.CLOCK, f"{elapsed:.0f} s passed since it was last read: rates say nothing.")
-        worst = max(
-            stalled / elapsed, reading.pressure_avg10_ratio or 0.0, reading.pressure_forecast_ratio or 0.0
-        )
-        return Rates(elapsed, min(1.0, worst), refaulted, _touched_bytes(reading, elapsed))
+        worst = min(1.0, max(stalled / elapsed, reading.pressure_avg10_ratio or 0.0))
+        foreseen = reading.pressure_forecast_ratio or 0.0
+        return Rates(elapsed, worst, foreseen, refaulted, _touched_bytes(reading, elapsed))
 
     def _stop(self, reading: ContainerReading, rates: Rates) -> ReclaimDecision | None:
         """Why nothing may be taken, if so."""
@@ -122,6 +142,8 @@ class ReclaimLaw:
         if now < self._paused_until:
             said = f"Paused for another {self._paused_until - now:.0f} s."
             return hold(Reason.BACKING_OFF, said)
+        if rates.foreseen_ratio > bound:
+            return hold(Reason.FORESEEN, "Pressure is expected: the steady pace rests.")
         return None
 
     def _take(self, reading: ContainerReading, rates: Rates) -> ReclaimDecision:

@@ -62,7 +62,7 @@ class ContainerReading:
     touched_bytes: int | None = None
     """Distinct memory touched since the reading before."""
     pressure_forecast_ratio: float | None = None
-    """PSI some expected some seconds ahead; treated as if it were there already."""
+    """PSI some expected some seconds ahead: above the bound the steady pace rests, without a pause."""
 
 
 class Reason(StrEnum):
@@ -74,6 +74,7 @@ class Reason(StrEnum):
     NO_ROOM = "no-room"
     LEARNING = "learning"
     PRESSURE = "pressure"
+    FORESEEN = "pressure-foreseen"
     BACKING_OFF = "backing-off"
     BUDGET = "refault-budget"
     THRASHING = "thrashing"

@@ -48,6 +48,21 @@ _MEANS = slice(0, STATE_SIZE)
 ) = range(STATE_SIZE, STATE_SIZE + 19)
 COLUMNS = STATE_SIZE + 19
 _WEIGHTS = slice(_MIX, _MIX_BIAS + 1)
+# What outlives a scope's moment: mix, trust, shares, urgency; not its running means, kind or time.
+_LEARNED = slice(_MIX, _URGENCY_BIAS + 1)
+LEARNED = _URGENCY_BIAS + 1 - _MIX
+_BELIEVED = np.array(
+    [
+        *zip(calibrated.MIN_WEIGHTS, calibrated.MAX_WEIGHTS, strict=True),
+        (0.0, 1e12),  # outcomes
+        (0.0, 1.0),  # fallen
+        *[(0.0, 1e3)] * 3,  # losses
+        *[(0.0, 1.0)] * 2,  # shares
+        *[(0.0, 1e9)] * 2,  # their weights
+        (0.1, 8.0),  # slope of urgency
+        (-8.0, 8.0),
+    ]
+).T
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +105,20 @@ class PressureBank:
     def remove(self, rows: Rows) -> None:
         """Give rows back; what they learned is gone."""
         self._free.extend(int(row) for row in rows)
+
+    def learned(self, rows: Rows) -> FloatArray:
+        """[n, LEARNED] what these rows have learned of their scopes, without what they are in just now."""
+        kept: FloatArray = self._table[rows][:, _LEARNED]
+        return kept
+
+    def teach(self, rows: Rows, learned: FloatArray) -> None:
+        """Let rows begin with what was learned [n, LEARNED]. Raises ValueError for what cannot be."""
+        if learned.shape != (len(rows), LEARNED) or not bool(np.isfinite(learned).all()):
+            raise ValueError(f"what pressure rows have learned is {LEARNED} finite numbers a row")
+        low, high = _BELIEVED
+        if bool(((learned < low) | (learned > high)).any()):
+            raise ValueError("what pressure rows have learned is out of its bounds")
+        self._table[np.ix_(rows, np.arange(COLUMNS)[_LEARNED])] = learned
 
     def predict(self, rows: Rows, samples: Sequence[PressureSample], now_seconds: float) -> BankForecast:
         """Forecasts of these rows (each at most once) from a sample each."""

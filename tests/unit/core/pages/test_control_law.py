@@ -85,7 +85,6 @@ def test_counters_that_start_anew_hold():
     [
         {"stall_seconds_total": 5.1},
         {"pressure_avg10_ratio": 0.02},
-        {"pressure_forecast_ratio": 0.5},
     ],
 )
 def test_pressure_stops_it_within_one_reading_and_it_pauses(changed: dict[str, float]):
@@ -200,3 +199,49 @@ def test_a_policy_of_the_api_is_taken_over_in_ratios():
     policy = ReclaimPolicy.of(reclaim, Importance.HIGH, "MemoryPolicy shop/web")
     assert (policy.mode, policy.max_pressure_ratio) == (ReclaimMode.PREDICTIVE, 0.005)
     assert (policy.refault_budget_ratio, policy.importance) == (0.02, Importance.HIGH)
+
+
+def test_pressure_that_is_only_foreseen_holds_the_pace_and_punishes_nobody():
+    law = ReclaimLaw(COLD, ARMS[3])
+    reading = running(law)
+    assert law.step(later(reading, pressure_forecast_ratio=0.5)).reason is Reason.FORESEEN
+    assert law.violations_total == 0
+    assert law.step(later(reading, 4.0)).reclaim_bytes > 0
+
+
+def test_ahead_of_pressure_it_offers_what_is_cold_within_the_account_whatever_the_pace():
+    law = ReclaimLaw(COLD, ARMS[0])
+    reading = later(running(law), pressure_forecast_ratio=1.0)
+    assert law.step(reading).reason is Reason.FORESEEN
+    offered = law.offer_bytes(reading.now_seconds + 1.0)
+    assert 0 < offered <= min(700 * MIB, law.budget.allowance_bytes())
+    law.settle(offered, offered)
+    assert law.offer_bytes(reading.now_seconds + 1.0) < offered
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"stall_seconds_total": 5.1},
+        {"refault_bytes_total": 600 * MIB},
+        {"cold_bytes": None},
+        {"cold_bytes": 0},
+        {"refault_bytes_total": None},
+        {"swap_room_bytes": 0, "file_bytes": 0},
+    ],
+)
+def test_it_offers_nothing_where_nothing_may_be_taken(changed: dict[str, object]):
+    law = ReclaimLaw(COLD, ARMS[3])
+    reading = later(running(law), **changed)
+    law.step(reading)
+    assert law.offer_bytes(reading.now_seconds) == 0
+
+
+def test_it_offers_nothing_on_a_reading_that_is_old_or_of_another_time():
+    law = ReclaimLaw(COLD, ARMS[3])
+    reading = running(law)
+    assert law.offer_bytes(reading.now_seconds) > 0
+    assert law.offer_bytes(reading.now_seconds + 31.0) == 0
+    assert law.offer_bytes(reading.now_seconds - 1.0) == 0
+    law.notice_pressure(reading.now_seconds)
+    assert law.offer_bytes(reading.now_seconds + 1.0) == 0
