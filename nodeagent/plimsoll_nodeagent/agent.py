@@ -14,11 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from plimsoll_nodeagent.act.actor import Actor
-from plimsoll_nodeagent.act.outcome import Outcome
-from plimsoll_nodeagent.control.forecasting import PressureForecasts
+from plimsoll_nodeagent.capabilities import Engine, KernelCapabilities, Level
+from plimsoll_nodeagent.control.by_address import AddressLooks
 from plimsoll_nodeagent.control.idle_ages import IdleAgeSampler
 from plimsoll_nodeagent.control.policies import PolicySource
-from plimsoll_nodeagent.control.reclaiming import Controlled, Plan, Reclaimer
+from plimsoll_nodeagent.control.pressing import Pressing
+from plimsoll_nodeagent.control.reclaiming import Done, Plan, Reclaimer
 from plimsoll_nodeagent.control.reports import Report, container_reports, node_report
 from plimsoll_nodeagent.kernelfs import Answer, KernelFs
 from plimsoll_nodeagent.loop import Snapshot, Watch
@@ -38,7 +39,8 @@ class Agent:
     watch: Watch
     policies: PolicySource
     ages: IdleAgeSampler
-    forecasts: PressureForecasts
+    looks: AddressLooks
+    pressing: Pressing
     reclaimer: Reclaimer
     actor: Actor
     triggers: PressureTriggers | None = None
@@ -61,7 +63,7 @@ class Agent:
         with self._stage("predict"):
             wanted = self._predict(snapshot, now_seconds)
         with self._stage("plan"):
-            plan = self.reclaimer.plan(snapshot, wanted, self.forecasts.probability)
+            plan = self.reclaimer.plan(snapshot, wanted, self.pressing.forecasts.probability)
         with self._stage("act"):
             done = self._act(plan)
         with self._stage("measure"):
@@ -73,9 +75,12 @@ class Agent:
         return self.latest
 
     def heed(self, seconds: float, now: Callable[[], float]) -> None:
-        """Listen to PSI for so long; whoever stalls is left alone at once."""
+        """Listen to PSI for so long; whoever stalls is left alone at once. Act ahead of pressure, look on."""
         self.actor.tick()
-        self.reclaimer.look_at_pressure(now())
+        stalls = self.reclaimer.look_at_pressure(now())
+        with self._between("press"):
+            self.pressing.step(now(), stalls)
+        self._look_by_address(now())
         if self.triggers is None or not len(self.triggers):
             return
         stalled = self.triggers.stalled(max(0.0, seconds))
@@ -84,6 +89,7 @@ class Agent:
 
     def close(self) -> None:
         """Take back what is set."""
+        self.looks.close()
         self.actor.close()
         if self.triggers is not None:
             self.triggers.close()
@@ -91,10 +97,19 @@ class Agent:
     def _predict(self, snapshot: Snapshot, now_seconds: float) -> list[ContainerSample]:
         wanted = self.reclaimer.follow(snapshot)
         self.ages.sample((each.container for each in wanted), now_seconds)
+        self._look_by_address(now_seconds)
         self.reclaimer.predict(self.ages.looked, now_seconds)
-        self.forecasts.see(snapshot, wanted)
+        self.pressing.see_all(snapshot, wanted)
         self._listen(wanted)
         return wanted
+
+    def _look_by_address(self, now_seconds: float) -> None:
+        failures = self.stage_failures["look"]
+        with self._between("look"):
+            wanted = self.reclaimer.by_address(without_ages=self.ages.absence is not None)
+            self.looks.step(now_seconds, wanted, self.reclaimer.expert)
+        if self.stage_failures["look"] > failures:
+            self.reclaimer.forget_addresses()  # what a look left half done is not to be trusted
 
     def _listen(self, wanted: list[ContainerSample]) -> None:
         """Have PSI triggers on these containers; without them `heed` still reads PSI each second."""
@@ -110,24 +125,43 @@ class Agent:
         if counts.keys() - {Answer.DONE, Answer.GONE}:
             logger.debug("some containers have no PSI trigger: their PSI is read each second")
 
-    def _act(self, plan: Plan) -> list[tuple[Controlled, Outcome]]:
+    def _act(self, plan: Plan) -> Done:
         self.actor.tick()
+        self.pressing.act(plan.now_seconds)
         return self.reclaimer.act(plan)
 
     def _report(self, snapshot: Snapshot) -> Report:
-        reports = container_reports(self.reclaimer, snapshot)
+        reports = container_reports(self.reclaimer, self.pressing, snapshot)
         return Report(
             snapshot=snapshot,
-            node=node_report(self.fs, self.reclaimer, self.forecasts, snapshot),
+            node=node_report(self.fs, self.reclaimer, self.pressing, self.looks.looks_total, snapshot),
             containers=reports,
-            capabilities=self.reclaimer.capabilities,
+            capabilities=self._capabilities(),
             policy_problem=self.policies.problem,
             page_policy=self.reclaimer.page_policy_name or "by policy",
             stage_seconds=dict(self._stage_seconds),
             stage_failures=dict(self.stage_failures),
             actions_total=dict(self.reclaimer.outcomes),
             latest=self.reclaimer.latest,
+            models_version=self.reclaimer.models.version,
         )
+
+    def _capabilities(self) -> KernelCapabilities:
+        """As found at start, but for DAMON, which others may take and give back."""
+        found = self.reclaimer.capabilities
+        if self.looks.absence and found.level(Engine.ACCESSES) is Level.DAMON and self.looks.was_refused:
+            return found.fallen(Engine.ACCESSES, self.looks.absence)
+        return found
+
+    @contextmanager
+    def _between(self, name: str) -> Iterator[None]:
+        """What goes wrong here is counted and logged, and ends neither the tick nor the agent."""
+        try:
+            yield
+        except Exception:
+            if not self.stage_failures[name]:
+                logger.exception("failed; nothing is acted on by it", extra={"what": name})
+            self.stage_failures[name] += 1
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:

@@ -14,19 +14,24 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from plimsoll.pages.cold import PAGE_POLICIES
+from plimsoll.pages.cold import POLICY_NAMES
+from plimsoll.pages.survival import SurvivalModel
 from plimsoll_nodeagent.act.actor import Actor
 from plimsoll_nodeagent.act.journal import Journal, Record
 from plimsoll_nodeagent.agent import Agent
 from plimsoll_nodeagent.capabilities import Engine, Level
+from plimsoll_nodeagent.control.by_address import AddressLooks
 from plimsoll_nodeagent.control.cluster_policies import ClusterPolicies
+from plimsoll_nodeagent.control.controlled import tables_by_class
 from plimsoll_nodeagent.control.forecasting import PressureForecasts
 from plimsoll_nodeagent.control.idle_ages import IdleAgeSampler
 from plimsoll_nodeagent.control.kubeapi import KubeApi
-from plimsoll_nodeagent.control.models import Models, ModelStore, by_class
+from plimsoll_nodeagent.control.models import Learnt, Models, ModelStore, by_class
 from plimsoll_nodeagent.control.node_memory import NodeMemoryWriter
 from plimsoll_nodeagent.control.policies import FilePolicies, NoPolicies, PolicySource
+from plimsoll_nodeagent.control.pressing import Pressing
 from plimsoll_nodeagent.control.reclaiming import Reclaimer
+from plimsoll_nodeagent.control.reports import pressure_dict
 from plimsoll_nodeagent.discover.named import NamedTracker
 from plimsoll_nodeagent.kernelfs import KernelFs, Mode
 from plimsoll_nodeagent.loop import Watch
@@ -52,13 +57,14 @@ class Assembled:
         """What may be asked through the local door."""
         return {"report": self._report, "set-policy": self._set_policy, "models": self._models}
 
-    def save_models(self, now_seconds: float) -> None:
-        """Keep what was learnt, every ten minutes; a disk that is full costs the agent nothing but that."""
-        if self.store is None or 0.0 <= now_seconds - self.now_saved_seconds < SAVE_SECONDS:
+    def save_models(self, now_seconds: float, *, at_once: bool = False) -> None:
+        """Keep what was learnt, every ten minutes and at the end; a full disk costs the agent only that."""
+        recently = 0.0 <= now_seconds - self.now_saved_seconds < SAVE_SECONDS
+        if self.store is None or (recently and not at_once):
             return
         self.now_saved_seconds = now_seconds
-        learnt = by_class(self.agent.reclaimer.survival_by_class())
-        if not any(each.observations for each in learnt.values()):
+        learnt = self.learnt()
+        if not any(each.observations for each in learnt.survival.values()) and not learnt.reuse:
             return
         try:
             self.models = self.store.save(learnt, now_seconds)
@@ -66,12 +72,25 @@ class Assembled:
         except OSError as error:
             logger.warning("models could not be kept", extra={"why": str(error)})
 
+    def learnt(self) -> Learnt:
+        """What there is to keep: of classes that have no container now, what was known before."""
+        reclaimer, before = self.agent.reclaimer, self.models
+        survival = {name: SurvivalModel(prior=table) for name, table in before.tables.items()}
+        return Learnt(
+            survival | by_class(reclaimer.survival_by_class()),
+            {**before.reuse, **tables_by_class(reclaimer.controlled.values())},
+            reclaimer.bandit.as_plain(),
+            self.agent.pressing.forecasts.learned(),
+        )
+
     def _report(self, asked: Mapping[str, Any]) -> Mapping[str, object]:  # noqa: ARG002
         report = self.agent.latest
         if report is None:
             raise ValueError("the agent has not looked yet")
         return {
             "page_policy": report.page_policy,
+            "models_version": self.models.version,
+            "pressure": pressure_dict(self.agent.pressing),
             "policy_problem": report.policy_problem,
             "capabilities": report.capabilities.as_dict(),
             "containers": [each.as_dict() for each in report.containers],
@@ -90,7 +109,10 @@ class Assembled:
         return {
             "version": self.models.version,
             "checksum": self.models.checksum,
-            "page_policies": list(PAGE_POLICIES),
+            "reuse_classes": sorted(self.models.reuse),
+            "bandit_classes": sorted(self.agent.reclaimer.bandit.records),
+            "pressure_scopes": sorted(self.models.pressure),
+            "page_policies": list(POLICY_NAMES),
             "classes": {
                 name: {
                     "observations": each.observations,
@@ -122,7 +144,9 @@ def assemble(options: argparse.Namespace, fs: KernelFs | None = None) -> Assembl
     if mode is Mode.ACT and capabilities.level(Engine.PRESSURE) is Level.TRIGGERS:
         triggers = PressureTriggers(fs, Threshold())
     ages = IdleAgeSampler(fs, options.cgroup_root)
-    agent = Agent(fs, watch, policies, ages, PressureForecasts(), reclaimer, actor, triggers)
+    pressing = Pressing(fs, PressureForecasts(models.pressure), reclaimer, watch.look_at)
+    looks = AddressLooks(fs, actor.damon)
+    agent = Agent(fs, watch, policies, ages, looks, pressing, reclaimer, actor, triggers)
     if options.policies_from_cluster:
         agent.sink = NodeMemoryWriter(KubeApi.of_this_pod, options.kube_node, mode, version("plimsoll"))
     return Assembled(agent, store if mode is Mode.ACT else None, models)

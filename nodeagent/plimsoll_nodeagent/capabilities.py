@@ -7,7 +7,7 @@ observe only. A missing fact is a missing feature.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -114,6 +114,16 @@ class KernelCapabilities:
         order = ORDER[engine]
         own = self.level(engine)
         return own is not Level.NONE and order.index(own) <= order.index(level)
+
+    def fallen(self, engine: Engine, why: str) -> "KernelCapabilities":
+        """The same with one engine at the level that it falls back to, for what was lost since the start."""
+        engines = tuple(
+            EngineLevel(engine, each.falls_back_to, Level.NONE, f"no {each.level.value}: {why}")
+            if each.engine is engine
+            else each
+            for each in self.engines
+        )
+        return replace(self, engines=engines)
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values for status and JSON."""

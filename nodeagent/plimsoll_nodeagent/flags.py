@@ -7,7 +7,7 @@ import argparse
 import re
 from pathlib import Path
 
-from plimsoll.pages.cold import PAGE_POLICIES
+from plimsoll.pages.cold import POLICY_NAMES
 from plimsoll_nodeagent.discover.hierarchy import DEFAULT_CGROUP_ROOT
 from plimsoll_nodeagent.kernelfs import Mode
 from plimsoll_nodeagent.loop import MOST_CONTAINERS
@@ -79,7 +79,7 @@ def acting_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--page-policy",
         default="",
-        choices=["", *PAGE_POLICIES],
+        choices=["", *POLICY_NAMES],
         help="how cold memory is told; empty: as each policy's mode says",
     )
     parser.add_argument(

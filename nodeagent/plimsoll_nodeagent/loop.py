@@ -108,6 +108,10 @@ class Watch:
         self._say(self.latest)
         return self.latest
 
+    def look_at(self, container: Container) -> ContainerSample | None:
+        """Sample one container now, between two looks."""
+        return None if self._sampler is None else self._sampler.container(container)
+
     def _watched(self) -> list[Container]:
         """The containers to sample: of too many, those with the lowest cgroup ids, which are the oldest."""
         found = sorted(self._tracker.containers.values(), key=lambda each: each.key)

@@ -119,6 +119,7 @@ def run(options: argparse.Namespace) -> int:
         made.save_models(now_seconds)
 
     keep_watching(tick, health.beat, options.interval, waiting(agent, stop))
+    made.save_models(time.time(), at_once=True)
     agent.close()
     if door is not None:
         door.close()

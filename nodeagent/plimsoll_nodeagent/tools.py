@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from plimsoll.pages.cold import PAGE_POLICIES
+from plimsoll.pages.cold import POLICY_NAMES
 from plimsoll.pages.recording import learnt, policy_for_replay, replayed
 from plimsoll.pages.survival import AGE_EDGES, SurvivalModel
-from plimsoll_nodeagent.control.models import ModelStore
+from plimsoll_nodeagent.control.models import Learnt, ModelStore
 from plimsoll_nodeagent.flags import DEFAULT_STATE, acting_flags, positive, seconds
 from plimsoll_nodeagent.kernelfs import KernelFs, Mode
 from plimsoll_nodeagent.recorder import RecordError, record
@@ -64,7 +64,7 @@ def add_tools(commands: Commands, shared: argparse.ArgumentParser) -> None:
     acting_flags(taking)
     taking.set_defaults(call=_told(reclaim_command))
     setting = commands.add_parser("set-policy", help="change how cold memory is told, in a running agent")
-    setting.add_argument("name", choices=[*PAGE_POLICIES, "by-policy"])
+    setting.add_argument("name", choices=[*POLICY_NAMES, "by-policy"])
     setting.add_argument("--socket", type=Path, default=DEFAULT_SOCKET, help="(default: %(default)s)")
     setting.set_defaults(call=_told(set_policy_command))
     _mempred(commands)
@@ -183,6 +183,8 @@ def mempred_status(options: argparse.Namespace) -> str:
             mean = f"{sum(loss) / len(loss):.3f}" if loss else "-"
             lines.append(
                 f"{name}  version {models.version}  {len(models.tables)} classes  loss {mean}"
+                f"  reuse tables {len(models.reuse)}  bandit classes {len(models.records)}"
+                f"  pressure scopes {len(models.pressure)}"
                 f"  sha256 {models.checksum[:16]}"
             )
     lines = lines or [f"no models under {options.state_dir / 'models'}: the built-in prior is used"]
@@ -220,7 +222,9 @@ def mempred_train(options: argparse.Namespace) -> str:
     if not model.observations:
         raise ValueError("the recordings hold fewer than two looks")
     store = ModelStore(options.state_dir / "models")
-    known = {name: SurvivalModel(prior=table) for name, table in store.load().tables.items()}
-    made = store.save({**known, options.workload_class: model}, time.time())
+    before = store.load()
+    known = {name: SurvivalModel(prior=table) for name, table in before.tables.items()}
+    survival = {**known, options.workload_class: model}
+    made = store.save(Learnt(survival, before.reuse, before.records, before.pressure), time.time())
     told = f"{model.observations} steps learnt, loss {model.loss:.3f}, sha256 {made.checksum[:16]}"
     return f"version {made.version}: {told}\n"

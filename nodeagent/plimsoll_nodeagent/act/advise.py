@@ -33,6 +33,8 @@ class Advise:
     pid: int
     ranges: Ranges
     advice: Advice
+    started_ticks: int | None = None
+    """When the process that is meant began; a recycled pid's began at another time. None: whoever has it."""
 
     @property
     def kind(self) -> ActionKind:
@@ -62,6 +64,8 @@ class Advise:
         with member(fs, self.container, self.pid) as process:
             if isinstance(process, Answer):
                 return self._outcome(process, None, f"pid {self.pid}")
+            if self.started_ticks not in (None, process.started_ticks):
+                return self._outcome(Answer.GONE, None, f"pid {self.pid} is another process by now")
             before = self._now(fs, process)
             taken = process.advise(self.ranges, self.advice)
             if isinstance(taken, Answer):
@@ -76,7 +80,9 @@ class Advise:
 
     def _now(self, fs: KernelFs, process: KernelProcess) -> dict[str, int | None]:
         counts = page_counts(process, self.ranges)
-        rollup = read_rollup(process)
+        # It walks all pages of the process: only where nothing else tells what the advice changed.
+        of_all = self.advice in (Advice.COLD, Advice.COLLAPSE)
+        rollup = read_rollup(process) if of_all else Absence.UNSUPPORTED
         found: dict[str, int | None] = {}
         if not isinstance(counts, Absence):
             found |= {"resident_bytes": counts.resident_bytes, "swapped_bytes": counts.swapped_bytes}

@@ -1,133 +1,170 @@
-"""Pressure some seconds ahead, for the kube node and for the containers that are reclaimed.
+"""Pressure some seconds ahead, for the kube node, each NUMA node and the containers that are reclaimed.
 
-In: snapshots, one after the other. Out: a probability for each scope, from the core's own bank of predictors
-(`plimsoll.pressure.bank`), which is told each time what really came. Where its weights are lost or damaged
-the bank speaks by its plain rules, and `fallback` counts that. What is not known is no forecast.
+In: readings of scopes, second by second for the machine and for whoever is near trouble, tick by tick for the
+rest; and each second whether a container stalls. Out: a probability for each scope, from the core's own bank
+of predictors (`plimsoll.pressure.bank`), which is told what really came when a forecast's horizon is over
+(`horizons`). Where its weights are lost or damaged the bank speaks by its plain rules, and `fallbacks_total`
+counts that. What is not known is no forecast. New scopes begin with what their like have learned.
 """
 
+import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from plimsoll.pressure.bank import BankForecast, PressureBank
-from plimsoll.pressure.outcome import PressureRule, under_pressure
+from plimsoll.pressure.horizons import BankOutcomes, Score
+from plimsoll.pressure.outcome import MAX_GAP_SECONDS, PressureRule, under_pressure
+from plimsoll.pressure.protocol import FloatArray, PressureForecast, Source
 from plimsoll.pressure.sample import PressureReading, PressureSample, ScopeKind, sample_between
 from plimsoll.pressure.weights import shipped
 from plimsoll_nodeagent.discover.tracker import ContainerId
-from plimsoll_nodeagent.loop import Snapshot
-from plimsoll_nodeagent.sample.reading import ContainerSample
+from plimsoll_nodeagent.sample.pressure_readings import is_numa, scope_name
 from plimsoll_nodeagent.sample.triggers import KUBE_NODE
 
+logger = logging.getLogger(__name__)
+
 NAN = math.nan
-MOST_JUDGED_SECONDS = 15.0  # a forecast of five seconds is not judged by what came within more than this
+# Whoever is so near trouble is read each second, not each tick; at most so many containers.
+NEAR_PROBABILITY, NEAR_AVAILABLE_RATIO, MOST_NEAR = 0.1, 0.1, 16
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """One scope's newest sample and forecast."""
+
+    kind: ScopeKind
+    sample: PressureSample
+    forecast: PressureForecast
 
 
 class PressureForecasts:
-    """Forecasts of one node; call `see` once a tick."""
+    """Forecasts of one node. `taught`: what scopes of each name or class had learned before."""
 
-    def __init__(self) -> None:
+    def __init__(self, taught: Mapping[str, FloatArray] | None = None) -> None:
         weights = shipped()
         self.has_weights = weights is not None
         self._bank = PressureBank(None if weights is None else weights.boosted)
+        self._outcomes = BankOutcomes()
         self._rule = PressureRule()
+        self._taught = dict(taught or {})
         self._rows: dict[ContainerId, int] = {}
+        self._names: dict[ContainerId, str] = {}
         self._readings: dict[ContainerId, PressureReading] = {}
-        self._last: tuple[BankForecast, list[ContainerId]] | None = None
-        self.probability: dict[ContainerId, float] = {}
+        self.spoken: dict[ContainerId, Spoken] = {}
         self.fallbacks_total = 0
-        self.judged_total = 0
 
-    def see(self, snapshot: Snapshot, wanted: Iterable[ContainerSample]) -> None:
-        """Take in a snapshot: judge the forecasts before it and make new ones."""
-        readings = {each.container.key: _of_container(each, snapshot.taken_seconds) for each in wanted}
-        node = _of_kube_node(snapshot)
-        if node is not None:
-            readings[KUBE_NODE] = node
-        self._keep(readings.keys())
+    @property
+    def score(self) -> Score:
+        """How good forecasts were of late."""
+        return self._outcomes.score
+
+    @property
+    def probability(self) -> dict[ContainerId, float]:
+        """The newest probability of every scope that has one."""
+        said = {key: each.forecast.probability for key, each in self.spoken.items()}
+        return {key: each for key, each in said.items() if math.isfinite(each)}
+
+    def keep(self, containers: Mapping[ContainerId, str]) -> None:
+        """These containers (with their workload class) and the machine's scopes; all others are forgotten."""
+        gone = [key for key in self._rows if key[0] > 0 and key not in containers]
+        self._names = {key: name for key, name in self._names.items() if key[0] <= 0} | dict(containers)
+        if gone:
+            rows = np.array([self._rows.pop(key) for key in gone], dtype=np.int64)
+            self._bank.remove(rows)
+            self._outcomes.forget(rows)
+        for key in gone:
+            self._readings.pop(key, None)
+            self.spoken.pop(key, None)
+
+    def see(self, readings: Mapping[ContainerId, PressureReading], now_seconds: float) -> None:
+        """Take in readings: judge the forecasts whose time is over, and make new ones for these scopes."""
+        self._add(readings.keys())
         samples: dict[ContainerId, PressureSample] = {}
         for key, reading in readings.items():
             before = self._readings.get(key)
             sample = None if before is None else sample_between(before, reading)
             if sample is not None:
                 samples[key] = sample
-        self._readings = readings
-        self._judge(samples)
-        self._predict(samples, snapshot.taken_seconds)
+            self._readings[key] = reading
+        # Of a longer time nobody knows when in it the pressure was; PSI is noted each second besides.
+        short = {key: each for key, each in samples.items() if each.period_seconds <= MAX_GAP_SECONDS}
+        self.note({key: under_pressure(each, self._rule) for key, each in short.items()}, now_seconds)
+        self._predict(samples, now_seconds)
 
-    def _keep(self, keys: Iterable[ContainerId]) -> None:
-        wanted = set(keys)
-        gone = [key for key in self._rows if key not in wanted]
-        if gone:
-            self._bank.remove(np.array([self._rows.pop(key) for key in gone], dtype=np.int64))
-            self._last = None
-        new = [key for key in wanted if key not in self._rows]
-        kinds = [ScopeKind.KUBE_NODE if key == KUBE_NODE else ScopeKind.CONTAINER for key in new]
-        if new:
-            self._rows |= dict(zip(new, map(int, self._bank.add(kinds)), strict=True))
+    def note(self, pressure: Mapping[ContainerId, float], now_seconds: float) -> None:
+        """Whether scopes were under pressure since they were last noted: 1.0, 0.0 or NaN each."""
+        known = {self._rows[key]: value for key, value in pressure.items() if key in self._rows}
+        rows = np.array(list(known), dtype=np.int64)
+        self._outcomes.note(rows, np.array(list(known.values()), dtype=np.float64), now_seconds)
+        for forecast, realised in self._outcomes.matured(now_seconds):
+            self._bank.update(forecast, realised)
 
-    def _judge(self, samples: dict[ContainerId, PressureSample]) -> None:
-        if self._last is None:
+    def near(self) -> list[ContainerId]:
+        """Containers near trouble, the nearest first."""
+        said = [
+            (-each.forecast.probability, key)
+            for key, each in self.spoken.items()
+            if each.kind is ScopeKind.CONTAINER and _is_near(each)
+        ]
+        return [key for _, key in sorted(said)[:MOST_NEAR]]
+
+    def learned(self) -> dict[str, FloatArray]:
+        """What scopes have learned: of each of the machine's scopes and of each workload class a mean."""
+        found: dict[str, list[FloatArray]] = {}
+        for key, row in list(self._rows.items()):
+            learned = self._bank.learned(np.array([row], dtype=np.int64))
+            found.setdefault(self._name(key), []).append(learned[0])
+        return self._taught | {name: np.mean(each, axis=0) for name, each in found.items()}
+
+    def _add(self, keys: Iterable[ContainerId]) -> None:
+        new = [key for key in keys if key not in self._rows]
+        if not new:
             return
-        forecast, keys = self._last
-        realised = np.array([self._came(samples.get(key)) for key in keys])
-        self._bank.update(forecast, realised)
-        self.judged_total += int(np.isfinite(realised).sum())
+        rows = self._bank.add([kind_of(key) for key in new])
+        self._rows |= dict(zip(new, map(int, rows), strict=True))
+        for key, row in zip(new, rows, strict=True):
+            taught = self._taught.get(self._name(key))
+            if taught is None:
+                continue
+            try:
+                self._bank.teach(np.array([row]), taught[None, :])
+            except ValueError as error:
+                logger.warning("what was learned of pressure is refused", extra={"why": str(error)})
 
-    def _came(self, sample: PressureSample | None) -> float:
-        if sample is None or sample.period_seconds > MOST_JUDGED_SECONDS:
-            return NAN
-        return under_pressure(sample, self._rule)
+    def _name(self, key: ContainerId) -> str:
+        """What a scope shares experience with; a NUMA node's name has a space, no workload's has."""
+        return self._names.get(key, "") if key[0] > 0 else f"scope {scope_name(key)}"
 
-    def _predict(self, samples: dict[ContainerId, PressureSample], now_seconds: float) -> None:
-        keys = list(samples)
-        if not keys:
-            self._last, self.probability = None, {}
+    def _predict(self, samples: Mapping[ContainerId, PressureSample], now_seconds: float) -> None:
+        if not samples:
             return
-        rows = np.array([self._rows[key] for key in keys], dtype=np.int64)
-        forecast = self._bank.predict(rows, [samples[key] for key in keys], now_seconds)
-        self.probability = {
-            key: float(each)
-            for key, each in zip(keys, forecast.probability, strict=True)
-            if math.isfinite(each)
-        }
-        self.fallbacks_total += int(forecast.fallback.sum())
-        self._last = (forecast, keys)
+        rows = np.array([self._rows[key] for key in samples], dtype=np.int64)
+        made = self._bank.predict(rows, list(samples.values()), now_seconds)
+        self._outcomes.expect(made)
+        self.fallbacks_total += int(made.fallback.sum())
+        for at, (key, sample) in enumerate(samples.items()):
+            self.spoken[key] = Spoken(kind_of(key), sample, _forecast(made, at))
 
 
-def _of_kube_node(snapshot: Snapshot) -> PressureReading | None:
-    memory, pressure = snapshot.kube_node.memory, snapshot.kube_node.pressure
-    if memory is None:
-        return None
-    return PressureReading(
-        seconds=snapshot.taken_seconds,
-        total_bytes=memory.total_bytes,
-        free_bytes=memory.free_bytes,
-        available_bytes=memory.available_bytes,
-        psi_some_seconds=NAN if pressure is None else pressure.some.total_seconds,
-        psi_full_seconds=NAN if pressure is None else pressure.full.total_seconds,
-        swap_used_bytes=memory.swap_total_bytes - memory.swap_free_bytes,
-        swap_total_bytes=memory.swap_total_bytes,
-    )
+def kind_of(key: ContainerId) -> ScopeKind:
+    """What kind of scope a key stands for."""
+    if is_numa(key):
+        return ScopeKind.NUMA_NODE
+    return ScopeKind.KUBE_NODE if key == KUBE_NODE else ScopeKind.CONTAINER
 
 
-def _of_container(sample: ContainerSample, now_seconds: float) -> PressureReading:
-    most = sample.memory_max_bytes
-    total = float(sample.usage_bytes if most is None or math.isinf(most) else most)
-    events, pressure = sample.events or {}, sample.pressure
-    stat = sample.stat
-    return PressureReading(
-        seconds=now_seconds,
-        total_bytes=max(total, 1.0),
-        free_bytes=total - sample.usage_bytes,
-        available_bytes=total - (sample.working_set_bytes or sample.usage_bytes),
-        refaults=NAN
-        if stat is None
-        else float((stat.refault_anon_pages or 0) + (stat.refault_file_pages or 0)),
-        psi_some_seconds=NAN if pressure is None else pressure.some.total_seconds,
-        psi_full_seconds=NAN if pressure is None else pressure.full.total_seconds,
-        events_high=events.get("high", NAN),
-        events_max=events.get("max", NAN),
-        oom_kills=events.get("oom_kill", NAN),
-        swap_used_bytes=NAN if sample.swap_bytes is None else float(sample.swap_bytes),
+def _forecast(made: BankForecast, at: int) -> PressureForecast:
+    probability = float(made.probability[at])
+    if not math.isfinite(probability):
+        return PressureForecast(made.seconds, NAN, Source.MISSING)
+    source = Source.FALLBACK if made.fallback[at] else Source.MODEL
+    return PressureForecast(made.seconds, probability, source)
+
+
+def _is_near(each: Spoken) -> bool:
+    return (
+        each.forecast.probability >= NEAR_PROBABILITY or each.sample.available_ratio <= NEAR_AVAILABLE_RATIO
     )

@@ -173,6 +173,8 @@ def _acting(report: Report, mode: Mode) -> Condition:
             type="Acting", status="False", reason="Policies", message=report.policy_problem[:SENTENCE]
         )
     said = f"{report.node.controlled} containers have a policy that asks for reclaim."
+    if report.models_version:
+        said += f" New ones start from models of version {report.models_version}."
     return Condition(type="Acting", status="True", reason="Policies", message=said)
 
 

@@ -1,77 +1,61 @@
 """The node's reclaim: every container's own law, the node's room, the acts, and what came of them.
 
-In: a snapshot, policies, idle ages, forecasts. Out: a `Plan` (intent), then `Done` (what was measured). How
-much is decided in the core alone (`plimsoll.pages.control_law`, `control_share`); here readings are put
-together and actions are carried out through the `Actor`, which refuses what no policy covers. A policy that
-goes away in the middle of an action stops it at its next part.
+In: a snapshot, policies, idle ages, plans by address, forecasts. Out: a `Plan` (intent), then `Done` (what
+was measured). How much is decided in the core alone (`plimsoll.pages.control_law`, `control_share`); here
+readings are put together, and actions are carried out (`taking`) through the `Actor`, which refuses what no
+policy covers. A policy that goes away in the middle of an action stops it at its next part.
 """
 
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from plimsoll.api.reclaim import ReclaimMode
-from plimsoll.pages.cold import DEFAULT_PAGE_POLICY, page_policy
-from plimsoll.pages.control_bandit import ARMS, EPISODE_SECONDS, Episode, SafeBandit
+from plimsoll.pages.address_plan import AddressPlan
+from plimsoll.pages.bring_back import room_bytes
+from plimsoll.pages.cold import ADDRESS_POLICIES, DEFAULT_PAGE_POLICY, by_ages, page_policy
 from plimsoll.pages.control_law import ReclaimLaw
 from plimsoll.pages.control_share import Claim, NodeRoom, share_out
 from plimsoll.pages.control_types import ContainerReading, Reason, ReclaimDecision, ReclaimPolicy
+from plimsoll.pages.guarded_plan import GUARDED
 from plimsoll.pages.survival import SurvivalModel
-from plimsoll.pages.touched_once import IDLE_SECONDS, LeakHint, TouchedOnce
-from plimsoll.pages.working_set import Need, need
+from plimsoll.pages.touched_once import IDLE_SECONDS
+from plimsoll.pages.working_set import need
 from plimsoll_nodeagent.act.actor import Actor
 from plimsoll_nodeagent.act.container import opened
-from plimsoll_nodeagent.act.outcome import Outcome
-from plimsoll_nodeagent.act.reclaim import Reclaim
-from plimsoll_nodeagent.capabilities import Engine, KernelCapabilities, Level
+from plimsoll_nodeagent.act.outcome import ActionKind, Outcome
+from plimsoll_nodeagent.capabilities import KernelCapabilities
+from plimsoll_nodeagent.control.by_address import Wanted
+from plimsoll_nodeagent.control.controlled import Controlled, reading_of, stalls_since
+from plimsoll_nodeagent.control.episodes import turn_episode
 from plimsoll_nodeagent.control.idle_ages import Looked
 from plimsoll_nodeagent.control.models import Models
 from plimsoll_nodeagent.control.policies import PolicySource
+from plimsoll_nodeagent.control.taking import Taker, asked_bytes, moved_bytes
 from plimsoll_nodeagent.discover.tracker import Container, ContainerId
-from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelFs
-from plimsoll_nodeagent.kernelfs.process import PAGE_BYTES
+from plimsoll_nodeagent.kernelfs import Answer, KernelFs
 from plimsoll_nodeagent.loop import Snapshot
-from plimsoll_nodeagent.sample.formats import FormatError, parse_pressure
 from plimsoll_nodeagent.sample.reading import ContainerSample
 from plimsoll_nodeagent.sample.swap import container_swap
+from plimsoll_nodeagent.sample.triggers import KUBE_NODE
 
-PRESSED_PROBABILITY = 0.5  # a forecast at least so sure stops reclaim as pressure itself does
-LEASE_SECONDS = 5.0
-FILE_PAGES_ONLY = 0  # memory.reclaim's swappiness
+PRESSED_PROBABILITY = 0.5  # a forecast at least so sure holds the steady pace
+CALM_PROBABILITY = 0.25  # nothing is brought back where pressure is likelier than this
 
+# Where tasks stall, or nothing is known, nothing is read in unasked.
+NO_RETURN = (Reason.OFF, Reason.PRESSURE, Reason.FORESEEN, Reason.BACKING_OFF, Reason.UNKNOWN, Reason.CLOCK)
 
-@dataclass(slots=True)
-class Controlled:
-    """One container under a policy."""
-
-    container: Container
-    law: ReclaimLaw
-    survival: SurvivalModel = field(default_factory=SurvivalModel)
-    leak: TouchedOnce = field(default_factory=TouchedOnce)
-    arm: int = 0
-    episode_seconds: float = math.nan
-    violations_before: int = 0
-    taken_bytes: int = 0
-    episode_kept_before: int = 0
-    asked_bytes: int = 0
-    returned_bytes: int = 0
-    refault_bytes: int | None = None
-    usage_bytes: int = 0
-    read_seconds: float = math.nan
-    polled: tuple[float, float] | None = None
-    looked: Looked | None = None
-    need: Need | None = None
-    cold_age_seconds: float = math.nan
-    decision: ReclaimDecision | None = None
-    hint: LeakHint | None = None
+Done = list[tuple[Controlled, Outcome]]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done in this tick: each with its container."""
+    """What is to be done in this tick: bytes to take and bytes to bring back, each with its container."""
 
+    now_seconds: float
     actions: tuple[tuple[Controlled, int], ...]
+    returns: tuple[tuple[Controlled, int], ...] = ()
 
 
 class Reclaimer:
@@ -90,13 +74,14 @@ class Reclaimer:
         self._actor = actor
         self.capabilities = capabilities
         self.models = models or Models()
-        self.bandit = SafeBandit()
+        self.bandit = self.models.bandit()
+        self.taker = Taker(actor, capabilities, self._must_stop)
         self.controlled: dict[ContainerId, Controlled] = {}
         self.page_policy_name = ""
         """Set by a person; empty: by the policy's mode."""
         self.outcomes: Counter[tuple[str, str]] = Counter()
         self.reasons: Counter[Reason] = Counter()
-        self.asked_total = self.taken_total = self.returned_total = 0
+        self.asked_total = self.taken_total = self.returned_total = self.brought_back_total = 0
         self.latest: tuple[Outcome, ...] = ()
 
     def set_page_policy(self, name: str) -> None:
@@ -104,6 +89,31 @@ class Reclaimer:
         if name:
             page_policy(name)
         self.page_policy_name = name
+
+    @property
+    def expert(self) -> str:
+        """Whose order plans by address follow."""
+        return self.page_policy_name if self.page_policy_name in ADDRESS_POLICIES else GUARDED
+
+    def by_address(self, *, without_ages: bool) -> dict[ContainerId, Wanted]:
+        """The containers to be watched by address: Predictive ones, and Cold ones that nothing else ages."""
+        found = {}
+        for key, each in self.controlled.items():
+            wanted = self._policy_name(each) in ADDRESS_POLICIES or without_ages
+            if not wanted:
+                each.addresses = None
+                continue
+            budget = each.law.policy.refault_budget_ratio
+            if each.addresses is None:
+                each.addresses = AddressPlan(budget, self.models.tables_of(each.workload_class))
+            each.addresses.aim_at(budget)
+            found[key] = Wanted(each.container, each.addresses)
+        return found
+
+    def forget_addresses(self) -> None:
+        """Begin anew with every plan by address."""
+        for each in self.controlled.values():
+            each.addresses = None
 
     def follow(self, snapshot: Snapshot) -> list[ContainerSample]:
         """Take over what policies say now; returns the samples of the containers they speak for."""
@@ -122,7 +132,7 @@ class Reclaimer:
     def predict(self, looked: Mapping[ContainerId, Looked], now_seconds: float) -> None:
         """Learn from new histograms."""
         for key, each in self.controlled.items():
-            new = looked.get(key)
+            new = looked.get(key) or _by_address(each, now_seconds)
             if new is not None and each.looked is not None and new.taken_seconds > each.looked.taken_seconds:
                 each.survival.observe(
                     each.looked.ages, new.ages, new.taken_seconds - each.looked.taken_seconds
@@ -142,39 +152,50 @@ class Reclaimer:
         for sample in samples:
             each = self.controlled[sample.container.key]
             reading = self._reading(each, sample, snapshot, forecasts.get(sample.container.key))
-            self._episode(each, reading)
+            turn_episode(self.bandit, each, reading)
             each.decision = each.law.step(reading)
             self.reasons[each.decision.reason] += 1
-            self._account(each, reading)
+            self._account(each, sample, reading)
             if not each.decision.holds and not self.capabilities.observe_only:
                 decided.append((each, each.decision, reading))
         claims = [
             Claim(decision.reclaim_bytes, each.law.policy.importance, reading.file_bytes or 0)
             for each, decision, reading in decided
         ]
-        memory = snapshot.kube_node.memory
-        room = NodeRoom() if memory is None else NodeRoom(memory.swap_total_bytes, memory.swap_free_bytes)
-        given = share_out(claims, room)
-        return Plan(
-            tuple((each, amount) for (each, _, _), amount in zip(decided, given, strict=True) if amount > 0)
-        )
+        given = share_out(claims, node_room(snapshot))
+        actions = [(each, amount) for (each, _, _), amount in zip(decided, given, strict=True) if amount > 0]
+        returns = [
+            (each, amount)
+            for each in self.controlled.values()
+            if (amount := self._may_return(each, snapshot, forecasts)) > 0
+        ]
+        return Plan(snapshot.taken_seconds, tuple(actions), tuple(returns))
 
-    def act(self, plan: Plan) -> list[tuple[Controlled, Outcome]]:
+    def act(self, plan: Plan) -> Done:
         """Do what was planned."""
-        if not self.capabilities.at_least(Engine.RECLAIM, Level.PLAIN):
-            return [(each, self._lease(each, amount)) for each, amount in plan.actions]
-        return [(each, self._actor.act(self._action(each, amount))) for each, amount in plan.actions]
+        done: Done = []
+        for each, amount in plan.actions:
+            done += [(each, outcome) for outcome in self.taker.take(each, amount, plan.now_seconds)]
+        for each, amount in plan.returns:
+            all_out = each.decision is not None and each.decision.bring_back
+            done += [(each, outcome) for outcome in self.taker.bring_back(each, amount, all_out=all_out)]
+        return done
 
-    def measure(self, done: Sequence[tuple[Controlled, Outcome]]) -> None:
-        """Book what really came of it."""
+    def measure(self, done: Done) -> None:
+        """Book what really came of a tick's plan."""
         self.latest = tuple(outcome for _, outcome in done)
+        self.book(done)
+
+    def book(self, done: Done) -> None:
+        """Book what really came of actions."""
         for each, outcome in done:
             self.outcomes[outcome.kind.value, outcome.answer.value] += 1
             if not outcome.acted:
                 continue
-            asked = -(outcome.expected.usage_bytes or 0)
-            measured = 0 if outcome.measured is None else -(outcome.measured.usage_bytes or 0)
-            taken = max(0, measured)
+            if outcome.kind is ActionKind.WILLNEED:
+                self.brought_back_total += outcome.expected.usage_bytes or 0
+                continue
+            asked, taken = asked_bytes(outcome), moved_bytes(outcome)
             each.law.settle(asked, taken)
             each.asked_bytes += asked
             each.taken_bytes += taken
@@ -187,74 +208,71 @@ class Reclaimer:
             if (each := self.controlled.get(key)) is not None:
                 each.law.notice_pressure(now_seconds)
 
-    def look_at_pressure(self, now_seconds: float) -> frozenset[ContainerId]:
-        """Read PSI alone, between two ticks; returns who stalls beyond its policy's bound, and stops there.
+    def look_at_pressure(self, now_seconds: float) -> dict[ContainerId, float]:
+        """Read PSI alone, between two ticks: the share of time since the last look that each one stalled.
 
-        Triggers tell of heavy stalls at once; a policy's bound is often lower than what they are set to.
+        Whoever stalls beyond its policy's bound stops here. Triggers tell of heavy stalls at once; a policy's
+        bound is often lower than what they are set to.
         """
-        found = set()
-        for key, each in self.controlled.items():
-            with opened(self._fs, each.container) as cgroup:
-                text = Absence.GONE if isinstance(cgroup, Answer) else cgroup.read("memory.pressure")
-            try:
-                total = None if isinstance(text, Absence) else parse_pressure(text).some.total_seconds
-            except FormatError:
-                total = None
-            before, each.polled = each.polled, None if total is None else (now_seconds, total)
-            if before is not None and total is not None and now_seconds > before[0]:
-                stalled = (total - before[1]) / (now_seconds - before[0])
-                if stalled > each.law.policy.max_pressure_ratio:
-                    found.add(key)
-        self.notice_pressure(frozenset(found), now_seconds)
-        return frozenset(found)
+        stalls = stalls_since(self._fs, self.controlled, now_seconds)
+        bounds = {key: self.controlled[key].law.policy.max_pressure_ratio for key in stalls}
+        self.notice_pressure(frozenset(key for key in stalls if stalls[key] > bounds[key]), now_seconds)
+        return stalls
 
     def survival_by_class(self) -> dict[str, list[SurvivalModel]]:
         """The models of the containers now, by what they share experience with."""
         found: dict[str, list[SurvivalModel]] = {}
         for each in list(self.controlled.values()):
-            found.setdefault(self._policies.class_of(each.container), []).append(each.survival)
+            found.setdefault(each.workload_class, []).append(each.survival)
         return found
 
     def _known(self, container: Container, policy: ReclaimPolicy) -> Controlled:
         each = self.controlled.get(container.key)
+        name = self._policies.class_of(container)
         if each is None:
-            prior = self.models.prior(self._policies.class_of(container))
-            return Controlled(container, ReclaimLaw(policy), SurvivalModel(prior))
-        each.law.policy = policy
+            return Controlled(container, ReclaimLaw(policy), name, SurvivalModel(self.models.prior(name)))
+        each.law.policy, each.workload_class = policy, name
         return each
+
+    def _policy_name(self, each: Controlled) -> str:
+        return self.page_policy_name or DEFAULT_PAGE_POLICY.get(each.law.policy.mode, "lru")
 
     def _reading(
         self, each: Controlled, sample: ContainerSample, snapshot: Snapshot, probability: float | None
     ) -> ContainerReading:
-        stat, pressure = sample.stat, sample.pressure
-        refaults = None
-        if stat is not None and stat.refault_file_pages is not None:
-            refaults = ((stat.refault_anon_pages or 0) + stat.refault_file_pages) * PAGE_BYTES
-        return ContainerReading(
-            now_seconds=snapshot.taken_seconds,
-            usage_bytes=sample.usage_bytes,
-            stall_seconds_total=None if pressure is None else pressure.some.total_seconds,
-            pressure_avg10_ratio=None if pressure is None else pressure.some.avg10_ratio,
-            refault_bytes_total=refaults,
-            file_bytes=None if stat is None else stat.file_bytes,
-            swap_room_bytes=self._swap_room(sample, snapshot),
-            working_set_bytes=sample.working_set_bytes,
-            cold_bytes=self._cold(each, sample.usage_bytes),
-            touched_bytes=_touched(each, snapshot.taken_seconds),
-            pressure_forecast_ratio=1.0
-            if probability is not None and probability >= PRESSED_PROBABILITY
-            else None,
-        )
+        pressed = probability is not None and probability >= PRESSED_PROBABILITY
+        now, room = snapshot.taken_seconds, self._swap_room(sample, snapshot)
+        cold = self._cold(each, sample.usage_bytes)
+        if room and self._policy_name(each) in ADDRESS_POLICIES and self.taker.knows(each, now):
+            cold = max(cold or 0, 0 if each.addresses is None else each.addresses.cold_bytes)
+        return reading_of(each, sample, now, room, cold, 1.0 if pressed else None)
 
     def _cold(self, each: Controlled, usage_bytes: int) -> int | None:
+        """What is cold by its idle ages; a policy by address has another one for what it does not know."""
+        each.aged_cold_bytes = None
         if each.looked is None:
             return None
         policy = each.law.policy
-        name = self.page_policy_name or DEFAULT_PAGE_POLICY.get(policy.mode, "lru")
         allowed = policy.refault_budget_ratio * max(0.0, each.looked.ages.working_set_bytes(60.0)) / 60.0
-        cold = page_policy(name)(each.looked.ages, each.survival, allowed)
+        cold = page_policy(by_ages(self._policy_name(each)))(each.looked.ages, each.survival, allowed)
         each.cold_age_seconds = math.nan if cold is None else cold.threshold_seconds
-        return None if cold is None else min(cold.cold_bytes, usage_bytes)
+        each.aged_cold_bytes = None if cold is None else min(cold.cold_bytes, usage_bytes)
+        return each.aged_cold_bytes
+
+    def _may_return(
+        self, each: Controlled, snapshot: Snapshot, forecasts: Mapping[ContainerId, float]
+    ) -> int:
+        """What there is room for to bring back; nothing where pressure is, is foreseen, or nobody asked."""
+        decision, memory = each.decision, snapshot.kube_node.memory
+        if decision is None or not each.law.policy.prefetch or memory is None:
+            return 0
+        if not self.taker.knows(each, snapshot.taken_seconds) or decision.reason in NO_RETURN:
+            return 0
+        likely = max(forecasts.get(each.container.key, 0.0), forecasts.get(KUBE_NODE, 0.0))
+        if likely >= CALM_PROBABILITY:
+            return 0
+        limit = min(each.memory_max_bytes, each.memory_high_bytes)
+        return room_bytes(each.usage_bytes, limit, memory.available_bytes, memory.total_bytes)
 
     def _swap_room(self, sample: ContainerSample, snapshot: Snapshot) -> int | None:
         memory = snapshot.kube_node.memory
@@ -264,8 +282,11 @@ class Reclaimer:
             swap = None if isinstance(cgroup, Answer) else container_swap(cgroup)
         return None if swap is None else swap.headroom_bytes(memory.swap_free_bytes)
 
-    def _account(self, each: Controlled, reading: ContainerReading) -> None:
+    def _account(self, each: Controlled, sample: ContainerSample, reading: ContainerReading) -> None:
         each.usage_bytes, each.read_seconds = reading.usage_bytes, reading.now_seconds
+        each.file_bytes = reading.file_bytes or 0
+        each.memory_max_bytes = _bound(sample.memory_max_bytes)
+        each.memory_high_bytes = _bound(sample.memory_high_bytes)
         if reading.refault_bytes_total is not None:
             if each.refault_bytes is not None:
                 back = max(0, reading.refault_bytes_total - each.refault_bytes)
@@ -286,41 +307,25 @@ class Reclaimer:
             thrashes=thrashes,
         )
 
-    def _episode(self, each: Controlled, reading: ContainerReading) -> None:
-        """End an episode of the bandit where its time is over, and choose the next arm."""
-        now = reading.now_seconds
-        name = self._policies.class_of(each.container)
-        if 0.0 <= now - each.episode_seconds < EPISODE_SECONDS:
-            return
-        violations = each.law.violations_total
-        if now - each.episode_seconds <= 2 * EPISODE_SECONDS:  # not after a leap of the clock
-            kept = each.taken_bytes - each.returned_bytes - each.episode_kept_before
-            gained = kept / max(1, reading.usage_bytes)
-            self.bandit.learn(name, Episode(each.arm, gained, violated=violations > each.violations_before))
-        each.arm = self.bandit.choose(name, each.law.policy.importance)
-        each.law.arm = ARMS[each.arm]
-        each.episode_seconds, each.violations_before = now, violations
-        each.episode_kept_before = each.taken_bytes - each.returned_bytes
-
-    def _action(self, each: Controlled, amount: int) -> Reclaim:
-        file_only = each.decision is not None and each.decision.file_only
-        can = self.capabilities.at_least(Engine.RECLAIM, Level.SWAPPINESS)
-        swappiness = FILE_PAGES_ONLY if file_only and can else None
-        return Reclaim(each.container, amount, swappiness, stop=lambda: self._must_stop(each))
-
-    def _lease(self, each: Controlled, amount: int) -> Outcome:
-        """Before Linux 5.19: memory.high, lowered for some seconds and then put back."""
-        high = max(0, each.usage_bytes - amount)
-        return self._actor.lease(each.container, high, LEASE_SECONDS)
-
     def _must_stop(self, each: Controlled) -> bool:
         """Between two parts of an action: is its policy still there?"""
         return self._policies.policy_of(each.container).mode is ReclaimMode.OFF
 
 
-def _touched(each: Controlled, now_seconds: float) -> int | None:
-    """What surely was touched since the last reading: the memory that a minute touches, once a minute."""
-    since = now_seconds - each.read_seconds
-    if each.looked is None or not 0.0 < since < math.inf:
+def node_room(snapshot: Snapshot) -> NodeRoom:
+    """What the node has for all of its containers together in one tick."""
+    memory = snapshot.kube_node.memory
+    return NodeRoom() if memory is None else NodeRoom(memory.swap_total_bytes, memory.swap_free_bytes)
+
+
+def _by_address(each: Controlled, now_seconds: float) -> Looked | None:
+    """Idle ages by DAMON, where the kernel keeps no generations."""
+    plan = each.addresses
+    if plan is None or not plan.speaks(now_seconds):
         return None
-    return int(each.looked.ages.working_set_bytes(60.0) * min(1.0, since / 60.0))
+    ages = plan.idle_ages(plan.planned_seconds)
+    return None if ages is None else Looked(plan.planned_seconds, ages, {})
+
+
+def _bound(bytes_: float | None) -> float:
+    return math.inf if bytes_ is None else bytes_

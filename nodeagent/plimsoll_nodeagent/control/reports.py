@@ -11,17 +11,26 @@ from dataclasses import asdict, dataclass
 from plimsoll.pages.control_types import Reason
 from plimsoll_nodeagent.act.outcome import Outcome
 from plimsoll_nodeagent.capabilities import KernelCapabilities
-from plimsoll_nodeagent.control.forecasting import PressureForecasts
-from plimsoll_nodeagent.control.reclaiming import Controlled, Reclaimer
-from plimsoll_nodeagent.kernelfs import Absence, KernelFs
+from plimsoll_nodeagent.control.controlled import Controlled
+from plimsoll_nodeagent.control.pressing import Pressing
+from plimsoll_nodeagent.control.reclaiming import Reclaimer
+from plimsoll_nodeagent.kernelfs import KernelFs
 from plimsoll_nodeagent.loop import Snapshot
-from plimsoll_nodeagent.sample.buddy import HUGE_PAGE_ORDER, Zone, parse_buddyinfo, unusable_ratio
-from plimsoll_nodeagent.sample.formats import FormatError
+from plimsoll_nodeagent.sample.buddy import Zone
 from plimsoll_nodeagent.sample.numa import NumaNodeSample, sample_numa_nodes
+from plimsoll_nodeagent.sample.pressure_readings import fragmentation_ratio, numa_key, read_node, scope_name
 from plimsoll_nodeagent.sample.triggers import KUBE_NODE
 
 COLD_SECONDS = 120.0
-PAUSED = (Reason.PRESSURE, Reason.BACKING_OFF, Reason.THRASHING, Reason.BUDGET, Reason.UNKNOWN, Reason.CLOCK)
+PAUSED = (
+    Reason.PRESSURE,
+    Reason.FORESEEN,
+    Reason.BACKING_OFF,
+    Reason.THRASHING,
+    Reason.BUDGET,
+    Reason.UNKNOWN,
+    Reason.CLOCK,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,13 @@ class ContainerReport:
     returned_bytes: int
     leak_bytes_per_hour: float | None
     model_loss: float | None
+    pressure_forecast: float | None
+    looks: int
+    """Looks at its memory by address; 0 where DAMON does not watch it."""
+    order_of: str
+    """Whose order its cold memory goes in: the expert that the guard follows; empty without addresses."""
+    address_cold_bytes: int | None
+    bring_back_precision: float | None
 
     def as_dict(self) -> dict[str, object]:
         """Plain values."""
@@ -68,6 +84,21 @@ class NumaReport:
     fragmentation_ratio: float | None
     needed_bytes: int | None
     cold_bytes: int | None
+    pressure_forecast: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PressureReport:
+    """What was done ahead of pressure, and how good the forecasts were."""
+
+    proactive: int
+    late: int
+    rate_limited: int
+    futile: int
+    reclaimed_bytes: int
+    judged: int
+    right_ratio: float | None
+    brier: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +114,9 @@ class NodeReport:
     asked_total: int
     taken_total: int
     returned_total: int
+    brought_back_total: int
+    looks_total: int
+    ahead: PressureReport
     numa: tuple[NumaReport, ...]
 
     @property
@@ -106,16 +140,21 @@ class Report:
     stage_failures: dict[str, int]
     actions_total: dict[tuple[str, str], int]
     latest: tuple[Outcome, ...]
+    models_version: int = 0
 
 
-def container_reports(reclaimer: Reclaimer, snapshot: Snapshot) -> tuple[ContainerReport, ...]:
+def container_reports(
+    reclaimer: Reclaimer, pressing: Pressing, snapshot: Snapshot
+) -> tuple[ContainerReport, ...]:
     """One for each container under a policy that was sampled."""
     sampled = {each.container.key for each in snapshot.samples}
-    return tuple(_container(each) for key, each in reclaimer.controlled.items() if key in sampled)
+    said = pressing.forecasts.probability
+    controlled = reclaimer.controlled.items()
+    return tuple(_container(each, said.get(key)) for key, each in controlled if key in sampled)
 
 
 def node_report(
-    fs: KernelFs, reclaimer: Reclaimer, forecasts: PressureForecasts, snapshot: Snapshot
+    fs: KernelFs, reclaimer: Reclaimer, pressing: Pressing, looks_total: int, snapshot: Snapshot
 ) -> NodeReport:
     """The node, and what its containers make together: needed is usage where nobody can tell better."""
     controlled = [each for each in reclaimer.controlled.values() if each.need is not None]
@@ -125,9 +164,10 @@ def node_report(
         rest = sum(each.usage_bytes for each in snapshot.samples if each.container.key not in known)
         needed = rest + sum(each.needed_bytes for each in known.values() if each is not None)
         cold = sum(each.cold_bytes for each in known.values() if each is not None)
+    said, zones = pressing.forecasts.probability, read_node(fs).zones
     return NodeReport(
-        pressure_forecast=forecasts.probability.get(KUBE_NODE),
-        forecast_fallbacks_total=forecasts.fallbacks_total,
+        pressure_forecast=said.get(KUBE_NODE),
+        forecast_fallbacks_total=pressing.forecasts.fallbacks_total,
         needed_bytes=needed,
         cold_bytes=cold,
         controlled=len(reclaimer.controlled),
@@ -135,11 +175,39 @@ def node_report(
         asked_total=reclaimer.asked_total,
         taken_total=reclaimer.taken_total,
         returned_total=reclaimer.returned_total,
-        numa=tuple(_numa(each, _zones(fs), controlled) for each in sample_numa_nodes(fs)),
+        brought_back_total=reclaimer.brought_back_total,
+        looks_total=looks_total,
+        ahead=pressure_report(pressing),
+        numa=tuple(
+            _numa(each, zones, controlled, said.get(numa_key(each.numa_node)))
+            for each in sample_numa_nodes(fs)
+        ),
     )
 
 
-def _container(each: Controlled) -> ContainerReport:
+def pressure_report(pressing: Pressing) -> PressureReport:
+    """Actions ahead of pressure, and the forecasts' score."""
+    counts, score = pressing.counts, pressing.forecasts.score
+    return PressureReport(
+        proactive=counts.proactive,
+        late=counts.reactive,
+        rate_limited=counts.rate_limited,
+        futile=counts.futile,
+        reclaimed_bytes=pressing.reclaimed_bytes,
+        judged=score.judged,
+        right_ratio=_finite(score.right_ratio),
+        brier=_finite(score.brier),
+    )
+
+
+def pressure_dict(pressing: Pressing) -> dict[str, object]:
+    """The same as plain values, with the newest forecast of every scope by name."""
+    said = pressing.forecasts.probability
+    return {**asdict(pressure_report(pressing)), "scopes": {scope_name(key): p for key, p in said.items()}}
+
+
+def _container(each: Controlled, probability: float | None) -> ContainerReport:
+    plan = each.addresses
     law, need, decision = each.law, each.need, each.decision
     minute = None if each.looked is None else int(each.looked.ages.working_set_bytes(60.0))
     return ContainerReport(
@@ -167,15 +235,21 @@ def _container(each: Controlled) -> ContainerReport:
         returned_bytes=each.returned_bytes,
         leak_bytes_per_hour=None if each.hint is None else each.hint.growth_bytes_per_hour,
         model_loss=_finite(each.survival.loss),
+        pressure_forecast=probability,
+        looks=0 if plan is None else plan.looks,
+        order_of="" if plan is None else plan.follows,
+        address_cold_bytes=None if plan is None or not plan.looks else plan.cold_bytes,
+        bring_back_precision=None if plan is None else _finite(plan.returned_ratio),
     )
 
 
-def _numa(sample: NumaNodeSample, zones: tuple[Zone, ...], controlled: Iterable[Controlled]) -> NumaReport:
-    own = [each for each in zones if each.numa_node == sample.numa_node]
-    free = sum(each.free_pages for each in own)
-    worst = (
-        sum(unusable_ratio(each, HUGE_PAGE_ORDER) * each.free_pages for each in own) / free if free else None
-    )
+def _numa(
+    sample: NumaNodeSample,
+    zones: tuple[Zone, ...],
+    controlled: Iterable[Controlled],
+    probability: float | None,
+) -> NumaReport:
+    own = tuple(each for each in zones if each.numa_node == sample.numa_node)
     ages = [each.looked.by_numa_node.get(sample.numa_node) for each in controlled if each.looked is not None]
     known = [each for each in ages if each is not None]
     cold = sum(each.idle_bytes(COLD_SECONDS) for each in known)
@@ -184,18 +258,11 @@ def _numa(sample: NumaNodeSample, zones: tuple[Zone, ...], controlled: Iterable[
         numa_node=sample.numa_node,
         total_bytes=sample.total_bytes,
         free_bytes=sample.free_bytes,
-        fragmentation_ratio=worst,
+        fragmentation_ratio=_finite(fragmentation_ratio(own)),
         needed_bytes=int(hot) if known else None,
         cold_bytes=int(cold) if known else None,
+        pressure_forecast=probability,
     )
-
-
-def _zones(fs: KernelFs) -> tuple[Zone, ...]:
-    text = fs.read("/proc/buddyinfo")
-    try:
-        return () if isinstance(text, Absence) else parse_buddyinfo(text)
-    except FormatError:
-        return ()
 
 
 def _finite(value: float) -> float | None:

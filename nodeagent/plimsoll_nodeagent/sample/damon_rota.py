@@ -63,6 +63,11 @@ class DamonRota:
                 self._start(slot, now_seconds, wanted)
         return looks
 
+    @property
+    def watches(self) -> bool:
+        """Whether any slot is at work."""
+        return bool(self._turns)
+
     def stop(self) -> None:
         """End all turns."""
         for slot in list(self._turns):

@@ -46,6 +46,10 @@ class MemoryStat:
     slab_bytes: int | None
     refault_anon_pages: int | None
     refault_file_pages: int | None
+    scan_direct_pages: int | None = None
+    """Pages that the container's own tasks had to look through for reclaim."""
+    stolen_pages: int | None = None
+    """Pages that were ever reclaimed from it: with its usage, what it ever allocated and has not freed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,8 @@ def parse_memory_stat(text: str) -> MemoryStat:
         slab_bytes=found.get("slab"),
         refault_anon_pages=found.get("workingset_refault_anon"),
         refault_file_pages=found.get("workingset_refault_file", found.get("workingset_refault")),
+        scan_direct_pages=found.get("pgscan_direct"),
+        stolen_pages=found.get("pgsteal"),
     )
 
 

@@ -77,7 +77,8 @@ def memory_tiers(fs: KernelFs) -> dict[int, int]:
     }
 
 
-def _sample(fs: KernelFs, numa_node: int, has_cpus: bool, tier: int | None) -> NumaNodeSample | None:  # noqa: FBT001
+def node_memory(fs: KernelFs, numa_node: int) -> dict[str, int] | None:
+    """Read a NUMA node's meminfo: bytes by name; None where it cannot be read or lacks its totals."""
     text = fs.read(f"{NODES}/node{numa_node}/meminfo")
     if isinstance(text, Absence):
         return None
@@ -86,7 +87,12 @@ def _sample(fs: KernelFs, numa_node: int, has_cpus: bool, tier: int | None) -> N
         words = line.split()
         if len(words) == 5 and words[4] == "kB" and words[3].isdecimal():
             found[words[2].rstrip(":")] = int(words[3]) * _KIB
-    if "MemTotal" not in found or "MemFree" not in found:
+    return found if "MemTotal" in found and "MemFree" in found else None
+
+
+def _sample(fs: KernelFs, numa_node: int, has_cpus: bool, tier: int | None) -> NumaNodeSample | None:  # noqa: FBT001
+    found = node_memory(fs, numa_node)
+    if found is None:
         return None
     return NumaNodeSample(
         numa_node=numa_node,

@@ -154,6 +154,44 @@ _OF_RECLAIM = (
         "plimsoll_kube_node_cold_bytes", _G, "bytes", "Cold memory of containers under a policy."
     ),
     MetricDefinition(
+        "plimsoll_numa_node_pressure_forecast_ratio",
+        _G,
+        "0 to 1",
+        "Probability of pressure some seconds ahead, of each NUMA node.",
+        ("numa_node",),
+    ),
+    MetricDefinition(
+        "plimsoll_kube_node_ahead_total",
+        _C,
+        "actions",
+        "Actions for foreseen pressure: proactive, late, rate-limited (left out), futile (no effect).",
+        ("how",),
+    ),
+    MetricDefinition(
+        "plimsoll_kube_node_ahead_reclaimed_bytes_total", _C, "bytes", "Reclaimed ahead of pressure."
+    ),
+    MetricDefinition(
+        "plimsoll_kube_node_pressure_right_ratio",
+        _G,
+        "0 to 1",
+        "Share of the last few hundred forecasts, of all scopes, that called pressure or calm rightly.",
+    ),
+    MetricDefinition(
+        "plimsoll_kube_node_pressure_brier", _G, "score", "Brier score of the same forecasts; 0 is best."
+    ),
+    MetricDefinition(
+        "plimsoll_kube_node_brought_back_bytes_total", _C, "bytes", "Read in before it was asked for."
+    ),
+    MetricDefinition(
+        "plimsoll_agent_looks_total", _C, "looks", "Looks at containers' memory by address (DAMON)."
+    ),
+    MetricDefinition(
+        "plimsoll_agent_models_version",
+        _G,
+        "1",
+        "Version of what was learned before, from which new containers start; 0: what is built in.",
+    ),
+    MetricDefinition(
         "plimsoll_numa_node_free_bytes", _G, "bytes", "Free memory of each NUMA node.", ("numa_node",)
     ),
     MetricDefinition(

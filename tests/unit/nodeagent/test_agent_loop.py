@@ -116,7 +116,7 @@ def test_a_policy_that_is_removed_in_the_middle_of_an_action_stops_it_at_its_nex
     agent = AgentOn(tmp_path, containers=1)
     agent.tick(10)
     (each,) = agent.made.agent.reclaimer.controlled.values()
-    whole = agent.made.agent.reclaimer._action(each, 48 * MIB)
+    whole = agent.made.agent.reclaimer.taker.reclaim(each, 48 * MIB)
 
     def removed() -> None:
         agent.policy_file.unlink()
@@ -218,7 +218,7 @@ def test_a_stage_that_fails_is_counted_and_nothing_is_taken(tmp_path, monkeypatc
     def broken(*_: object) -> None:
         raise RuntimeError("bank")
 
-    monkeypatch.setattr(agent.made.agent.forecasts, "see", broken)
+    monkeypatch.setattr(agent.made.agent.pressing.forecasts, "see", broken)
     with pytest.raises(RuntimeError):
         agent.tick(1)
     assert agent.made.agent.stage_failures["predict"] == 1

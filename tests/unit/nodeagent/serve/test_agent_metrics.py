@@ -48,6 +48,10 @@ def test_what_reclaim_does_is_served_once_a_policy_asks_for_it(tmp_path):
         "plimsoll_agent_stage_failures_total",
         "plimsoll_numa_node_free_bytes",
         "plimsoll_numa_node_fragmentation_ratio",
+        "plimsoll_numa_node_pressure_forecast_ratio",
+        # Nobody looked between two ticks, so that no forecast could be judged.
+        "plimsoll_kube_node_pressure_right_ratio",
+        "plimsoll_kube_node_pressure_brier",
     }
     assert set(REPORT_VALUES) - served == absent
     assert 'plimsoll_agent_actions_total{answer="done",kind="reclaim"}' in text

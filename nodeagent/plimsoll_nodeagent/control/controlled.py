@@ -1,0 +1,133 @@
+"""One container under a policy: what is known of it, and how its files become a reading for the law.
+
+In: samples. Out: `Controlled`, the state that the reclaimer keeps for each container, and `ContainerReading`s
+for the core. What could not be read stays None.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from plimsoll.pages.address_plan import AddressPlan
+from plimsoll.pages.control_law import ReclaimLaw
+from plimsoll.pages.control_types import ContainerReading, ReclaimDecision
+from plimsoll.pages.reuse_predictor import ReusePredictor
+from plimsoll.pages.survival import SurvivalModel
+from plimsoll.pages.touched_once import LeakHint, TouchedOnce
+from plimsoll.pages.working_set import Need
+from plimsoll_nodeagent.act.container import opened
+from plimsoll_nodeagent.control.idle_ages import Looked
+from plimsoll_nodeagent.discover.tracker import Container, ContainerId
+from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelFs
+from plimsoll_nodeagent.kernelfs.process import PAGE_BYTES
+from plimsoll_nodeagent.sample.formats import FormatError, parse_pressure
+from plimsoll_nodeagent.sample.reading import ContainerSample
+
+
+@dataclass(slots=True)
+class Controlled:
+    """One container under a policy."""
+
+    container: Container
+    law: ReclaimLaw
+    workload_class: str = ""
+    survival: SurvivalModel = field(default_factory=SurvivalModel)
+    leak: TouchedOnce = field(default_factory=TouchedOnce)
+    arm: int = 0
+    episode_seconds: float = math.nan
+    violations_before: int = 0
+    taken_bytes: int = 0
+    episode_kept_before: int = 0
+    asked_bytes: int = 0
+    returned_bytes: int = 0
+    refault_bytes: int | None = None
+    usage_bytes: int = 0
+    memory_max_bytes: float = math.inf
+    memory_high_bytes: float = math.inf
+    file_bytes: int = 0
+    read_seconds: float = math.nan
+    polled: tuple[float, float] | None = None
+    looked: Looked | None = None
+    addresses: AddressPlan | None = None
+    """Its memory by address, where DAMON watches it."""
+    aged_cold_bytes: int | None = None
+    """What is cold by the idle-age histogram alone."""
+    need: Need | None = None
+    cold_age_seconds: float = math.nan
+    decision: ReclaimDecision | None = None
+    hint: LeakHint | None = None
+
+
+def reading_of(
+    each: Controlled,
+    sample: ContainerSample,
+    now_seconds: float,
+    swap_room_bytes: int | None,
+    cold_bytes: int | None,
+    foreseen_ratio: float | None,
+) -> ContainerReading:
+    """What the law is told of one container."""
+    stat, pressure = sample.stat, sample.pressure
+    return ContainerReading(
+        now_seconds=now_seconds,
+        usage_bytes=sample.usage_bytes,
+        stall_seconds_total=None if pressure is None else pressure.some.total_seconds,
+        pressure_avg10_ratio=None if pressure is None else pressure.some.avg10_ratio,
+        refault_bytes_total=_refaults(sample),
+        file_bytes=None if stat is None else stat.file_bytes,
+        swap_room_bytes=swap_room_bytes,
+        working_set_bytes=sample.working_set_bytes,
+        cold_bytes=None if cold_bytes is None else min(cold_bytes, sample.usage_bytes),
+        touched_bytes=_touched(each, now_seconds),
+        pressure_forecast_ratio=foreseen_ratio,
+    )
+
+
+def stalls_since(
+    fs: KernelFs, controlled: Mapping[ContainerId, Controlled], now_seconds: float
+) -> dict[ContainerId, float]:
+    """The share of the time since the last call that each container stalled, by PSI; unknown ones are left
+    out."""
+    stalls: dict[ContainerId, float] = {}
+    for key, each in controlled.items():
+        total = _stalled_seconds(fs, each.container)
+        before, each.polled = each.polled, None if total is None else (now_seconds, total)
+        if before is not None and total is not None and now_seconds > before[0]:
+            stalls[key] = (total - before[1]) / (now_seconds - before[0])
+    return stalls
+
+
+def _stalled_seconds(fs: KernelFs, container: Container) -> float | None:
+    with opened(fs, container) as cgroup:
+        text = Absence.GONE if isinstance(cgroup, Answer) else cgroup.read("memory.pressure")
+    try:
+        return None if isinstance(text, Absence) else parse_pressure(text).some.total_seconds
+    except FormatError:
+        return None
+
+
+def tables_by_class(controlled: Iterable[Controlled]) -> dict[str, ReusePredictor]:
+    """Of each class the reuse tables that have learned most, if they have learned anything."""
+    found: dict[str, ReusePredictor] = {}
+    for each in list(controlled):
+        if each.addresses is None or not each.addresses.predictor.samples:
+            continue
+        tables, best = each.addresses.predictor, found.get(each.workload_class)
+        if best is None or tables.samples > best.samples:
+            found[each.workload_class] = tables
+    return found
+
+
+def _refaults(sample: ContainerSample) -> int | None:
+    stat = sample.stat
+    if stat is None or stat.refault_file_pages is None:
+        return None
+    return ((stat.refault_anon_pages or 0) + stat.refault_file_pages) * PAGE_BYTES
+
+
+def _touched(each: Controlled, now_seconds: float) -> int | None:
+    """What surely was touched since the last reading: the memory that a minute touches, once a minute."""
+    since = now_seconds - each.read_seconds
+    if each.looked is None or not 0.0 < since < math.inf:
+        return None
+    return int(each.looked.ages.working_set_bytes(60.0) * min(1.0, since / 60.0))

@@ -1,0 +1,151 @@
+"""Acts before the pressure is there, second by second: compacts a NUMA node, or reclaims what policy offers.
+
+In: the machine's files, the newest forecasts, what each container's law offers. Out: actions of the core's
+`PressurePolicy` (at most ten a second, one at a time per scope), carried out through the `Actor` and told
+back as effective or futile. For the kube node the least important containers give first; a container gives
+for itself; a NUMA node is compacted only. Nothing is done where no policy asks for reclaim, where there is no
+PSI, or by an agent that only watches.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from plimsoll.pages.control_share import Claim, NodeRoom, share_out
+from plimsoll.pressure.policy import ActionCounts, ActionKind, PlannedAction, PressurePolicy, ScopeView
+from plimsoll.pressure.protocol import PressureForecast
+from plimsoll.pressure.sample import ScopeKind
+from plimsoll_nodeagent.act.numa import Compact
+from plimsoll_nodeagent.capabilities import Engine, Level
+from plimsoll_nodeagent.control.controlled import Controlled
+from plimsoll_nodeagent.control.forecasting import PressureForecasts, Spoken, kind_of
+from plimsoll_nodeagent.control.reclaiming import Done, Reclaimer
+from plimsoll_nodeagent.control.taking import asked_bytes, moved_bytes
+from plimsoll_nodeagent.discover.tracker import Container, ContainerId
+from plimsoll_nodeagent.kernelfs import KernelFs, Mode
+from plimsoll_nodeagent.loop import Snapshot
+from plimsoll_nodeagent.sample.pressure_readings import (
+    container_reading,
+    is_numa,
+    node_readings,
+    numa_node_of,
+    scope_name,
+)
+from plimsoll_nodeagent.sample.reading import ContainerSample
+from plimsoll_nodeagent.sample.triggers import KUBE_NODE
+
+EFFECTIVE_RATIO = 0.5  # of what was asked for: less taken, and the action did nothing worth repeating
+Look = Callable[[Container], ContainerSample | None]
+
+
+@dataclass
+class Pressing:
+    """The agent's second hand."""
+
+    fs: KernelFs
+    forecasts: PressureForecasts
+    reclaimer: Reclaimer
+    look: Look
+    """Samples one container now."""
+    policy: PressurePolicy = field(default_factory=PressurePolicy)
+    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Actions by kind and whether they were ahead of the pressure."""
+    reclaimed_bytes: int = 0
+    _room: NodeRoom = field(default_factory=NodeRoom)
+
+    @property
+    def counts(self) -> ActionCounts:
+        """What was planned and what was held back."""
+        return self.policy.counts
+
+    def see_all(self, snapshot: Snapshot, wanted: list[ContainerSample]) -> None:
+        """Forecast every container, and the machine, from a whole look."""
+        memory = snapshot.kube_node.memory
+        swap_total = 0 if memory is None else memory.swap_total_bytes
+        if memory is not None:
+            self._room = NodeRoom(memory.swap_total_bytes, memory.swap_free_bytes)
+        now = snapshot.taken_seconds
+        controlled = self.reclaimer.controlled
+        self.forecasts.keep({key: each.workload_class for key, each in controlled.items()})
+        readings = {each.container.key: container_reading(each, swap_total, now) for each in wanted}
+        self.forecasts.see(readings | node_readings(self.fs, now), now)
+
+    def step(self, now_seconds: float, stalls: Mapping[ContainerId, float]) -> None:
+        """Forecast the machine and whoever is near trouble, and act; `stalls`: PSI since the last step."""
+        rule = self.policy.rule
+        pressed = {key: float(ratio >= rule.some_ratio) for key, ratio in stalls.items()}
+        self.forecasts.note(pressed, now_seconds)
+        controlled = self.reclaimer.controlled
+        readings = node_readings(self.fs, now_seconds)
+        for key in self.forecasts.near():
+            sample = self.look(controlled[key].container) if key in controlled else None
+            if sample is not None:
+                readings[key] = container_reading(sample, self._room.swap_total_bytes, now_seconds)
+        self.forecasts.see(readings, now_seconds)
+        self.act(now_seconds)
+
+    def act(self, now_seconds: float) -> None:
+        """Carry out what the core plans for the newest forecasts."""
+        reclaimer = self.reclaimer
+        if not reclaimer.controlled or reclaimer.capabilities.observe_only or self.fs.mode is Mode.READ:
+            return
+        offers = {key: each.law.offer_bytes(now_seconds) for key, each in reclaimer.controlled.items()}
+        views = [
+            self._view(key, each, offers)
+            for key, each in self.forecasts.spoken.items()
+            if key[0] <= 0 or key in reclaimer.controlled
+        ]
+        keys = {scope_name(key): key for key in self.forecasts.spoken}
+        for action in self.policy.plan(views, now_seconds):
+            effective = self._done(action, keys[action.scope], offers, now_seconds)
+            self.policy.outcome(action.scope, effective, now_seconds)
+            self.outcomes[action.kind.value, "proactive" if action.proactive else "late"] += 1
+
+    def _view(self, key: ContainerId, each: Spoken, offers: Mapping[ContainerId, int]) -> ScopeView:
+        may = self._may(key)
+        offered = sum(offers.values()) if key == KUBE_NODE else offers.get(key, 0)
+        forecast = each.forecast if may else PressureForecast(each.forecast.seconds, 0.0)
+        return ScopeView(scope_name(key), each.kind, each.sample, forecast, float(offered))
+
+    def _may(self, key: ContainerId) -> bool:
+        """Whether anything can be done for this scope here."""
+        if not is_numa(key):
+            return True
+        return self.reclaimer.capabilities.at_least(Engine.COMPACTION, Level.PER_NUMA_NODE)
+
+    def _done(
+        self, action: PlannedAction, key: ContainerId, offers: Mapping[ContainerId, int], now_seconds: float
+    ) -> bool:
+        if action.kind is ActionKind.COMPACT:
+            outcome = self.reclaimer.taker.actor.act(Compact(numa_node_of(key)))
+            self.reclaimer.outcomes[outcome.kind.value, outcome.answer.value] += 1
+            return outcome.measured is not None and (outcome.measured.free_blocks or 0) > 0
+        done = [
+            (each, outcome)
+            for each, amount in self._shares(action, key, offers)
+            for outcome in self.reclaimer.taker.take(each, amount, now_seconds)
+        ]
+        return self._booked(action, done)
+
+    def _shares(
+        self, action: PlannedAction, key: ContainerId, offers: Mapping[ContainerId, int]
+    ) -> list[tuple[Controlled, int]]:
+        """Who gives how much: the least important first, none more than it offers."""
+        controlled = self.reclaimer.controlled
+        givers = [controlled[key]] if kind_of(key) is ScopeKind.CONTAINER else list(controlled.values())
+        claims = [
+            Claim(offers[each.container.key], each.law.policy.importance, each.file_bytes) for each in givers
+        ]
+        room = NodeRoom(self._room.swap_total_bytes, self._room.swap_free_bytes, action.reclaim_bytes)
+        given = share_out(claims, room)
+        return [(each, amount) for each, amount in zip(givers, given, strict=True) if amount > 0]
+
+    def _booked(self, action: PlannedAction, done: Done) -> bool:
+        self.reclaimer.book(done)
+        taken = sum(moved_bytes(outcome) for _, outcome in done if outcome.acted)
+        self.reclaimed_bytes += taken
+        return taken > 0 and taken >= EFFECTIVE_RATIO * min(action.reclaim_bytes, _asked(done))
+
+
+def _asked(done: Done) -> int:
+    return sum(asked_bytes(outcome) for _, outcome in done)
