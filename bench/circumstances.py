@@ -94,8 +94,8 @@ def rows_of(name: str, count: int) -> Iterator[Row]:
     for arm, values in columns.items():
         for figure, title in NAMES.items():
             sure: Interval = interval(values[:, figure])
-            title = f"circumstances.{name}.{arm}.{title}"
-            yield Row(title, sure.value, UNITS[figure], count, COMMAND, sure.low, sure.high)
+            row = f"circumstances.{name}.{arm}.{title}"
+            yield Row(row, sure.value, UNITS[figure], count, COMMAND, sure.low, sure.high)
 
 
 def replayed(name: str, made: tuple[Made, ...], *, told: bool) -> SeriesScores:

@@ -35,13 +35,18 @@ def daily(rng: np.random.Generator, swing: float) -> FloatArray:
 
 
 def deployed(rng: np.random.Generator) -> Made:
-    """A new image a day or so; each needs something between half and twice as much, after an hour's ramp."""
+    """A new image a day or so; each needs something between half and twice as much.
+
+    A process begins with half of what it needs, and takes an hour, or most of a day, to come to all of it.
+    """
+    ramp = BINS_PER_HOUR * int(rng.choice([1, 6, 18]))
     usage = rng.uniform(80, 800) * MIB * daily(rng, rng.uniform(0.1, 0.4))
     rollouts = np.cumsum(rng.integers(BINS_PER_DAY // 2, 2 * BINS_PER_DAY, DAYS))
     rollouts = rollouts[rollouts < BINS - BINS_PER_HOUR]
     for begin in rollouts:
         usage[begin:] *= np.exp(np.clip(rng.normal(0, 0.25), -0.7, 0.7))
-        usage[begin : begin + BINS_PER_HOUR] *= np.linspace(0.5, 1.0, BINS_PER_HOUR)
+        climb = np.linspace(0.5, 1.0, ramp)[: BINS - begin]
+        usage[begin : begin + ramp] *= climb
     return Made(usage, rollouts=tuple(rollouts.tolist()))
 
 
@@ -75,4 +80,16 @@ def autoscaled(rng: np.random.Generator) -> Made:
     return Made(rng.uniform(80, 800) * MIB * (1 - share + share * carried), pods=pods)
 
 
-MAKERS = {"rollouts": deployed, "starts": warming, "replicas": autoscaled}
+def thinned(rng: np.random.Generator) -> Made:
+    """Four pods, of which some go for an hour or three, once or twice a day: nodes that are taken away."""
+    load = daily(rng, rng.uniform(0.1, 0.3))
+    pods = np.full(BINS, 4.0)
+    gone = np.cumsum(rng.integers(BINS_PER_DAY // 2, BINS_PER_DAY, 2 * DAYS))
+    for begin in gone[gone < BINS - BINS_PER_HOUR].tolist():
+        pods[begin : begin + int(rng.integers(1, 4)) * BINS_PER_HOUR] = rng.choice([1.0, 2.0, 3.0])
+    carried = load * 4 / np.concatenate([pods[:1], pods[:-1]])  # the load moves a bin later
+    share = rng.choice([0.0, 0.5, 0.9])
+    return Made(rng.uniform(80, 800) * MIB * (1 - share + share * carried), pods=pods)
+
+
+MAKERS = {"rollouts": deployed, "starts": warming, "autoscaler": autoscaled, "lost_pods": thinned}

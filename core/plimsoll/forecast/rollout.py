@@ -1,11 +1,11 @@
 """After a rollout: the past of the old image, moved to the level of the new one as far as that is known.
 
-In: windows, and since when each row runs its image. Out: windows in which what is older is scaled. A new
-image's hours are compared with the same hours of the days before it. It counts as hungrier as soon as the
-middle of these ratios is beyond doubt, so that a peak that is still to come today is expected higher; as
-more modest only if nine in ten are lower, and by little at first: a process that has just begun uses little
-whatever its image is. Doubt is two standard errors of the median, with a tenth of noise taken for granted.
-What the old image taught about jumps, restarts and seasons stays.
+In: windows, and since when each row runs its image. Out: windows in which what is older is scaled down. A
+new image's hours are compared with the same hours of the days before it; it counts as more modest if nine in
+ten are lower, by as much as these are at the least, and by little at first: a process that has just begun
+uses little whatever its image is. So the old one's peaks no longer hold the limit up, and what it taught
+about jumps, restarts and seasons stays. A hungrier image needs no help: every forecast begins with the last
+hour's peak.
 """
 
 import numpy as np
@@ -20,10 +20,8 @@ from plimsoll.usage.sample import BIN_SECONDS, HOUR_SECONDS
 
 COMPARED_HOURS = 3 * HOURS_PER_DAY  # of the new image: the newest
 PROFILE_DAYS = 3  # of the old one
-TAKEN_NOISE = 0.1  # of log usage from day to day, where a few hours agree by chance
-DOUBTS = 2.0
-SURE_HOURS = 12.0  # so many lower hours are believed by half
-MOST_UP, MOST_DOWN = np.log(3.0), -np.log(4.0)
+SURE_HOURS = 3.0  # so many lower hours are believed by half
+MOST_DOWN = -np.log(4.0)
 
 
 def moved_to_image(window: UsageWindow, since_seconds: FloatArray, now_seconds: float) -> UsageWindow:
@@ -65,12 +63,8 @@ def _log_ratios(hourly: FloatArray, at: np.ndarray[tuple[int], np.dtype[np.int64
 
 
 def _shift(ratios: FloatArray) -> FloatArray:
-    """How far the old hours move, [m] in log; 0: not at all."""
+    """How far the old hours move, [m] in log, never up; 0: not at all."""
     count = np.count_nonzero(np.isfinite(ratios), axis=1)
-    middle, high = quantile_of_seen(ratios, 0.5), quantile_of_seen(ratios, 0.9)
-    spread = 1.48 * quantile_of_seen(np.abs(ratios - middle[:, None]), 0.5)
-    doubt = DOUBTS * np.sqrt((np.square(spread) + TAKEN_NOISE**2) / np.maximum(count, 1))
+    high = quantile_of_seen(ratios, 0.9)
     with np.errstate(invalid="ignore"):
-        up = np.minimum(middle - doubt, MOST_UP)
-        down = np.maximum((high + doubt) * count / (count + SURE_HOURS), MOST_DOWN)
-        return np.where(up > 0, up, np.where(down < 0, down, 0.0))
+        return np.where(high < 0, np.maximum(high * count / (count + SURE_HOURS), MOST_DOWN), 0.0)

@@ -117,7 +117,7 @@ def startups_of(
     seen = np.count_nonzero(np.isfinite(window.hourly_bytes[places]), axis=1)
     count = np.count_nonzero(np.isfinite(seconds) & (seconds <= now_seconds), axis=1)
     with np.errstate(invalid="ignore"):
-        starting = (np.abs(now_seconds - seconds) < HELD_SECONDS).any(axis=1)
+        starting = np.asarray((np.abs(now_seconds - seconds) < HELD_SECONDS).any(axis=1))
     return StartUps(
         places,
         np.where(high, starts.peak_bytes[places], 0.0).max(axis=1),

@@ -54,7 +54,7 @@ class CacheFloor:
 
     def kept(self, rows: Rows) -> Float64Array:
         """The cache [n] that counts as needed; NaN: nothing is known."""
-        return np.fmin.reduce(self._least[rows], axis=1).astype(np.float64)
+        return np.asarray(np.fmin.reduce(self._least[rows], axis=1), dtype=np.float64)
 
     def doubt(self, rows: Rows) -> None:
         """The kernel killed although there was cache to take, or the rows are other containers' now."""
