@@ -18,6 +18,7 @@ from plimsoll.api.effective import PolicyRef
 from plimsoll.api.policy import PolicyStatus
 from plimsoll.api.precedence import EffectivePolicy
 from plimsoll.forecast.registry import model_names
+from plimsoll.workload import ContainerKey
 from plimsoll_operator import parse
 from plimsoll_operator.actuate.api import CLUSTER_POLICIES, POLICIES, PROFILES, ApiError, Body, KubeApi
 from plimsoll_operator.actuate.conditions import changed
@@ -30,6 +31,7 @@ from plimsoll_operator.leader import NotLeaderError
 from plimsoll_operator.membership import Group, GroupKey, Membership
 from plimsoll_operator.planning import Choice
 from plimsoll_operator.records import PolicyRecord, ProfileRecord
+from plimsoll_operator.remembering import Remembered
 from plimsoll_operator.world import World
 
 logger = logging.getLogger(__name__)
@@ -59,6 +61,7 @@ class Keeper:
     interval_seconds: float = 60.0  # between two loops
     departed: Departed | None = None  # None: profiles without pods are left as they are
     unavailable: Mapping[str, str] = field(default_factory=dict)  # forecast model -> why it cannot work here
+    memory: Remembered | None = None  # what outlives profiles; None: nothing does
     _restored: set[int] = field(default_factory=set)
     _waiting: dict[GroupKey, Group] = field(default_factory=dict)  # their past is not with the engine yet
 
@@ -80,6 +83,7 @@ class Keeper:
             if not self._restored.issuperset(group.rows.values()):
                 self._waiting[group.ref, group.node_class] = group
         wanted: dict[tuple[str, str], Group] = {}
+        new: list[Group] = []
         for number, (key, group) in enumerate(list(self._waiting.items())):
             if number % SORTED_AT_ONCE == SORTED_AT_ONCE - 1:
                 await asyncio.sleep(0)
@@ -87,12 +91,32 @@ class Keeper:
             if name in world.profiles and key in self.membership.groups:
                 wanted[name] = group
             else:
-                del self._waiting[key]  # nothing is remembered of it
+                new += [self._waiting.pop(key)] if key in self.membership.groups else []
+                self._waiting.pop(key, None)
+        await self._recall(new)
         try:
             async for bodies in self._stored_profiles(wanted):
                 await self._restore_some([(wanted[name], body) for name, body in bodies.items()])
         except (ApiError, EngineDownError) as error:
             logger.warning("%d profiles not restored yet: %s", len(self._waiting), error)
+
+    async def _recall(self, groups: Sequence[Group]) -> None:
+        """No profile remembers these: perhaps the memory does. What it does not know begins anew."""
+        keys = {
+            row: ContainerKey(group.ref, name, group.node_class)
+            for group in groups
+            for name, row in group.rows.items()
+            if row not in self._restored
+        }
+        if self.memory is None or not keys:
+            return
+        try:
+            for text in await self.engine.restore(await self.memory.recall(keys)):
+                logger.warning("a remembered past is refused: %s", text)
+        except EngineDownError as error:
+            logger.warning("the past of %d containers is not recalled: %s", len(keys), error)
+            return
+        self._restored.update(keys)
 
     async def _stored_profiles(
         self, wanted: Mapping[tuple[str, str], Group]
@@ -224,7 +248,20 @@ class Keeper:
             async with gate:
                 return await self._write(group, record, builder, mine, checkpoints)
 
-        return sum(await asyncio.gather(*(one(*each) for each in due)))
+        written = await asyncio.gather(*(one(*each) for each in due))
+        self._remember([each for each, done in zip(due, written, strict=True) if done], checkpoints)
+        return sum(written)
+
+    def _remember(self, written: Sequence[Due], checkpoints: Mapping[int, bytes]) -> None:
+        """Note what profiles hold now for the memory."""
+        if self.memory is None:
+            return
+        for group, _, choices in written:
+            for name, row in group.rows.items():
+                if row in checkpoints:
+                    key = ContainerKey(group.ref, name, group.node_class)
+                    limit = choices[name].decision.limit_bytes if name in choices else None
+                    self.memory.note(key, checkpoints[row], limit)
 
     def _counts(self) -> tuple[dict[PolicyRef, int], dict[PolicyRef, int]]:
         workloads: dict[PolicyRef, int] = defaultdict(int)

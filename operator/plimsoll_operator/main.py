@@ -45,6 +45,7 @@ from plimsoll_operator.loop import Loop, Parts
 from plimsoll_operator.membership import Membership
 from plimsoll_operator.owners import OwnerResolver
 from plimsoll_operator.records import PodRecord
+from plimsoll_operator.remembering import Remembered
 from plimsoll_operator.serve.certificate import certificate_directory
 from plimsoll_operator.serve.http import Health, Serving, WebhookServing, start_serving
 from plimsoll_operator.serve.logs import configure_logs
@@ -82,6 +83,7 @@ class Operator(handlers.Hooks):
         self._loop: Loop | None = None
         self._parts: Parts | None = None
         self._api: KubeApi | None = None
+        self._remembered: Remembered | None = None
         self._complete = False
         self._health = Health()
         self._kept = ExitStack()  # what goes when the process ends
@@ -124,6 +126,8 @@ class Operator(handlers.Hooks):
         self._serving = await self._serve(parts)
         self._spawn("lease", parts.leader.keep())
         self._spawn("loop", self._run(parts, indices))
+        if self._remembered is not None:
+            self._spawn("memory", self._remembered.forever())
 
     async def stop(self) -> None:
         """End everything; the Lease is given up, so that a standby need not wait."""
@@ -141,6 +145,8 @@ class Operator(handlers.Hooks):
         if self._parts is not None:
             await self._parts.leader.release()
             await self._parts.engine.close()
+        if self._remembered is not None:
+            await self._remembered.close()
         if self._serving is not None:
             await self._serving.close()
         if self._api is not None:
@@ -206,6 +212,7 @@ class Operator(handlers.Hooks):
         keeper = Keeper(
             fenced, engine, membership, profiles, settings.interval, departed, unavailable_models(settings)
         )
+        self._remembered = keeper.memory = remembered(settings, quantity)
         patience = Patience(settings.deferred_evict_after, settings.resize_give_up_after)
         evictions = Evictions(admitting=settings.webhook_port > 0)
         return Parts(
@@ -308,6 +315,17 @@ def engine_settings(settings: OperatorSettings) -> EngineSettings:
         kubelet_ca_file=settings.kubelet_ca_file,
         kubelet_insecure=settings.kubelet_insecure,
         log_level=settings.log_level,
+    )
+
+
+def remembered(settings: OperatorSettings, quantity: Quantity) -> Remembered | None:
+    """The fleet's memory, where one is named; raises where its file or the extra `redis` is missing."""
+    if not settings.memory_file:
+        return None
+    from plimsoll.store.memory import open_memory  # noqa: PLC0415  (needs the extra `redis`)
+
+    return Remembered(
+        open_memory(settings.memory_file, settings.memory_redis, clock=time.perf_counter), quantity
     )
 
 

@@ -98,6 +98,10 @@ class OperatorSettings(BaseModel):
     forecast_workers: int = Field(default=1, ge=0, le=64)
     """Low-priority processes that fit Prophet for containers whose policy names it (needs the extra
     `forecast`); 0: none, auto stands in."""
+    memory_file: str = ""
+    """File of the fleet's memory, which outlives profiles (needs the extra `redis`); default: none."""
+    memory_redis: str = ""
+    """Redis that shares the memory: redis://, redis+sentinel:// or redis+cluster://; see docs/memory.md."""
     wake_on_oom: bool = True
     """Start a loop at once when an OOM kill is seen, instead of at the next interval."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

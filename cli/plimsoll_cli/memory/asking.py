@@ -7,12 +7,13 @@ the memory; nothing is set, and nothing is written.
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from plimsoll.pipeline import PipelineSettings
-from plimsoll.store.outlook import Outlook, newest_moment, outlooks, suggestions
+from plimsoll.store.outlook import Outlook, outlooks, suggestions
 from plimsoll.store.search import LEAST_SCORE
 from plimsoll_cli.ages import age
 from plimsoll_cli.amounts import short, signed
@@ -27,7 +28,7 @@ from plimsoll_cli.memory.opening import (
 )
 from plimsoll_cli.output import OutputFormat, OutputOption, print_document, print_rows
 
-RECORDED_LAG_SECONDS = 86_400  # histories older than this are asked about at their own end
+DAY_SECONDS = 86_400
 NOTHING = "Nothing has been learned yet."
 
 
@@ -131,7 +132,7 @@ def predict_command(
         raise CommandError(f"--horizon {horizon}: must lie between 5m and 24h")
     seen = _asked(store, key, PipelineSettings(horizon_seconds=seconds))
     rows = [
-        {"key": each.key, "shape": each.shape, **_quantiles(each, output), "note": each.problem or None}
+        {"key": each.key, "shape": each.shape, **_quantiles(each, output), "note": _note(each)}
         for each in seen
     ]
     _rows(rows, output)
@@ -166,7 +167,7 @@ def optimize_command(
             f"limit{unit}": amount(each.limit_bytes),
             f"target{unit}": None if each.target_bytes is None else amount(each.target_bytes),
             f"saved{unit}": change(each.saved_bytes),
-            "note": each.problem or None,
+            "note": _note(each),
         }
         for each in seen
     ]
@@ -191,10 +192,15 @@ def _asked(store: StoreOption, key: str | None, settings: PipelineSettings) -> l
     if key is not None and key not in histories:
         raise CommandError(f"nothing is remembered of {key!r}; `plimsoll memory search {key}` may find it")
     chosen = histories if key is None else {key: histories[key]}
-    last = newest_moment(chosen)
-    now = time.time()
-    recorded = bool(last) and now - last > RECORDED_LAG_SECONDS
-    return outlooks(chosen, last + 1.0 if recorded else now, settings)
+    return outlooks(chosen, time.time(), settings)
+
+
+def _note(each: Outlook) -> str | None:
+    """What is wrong with it, or of which day it speaks where that is not today."""
+    ago = time.time() - each.as_of_seconds
+    if each.problem or not each.as_of_seconds or abs(ago) < DAY_SECONDS:
+        return each.problem or None
+    return f"as of {datetime.fromtimestamp(each.as_of_seconds, UTC):%Y-%m-%d}, when it was last seen"
 
 
 def _quantiles(each: Outlook, output: OutputFormat) -> dict[str, object]:

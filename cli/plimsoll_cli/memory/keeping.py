@@ -162,7 +162,7 @@ def import_command(
         if traces:
             from plimsoll_cli.memory.recordings import remember  # noqa: PLC0415
 
-            typer.echo(f"{remember(found.memory, traces)} histories are remembered.")
+            typer.echo(f"{remember(found.memory, traces, found.now_seconds)} histories are remembered.")
             return
         taken, same = found.memory.take_in(_read(file) if file else ())
     typer.echo(f"{taken} records were taken in, {same} were here already.")

@@ -16,13 +16,13 @@ from plimsoll_cli.advice.traces import NOW_SECONDS, subjects_in_traces
 from plimsoll_cli.traces.parquet import read_traces
 
 
-def remember(memory: Memory, traces: Sequence[Path]) -> int:
+def remember(memory: Memory, traces: Sequence[Path], now_seconds: float) -> int:
     """Remember every series; returns how many."""
     count = 0
     for subject in subjects_in_traces(read_traces(traces)):
         document = history_document(_checkpoint(subject), subject.quantity)
         key = str(subject.key).removesuffix(":")
-        memory.store("history", key, document, NOW_SECONDS, samples=len(subject.past.seconds))
+        memory.store("history", key, document, now_seconds, samples=len(subject.past.seconds))
         count += 1
     return count
 

@@ -6,6 +6,7 @@ what a person should know. Nothing is written, and how much memory is the pipeli
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from plimsoll.usage.checkpoint import CheckpointError
 from plimsoll.usage.history import History
 from plimsoll.usage.sample import DAY_SECONDS, Quantity
 
+STALE_SECONDS = DAY_SECONDS  # not seen for so long, a container is asked about at its own end
 Histories = Mapping[str, Mapping[str, Any]]  # by key
 
 
@@ -38,6 +40,7 @@ class Outlook:
     upper_bytes: int | None = None
     quantiles: tuple[tuple[float, int], ...] = ()
     problem: str = ""
+    as_of_seconds: float = 0.0  # the moment that was asked about
 
     @property
     def saved_bytes(self) -> int | None:
@@ -82,12 +85,19 @@ def checkpoint_of(document: Mapping[str, Any]) -> tuple[bytes, Quantity]:
 def outlooks(
     histories: Histories, now_seconds: float, settings: PipelineSettings | None = None
 ) -> list[Outlook]:
-    """One a history, in their order."""
+    """One a history, in their order; who was not seen for a day is asked about at its end."""
+    groups: defaultdict[tuple[Quantity, float], dict[str, Mapping[str, Any]]] = defaultdict(dict)
+    for key, document in histories.items():
+        try:
+            _, quantity = checkpoint_of(document)
+        except ContentError:
+            continue
+        last = last_seen_seconds(document)
+        present = last is None or abs(now_seconds - last) <= STALE_SECONDS
+        groups[quantity, now_seconds if present or last is None else last + 1.0][key] = document
     made: dict[str, Outlook] = {}
-    for quantity in Quantity:
-        mine = {key: each for key, each in histories.items() if each.get("quantity") == quantity.value}
-        if mine:
-            made |= _of_quantity(mine, quantity, now_seconds, settings or PipelineSettings())
+    for (quantity, moment), mine in groups.items():
+        made |= _of_quantity(mine, quantity, moment, settings or PipelineSettings())
     unknown = "its document cannot be read"
     return [made.get(key) or Outlook(key, 0, None, 0, "unknown", None, problem=unknown) for key in histories]
 
@@ -118,6 +128,7 @@ def _of_quantity(
             "shape": WorkloadClass(int(shapes[place])).label,
             "limit_bytes": limit,
             "problem": problems[place],
+            "as_of_seconds": now_seconds,
         }
         if said.ready[place]:
             levels = zip(said.quantile_levels.tolist(), said.quantile_bytes[place].tolist(), strict=True)
@@ -143,19 +154,17 @@ def _restored(history: History, row: int, document: Mapping[str, Any]) -> str:
     return ""
 
 
-def newest_moment(histories: Histories) -> float:
-    """The newest moment at which any was seen; 0.0 where none was: recorded memory has a `now` of its own."""
-    moments: list[float] = []
-    for document in histories.values():
-        try:
-            data, quantity = checkpoint_of(document)
-            history = History(quantity, 1)
-            rows = history.add_rows(1)
-            history.restore(int(rows[0]), data)
-            moments += [float(each) for each in history.last_seen_seconds(rows) if math.isfinite(each)]
-        except (ContentError, CheckpointError):
-            continue
-    return max(moments, default=0.0)
+def last_seen_seconds(document: Mapping[str, Any]) -> float | None:
+    """When a history's container was last seen; None where nobody knows."""
+    try:
+        data, quantity = checkpoint_of(document)
+        history = History(quantity, 1)
+        rows = history.add_rows(1)
+        history.restore(int(rows[0]), data)
+    except (ContentError, CheckpointError):
+        return None
+    last = float(history.last_seen_seconds(rows)[0])
+    return last if math.isfinite(last) else None
 
 
 def suggestions(seen: Sequence[Outlook]) -> list[tuple[str, str]]:

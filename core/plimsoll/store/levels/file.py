@@ -294,8 +294,17 @@ class FileLevel:
                 raise _said(error) from error
 
     @contextmanager
+    def together(self) -> Iterator[None]:
+        """All writes of a block are one transaction: on disk once, or not at all."""
+        with self._writing():
+            yield
+
+    @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
+            if self._db.in_transaction:  # within `together`
+                yield self._db
+                return
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 try:

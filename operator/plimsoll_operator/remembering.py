@@ -1,0 +1,112 @@
+"""What outlives the profiles too: histories in the fleet's memory, and back from there.
+
+In: checkpoints as they are written into profiles. Out: records of kind `history` (they hold the hours, the
+OOM kills and how promises were kept), written in a thread beside the loop, and from there to Redis; and the
+past of a workload whose profile is not there, as after it was deleted or in a cluster built anew. A memory
+that fails is logged and counted, never waited for: profiles alone are enough to work.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from plimsoll.store.levels.protocol import LevelError
+from plimsoll.store.outlook import checkpoint_of, history_document
+from plimsoll.store.record import RecordError
+from plimsoll.usage.sample import Quantity
+from plimsoll.workload import ContainerKey
+
+if TYPE_CHECKING:  # it needs the extra `redis`, which an operator without a memory does without
+    from plimsoll.store.memory import Memory
+
+logger = logging.getLogger(__name__)
+
+SECONDS_BETWEEN = 30.0
+MOST_NOTED = (
+    50_000  # containers whose newest past waits for its turn; further ones come with their next profile
+)
+AT_ONCE = 500  # records of one transaction of the file
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """One container's, as its profile holds it."""
+
+    checkpoint: bytes
+    quantity: Quantity
+    limit_bytes: int | None = None
+
+
+@dataclass(slots=True)
+class Remembered:
+    """The memory as the operator uses it. `note` is called by the loop and does nothing but note."""
+
+    memory: "Memory"
+    quantity: Quantity
+    now: Callable[[], float] = time.time
+    unwritten: int = 0  # pasts that the memory did not take
+    _noted: dict[str, Past] = field(default_factory=dict)
+
+    def note(self, key: ContainerKey, checkpoint: bytes, limit_bytes: int | None) -> None:
+        """A container's past; a newer one takes its place."""
+        name = str(key)
+        if name in self._noted or len(self._noted) < MOST_NOTED:
+            self._noted[name] = Past(checkpoint, self.quantity, limit_bytes)
+
+    async def recall(self, keys: Mapping[int, ContainerKey]) -> dict[int, bytes]:
+        """Checkpoints by row, of those that are remembered and measure the same."""
+        try:
+            return await asyncio.to_thread(self._recalled, keys)
+        except LevelError as error:
+            logger.warning("the memory cannot be read: %s", error)
+            return {}
+
+    async def write(self) -> None:
+        """Write what is noted, and offer it to Redis."""
+        noted, self._noted = self._noted, {}
+        try:
+            await asyncio.to_thread(self._write, noted)
+        except (LevelError, RecordError) as error:
+            self.unwritten += len(noted)
+            logger.warning("%d histories not remembered: %s", len(noted), error)
+
+    async def forever(self) -> None:
+        """Write every half minute, until the task is cancelled."""
+        while True:
+            await asyncio.sleep(SECONDS_BETWEEN)
+            await self.write()
+
+    async def close(self) -> None:
+        """Write the rest and close."""
+        await self.write()
+        await asyncio.to_thread(self.memory.close)
+
+    def _recalled(self, keys: Mapping[int, ContainerKey]) -> dict[int, bytes]:
+        found = {}
+        for row, key in keys.items():
+            try:
+                document = self.memory.retrieve("history", str(key), self.now())
+                checkpoint, quantity = checkpoint_of(document) if document else (b"", None)
+            except ValueError as error:
+                logger.warning("the past of %s cannot be read: %s", key, error)
+                continue
+            if quantity is self.quantity:
+                found[row] = checkpoint
+        return found
+
+    def _write(self, noted: Mapping[str, Past]) -> None:
+        now_seconds = self.now()
+        if self.memory.learning(now_seconds):
+            names = list(noted)
+            for start in range(0, len(names), AT_ONCE):
+                with self.memory.tiers.file.together():
+                    for name in names[start : start + AT_ONCE]:
+                        past = noted[name]
+                        document = history_document(past.checkpoint, past.quantity, past.limit_bytes)
+                        self.memory.store("history", name, document, now_seconds)
+        sent = self.memory.send(now_seconds)
+        if sent.failure:
+            logger.info("%d records wait for Redis: %s", sent.waiting, sent.failure)

@@ -1,0 +1,275 @@
+"""What a real Redis can do to the store: killed, empty, slow, full, read-only, closed, cut off, failed over.
+
+Each test writes before, during and after the fault, and counts: what was written, what Redis has in the
+end. Lost: 0. Time is told to the store; only Redis' own time passes.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from builders.partition import line_to
+from builders.redis_server import MISSING, RedisServer, binaries, redis_sentinel, redis_server
+from builders.store import NOW
+from builders.waiting import wait_for
+from plimsoll.store.care import check
+from plimsoll.store.content import decode, encode
+from plimsoll.store.forgetting import forget
+from plimsoll.store.levels.address import parse_redis_address
+from plimsoll.store.levels.file import FileLevel
+from plimsoll.store.levels.shared import COMMANDS, CONNECTING, SharedLevel
+from plimsoll.store.memory import Memory
+from plimsoll.store.record import Address, Provenance
+from plimsoll.store.sending import Sent, send
+from plimsoll.store.tiered import TieredStore
+
+pytestmark = pytest.mark.skipif(binaries() is None, reason=MISSING)
+KEYS = 40
+USER, PASSWORD = "plimsoll", "of-the-store"
+
+
+class Writer:
+    """One process with its file, writing numbers; its clock goes on by a minute a look."""
+
+    def __init__(self, path: Path, url: str, timeout: float = 5.0) -> None:
+        more = "&" if "?" in url else "?"
+        shared = SharedLevel(parse_redis_address(f"{url}{more}timeout={timeout}"))
+        self.store = TieredStore(FileLevel(path), shared=shared, fresh_seconds=1.0)
+        self.now_seconds = NOW
+        self.written: dict[str, int] = {}
+
+    def write(self, first: int, count: int, name: str = "k") -> None:
+        for number in range(first, first + count):
+            key = f"{name}{number}"
+            said = Provenance.of({"worker-1"}, 1, self.now_seconds)
+            self.written[key] = self.written.get(key, 0) + 1
+            content = encode({"key": key, "number": self.written[key]})
+            self.store.store(Address("history", key), content, said)
+
+    def send(self) -> Sent:
+        self.now_seconds += 61
+        return send(self.store, self.now_seconds)
+
+    def settle(self) -> None:
+        """Send until Redis has everything and everything was read back."""
+        wait_for(lambda: self.send().waiting == 0, "everything to be in Redis", seconds=60)
+
+    def lost(self) -> list[str]:
+        """What was written and is not in Redis as it was written last."""
+        found = {}
+        for record in self.store.shared.records():
+            if record.address.kind == "history":
+                found[record.address.key] = decode(self.store.shared.with_content(record).content)["number"]
+        return [key for key, number in self.written.items() if found.get(key) != number]
+
+    def readable(self) -> int:
+        """How many keys can be read now, from wherever."""
+        keys = [Address("history", key) for key in self.written]
+        return sum(self.store.retrieve(each, self.now_seconds) is not None for each in keys)
+
+
+@pytest.fixture
+def writer(tmp_path):
+    """Makes writers that are closed in the end."""
+    with ExitStack() as stack:
+        numbers = iter(range(100))
+
+        def make(url: str, **more) -> Writer:
+            made = Writer(tmp_path / f"{next(numbers)}.db", url, **more)
+            stack.callback(made.store.close)
+            return made
+
+        yield make
+
+
+@pytest.fixture
+def server(tmp_path) -> Iterator[RedisServer]:
+    with redis_server(tmp_path / "redis", appendonly="yes", appendfsync="always") as made:
+        yield made
+
+
+def through(server: RedisServer, mine: Writer, begin, end) -> list[str]:
+    """Write before, during and after; everything can be read meanwhile. Returns why sending failed."""
+    mine.write(0, KEYS // 2)
+    mine.settle()
+    begin()
+    failures = []
+    for step in range(4):
+        mine.write(KEYS // 2 + 5 * step, 5)
+        mine.write(step, 1)  # and something that Redis has already
+        failures.append(mine.send().failure)
+        assert mine.readable() == len(mine.written)
+    end()
+    mine.write(KEYS, 5)
+    mine.settle()
+    assert len(mine.written) == KEYS + 5
+    assert mine.lost() == []
+    return failures
+
+
+def test_killed(server, writer):
+    failures = through(server, writer(server.url), server.kill, server.start)
+    assert all(failures)
+    assert "down" in failures[0]
+
+
+def test_restarted_empty(server, writer):
+    mine = writer(server.url)
+    through(server, mine, server.restart_empty, lambda: None)
+    assert mine.store.measures.counts["redis", "taken"] >= KEYS + 5
+
+
+def test_restarted_empty_while_nobody_looked(server, writer):
+    mine = writer(server.url)
+    mine.write(0, KEYS)
+    mine.settle()
+    server.restart_empty()
+    mine.send()
+    mine.settle()
+    assert mine.lost() == []
+
+
+def test_slow(server, writer):
+    """It stands still: each try costs a time-out, and readings in between cost none."""
+    mine = writer(server.url, timeout=0.3)
+    mine.write(0, KEYS)
+    wait_for(lambda: mine.send().waiting == 0, "everything to be in Redis")
+    server.freeze()
+    try:
+        assert "slow" in mine.send().failure
+        errors = mine.store.measures.counts["redis", "error-slow"]
+        assert mine.readable() == KEYS
+        assert mine.store.measures.counts["redis", "stale"] == KEYS
+        assert mine.store.measures.counts["redis", "error-slow"] == errors, "the breaker is open"
+        mine.write(KEYS, 5)
+    finally:
+        server.thaw()
+    mine.settle()
+    assert mine.lost() == []
+
+
+def test_full(server, writer):
+    def fill() -> None:
+        server.tell("CONFIG", "SET", "maxmemory", "1")
+
+    failures = through(
+        server, writer(server.url), fill, lambda: server.tell("CONFIG", "SET", "maxmemory", "0")
+    )
+    assert all("full" in each for each in failures)
+
+
+def test_read_only(server, writer):
+    def replica() -> None:
+        server.tell("REPLICAOF", "127.0.0.1", "1")
+
+    failures = through(server, writer(server.url), replica, lambda: server.tell("REPLICAOF", "NO", "ONE"))
+    assert all("read-only" in each for each in failures)
+
+
+def acl(server: RedisServer, password: str) -> None:
+    rights = [f"+{each}" for each in (*COMMANDS, *CONNECTING)]
+    server.tell("ACL", "SETUSER", USER, "reset", "on", f">{password}", "~plimsoll:*", *rights)
+
+
+def test_wrong_password(server, writer, tmp_path):
+    file = tmp_path / "password"
+    file.write_text(PASSWORD)
+    acl(server, PASSWORD)
+    url = f"redis://{USER}@{server.host}/0?password_file={file}"
+    mine = writer(url)
+
+    def rotate() -> None:
+        acl(server, "another")
+        server.tell("CLIENT", "KILL", "USER", USER)
+
+    def told() -> None:
+        file.write_text("another")
+        mine.store.shared.close()  # as a new connection would
+
+    failures = through(server, mine, rotate, told)
+    assert all("denied" in each or "down" in each for each in failures)
+    assert any("denied" in each for each in failures)
+
+
+def test_a_partition_between_half_of_the_writers_and_redis(server, writer):
+    with line_to(server.port) as line:
+        near, far = writer(server.url), writer(f"redis://127.0.0.1:{line.port}/0")
+        for mine in (near, far):
+            mine.write(0, 10, name=f"of-{id(mine)}-")
+            mine.settle()
+        line.cut()
+        for number, mine in enumerate((near, far)):
+            mine.write(0, 20, name=f"of-{id(mine)}-")
+            Memory(mine.store).store("pattern", "shared", {"by": number}, mine.now_seconds, samples=number)
+        near.settle()
+        assert far.send().failure
+        assert far.readable() == 20
+        line.mend()
+        far.settle()
+        near.settle()
+        assert near.lost() == far.lost() == []
+        newest = far.store.retrieve(Address("pattern", "shared"), far.now_seconds + 100)
+        assert decode(newest.content) == {"by": 1}, "of both the one from more samples"
+
+
+def test_sentinel_fails_over(tmp_path, writer):
+    settings = {"min_replicas_to_write": "1", "min_replicas_max_lag": "10"}
+    with redis_sentinel(tmp_path / "redis", replicas=2, **settings) as made:
+        mine = writer(f"{made.url}?replicas=1")
+        mine.write(0, KEYS // 2)
+        mine.settle()
+        mine.write(KEYS // 2, KEYS // 2)
+        acknowledged = mine.send().taken
+        before = made.master()
+        before.kill()
+        mine.write(KEYS, 10)
+        wait_for(lambda: made.master() is not before, "another master", seconds=60)
+        mine.settle()
+        assert acknowledged == KEYS // 2
+        assert len(mine.written) == KEYS + 10
+        assert mine.lost() == []
+
+
+def test_writes_without_a_replica_are_not_acknowledged(server, writer):
+    mine = writer(f"{server.url}?replicas=1")
+    mine.write(0, 3)
+    assert "unacknowledged" in mine.send().failure
+    assert mine.store.file.counts()["pending"] == 3
+
+
+def test_the_acl_user_has_the_rights_it_uses_and_no_other(server, writer, tmp_path):
+    acl(server, PASSWORD)
+    server.tell("CONFIG", "RESETSTAT")
+    mine = writer(f"redis://{USER}:{PASSWORD}@{server.host}/0?replicas=0")
+    mine.write(0, 3)
+    mine.settle()
+    mine.store.shared.ping()
+    forget(mine.store, None, "k1", mine.now_seconds)
+    assert check(mine.store, None, mine.now_seconds) == []
+    with writer_of_replicas(server, mine) as other:
+        other.write(5, 1, name="x")
+        other.send()
+    used = {each.removeprefix("cmdstat_") for each in server.tell("INFO", "commandstats")}
+    ours = {"config", "config|resetstat", "info", "acl", "acl|setuser", "hello", "client", "client|setinfo"}
+    assert used - ours <= set(COMMANDS) | set(CONNECTING)
+    assert set(COMMANDS) <= used
+    assert server.tell("ACL", "LOG") == []
+
+
+def writer_of_replicas(server: RedisServer, like: Writer):
+    from contextlib import contextmanager
+
+    @contextmanager
+    def made() -> Iterator[Writer]:
+        more = Writer(
+            Path(like.store.file.path).with_suffix(".2"),
+            f"redis://{USER}:{PASSWORD}@{server.host}/0?replicas=1",
+        )
+        try:
+            yield more
+        finally:
+            more.store.close()
+
+    return made()

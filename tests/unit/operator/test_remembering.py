@@ -1,0 +1,146 @@
+"""The operator's memory: what profiles hold outlives them, in a file and in Redis (fakeredis here)."""
+
+import asyncio
+
+import fakeredis
+import numpy as np
+import pytest
+
+from builders.clusters import NOW as CLUSTER_NOW
+from builders.loops import rig
+from builders.store import NOW
+from plimsoll.store.forgetting import forget
+from plimsoll.store.levels.address import parse_redis_address
+from plimsoll.store.levels.connect import Link
+from plimsoll.store.levels.file import Bounds, FileLevel
+from plimsoll.store.levels.shared import SharedLevel
+from plimsoll.store.memory import Memory, open_memory
+from plimsoll.store.tiered import TieredStore
+from plimsoll.usage.history import History
+from plimsoll.usage.sample import Quantity
+from plimsoll.workload import ContainerKey, WorkloadRef
+from plimsoll_operator.remembering import Remembered
+
+KEY = ContainerKey(WorkloadRef("demo", "Deployment", "web"), "app")
+OTHER = ContainerKey(WorkloadRef("demo", "Deployment", "api"), "app")
+HOURS = 30
+
+
+def checkpoint(quantity=Quantity.USAGE, mib=100):
+    """A day and more of usage, with one OOM kill in it."""
+    history = History(quantity, 1)
+    rows = history.add_rows(1)
+    history.advance(NOW)
+    seconds = NOW - 300 * np.arange(12 * HOURS)
+    history.append(np.full(len(seconds), rows[0]), seconds, np.full(len(seconds), mib * 2.0**20), NOW)
+    history.record_oom(rows, np.array([NOW - 3600]), np.array([mib * 2.0**20]))
+    return history.checkpoint(int(rows[0]))
+
+
+def shared_memory(server, path=":memory:"):
+    client = fakeredis.FakeRedis(server=server, protocol=2)
+    link = Link(client, lambda _key: client, lambda: None, client.close)
+    shared = SharedLevel(parse_redis_address("redis://nowhere"), lambda _: link)
+    return Memory(TieredStore(FileLevel(path), shared=shared))
+
+
+def remembering(memory, quantity=Quantity.USAGE):
+    return Remembered(memory, quantity, now=lambda: NOW)
+
+
+async def test_what_is_noted_is_there_after_a_restart(tmp_path):
+    before = remembering(open_memory(str(tmp_path / "m.db")))
+    before.note(KEY, b"an older one", 1)
+    before.note(KEY, checkpoint(), 200 << 20)
+    await before.close()
+    after = remembering(open_memory(str(tmp_path / "m.db")))
+    found = await after.recall({7: KEY, 8: OTHER})
+    assert found == {7: checkpoint()}
+    (outlook,) = after.memory.optimize(NOW)
+    assert (outlook.limit_bytes, outlook.hours, outlook.oom_kills) == (200 << 20, HOURS + 1, 1)
+    await after.close()
+
+
+async def test_another_operator_learns_it_by_redis():
+    server = fakeredis.FakeServer()
+    one, other = (remembering(shared_memory(server)) for _ in range(2))
+    one.note(KEY, checkpoint(), None)
+    await one.write()
+    assert await other.recall({1: KEY}) == {1: checkpoint()}
+
+
+async def test_another_quantity_is_not_mixed_in():
+    memory = open_memory()
+    one = remembering(memory)
+    one.note(KEY, checkpoint(), None)
+    await one.write()
+    assert await remembering(memory, Quantity.WORKING_SET).recall({1: KEY}) == {}
+
+
+async def test_while_learning_is_off_nothing_is_written():
+    memory = open_memory()
+    memory.set_learning(NOW, enabled=False)
+    one = remembering(memory)
+    one.note(KEY, checkpoint(), None)
+    await one.write()
+    assert await one.recall({1: KEY}) == {}
+
+
+async def test_a_memory_that_fails_is_counted_and_holds_nobody_up():
+    server = fakeredis.FakeServer()
+    memory = shared_memory(server)
+    memory.tiers.file = FileLevel(bounds=Bounds(most_records=1))
+    one = remembering(memory)
+    for number in range(3):
+        one.note(ContainerKey(KEY.workload, f"c{number}"), checkpoint(), None)
+    await one.write()
+    assert one.unwritten == 3
+    server.connected = False
+    memory.tiers.file = FileLevel()
+    one.note(KEY, checkpoint(), None)
+    await one.write()
+    assert await one.recall({1: KEY}) == {1: checkpoint()}
+
+
+async def test_what_was_forgotten_is_not_recalled():
+    one = remembering(open_memory())
+    one.note(KEY, checkpoint(), None)
+    await one.write()
+    forget(one.memory.tiers, None, "demo/*", NOW)
+    assert await one.recall({1: KEY}) == {}
+
+
+async def test_noting_is_bounded(monkeypatch):
+    monkeypatch.setattr("plimsoll_operator.remembering.MOST_NOTED", 2)
+    one = remembering(open_memory())
+    for number in range(5):
+        one.note(ContainerKey(KEY.workload, f"c{number}"), checkpoint(), None)
+    one.note(ContainerKey(KEY.workload, "c1"), checkpoint(mib=50), None)
+    await one.write()
+    assert [each.address.key for each in one.memory.tiers.records()] != []
+    assert sum(1 for _ in one.memory.tiers.records("history")) == 2
+
+
+async def test_it_writes_until_it_is_ended():
+    one = remembering(open_memory())
+    task = asyncio.create_task(one.forever())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_cluster_built_anew_knows_its_workloads_past():
+    """The whole loop: the profiles of the first cluster are gone, its memory is not."""
+    memory = open_memory()
+    first = rig()
+    first.loop._parts.keeper.memory = remembering(memory, Quantity.WORKING_SET)
+    await first.once(CLUSTER_NOW)
+    await first.loop._parts.keeper.memory.write()
+    (record,) = memory.tiers.records("history")
+    assert record.address.key == "shop/StatefulSet/web:app"
+    second = rig()
+    second.loop._parts.keeper.memory = remembering(memory, Quantity.WORKING_SET)
+    assert not second.engine.restored
+    await second.once(CLUSTER_NOW + 600)
+    assert second.engine.restored
