@@ -145,12 +145,12 @@ class Loop:
             self._say(tick)
         return plans
 
-    async def raise_now(self, uid: PodContainer, ask: Ask) -> Decision:
+    async def raise_now(self, uid: PodContainer, ask: Ask, now_seconds: float) -> Decision:
         """Raise one container's limit between two loops: the same guards, the same actor, no waiting.
 
         What a lease needs. It is decided in the last loop's world, with our own writes laid over it.
         """
-        parts, now_seconds = self._parts, self._parts.clock.now()
+        parts = self._parts
         group, pod = parts.membership.group_of_pod(uid[0]), parts.membership.pod(uid[0])
         container = None if pod is None else container_of(pod, uid[1])
         if group is None or pod is None or container is None or not parts.leader.holds():

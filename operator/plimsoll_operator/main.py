@@ -32,6 +32,7 @@ from plimsoll_operator.actuate.resize import Patience
 from plimsoll_operator.admission import PodAdmission
 from plimsoll_operator.asks import Asks
 from plimsoll_operator.clock import Clock, FollowedClock, SystemClock, clock_from_environment
+from plimsoll_operator.coordinate import assemble as coordination
 from plimsoll_operator.departed import Departed
 from plimsoll_operator.engine.client import Engine
 from plimsoll_operator.engine.messages import EngineSettings
@@ -80,6 +81,7 @@ class Operator(handlers.Hooks):
         self._wakes = settings.wake_on_oom and isinstance(clock, SystemClock)
         self._tasks: list[asyncio.Task[None]] = []
         self._serving: Serving | None = None
+        self._agents: coordination.Serving | None = None
         self._loop: Loop | None = None
         self._parts: Parts | None = None
         self._api: KubeApi | None = None
@@ -124,6 +126,8 @@ class Operator(handlers.Hooks):
             self._clock.shows = indices.shows_pods
         await parts.engine.start()
         self._serving = await self._serve(parts)
+        if settings.agents_port:
+            self._agents = await coordination.serve(settings, self._api, self._loop, parts, self._clock.now)
         self._spawn("lease", parts.leader.keep())
         self._spawn("loop", self._run(parts, indices))
         if self._remembered is not None:
@@ -142,6 +146,8 @@ class Operator(handlers.Hooks):
         self._kept.close()
 
     async def _close(self) -> None:
+        if self._agents is not None:
+            await self._agents.close()
         if self._parts is not None:
             await self._parts.leader.release()
             await self._parts.engine.close()

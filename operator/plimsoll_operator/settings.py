@@ -79,6 +79,14 @@ class OperatorSettings(BaseModel):
     webhook_cert_dir: str = ""
     """Directory with tls.crt and tls.key of the webhook; reread when they change. Default: a private one
     with a self-signed pair, for as long as the process runs."""
+    agents_port: int = Field(default=0, ge=0, le=65535)
+    """Port of the streams of node agents; 0: none, then operator and agents work without each other."""
+    agents_cert_dir: str = ""
+    """Directory with tls.crt, tls.key and ca.crt for the agents' streams; reread when they change."""
+    agents_service_account: str = "plimsoll-agent"
+    """Service account of the agents, in the operator's namespace: whose tokens open a stream."""
+    agents_per_second: float = Field(default=100.0, gt=0)
+    """Streams that may be opened a second; the others are told when to come back."""
     lease_duration: Seconds = 15.0
     """A leader that has not renewed for so long is replaced."""
     lease_renew: Seconds = 5.0

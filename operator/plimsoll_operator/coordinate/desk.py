@@ -7,7 +7,7 @@ its own. Without leadership nothing is written, for the actor behind it is fence
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 
 from plimsoll.coordinate.attendance import Attendance, Presence
@@ -24,10 +24,9 @@ from plimsoll.coordinate.messages import (
     ShrinkReport,
 )
 from plimsoll.coordinate.shrink import Shrink
-from plimsoll.guard.decision import Decision
 from plimsoll.guard.state import Ask
 from plimsoll_operator.asks import Asks
-from plimsoll_operator.coordinate.lending import Lending
+from plimsoll_operator.coordinate.lending import Lending, Raise
 from plimsoll_operator.coordinate.shrinks import Around, Shrinks, Waits
 from plimsoll_operator.coordinate.views import Views
 from plimsoll_operator.membership import Membership
@@ -53,7 +52,7 @@ class Desk:
         *,
         offer: Callable[[str, OperatorBody], bool],
         draw_id: Callable[[], int],
-        raise_now: Callable[[ContainerUid, Ask], Awaitable[Decision]],
+        raise_now: Raise,
         wake: Callable[[], None],
     ) -> None:
         self._attendance, self._membership, self._asks = attendance, membership, asks

@@ -30,7 +30,7 @@ from plimsoll_operator.world import World
 logger = logging.getLogger(__name__)
 
 REASON = "BurstLease"
-Raise = Callable[[ContainerUid, Ask], Awaitable[Decision]]
+Raise = Callable[[ContainerUid, Ask, float], Awaitable[Decision]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Lending:
         )
         answer = self.book.decide(ask, now_seconds)
         if isinstance(answer, Granted):
-            answer = await self._written(uid, answer)
+            answer = await self._written(uid, answer, now_seconds)
         if isinstance(answer, Refused):
             return LeaseAnswer(request.lease_id, 0, 0.0, answer.reason)
         return LeaseAnswer(request.lease_id, answer.limit_bytes, answer.until_seconds - now_seconds)
@@ -86,11 +86,12 @@ class Lending:
                 over[uid] = Ask(before_bytes, None, reason="LeaseEnded", made_seconds=now_seconds)
         return over
 
-    async def _written(self, uid: ContainerUid, granted: Granted) -> Granted | Refused:
+    async def _written(self, uid: ContainerUid, granted: Granted, now_seconds: float) -> Granted | Refused:
         limit = self.book.limit(uid)
         ask = Ask(limit, None, purpose=Purpose.URGENT, reason=REASON)
-        decision = await self._raise_now(uid, ask)
-        if decision.acts and decision.limit_bytes is not None:
+        decision = await self._raise_now(uid, ask, now_seconds)
+        there = decision.limit_bytes is not None and decision.limit_bytes >= (limit or 0)  # heard twice
+        if decision.limit_bytes is not None and (decision.acts or there):
             return Granted(granted.lease_id, decision.limit_bytes, granted.until_seconds)
         return self.book.refuted(uid, granted.lease_id, f"{decision.reason}: {decision.message}")
 
@@ -124,7 +125,8 @@ class Lending:
                 row = -1 if group is None else group.rows.get(each.spec.name, -1)
                 view = self._asks.view(row) if row >= 0 else None
                 seen = self._views.container(pod.kube_node, pod.uid, each.container_id, None)
-                yield _expected(each, None if view is None else view.target_bytes, seen and seen.usage_bytes)
+                used = None if seen is None else seen.usage_bytes
+                yield _expected(each, None if view is None else view.target_bytes, used)
 
     def _pods(self, world: World) -> dict[str, list[PodRecord]]:
         known, pods = self._by_kube_node

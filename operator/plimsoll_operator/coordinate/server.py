@@ -111,6 +111,11 @@ class Coordination:
             stream.wake.set()
         return True
 
+    def offer_all(self, body: OperatorBody) -> None:
+        """Say something to every node that attends."""
+        for kube_node in list(self._streams):
+            self.offer(kube_node, body)
+
     async def attend(self, requests: AsyncIterator[agent_pb2.AttendRequest], context: Context) -> None:
         """One stream, from the door to its end."""
         try:

@@ -1,0 +1,95 @@
+"""Coordination put together and served: the operator's part of it, from its settings.
+
+In: settings, an API client, the loop and its parts. Out: a service that listens until it is closed. The
+client is the one without a fence: a token is reviewed by a replica whether it leads or not, and a review
+changes nothing.
+"""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from plimsoll.coordinate.admission import Admission, AdmissionRate
+from plimsoll.coordinate.attendance import Attendance
+from plimsoll.coordinate.messages import AgentBody, Drain, MessageError, OperatorBody
+from plimsoll_operator.actuate.api import KubeApi
+from plimsoll_operator.coordinate.desk import Desk
+from plimsoll_operator.coordinate.identity import ServerIdentity
+from plimsoll_operator.coordinate.server import Coordination, start
+from plimsoll_operator.coordinate.tokens import Tokens
+from plimsoll_operator.loop import Loop, Parts
+from plimsoll_operator.settings import OperatorSettings
+from plimsoll_proto.service import AUDIENCE
+
+logger = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 2.0  # for streams to end by themselves once they have been told to go
+COUNT_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class Serving:
+    """A service that listens."""
+
+    service: Coordination
+    server: grpc.aio.Server
+    counting: asyncio.Task[None]
+    port: int
+
+    async def close(self) -> None:
+        """Tell agents to go, and stop."""
+        self.counting.cancel()
+        self.service.offer_all(Drain(1.0, "this replica ends"))
+        await self.server.stop(DRAIN_SECONDS)
+
+
+async def serve(
+    settings: OperatorSettings, api: KubeApi, loop: Loop, parts: Parts, now: Callable[[], float]
+) -> Serving:
+    """Give the loop a desk, and listen for agents. Raises IdentityError, and RuntimeError without a port."""
+    attendance: Attendance[OperatorBody, AgentBody | MessageError] = Attendance(secrets.randbits(64) | 1)
+    desk = Desk(
+        attendance,
+        parts.membership,
+        parts.asks,
+        parts.metrics,
+        offer=lambda kube_node, body: service.offer(kube_node, body),  # noqa: PLW0108 -- it is made below
+        draw_id=lambda: secrets.randbits(63),
+        raise_now=loop.raise_now,
+        wake=loop.wake,
+    )
+    service = Coordination(
+        attendance=attendance,
+        tokens=Tokens(api, AUDIENCE, time.monotonic),
+        username=f"system:serviceaccount:{settings.namespace}:{settings.agents_service_account}",
+        hearer=desk,
+        kube_node_of_pod=lambda uid: None if (pod := parts.membership.pod(uid)) is None else pod.kube_node,
+        leads=parts.leader.holds,
+        now=now,
+        monotonic=time.monotonic,
+        admission=Admission(AdmissionRate(settings.agents_per_second, 2.0 * settings.agents_per_second)),
+    )
+    identity = ServerIdentity(Path(settings.agents_cert_dir))
+    server, port = await start(service, identity, settings.metrics_address, settings.agents_port)
+    parts.desk = desk
+    logger.info("agents are heard on port %d", port)
+    return Serving(service, server, asyncio.create_task(_count(service, parts)), port)
+
+
+async def _count(service: Coordination, parts: Parts) -> None:
+    """Bring the door's counts to /metrics."""
+    streams, refusals = 0, dict[str, int]()
+    while True:
+        counts = service.counts
+        parts.metrics.count("plimsoll_agent_streams_total", counts.streams_total - streams)
+        streams = counts.streams_total
+        for why, total in counts.refusals_total.items():
+            parts.metrics.count("plimsoll_agent_refusals_total", total - refusals.get(why, 0), why=why)
+            refusals[why] = total
+        await asyncio.sleep(COUNT_SECONDS)

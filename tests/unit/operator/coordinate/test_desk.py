@@ -1,0 +1,321 @@
+"""In: a small cluster, what agents say, one loop at a time. Out: what is written, and what agents are told.
+
+The streams are left out (tests/contract/test_coordination.py): bodies are put into the desk and taken from
+the sessions' own boxes.
+"""
+
+import asyncio
+from itertools import count
+
+import numpy as np
+import pytest
+
+from builders.clusters import MIB, NOW, raw_kube_node, raw_pod
+from builders.loops import MINUTE, rig
+from plimsoll.coordinate.attendance import Attendance
+from plimsoll.coordinate.messages import (
+    LeaseAnswer,
+    LeaseRequest,
+    NodeFacts,
+    Roster,
+    RosterEntry,
+    SampleBatch,
+    ShrinkCancel,
+    ShrinkReport,
+    ShrinkRequest,
+    ShrinkStage,
+)
+from plimsoll.coordinate.session import AgentSession
+from plimsoll_operator.coordinate.desk import Desk
+
+GIB_MIB = 1024
+APP = ("uid-web-0", "app")
+
+
+class Desks:
+    """A rig whose operator has a desk, and one agent on n1."""
+
+    def __init__(self, made):
+        self.rig, self.woken = made, 0
+        self.attendance = Attendance(1)
+        parts = made.loop._parts
+        ids = count(1)
+        self.desk = parts.desk = Desk(
+            self.attendance,
+            made.membership,
+            parts.asks,
+            made.metrics,
+            offer=self._offer,
+            draw_id=lambda: next(ids),
+            raise_now=made.loop.raise_now,
+            wake=self._wake,
+        )
+        self.agent = AgentSession(7)
+
+    def _wake(self):
+        self.woken += 1
+
+    def _offer(self, kube_node, body):
+        session = self.attendance.session(kube_node)
+        return session is not None and session.offer(body)
+
+    def attend(self, now_seconds, kube_node="n1", roster=None):
+        """The agent opens a stream."""
+        own = roster or Roster((RosterEntry(0, "uid-web-0", "web-0-0"),))
+        session, welcome = self.attendance.greet(kube_node, self.agent.greet(), now_seconds)
+        self.agent.welcome(welcome)
+        self.desk.greeted(kube_node, NodeFacts(kube_node, roster=own, sent_seconds=now_seconds), now_seconds)
+        self.session = session
+        return session
+
+    def told(self):
+        """What the agent has been told since the last look."""
+        found = []
+        while (envelope := self.session.next()) is not None:
+            if envelope.body is not None:
+                found.append(envelope.body)
+        return found
+
+    def samples(self, used_mib, now_seconds, available_mib=32 * GIB_MIB):
+        columns = {"usage_bytes": np.array([used_mib * MIB]), "memory_max_bytes": np.array([1024.0 * MIB])}
+        batch = SampleBatch(now_seconds, np.array([0]), columns, available_bytes=available_mib * MIB)
+        self.says(batch, now_seconds)
+
+    def says(self, body, now_seconds):
+        self.attendance.heard("n1", now_seconds)
+        self.desk.heard("n1", body, now_seconds)
+
+    def report(self, request, stage, left_mib, now_seconds, max_mib=1024, kills=0, reason=""):
+        report = ShrinkReport(
+            request.shrink_id, stage, int(left_mib * MIB), int(max_mib * MIB), reason, kills
+        )
+        self.says(report, now_seconds)
+
+    async def once(self, now_seconds):
+        if self.attendance.session("n1") is not None:
+            self.attendance.heard("n1", now_seconds)
+        return await self.rig.once(now_seconds)
+
+    async def asks_for(self, wanted_mib, now_seconds, lease_id=9, index=0):
+        """A lease request and its answer."""
+        ask = LeaseRequest(lease_id, index, int(wanted_mib * MIB), 1024 * MIB, 50 * MIB, 3.0, now_seconds)
+        self.says(ask, now_seconds)
+        await asyncio.gather(*self.desk._tasks)
+        (answer,) = [each for each in self.told() if isinstance(each, LeaseAnswer)]
+        return answer
+
+    def reasons(self, plans):
+        return [each.decision.reason for each in plans.rows.values()]
+
+
+async def lowering(target_mib=700, used_mib=200.0):
+    """An operator that wants to lower web-0's limit of 1 GiB, after its originals are on record."""
+    made = Desks(rig(targets={"app": target_mib}))
+    made.rig.engine.used_mib = used_mib
+    await made.once(NOW)
+    return made
+
+
+async def test_a_limit_waits_for_the_agent_and_falls_when_there_is_room_and_is_seen_in_the_kernel():
+    made = await lowering()
+    made.attend(NOW)
+    plans = await made.once(NOW + MINUTE)
+    assert made.reasons(plans) == ["ShrinkUnderWay"]
+    assert made.rig.limit() == 1024
+    (request,) = made.told()
+    assert isinstance(request, ShrinkRequest)
+    assert (request.limit_bytes, request.target_bytes) == (1024 * MIB, 700 * MIB)
+    assert (request.pod_uid, request.container_id, request.written) == ("uid-web-0", "web-0-0", False)
+    made.report(request, ShrinkStage.RECLAIMING, 900, NOW + 61)
+    assert made.woken == 0
+    made.report(request, ShrinkStage.REACHED, 600, NOW + 70)
+    assert made.woken == 1
+    await made.once(NOW + 71)
+    assert made.rig.limit() == 700
+    (written,) = made.told()
+    assert (written.shrink_id, written.written, written.target_bytes) == (request.shrink_id, True, 700 * MIB)
+    made.report(request, ShrinkStage.OBSERVED, 600, NOW + 73, max_mib=700)
+    assert made.rig.metrics.value("plimsoll_shrinks_total", outcome="done") == 1
+    assert len(made.desk.shrinks) == 0
+
+
+async def test_room_that_was_seen_a_minute_ago_lowers_nothing():
+    made = await lowering()
+    made.attend(NOW)
+    await made.once(NOW + MINUTE)
+    (request,) = made.told()
+    made.report(request, ShrinkStage.REACHED, 600, NOW + 70)
+    await made.once(NOW + 130)
+    assert made.rig.limit() == 1024
+
+
+async def test_what_the_agent_could_not_take_stays_below_the_limit():
+    made = await lowering()
+    made.attend(NOW)
+    await made.once(NOW + MINUTE)
+    (request,) = made.told()
+    made.report(request, ShrinkStage.STOPPED, 800, NOW + 70, reason="pressure")
+    await made.once(NOW + 71)
+    assert made.rig.limit() == 843  # 800 MiB and 5 % of the limit to spare
+
+
+async def test_what_is_not_worth_it_is_let_go_with_the_reason_and_rests():
+    made = await lowering()
+    made.attend(NOW)
+    await made.once(NOW + MINUTE)
+    (request,) = made.told()
+    made.report(request, ShrinkStage.STOPPED, 1000, NOW + 70, reason="the kernel has nothing more to give")
+    assert isinstance(made.told()[0], ShrinkCancel)
+    plans = await made.once(NOW + 2 * MINUTE)
+    (choice,) = plans.rows.values()
+    assert choice.decision.reason == "ShrinkFailed"
+    assert "the kernel has nothing more to give" in choice.decision.message
+    assert made.told() == []
+    await made.once(NOW + 1200)
+    assert isinstance(made.told()[0], ShrinkRequest)  # rested
+
+
+async def test_a_limit_that_the_kernel_never_holds_is_taken_back_with_the_reason():
+    made = await lowering()
+    made.attend(NOW)
+    await made.once(NOW + MINUTE)
+    (request,) = made.told()
+    made.report(request, ShrinkStage.REACHED, 600, NOW + 70)
+    await made.once(NOW + 71)
+    for second in range(72, 140, 10):
+        made.report(request, ShrinkStage.OBSERVED, 690, NOW + second)  # memory.max stays what it was
+    plans = await made.once(NOW + 140)
+    assert made.reasons(plans) == ["ShrinkRolledBack"]
+    assert made.rig.limit() == 1024
+    assert made.rig.metrics.value("plimsoll_shrinks_total", outcome="rolled-back") == 1
+
+
+async def test_an_oom_kill_after_the_write_takes_the_limit_back_at_once():
+    made = await lowering()
+    made.attend(NOW)
+    await made.once(NOW + MINUTE)
+    (request,) = made.told()
+    made.report(request, ShrinkStage.REACHED, 600, NOW + 70)
+    await made.once(NOW + 71)
+    made.report(request, ShrinkStage.OBSERVED, 690, NOW + 73, max_mib=700, kills=1)
+    assert made.woken == 2
+    await made.once(NOW + 74)
+    assert made.rig.limit() == 1024
+
+
+async def test_an_agent_that_comes_back_is_asked_again():
+    made = await lowering()
+    made.attend(NOW)
+    await made.once(NOW + MINUTE)
+    (request,) = made.told()
+    made.agent = AgentSession(8)  # a new process
+    made.attend(NOW + 65)
+    assert made.told() == [request]
+
+
+async def test_without_an_agent_limits_fall_as_ever_and_after_one_by_half_steps():
+    never = await lowering()
+    await never.once(NOW + MINUTE)
+    assert never.rig.limit() == 700
+    away = await lowering()
+    session = away.attend(NOW)
+    away.attendance.part("n1", session.streams)
+    await away.once(NOW + MINUTE)
+    assert away.rig.limit() == 862
+
+
+async def test_an_agent_that_goes_away_while_it_reclaims_leaves_the_limit_as_it_is():
+    made = await lowering()
+    session = made.attend(NOW)
+    await made.once(NOW + MINUTE)
+    made.attendance.part("n1", session.streams)
+    await made.once(NOW + 2 * MINUTE)
+    assert made.rig.metrics.value("plimsoll_shrinks_total", outcome="abandoned") == 1
+
+
+async def steady():
+    """An operator that is content with web-0's limit of 1 GiB."""
+    made = Desks(rig(targets={"app": 1024}))
+    await made.once(NOW)
+    made.attend(NOW)
+    made.samples(900, NOW)
+    await made.once(NOW + MINUTE)
+    assert made.rig.limit() == 1024
+    return made
+
+
+async def test_a_lease_raises_at_once_without_a_loop_and_ends_by_itself():
+    made = await steady()
+    answer = await made.asks_for(400, NOW + 61)
+    assert (answer.limit_bytes, answer.lasts_seconds) == (1424 * MIB, 300.0)
+    assert made.rig.limit() == 1424
+    plans = await made.once(NOW + 2 * MINUTE)
+    assert made.reasons(plans) in ([], ["Leased"], ["Cooldown"])
+    assert made.rig.limit() == 1424
+    for minute in range(3, 30):  # the forecast has its way again, after the policy's cooldown
+        await made.once(NOW + minute * MINUTE)
+        for request in made.told():
+            if isinstance(request, ShrinkRequest):
+                made.report(request, ShrinkStage.REACHED, 500, NOW + minute * MINUTE)
+                await made.once(NOW + minute * MINUTE + 1)
+    assert made.rig.limit() == 1024
+
+
+async def test_a_request_that_is_heard_twice_raises_once():
+    made = await steady()
+    first = await made.asks_for(400, NOW + 61)
+    again = await made.asks_for(400, NOW + 62)
+    assert again.limit_bytes == first.limit_bytes
+    assert made.rig.limit() == 1424
+
+
+async def test_no_lease_without_headroom_by_forecast():
+    made = await steady()
+    made.rig.api.put("nodes", raw_kube_node(memory="1080Mi"))
+    await made.once(NOW + 2 * MINUTE)
+    answer = await made.asks_for(400, NOW + 121)
+    assert answer.limit_bytes == 0
+    assert "there is room for" in answer.refusal
+    assert made.rig.limit() == 1024
+
+
+async def test_no_lease_beyond_what_the_node_has_left_by_its_own_word():
+    made = await steady()
+    made.samples(900, NOW + 61, available_mib=50)
+    answer = await made.asks_for(400, NOW + 62)
+    assert answer.limit_bytes == 1074 * MIB
+
+
+async def test_while_paused_no_lease_is_granted_and_the_guards_reason_is_told():
+    made = await steady()
+    made.rig.paused = True
+    await made.once(NOW + 2 * MINUTE)
+    answer = await made.asks_for(400, NOW + 121)
+    assert (answer.limit_bytes, answer.refusal.partition(":")[0]) == (0, "Paused")
+    assert made.rig.limit() == 1024
+    assert not made.desk.lending.book.holds(APP, NOW + 122)
+
+
+@pytest.mark.parametrize("index", [0, 5])
+async def test_a_container_of_another_node_or_of_nobody_has_no_lease(index):
+    made = Desks(rig(raw_pod(), raw_pod("web-1", node="n2"), targets={"app": 1024}))
+    made.rig.api.put("nodes", raw_kube_node("n2"))
+    await made.once(NOW)
+    made.attend(NOW, roster=Roster((RosterEntry(0, "uid-web-1", "web-1-0"),)))
+    await made.once(NOW + MINUTE)
+    answer = await made.asks_for(400, NOW + 61, index=index)
+    assert (answer.limit_bytes, answer.refusal) == (0, "no policy speaks for this container")
+    assert made.rig.limit("web-1") == 1024
+
+
+async def test_nothing_is_leased_by_who_does_not_lead():
+    made = await steady()
+    made.rig.monotonic += 3600.0  # the lease of the leader has run out
+    answer = await made.asks_for(400, NOW + 61)
+    assert (answer.limit_bytes, answer.refusal.partition(":")[0]) == (0, "NotLeader")
+
+
+async def test_present_and_away_are_counted():
+    made = await steady()
+    await made.once(NOW + 2 * MINUTE)
+    assert made.rig.metrics.value("plimsoll_agents", presence="present") == 1
