@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from plimsoll_nodeagent.act.actor import Actor
 from plimsoll_nodeagent.capabilities import Engine, KernelCapabilities, Level
@@ -31,6 +32,16 @@ logger = logging.getLogger(__name__)
 STAGES = ("discover", "sample", "predict", "plan", "act", "measure", "report")
 
 
+class Accompanies(Protocol):
+    """What goes along with the loop: coordination with the operator (`coordinate.companion`)."""
+
+    def tick(self, report: Report, now_seconds: float) -> None:
+        """A tick has ended."""
+
+    def heed(self, now_seconds: float) -> None:
+        """About a second has passed."""
+
+
 @dataclass
 class Agent:
     """The parts of a running agent."""
@@ -47,6 +58,7 @@ class Agent:
     monotonic: Callable[[], float] = time.monotonic
     sink: Callable[[Report, float], None] | None = None
     """Where reports go besides: NodeMemory. It must not raise and must not block for long."""
+    companion: Accompanies | None = None
     latest: Report | None = None
     stage_failures: Counter[str] = field(default_factory=Counter)
     _stage_seconds: dict[str, float] = field(default_factory=dict)
@@ -72,6 +84,9 @@ class Agent:
             self.latest = self._report(snapshot)
             if self.sink is not None:
                 self.sink(self.latest, now_seconds)
+        if self.companion is not None:
+            with self._between("coordinate"):
+                self.companion.tick(self.latest, now_seconds)
         return self.latest
 
     def heed(self, seconds: float, now: Callable[[], float]) -> None:
@@ -81,6 +96,9 @@ class Agent:
         with self._between("press"):
             self.pressing.step(now(), stalls)
         self._look_by_address(now())
+        if self.companion is not None:
+            with self._between("coordinate"):
+                self.companion.heed(now())
         if self.triggers is None or not len(self.triggers):
             return
         stalled = self.triggers.stalled(max(0.0, seconds))

@@ -14,6 +14,8 @@ from plimsoll_nodeagent.loop import MOST_CONTAINERS
 from plimsoll_nodeagent.serve.local import DEFAULT_SOCKET
 
 DEFAULT_STATE = Path("/run/plimsoll")
+DEFAULT_IDENTITY = Path("/var/run/plimsoll/identity")
+DEFAULT_TOKEN = Path("/var/run/plimsoll/token/token")
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 
@@ -87,4 +89,29 @@ def acting_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--socket", type=Path, help=f"local socket for set-policy and mempred, for example {DEFAULT_SOCKET}"
+    )
+
+
+def operator_flags(parser: argparse.ArgumentParser) -> None:
+    """Where the operator is, and who the agent is to it."""
+    parser.add_argument(
+        "--operator-address",
+        default="",
+        metavar="HOST:PORT",
+        help="attend the operator there: samples to it, leases and shrinks from it (default: work alone)",
+    )
+    parser.add_argument(
+        "--operator-server-name", default="", help="name in the operator's certificate; empty: the address'"
+    )
+    parser.add_argument(
+        "--operator-identity-dir",
+        type=Path,
+        default=DEFAULT_IDENTITY,
+        help="directory with tls.crt, tls.key and ca.crt (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--operator-token-file",
+        type=Path,
+        default=DEFAULT_TOKEN,
+        help="token of the agent's service account, for the operator (default: %(default)s)",
     )

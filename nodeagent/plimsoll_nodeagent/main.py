@@ -14,12 +14,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from plimsoll_nodeagent.agent import Agent
 from plimsoll_nodeagent.assemble import assemble, tracker_of
 from plimsoll_nodeagent.control.kubeapi import ApiError
 from plimsoll_nodeagent.discover.hierarchy import unusable
-from plimsoll_nodeagent.flags import acting_flags, seconds, shared_flags
+from plimsoll_nodeagent.flags import acting_flags, operator_flags, seconds, shared_flags
 from plimsoll_nodeagent.kernelfs import KernelFs
 from plimsoll_nodeagent.loop import Watch
 from plimsoll_nodeagent.sample.probe import find_capabilities
@@ -29,6 +30,9 @@ from plimsoll_nodeagent.serve.local import LocalDoor
 from plimsoll_nodeagent.serve.logs import configure_logs
 from plimsoll_nodeagent.status import as_json, as_table
 from plimsoll_nodeagent.tools import add_tools
+
+if TYPE_CHECKING:
+    from plimsoll_nodeagent.coordinate.assemble import Accompanied
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +85,15 @@ def waiting(agent: Agent, stop: threading.Event, monotonic: Callable[[], float] 
     return wait
 
 
+def accompanied(options: argparse.Namespace, agent: Agent) -> "Accompanied | None":
+    """Coordination with the operator, where its address is given. Raises ValueError for a flag that lacks."""
+    if not options.operator_address:
+        return None
+    from plimsoll_nodeagent.coordinate.assemble import accompany  # noqa: PLC0415 -- loads gRPC, 20 MB
+
+    return accompany(options, agent)
+
+
 def run(options: argparse.Namespace) -> int:
     """Watch, act as far as mode and policies allow, and serve, until a signal comes."""
     configure_logs(options.log_level)
@@ -90,6 +103,7 @@ def run(options: argparse.Namespace) -> int:
         return CANNOT_WATCH
     try:
         made = assemble(options)
+        beside = accompanied(options, made.agent)
     except (OSError, ValueError, KeyError, ApiError) as error:
         logger.error("%s", error.args[0] if isinstance(error, KeyError) else error)  # noqa: TRY400 -- a sentence
         return CANNOT_WATCH
@@ -110,6 +124,8 @@ def run(options: argparse.Namespace) -> int:
     server.start()
     if door is not None:
         door.start()
+    if beside is not None:
+        beside.start()
     logger.info(
         "watching", extra={"cgroup_root": options.cgroup_root, "port": server.port, "mode": options.mode}
     )
@@ -120,6 +136,8 @@ def run(options: argparse.Namespace) -> int:
 
     keep_watching(tick, health.beat, options.interval, waiting(agent, stop))
     made.save_models(time.time(), at_once=True)
+    if beside is not None:
+        beside.close()
     agent.close()
     if door is not None:
         door.close()
@@ -167,6 +185,7 @@ def parser() -> argparse.ArgumentParser:
         "--log-level", choices=("debug", "info", "warning", "error"), default="info", help="(default: info)"
     )
     acting_flags(running)
+    operator_flags(running)
     running.set_defaults(call=run)
     showing = commands.add_parser("status", parents=[shared], help="look once and print a table")
     showing.add_argument(
