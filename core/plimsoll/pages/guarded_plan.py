@@ -2,8 +2,9 @@
 
 In: epoch after epoch of accessed bits, over pages that come and go. Out: positions to page out, the coldest
 first. How many is decided by `BudgetedReclaim` alone (the refault budget). Which of them is decided by the
-expert that `ExpertGuard` follows: idle age (LRU, to begin with and to fall back to), the budget's own levels,
-or the next use that `ReuseLearner` predicts. Each expert's shadow has as many pages out as the memory itself,
+expert that `ExpertGuard` follows: the budget's own levels (idle age, at first; to begin with and to fall back
+to, for the promise of the budget is made of them), plain idle age (LRU), or the next use that `ReuseLearner`
+predicts. Each expert's shadow has as many pages out as the memory itself,
 in its own order, so that its misses are what it would have cost. A fixed expert can be set by name.
 """
 
@@ -20,7 +21,7 @@ from plimsoll.pages.reuse_predictor import ReusePredictor
 from plimsoll.pages.trace import AccessKind
 
 LRU, BUDGETED, REUSE = "lru", "budgeted", "reuse"
-EXPERTS = (LRU, BUDGETED, REUSE)
+EXPERTS = (BUDGETED, LRU, REUSE)
 GUARDED = "guarded"
 HORIZON_EPOCHS = 256  # what is not used within it counts as used after it
 SAMPLES, SAMPLES_PER_EPOCH = 1024, 64
@@ -83,12 +84,14 @@ class GuardedReclaim:
         rows = np.flatnonzero(idle).astype(np.int32)
         age = self.budget.age()[rows].astype(np.float64)
         colds = np.full((len(EXPERTS), len(self._page)), -np.inf)
-        colds[0, rows] = age
+        colds[EXPERTS.index(LRU), rows] = age
         # What two experts take to be equally cold goes by age.
         fine = age / (2.0 * max(1, self._epoch + 1))
-        colds[1, rows] = self.budget.level[rows] + fine
+        colds[EXPERTS.index(BUDGETED), rows] = self.budget.level[rows] + fine
         known = self.learner.history.accesses[rows] > 0
-        colds[2, rows[known]] = self.learner.next_use(rows[known], self._epoch) + 1e-3 * fine[known]
+        colds[EXPERTS.index(REUSE), rows[known]] = (
+            self.learner.next_use(rows[known], self._epoch) + 1e-3 * fine[known]
+        )
         return colds
 
     def _judge(self, bits: EpochBits, own_misses: int) -> None:

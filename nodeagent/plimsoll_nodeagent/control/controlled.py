@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from plimsoll.pages.address_plan import AddressPlan
+from plimsoll.pages.cold import Cold
 from plimsoll.pages.control_law import ReclaimLaw
 from plimsoll.pages.control_types import ContainerReading, ReclaimDecision
 from plimsoll.pages.reuse_predictor import ReusePredictor
@@ -20,8 +21,20 @@ from plimsoll_nodeagent.control.idle_ages import Looked
 from plimsoll_nodeagent.discover.tracker import Container, ContainerId
 from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelFs
 from plimsoll_nodeagent.kernelfs.process import PAGE_BYTES
-from plimsoll_nodeagent.sample.formats import FormatError, parse_pressure
+from plimsoll_nodeagent.sample.formats import FormatError, parse_some_total
 from plimsoll_nodeagent.sample.reading import ContainerSample
+
+
+@dataclass(frozen=True, slots=True)
+class Aged:
+    """What an idle-age histogram says of a container, by a page policy and a refault budget."""
+
+    looked: Looked
+    policy: str
+    budget_ratio: float
+    minute_bytes: float
+    """Touched within a minute."""
+    cold: Cold | None
 
 
 @dataclass(slots=True)
@@ -50,12 +63,19 @@ class Controlled:
     looked: Looked | None = None
     addresses: AddressPlan | None = None
     """Its memory by address, where DAMON watches it."""
-    aged_cold_bytes: int | None = None
-    """What is cold by the idle-age histogram alone."""
+    aged: Aged | None = None
+    """What the newest histogram says, kept as long as nothing changes that it depends on."""
+    swap_max: tuple[float, float] | None = None
+    """When memory.swap.max was last read, and what it said."""
     need: Need | None = None
     cold_age_seconds: float = math.nan
     decision: ReclaimDecision | None = None
     hint: LeakHint | None = None
+
+    @property
+    def aged_cold_bytes(self) -> int | None:
+        """What is cold by the idle-age histogram alone."""
+        return None if self.aged is None or self.aged.cold is None else self.aged.cold.cold_bytes
 
 
 def reading_of(
@@ -101,7 +121,7 @@ def _stalled_seconds(fs: KernelFs, container: Container) -> float | None:
     with opened(fs, container) as cgroup:
         text = Absence.GONE if isinstance(cgroup, Answer) else cgroup.read("memory.pressure")
     try:
-        return None if isinstance(text, Absence) else parse_pressure(text).some.total_seconds
+        return None if isinstance(text, Absence) else parse_some_total(text)
     except FormatError:
         return None
 
@@ -128,6 +148,6 @@ def _refaults(sample: ContainerSample) -> int | None:
 def _touched(each: Controlled, now_seconds: float) -> int | None:
     """What surely was touched since the last reading: the memory that a minute touches, once a minute."""
     since = now_seconds - each.read_seconds
-    if each.looked is None or not 0.0 < since < math.inf:
+    if each.aged is None or not 0.0 < since < math.inf:
         return None
-    return int(each.looked.ages.working_set_bytes(60.0) * min(1.0, since / 60.0))
+    return int(each.aged.minute_bytes * min(1.0, since / 60.0))

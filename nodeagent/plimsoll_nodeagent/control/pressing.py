@@ -89,7 +89,7 @@ class Pressing:
         reclaimer = self.reclaimer
         if not reclaimer.controlled or reclaimer.capabilities.observe_only or self.fs.mode is Mode.READ:
             return
-        offers = {key: each.law.offer_bytes(now_seconds) for key, each in reclaimer.controlled.items()}
+        offers = self._offers(now_seconds)
         views = [
             self._view(key, each, offers)
             for key, each in self.forecasts.spoken.items()
@@ -100,6 +100,13 @@ class Pressing:
             effective = self._done(action, keys[action.scope], offers, now_seconds)
             self.policy.outcome(action.scope, effective, now_seconds)
             self.outcomes[action.kind.value, "proactive" if action.proactive else "late"] += 1
+
+    def _offers(self, now_seconds: float) -> dict[ContainerId, int]:
+        """What each container's law offers; where nobody is alarmed nobody is asked."""
+        bound = self.policy.settings.calm_probability
+        alarmed = any(each.forecast.probability >= bound for each in self.forecasts.spoken.values())
+        controlled = self.reclaimer.controlled.items()
+        return {key: each.law.offer_bytes(now_seconds) if alarmed else 0 for key, each in controlled}
 
     def _view(self, key: ContainerId, each: Spoken, offers: Mapping[ContainerId, int]) -> ScopeView:
         may = self._may(key)

@@ -27,7 +27,7 @@ from plimsoll_nodeagent.act.container import opened
 from plimsoll_nodeagent.act.outcome import ActionKind, Outcome
 from plimsoll_nodeagent.capabilities import KernelCapabilities
 from plimsoll_nodeagent.control.by_address import Wanted
-from plimsoll_nodeagent.control.controlled import Controlled, reading_of, stalls_since
+from plimsoll_nodeagent.control.controlled import Aged, Controlled, reading_of, stalls_since
 from plimsoll_nodeagent.control.episodes import turn_episode
 from plimsoll_nodeagent.control.idle_ages import Looked
 from plimsoll_nodeagent.control.models import Models
@@ -37,10 +37,11 @@ from plimsoll_nodeagent.discover.tracker import Container, ContainerId
 from plimsoll_nodeagent.kernelfs import Answer, KernelFs
 from plimsoll_nodeagent.loop import Snapshot
 from plimsoll_nodeagent.sample.reading import ContainerSample
-from plimsoll_nodeagent.sample.swap import container_swap
+from plimsoll_nodeagent.sample.swap import ContainerSwap, swap_max_bytes
 from plimsoll_nodeagent.sample.triggers import KUBE_NODE
 
 PRESSED_PROBABILITY = 0.5  # a forecast at least so sure holds the steady pace
+SWAP_MAX_SECONDS = 30.0  # the kernel keeps to memory.swap.max itself, whatever we believe
 CALM_PROBABILITY = 0.25  # nothing is brought back where pressure is likelier than this
 
 # Where tasks stall, or nothing is known, nothing is read in unasked.
@@ -241,7 +242,7 @@ class Reclaimer:
         self, each: Controlled, sample: ContainerSample, snapshot: Snapshot, probability: float | None
     ) -> ContainerReading:
         pressed = probability is not None and probability >= PRESSED_PROBABILITY
-        now, room = snapshot.taken_seconds, self._swap_room(sample, snapshot)
+        now, room = snapshot.taken_seconds, self._swap_room(each, sample, snapshot)
         cold = self._cold(each, sample.usage_bytes)
         if room and self._policy_name(each) in ADDRESS_POLICIES and self.taker.knows(each, now):
             cold = max(cold or 0, 0 if each.addresses is None else each.addresses.cold_bytes)
@@ -249,15 +250,23 @@ class Reclaimer:
 
     def _cold(self, each: Controlled, usage_bytes: int) -> int | None:
         """What is cold by its idle ages; a policy by address has another one for what it does not know."""
-        each.aged_cold_bytes = None
-        if each.looked is None:
+        looked, name = each.looked, by_ages(self._policy_name(each))
+        budget = each.law.policy.refault_budget_ratio
+        if looked is None:
+            each.aged = None
             return None
-        policy = each.law.policy
-        allowed = policy.refault_budget_ratio * max(0.0, each.looked.ages.working_set_bytes(60.0)) / 60.0
-        cold = page_policy(by_ages(self._policy_name(each)))(each.looked.ages, each.survival, allowed)
-        each.cold_age_seconds = math.nan if cold is None else cold.threshold_seconds
-        each.aged_cold_bytes = None if cold is None else min(cold.cold_bytes, usage_bytes)
-        return each.aged_cold_bytes
+        known = each.aged
+        if (
+            known is None
+            or known.looked is not looked
+            or (known.policy, known.budget_ratio) != (name, budget)
+        ):
+            minute = max(0.0, looked.ages.working_set_bytes(60.0))
+            cold = page_policy(name)(looked.ages, each.survival, budget * minute / 60.0)
+            each.aged = Aged(looked, name, budget, minute, cold)
+            each.cold_age_seconds = math.nan if cold is None else cold.threshold_seconds
+        cold_bytes = each.aged_cold_bytes
+        return None if cold_bytes is None else min(cold_bytes, usage_bytes)
 
     def _may_return(
         self, each: Controlled, snapshot: Snapshot, forecasts: Mapping[ContainerId, float]
@@ -274,13 +283,20 @@ class Reclaimer:
         limit = min(each.memory_max_bytes, each.memory_high_bytes)
         return room_bytes(each.usage_bytes, limit, memory.available_bytes, memory.total_bytes)
 
-    def _swap_room(self, sample: ContainerSample, snapshot: Snapshot) -> int | None:
-        memory = snapshot.kube_node.memory
+    def _swap_room(self, each: Controlled, sample: ContainerSample, snapshot: Snapshot) -> int | None:
+        """What may still be swapped out; None where it is not told. Its bound is read twice a minute."""
+        memory, now = snapshot.kube_node.memory, snapshot.taken_seconds
         if memory is None or not memory.swap_total_bytes:
             return 0
-        with opened(self._fs, sample.container) as cgroup:
-            swap = None if isinstance(cgroup, Answer) else container_swap(cgroup)
-        return None if swap is None else swap.headroom_bytes(memory.swap_free_bytes)
+        if sample.swap_bytes is None:
+            return None
+        if each.swap_max is None or not 0.0 <= now - each.swap_max[0] < SWAP_MAX_SECONDS:
+            with opened(self._fs, sample.container) as cgroup:
+                most = None if isinstance(cgroup, Answer) else swap_max_bytes(cgroup)
+            each.swap_max = None if most is None else (now, most)
+        if each.swap_max is None:
+            return None
+        return ContainerSwap(sample.swap_bytes, each.swap_max[1], None).headroom_bytes(memory.swap_free_bytes)
 
     def _account(self, each: Controlled, sample: ContainerSample, reading: ContainerReading) -> None:
         each.usage_bytes, each.read_seconds = reading.usage_bytes, reading.now_seconds

@@ -209,7 +209,7 @@ def pressure_dict(pressing: Pressing) -> dict[str, object]:
 def _container(each: Controlled, probability: float | None) -> ContainerReport:
     plan = each.addresses
     law, need, decision = each.law, each.need, each.decision
-    minute = None if each.looked is None else int(each.looked.ages.working_set_bytes(60.0))
+    minute = None if each.aged is None else int(each.aged.minute_bytes)
     return ContainerReport(
         container_id=each.container.container_id,
         pod_uid=each.container.pod_uid,

@@ -110,6 +110,14 @@ def parse_pressure(text: str) -> Pressure:
         raise FormatError(f"no PSI line {error}") from None
 
 
+def parse_some_total(text: str) -> float:
+    """Read of a PSI file only how long some task has stalled in all, in seconds: it is asked every second."""
+    _, found, rest = text.partition("total=")
+    if not found or not text.startswith("some "):
+        raise FormatError(f"no total of some in {text[:60]!r}")
+    return _number(rest.split("\n", 1)[0]) * _MICROSECONDS
+
+
 def parse_meminfo(text: str) -> MemoryInfo:
     """Read /proc/meminfo."""
     values: dict[str, str] = {}

@@ -77,6 +77,15 @@ def container_swap(cgroup: KernelDirectory) -> ContainerSwap | None:
         return None
 
 
+def swap_max_bytes(cgroup: KernelDirectory) -> float | None:
+    """Read how much a container may swap out at most; None where the kernel does not tell."""
+    text = cgroup.read("memory.swap.max")
+    try:
+        return None if isinstance(text, Absence) else parse_limit(text)
+    except FormatError:
+        return None
+
+
 def swap_full(info: MemoryInfo, least_free_ratio: float = 0.05) -> bool:
     """Whether the node's swap has so little left that reclaim of anonymous pages would only scan."""
     return info.swap_free_bytes <= info.swap_total_bytes * least_free_ratio
