@@ -77,19 +77,21 @@ class Attended:
     port: int = 0
     admission: Admission = field(default_factory=Admission)
     hearer: Any = None
+    attendance: Attendance | None = None
+    now: Callable[[], float] = time.time
     service: Coordination = None  # set while it is served
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator["Attended"]:
         """Serve until the block ends."""
         self.service = Coordination(
-            attendance=Attendance(self.epoch_id),
+            attendance=self.attendance or Attendance(self.epoch_id),
             tokens=Tokens(self.reviews, "plimsoll", time.monotonic),
             username=AGENTS,
             hearer=self.hearer or self.heard,
             kube_node_of_pod=self.pods.get,
             leads=lambda: self.leading,
-            now=time.time,
+            now=self.now,
             monotonic=time.monotonic,
             admission=self.admission,
         )

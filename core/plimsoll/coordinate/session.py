@@ -87,6 +87,13 @@ class Session(Generic[Said, Told]):
             return Envelope(0, 0, self.inbox.taken, None)
         return Envelope(letter.number, letter.follows, self.inbox.taken, letter.body)
 
+    def beat(self) -> Envelope[Said] | None:
+        """Something to send where nothing was said for a while, so that the other side knows who is there."""
+        if self.phase is not Phase.ATTENDING:
+            return None
+        self._owed = 0
+        return Envelope(0, 0, self.inbox.taken, None)
+
     def hear(self, envelope: Envelope[Told]) -> Told | None:
         """Take an envelope in; returns what is to be acted on.
 

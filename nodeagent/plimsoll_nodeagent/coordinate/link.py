@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 GREETING_SECONDS = 10.0  # an operator that does not answer a hello by then is not there
 SETTLE_SECONDS = 2.0  # acknowledgements wait no longer for a message to travel with
+BEAT_AFTER = 2  # such waits in which nothing was said: then a sign of life
 OPTIONS = (
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
@@ -166,21 +167,24 @@ class Link:
     async def _send(self, call: Call) -> None:
         """Everything that is to be said, as fast as the stream takes it."""
         assert self._wake is not None
-        settle = False
+        quiet = 0  # times in a row that nothing was to be said
         while True:
             self._wake.clear()
-            while (message := self._next(settle=settle)) is not None:
+            while (message := self._next(quiet)) is not None:
+                quiet = 0
                 await call.write(message)
-            settle = False
             try:
                 async with asyncio.timeout(SETTLE_SECONDS):
                     await self._wake.wait()
+                quiet = 0
             except TimeoutError:
-                settle = True
+                quiet += 1
 
-    def _next(self, *, settle: bool) -> agent_pb2.AttendRequest | None:
+    def _next(self, quiet: int) -> agent_pb2.AttendRequest | None:
         with self._guard:
-            envelope = self._session.next(settle=settle)
+            envelope = self._session.next(settle=quiet > 0)
+            if envelope is None and quiet >= BEAT_AFTER:
+                envelope = self._session.beat()
         return None if envelope is None else wire.request(envelope)
 
     def _attended(self, away_after_seconds: float) -> None:

@@ -19,7 +19,7 @@ from plimsoll.coordinate.admission import Admission
 from plimsoll.coordinate.attendance import Attendance
 from plimsoll.coordinate.authority import TokenFacts, hello_refusal, judged_roster, token_refusal
 from plimsoll.coordinate.messages import AgentBody, MessageError, NodeFacts, OperatorBody, Roster
-from plimsoll.coordinate.session import HelloNumbers, OperatorSession, WelcomeNumbers
+from plimsoll.coordinate.session import Envelope, HelloNumbers, OperatorSession, WelcomeNumbers
 from plimsoll.coordinate.versions import ProtocolError
 from plimsoll_operator.coordinate.identity import ServerIdentity
 from plimsoll_operator.coordinate.tokens import ReviewError, Tokens
@@ -29,7 +29,8 @@ from plimsoll_proto.v1 import agent_pb2
 logger = logging.getLogger(__name__)
 
 GREETING_SECONDS = 10.0
-SETTLE_SECONDS = 2.0
+SETTLE_SECONDS = 2.0  # acknowledgements wait no longer for a message to travel with
+BEAT_AFTER = 2  # such waits in which nothing was said: then a sign of life
 MOST_NONSENSE = 20  # messages of one stream that make no sense, until it is ended
 OPTIONS = (
     ("grpc.max_receive_message_length", service.MOST_REQUEST_BYTES),
@@ -218,7 +219,7 @@ class Coordination:
                 self.hearer.heard(kube_node, body, now)
 
     async def _write(self, context: Context, stream: _Stream) -> None:
-        settle = False
+        quiet = 0  # times in a row that nothing was to be said
         while True:
             stream.wake.clear()
             if stream.replaced.is_set():
@@ -227,14 +228,20 @@ class Coordination:
                 )
             if not self.leads():
                 raise RefusedError(Code.UNAVAILABLE, "this replica does not lead any more", "leader")
-            while (envelope := stream.session.next(settle=settle)) is not None:
+            while (envelope := _next(stream.session, quiet)) is not None:
+                quiet = 0
                 await context.write(wire.response(envelope))
-            settle = False
             try:
                 async with asyncio.timeout(SETTLE_SECONDS):
                     await stream.wake.wait()
+                quiet = 0
             except TimeoutError:
-                settle = True
+                quiet += 1
+
+
+def _next(session: OperatorSide, quiet: int) -> Envelope[OperatorBody] | None:
+    envelope = session.next(settle=quiet > 0)
+    return session.beat() if envelope is None and quiet >= BEAT_AFTER else envelope
 
 
 async def _greeting(

@@ -1,0 +1,101 @@
+"""An operator on a small cluster with a desk for agents, and one agent's session on `n1`.
+
+In: a rig (`loops.rig`). Out: what the agent is told, and ways to let it speak; the streams are left out.
+"""
+
+import asyncio
+from itertools import count
+
+import numpy as np
+
+from builders.clusters import MIB
+from plimsoll.coordinate.attendance import Attendance
+from plimsoll.coordinate.messages import (
+    LeaseAnswer,
+    LeaseRequest,
+    NodeFacts,
+    Roster,
+    RosterEntry,
+    SampleBatch,
+    ShrinkReport,
+)
+from plimsoll.coordinate.session import AgentSession
+from plimsoll_operator.coordinate.desk import Desk
+
+GIB_MIB = 1024
+
+
+class Desks:
+    """A rig whose operator has a desk, and one agent on n1."""
+
+    def __init__(self, made):
+        self.rig, self.woken = made, 0
+        self.attendance = Attendance(1)
+        parts = made.loop._parts
+        ids = count(1)
+        self.desk = parts.desk = Desk(
+            self.attendance,
+            made.membership,
+            parts.asks,
+            made.metrics,
+            offer=self._offer,
+            draw_id=lambda: next(ids),
+            raise_now=made.loop.raise_now,
+            wake=self._wake,
+        )
+        self.agent = AgentSession(7)
+
+    def _wake(self):
+        self.woken += 1
+
+    def _offer(self, kube_node, body):
+        session = self.attendance.session(kube_node)
+        return session is not None and session.offer(body)
+
+    def attend(self, now_seconds, kube_node="n1", roster=None):
+        """The agent opens a stream."""
+        own = roster or Roster((RosterEntry(0, "uid-web-0", "web-0-0"),))
+        session, welcome = self.attendance.greet(kube_node, self.agent.greet(), now_seconds)
+        self.agent.welcome(welcome)
+        self.desk.greeted(kube_node, NodeFacts(kube_node, roster=own, sent_seconds=now_seconds), now_seconds)
+        self.session = session
+        return session
+
+    def told(self):
+        """What the agent has been told since the last look."""
+        found = []
+        while (envelope := self.session.next()) is not None:
+            if envelope.body is not None:
+                found.append(envelope.body)
+        return found
+
+    def samples(self, used_mib, now_seconds, available_mib=32 * GIB_MIB):
+        columns = {"usage_bytes": np.array([used_mib * MIB]), "memory_max_bytes": np.array([1024.0 * MIB])}
+        batch = SampleBatch(now_seconds, np.array([0]), columns, available_bytes=available_mib * MIB)
+        self.says(batch, now_seconds)
+
+    def says(self, body, now_seconds):
+        self.attendance.heard("n1", now_seconds)
+        self.desk.heard("n1", body, now_seconds)
+
+    def report(self, request, stage, left_mib, now_seconds, max_mib=1024, kills=0, reason=""):
+        report = ShrinkReport(
+            request.shrink_id, stage, int(left_mib * MIB), int(max_mib * MIB), reason, kills
+        )
+        self.says(report, now_seconds)
+
+    async def once(self, now_seconds):
+        if self.attendance.session("n1") is not None:
+            self.attendance.heard("n1", now_seconds)
+        return await self.rig.once(now_seconds)
+
+    async def asks_for(self, wanted_mib, now_seconds, lease_id=9, index=0):
+        """A lease request and its answer."""
+        ask = LeaseRequest(lease_id, index, int(wanted_mib * MIB), 1024 * MIB, 50 * MIB, 3.0, now_seconds)
+        self.says(ask, now_seconds)
+        await asyncio.gather(*self.desk._tasks)
+        (answer,) = [each for each in self.told() if isinstance(each, LeaseAnswer)]
+        return answer
+
+    def reasons(self, plans):
+        return [each.decision.reason for each in plans.rows.values()]

@@ -1,0 +1,160 @@
+"""In: ticks of a whole agent on a twin kernel. Out: what it tells its operator, when it asks for leases."""
+
+import numpy as np
+import pytest
+
+from builders.agents import AgentOn
+from builders.cgroup_tree import MIB
+from plimsoll.coordinate.messages import (
+    ForecastBatch,
+    LeaseAnswer,
+    LeaseRequest,
+    OutcomeBatch,
+    Roster,
+    SampleBatch,
+    ShrinkRequest,
+)
+from plimsoll.coordinate.session import WelcomeNumbers
+from plimsoll.coordinate.versions import PROTOCOL
+from plimsoll_nodeagent.coordinate.assemble import accompany
+from plimsoll_nodeagent.flags import DEFAULT_IDENTITY
+from plimsoll_nodeagent.main import accompanied, parser
+
+
+class Attending:
+    """An agent whose session is open; no network."""
+
+    def __init__(self, directory, **of):
+        self.on = AgentOn(directory, **of)
+        self.agent = self.on.made.agent
+        arguments = ["run", "--operator-address", "127.0.0.1:1", "--kube-node", "node-a"]
+        self.beside = accompany(parser().parse_args(arguments), self.agent)
+        self.companion, self.link = self.beside.companion, self.beside.link
+        self.session = self.companion._session
+        self.open()
+
+    def open(self):
+        self.session.greet()
+        self.session.welcome(WelcomeNumbers(PROTOCOL, 1, 0))
+        self.link.state.attending = True
+        self.link.state.heard_seconds = self.on.now
+
+    def said(self):
+        found = []
+        while (envelope := self.session.next()) is not None:
+            found.append(envelope.body)
+        return found
+
+    def memory(self, number, name, value):
+        self.on.node.file(number, name).write_text(f"{value}\n")
+
+
+@pytest.fixture
+def attending(tmp_path):
+    return Attending(tmp_path)
+
+
+def test_without_an_address_there_is_no_companion(tmp_path):
+    made = AgentOn(tmp_path).made
+    assert accompanied(parser().parse_args(["run"]), made.agent) is None
+    assert made.agent.companion is None
+    options = parser().parse_args(["run", "--operator-address", "somewhere:1"])
+    with pytest.raises(ValueError, match="--operator-address needs --kube-node"):
+        accompanied(options, made.agent)
+    assert options.operator_identity_dir == DEFAULT_IDENTITY
+
+
+def test_a_tick_tells_of_containers_once_and_of_their_use_each_time(attending):
+    attending.on.tick()
+    roster, samples, *_ = attending.said()
+    assert isinstance(roster, Roster)
+    assert [each.index for each in roster.added] == [0, 1]
+    assert isinstance(samples, SampleBatch)
+    np.testing.assert_array_equal(samples.indexes, [0, 1])
+    np.testing.assert_array_equal(samples.columns["usage_bytes"], [64 * MIB, 64 * MIB])
+    assert samples.available_bytes > 0
+    attending.on.tick()
+    kinds = [type(each) for each in attending.said()]
+    assert Roster not in kinds
+    assert SampleBatch in kinds
+
+
+def test_what_reclaim_has_done_is_told_as_totals_when_it_has_changed(attending):
+    attending.on.tick(200)
+    told = [each for each in attending.said() if isinstance(each, OutcomeBatch)]
+    assert told
+    assert float(np.nansum(told[-1].columns["taken_bytes_total"])) == attending.on.taken_bytes > 0
+    kinds = [type(each) for each in attending.said()]
+    assert OutcomeBatch not in kinds
+
+
+def test_a_shrink_that_is_asked_for_is_done_between_two_ticks_and_told(attending):
+    attending.on.tick()
+    attending.said()
+    entry = attending.companion._numbered.roster.added[0]
+    request = ShrinkRequest(
+        5, entry.pod_uid, "app", 80 * MIB, 40 * MIB, 60.0, container_id=entry.container_id
+    )
+    attending.companion.hear(request)
+    for second in range(12):
+        attending.agent.heed(0.0, lambda second=second: attending.on.now + second)
+    reports = attending.said()
+    assert {each.shrink_id for each in reports} == {5}
+    assert reports[-1].remaining_bytes <= 38 * MIB
+
+
+def test_a_burst_asks_for_a_lease_before_the_limit_is_met(attending):
+    for number in (1, 2):
+        attending.memory(number, "memory.max", 128 * MIB)
+    attending.memory(1, "memory.current", 70 * MIB)
+    attending.on.tick()
+    attending.said()
+    asks = []
+    for quarter in range(1, 5):
+        attending.memory(1, "memory.current", (70 + 5 * quarter) * MIB)
+        asks += list(attending.companion.look_for_bursts(attending.on.now + quarter * 0.25))
+    (ask,) = asks
+    assert isinstance(ask, LeaseRequest)
+    assert (ask.index, ask.memory_max_bytes) == (0, 128 * MIB)
+    assert ask.growth_bytes_per_second == pytest.approx(20 * MIB, rel=0.01)
+    assert ask.limit_reached_seconds < 3.0
+    assert attending.said() == [ask]
+    attending.companion.hear(LeaseAnswer(ask.lease_id, 256 * MIB, 300.0))
+    attending.companion.heed(attending.on.now)
+    assert attending.companion.leases == {"asked": 1, "granted": 1, "refused": 0, "away": 0}
+
+
+@pytest.mark.parametrize("how", ["never attended", "silent"])
+def test_with_the_operator_away_no_lease_is_asked_and_everything_else_goes_on(attending, how):
+    attending.memory(1, "memory.max", 128 * MIB)
+    attending.memory(1, "memory.current", 70 * MIB)
+    attending.on.tick()
+    attending.said()
+    if how == "silent":
+        attending.link.state.heard_seconds = attending.on.now - 120.0
+    else:
+        attending.link.state.attending = False
+    for quarter in range(1, 5):
+        attending.memory(1, "memory.current", (70 + 5 * quarter) * MIB)
+        assert list(attending.companion.look_for_bursts(attending.on.now + quarter * 0.25)) == []
+    assert attending.companion.leases["away"] == 1
+    before = attending.on.taken_bytes
+    attending.on.tick(200)
+    assert attending.on.taken_bytes > before  # policies go on as they were
+
+
+def test_forecasts_of_pressure_are_told(attending):
+    attending.on.tick(3)
+    ahead = [each for each in attending.said() if isinstance(each, ForecastBatch)]
+    assert ahead
+    ppm = ahead[-1].columns["pressure_probability_ppm"]
+    assert ((ppm >= 0) & (ppm <= 1e6)).all()
+
+
+def test_a_companion_that_fails_is_counted_and_ends_nothing(attending, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(attending.companion, "tick", broken)
+    assert attending.on.tick() is not None
+    assert attending.agent.stage_failures["coordinate"] == 1
