@@ -10,17 +10,21 @@ REPO=$(cd "$KIND_DIR/.." && pwd)
 started=$SECONDS
 stage() { printf '%5s s  %s\n' "$((SECONDS - started))" "$1" >&2; }
 version() { sed -n 's/^version = "\(.*\)"/\1/p' "$REPO/pyproject.toml" | head -1; }
+tool() { # name; a name that is empty comes from a search that found none
+  [ -n "$1" ] || die "kind needs a docker or podman that answers ('docker info'); there is none here"
+  echo "$1"
+}
 build() { # tool; sets IMAGES: operator and agent, and LOAD_IMAGE
   local part tag arguments=() line
   while read -r line; do [ -z "$line" ] || arguments+=(--build-arg "$line"); done <<<"${PLIMSOLL_BUILD_ARGS:-}"
-  tag=$(version)-$(cd "$REPO" && find core operator nodeagent cli pyproject.toml -type f -not -path '*/__pycache__/*' -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-8)
+  tag=$(version)-$(cd "$REPO" && find core operator nodeagent cli proto requirements pyproject.toml .dockerignore -type f -not -path '*/__pycache__/*' -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-8)
   IMAGES=() LOAD_IMAGE=localhost/load:1
   for part in operator nodeagent; do
     IMAGES+=("localhost/plimsoll/${part#node}:$tag")
-    "$1" build --quiet "${arguments[@]}" -t "localhost/plimsoll/${part#node}:$tag" -f "$REPO/$part/Dockerfile" "$REPO" >/dev/null
+    "$1" build --quiet ${arguments[@]+"${arguments[@]}"} -t "localhost/plimsoll/${part#node}:$tag" -f "$REPO/$part/Dockerfile" "$REPO" >/dev/null
     stage "image of $part built"
   done
-  "$1" build --quiet "${arguments[@]}" -t $LOAD_IMAGE -f "$KIND_DIR/vm/images/load.Dockerfile" "$KIND_DIR/vm/images" >/dev/null
+  "$1" build --quiet ${arguments[@]+"${arguments[@]}"} -t $LOAD_IMAGE -f "$KIND_DIR/vm/images/load.Dockerfile" "$KIND_DIR/vm/images" >/dev/null
   stage "images built"
 }
 up() { # tool
@@ -34,7 +38,7 @@ up() { # tool
   kind get clusters 2>/dev/null | grep -qx "$CLUSTER_NAME" || kind create cluster --name "$CLUSTER_NAME" --config "${PLIMSOLL_KIND_CONFIG:-$KIND_DIR/cluster.yaml}" \
     --kubeconfig "$RUN/kubeconfig" --wait "${PLIMSOLL_KIND_WAIT:-5m}"
   stage "cluster Ready"
-  local archive=$RUN/images.tar; "$1" save "${several[@]}" -o "$archive" "${IMAGES[@]}" $LOAD_IMAGE
+  local archive=$RUN/images.tar; "$1" save ${several[@]+"${several[@]}"} -o "$archive" "${IMAGES[@]}" $LOAD_IMAGE
   kind load image-archive --name "$CLUSTER_NAME" "$archive"; rm -f "$archive"
   stage "images loaded"
   python3 - "$CLUSTER_NAME" "$RUN" "$1" "${IMAGES[@]}" $LOAD_IMAGE >"$RUN/cluster.json" <<'P'
@@ -48,4 +52,4 @@ P
   printf 'kubeconfig: %s\nenter:      KUBECONFIG=%s bash\n' "$RUN/kubeconfig" "$RUN/kubeconfig"
 }
 down() { kind delete cluster --name "$CLUSTER_NAME"; rm -rf "$RUN"; }
-case ${1:-} in up) up "${2:?docker or podman}" ;; build) build "${2:?docker or podman}"; printf '%s\n' "${IMAGES[@]}" ;; down) down ;; *) die "usage: kind.sh up TOOL | build TOOL | down" ;; esac
+case ${1:-} in up) chosen=$(tool "${2:-}"); up "$chosen" ;; build) chosen=$(tool "${2:-}"); build "$chosen"; printf '%s\n' "${IMAGES[@]}" ;; down) down ;; *) die "usage: kind.sh up TOOL | build TOOL | down" ;; esac

@@ -24,15 +24,17 @@ key_of() { sha256sum | cut -c1-16; }                 # of standard input
 inside() { ip netns exec "$CLUSTER_NAME" "$@"; }
 kubectl() { inside "$BIN/kubectl" --kubeconfig "$RUN/kubeconfig" "$@"; }
 mirror() { # the Debian mirror that this machine uses already
+  (. /etc/os-release; [ "${ID:-}" = debian ]) || die "the VM provider builds its nodes from this machine's own Debian mirror; this is no Debian"
   awk '/^URIs:/ { print $2; exit }' /etc/apt/sources.list.d/debian.sources 2>/dev/null | grep . ||
     awk '/^deb / { for (i = 2; i <= NF; i++) if ($i ~ "://") { print $i; exit } }' /etc/apt/sources.list | grep . ||
     die "no Debian mirror found in /etc/apt: the VM provider builds its nodes with debootstrap and needs one"
 }
 debian() { # suite directory packages: a minimal Debian without what only people read
-  local script=/usr/share/debootstrap/scripts/$1
+  local script=/usr/share/debootstrap/scripts/$1 from
+  from=$(mirror) || exit 1
   [ -e "$script" ] || script=/usr/share/debootstrap/scripts/sid   # suites newer than this machine's debootstrap
   rm -rf "$2"
-  debootstrap --variant=minbase --include="$3" "$1" "$2" "$(mirror)" "$script" >"$2.log" 2>&1 || { tail -n 15 "$2.log" >&2; die "debootstrap of $1 failed; its log is $2.log"; }
+  debootstrap --variant=minbase --include="$3" "$1" "$2" "$from" "$script" >"$2.log" 2>&1 || { tail -n 15 "$2.log" >&2; die "debootstrap of $1 failed; its log is $2.log"; }
   rm -rf "$2.log" "$2"/var/cache/apt/* "$2"/var/lib/apt/lists/* "$2"/usr/share/{doc,man,locale,info,lintian,i18n} "$2"/etc/apt/sources.list* "$2"/var/log/*
 }
 node_sh() { # number command: run it in a node's root shell; its status is this function's

@@ -104,12 +104,15 @@ baked() {
     echo "$out"
   done
 }
+image_key() { # operator|agent: all that an image is made of
+  cat <(app_layer "$1") <(deps_layer "$1") "$REPO/$(directory_of "$1")/Dockerfile" | key_of
+}
 parts() { # thin|full
   SOURCES=$(sources_key); local part name out thin=0
   [ "$1" = full ] || thin=2
   for part in operator agent; do
     make_deps_layer "$part"; make_app_layer "$part"
-    name=localhost/plimsoll/$part:$(version)-$(app_layer "$part" | key_of | cut -c1-8); out=$I/$part-$1-${name##*:}.tar
+    name=localhost/plimsoll/$part:$(version)-$(image_key "$part" | cut -c1-8); out=$I/$part-$1-${name##*:}.tar
     [ -f "$out" ] || part_image "$part" "$name" "$out" --thin "$thin"
     echo "$part $name $out"
   done

@@ -17,7 +17,7 @@ disk() { "$HERE/build-disk.sh" >/dev/null; }
 machine() { "$HERE/machine.sh" "$@"; }
 checkout() { # what kind/up.sh reads, as it is here, with the wheels that its Dockerfiles install
   local part=$RUN/checkout wheels; wheels=$("$HERE/build-wheels.sh"); rm -rf "$part"; mkdir -p "$part/build"
-  (cd "$REPO" && tar -c --exclude=__pycache__ --exclude=kind/vm/gomod core operator nodeagent cli kind requirements pyproject.toml README.md LICENSE .dockerignore) | tar -C "$part" -x
+  (cd "$REPO" && tar -c --exclude=__pycache__ --exclude=kind/vm/gomod core operator nodeagent cli proto kind requirements pyproject.toml README.md LICENSE .dockerignore) | tar -C "$part" -x
   cp -r "$wheels" "$part/build/wheels"
   "$PYTHON" "$HERE/make-configuration.py" "$REPO/kind/cluster.yaml" "$HERE/emulated.yaml" --image "$(node_image)" --address "$MACHINE_IP" \
     --patches "$IN/kind/vm/kind/patches" --workers "${PLIMSOLL_KIND_WORKERS:-0}" >"$part/kind/emulated-cluster.yaml"
