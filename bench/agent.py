@@ -5,8 +5,11 @@ code. A tick is discovery and sampling, a scrape the making and packing of /metr
 given as a share of a node of two cores for one tick in ten seconds and one scrape in fifteen; resident memory
 is that of the real process after a scrape. Low and high are the fastest and the slowest of `--repeat` runs.
 `loop` is the whole loop with every container under a policy, on the twin of a kernel: discover, sample,
-predict, plan, act, measure, report, one in five seconds, noting its writes. What is not in it: the kernel's
-own work in rendering a real cgroup's files (memory.stat flushes its counters), which a fixture tree does not
+predict, plan, act, measure, report, one in ten seconds (the default), noting its writes; `heed` is what it
+does every second between two: PSI of each container, forecasts, actions ahead; `live` adds both. `look` is
+one look at a container's memory by address (200 regions, 4096 blocks), of which there are only as many as
+stay below their share of a processor (`looks_most`). What is not in it: the kernel's own work in rendering a
+real cgroup's files (memory.stat flushes its counters) and in DAMON's threads, which a fixture tree does not
 have.
 """
 
@@ -18,17 +21,25 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+from builders.addressworld import ProgramWorld
 from builders.agents import AgentOn
 from builders.cgroup_tree import SYSTEMD, CgroupTree
+from builders.watched_agents import PID, looked, watched
+from plimsoll.pages.address_plan import AddressPlan
+from plimsoll_nodeagent.control.by_address import COST_RATIO
 from plimsoll_nodeagent.discover.hierarchy import DEFAULT_CGROUP_ROOT
-from plimsoll_nodeagent.kernelfs import Mode
+from plimsoll_nodeagent.kernelfs import Mode, TwinProcess
+from plimsoll_nodeagent.kernelfs.twin_process import PAGE_BYTES
 from plimsoll_nodeagent.loop import Watch
 from plimsoll_nodeagent.serve.exposition import Exposition
 from plimsoll_nodeagent.serve.http import GZIP_LEVEL
@@ -38,7 +49,8 @@ SHARED_MEMORY = Path("/dev/shm")
 CONTAINERS_PER_POD = 2
 INTERVAL_SECONDS, SCRAPE_SECONDS, CORES = 10.0, 15.0, 2
 READ_TIMEOUT_SECONDS = 10.0
-LOOP_SECONDS = 5.0
+LOOP_SECONDS, HEED_SECONDS = 10.0, 1.0
+LOOK_REGIONS, LOOK_BLOCKS = 200, 4096
 
 
 @contextmanager
@@ -100,33 +112,87 @@ def serving_resident_mib(arguments: list[str]) -> float:
 
 
 def loop_rows(containers: int, repeat: int, command: str) -> list[Row]:
-    """The whole loop: CPU a tick and a container, by stage, and as a share of the node."""
+    """The whole loop: CPU a tick, a second and a container, by stage, and as a share of the node."""
     with tempfile.TemporaryDirectory(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None) as directory:
         agent = AgentOn(Path(directory), containers=containers, mode=Mode.DRY_RUN.value)
         agent.node.kernel.mode = (
             Mode.DRY_RUN
         )  # notes what it would write: a twin's own work is none of the agent's
+        machine_files(agent)
         agent.tick(5)
         ticks = cpu_ms(lambda: agent.tick(1), repeat)
         stages = dict(agent.made.agent.latest.stage_seconds)
+        heeds = cpu_ms(lambda: heeded(agent), repeat)
         resident = looping_resident_mib(agent)
-    mean = statistics.fmean(ticks)  # idle ages are read in every third tick only
-    percent = mean / LOOP_SECONDS / 1000 / CORES * 100
+    tick, heed = statistics.fmean(ticks), statistics.fmean(heeds)  # idle ages are read in some ticks only
+    loop, second = tick / LOOP_SECONDS / 10 / CORES, heed / HEED_SECONDS / 10 / CORES
+    looks = COST_RATIO * 100 / CORES
     return [
         _timed(f"agent.loop_cpu_ms.{containers}", ticks, command),
-        Row(
-            f"agent.loop_cpu_us_per_container.{containers}",
-            mean * 1000 / containers,
-            "us",
-            repeat,
-            command,
-        ),
-        Row(f"agent.loop_cpu_percent_of_two_cores.{containers}", percent, "%", repeat, command),
+        _timed(f"agent.heed_cpu_ms.{containers}", heeds, command),
+        Row(f"agent.loop_cpu_us_per_container.{containers}", tick * 1000 / containers, "us", repeat, command),
+        Row(f"agent.loop_cpu_percent_of_two_cores.{containers}", loop, "%", repeat, command),
+        Row(f"agent.heed_cpu_percent_of_two_cores.{containers}", second, "%", repeat, command),
+        Row(f"agent.live_cpu_percent_of_two_cores.{containers}", loop + second, "%", repeat, command),
+        Row(f"agent.looks_most_cpu_percent_of_two_cores.{containers}", looks, "%", repeat, command),
         Row(f"agent.loop_resident_mib.{containers}", resident, "MiB", 1, command),
         *(
             Row(f"agent.stage_ms.{name}.{containers}", value * 1000, "ms", 1, command)
             for name, value in stages.items()
         ),
+    ]
+
+
+def heeded(agent: AgentOn) -> None:
+    """A second between two ticks."""
+    agent.now += HEED_SECONDS
+    agent.made.agent.heed(0.0, lambda: agent.now)
+
+
+def machine_files(agent: AgentOn) -> None:
+    """The files of a machine with two NUMA nodes, as long as a kernel's."""
+    write, root = agent.node.tree.write, agent.node.root
+    counters = "".join(f"nr_counter_{number} {number}\n" for number in range(170))
+    write(root / "proc/vmstat", f"{counters}pgalloc_normal 5\ncompact_stall 0\noom_kill 0\n")
+    for numa_node in (0, 1):
+        base = root / f"sys/devices/system/node/node{numa_node}"
+        sizes = {"MemTotal": 1 << 20, "MemFree": 1 << 19, "Inactive(file)": 65536}
+        lines = (f"Node {numa_node} {name}: {kib} kB\n" for name, kib in sizes.items())
+        write(base / "meminfo", "".join(lines))
+        write(base / "numastat", "local_node 5\nother_node 5\n")
+
+
+def look_rows(repeat: int, command: str) -> list[Row]:
+    """One look at a container's memory by address, and what a plan by address keeps in memory."""
+    with tempfile.TemporaryDirectory(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None) as directory:
+        agent = watched(Path(directory), pages=LOOK_BLOCKS * 16)
+        looked(agent, 2)
+        process = agent.node.kernel.processes.add(TwinProcess(PID, pages=LOOK_BLOCKS * 16))
+        edges = (
+            np.linspace(process.start, process.end, LOOK_REGIONS + 1).astype(int) // PAGE_BYTES * PAGE_BYTES
+        )
+        regions = zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
+        agent.node.kernel.damon.regions[PID] = [
+            (*each, number % 5 == 0, 99_999) for number, each in enumerate(regions)
+        ]
+        looked(agent, 12)
+        # From here on the files stay as they are: writing them is the kernel's work, not the agent's.
+        agent.node.kernel.damon.freeze()
+        looks = agent.made.agent.looks
+        looks.cpu = time.process_time
+        before, spent = looks.looks_total, looks.cost_seconds
+        looked(agent, repeat)
+        each_ms = (looks.cost_seconds - spent) / max(1, looks.looks_total - before) * 1000
+        tracemalloc.start()
+        plan = AddressPlan(0.01)
+        world = ProgramWorld(LOOK_BLOCKS, lambda epoch: np.arange(64) + epoch % 64, plan)
+        for _ in range(4):
+            world.look()
+        kib = tracemalloc.get_traced_memory()[0] / 1024
+        tracemalloc.stop()
+    return [
+        Row("agent.look_cpu_ms", each_ms, "ms", repeat, command),
+        Row("agent.look_plan_kib", kib, "KiB", 1, command),
     ]
 
 
@@ -178,6 +244,7 @@ def main() -> None:
     rows = []
     for count in options.containers:
         rows += measured(count, options.repeat, command) + loop_rows(count, options.repeat, command)
+    rows += look_rows(options.repeat, command)
     for row in rows:
         spread = "" if row.low is None else f"({row.low:.2f} to {row.high:.2f})"
         print(f"{row.name:40} {row.value:8.2f} {row.unit:4} {spread}")

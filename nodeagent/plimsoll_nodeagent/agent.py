@@ -108,6 +108,7 @@ class Agent:
     def close(self) -> None:
         """Take back what is set."""
         self.looks.close()
+        self.reclaimer.stalls.close()
         self.actor.close()
         if self.triggers is not None:
             self.triggers.close()

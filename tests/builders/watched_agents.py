@@ -19,12 +19,12 @@ HOT_PAGES = 256
 LONG_AGO = 100_000  # aggregations
 
 
-def watched(directory: Path, containers: int = 1, **of: object) -> AgentOn:
-    """An agent that watches a process of the first container by address."""
+def watched(directory: Path, containers: int = 1, pages: int = PAGES, **of: object) -> AgentOn:
+    """An agent that watches a process (of so many pages) of the first container by address."""
     agent = AgentOn(directory, containers=containers, policy=dict(PREDICTIVE), **of)
     agent.node.kernel.processes.add(TwinProcess(os.getpid(), pages=1))  # whom the probe asks for advice
     agent.start()
-    process = agent.node.process(PID, 1, pages=PAGES)
+    process = agent.node.process(PID, 1, pages=pages)
     shown(agent.node, process)
     agent.made.agent.looks.cpu = lambda: 0.0
     agent.tick(1)

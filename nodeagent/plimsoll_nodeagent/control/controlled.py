@@ -5,7 +5,7 @@ for the core. What could not be read stays None.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from plimsoll.pages.address_plan import AddressPlan
@@ -16,12 +16,9 @@ from plimsoll.pages.reuse_predictor import ReusePredictor
 from plimsoll.pages.survival import SurvivalModel
 from plimsoll.pages.touched_once import LeakHint, TouchedOnce
 from plimsoll.pages.working_set import Need
-from plimsoll_nodeagent.act.container import opened
 from plimsoll_nodeagent.control.idle_ages import Looked
-from plimsoll_nodeagent.discover.tracker import Container, ContainerId
-from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelFs
+from plimsoll_nodeagent.discover.tracker import Container
 from plimsoll_nodeagent.kernelfs.process import PAGE_BYTES
-from plimsoll_nodeagent.sample.formats import FormatError, parse_some_total
 from plimsoll_nodeagent.sample.reading import ContainerSample
 
 
@@ -59,7 +56,6 @@ class Controlled:
     memory_high_bytes: float = math.inf
     file_bytes: int = 0
     read_seconds: float = math.nan
-    polled: tuple[float, float] | None = None
     looked: Looked | None = None
     addresses: AddressPlan | None = None
     """Its memory by address, where DAMON watches it."""
@@ -101,29 +97,6 @@ def reading_of(
         touched_bytes=_touched(each, now_seconds),
         pressure_forecast_ratio=foreseen_ratio,
     )
-
-
-def stalls_since(
-    fs: KernelFs, controlled: Mapping[ContainerId, Controlled], now_seconds: float
-) -> dict[ContainerId, float]:
-    """The share of the time since the last call that each container stalled, by PSI; unknown ones are left
-    out."""
-    stalls: dict[ContainerId, float] = {}
-    for key, each in controlled.items():
-        total = _stalled_seconds(fs, each.container)
-        before, each.polled = each.polled, None if total is None else (now_seconds, total)
-        if before is not None and total is not None and now_seconds > before[0]:
-            stalls[key] = (total - before[1]) / (now_seconds - before[0])
-    return stalls
-
-
-def _stalled_seconds(fs: KernelFs, container: Container) -> float | None:
-    with opened(fs, container) as cgroup:
-        text = Absence.GONE if isinstance(cgroup, Answer) else cgroup.read("memory.pressure")
-    try:
-        return None if isinstance(text, Absence) else parse_some_total(text)
-    except FormatError:
-        return None
 
 
 def tables_by_class(controlled: Iterable[Controlled]) -> dict[str, ReusePredictor]:

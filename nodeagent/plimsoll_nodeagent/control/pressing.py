@@ -90,10 +90,11 @@ class Pressing:
         if not reclaimer.controlled or reclaimer.capabilities.observe_only or self.fs.mode is Mode.READ:
             return
         offers = self._offers(now_seconds)
+        stale = self.policy.settings.stale_seconds  # whoever is forecast tick by tick only is acted on then
         views = [
             self._view(key, each, offers)
             for key, each in self.forecasts.spoken.items()
-            if key[0] <= 0 or key in reclaimer.controlled
+            if (key[0] <= 0 or key in reclaimer.controlled) and now_seconds - each.forecast.seconds <= stale
         ]
         keys = {scope_name(key): key for key in self.forecasts.spoken}
         for action in self.policy.plan(views, now_seconds):

@@ -27,11 +27,12 @@ from plimsoll_nodeagent.act.container import opened
 from plimsoll_nodeagent.act.outcome import ActionKind, Outcome
 from plimsoll_nodeagent.capabilities import KernelCapabilities
 from plimsoll_nodeagent.control.by_address import Wanted
-from plimsoll_nodeagent.control.controlled import Aged, Controlled, reading_of, stalls_since
+from plimsoll_nodeagent.control.controlled import Aged, Controlled, reading_of
 from plimsoll_nodeagent.control.episodes import turn_episode
 from plimsoll_nodeagent.control.idle_ages import Looked
 from plimsoll_nodeagent.control.models import Models
 from plimsoll_nodeagent.control.policies import PolicySource
+from plimsoll_nodeagent.control.stalls import StallWatch
 from plimsoll_nodeagent.control.taking import Taker, asked_bytes, moved_bytes
 from plimsoll_nodeagent.discover.tracker import Container, ContainerId
 from plimsoll_nodeagent.kernelfs import Answer, KernelFs
@@ -77,6 +78,7 @@ class Reclaimer:
         self.models = models or Models()
         self.bandit = self.models.bandit()
         self.taker = Taker(actor, capabilities, self._must_stop)
+        self.stalls = StallWatch(fs)
         self.controlled: dict[ContainerId, Controlled] = {}
         self.page_policy_name = ""
         """Set by a person; empty: by the policy's mode."""
@@ -215,7 +217,8 @@ class Reclaimer:
         Whoever stalls beyond its policy's bound stops here. Triggers tell of heavy stalls at once; a policy's
         bound is often lower than what they are set to.
         """
-        stalls = stalls_since(self._fs, self.controlled, now_seconds)
+        containers = {key: each.container for key, each in self.controlled.items()}
+        stalls = self.stalls.since(containers, now_seconds)
         bounds = {key: self.controlled[key].law.policy.max_pressure_ratio for key in stalls}
         self.notice_pressure(frozenset(key for key in stalls if stalls[key] > bounds[key]), now_seconds)
         return stalls

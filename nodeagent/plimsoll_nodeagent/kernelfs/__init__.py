@@ -10,6 +10,7 @@ from plimsoll_nodeagent.kernelfs.calls import Advice, Calls, LinuxCalls, PageKin
 from plimsoll_nodeagent.kernelfs.directory import KernelDirectory
 from plimsoll_nodeagent.kernelfs.entries import Entry, Mode, Note, Trigger
 from plimsoll_nodeagent.kernelfs.files import KernelFs
+from plimsoll_nodeagent.kernelfs.held import HeldFile
 from plimsoll_nodeagent.kernelfs.process import KernelProcess
 from plimsoll_nodeagent.kernelfs.twin import TwinKernel, TwinProcess
 
@@ -19,6 +20,7 @@ __all__ = [
     "Answer",
     "Calls",
     "Entry",
+    "HeldFile",
     "KernelDirectory",
     "KernelFs",
     "KernelProcess",

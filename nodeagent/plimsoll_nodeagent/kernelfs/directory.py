@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Self
 from plimsoll_nodeagent.kernelfs.allowed import may_write_in_cgroup
 from plimsoll_nodeagent.kernelfs.answers import Absence, Answer, absence
 from plimsoll_nodeagent.kernelfs.entries import Entry, Trigger, as_line
+from plimsoll_nodeagent.kernelfs.held import HeldFile
 
 if TYPE_CHECKING:
     from plimsoll_nodeagent.kernelfs.files import KernelFs
 
-DIRECTORY_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_DIRECTORY
+FILE_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+DIRECTORY_FLAGS = FILE_FLAGS | os.O_DIRECTORY
 
 
 class KernelDirectory:
@@ -46,6 +48,13 @@ class KernelDirectory:
     def read(self, name: str) -> str | Absence:
         """Return the whole text of a file in the directory (or below it: `child/cgroup.procs`)."""
         return self._fs._whole(name, self._descriptor)  # noqa: SLF001 -- one door, two handles
+
+    def hold(self, name: str) -> HeldFile | Absence:
+        """Open a file of this directory to be read many times; it is to be closed."""
+        try:
+            return HeldFile(os.open(name, FILE_FLAGS, dir_fd=self._descriptor))
+        except OSError as error:
+            return absence(error)
 
     def write(self, name: str, text: str) -> Answer:
         """Write a file of this cgroup; `Answer.REFUSED` if it is not on the list of those we may."""

@@ -1,0 +1,77 @@
+"""How much containers stall, asked every second: their PSI files are held open for that.
+
+In: the containers under policies, the time. Out: the share of the time since the last question that each one
+stalled; whoever cannot be told is left out. At most `MOST_HELD` files are held; what is beyond is opened each
+time. A container that goes away gives its file back at the next question.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from plimsoll_nodeagent.act.container import opened
+from plimsoll_nodeagent.discover.tracker import Container, ContainerId
+from plimsoll_nodeagent.kernelfs import Absence, Answer, HeldFile, KernelFs
+from plimsoll_nodeagent.sample.formats import FormatError, parse_some_total
+
+MOST_HELD = 512  # descriptors
+NAME = "memory.pressure"
+
+
+@dataclass
+class StallWatch:
+    """Keeps files and totals; `close` gives the files back."""
+
+    fs: KernelFs
+    _held: dict[ContainerId, HeldFile] = field(default_factory=dict)
+    _before: dict[ContainerId, tuple[float, float]] = field(default_factory=dict)
+
+    def since(
+        self, containers: Mapping[ContainerId, Container], now_seconds: float
+    ) -> dict[ContainerId, float]:
+        """The share of time that each container stalled since it was last asked for."""
+        self._forget(containers)
+        stalls: dict[ContainerId, float] = {}
+        for key, container in containers.items():
+            total = self._total_seconds(key, container)
+            before = self._before.pop(key, None)
+            if total is None:
+                continue
+            self._before[key] = (now_seconds, total)
+            if before is not None and now_seconds > before[0]:
+                stalls[key] = (total - before[1]) / (now_seconds - before[0])
+        return stalls
+
+    def close(self) -> None:
+        """Give all files back."""
+        self._forget({})
+
+    def _forget(self, containers: Mapping[ContainerId, Container]) -> None:
+        for key in [each for each in self._held if each not in containers]:
+            self._held.pop(key).close()
+        self._before = {key: each for key, each in self._before.items() if key in containers}
+
+    def _total_seconds(self, key: ContainerId, container: Container) -> float | None:
+        held = self._held.get(key) or self._hold(key, container)
+        text = self._read_once(container) if held is None else held.read()
+        if isinstance(text, Absence):
+            if held is not None:  # gone, or PSI was switched off for it: it is opened anew the next time
+                self._held.pop(key).close()
+            return None
+        try:
+            return parse_some_total(text)
+        except FormatError:
+            return None
+
+    def _hold(self, key: ContainerId, container: Container) -> HeldFile | None:
+        if len(self._held) >= MOST_HELD:
+            return None
+        with opened(self.fs, container) as cgroup:
+            held = Absence.GONE if isinstance(cgroup, Answer) else cgroup.hold(NAME)
+        if isinstance(held, Absence):
+            return None
+        self._held[key] = held
+        return held
+
+    def _read_once(self, container: Container) -> str | Absence:
+        with opened(self.fs, container) as cgroup:
+            return Absence.GONE if isinstance(cgroup, Answer) else cgroup.read(NAME)
