@@ -141,6 +141,9 @@ bench-cold: $(VENV)/.dev ## the first day of containers that have relatives, wit
 bench-control: $(VENV)/.dev ## laws of proactive reclaim beside each other, on a model of a container's memory
 	$(BIN)/python bench/control.py
 
+bench-coord: $(VENV)/.dev ## what agents' streams cost the operator, from 100 to 5,000, and a storm of reconnections
+	$(BIN)/python bench/coord.py $(BENCH_ARGS)
+
 bench-demo: $(VENV)/.dev ## the demo's outcome as figures, and its picture
 	$(BIN)/python bench/demo.py
 

@@ -28,9 +28,10 @@ GIB_MIB = 1024
 class Desks:
     """A rig whose operator has a desk, and one agent on n1."""
 
-    def __init__(self, made):
+    def __init__(self, made, epoch_id=1):
         self.rig, self.woken = made, 0
-        self.attendance = Attendance(1)
+        self.attendance = Attendance(epoch_id)
+        self.offer = self._offer  # a served `Coordination.offer` where there are streams
         parts = made.loop._parts
         ids = count(1)
         self.desk = parts.desk = Desk(
@@ -38,7 +39,7 @@ class Desks:
             made.membership,
             parts.asks,
             made.metrics,
-            offer=self._offer,
+            offer=lambda kube_node, body: self.offer(kube_node, body),  # noqa: PLW0108 -- as it is then
             draw_id=lambda: next(ids),
             raise_now=made.loop.raise_now,
             wake=self._wake,

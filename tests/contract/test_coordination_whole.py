@@ -83,8 +83,7 @@ async def joined(tmp_path):
         arguments += ["--operator-token-file", str(identity.token_file)]
         beside = accompany(parser().parse_args(arguments), agent.made.agent)
         beside.link._backoff, beside.link._now = QUICK, lambda: agent.now
-        desks.desk.shrinks._around.offer = served.service.offer
-        desks.desk._offer = served.service.offer
+        desks.offer = served.service.offer
         async with attending(beside.link):
             await until(lambda: beside.link.state.attending)
             agent.tick()

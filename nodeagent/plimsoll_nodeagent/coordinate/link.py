@@ -12,7 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Protocol, cast
 
 import grpc
 
@@ -20,7 +20,7 @@ from plimsoll.coordinate.messages import AgentBody, Drain, MessageError, NodeFac
 from plimsoll.coordinate.reconnect import Backoff
 from plimsoll.coordinate.session import AgentSession
 from plimsoll.coordinate.versions import ProtocolError
-from plimsoll_nodeagent.coordinate.identity import Identity, IdentityError
+from plimsoll_nodeagent.coordinate.identity import IdentityError
 from plimsoll_proto import service, wire
 from plimsoll_proto.v1 import agent_pb2, operator_pb2
 
@@ -44,6 +44,16 @@ Call = grpc.aio.StreamStreamCall[agent_pb2.AttendRequest, operator_pb2.AttendRes
 AgentSide = AgentSession[AgentBody, OperatorBody | MessageError]
 
 
+class Shows(Protocol):
+    """Who the agent is, read anew for each stream (`identity.Identity`)."""
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """TLS both ways. Raises IdentityError."""
+
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What a stream shows of its token. Raises IdentityError."""
+
+
 @dataclass(slots=True)
 class LinkState:
     """What /metrics and conditions say of the link."""
@@ -63,7 +73,7 @@ class Link:
     def __init__(  # noqa: PLR0913 -- one argument for each part
         self,
         address: str,
-        identity: Identity,
+        identity: Shows,
         session: AgentSide,
         facts: Callable[[], NodeFacts],
         hear: Callable[[OperatorBody], None],
@@ -72,13 +82,14 @@ class Link:
         draw: Callable[[], float],
         server_name: str = "",
         backoff: Backoff | None = None,
+        options: tuple[tuple[str, int], ...] = (),
     ) -> None:
         self._address, self._identity, self._session = address, identity, session
         self._facts, self._hear = facts, hear
         self._now, self._draw = now, draw
         self._backoff = backoff or Backoff()
         override = (("grpc.ssl_target_name_override", server_name),) if server_name else ()
-        self._options = (*OPTIONS, *override)
+        self._options = (*OPTIONS, *override, *options)
         self._guard = threading.Lock()  # of the session: two threads speak with it
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake: asyncio.Event | None = None

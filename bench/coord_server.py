@@ -1,0 +1,125 @@
+"""The operator's side of `bench/coord.py`, in a process of its own so that its cost can be told.
+
+In: how many agents there will be, certificates, a port. Out: "ready PORT" on standard output, then streams
+until SIGTERM; at its end what it heard, as JSON in a file. The door, sessions, desk, guards and actor are the
+operator's; its API server is one in memory that answers at once, tokens are taken from their names.
+"""
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from builders.attending import AGENTS, Reviews
+from builders.clusters import raw_kube_node, raw_pod
+from builders.desks import Desks
+from builders.loops import rig
+from plimsoll.coordinate.admission import Admission, AdmissionRate
+from plimsoll.coordinate.messages import AgentBody, ModelDelta, NodeFacts
+from plimsoll_operator.coordinate.desk import Desk
+from plimsoll_operator.coordinate.identity import ServerIdentity
+from plimsoll_operator.coordinate.server import Coordination, start
+from plimsoll_operator.coordinate.tokens import Tokens
+
+LIMIT_MIB = 1024
+
+
+@dataclass
+class NamedTokens(Reviews):
+    """A token `loadgen-7` is bound to `node-7`."""
+
+    async def create(self, resource: Any, namespace: str, body: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401
+        """A TokenReview."""
+        token = body["spec"]["token"]
+        self.kube_nodes[token] = f"node-{token.rpartition('-')[2]}"
+        return await super().create(resource, namespace, body)
+
+
+@dataclass
+class Counting:
+    """Passes on to the desk, and counts the deltas."""
+
+    desk: Desk
+    deltas: list[str] = field(default_factory=list)
+
+    def greeted(self, kube_node: str, facts: NodeFacts, now_seconds: float) -> None:
+        """A node's stream was opened."""
+        self.desk.greeted(kube_node, facts, now_seconds)
+
+    def heard(self, kube_node: str, body: AgentBody, now_seconds: float) -> None:
+        """A node has said something."""
+        if isinstance(body, ModelDelta):
+            self.deltas.append(body.checksum)
+        self.desk.heard(kube_node, body, now_seconds)
+
+
+async def cluster(agents: int) -> Desks:
+    """As many nodes with a pod each, whose limits are as the forecast wants them."""
+    now = time.time()
+    made = rig(
+        *(raw_pod(f"web-{number}", node=f"node-{number}") for number in range(agents)),
+        targets={"app": LIMIT_MIB},
+    )
+    for number in range(agents):
+        made.api.put("nodes", raw_kube_node(f"node-{number}"))
+    for _ in range(2):  # the first puts the originals on record
+        await made.once(now)
+    return Desks(made, time.time_ns())
+
+
+async def serve(options: argparse.Namespace) -> dict[str, object]:
+    """Serve until SIGTERM."""
+    desks = await cluster(options.agents)
+    counting = Counting(desks.desk)
+    membership = desks.rig.membership
+    service = Coordination(
+        attendance=desks.attendance,
+        tokens=Tokens(NamedTokens(), "plimsoll", time.monotonic),
+        username=AGENTS,
+        hearer=counting,
+        kube_node_of_pod=lambda uid: None if (pod := membership.pod(uid)) is None else pod.kube_node,
+        leads=lambda: True,
+        now=time.time,
+        monotonic=time.monotonic,
+        admission=Admission(AdmissionRate(options.per_second, 2 * options.per_second)),
+    )
+    desks.offer = service.offer
+    desks.desk.begin(desks.rig.loop.world, time.time())
+    server, port = await start(service, ServerIdentity(options.identity_dir), "127.0.0.1", options.port)
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    print(f"ready {port}", flush=True)
+    await ended.wait()
+    await server.stop(None)
+    counts = service.counts
+    return {
+        "deltas": counting.deltas,
+        "streams": counts.streams_total,
+        "refusals": dict(counts.refusals_total),
+        "messages": dict(counts.messages_total),
+        "reviews": service.tokens.reviews_total,
+        "resizes": len(desks.rig.api.resizes),
+    }
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--agents", type=int, required=True)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--identity-dir", type=Path, required=True)
+    parser.add_argument("--per-second", type=float, default=100.0)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    options.out.write_text(json.dumps(asyncio.run(serve(options))))
+
+
+if __name__ == "__main__":
+    main()

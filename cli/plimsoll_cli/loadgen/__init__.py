@@ -1,0 +1,1 @@
+"""`plimsoll-loadgen`: simulated node agents, to find out what an operator bears."""
