@@ -141,6 +141,20 @@ def test_equal_contents_are_kept_once_and_swept_when_nobody_has_them(level):
     assert level.get(address("one")).content == level.get(address("two")).content == b"other"
 
 
+def test_a_content_goes_with_the_last_that_used_it(level):
+    one, other = entry("one", b"same"), entry("two", b"same")
+    for each in (one, other):
+        level.put(each, 0)
+    assert not level.put(entry("one", b"refused", version=9), 5).stored
+    level.put(entry("one", b"other", version=2), 1)
+    assert level.get(address("two")).content == b"same"
+    level.put(Entry(tombstone(address("two"), 2), b""), 1)
+    gone = [one.record.digest, entry("one", b"refused").record.digest]
+    assert sum(level.has_content(each) if isinstance(level, SharedLevel) else 0 for each in gone) == 0
+    assert level.sweep() == 0
+    assert level.get(address("one")).content == b"other"
+
+
 def test_traces_tell_what_is_still_there(level):
     given = entry("secret-name", b"secret content")
     level.put(given, 0)

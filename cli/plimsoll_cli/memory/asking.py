@@ -5,8 +5,8 @@ the memory; nothing is set, and nothing is written.
 """
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -98,10 +98,9 @@ def analyze_command(
         analysis = found.memory.analyze(found.now_seconds, seconds)
         now = found.now_seconds
     if output in {OutputFormat.JSON, OutputFormat.YAML}:
-        said = asdict(analysis)
-        print_document(
-            {name: dict(each) if hasattr(each, "items") else each for name, each in said.items()}, output
-        )
+        said = {field.name: getattr(analysis, field.name) for field in fields(analysis)}
+        plain = {name: dict(each) if isinstance(each, Mapping) else each for name, each in said.items()}
+        print_document(plain, output)
         return
     rows = [
         {"kind": kind, "records": count, f"last {timeframe}": analysis.lately.get(kind, 0)}

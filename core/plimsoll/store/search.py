@@ -1,10 +1,10 @@
 """Finding what was learned by a few words: spelt nearly right, or meaning nearly the same.
 
-In: a query, and a text a document. Out: documents by score, with the words that found them. Three scores from
-0 to 1, of which the best counts: exact words (TF-IDF cosine), spelling (each word's best share of letter
-trigrams, as PostgreSQL's pg_trgm does it), and meaning (latent semantic analysis, Deerwester et al. 1990:
-the TF-IDF matrix in at most 64 dimensions, after words of one meaning in this field were joined). No model is
-fetched, and the answer is the same everywhere.
+In: a query, and a text a document. Out: documents by score, with the words that found them. Three scores
+from 0 to 1, of which the best counts: exact words (TF-IDF cosine), spelling (each word's best share of
+letter trigrams, as PostgreSQL's pg_trgm does it, or of letters left alone by at most two edits), and
+meaning (latent semantic analysis, Deerwester et al. 1990: the TF-IDF matrix in at most 64 dimensions, after
+words of one meaning in this field were joined). No model is fetched, and the answer is the same everywhere.
 """
 
 import re
@@ -19,6 +19,8 @@ FloatArray = npt.NDArray[np.float64]
 
 DIMENSIONS = 64
 MOST_DOCUMENTS = 10_000
+MOST_EDITS = 2  # letters by which a word may be misspelt
+LEAST_LETTERS = 4  # shorter words are all near each other
 MOST_WORDS = 1024  # of the latent space: the commonest
 LEAST_SCORE = 0.2
 FUZZY_SHARE, MEANING_SHARE = 0.9, 0.8  # of a full score: exact words come first
@@ -96,7 +98,7 @@ def _spelling(asked: Sequence[str], texts: Sequence[Sequence[str]]) -> FloatArra
     for word in asked:
         wanted = _trigrams(word)
         pairs = zip(vocabulary, trigrams, strict=True)
-        likeness = {other: _likeness(wanted, each) for other, each in pairs}
+        likeness = {other: max(_likeness(wanted, each), _nearness(word, other)) for other, each in pairs}
         scores += [max((likeness[other] for other in text), default=0.0) for text in texts]
     return scores / len(asked)
 
@@ -146,3 +148,20 @@ def _trigrams(word: str) -> frozenset[str]:
 
 def _likeness(one: frozenset[str], other: frozenset[str]) -> float:
     return len(one & other) / len(one | other)
+
+
+def _nearness(one: str, other: str) -> float:
+    """1 less the share of letters to be changed, swapped, put in or left out; 0 beyond `MOST_EDITS`."""
+    longest = max(len(one), len(other))
+    if abs(len(one) - len(other)) > MOST_EDITS or longest < LEAST_LETTERS or not set(one) & set(other):
+        return 0.0
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for place, letter in enumerate(one, 1):
+        older, before, row = before, row, [place]
+        for column, wanted in enumerate(other, 1):
+            cost = min(row[-1] + 1, before[column] + 1, before[column - 1] + (letter != wanted))
+            if older and column > 1 and letter == other[column - 2] and one[place - 2] == wanted:
+                cost = min(cost, older[column - 2] + 1)
+            row.append(cost)
+    return 1.0 - row[-1] / longest if row[-1] <= MOST_EDITS else 0.0

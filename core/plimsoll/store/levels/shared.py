@@ -1,12 +1,14 @@
 """Level 3: Redis, shared by all nodes; compare-and-set in Lua, contents by their digest.
 
-In: entries. Out: whether they were taken, at which version. Keys: `PREFIX:r:HASH` a record (version, digest,
-what is said of it), `PREFIX:b:DIGEST` a content packed by zstd, `PREFIX:epoch` a word that is gone when the
-data is. A content is written before the record that names it; both belong to no common slot, so a Cluster
-may spread them. With `replicas` a write counts when so many have said that they have it (WAIT). `COMMANDS`
-is all that an ACL user needs; a test runs everything with no other right.
+In: entries. Out: whether they were taken, at which version. Keys: `PREFIX:r:HASH` a record (version,
+digest, what is said of it), `PREFIX:b:{DIGEST}` a content packed by zstd and `PREFIX:u:{DIGEST}` the
+records that use it, `PREFIX:epoch` a word that is gone when the data is. A content is held before the
+record that names it is written, and released by whom it was replaced; no two of these need a common slot,
+so a Cluster may spread them. With `replicas` a write counts when so many have said that they have it
+(WAIT). `COMMANDS` is all that an ACL user needs; a test runs everything with no other right.
 """
 
+import contextlib
 import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, TypeVar
@@ -24,19 +26,8 @@ T = TypeVar("T")
 Fields = tuple[bytes | None, bytes | None, bytes | None]  # version, digest, what is said
 
 COMMANDS = (
-    "ping",
-    "eval",
-    "hget",
-    "hmget",
-    "hset",
-    "get",
-    "set",
-    "exists",
-    "expire",
-    "persist",
-    "scan",
-    "unlink",
-    "wait",
+    *("ping", "eval", "hget", "hmget", "hset", "get", "set", "exists", "expire", "persist"),
+    *("sadd", "srem", "scard", "scan", "unlink", "wait"),
 )
 """All that is sent, or called within Lua."""
 CONNECTING = ("auth", "select")
@@ -46,12 +37,13 @@ SCAN_AT_ONCE = 500
 _WAIT_SHARE = 0.8  # of the time-out that WAIT may take
 
 # KEYS[1] the record. ARGV: expected version (-1: any older), version, digest ("" for a tombstone), what is
-# said, seconds that a tombstone stays. Returns whether it was taken, and the version held after.
+# said, seconds that a tombstone stays. Returns whether it was taken, the version after, the digest before.
 COMPARE_AND_SET = """
 local held = tonumber(redis.call('HGET', KEYS[1], 'v') or '0')
+local before = redis.call('HGET', KEYS[1], 'd') or ''
 local expected = tonumber(ARGV[1])
 if tonumber(ARGV[2]) <= held or (expected >= 0 and expected ~= held) then
-  return {0, held}
+  return {0, held, before}
 end
 redis.call('HSET', KEYS[1], 'v', ARGV[2], 'd', ARGV[3], 'm', ARGV[4])
 if ARGV[3] == '' then
@@ -59,7 +51,20 @@ if ARGV[3] == '' then
 else
   redis.call('PERSIST', KEYS[1])
 end
-return {1, tonumber(ARGV[2])}
+return {1, tonumber(ARGV[2]), before}
+"""
+# KEYS: a content and the set of those that use it, in one slot. ARGV: who; the content.
+HOLD = """
+redis.call('SADD', KEYS[2], ARGV[1])
+redis.call('SET', KEYS[1], ARGV[2], 'NX')
+return 1
+"""
+RELEASE = """
+redis.call('SREM', KEYS[2], ARGV[1])
+if redis.call('SCARD', KEYS[2]) == 0 then
+  redis.call('UNLINK', KEYS[1], KEYS[2])
+end
+return 1
 """
 
 FENCE = """
@@ -106,10 +111,7 @@ class SharedLevel:
         """Compare and set; raises `LevelError` unacknowledged where too few replicas have taken it."""
         record = entry.record
         if not record.forgotten:
-            self._write(
-                self._content_key(record.digest),
-                ("SET", self._content_key(record.digest), packed(entry.content), "NX"),
-            )
+            self._hold(record.digest, record.address.hashed, packed(entry.content))
         said = "" if record.forgotten else record.to_json()
         return self._set(record.address.hashed, record.version, expected_version, (record.digest, said))
 
@@ -140,10 +142,8 @@ class SharedLevel:
     def sweep(self, digests: Collection[str] | None = None) -> int:
         """Remove contents without a record. A writer between its two steps notices when it reads back."""
         found = self._contents() if digests is None else set(digests)
-        unused = [
-            self._content_key(each) for each in sorted(found - {each.digest for each in self.records()})
-        ]
-        return sum(self._do(_unlinking(each)) for each in unused)
+        unused = found - {each.digest for each in self.records()}
+        return sum(self._do(self._unlinking(each)) > 0 for each in sorted(unused))
 
     def traces_of(self, addresses: Sequence[Address], digests: Collection[str]) -> int:
         """Records and contents of these that are there."""
@@ -179,10 +179,24 @@ class SharedLevel:
     # Within
 
     def _set(self, hashed: str, version: int, expected: int | None, held: tuple[str, str]) -> Put:
-        key = self._record_key(hashed)
+        key, digest = self._record_key(hashed), held[0]
         numbers = (-1 if expected is None else expected, version)
-        taken, now = self._write(key, ("EVAL", COMPARE_AND_SET, 1, key, *numbers, *held, TOMBSTONE_SECONDS))
-        return Put(bool(taken), int(now))
+        answer = self._write(key, ("EVAL", COMPARE_AND_SET, 1, key, *numbers, *held, TOMBSTONE_SECONDS))
+        taken, before = bool(answer[0]), answer[2].decode()
+        if unused := (before if taken else digest) if before != digest else "":
+            self._release(unused, hashed)
+        return Put(taken, int(answer[1]))
+
+    def _hold(self, digest: str, hashed: str, data: bytes) -> None:
+        """A content, and who is about to use it."""
+        keys = (self._content_key(digest), self._users_key(digest))
+        self._write(keys[0], ("EVAL", HOLD, 2, *keys, hashed, data))
+
+    def _release(self, digest: str, hashed: str) -> None:
+        """A record uses it no longer; the last one takes it away. What fails here is swept some day."""
+        keys = (self._content_key(digest), self._users_key(digest))
+        with contextlib.suppress(LevelError):
+            self._write(keys[0], ("EVAL", RELEASE, 2, *keys, hashed))
 
     def _write(self, key: str, command: tuple[str | bytes | int, ...]) -> Any:  # noqa: ANN401  (Redis' answer)
         """One write and, where replicas are to have it, WAIT on the same connection."""
@@ -227,7 +241,15 @@ class SharedLevel:
         return version, digest, said
 
     def _contents(self) -> set[str]:
-        return {key.decode().rpartition(":")[2] for key in self._scan("b")}
+        return {key.decode().rpartition(":")[2].strip("{}") for key in self._scan("b")}
+
+    def _unlinking(self, digest: str) -> Callable[[Link], int]:
+        keys = (self._content_key(digest), self._users_key(digest))
+
+        def unlink(link: Link) -> int:
+            return int(link.writer(keys[0]).unlink(*keys))
+
+        return unlink
 
     def _scan(self, part: str) -> Iterator[bytes]:
         pattern = f"{self.address.prefix}:{part}:*"
@@ -238,7 +260,10 @@ class SharedLevel:
         return f"{self.address.prefix}:r:{hashed}"
 
     def _content_key(self, digest: str) -> str:
-        return f"{self.address.prefix}:b:{digest}"
+        return f"{self.address.prefix}:b:{{{digest}}}"
+
+    def _users_key(self, digest: str) -> str:
+        return f"{self.address.prefix}:u:{{{digest}}}"
 
 
 def _record(address: Address, fields: Fields) -> Record | None:
@@ -253,13 +278,6 @@ def _record(address: Address, fields: Fields) -> Record | None:
     return record
 
 
-def _unlinking(key: str) -> Callable[[Link], int]:
-    def unlink(link: Link) -> int:
-        return int(link.client.unlink(key))
-
-    return unlink
-
-
 _BY_TEXT = (
     ("OOM ", Reason.FULL),
     ("READONLY", Reason.READ_ONLY),
@@ -269,6 +287,7 @@ _BY_TEXT = (
     ("NOAUTH", Reason.DENIED),
     ("NOPERM", Reason.DENIED),
     ("permissions", Reason.DENIED),
+    ("executing the script can't", Reason.DENIED),
 )
 
 

@@ -302,12 +302,12 @@ def test_damage_in_redis_is_found_and_sent_again(redis):
     client = fakeredis.FakeRedis(server=redis)
     (key,) = client.scan_iter("plimsoll:b:*")
     client.set(key, b"garbage")
-    client.set("plimsoll:b:" + "0" * 64, b"nobody's")
+    client.set("plimsoll:b:{" + "0" * 64 + "}", b"nobody's")
     findings = [each.what for each in check(store, None, NOW)]
     assert len(findings) == 2
     with pytest.raises(DamagedError):
         store.shared.get(Address("history", "x"))
-    client.delete(key)
+    client.delete(key, *client.scan_iter("plimsoll:u:*"))
     repair(store, NOW)
     settled(store, NOW + 100)
     assert check(store, None, NOW + 300) == []

@@ -1,0 +1,97 @@
+"""`plimsoll-worker`: fits what operators have put into a stream of Redis, one job after the other.
+
+In: `--redis URL`, jobs. Out: answers. Run as many as there is work: `plimsoll-worker --counts` prints what
+an autoscaler looks at. It ends with SIGTERM after the job in hand; one that is killed leaves its job to
+others. A job that has had three workers is set aside and answered as failed: the fourth would die as well.
+"""
+
+import argparse
+import json
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Sequence
+
+from plimsoll.forecast.prophet import FitAnswer, PeakFitter
+from plimsoll.store.content import ContentError
+from plimsoll.store.levels.address import RedisAddressError, parse_redis_address
+from plimsoll.store.levels.breaker import MOST_SECONDS
+from plimsoll.store.levels.protocol import LevelError
+from plimsoll.store.levels.work import MOST_TRIES, Job, WorkStream
+from plimsoll_operator.forecasters.jobs import answer_bytes, task_of
+from plimsoll_operator.forecasters.prophet_fit import fit, missing_package
+
+logger = logging.getLogger(__name__)
+
+IDLE_SECONDS = 600.0  # a job that a worker has had for so long is given to another
+LOOK_SECONDS = 1.0
+
+
+def work_once(stream: WorkStream, worker: str, fitter: PeakFitter, idle_seconds: float = IDLE_SECONDS) -> int:
+    """Do the jobs that are there for one worker now, at most one; returns how many. Raises `LevelError`."""
+    jobs = stream.take(worker, 1, idle_seconds)
+    for job in jobs:
+        answer, why_aside = _done(job, fitter)
+        stream.finish(job, answer_bytes(answer), why_aside)
+    return len(jobs)
+
+
+def work(
+    stream: WorkStream, worker: str, fitter: PeakFitter, wait: Callable[[float], bool], idle_seconds: float
+) -> int:
+    """Work until `wait(seconds)` says that it is over; returns how many jobs were done."""
+    done, pause = 0, LOOK_SECONDS
+    while True:
+        try:
+            count = work_once(stream, worker, fitter, idle_seconds)
+            pause = LOOK_SECONDS
+        except LevelError as error:
+            logger.warning("%s; looking again in %g s", error, pause)
+            count, pause = 0, min(2 * pause, MOST_SECONDS)
+        done += count
+        if wait(0.0 if count else pause):
+            return done
+
+
+def _done(job: Job, fitter: PeakFitter) -> tuple[FitAnswer, str]:
+    """The answer, and why the job is set aside ("": it is not)."""
+    if job.tries > MOST_TRIES:
+        why = f"set aside: {job.tries - 1} workers have not finished it"
+        logger.error("job %s is %s", job.ident, why)
+        return FitAnswer(0, failure=why), why
+    try:
+        return fitter(task_of(job.payload)), ""
+    except ContentError as error:
+        return FitAnswer(0, failure=str(error)), f"set aside: {error}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a worker; the exit status is 2 where it cannot begin."""
+    parser = argparse.ArgumentParser("plimsoll-worker", description="Fits Prophet for operators, by Redis.")
+    parser.add_argument("--redis", default=os.environ.get("PLIMSOLL_REDIS", ""), help="where the jobs are")
+    parser.add_argument("--idle", type=float, default=IDLE_SECONDS, help="seconds before a job is another's")
+    parser.add_argument("--counts", action="store_true", help="print how many jobs there are, and end")
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO)
+    try:
+        stream = WorkStream(parse_redis_address(given.redis))
+        if given.counts:
+            counts = stream.counts()
+            print(json.dumps({"jobs": counts.jobs, "under_way": counts.under_way, "aside": counts.aside}))
+            return 0
+    except (RedisAddressError, LevelError) as error:
+        parser.exit(2, f"plimsoll-worker: {error}\n")
+    if missing := missing_package():
+        parser.exit(2, f"plimsoll-worker: {missing}\n")
+    over = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: over.set())
+    work(stream, f"{socket.gethostname()}-{os.getpid()}", fit, over.wait, given.idle)
+    stream.close()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

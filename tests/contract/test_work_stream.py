@@ -1,0 +1,285 @@
+"""Fits by Redis Streams: at least once, answers as the local pool's, none lost to a dead worker.
+
+On a real server, and on fakeredis where no time passes. The fitter is a plain one: what Prophet
+says is tested where it is called.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack
+
+import fakeredis
+import numpy as np
+import pytest
+
+from builders.fits import doubled as fit
+from builders.redis_server import MISSING, binaries, redis_server
+from builders.waiting import wait_for
+from plimsoll.forecast.prophet import FitTask
+from plimsoll.store.levels.address import parse_redis_address
+from plimsoll.store.levels.connect import Link
+from plimsoll.store.levels.protocol import LevelError, Reason
+from plimsoll.store.levels.shared import CONNECTING
+from plimsoll.store.levels.work import MOST_TRIES, WORK_COMMANDS, Offer, WorkStream
+from plimsoll_operator.forecasters.jobs import ident_of, task_bytes, task_of
+from plimsoll_operator.forecasters.pool import PoolSettings, WorkerPool
+from plimsoll_operator.forecasters.stream_pool import OFFER_AGAIN_SECONDS, StreamPool
+from plimsoll_operator.forecasters.worker import main, work, work_once
+
+WORKER = """
+import sys
+sys.path[:0] = sys.argv[2:]
+import test_work_stream_fits as fits
+from plimsoll.store.levels.address import parse_redis_address
+from plimsoll.store.levels.work import WorkStream
+from plimsoll_operator.forecasters.worker import work_once
+stream = WorkStream(parse_redis_address(sys.argv[1]))
+while True:
+    work_once(stream, "hangs", fits.hang, 0.0)
+"""
+HANGS = "import signal\ndef hang(task):\n    print('taken', flush=True)\n    signal.pause()\n"
+
+
+def task(number: int, ticket: int = 0) -> FitTask:
+    return FitTask(
+        ticket, 1000 + number, np.arange(1.0, 49.0, dtype=np.float32) * (number + 1), ("CH",), 12, 100
+    )
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    if binaries() is None:
+        pytest.skip(MISSING)
+    with redis_server(tmp_path_factory.mktemp("redis")) as made:
+        yield made
+
+
+@pytest.fixture(params=["fakeredis", "server"])
+def stream(request):
+    """A stream of the test's own."""
+    if request.param == "fakeredis":
+        client = fakeredis.FakeRedis(protocol=2)
+        made = WorkStream(
+            parse_redis_address("redis://nowhere"),
+            connect=lambda _: Link(client, lambda _k: client, lambda: None, client.close),
+        )
+    else:
+        server = request.getfixturevalue("server")
+        server.tell("FLUSHALL")
+        made = WorkStream(parse_redis_address(f"{server.url}?timeout=10"))
+    yield made
+    made.close()
+
+
+def offered(stream, count):
+    payloads = [task_bytes(task(number)) for number in range(count)]
+    for each in payloads:
+        assert stream.offer(ident_of(each), each) is Offer.TAKEN
+    return payloads
+
+
+def test_a_job_is_taken_once_and_answered_once(stream):
+    (payload,) = offered(stream, 1)
+    assert stream.offer(ident_of(payload), payload) is Offer.KNOWN
+    (job,) = stream.take("one")
+    assert (job.payload, job.tries) == (payload, 1)
+    assert stream.take("two") == []
+    assert stream.offer(ident_of(payload), payload) is Offer.KNOWN
+    stream.finish(job, b"answer")
+    assert stream.answers([ident_of(payload), "other"]) == {ident_of(payload): b"answer"}
+    assert stream.offer(ident_of(payload), payload) is Offer.KNOWN, "answered within the hour"
+    counts = stream.counts()
+    assert (counts.jobs, counts.under_way, counts.aside) == (0, 0, 0)
+
+
+def test_a_full_stream_takes_no_more(stream):
+    offered(stream, 3)
+    assert stream.offer("more", b"x", most=3) is Offer.FULL
+    assert stream.counts().jobs == 3
+
+
+def test_a_dead_workers_job_is_anothers(stream):
+    payloads = offered(stream, 2)
+    (job,) = stream.take("dies")
+    assert len(stream.take("lives", 5, idle_seconds=3600)) == 1
+    again = stream.take("lives", 5, idle_seconds=0.0)
+    assert {each.payload for each in again} == set(payloads)
+    assert all(each.tries == 2 for each in again)
+    for each in again:
+        stream.finish(each, b"done")
+    stream.finish(
+        job, b"too late"
+    )  # the first was not dead after all: its answer stands, nothing else happens
+    assert stream.counts().jobs == 0
+
+
+def test_a_job_that_kills_workers_is_set_aside_and_shown(stream):
+    (payload,) = offered(stream, 1)
+    for number in range(MOST_TRIES):
+        (job,) = stream.take(f"dies-{number}", idle_seconds=0.0)
+        assert job.tries == number + 1
+    assert work_once(stream, "lives", fit, idle_seconds=0.0) == 1
+    ((ident, why),) = stream.aside()
+    assert ident == ident_of(payload)
+    assert f"{MOST_TRIES} workers" in why
+    assert stream.counts().jobs == 0
+    assert b"set aside" in stream.answers([ident])[ident]
+
+
+def test_a_job_that_cannot_be_read_is_set_aside(stream):
+    stream.offer("bad", b"no document")
+    assert work_once(stream, "one", fit) == 1
+    assert [ident for ident, _ in stream.aside()] == ["bad"]
+
+
+def test_a_stream_that_was_lost_is_begun_anew(stream):
+    offered(stream, 1)
+    stream.take("one")
+    stream._link.client.flushall()
+    assert stream.take("one") == []
+    assert stream.counts().jobs == 0
+    assert len(offered(stream, 1)) == 1
+
+
+def pool_on(stream, now):
+    return StreamPool(stream, clock=lambda: now[0], patience_seconds=600.0, start=False)
+
+
+def test_answers_are_those_of_the_local_pool(stream):
+    """The same tasks through both: the same numbers, each ticket once."""
+    now = [0.0]
+    pool, local = pool_on(stream, now), WorkerPool(PoolSettings(workers=1), fit)
+    tasks = [task(number % 4, ticket=number) for number in range(6)]  # two of them twice
+    try:
+        for each in tasks:
+            assert pool.submit(each)
+            assert local.submit(each)
+        assert pool.depth == 6
+        pool.carry()
+        assert stream.counts().jobs == 4, "equal tasks are one job"
+        assert work(stream, "one", fit, lambda pause: pause > 0, 60.0) == 4
+        pool.carry()
+        by_stream = {each.ticket: each for each in pool.collect()}
+        by_processes = {}
+        while len(by_processes) < 6:
+            answer = local.wait(60.0)
+            by_processes[answer.ticket] = answer
+    finally:
+        local.close()
+    assert set(by_stream) == set(by_processes) == set(range(6))
+    for ticket, answer in by_stream.items():
+        other = by_processes[ticket]
+        np.testing.assert_array_equal(answer.values_bytes, other.values_bytes)
+        assert (answer.first_hour, answer.remarks, answer.failure) == (other.first_hour, other.remarks, "")
+    assert pool.depth == 0
+
+
+def test_a_second_operator_gets_the_first_ones_answer(stream):
+    now = [0.0]
+    for _ in range(2):
+        pool = pool_on(stream, now)
+        pool.submit(task(1, ticket=7))
+        pool.carry()
+        work(stream, "one", fit, lambda pause: pause > 0, 60.0)
+        pool.carry()
+        assert [each.ticket for each in pool.collect()] == [7]
+    assert stream.counts().jobs == 0
+
+
+def test_open_jobs_are_offered_again_after_the_stream_was_lost(stream):
+    now = [0.0]
+    pool = pool_on(stream, now)
+    pool.submit(task(1, ticket=7))
+    pool.carry()
+    stream._link.client.flushall()
+    pool.carry()
+    assert stream.counts().jobs == 0
+    now[0] += OFFER_AGAIN_SECONDS
+    pool.carry()
+    assert work(stream, "one", fit, lambda pause: pause > 0, 60.0) == 1
+    pool.carry()
+    assert [each.ticket for each in pool.collect()] == [7]
+
+
+def test_without_redis_tasks_wait_and_fail_in_the_end():
+    now = [0.0]
+    pool = pool_on(WorkStream(parse_redis_address("redis://127.0.0.1:1")), now)
+    pool.submit(task(1, ticket=7))
+    pool.carry()
+    assert "down" in pool.failure
+    assert (pool.collect(), pool.depth) == ([], 1)
+    now[0] += 601
+    pool.carry()
+    (answer,) = pool.collect()
+    assert "no answer within 600 s" in answer.failure
+    pool.close()
+    assert pool.room == 0
+    assert not pool.submit(task(2))
+
+
+def test_a_killed_workers_fit_is_done_by_another(server, tmp_path):
+    """A real worker process is killed with a job in hand; five jobs, five answers."""
+    server.tell("FLUSHALL")
+    (tmp_path / "test_work_stream_fits.py").write_text(HANGS)
+    stream = WorkStream(parse_redis_address(f"{server.url}?timeout=10"))
+    payloads = offered(stream, 5)
+    with ExitStack() as stack:
+        stack.callback(stream.close)
+        worker = subprocess.Popen(
+            [sys.executable, "-c", WORKER, server.url, str(tmp_path)], stdout=subprocess.PIPE
+        )
+        stack.callback(worker.stdout.close)
+        stack.callback(worker.wait)
+        stack.callback(worker.kill)
+        assert worker.stdout.readline() == b"taken\n"
+        assert stream.counts().under_way == 1
+        os.kill(worker.pid, signal.SIGKILL)
+        worker.wait()
+        idents = [ident_of(each) for each in payloads]
+        wait_for(lambda: not work_once(stream, "lives", fit, 0.1) and len(stream.answers(idents)) == 5, "all")
+        assert stream.counts().jobs == 0
+
+
+def test_the_worker_says_what_is_wrong_and_what_there_is(server, capsys):
+    server.tell("FLUSHALL")
+    with pytest.raises(SystemExit) as ended:
+        main(["--redis", "http://x"])
+    assert ended.value.code == 2
+    assert "redis://" in capsys.readouterr().err
+    assert main(["--redis", server.url, "--counts"]) == 0
+    assert '"jobs": 0' in capsys.readouterr().out
+
+
+def test_an_acl_user_needs_no_more_than_is_listed(server):
+    server.tell("FLUSHALL")
+    rights = [f"+{each}" for each in (*WORK_COMMANDS, *CONNECTING)]
+    server.tell("ACL", "SETUSER", "worker", "reset", "on", ">word", "~plimsoll:*", *rights)
+    stream = WorkStream(parse_redis_address(f"redis://worker:word@{server.host}/0?timeout=10"))
+    offered(stream, 2)
+    stream.take("dies")
+    work_once(stream, "lives", fit, 0.0)
+    stream.answers(["x"])
+    stream.aside()
+    stream.counts()
+    assert server.tell("ACL", "LOG") == []
+    for word in WORK_COMMANDS:
+        server.tell(
+            "ACL", "SETUSER", "worker", f"-{word}" if "|" not in word else f"-{word.partition('|')[0]}"
+        )
+    with pytest.raises(LevelError) as refused:
+        stream.take("one")
+    assert refused.value.reason is Reason.DENIED
+    stream.close()
+
+
+@pytest.mark.parametrize(
+    "damage", [{"ahead_hours": 0}, {"samples": 10**9}, {"hourly_bytes": np.zeros(9999, np.float32)}]
+)
+def test_absurd_tasks_are_refused(damage):
+    from plimsoll.store.content import ContentError, decode, encode
+
+    with pytest.raises(ContentError):
+        task_of(encode({**decode(task_bytes(task(1))), **damage}))
+    assert task_of(task_bytes(task(1))).holidays == ("CH",)
