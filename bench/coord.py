@@ -141,9 +141,9 @@ def storm(directory: Path, agents: int, seconds: float) -> list[Row]:
 
 
 def _counted(name: str, said: dict, heard: Sequence[dict]) -> list[Row]:
-    """Lost: offered and heard by none. Repeated: heard twice by one operator process."""
+    """Lost: offered, heard by none, not waiting either. Repeated: heard twice by one operator process."""
     everything = [set(each["deltas"]) for each in heard]
-    lost = len(set(said["deltas"]).difference(*everything))
+    lost = len(set(said["deltas"]).difference(*everything, said["deltas_waiting"]))
     repeated = sum(len(each["deltas"]) - len(kept) for each, kept in zip(heard, everything, strict=True))
     n = len(said["deltas"])
     return [

@@ -341,7 +341,8 @@ def _right_row(right: Right) -> tuple[str, ...]:
         if right.names
         else right.scope
     )
-    needed = "always" if right.needed == "always" else f"usage source {right.needed}"
+    words = {"always": "always", "agents": "`coordination.enabled`"}
+    needed = words.get(right.needed, f"usage source {right.needed}")
     verbs = ", ".join(right.verbs)
     return f"`{right.group or 'core'}`", f"`{right.resource}`", verbs, where, right.why, needed
 

@@ -10,12 +10,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from plimsoll_operator.actuate.api import CLUSTER_POLICIES, EVENTS, LEASES, PODS, POLICIES, PROFILES
+from plimsoll_operator.actuate.api import (
+    CLUSTER_POLICIES,
+    EVENTS,
+    LEASES,
+    PODS,
+    POLICIES,
+    PROFILES,
+    TOKEN_REVIEWS,
+)
 from plimsoll_operator.handlers import CONTROL_CONFIG_MAP
 from plimsoll_operator.leader import LEASE_NAME
 
 Scope = Literal["cluster", "own namespace"]
-Need = Literal["always", "metrics-api", "kubelet", "kubelet through the API server"]
+Need = Literal["always", "metrics-api", "kubelet", "kubelet through the API server", "agents"]
 WATCHED = ("list", "watch")
 
 
@@ -88,6 +96,13 @@ RIGHTS: tuple[Right, ...] = (
         scope="own namespace",
         names=(LEASE_NAME,),
     ),
+    Right(
+        TOKEN_REVIEWS.group,
+        TOKEN_REVIEWS.plural,
+        ("create",),
+        "whose token an agent shows that attends (coordination.enabled); at most once a minute for each",
+        needed="agents",
+    ),
     Right("metrics.k8s.io", PODS.plural, ("list",), "working sets", needed="metrics-api"),
     Right("", "nodes/metrics", ("get",), "working sets from each kubelet", needed="kubelet"),
     Right("", "nodes/stats", ("get",), "memory use from each kubelet", needed="kubelet"),
@@ -101,8 +116,9 @@ RIGHTS: tuple[Right, ...] = (
 )
 
 
-def rights(*, usage_source: str, node_proxy: bool) -> frozenset[SingleRight]:
-    """The rights that an operator with these settings needs."""
+def rights(*, usage_source: str, node_proxy: bool, agents: bool = False) -> frozenset[SingleRight]:
+    """The rights that an operator with these settings needs; `agents`: they attend it."""
     kubelet: Need = "kubelet through the API server" if node_proxy else "kubelet"
     wanted = {"always", kubelet if usage_source == "kubelet" else usage_source}
+    wanted |= {"agents"} if agents else set()
     return frozenset(each for right in RIGHTS if right.needed in wanted for each in right.single())

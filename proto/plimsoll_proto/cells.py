@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from plimsoll.coordinate.columns import CodedColumn, FloatArray, decode_column, encode_column
+from plimsoll.coordinate.columns import CodedColumn, FloatArray, decode_table, encode_column
 from plimsoll.coordinate.messages import IntArray, MessageError, check_batch
 from plimsoll_proto.v1 import column_pb2
 
@@ -16,13 +16,13 @@ from plimsoll_proto.v1 import column_pb2
 def table(found: Any, names: tuple[str, ...]) -> tuple[IntArray, dict[str, FloatArray]]:  # noqa: ANN401
     """The rows and columns of a batch. Raises ColumnError and MessageError."""
     rows = len(found.container_index.scaled_deltas)
-    indexes = column_of(found.container_index, rows)
-    if np.isnan(indexes).any():
+    said = [name for name in names if found.HasField(name)]
+    values = decode_table([_coded(getattr(found, name)) for name in ("container_index", *said)], rows)
+    if np.isnan(values[0]).any():
         raise MessageError("a row without container")
-    columns = {name: column_of(getattr(found, name), rows) for name in names if found.HasField(name)}
-    whole = indexes.astype(np.int64)
-    check_batch(whole, columns)
-    return whole, columns
+    indexes = values[0].astype(np.int64)
+    check_batch(indexes, said, values[1:])
+    return indexes, dict(zip(said, values[1:], strict=True))
 
 
 def column(values: FloatArray) -> column_pb2.Column:
@@ -33,9 +33,8 @@ def column(values: FloatArray) -> column_pb2.Column:
     )
 
 
-def column_of(found: column_pb2.Column, rows: int) -> FloatArray:
-    """Read a column of `rows` rows. Raises ColumnError."""
-    return decode_column(CodedColumn(found.shift_bits, found.scaled_deltas, found.missing_bitmap), rows)
+def _coded(found: column_pb2.Column) -> CodedColumn:
+    return CodedColumn(found.shift_bits, found.scaled_deltas, found.missing_bitmap)
 
 
 def milliseconds(lasts_seconds: float) -> int:

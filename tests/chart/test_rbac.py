@@ -74,6 +74,11 @@ def test_the_chart_grants_what_the_table_lists_and_nothing_else(source: str):
     assert len(found) == len(set(found)), "a right is granted twice"
 
 
+def test_tokens_are_reviewed_only_where_agents_attend():
+    found = of_chart({"coordination": {"enabled": True}})
+    assert set(found) == rights(usage_source="metrics-api", node_proxy=False, agents=True)
+
+
 @pytest.mark.parametrize("values", VALUE_SETS.values(), ids=VALUE_SETS)
 def test_nothing_is_granted_wholesale(values: Object):
     rendered = render(values)
@@ -144,7 +149,7 @@ def test_the_table_lists_what_the_sources_of_usage_ask_for():
     assert set(paths()) - pieces == OF_SOURCES.keys()
     listed = {((r.group, r.resource, verb), r.needed) for r in RIGHTS for verb in r.verbs}
     assert set(OF_SOURCES.values()) <= listed
-    assert {each for each in listed if each[1] != "always"} <= set(OF_SOURCES.values())
+    assert {each for each in listed if each[1] not in ("always", "agents")} <= set(OF_SOURCES.values())
 
 
 def watched() -> Iterator[tuple[str, str, str]]:
@@ -160,7 +165,7 @@ def test_the_table_lists_what_the_code_asks_for_and_nothing_else():
     listed = {
         (each.group, each.resource, each.verb)
         for right in RIGHTS
-        if right.needed == "always"
+        if right.needed in ("always", "agents")
         for each in right.single()
     }
     assert listed == {*asked_for(), *watched()}

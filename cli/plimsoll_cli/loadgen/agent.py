@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from plimsoll.coordinate.messages import (
-    SAMPLE_COLUMNS,
     LeaseAnswer,
     LeaseRequest,
     ModelDelta,
@@ -128,8 +127,7 @@ class SimulatedAgent:
         steps = self._draw.integers(-256, 257, len(self._usage))
         self._usage = np.maximum(self._usage + steps, 256.0)
         usage = self._usage * PAGE_BYTES
-        columns = {name: np.full(len(usage), np.nan) for name in SAMPLE_COLUMNS}
-        columns |= {"usage_bytes": usage, "working_set_bytes": usage * 0.75 // PAGE_BYTES * PAGE_BYTES}
+        columns = {"usage_bytes": usage, "working_set_bytes": usage * 0.75 // PAGE_BYTES * PAGE_BYTES}
         columns |= {"memory_max_bytes": np.full(len(usage), float(1 << 30))}
         batch = SampleBatch(
             time.time(),

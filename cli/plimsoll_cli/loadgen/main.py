@@ -20,6 +20,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 
+from plimsoll.coordinate.messages import ModelDelta
 from plimsoll_cli.loadgen.agent import Names, Said, SimulatedAgent
 from plimsoll_nodeagent.coordinate.identity import Identity
 from plimsoll_proto.service import AUTHORIZATION
@@ -107,6 +108,12 @@ def summary(agents: Sequence[SimulatedAgent], watched: Watched) -> dict[str, obj
         "lease_p50_ms": float(np.percentile(trips, 50)) * 1e3 if len(trips) else None,
         "lease_p99_ms": float(np.percentile(trips, 99)) * 1e3 if len(trips) else None,
         "deltas": [each for agent in agents for each in agent.tally.deltas],
+        "deltas_waiting": [
+            each.checksum
+            for agent in agents
+            for each in agent.session.outbox.held
+            if isinstance(each, ModelDelta)
+        ],
         "failures": failures,
     }
 

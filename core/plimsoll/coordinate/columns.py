@@ -53,22 +53,45 @@ def encode_column(values: FloatArray) -> CodedColumn:
 
 def decode_column(coded: CodedColumn, rows: int) -> FloatArray:
     """Read a column of `rows` rows; NaN where a row is missing. Raises ColumnError."""
+    found: FloatArray = decode_table([coded], rows)[0]
+    return found
+
+
+def decode_table(coded: Sequence[CodedColumn], rows: int) -> FloatArray:
+    """Read columns of `rows` rows each: float64[columns, rows], NaN where missing. Raises ColumnError.
+
+    All at once, for an operator reads thousands of small tables a second.
+    """
     if not 0 <= rows <= MOST_ROWS:
         raise ColumnError(f"{rows} rows; a batch holds {MOST_ROWS}")
+    values = np.full((len(coded), rows), np.nan)
+    said = [place for place, each in enumerate(coded) if _says(each, rows)]
+    if not said:
+        return values
+    # In float64, where a sum too large is seen and not wrapped; each step of an honest column is exact.
+    scaled = np.cumsum(
+        np.array([list(coded[place].scaled_deltas) for place in said], dtype=np.float64), axis=1
+    )
+    shifts = np.array([coded[place].shift_bits for place in said])
+    found = np.ldexp(scaled, shifts[:, np.newaxis])
+    if not float(np.abs(found).max()) <= LARGEST:
+        raise ColumnError("a value beyond what a column holds")
+    values[said] = found
+    for place in said:
+        if coded[place].missing_bitmap:
+            values[place, _missing(coded[place].missing_bitmap, rows)] = np.nan
+    return values
+
+
+def _says(coded: CodedColumn, rows: int) -> bool:
+    """False for a column in which everything is missing. Raises ColumnError for one that does not fit."""
     if not len(coded.scaled_deltas):
-        return np.full(rows, np.nan)
+        return False
     if len(coded.scaled_deltas) != rows:
         raise ColumnError(f"a column of {len(coded.scaled_deltas)} rows in a batch of {rows}")
     if not 0 <= coded.shift_bits <= MOST_SHIFT_BITS:
         raise ColumnError(f"a shift of {coded.shift_bits} bits")
-    # In float64, where a sum too large is seen and not wrapped; each step of an honest column is exact.
-    scaled = np.cumsum(np.array(coded.scaled_deltas, dtype=np.float64))
-    values = np.ldexp(scaled, coded.shift_bits)
-    if not float(np.abs(values).max()) <= LARGEST:
-        raise ColumnError("a value beyond what a column holds")
-    if coded.missing_bitmap:
-        values[_missing(coded.missing_bitmap, rows)] = np.nan
-    return values
+    return True
 
 
 def _filled(values: NDArray[np.int64], missing: NDArray[np.bool_]) -> NDArray[np.int64]:

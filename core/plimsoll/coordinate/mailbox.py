@@ -49,6 +49,11 @@ class Outbox(Generic[Body]):
     def __len__(self) -> int:
         return len(self._held)
 
+    @property
+    def held(self) -> tuple[Body, ...]:
+        """What has not been acknowledged, the oldest first."""
+        return tuple(body for body, _ in self._held.values())
+
     def offer(self, body: Body, *, level: bool) -> bool:
         """Take a body in. A level pushes the oldest level out; anything else is refused by a full buffer."""
         if level and self._levels >= self._bounds.most_levels:

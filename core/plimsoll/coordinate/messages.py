@@ -5,7 +5,7 @@ nothing is known, rows as in `indexes`. `check` raises MessageError for what no 
 values are the receiver's to judge, for it knows how large its nodes are.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -250,19 +250,21 @@ OperatorBody = (
 )
 
 
-def check_batch(indexes: IntArray, columns: Mapping[str, FloatArray]) -> None:
-    """Raises MessageError unless every container stands in it once, and all columns are as long."""
+def check_batch(indexes: IntArray, names: Sequence[str], values: FloatArray) -> None:
+    """Raises MessageError unless every container stands in it once, and nothing is negative.
+
+    `values`: float64[names, rows], NaN where nothing is known.
+    """
     if len(indexes) > MOST_ROWS:
         raise MessageError(f"{len(indexes)} rows; a batch holds {MOST_ROWS}")
+    rising = bool(np.all(indexes[1:] > indexes[:-1]))
+    if not rising and len(np.unique(indexes)) != len(indexes):
+        raise MessageError("a container stands twice in one batch")
     if len(indexes) and not 0 <= int(indexes.min()) <= int(indexes.max()) <= MOST_INDEX:
         raise MessageError("a container index that none has")
-    if len(np.unique(indexes)) != len(indexes):
-        raise MessageError("a container stands twice in one batch")
-    for name, column in columns.items():
-        if len(column) != len(indexes):
-            raise MessageError(f"{name} has {len(column)} rows, the batch {len(indexes)}")
-        if len(column) and float(np.nanmin(np.append(column, 0.0))) < 0.0:
-            raise MessageError(f"{name} is negative")
+    if values.size and float(np.fmin.reduce(values, axis=None)) < 0.0:
+        below = [name for name, row in zip(names, values, strict=True) if bool((row < 0.0).any())]
+        raise MessageError(f"{below[0]} is negative")
 
 
 def check_roster(roster: Roster) -> None:

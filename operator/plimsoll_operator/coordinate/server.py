@@ -29,8 +29,8 @@ from plimsoll_proto.v1 import agent_pb2
 logger = logging.getLogger(__name__)
 
 GREETING_SECONDS = 10.0
-SETTLE_SECONDS = 2.0  # acknowledgements wait no longer for a message to travel with
-BEAT_AFTER = 2  # such waits in which nothing was said: then a sign of life
+SETTLE_SECONDS = 5.0  # acknowledgements wait no longer for a message to travel with
+BEAT_AFTER = 1  # such waits in which nothing was said: then a sign of life
 MOST_NONSENSE = 20  # messages of one stream that make no sense, until it is ended
 OPTIONS = (
     ("grpc.max_receive_message_length", service.MOST_REQUEST_BYTES),

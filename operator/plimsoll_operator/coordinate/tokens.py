@@ -12,9 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from plimsoll.coordinate.authority import TokenFacts
-from plimsoll_operator.actuate.api import ApiError, KubeApi, Resource
+from plimsoll_operator.actuate.api import TOKEN_REVIEWS, ApiError, KubeApi
 
-TOKEN_REVIEWS = Resource("authentication.k8s.io", "v1", "tokenreviews", namespaced=False)
 NODE_NAME = "authentication.kubernetes.io/node-name"
 REMEMBERED_SECONDS = 60.0
 MOST_REMEMBERED = 20_000

@@ -1,0 +1,131 @@
+"""In: values of `coordination`. Out: two sides that find each other, and let nobody else in."""
+
+import base64
+from typing import Any
+
+import pytest
+from cryptography import x509
+
+from builders.chart import NAMESPACE, render
+from plimsoll_nodeagent.main import parser
+from plimsoll_operator.settings import settings_from
+from plimsoll_proto.service import AUDIENCE
+
+ON = {"coordination": {"enabled": True}}
+APART = {**ON, "agent": {"namespace": "plimsoll-agents"}}
+HOST = f"plimsoll-operator-agents.{NAMESPACE}.svc"
+ISSUED = {
+    "coordination": {"enabled": True, "certificate": {"source": "cert-manager", "issuerRef": {"name": "ca"}}}
+}
+
+
+def container(kind: str, values: dict[str, Any]) -> dict[str, Any]:
+    return render(values).one(kind)["spec"]["template"]["spec"]["containers"][0]
+
+
+def secret(values: dict[str, Any], name: str) -> dict[str, Any]:
+    (found,) = (each for each in render(values).of_kind("Secret") if each["metadata"]["name"] == name)
+    return found
+
+
+def test_off_is_as_if_there_were_none():
+    text = "\n".join(render().texts.values())
+    assert "operator-address" not in text
+    assert "tokenreviews" not in text
+    assert "PLIMSOLL_AGENTS_PORT" not in text
+
+
+def test_the_operator_takes_what_the_chart_sets():
+    environment = {each["name"]: each.get("value", "x") for each in container("Deployment", APART)["env"]}
+    settings = settings_from([], environment)
+    assert settings.agents_port == 8444
+    assert settings.agents_cert_dir == "/etc/plimsoll/agents"
+    assert (
+        settings.agents_service_account
+        == render(APART).one("DaemonSet")["spec"]["template"]["spec"]["serviceAccountName"]
+    )
+    assert settings.agents_per_second == 100.0
+
+
+@pytest.mark.parametrize("act", [False, True])
+def test_the_agent_takes_what_the_chart_sets(act: bool):
+    values = {**ON, "agent": {"act": {"enabled": act}}}
+    agent = container("DaemonSet", values)
+    options = parser().parse_args(agent["args"])
+    assert options.operator_address == f"dns:///{HOST}:8444"
+    assert options.operator_server_name == HOST
+    assert options.kube_node == "$(KUBE_NODE)"
+    assert [each["name"] for each in agent["env"]] == ["KUBE_NODE"]
+    mounts = {each["mountPath"]: each["name"] for each in agent["volumeMounts"]}
+    assert mounts[str(options.operator_identity_dir)] == "identity"
+    assert mounts[str(options.operator_token_file.parent)] == "token"
+
+
+def test_the_token_is_for_the_operator_alone():
+    volumes = render(ON).one("DaemonSet")["spec"]["template"]["spec"]["volumes"]
+    (token,) = (each["projected"]["sources"] for each in volumes if each["name"] == "token")
+    assert token == [
+        {"serviceAccountToken": {"path": "token", "audience": AUDIENCE, "expirationSeconds": 3600}}
+    ]
+
+
+def test_helms_certificates_are_of_one_authority_for_two_names_and_in_two_namespaces():
+    rendered = render(APART)
+    pairs = {each["metadata"]["name"]: each for each in rendered.of_kind("Secret")}
+    ours, theirs = pairs["plimsoll-operator-agents"], pairs["plimsoll-agent-identity"]
+    assert (ours["metadata"]["namespace"], theirs["metadata"]["namespace"]) == (NAMESPACE, "plimsoll-agents")
+    assert ours["data"]["ca.crt"] == theirs["data"]["ca.crt"]
+    authority = x509.load_pem_x509_certificate(base64.b64decode(ours["data"]["ca.crt"]))
+    for pair, name in ((ours, HOST), (theirs, "plimsoll-agent")):
+        certificate = x509.load_pem_x509_certificate(base64.b64decode(pair["data"]["tls.crt"]))
+        certificate.verify_directly_issued_by(authority)
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        assert name in names.get_values_for_type(x509.DNSName)
+
+
+def test_cert_managers_certificates_are_of_the_authority_that_is_named():
+    made = {each["metadata"]["name"]: each for each in render(ISSUED).of_kind("Certificate")}
+    ours, theirs = made["plimsoll-operator-agents"]["spec"], made["plimsoll-agent-identity"]["spec"]
+    assert (
+        ours["issuerRef"]
+        == theirs["issuerRef"]
+        == {"group": "cert-manager.io", "kind": "ClusterIssuer", "name": "ca"}
+    )
+    assert HOST in ours["dnsNames"]
+    assert ("server auth" in ours["usages"], "client auth" in theirs["usages"]) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("certificate", "named"),
+    [
+        ({"source": "cert-manager"}, "issuerRef.name"),
+        ({"source": "secret"}, "operatorSecretName"),
+        ({"source": "secret", "operatorSecretName": "ours"}, "agentSecretName"),
+    ],
+)
+def test_asks_for_what_certificates_of_ones_own_need(certificate: dict[str, str], named: str):
+    with pytest.raises(Exception, match=named):
+        render({"coordination": {"enabled": True, "certificate": certificate}})
+
+
+def test_the_service_shows_every_replica():
+    (service,) = (
+        each for each in render(ON).of_kind("Service") if each["metadata"]["name"].endswith("-agents")
+    )
+    assert service["spec"]["clusterIP"] == "None"
+    (port,) = service["spec"]["ports"]
+    named = {each["name"]: each["containerPort"] for each in container("Deployment", ON)["ports"]}
+    assert named[port["targetPort"]] == port["port"] == 8444
+
+
+def test_only_agents_come_in_and_they_go_nowhere_else():
+    policies = {each["metadata"]["name"]: each["spec"] for each in render(APART).of_kind("NetworkPolicy")}
+    (door,) = (
+        each for each in policies["plimsoll-operator"]["ingress"] if each["ports"][0]["port"] == "agents"
+    )
+    (peer,) = door["from"]
+    assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "plimsoll-agents"}
+    assert peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "agent"
+    way, names = policies["plimsoll-agent"]["egress"]
+    assert way["to"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "operator"
+    assert {each["port"] for each in names["ports"]} == {53}
