@@ -18,12 +18,14 @@ from plimsoll.forecast.window import (
     Float32Array,
     FloatArray,
     UsageWindow,
+    held,
     last_hour_peak,
     mean,
     peak,
     present_bytes,
     trailing_peak,
     trough,
+    without_nan,
 )
 
 Column = FloatArray | Float32Array  # [n]
@@ -74,13 +76,13 @@ def features(window: UsageWindow) -> Features:
         *_seasons(recent, hourly, peaks["day"]),
         *_ages(window, recent, hourly, peaks),
     ]
-    stacked = np.nan_to_num(np.stack(row, axis=1), nan=0.0).astype(np.float32)
+    stacked = without_nan(np.stack(row, axis=1)).astype(np.float32)
     return Features(reference, stacked, _level_features(hourly, recent, rises, above[:, LEVEL_STEPS], peaks))
 
 
 def _log_ratio(values: FloatArray, scale: FloatArray) -> Float32Array:
     ratio = np.log((np.maximum(values, 1.0) / scale[:, None]).astype(np.float32))
-    return np.clip(ratio, -CLIP, CLIP)
+    return held(ratio, -CLIP, CLIP)
 
 
 def _peaks(recent: Float32Array, hourly: Float32Array, older: Float32Array) -> dict[str, Float32Array]:
@@ -89,7 +91,7 @@ def _peaks(recent: Float32Array, hourly: Float32Array, older: Float32Array) -> d
     _, _, three, six, half, day = np.fmax.accumulate(stretches)
     days, week, weeks = np.fmax.accumulate(_stretches(hourly, [HOURS_PER_DAY * n + 1 for n in (3, 7)]))
     longer = (np.fmax(each, day) for each in (days, week, weeks, older))
-    columns = np.nan_to_num(np.stack([stretches[1], three, six, half, day, *longer]), nan=0.0)
+    columns = without_nan(np.stack([stretches[1], three, six, half, day, *longer]))
     return dict(zip(PEAKS, columns, strict=True))
 
 
@@ -103,7 +105,7 @@ def _shape(window: UsageWindow, recent: Float32Array, scale: FloatArray) -> list
     """Where usage is now between the last hour's and the last day's extremes."""
     last_hour = window.recent_bytes[:, -BINS_PER_HOUR - 1 :]
     levels = (present_bytes(window), mean(last_hour), trough(last_hour), mean(window.recent_bytes))
-    out = [np.clip(np.log(np.maximum(np.fmax(level, 1.0), 1.0) / scale), -CLIP, CLIP) for level in levels]
+    out = [held(np.log(np.maximum(np.fmax(level, 1.0), 1.0) / scale), -CLIP, CLIP) for level in levels]
     return [*out, np.asarray(trough(recent))]
 
 
@@ -112,7 +114,7 @@ def _movement(recent: Float32Array) -> list[Column]:
     jump = np.diff(recent, axis=1)
     hour = jump[:, -BINS_PER_HOUR:]
     count = np.maximum(_seen(jump), 1)
-    known = np.nan_to_num(jump, nan=0.0)
+    known = without_nan(jump)
     return [
         np.fmax(peak(jump), 0),
         np.fmax(peak(hour), 0),
@@ -160,10 +162,10 @@ def _seasons(recent: Float32Array, hourly: Float32Array, day: Float32Array) -> l
     yesterday = peak(recent[:, :BINS_PER_HOUR])
     hour_before = peak(hourly[:, -HOURS_PER_DAY - 2 : -HOURS_PER_DAY - 1])
     last_week = peak(hourly[:, -7 * HOURS_PER_DAY - 1 : -7 * HOURS_PER_DAY + 1])
-    rise = np.clip(yesterday - hour_before, -1, 1)
+    rise = held(yesterday - hour_before, -1, 1)
     return [
         np.where(np.isnan(yesterday), day, yesterday),
-        np.nan_to_num(rise, nan=0.0),
+        without_nan(rise),
         np.where(np.isnan(last_week), day, last_week),
         np.isnan(last_week).astype(np.float64),
     ]
@@ -204,7 +206,7 @@ def _level_features(
     out = np.empty((len(hourly), len(levels), 10), dtype=np.float32)
     out[:, :, 0] = levels
     for column, name in enumerate(("day", "days", "weeks", "ever"), start=1):
-        out[:, :, column] = np.clip(levels - peaks[name][:, None], -1, 1)
+        out[:, :, column] = held(levels - peaks[name][:, None], -1, 1)
     for column, name in enumerate(("day", "weeks"), start=5):
         out[:, :, column] = levels > peaks[name][:, None]
     counted = (

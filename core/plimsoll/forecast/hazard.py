@@ -20,7 +20,7 @@ from plimsoll.forecast.features import LOG_LEVELS, Features, features
 from plimsoll.forecast.prior import hazard_document
 from plimsoll.forecast.protocol import Hindcast, Memoryless, PeakDistribution
 from plimsoll.forecast.ranks import Ranks, ranks_among
-from plimsoll.forecast.window import Float32Array, FloatArray, UsageWindow, chunks, peak
+from plimsoll.forecast.window import Float32Array, FloatArray, UsageWindow, chunks, held, peak
 from plimsoll.usage.sample import HOUR_SECONDS
 
 LEAST_TAIL = 1e-9
@@ -136,7 +136,7 @@ class FittedHazard:
         """Distribution of the need over the horizon; the hours of a longer one count as alike and apart."""
         tail = np.cumprod(self.hazards, axis=1)
         hours = max(horizon_seconds / HOUR_SECONDS, 1.0)
-        tail = -np.expm1(hours * np.log1p(-np.clip(tail, 0.0, 1 - LEAST_TAIL)))
+        tail = -np.expm1(hours * np.log1p(-held(tail, 0.0, 1 - LEAST_TAIL)))
         values = self.reference_bytes[:, None] * np.exp(_log_quantiles(tail, levels))
         # Where a spike is all of the usage, slack hardly grows with the limit: no limit would be too high.
         most = LARGEST_RECORD * np.fmax(peak(self.window.hourly_bytes), self.reference_bytes)
@@ -152,9 +152,10 @@ def _log_quantiles(tail: FloatArray, levels: FloatArray) -> FloatArray:
     log_tail = np.log(np.maximum(tail, LEAST_TAIL))
     wanted = np.log(1 - levels)
     right = np.count_nonzero(log_tail[:, :, None] > wanted, axis=1)
-    left = np.clip(right - 1, 0, len(LOG_LEVELS) - 1)
-    inside = np.clip(right, 0, len(LOG_LEVELS) - 1)
-    high, low = (np.take_along_axis(log_tail, index, axis=1) for index in (left, inside))
+    left = held(right - 1, 0, len(LOG_LEVELS) - 1)
+    inside = held(right, 0, len(LOG_LEVELS) - 1)
+    row = np.arange(len(tail))[:, None]
+    high, low = log_tail[row, left], log_tail[row, inside]
     fall = np.where(high > low, high - low, 1.0)
-    part = np.where(right == 0, 0.0, np.clip((high - wanted) / fall, 0, 1))
+    part = np.where(right == 0, 0.0, held((high - wanted) / fall, 0, 1))
     return np.asarray(LOG_LEVELS[left] + part * (LOG_LEVELS[inside] - LOG_LEVELS[left]))

@@ -8,6 +8,7 @@ priors.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -82,6 +83,16 @@ def peak(values: npt.NDArray[Real]) -> npt.NDArray[Real]:
     if values.shape[-1] == 0:
         return np.full(values.shape[:-1], np.nan, dtype=values.dtype)
     return np.asarray(np.fmax.reduce(values, axis=-1))
+
+
+def held(values: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[Any]:
+    """The values, none below `low` or above `high`; NaN stays. np.clip costs a single row four times as much."""
+    return np.asarray(np.minimum(np.maximum(values, low), high))
+
+
+def without_nan(values: npt.NDArray[Real]) -> npt.NDArray[Real]:
+    """The values, 0 where there is none."""
+    return np.where(np.isnan(values), values.dtype.type(0), values)
 
 
 def trough(values: npt.NDArray[Real]) -> npt.NDArray[Real]:

@@ -13,6 +13,7 @@ from plimsoll.forecast.window import (
     HOURS_PER_DAY,
     FloatArray,
     UsageWindow,
+    held,
     last_hour_peak,
     mean,
     peak_of_seen_hours,
@@ -64,8 +65,8 @@ def ready(window: UsageWindow, forecast: PeakDistribution, least_hours: int) -> 
 
 def quantiles(forecast: PeakDistribution, levels: FloatArray) -> FloatArray:
     """Quantiles at other levels, by interpolation: [n, len(levels)]."""
-    right = np.clip(np.searchsorted(forecast.levels, levels), 1, len(forecast.levels) - 1)
+    right = held(np.searchsorted(forecast.levels, levels), 1, len(forecast.levels) - 1)
     low, high = forecast.levels[right - 1], forecast.levels[right]
-    part = np.clip((levels - low) / (high - low), 0, 1)
+    part = held((levels - low) / (high - low), 0, 1)
     values = forecast.values_bytes
     return np.asarray(values[:, right - 1] * (1 - part) + values[:, right] * part, dtype=np.float64)

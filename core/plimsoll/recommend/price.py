@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plimsoll.forecast.protocol import PeakDistribution
-from plimsoll.forecast.window import FloatArray
+from plimsoll.forecast.window import FloatArray, held
 
 # Limits tried between two neighbouring quantiles: finer moves the target by less than a change is worth.
 STEPS_BETWEEN = 4
@@ -50,8 +50,8 @@ def cheapest(
     known: npt.NDArray[np.bool_] = np.asarray(np.isfinite(cost).all(axis=1))
     cost = np.where(known[:, None], cost, 0.0)
     best = np.argmin(cost, axis=1)
-    least = np.take_along_axis(cost, best[:, None], axis=1)[:, 0]
-    target = np.take_along_axis(candidates, best[:, None], axis=1)[:, 0]
+    row = np.arange(len(best))
+    least, target = cost[row, best], candidates[row, best]
     lower = np.where(cost <= (least + raise_gain)[:, None], candidates, np.inf).min(axis=1)
     upper = _worth_keeping(candidates, cost, exceedance * price[:, None], usage_bytes, least + lower_gain)
     return Priced(
@@ -65,15 +65,15 @@ def exceedance_at(distribution: PeakDistribution, limits_bytes: FloatArray) -> F
     """P(peak > limit) [n], interpolated between the distribution's quantiles in log bytes and log odds."""
     values, levels = distribution.values_bytes, distribution.levels
     above = (values < limits_bytes[:, None]).sum(axis=1)
-    left, right = np.clip(above - 1, 0, len(levels) - 1), np.clip(above, 0, len(levels) - 1)
-    low = np.take_along_axis(values, left[:, None], axis=1)[:, 0]
-    high = np.take_along_axis(values, right[:, None], axis=1)[:, 0]
+    left, right = held(above - 1, 0, len(levels) - 1), held(above, 0, len(levels) - 1)
+    row = np.arange(len(values))
+    low, high = values[row, left], values[row, right]
     span = np.log(np.maximum(high, 1.0)) - np.log(np.maximum(low, 1.0))
     part = (np.log(np.maximum(limits_bytes, 1.0)) - np.log(np.maximum(low, 1.0))) / np.where(
         span > 0, span, 1.0
     )
     tail = np.log(1 - levels)
-    return np.asarray(np.exp(tail[left] + np.clip(part, 0, 1) * (tail[right] - tail[left])), dtype=np.float64)
+    return np.asarray(np.exp(tail[left] + held(part, 0, 1) * (tail[right] - tail[left])), dtype=np.float64)
 
 
 def _candidates(distribution: PeakDistribution, floor_bytes: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -28,6 +28,7 @@ class Replicas:
         self._count: FloatArray = np.empty(0)  # NaN: never told
         self._learned: FloatArray = np.empty((0, 2))  # sums of x y and x x
         self._open: FloatArray = np.empty((0, 2))  # log of pods before over now, bytes before
+        self._changed = False
         self._since: IntArray = np.empty(0, dtype=np.int32)  # bin of the last change, NONE: it is settled
 
     def observe(self, rows: IntArray, counts: IntArray, used_bytes: FloatArray, bin_: int) -> None:
@@ -38,6 +39,7 @@ class Replicas:
         with np.errstate(invalid="ignore"):
             changed = np.isfinite(before) & (count > 0) & (before != count)
         at, now = rows[changed], count[changed]
+        self._changed |= len(at) > 0
         first = self._since[at] == NONE
         self._open[at, 0] = np.where(first, 0.0, self._open[at, 0]) + np.log(before[changed] / now)
         self._open[at, 1] = np.where(first, used_bytes[changed], self._open[at, 1])
@@ -59,6 +61,8 @@ class Replicas:
 
     def losing(self, rows: IntArray) -> BoolArray:
         """Rows [n] that have lost pods so lately that what this does is not seen yet."""
+        if not self._changed:  # of any row, ever: most of the time, and in every replay
+            return np.zeros(len(rows), dtype=np.bool_)
         self._grow(rows)
         return np.asarray((self._since[rows] != NONE) & (self._open[rows, 0] > LEAST_LOG))
 
