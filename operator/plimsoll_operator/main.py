@@ -218,7 +218,7 @@ class Operator(handlers.Hooks):
         keeper = Keeper(
             fenced, engine, membership, profiles, settings.interval, departed, unavailable_models(settings)
         )
-        self._remembered = keeper.memory = remembered(settings, quantity)
+        self._remembered = keeper.memory = remembered(settings, quantity, metrics)
         patience = Patience(settings.deferred_evict_after, settings.resize_give_up_after)
         evictions = Evictions(admitting=settings.webhook_port > 0)
         return Parts(
@@ -324,15 +324,14 @@ def engine_settings(settings: OperatorSettings) -> EngineSettings:
     )
 
 
-def remembered(settings: OperatorSettings, quantity: Quantity) -> Remembered | None:
+def remembered(settings: OperatorSettings, quantity: Quantity, metrics: Metrics) -> Remembered | None:
     """The fleet's memory, where one is named; raises where its file or the extra `redis` is missing."""
     if not settings.memory_file:
         return None
     from plimsoll.store.memory import open_memory  # noqa: PLC0415  (needs the extra `redis`)
 
-    return Remembered(
-        open_memory(settings.memory_file, settings.memory_redis, clock=time.perf_counter), quantity
-    )
+    memory = open_memory(settings.memory_file, settings.memory_redis, clock=time.perf_counter)
+    return Remembered(memory, quantity, metrics=metrics)
 
 
 def webhook_hosts(settings: OperatorSettings) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ that fails is logged and counted, never waited for: profiles alone are enough to
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from plimsoll.store.outlook import checkpoint_of, history_document
 from plimsoll.store.record import RecordError
 from plimsoll.usage.sample import Quantity
 from plimsoll.workload import ContainerKey
+from plimsoll_operator.serve.metrics import Metrics
 
 if TYPE_CHECKING:  # it needs the extra `redis`, which an operator without a memory does without
     from plimsoll.store.memory import Memory
@@ -28,6 +30,7 @@ SECONDS_BETWEEN = 30.0
 MOST_NOTED = (
     50_000  # containers whose newest past waits for its turn; further ones come with their next profile
 )
+QUANTILES = (0.5, 0.99)
 AT_ONCE = 500  # records of one transaction of the file
 
 
@@ -47,7 +50,9 @@ class Remembered:
     memory: "Memory"
     quantity: Quantity
     now: Callable[[], float] = time.time
+    metrics: Metrics | None = None
     unwritten: int = 0  # pasts that the memory did not take
+    _told: Counter[tuple[str, str]] = field(default_factory=Counter)  # outcomes that metrics know of
     _noted: dict[str, Past] = field(default_factory=dict)
 
     def note(self, key: ContainerKey, checkpoint: bytes, limit_bytes: int | None) -> None:
@@ -71,7 +76,11 @@ class Remembered:
             await asyncio.to_thread(self._write, noted)
         except (LevelError, RecordError) as error:
             self.unwritten += len(noted)
+            if self.metrics is not None:
+                self.metrics.count("plimsoll_memory_unwritten_total", len(noted))
             logger.warning("%d histories not remembered: %s", len(noted), error)
+        if self.metrics is not None:
+            self._tell(self.metrics)
 
     async def forever(self) -> None:
         """Write every half minute, until the task is cancelled."""
@@ -83,6 +92,22 @@ class Remembered:
         """Write the rest and close."""
         await self.write()
         await asyncio.to_thread(self.memory.close)
+
+    def _tell(self, metrics: Metrics) -> None:
+        """What the levels did since the last time, and how long they take."""
+        measured = self.memory.tiers.measures
+        now = Counter(measured.counts)
+        for (level, outcome), count in (now - self._told).items():
+            metrics.count("plimsoll_memory_outcomes_total", count, level=level, outcome=outcome)
+        self._told = now
+        latencies: dict[tuple[str, ...], float] = {
+            (level, operation, f"{quantile:g}"): latency.quantile(quantile)
+            for (level, operation), latency in list(measured.latencies.items())
+            for quantile in QUANTILES
+        }
+        metrics.replace_many("plimsoll_memory_latency_seconds", ("level", "operation", "quantile"), latencies)
+        counts = self.memory.tiers.file.counts()
+        metrics.set("plimsoll_memory_waiting", counts["pending"] + counts["sent"])
 
     def _recalled(self, keys: Mapping[int, ContainerKey]) -> dict[int, bytes]:
         found = {}

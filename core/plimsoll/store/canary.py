@@ -27,6 +27,7 @@ MARGIN = 0.01  # of relative loss, that a promoted candidate may be worse by
 SHARE = 0.1  # of the rows or nodes that a candidate is tried on
 MOST_ROUNDS = 2000
 MOST_BET = 0.5  # of the wealth in one round
+LEAST_STEP = 1e-6  # of a number: a model that differs by less is the same one
 KEPT_REFUSALS = 16
 _PRIOR_ROUNDS, _PRIOR_SQUARE = 2.0, 0.02  # what is believed of differences before any was seen
 
@@ -85,11 +86,10 @@ class Release:
 
     def proposed(self, merged: FloatArray) -> "Release":
         """A merged model goes on trial, unless one is, it is no other than the current, or it was refused."""
-        if self.candidate is not None or np.array_equal(merged, self.current):
+        if self.candidate is not None or merged.shape != self.current.shape or not np.isfinite(merged).all():
             return self
         if (
-            not np.isfinite(merged).all()
-            or merged.shape != self.current.shape
+            np.allclose(merged, self.current, rtol=LEAST_STEP, atol=LEAST_STEP)
             or _name(merged) in self.refused
         ):
             return self

@@ -15,6 +15,7 @@ FloatArray = npt.NDArray[np.float64]
 
 LEAST_NODES = 3  # with fewer, one of two could be a majority: nothing is merged
 MOST_SHARE = 1 / 3  # of the weight that any one node has
+MOST_TIMES = 2.0  # the median weight: samples are what a node says of itself
 ROUNDING = 1e-9  # of the weight: less within the trimmed part is a cut that was not exact
 TRIM = 1 / 3  # of the weight that is cut away at either end
 
@@ -27,6 +28,7 @@ def capped(weights: FloatArray) -> FloatArray:
     clean = np.where(np.isfinite(weights) & (weights > 0), weights, 0.0)
     top = clean.max()
     shares = clean / top if top > 0 else np.ones(count)
+    shares = np.minimum(shares, MOST_TIMES * np.sort(shares)[count // 2])
     shares = np.maximum(shares, 1e-9) / np.maximum(shares, 1e-9).sum()
     for _ in range(2):  # at most two can be above a third, and the second may rise above it only once
         high = shares >= MOST_SHARE

@@ -213,6 +213,33 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         "plimsoll_engine_restarts_total", _C, "restarts", "Times the engine's process was started anew."
     ),
     MetricDefinition(
+        "plimsoll_memory_outcomes_total",
+        _C,
+        "outcomes",
+        "What levels of the fleet's memory answered: hit, miss, stale (Redis was not asked), stored, taken, "
+        "joined, confirmed, again (was lost and is sent again), error-slow ...",
+        ("level", "outcome"),
+    ),
+    MetricDefinition(
+        "plimsoll_memory_latency_seconds",
+        _G,
+        "seconds",
+        "Within how long a level of the memory did what it was asked, since the start.",
+        ("level", "operation", "quantile"),
+    ),
+    MetricDefinition(
+        "plimsoll_memory_waiting",
+        _G,
+        "records",
+        "Records of the memory that Redis does not have, or has not been read back from yet.",
+    ),
+    MetricDefinition(
+        "plimsoll_memory_unwritten_total",
+        _C,
+        "histories",
+        "Histories that the memory did not take; profiles have them.",
+    ),
+    MetricDefinition(
         "plimsoll_forecast_rows",
         _G,
         "containers",

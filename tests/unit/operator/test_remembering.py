@@ -5,6 +5,7 @@ import asyncio
 import fakeredis
 import numpy as np
 import pytest
+from prometheus_client import generate_latest
 
 from builders.clusters import NOW as CLUSTER_NOW
 from builders.loops import rig
@@ -20,6 +21,7 @@ from plimsoll.usage.history import History
 from plimsoll.usage.sample import Quantity
 from plimsoll.workload import ContainerKey, WorkloadRef
 from plimsoll_operator.remembering import Remembered
+from plimsoll_operator.serve.metrics import Metrics
 
 KEY = ContainerKey(WorkloadRef("demo", "Deployment", "web"), "app")
 OTHER = ContainerKey(WorkloadRef("demo", "Deployment", "api"), "app")
@@ -144,3 +146,21 @@ async def test_a_cluster_built_anew_knows_its_workloads_past():
     assert not second.engine.restored
     await second.once(CLUSTER_NOW + 600)
     assert second.engine.restored
+
+
+async def test_metrics_tell_what_the_levels_did():
+    one = remembering(shared_memory(fakeredis.FakeServer()))
+    one.metrics = Metrics("test")
+    one.note(KEY, checkpoint(), None)
+    await one.write()
+    await one.recall({1: KEY})
+    await one.write()
+    text = generate_latest(one.metrics.registry).decode()
+    assert 'plimsoll_memory_outcomes_total{level="redis",outcome="taken"} 1.0' in text
+    assert 'plimsoll_memory_outcomes_total{level="process",outcome="hit"}' in text
+    assert 'plimsoll_memory_latency_seconds{level="file",operation="put",quantile="0.99"}' in text
+    assert "plimsoll_memory_waiting 1.0" in text
+    one.memory.tiers.file = FileLevel(bounds=Bounds(most_records=0))
+    one.note(OTHER, checkpoint(), None)
+    await one.write()
+    assert "plimsoll_memory_unwritten_total 1.0" in generate_latest(one.metrics.registry).decode()

@@ -115,6 +115,17 @@ def test_a_liar_moves_neither_merge_out_of_what_the_honest_say(said, lied):
 
 
 @EXAMPLES
+@given(st.lists(st.lists(numbers, min_size=3, max_size=3), min_size=5, max_size=9), st.lists(lie, max_size=2))
+def test_fewer_than_a_third_that_lie_together_move_no_median_out(true, lies):
+    """Honest nodes have seen equally much; two of seven lie, with any weight."""
+    vectors = np.array([*true, *(each[0] for each in lies)])
+    shares = capped(np.array([100.0] * len(true) + [float(each[1]) for each in lies]))
+    found = weighted_median(vectors, shares)
+    assert (found >= np.min(true, axis=0)).all()
+    assert (found <= np.max(true, axis=0)).all()
+
+
+@EXAMPLES
 @given(honest, lie, st.lists(numbers, min_size=3, max_size=3), st.booleans())
 def test_a_liar_moves_no_model_further_than_honest_nodes_go(said, lied, before, trim):
     predecessor = np.array(before)
