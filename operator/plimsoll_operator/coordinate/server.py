@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 GREETING_SECONDS = 10.0
 SETTLE_SECONDS = 5.0  # acknowledgements wait no longer for a message to travel with
 BEAT_AFTER = 1  # such waits in which nothing was said: then a sign of life
+NEXT_REPLICA_SECONDS = 1.0  # until an agent tries the next replica, where this one does not lead
 MOST_NONSENSE = 20  # messages of one stream that make no sense, until it is ended
 OPTIONS = (
     ("grpc.max_receive_message_length", service.MOST_REQUEST_BYTES),
@@ -154,7 +155,7 @@ class Coordination:
                 Code.RESOURCE_EXHAUSTED, f"too many streams: come back in {wait:.2f} s", "rate", wait
             )
         if not self.leads():
-            raise RefusedError(Code.UNAVAILABLE, "this replica does not lead", "leader")
+            raise RefusedError(Code.UNAVAILABLE, "this replica does not lead", "leader", NEXT_REPLICA_SECONDS)
         shown = dict(context.invocation_metadata() or ()).get(service.AUTHORIZATION, "")
         scheme, _, token = str(shown).partition(" ")
         if scheme != "Bearer" or not token:
@@ -183,6 +184,7 @@ class Coordination:
         before = self._streams.get(said.kube_node)
         if before is not None:
             before.replaced.set()
+            before.wake.set()
         stream = _Stream(session, session.streams, asyncio.Event(), asyncio.Event())
         self._streams[said.kube_node] = stream
         self.counts.streams_total += 1
@@ -199,7 +201,7 @@ class Coordination:
         nonsense = 0
         async for message in requests:
             if stream.replaced.is_set():
-                return
+                raise _replaced()
             now = self.now()
             self.attendance.heard(kube_node, now)
             self.counts.messages_total[message.WhichOneof("body") or "acknowledgement"] += 1
@@ -223,9 +225,7 @@ class Coordination:
         while True:
             stream.wake.clear()
             if stream.replaced.is_set():
-                raise RefusedError(
-                    Code.ABORTED, "a newer stream of this node has replaced this one", "replaced"
-                )
+                raise _replaced()
             if not self.leads():
                 raise RefusedError(Code.UNAVAILABLE, "this replica does not lead any more", "leader")
             while (envelope := _next(stream.session, quiet)) is not None:
@@ -237,6 +237,10 @@ class Coordination:
                 quiet = 0
             except TimeoutError:
                 quiet += 1
+
+
+def _replaced() -> RefusedError:
+    return RefusedError(Code.ABORTED, "a newer stream of this node has replaced this one", "replaced")
 
 
 def _next(session: OperatorSide, quiet: int) -> Envelope[OperatorBody] | None:
