@@ -1,7 +1,8 @@
 """Means of what many nodes say that no single node can move far.
 
-In: one vector a node and a weight a node (its samples). Out: one vector. Weights are capped at a third, so
-no node is a majority. What is proved (docs/memory.md, and tests over drawn cases): with one lying node,
+In: one vector a node and a weight a node (its samples). Out: one vector. Weights are capped at
+twice their median and at a third of all, so no node is a majority, nor are fewer than a third of nodes that
+have seen equally much. What is proved (docs/memory.md, and tests over drawn cases): with one lying node,
 every coordinate of the weighted median lies between the honest nodes' quartiles, and the trimmed mean
 between their smallest and largest value; after `clipped` no merge moves the predecessor by more than the
 median step of the nodes. Coordinate-wise median and trimmed mean as in Yin et al., "Byzantine-Robust

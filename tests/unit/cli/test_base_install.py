@@ -10,7 +10,10 @@ import pytest
 
 from plimsoll_cli.failure import extra_needed
 
-EXTRAS_BRING = ("aiohttp", "grpc", "kmock", "kopf", "kubernetes", "prometheus_client")
+EXTRAS_BRING = (
+    *("aiohttp", "fsspec", "grpc", "kmock", "kopf", "kubernetes", "prometheus_client"),
+    *("redis", "zstandard"),
+)
 BASE = f"""
 import sys
 from importlib.abc import MetaPathFinder
@@ -48,6 +51,11 @@ def needs(done: subprocess.CompletedProcess, who: str, extra: str) -> bool:
 @pytest.mark.parametrize("arguments", [[], ["--json", "out.json"], ["--help"]])
 def test_the_sandbox_names_its_extra(arguments):
     assert needs(on_base_install("plimsoll_cli.main", "sandbox", *arguments), "plimsoll sandbox", "sandbox")
+
+
+def test_the_memory_names_its_extra(tmp_path):
+    done = on_base_install("plimsoll_cli.main", "memory", "status", "--store", str(tmp_path / "m.db"))
+    assert needs(done, "plimsoll memory", "redis")
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,11 @@ def test_old_and_future_words_are_not_heard():
         assert not successor(np.zeros(4), said, when).any()
 
 
+@pytest.mark.parametrize("skew_seconds", [-600, 600])
+def test_clocks_that_are_ten_minutes_off_are_heard(skew_seconds):
+    assert successor(np.zeros(4), said_by("a", "b", "c"), NOW + skew_seconds).any()
+
+
 def test_unsound_contributions_in_a_record_are_left_out():
     document = {"contributions": [
         {"kube_node": name, "sequence": 1, "samples": 1, "made_seconds": NOW, "vector": np.full(2, value)}
