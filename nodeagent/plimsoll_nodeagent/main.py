@@ -14,13 +14,15 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plimsoll_nodeagent.agent import Agent
 from plimsoll_nodeagent.assemble import assemble, tracker_of
 from plimsoll_nodeagent.control.kubeapi import ApiError
+from plimsoll_nodeagent.control.models import ModelStore
 from plimsoll_nodeagent.discover.hierarchy import unusable
-from plimsoll_nodeagent.flags import acting_flags, operator_flags, seconds, shared_flags
+from plimsoll_nodeagent.flags import DEFAULT_STATE, acting_flags, operator_flags, seconds, shared_flags
 from plimsoll_nodeagent.kernelfs import KernelFs
 from plimsoll_nodeagent.loop import Watch
 from plimsoll_nodeagent.sample.probe import find_capabilities
@@ -157,7 +159,9 @@ def status(options: argparse.Namespace) -> int:
         print(why or none_yet, file=sys.stderr)
         return CANNOT_WATCH
     found = find_capabilities(fs, options.cgroup_root)
-    print(as_json(snapshot, found) if options.output == "json" else as_table(snapshot, found), end="")
+    models = ModelStore(options.state_dir / "models").load()
+    told = as_json if options.output == "json" else as_table
+    print(told(snapshot, found, models), end="")
     return 0
 
 
@@ -190,6 +194,12 @@ def parser() -> argparse.ArgumentParser:
     showing = commands.add_parser("status", parents=[shared], help="look once and print a table")
     showing.add_argument(
         "-o", "--output", choices=("table", "json"), default="table", help="(default: table)"
+    )
+    showing.add_argument(
+        "--state-dir",
+        type=Path,
+        default=DEFAULT_STATE,
+        help="where the agent keeps its models (default: %(default)s)",
     )
     showing.set_defaults(call=status)
     add_tools(commands, shared)

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 
 from plimsoll_nodeagent.capabilities import KernelCapabilities
+from plimsoll_nodeagent.control.models import Models
 from plimsoll_nodeagent.loop import Snapshot
 from plimsoll_nodeagent.sample.reading import ContainerSample
 from plimsoll_nodeagent.serve.http import described
@@ -29,20 +30,36 @@ _HEAD = (
 _LEFT = 3  # columns of words; the others are of numbers
 
 
-def as_table(snapshot: Snapshot, found: KernelCapabilities | None = None) -> str:
+def as_table(
+    snapshot: Snapshot, found: KernelCapabilities | None = None, models: Models | None = None
+) -> str:
     """Return the node in a few lines, then a row for each container, those that use most first."""
     samples = sorted(snapshot.samples, key=lambda each: each.usage_bytes, reverse=True)
     lines = _node_lines(snapshot) + ([] if found is None else ["", *_engine_lines(found)])
+    if models is not None:
+        lines += ["", models_line(models)]
     if samples:
         lines += ["", *_columns([_HEAD, *map(_row, samples)])]
     return "\n".join(lines) + "\n"
 
 
-def as_json(snapshot: Snapshot, found: KernelCapabilities | None = None) -> str:
+def models_line(models: Models) -> str:
+    """What containers start from here: the version that can be trusted, and what it knows."""
+    if not models.version:
+        return "models: none kept here; containers start from what is built in"
+    known = f"hazards of {len(models.tables)} classes, reuse tables of {len(models.reuse)}"
+    more = f"paces of {len(models.records)}, pressure of {len(models.pressure)} scopes"
+    return f"models: version {models.version} (sha256 {models.checksum[:16]}): {known}, {more}"
+
+
+def as_json(
+    snapshot: Snapshot, found: KernelCapabilities | None = None, models: Models | None = None
+) -> str:
     """Return what /healthz says, and every container."""
+    version = {} if models is None else {"modelsVersion": models.version, "modelsSha256": models.checksum}
     samples = {"samples": [_document(each) for each in snapshot.samples]}
     engines = {} if found is None else {"capabilities": found.as_dict()}
-    return json.dumps(described(snapshot) | engines | samples, indent=1)
+    return json.dumps(described(snapshot) | engines | version | samples, indent=1)
 
 
 def _node_lines(snapshot: Snapshot) -> list[str]:

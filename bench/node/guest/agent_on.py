@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from plimsoll.api.effective import Importance
 from plimsoll.pages.control_bandit import ARMS, BOLDEST, EPISODE_SECONDS, SafeBandit
-from plimsoll_nodeagent.control import reclaiming
+from plimsoll_nodeagent.control.models import Models
 from plimsoll_nodeagent.main import main
 
 MINUTE_SECONDS = 60.0
@@ -37,6 +37,7 @@ def named(words: list[str]) -> list[str]:
 
 if __name__ == "__main__":
     safe, words = float(sys.argv[1]), sys.argv[2:]
-    # The agent keeps no experience of its paces over a restart yet, so this is the only way in.
-    reclaiming.SafeBandit = lambda: experienced(safe, named(words))
+    # Between blocks the agent keeps its own experience in its state directory; before the first it has none.
+    own = Models.bandit
+    Models.bandit = lambda models: own(models) if models.records else experienced(safe, named(words))
     raise SystemExit(main(words))

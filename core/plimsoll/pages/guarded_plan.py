@@ -1,11 +1,11 @@
 """What goes out at the end of an epoch: an amount within a budget, in an order behind shadows.
 
 In: epoch after epoch of accessed bits, over pages that come and go. Out: positions to page out, the coldest
-first. How many is decided by `BudgetedReclaim` alone (the refault budget). Which of them is decided by the
-expert that `ExpertGuard` follows: the budget's own levels (idle age, at first; to begin with and to fall back
-to, for the promise of the budget is made of them), plain idle age (LRU), or the next use that `ReuseLearner`
-predicts. Each expert's shadow has as many pages out as the memory itself,
-in its own order, so that its misses are what it would have cost. A fixed expert can be set by name.
+first. How many is decided by `BudgetedReclaim` alone (the refault budget). The expert that `ExpertGuard`
+follows may only veto: the budget's own levels (idle age, at first; to begin with and to fall back to), plain
+idle age (LRU), or the next use that `ReuseLearner` predicts (decision 0090). Each expert's shadow has as many
+pages out as the memory itself, in its own order, so that its misses are what it would have cost. A fixed
+expert can be set by name.
 """
 
 import numpy as np
@@ -26,6 +26,7 @@ GUARDED = "guarded"
 HORIZON_EPOCHS = 256  # what is not used within it counts as used after it
 SAMPLES, SAMPLES_PER_EPOCH = 1024, 64
 AREA_BLOCKS_LOG2 = 8  # 16 MiB of blocks of 64 KiB, about an allocator's arena
+ADVANTAGE = 0.1  # so much fewer misses, and another expert is followed
 CAPACITY_MOVES = 2.0  # a memory so many times as large (or as small) is another: its guard begins anew
 
 
@@ -33,14 +34,18 @@ class GuardedReclaim:
     """Over the pages numbered `page` int64[n], ascending; `target` refaults per accessed page-epoch."""
 
     def __init__(
-        self, page: npt.NDArray[np.int64], target: float, predictor: ReusePredictor | None = None
+        self,
+        page: npt.NDArray[np.int64],
+        target: float,
+        predictor: ReusePredictor | None = None,
+        area_pages_log2: int = AREA_BLOCKS_LOG2,
     ) -> None:
         self._page = page
-        self.budget = BudgetedReclaim(page, target, AREA_BLOCKS_LOG2)
+        self.budget = BudgetedReclaim(page, target, area_pages_log2)
         settings = LearnerSettings(HORIZON_EPOCHS, 1.0, SAMPLES, SAMPLES_PER_EPOCH)
         self.learner = ReuseLearner(page, settings, predictor)
         self._capacity = float(max(1, len(page)))
-        self.guard = ExpertGuard(EXPERTS, self._capacity)
+        self.guard = ExpertGuard(EXPERTS, self._capacity, ADVANTAGE)
         self._shadow_out = np.zeros((len(EXPERTS), len(page)), dtype=np.bool_)
         self._epoch = 0
 
@@ -61,7 +66,7 @@ class GuardedReclaim:
         self._judge(bits, own)
         self._let_go(bits, colds, int(self.budget.out.sum()) + len(allowed))
         expert = self.guard.current if policy == GUARDED else policy
-        return self._chosen(bits, allowed, EXPERTS.index(expert), colds)
+        return self._chosen(allowed, EXPERTS.index(expert), colds)
 
     def took(self, positions: IntArray) -> None:
         """These were paged out."""
@@ -101,7 +106,7 @@ class GuardedReclaim:
         capacity = float(max(1, self.budget.touched.sum()))
         if not 1 / CAPACITY_MOVES <= capacity / self._capacity <= CAPACITY_MOVES:
             misses = self.guard.misses
-            self._capacity, self.guard = capacity, ExpertGuard(EXPERTS, capacity)
+            self._capacity, self.guard = capacity, ExpertGuard(EXPERTS, capacity, ADVANTAGE)
             self.guard.misses = misses
         self.guard.observe(missed, int(bits.accessed.sum()), own_misses)
 
@@ -115,12 +120,10 @@ class GuardedReclaim:
             elif lacking < 0:
                 shadow[_coldest(np.flatnonzero(shadow), -cold, -lacking)] = False
 
-    def _chosen(self, bits: EpochBits, allowed: IntArray, expert: int, colds: FloatArray) -> IntArray:
-        """As many as are allowed: what the expert's shadow has out and the memory has not."""
-        if expert == EXPERTS.index(BUDGETED):
-            return _coldest(allowed, colds[expert], len(allowed))
-        wanted = np.flatnonzero(self._shadow_out[expert] & self.budget.free(bits))
-        return _coldest(wanted, colds[expert], len(allowed))
+    def _chosen(self, allowed: IntArray, expert: int, colds: FloatArray) -> IntArray:
+        """Of what is allowed, what the expert would have out too: whoever is followed may only veto."""
+        agreed = allowed[self._shadow_out[expert, allowed]] if expert != EXPERTS.index(BUDGETED) else allowed
+        return _coldest(agreed, colds[expert], len(agreed))
 
 
 def _coldest(rows: IntArray, cold: FloatArray, count: int) -> IntArray:

@@ -4,7 +4,11 @@ In: a name, a view and the target. Out: the decisions. Only the oracle looks int
 is shown it epoch by epoch.
 """
 
-from plimsoll.pages.epochs import EpochView
+import numpy as np
+
+from plimsoll.pages.epoch_areas import AREA_PAGES_LOG2
+from plimsoll.pages.epochs import EpochBits, EpochView, IntArray
+from plimsoll.pages.guarded_plan import GuardedReclaim
 from plimsoll.pages.idle import AdaptiveIdleAge, HeldTo, IdleAge, ReclaimPolicy
 from plimsoll.pages.plan import BudgetedReclaim
 from plimsoll.pages.prefetch import EarnedPrefetch
@@ -12,7 +16,7 @@ from plimsoll.replay.epochs import EpochReplay, replay_epochs, replay_oracle
 
 ORACLE = "oracle"
 IDLE, LRU = "idle:", "lru:"
-NAMES = ("plimsoll", "idle:EPOCHS", "idle-adaptive", "lru:FRACTION", ORACLE)
+NAMES = ("plimsoll", "guarded", "idle:EPOCHS", "idle-adaptive", "lru:FRACTION", ORACLE)
 
 
 def replay_by_name(name: str, view: EpochView, target: float, *, prefetch: bool = False) -> EpochReplay:
@@ -35,6 +39,8 @@ def reclaim_policy(name: str, view: EpochView, target: float) -> ReclaimPolicy:
     """The causal policy called `name`."""
     if name == "plimsoll":
         return BudgetedReclaim(view.page, target)
+    if name == "guarded":
+        return _Guarded(view, target)
     if name == "idle-adaptive":
         return AdaptiveIdleAge(view.footprint_pages, target)
     if name.startswith(IDLE) and name.removeprefix(IDLE).isdigit():
@@ -42,6 +48,20 @@ def reclaim_policy(name: str, view: EpochView, target: float) -> ReclaimPolicy:
     if name.startswith(LRU) and (fraction := _fraction(name.removeprefix(LRU))):
         return HeldTo(view.footprint_pages, max(1, int(fraction * view.footprint_pages)))
     raise ValueError(f"unknown policy {name!r}; there are {', '.join(NAMES)}")
+
+
+class _Guarded:
+    """`GuardedReclaim` as it plans for a live container, and all that it plans is done."""
+
+    def __init__(self, view: EpochView, target: float) -> None:
+        page = view.page.astype(np.int64)
+        self._plan = GuardedReclaim(page, target, area_pages_log2=AREA_PAGES_LOG2)
+
+    def step(self, bits: EpochBits | None) -> IntArray:
+        """Positions of pages to page out."""
+        chosen = np.sort(self._plan.step(bits))
+        self._plan.took(chosen)
+        return chosen
 
 
 def _fraction(text: str) -> float | None:

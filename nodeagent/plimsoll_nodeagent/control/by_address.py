@@ -32,7 +32,7 @@ SLOTS = 2  # kernel threads; each watches one container at a time
 LOOK_SECONDS = 10.0
 # Two hundred regions sampled fifty times a second: some ten thousand page table entries a second and thread.
 INTERVALS = Intervals(20_000, 400_000, 4_000_000, 10, 200)
-COST_RATIO = 0.004  # of one processor: what looks may cost the agent itself
+COST_RATIO = 0.002  # of one processor: what looks may cost the agent itself
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 60.0, 960.0
 LEAST_RUN_RATIO = 0.7  # of a look: a kernel thread that ran for less is not believed to have
 CHUNK_PAGES = 8192  # of pagemap read at once: 64 KiB

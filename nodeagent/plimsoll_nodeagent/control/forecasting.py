@@ -79,8 +79,16 @@ class PressureForecasts:
             self._readings.pop(key, None)
             self.spoken.pop(key, None)
 
-    def see(self, readings: Mapping[ContainerId, PressureReading], now_seconds: float) -> None:
-        """Take in readings: judge the forecasts whose time is over, and make new ones for these scopes."""
+    def see(
+        self,
+        readings: Mapping[ContainerId, PressureReading],
+        now_seconds: float,
+        pressed: Mapping[ContainerId, float] | None = None,
+    ) -> None:
+        """Take in readings: judge the forecasts whose time is over, and make new ones for these scopes.
+
+        `pressed`: what else is known of who was under pressure since the last call, as `note` takes it.
+        """
         self._add(readings.keys())
         samples: dict[ContainerId, PressureSample] = {}
         for key, reading in readings.items():
@@ -91,7 +99,8 @@ class PressureForecasts:
             self._readings[key] = reading
         # Of a longer time nobody knows when in it the pressure was; PSI is noted each second besides.
         short = {key: each for key, each in samples.items() if each.period_seconds <= MAX_GAP_SECONDS}
-        self.note({key: under_pressure(each, self._rule) for key, each in short.items()}, now_seconds)
+        came = {key: under_pressure(each, self._rule) for key, each in short.items()}
+        self.note({**(pressed or {}), **came}, now_seconds)
         self._predict(samples, now_seconds)
 
     def note(self, pressure: Mapping[ContainerId, float], now_seconds: float) -> None:

@@ -18,7 +18,7 @@ from plimsoll.pressure.sample import ScopeKind
 from plimsoll_nodeagent.act.numa import Compact
 from plimsoll_nodeagent.capabilities import Engine, Level
 from plimsoll_nodeagent.control.controlled import Controlled
-from plimsoll_nodeagent.control.forecasting import PressureForecasts, Spoken, kind_of
+from plimsoll_nodeagent.control.forecasting import NEAR_PROBABILITY, PressureForecasts, Spoken, kind_of
 from plimsoll_nodeagent.control.reclaiming import Done, Reclaimer
 from plimsoll_nodeagent.control.taking import asked_bytes, moved_bytes
 from plimsoll_nodeagent.discover.tracker import Container, ContainerId
@@ -34,6 +34,7 @@ from plimsoll_nodeagent.sample.pressure_readings import (
 from plimsoll_nodeagent.sample.reading import ContainerSample
 from plimsoll_nodeagent.sample.triggers import KUBE_NODE
 
+CALM_SECONDS = 1.9  # a calm node is forecast every other second: still twice within the horizon
 EFFECTIVE_RATIO = 0.5  # of what was asked for: less taken, and the action did nothing worth repeating
 Look = Callable[[Container], ContainerSample | None]
 
@@ -52,6 +53,8 @@ class Pressing:
     """Actions by kind and whether they were ahead of the pressure."""
     reclaimed_bytes: int = 0
     _room: NodeRoom = field(default_factory=NodeRoom)
+    _pressed: dict[ContainerId, float] = field(default_factory=dict)
+    _stepped_seconds: float = float("-inf")
 
     @property
     def counts(self) -> ActionCounts:
@@ -72,17 +75,27 @@ class Pressing:
 
     def step(self, now_seconds: float, stalls: Mapping[ContainerId, float]) -> None:
         """Forecast the machine and whoever is near trouble, and act; `stalls`: PSI since the last step."""
-        rule = self.policy.rule
-        pressed = {key: float(ratio >= rule.some_ratio) for key, ratio in stalls.items()}
-        self.forecasts.note(pressed, now_seconds)
+        for key, ratio in stalls.items():
+            self._pressed[key] = max(self._pressed.get(key, 0.0), float(ratio >= self.policy.rule.some_ratio))
+        if 0.0 <= now_seconds - self._stepped_seconds < CALM_SECONDS and self._is_calm():
+            return
+        self._stepped_seconds, pressed = now_seconds, self._pressed
+        self._pressed = {}
         controlled = self.reclaimer.controlled
         readings = node_readings(self.fs, now_seconds)
         for key in self.forecasts.near():
             sample = self.look(controlled[key].container) if key in controlled else None
             if sample is not None:
                 readings[key] = container_reading(sample, self._room.swap_total_bytes, now_seconds)
-        self.forecasts.see(readings, now_seconds)
+        self.forecasts.see(readings, now_seconds, pressed)
         self.act(now_seconds)
+
+    def _is_calm(self) -> bool:
+        """Whether nothing was pressed, and pressure is unlikely everywhere."""
+        if any(self._pressed.values()) or self.forecasts.near():
+            return False
+        said = self.forecasts.spoken.values()
+        return all(each.forecast.probability < NEAR_PROBABILITY for each in said)  # not where one is unknown
 
     def act(self, now_seconds: float) -> None:
         """Carry out what the core plans for the newest forecasts."""

@@ -23,7 +23,7 @@ class StallWatch:
 
     fs: KernelFs
     _held: dict[ContainerId, HeldFile] = field(default_factory=dict)
-    _before: dict[ContainerId, tuple[float, float]] = field(default_factory=dict)
+    _before: dict[ContainerId, tuple[float, float, str]] = field(default_factory=dict)
 
     def since(
         self, containers: Mapping[ContainerId, Container], now_seconds: float
@@ -32,11 +32,15 @@ class StallWatch:
         self._forget(containers)
         stalls: dict[ContainerId, float] = {}
         for key, container in containers.items():
-            total = self._total_seconds(key, container)
             before = self._before.pop(key, None)
-            if total is None:
+            text = self._text(key, container)
+            if before is not None and text == before[2]:  # calm: most are, most of the time
+                total: float | None = before[1]
+            else:
+                total = None if isinstance(text, Absence) else _some_total(text)
+            if total is None or isinstance(text, Absence):
                 continue
-            self._before[key] = (now_seconds, total)
+            self._before[key] = (now_seconds, total, text)
             if before is not None and now_seconds > before[0]:
                 stalls[key] = (total - before[1]) / (now_seconds - before[0])
         return stalls
@@ -50,17 +54,12 @@ class StallWatch:
             self._held.pop(key).close()
         self._before = {key: each for key, each in self._before.items() if key in containers}
 
-    def _total_seconds(self, key: ContainerId, container: Container) -> float | None:
+    def _text(self, key: ContainerId, container: Container) -> str | Absence:
         held = self._held.get(key) or self._hold(key, container)
         text = self._read_once(container) if held is None else held.read()
-        if isinstance(text, Absence):
-            if held is not None:  # gone, or PSI was switched off for it: it is opened anew the next time
-                self._held.pop(key).close()
-            return None
-        try:
-            return parse_some_total(text)
-        except FormatError:
-            return None
+        if isinstance(text, Absence) and held is not None:  # gone, or switched off: opened anew the next time
+            self._held.pop(key).close()
+        return text
 
     def _hold(self, key: ContainerId, container: Container) -> HeldFile | None:
         if len(self._held) >= MOST_HELD:
@@ -75,3 +74,10 @@ class StallWatch:
     def _read_once(self, container: Container) -> str | Absence:
         with opened(self.fs, container) as cgroup:
             return Absence.GONE if isinstance(cgroup, Answer) else cgroup.read(NAME)
+
+
+def _some_total(text: str) -> float | None:
+    try:
+        return parse_some_total(text)
+    except FormatError:
+        return None

@@ -19,6 +19,7 @@ class HeldFile:
 
     def read(self) -> str | Absence:
         """Return the text; text that does not end its last line is torn, and is read once more."""
+        text = ""
         for _ in range(2):
             try:
                 text = os.pread(self._descriptor, MOST_BYTES, 0).decode("ascii", errors="replace")

@@ -75,7 +75,7 @@ def pressing(agent: AgentOn):
     return agent.made.agent.pressing
 
 
-def test_the_machine_is_forecast_every_second_and_containers_every_tick(tmp_path):
+def test_the_machine_is_forecast_by_seconds_and_containers_every_tick(tmp_path):
     agent = agent_on(tmp_path)
     agent.tick(2)
     heeded(agent, 3)
@@ -95,8 +95,8 @@ def test_what_the_files_say_reaches_the_features(tmp_path):
     agent = agent_on(tmp_path)
     agent.tick(1)
     heeded(agent, 1)
-    machine(agent, allocated=2000 + 256, compactions=4, free_kib=262144)
-    heeded(agent, 1)
+    machine(agent, allocated=2000 + 512, compactions=4, free_kib=262144)
+    heeded(agent, 2)
     node = pressing(agent).forecasts.spoken[KUBE_NODE].sample
     assert node.allocation_bytes_per_second == 256 * 4096
     assert node.compactions == 4.0
@@ -107,6 +107,27 @@ def test_what_the_files_say_reaches_the_features(tmp_path):
     assert second.free_ratio == 0.25
     assert second.available_ratio == pytest.approx(0.25 + (65536 + 8192) / 1048576)
     assert second.fragmentation_ratio == 1.0
+
+
+def test_a_calm_node_is_forecast_every_other_second_and_one_that_is_not_every_second(tmp_path):
+    agent = agent_on(tmp_path)
+    agent.tick(2)
+    spoken = pressing(agent).forecasts.spoken
+
+    def made(seconds: int) -> int:
+        times = set()
+        for _ in range(seconds):
+            heeded(agent, 1)
+            times.add(spoken[KUBE_NODE].forecast.seconds)
+        return len(times)
+
+    heeded(agent, 1)
+    assert made(10) <= 6
+    agent.stall(1, 0.9)
+    assert made(1) == 1
+    alarm(agent, numa_key(0), 0.3)
+    heeded(agent, 1)
+    assert spoken[KUBE_NODE].forecast.seconds == agent.now
 
 
 def test_forecasts_are_judged_when_their_horizon_is_over(tmp_path):
@@ -236,8 +257,8 @@ def test_what_goes_wrong_between_two_ticks_is_counted_and_ends_nothing(tmp_path,
         raise RuntimeError("as told")
 
     monkeypatch.setattr(agent.made.agent.pressing.forecasts, "note", broken)
-    heeded(agent, 3)
-    assert agent.made.agent.stage_failures["press"] == 3
+    heeded(agent, 4)
+    assert agent.made.agent.stage_failures["press"] >= 2
     assert caplog.text.count("nothing is acted on by it") == 1
 
 
@@ -258,4 +279,4 @@ def test_a_clock_that_goes_back_is_survived(tmp_path):
     agent.now -= 5_000.0
     heeded(agent, 10)
     assert not agent.made.agent.stage_failures["press"]
-    assert pressing(agent).forecasts.spoken[KUBE_NODE].forecast.seconds == agent.now
+    assert pressing(agent).forecasts.spoken[KUBE_NODE].forecast.seconds >= agent.now - 1.0

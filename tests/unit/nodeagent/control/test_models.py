@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from builders.agents import AgentOn
+from builders.cgroup_tree import CgroupTree
 from builders.watched_agents import looked, watched
 from plimsoll.pages.control_bandit import Episode, SafeBandit
 from plimsoll.pages.reuse_model import export_model
@@ -14,6 +15,7 @@ from plimsoll.pages.reuse_predictor import ReusePredictor
 from plimsoll.pages.survival import SurvivalModel
 from plimsoll.pressure.bank import LEARNED
 from plimsoll_nodeagent.control.models import Learnt, Models, ModelStore, checksum, read
+from plimsoll_nodeagent.main import main
 
 NOW = 1_700_000_000.0
 
@@ -175,3 +177,20 @@ def test_what_cannot_have_been_learned_of_pressure_is_refused_and_logged(tmp_pat
     taught.see(dict(forecasts._readings), agent.now)
     assert "is refused" in caplog.text
     assert (taught.learned()["scope kube_node"] > -1e5).all()
+
+
+def test_status_tells_the_version_that_is_trusted(tmp_path, capsys):
+    tree = CgroupTree(tmp_path)
+    tree.container()
+    state = tmp_path / "state"
+    words = ["status", "--root", str(tmp_path), "--state-dir", str(state)]
+    assert main(words) == 0
+    assert "models: none kept here" in capsys.readouterr().out
+    store = ModelStore(state / "models")
+    store.save(learnt(), NOW)
+    made = store.save(learnt(), NOW + 600)
+    assert main(words) == 0
+    assert f"models: version 2 (sha256 {made.checksum[:16]}): hazards of 1 classes" in capsys.readouterr().out
+    max((state / "models").glob("*.json")).write_text("{")
+    assert main([*words, "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["modelsVersion"] == 1
