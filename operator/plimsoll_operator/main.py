@@ -289,8 +289,9 @@ def _set_aside() -> None:
 
 def unavailable_models(settings: OperatorSettings) -> Mapping[str, str]:
     """Forecast models that policies may name and that cannot work here, each with the reason."""
+    here = missing_package() if settings.forecast_workers else SWITCHED_OFF
     why = {
-        "prophet": missing_package() if settings.forecast_workers else SWITCHED_OFF,
+        "prophet": "" if settings.forecast_redis else here,
         "boosted": missing_trees(),
     }
     return {model: text for model, text in why.items() if text}
@@ -315,6 +316,7 @@ def engine_settings(settings: OperatorSettings) -> EngineSettings:
         kubeconfig_context=settings.kubeconfig_context,
         interval_seconds=settings.interval,
         forecast_workers=settings.forecast_workers,
+        forecast_redis=settings.forecast_redis,
         node_proxy=settings.node_proxy,
         kubelet_concurrency=settings.kubelet_concurrency,
         kubelet_port=settings.kubelet_port,

@@ -106,6 +106,8 @@ class OperatorSettings(BaseModel):
     forecast_workers: int = Field(default=1, ge=0, le=64)
     """Low-priority processes that fit Prophet for containers whose policy names it (needs the extra
     `forecast`); 0: none, auto stands in."""
+    forecast_redis: str = ""
+    """Redis whose `plimsoll-worker` processes fit Prophet instead of this one's; see docs/memory.md."""
     memory_file: str = ""
     """File of the fleet's memory, which outlives profiles (needs the extra `redis`); default: none."""
     memory_redis: str = ""

@@ -23,6 +23,9 @@ from plimsoll.store.levels.connect import Link
 from plimsoll.store.levels.protocol import LevelError, Reason
 from plimsoll.store.levels.shared import CONNECTING
 from plimsoll.store.levels.work import MOST_TRIES, WORK_COMMANDS, Offer, WorkStream
+from plimsoll_operator.engine.messages import EngineSettings
+from plimsoll_operator.engine.worker import fit_pool
+from plimsoll_operator.forecasters.desks import Desks
 from plimsoll_operator.forecasters.jobs import ident_of, task_bytes, task_of
 from plimsoll_operator.forecasters.pool import PoolSettings, WorkerPool
 from plimsoll_operator.forecasters.stream_pool import OFFER_AGAIN_SECONDS, StreamPool
@@ -174,6 +177,24 @@ def test_answers_are_those_of_the_local_pool(stream):
         np.testing.assert_array_equal(answer.values_bytes, other.values_bytes)
         assert (answer.first_hour, answer.remarks, answer.failure) == (other.first_hour, other.remarks, "")
     assert pool.depth == 0
+
+
+def test_the_engine_hands_its_fits_to_the_stream_that_is_named(server):
+    made = fit_pool(EngineSettings(forecast_redis=f"{server.url}?timeout=10"))
+    try:
+        assert isinstance(made, StreamPool)
+        assert Desks(made, elsewhere=True).refusal == ""
+        assert isinstance(fit_pool(EngineSettings(forecast_workers=1)), WorkerPool)
+        assert fit_pool(EngineSettings(forecast_workers=0)) is None
+        server.tell("FLUSHALL")
+        made.submit(task(3, ticket=9))
+        stream = WorkStream(parse_redis_address(f"{server.url}?timeout=10"))
+        wait_for(lambda: work_once(stream, "one", fit), "the job")
+        answer = wait_for(made.collect, "the answer")
+        assert [each.ticket for each in answer] == [9]
+        stream.close()
+    finally:
+        made.close()
 
 
 def test_a_second_operator_gets_the_first_ones_answer(stream):

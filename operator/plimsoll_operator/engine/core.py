@@ -72,7 +72,7 @@ class EngineCore:
         pool: FitPool | None = None,
     ) -> None:
         self._settings = settings
-        self._desks = Desks(pool)
+        self._desks = Desks(pool, elsewhere=bool(settings.forecast_redis))
         self._source = source
         self._past = past
         self._guard = pipeline.guard if pipeline else GuardSettings()

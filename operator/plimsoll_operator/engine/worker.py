@@ -30,7 +30,7 @@ from plimsoll_operator.engine.frames import (
 )
 from plimsoll_operator.engine.messages import EngineSettings
 from plimsoll_operator.engine.past import PastLoader
-from plimsoll_operator.forecasters.pool import PoolSettings, WorkerPool
+from plimsoll_operator.forecasters.pool import FitPool, PoolSettings, WorkerPool
 from plimsoll_operator.observe.choice import prometheus_api, usage_source
 from plimsoll_operator.serve.logs import configure_logs
 
@@ -65,10 +65,21 @@ def engine_core(settings: EngineSettings) -> EngineCore:
         past = PastLoader(
             prometheus_api(settings), settings.backfill_seconds, settings.backfill_budget_seconds
         )
-    pool = None
+    return EngineCore(settings, usage_source(settings), past, pool=fit_pool(settings))
+
+
+def fit_pool(settings: EngineSettings) -> FitPool | None:
+    """Who fits Prophet: workers at a Redis, processes of this machine, or nobody."""
+    if settings.forecast_redis:
+        # They need the extra `redis`.
+        from plimsoll.store.levels.address import parse_redis_address  # noqa: PLC0415
+        from plimsoll.store.levels.work import WorkStream  # noqa: PLC0415
+        from plimsoll_operator.forecasters.stream_pool import StreamPool  # noqa: PLC0415
+
+        return StreamPool(WorkStream(parse_redis_address(settings.forecast_redis)))
     if settings.forecast_workers:
-        pool = WorkerPool(PoolSettings(workers=settings.forecast_workers))
-    return EngineCore(settings, usage_source(settings), past, pool=pool)
+        return WorkerPool(PoolSettings(workers=settings.forecast_workers))
+    return None
 
 
 def serve(core: EngineCore, requests: IO[bytes], replies: IO[bytes]) -> None:

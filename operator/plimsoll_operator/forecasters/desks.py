@@ -32,12 +32,14 @@ class FitReport:
 class Desks:
     """Moves tasks and answers between desks and the pool."""
 
-    def __init__(self, pool: FitPool | None) -> None:
+    def __init__(self, pool: FitPool | None, *, elsewhere: bool = False) -> None:
+        """`elsewhere`: the pool's workers are on other machines, and need not the package here."""
         self._pool = pool
         self._out: dict[int, tuple[ProphetDesk, int]] = {}  # our ticket -> desk and its ticket
         self._tickets = 0
         self._replaced = 0
-        self.refusal = SWITCHED_OFF if pool is None else missing_package()
+        here = "" if elsewhere else missing_package()
+        self.refusal = SWITCHED_OFF if pool is None else here
 
     def step(self, desks: Iterable[ProphetDesk], now_seconds: float) -> FitReport:
         """Take answers in, hand out what is due as far as there is room."""
