@@ -166,7 +166,7 @@ def policy_source(options: argparse.Namespace) -> PolicySource:
     if options.policies_from_cluster:
         if not options.kube_node:
             raise ValueError("--policies-from-cluster needs --kube-node")
-        return ClusterPolicies(KubeApi.of_this_pod, options.kube_node, options.own_namespace)
+        return ClusterPolicies(KubeApi.of_this_pod, options.kube_node, options.own_namespaces)
     return NoPolicies()
 
 

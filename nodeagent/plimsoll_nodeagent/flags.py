@@ -16,6 +16,8 @@ from plimsoll_nodeagent.serve.local import DEFAULT_SOCKET
 DEFAULT_STATE = Path("/run/plimsoll")
 DEFAULT_IDENTITY = Path("/var/run/plimsoll/identity")
 DEFAULT_TOKEN = Path("/var/run/plimsoll/token/token")
+LEAST_COLUMNS = 20
+LAST_PORT = 65_535
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 
@@ -32,6 +34,20 @@ def positive(text: str) -> int:
     """Read a whole number above zero."""
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
+    return int(text)
+
+
+def columns(text: str) -> int:
+    """Read the width of a picture, which needs room for its labels."""
+    if not text.isdecimal() or int(text) < LEAST_COLUMNS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {LEAST_COLUMNS} on")
+    return int(text)
+
+
+def port(text: str) -> int:
+    """Read a TCP port; 0: any."""
+    if not text.isdecimal() or int(text) > LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port from 0 to {LAST_PORT}")
     return int(text)
 
 
@@ -77,7 +93,12 @@ def acting_flags(parser: argparse.ArgumentParser) -> None:
         help="read MemoryPolicies from the API server, and write this node's NodeMemory",
     )
     parser.add_argument("--kube-node", default="", help="name of this Kubernetes node")
-    parser.add_argument("--own-namespace", default="plimsoll-system", help="(default: %(default)s)")
+    parser.add_argument(
+        "--own-namespaces",
+        type=lambda text: frozenset(text.split(",")),
+        default="plimsoll-system",
+        help="Plimsoll's own, separated by commas: no cluster-wide policy applies (default: %(default)s)",
+    )
     parser.add_argument(
         "--page-policy",
         default="",

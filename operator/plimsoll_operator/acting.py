@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from plimsoll.api.precedence import EffectivePolicy
 from plimsoll.guard.decision import DecisionKind
 from plimsoll_operator import parse
 from plimsoll_operator.actuate.api import ApiError, KubeApi, MemoryValues, PodRef
@@ -22,6 +23,7 @@ from plimsoll_operator.actuate.resize import (
     Patience,
     Verdict,
     asked_by_us,
+    pins,
     still_asks,
     values_in_force,
     verdict,
@@ -92,7 +94,9 @@ class Actor:
             return
         if found is Verdict.LEARN:
             self._learn(pod)
-        else:
+        # Where it may be evicted later, the gate lets a raise through again: not before some time has passed.
+        recreates = isinstance(group.policy, EffectivePolicy) and group.policy.mode.recreates
+        if found is not Verdict.LEARN or (recreates and pins(pod.resize.message)):
             self.learned.refusals[pod.uid] = (pod.resize.message, now_seconds + REFUSAL_SECONDS)
         await self._take_back(pod, now_seconds)
 

@@ -203,7 +203,7 @@ class Operator(handlers.Hooks):
         fenced = FencedApi(api, leader.check, count)
         quantity = Quantity.WORKING_SET if settings.usage_source == "metrics-api" else Quantity.USAGE
         owners = OwnerResolver()
-        membership = Membership(settings.namespace, quantity, owners)
+        membership = Membership(settings.own_namespaces, quantity, owners)
         profiles = Profiles(fenced, settings.profile_interval)
 
         async def stored(rows: Sequence[int]) -> Mapping[int, bytes]:
@@ -381,7 +381,7 @@ def _observer(metrics: Metrics) -> Any:  # noqa: ANN401 -- a callback
 def run(settings: OperatorSettings) -> None:
     """Run until a signal comes."""
     configure_logs(settings.log_level)
-    excluded = sorted({*PROTECTED_NAMESPACES, settings.namespace})
+    excluded = sorted(PROTECTED_NAMESPACES | settings.own_namespaces)
     logger.info("starting", extra={"identity": settings.own_identity(), "excluded_namespaces": excluded})
     operator = Operator(settings, clock_from_environment())
     registry = kopf_registry(operator, settings)

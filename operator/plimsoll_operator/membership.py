@@ -8,7 +8,7 @@ the event loop runs.
 """
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from plimsoll.api.effective import EffectiveContainerPolicy
@@ -91,8 +91,8 @@ _Told = tuple[int, int | None, int | None, RowPolicy, int | None]
 class Membership:
     """Everything derived from pods that must survive from one loop to the next."""
 
-    def __init__(self, own_namespace: str, quantity: Quantity, owners: OwnerResolver) -> None:
-        self._own_namespace = own_namespace
+    def __init__(self, own_namespaces: Collection[str], quantity: Quantity, owners: OwnerResolver) -> None:
+        self._own_namespaces = own_namespaces
         self._quantity = quantity
         self._owners = owners
         self._tracked: dict[str, _Tracked] = {}
@@ -103,7 +103,7 @@ class Membership:
         self._kube_nodes: Mapping[str, KubeNodeRecord] = {}
         self._policies: tuple[object, ...] = ()
         self._namespaces: Mapping[str, NamespaceRecord] = {}
-        self._set = PolicySet((), own_namespace)
+        self._set = PolicySet((), own_namespaces)
         self._resolved: dict[tuple[WorkloadRef, Labels], Resolved] = {}
         self.groups: dict[GroupKey, Group] = {}
         self.parted: dict[GroupKey, Group] = {}  # lost their last pod and are not on record without it yet
@@ -177,7 +177,7 @@ class Membership:
         changed = policies != self._policies or world.namespaces != self._namespaces
         if changed:
             self._policies, self._namespaces = policies, world.namespaces
-            self._set = PolicySet(policies, self._own_namespace)
+            self._set = PolicySet(policies, self._own_namespaces)
             self._resolved.clear()
         return changed
 

@@ -83,8 +83,10 @@ class OperatorSettings(BaseModel):
     """Port of the streams of node agents; 0: none, then operator and agents work without each other."""
     agents_cert_dir: str = ""
     """Directory with tls.crt, tls.key and ca.crt for the agents' streams; reread when they change."""
+    agents_namespace: str = ""
+    """Namespace of the agents; default: the operator's. Never managed unless a policy names it, either."""
     agents_service_account: str = "plimsoll-agent"
-    """Service account of the agents, in the operator's namespace: whose tokens open a stream."""
+    """Service account of the agents, in their namespace: whose tokens open a stream."""
     agents_per_second: float = Field(default=100.0, gt=0)
     """Streams that may be opened a second; the others are told when to come back."""
     lease_duration: Seconds = 15.0
@@ -124,6 +126,11 @@ class OperatorSettings(BaseModel):
         if renew >= duration:
             raise ValueError(f"{renew:g} s is not below --lease-duration, {duration:g} s: nobody would lead")
         return renew
+
+    @property
+    def own_namespaces(self) -> frozenset[str]:
+        """Plimsoll's own: no cluster-wide policy reaches into them."""
+        return frozenset({self.namespace, self.agents_namespace or self.namespace})
 
     def own_identity(self, environment: Mapping[str, str] = os.environ) -> str:
         """The name in the Lease. A restarted pod keeps its name, so it takes its own Lease back at once."""

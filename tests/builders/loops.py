@@ -144,7 +144,7 @@ class Rig:
         self.leader = Leader(self.api, lease, lambda: self.monotonic, lambda: self.now_seconds)
         fenced = FencedApi(self.api, self.leader.check, lambda _what, _status: None)
         owners = OwnerResolver()
-        self.membership = Membership("plimsoll-system", Quantity.WORKING_SET, owners)
+        self.membership = Membership({"plimsoll-system"}, Quantity.WORKING_SET, owners)
         evictions = Evictions(admitting=True)
         patience = Patience()
         self.actor = Actor(fenced, Events(fenced, "me"), evictions, self.metrics, patience)

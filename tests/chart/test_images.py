@@ -20,7 +20,8 @@ IMAGES = {
     "agent": ("nodeagent", ("plimsoll_nodeagent.main",)),
 }
 # httpx uses them for its own command line where they happen to be there.
-NOT_NEEDED = {"rich", "pygments", "markdown-it-py", "mdurl"}
+# grpcio-tools has a module in the package of grpcio.
+NOT_NEEDED = {"rich", "pygments", "markdown-it-py", "mdurl", "grpcio-tools"}
 LISTED = """
 import importlib, sys
 for name in sys.argv[1:]:

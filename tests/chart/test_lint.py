@@ -21,7 +21,10 @@ NOT_VALUES = {
     "metrics_port",
     "webhook_port",
     "webhook_cert_dir",
+    "agents_namespace",
 }
+# Of streams of agents, which the chart does not open yet.
+NOT_YET = {"agents_cert_dir", "agents_per_second", "agents_port", "agents_service_account"}
 KEY_LINE = re.compile(r"^( *)([A-Za-z][A-Za-z0-9]*):")
 WARNING = 2
 
@@ -78,7 +81,7 @@ def test_every_value_is_in_the_schema_and_the_other_way_round():
 def test_settings_are_the_operators_with_its_defaults():
     given = loaded().values["operator"]["settings"]
     snake = {re.sub(r"([A-Z])", lambda m: "_" + m[1].lower(), name): each for name, each in given.items()}
-    assert set(snake) == set(OperatorSettings.model_fields) - NOT_VALUES
+    assert set(snake) == set(OperatorSettings.model_fields) - NOT_VALUES - NOT_YET
     assert OperatorSettings(**snake) == OperatorSettings()
 
 

@@ -111,7 +111,7 @@ def test_no_container_of_the_agent_has_a_capability():
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
 
 
-def test_an_agent_that_acts_has_three_capabilities_the_nodes_pids_and_five_host_paths_and_is_not_privileged():
+def test_an_agent_that_acts_has_three_capabilities_the_nodes_pids_and_four_host_paths_and_is_not_privileged():
     pod = render({"agent": {"act": {"enabled": True}}}).one("DaemonSet")["spec"]["template"]["spec"]
     (agent,) = pod["containers"]
     own = agent["securityContext"]
@@ -127,10 +127,15 @@ def test_an_agent_that_acts_has_three_capabilities_the_nodes_pids_and_five_host_
     assert mounted == {
         "/sys/fs/cgroup",
         "/sys/kernel/mm",
-        "/sys/kernel/debug",
         "/sys/devices/system/node",
         "/run/plimsoll",
     }
+
+
+def test_debugfs_is_mounted_for_one_who_asks_for_it():
+    pod = render({"agent": {"act": {"enabled": True, "debugfs": True}}}).one("DaemonSet")["spec"]["template"]
+    paths = {each.get("hostPath", {}).get("path") for each in pod["spec"]["volumes"]}
+    assert "/sys/kernel/debug" in paths
 
 
 def test_mounts_of_an_agent_that_acts_can_be_left_out_one_by_one():
@@ -172,3 +177,18 @@ def test_the_profile_that_is_installed_is_the_one_that_is_named():
     assert f"{volume['hostPath']['path']}/{inside}" == f"/var/lib/kubelet/seccomp/{named}"
     held = rendered.one("ConfigMap", "-seccomp")["data"]["agent-seccomp.json"]
     assert json.loads(held) == json.loads((CHART / "files" / "agent-seccomp.json").read_text())
+
+
+def test_an_agent_makes_nobodys_pod_go():
+    (agent,) = (each for each in render().of_kind("PriorityClass") if "agent" in each["metadata"]["name"])
+    assert agent["preemptionPolicy"] == "Never"
+    daemon_set = render().one("DaemonSet")
+    assert daemon_set["spec"]["template"]["spec"]["priorityClassName"] == agent["metadata"]["name"]
+
+
+def test_plimsolls_own_namespaces_are_told_to_whoever_follows_policies():
+    apart = render({"agent": {"namespace": "agents", "act": {"enabled": True}}})
+    (agent,) = apart.one("DaemonSet")["spec"]["template"]["spec"]["containers"]
+    assert "--own-namespaces=plimsoll-system,agents" in agent["args"]
+    (operator,) = apart.one("Deployment")["spec"]["template"]["spec"]["containers"]
+    assert {"name": "PLIMSOLL_AGENTS_NAMESPACE", "value": "agents"} in operator["env"]

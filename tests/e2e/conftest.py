@@ -21,6 +21,7 @@ from builders.e2e.artifacts import save_artifacts
 from builders.e2e.cluster import (
     REPOSITORY,
     Cluster,
+    CommandError,
     cluster_down,
     cluster_up,
     found_cluster,
@@ -45,6 +46,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if is_worker(config) or RUN not in os.environ or not run_directory().exists():
         return
     stop_prometheus(run_directory() / "prometheus")
+    if (run_directory() / "release Ready.done").exists() and found_cluster().provider == "kubeconfig":
+        Release(found_cluster()).remove()
     brought_up = (run_directory() / BROUGHT_UP).exists()
     shutil.rmtree(run_directory())
     if brought_up and not os.environ.get("PLIMSOLL_KEEP_CLUSTER"):
@@ -61,10 +64,11 @@ def cluster() -> Cluster:
 def prometheus_url(cluster: Cluster, request) -> str:
     """A Prometheus that knows the pasts of all tests of this run: those that their markers `past` tell.
 
-    Where no such test runs, none is started ("").
+    Where no such test runs, or pods reach no address of ours, none is started (""): then those tests fail,
+    and the others do not.
     """
     pasts = pasts_of(request.session.items)
-    if not pasts:
+    if not pasts or not cluster.host_address():
         return ""
     prometheus = Prometheus(cluster, run_directory() / "prometheus")
     once("Prometheus up", lambda: prometheus.start(pasts))
@@ -74,9 +78,24 @@ def prometheus_url(cluster: Cluster, request) -> str:
 @pytest.fixture(scope="session")
 def release(cluster: Cluster, prometheus_url: str) -> Release:
     release = Release(cluster)
-    values = cluster_values(cluster, prometheus_url)
-    once("release Ready", lambda: release.install_or_upgrade(values))
+
+    def bring() -> None:
+        if cluster.provider == "kubeconfig" and release.installed:
+            raise CommandError(
+                f"there is a release {release.name} in {release.namespace}: these tests would change its"
+                " values and uninstall it; name a cluster without one"
+            )
+        release.install_or_upgrade(cluster_values(cluster, prometheus_url))
+
+    once("release Ready", bring)
     return release
+
+
+@pytest.fixture(autouse=True)
+def past(request) -> None:
+    """A test with a past cannot run where there is no Prometheus to tell it."""
+    if request.node.get_closest_marker("past") and not request.getfixturevalue("prometheus_url"):
+        pytest.fail("a test with a past needs a Prometheus at an address that pods reach; here is none")
 
 
 @pytest.fixture

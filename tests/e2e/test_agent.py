@@ -6,13 +6,14 @@ read, so that it lies between this read and the next.
 
 import math
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from builders.e2e.cluster import Cluster, Manifest
-from builders.e2e.kernel import container_id, container_memory
+from builders.e2e.kernel import container_id, container_memory, process_status
 from builders.e2e.patience import wait_for
-from builders.e2e.release import Release
+from builders.e2e.release import Release, cluster_values
 from builders.e2e.workloads import (
     CONTAINER,
     MIB,
@@ -41,6 +42,23 @@ def test_on_each_node_the_agent_agrees_with_the_kernel(cluster, release, namespa
     assert pods.keys() >= set(cluster.nodes)
     for kube_node in cluster.nodes:
         assert_agrees(cluster, agent_on(release, kube_node), pods[kube_node])
+
+
+@pytest.mark.disruptive
+def test_an_agent_as_the_chart_has_it_watches_without_any_right(cluster, release, prometheus_url, namespace):
+    cluster.apply(deployment(cluster, namespace, "watched", mib=24, limit="64Mi", request="32Mi"))
+    pod = running_pod(cluster, namespace, "watched")
+    release.install_or_upgrade(cluster_values(cluster, prometheus_url, acting=False))
+    try:
+        for agent in release.pods("agent"):
+            fields = process_status(cluster, agent, "agent")
+            assert {fields[name] for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
+            assert set(fields["Uid"].split()) == {"65532"}
+            assert (fields["Seccomp"], fields["NoNewPrivs"]) == ("2", "1")
+            assert agent["spec"]["automountServiceAccountToken"] is False
+        assert_agrees(cluster, agent_on(release, pod["spec"]["nodeName"]), pod)
+    finally:
+        release.install_or_upgrade(cluster_values(cluster, prometheus_url))
 
 
 def test_on_each_node_the_agent_serves_the_nodes_pressure(cluster, release):

@@ -9,7 +9,7 @@ import json
 import textwrap
 
 from builders.e2e.cluster import Cluster, CommandError, Manifest
-from builders.e2e.kernel import container_id, container_memory, let_swap
+from builders.e2e.kernel import container_id, container_memory, first_pid, let_swap, process_status
 from builders.e2e.patience import wait_for
 from builders.e2e.release import Release
 from builders.e2e.workloads import (
@@ -194,12 +194,11 @@ def test_the_agents_run_without_privileged_and_with_three_capabilities(cluster, 
         assert "privileged" not in security
         assert security["allowPrivilegeEscalation"] is False
         assert not spec.get("hostNetwork")
-        status = cluster.node_shell(spec["nodeName"], f"cat /proc/{pid_of(cluster, agent)}/status")
-        fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+        fields = process_status(cluster, pod_now(cluster, agent), "agent")
         effective = int(fields["CapEff"], 16)
         assert {bit for bit in range(64) if effective >> bit & 1} == CAPABILITIES.keys()
         assert int(fields["CapBnd"], 16) == effective
-        assert (fields["Seccomp"].strip(), fields["NoNewPrivs"].strip()) == ("2", "1")
+        assert (fields["Seccomp"], fields["NoNewPrivs"]) == ("2", "1")
 
 
 def test_what_the_kernel_offers_is_found_with_those_rights(cluster, release):
@@ -290,15 +289,8 @@ def stat(cluster: Cluster, pod: Manifest, key: str) -> int:
     return int(dict(line.split() for line in text.splitlines())[key])
 
 
-def pid_of(cluster: Cluster, agent: Manifest) -> int:
-    """The agent's first process, as the node numbers it."""
-    find = (
-        f"find /sys/fs/cgroup -type d -name '*{container_id(pod_now(cluster, agent), 'agent')}*' | head -n 1"
-    )
-    procs = cluster.node_shell(agent["spec"]["nodeName"], f'cat "$({find})/cgroup.procs"')
-    return min(int(line) for line in procs.split())
-
-
 def kill_9(cluster: Cluster, agent: Manifest) -> None:
     """Kill the agent as the kernel's OOM killer does."""
-    cluster.node_shell(agent["spec"]["nodeName"], f"kill -9 {pid_of(cluster, agent)}")
+    cluster.node_shell(
+        agent["spec"]["nodeName"], f"kill -9 {first_pid(cluster, pod_now(cluster, agent), 'agent')}"
+    )

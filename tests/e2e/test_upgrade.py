@@ -80,6 +80,7 @@ def test_uninstall_upgrade_and_rollback_lose_nothing(
         release.wait_ready()
     assert_remembered(cluster, namespace, uid, pod, raised)
     assert_one_of_two_leads(cluster, release)
+    assert_restored(cluster, namespace, pod)
 
 
 def raised_workload(cluster, namespace: str):
@@ -99,7 +100,11 @@ def assert_nothing_blocks(cluster, release, namespace: str, pod, raised: int) ->
     """After an uninstallation: no webhook, no finalizer, no annotation; pods run on and new ones start."""
     hooks = cluster.items("mutatingwebhookconfigurations")
     assert [each["metadata"]["name"] for each in hooks if "plimsoll" in each["metadata"]["name"]] == []
-    wait_for(lambda: not release.pods("operator"), "the operator to be gone", 90)
+    admission = [each["metadata"]["name"] for each in cluster.items("validatingadmissionpolicies")]
+    assert not any("plimsoll" in name for name in admission)
+    for component in ("operator", "agent"):
+        wait_for(lambda: not release.pods(component), f"the {component} to be gone", 90)  # noqa: B023
+    assert container_memory(cluster, pod_now(cluster, pod), CONTAINER).high_bytes is None
     now = pod_now(cluster, pod)
     assert memory_max(cluster, pod) == raised
     assert restarts(now) == 0
@@ -123,6 +128,15 @@ def assert_remembered(cluster, namespace: str, uid: str, pod, raised: int) -> No
     assert container["originalResources"] == {"limit": "64Mi", "request": "32Mi"}
     assert memory_max(cluster, pod) >= raised
     assert restarts(pod_now(cluster, pod)) == 0
+
+
+def assert_restored(cluster, namespace: str, pod) -> None:
+    """What `plimsoll restore` asks for is done to the kernel's limit, by whoever leads now."""
+    # Down to 24 MiB, so that the original limit is one that the container fits in.
+    hold(cluster, pod, 24)
+    patch = '{"spec": {"restore": true}}'
+    cluster.kube("-n", namespace, "patch", "memprof", "deployment-stays", "--type=merge", "-p", patch)
+    wait_for(lambda: memory_max(cluster, pod) == 64 * MIB, "the original limit in the kernel", 180)
 
 
 def assert_one_of_two_leads(cluster, release) -> None:

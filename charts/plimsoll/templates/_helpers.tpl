@@ -62,7 +62,7 @@ capabilities: {drop: [ALL]}
 {{- if .Values.priorityClasses.create }}{{ include "plimsoll.operator" . }}{{ else }}{{ .Values.priorityClasses.operatorName }}{{ end -}}
 {{- end }}
 {{- define "plimsoll.agentPriorityClass" -}}
-{{- if .Values.priorityClasses.create }}{{ include "plimsoll.agent" . }}{{ else }}{{ .Values.priorityClasses.agentName }}{{ end -}}
+{{- if .Values.priorityClasses.create }}{{ include "plimsoll.agent" . }}-nonpreempting{{ else }}{{ .Values.priorityClasses.agentName }}{{ end -}}
 {{- end }}
 
 {{/* Secret with the webhook's certificate. */}}

@@ -117,8 +117,8 @@ class PolicySet:
     """All policies at one moment, indexed; resolving a workload looks at those of its namespace and the
     cluster's."""
 
-    def __init__(self, policies: Iterable[EffectivePolicy], own_namespace: str) -> None:
-        self._protected = PROTECTED_NAMESPACES | {own_namespace}
+    def __init__(self, policies: Iterable[EffectivePolicy], own_namespaces: Iterable[str]) -> None:
+        self._protected = PROTECTED_NAMESPACES.union(own_namespaces)
         self._targeted: dict[tuple[str, str, str], list[EffectivePolicy]] = defaultdict(list)
         self._selecting: dict[str, list[EffectivePolicy]] = defaultdict(list)
         self._cluster: list[tuple[EffectivePolicy, ClusterMemoryPolicySpec]] = []

@@ -98,10 +98,13 @@ def _resize_policy(_: Ask | None, situation: Situation) -> str:
     return f"resizePolicy restarts container {name}; mode {policy.mode.value} allows no restart"
 
 
-def _memory_manager(_: Ask | None, situation: Situation) -> str:
-    kube_node = situation.kube_node
+def _memory_manager(ask: Ask | None, situation: Situation) -> str:
+    """A pod that may be evicted is asked about once it needs more: the kubelet's no then moves it."""
+    kube_node, policy = situation.kube_node, situation.policy
+    urgent = ask is not None and ask.purpose is Purpose.URGENT
     if (
         kube_node is None
+        or (urgent and policy is not None and policy.mode.recreates)
         or not kube_node.static_memory_manager
         or situation.pod.qos is not QosClass.GUARANTEED
     ):

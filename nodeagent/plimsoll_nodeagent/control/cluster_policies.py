@@ -11,7 +11,7 @@ no policy.
 import logging
 import re
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,13 +47,13 @@ class ClusterPolicies:
         self,
         connect: Callable[[], KubeApi],
         kube_node: str,
-        own_namespace: str,
+        own_namespaces: Collection[str],
         *,
         refresh_seconds: float = REFRESH_SECONDS,
     ) -> None:
         self._connect = connect
         self._kube_node = kube_node
-        self._own_namespace = own_namespace
+        self._own_namespaces = own_namespaces
         self._refresh_seconds = refresh_seconds
         self._looked_seconds = self._read_seconds = float("-inf")
         self._by_container: dict[str, Spoken] = {}
@@ -95,7 +95,7 @@ class ClusterPolicies:
             )
             for body in _items(api, f"{group}/{plural}")
         ]
-        policies = PolicySet(filter(None, map(read_policy, bodies)), self._own_namespace)
+        policies = PolicySet(filter(None, map(read_policy, bodies)), self._own_namespaces)
         labels = {
             each["metadata"]["name"]: each["metadata"].get("labels") or {}
             for each in _items(api, "/api/v1/namespaces")

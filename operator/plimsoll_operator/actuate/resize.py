@@ -90,9 +90,7 @@ def verdict(pod: PodRecord, now_seconds: float, patience: Patience, *, may_evict
     since = resize.since_seconds if resize.since_seconds is not None else now_seconds
     age_seconds = max(0.0, now_seconds - since)
     if resize.status is ResizeStatus.INFEASIBLE:
-        if teaches(resize.message):
-            return Verdict.LEARN
-        return Verdict.EVICT if may_evict else Verdict.TAKE_BACK
+        return _never(resize.message, may_evict)
     if resize.status is ResizeStatus.DEFERRED and may_evict:
         return Verdict.EVICT if age_seconds >= patience.deferred_evict_seconds else Verdict.WAIT
     if resize.status is ResizeStatus.ERROR and age_seconds >= patience.give_up_seconds:
@@ -100,9 +98,21 @@ def verdict(pod: PodRecord, now_seconds: float, patience: Patience, *, may_evict
     return Verdict.WAIT
 
 
+def _never(message: str, may_evict: bool) -> Verdict:  # noqa: FBT001
+    """The kubelet will not do it. A pinned pod's successor is born with what no resize can give that one."""
+    if teaches(message) and not (may_evict and pins(message)):
+        return Verdict.LEARN
+    return Verdict.EVICT if may_evict else Verdict.TAKE_BACK
+
+
+def pins(message: str) -> bool:
+    """True where the kubelet's memory manager resizes no Guaranteed pod at all."""
+    return MEMORY_MANAGER_WORDS in message.lower()
+
+
 def teaches(message: str) -> bool:
     """True where an Infeasible says something about the kube node that changes what we ask next."""
-    return SWAP_WORDS in message.lower() or MEMORY_MANAGER_WORDS in message.lower()
+    return SWAP_WORDS in message.lower() or pins(message)
 
 
 def values_in_force(pod: PodRecord) -> dict[str, MemoryValues]:

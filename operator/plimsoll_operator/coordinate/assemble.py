@@ -64,10 +64,11 @@ async def serve(
         raise_now=loop.raise_now,
         wake=loop.wake,
     )
+    agents = settings.agents_namespace or settings.namespace
     service = Coordination(
         attendance=attendance,
         tokens=Tokens(api, AUDIENCE, time.monotonic),
-        username=f"system:serviceaccount:{settings.namespace}:{settings.agents_service_account}",
+        username=f"system:serviceaccount:{agents}:{settings.agents_service_account}",
         hearer=desk,
         kube_node_of_pod=lambda uid: None if (pod := parts.membership.pod(uid)) is None else pod.kube_node,
         leads=parts.leader.holds,

@@ -30,10 +30,18 @@ def run(
     given: str = "",
     seconds: float = COMMAND_SECONDS,
     environment: Mapping[str, str] | None = None,
+    directory: str | None = None,
 ) -> str:
     """Its standard output; fails with its standard error."""
     done = subprocess.run(
-        command, input=given, capture_output=True, text=True, timeout=seconds, check=False, env=environment
+        command,
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+        env=environment,
+        cwd=directory,
     )
     if done.returncode:
         said = f"{done.stdout.strip()}\n{done.stderr.strip()}".strip()

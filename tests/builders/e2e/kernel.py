@@ -46,10 +46,31 @@ def container_memory(cluster: Cluster, pod: Manifest, container: str) -> Contain
     )
 
 
+def pod_oom_kills(cluster: Cluster, pod: Manifest, container: str) -> int:
+    """Kills in a pod's cgroup, which outlives its containers, since the pod began."""
+    found = _directory(container_id(pod, container))
+    text = cluster.node_shell(pod["spec"]["nodeName"], f"cat {found}/../memory.events")
+    return int(dict(line.split() for line in text.splitlines())["oom_kill"])
+
+
 def let_swap(cluster: Cluster, pod: Manifest, container: str) -> None:
     """Let a container use its node's swap, as root of the node: NoSwap has set memory.swap.max to 0."""
     found = _directory(container_id(pod, container))
     cluster.node_shell(pod["spec"]["nodeName"], f"echo {UNLIMITED} >{found}/memory.swap.max")
+
+
+def first_pid(cluster: Cluster, pod: Manifest, container: str) -> int:
+    """The container's first process, as the node numbers it."""
+    found = _directory(container_id(pod, container))
+    return min(map(int, cluster.node_shell(pod["spec"]["nodeName"], f"cat {found}/cgroup.procs").split()))
+
+
+def process_status(cluster: Cluster, pod: Manifest, container: str) -> dict[str, str]:
+    """Fields of /proc/PID/status of the container's first process."""
+    pid = first_pid(cluster, pod, container)
+    status = cluster.node_shell(pod["spec"]["nodeName"], f"cat /proc/{pid}/status")
+    pairs = (line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    return {name: value.strip() for name, value in pairs}
 
 
 def container_id(pod: Manifest, container: str) -> str:

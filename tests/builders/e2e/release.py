@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from builders.e2e.cluster import REPOSITORY, Cluster, Manifest, run
 
 CHART = REPOSITORY / "charts/plimsoll"
@@ -38,10 +40,14 @@ class Release:
         program = Path(__file__).with_name("helm_command.py")
         return json.loads(run([sys.executable, str(program)], given=json.dumps(asked), seconds=READY_SECONDS))
 
+    @property
+    def installed(self) -> bool:
+        """Whether the cluster has it."""
+        return any(each["name"] == self.name for each in self.helm("list", all_states=True) or [])
+
     def install_or_upgrade(self, values: Manifest) -> None:
         """Bring the release to this checkout's chart with these values, and wait until it is Ready."""
-        there = any(each["name"] == self.name for each in self.helm("list", all_states=True) or [])
-        if there:
+        if self.installed:
             self.helm("upgrade", chart=str(CHART), name=self.name, values=values, namespace=self.namespace)
         else:
             self.helm(
@@ -53,6 +59,11 @@ class Release:
                 create_namespace=True,
             )
         self.wait_ready()
+
+    def remove(self) -> None:
+        """Uninstall it, if it is there: a cluster of somebody's own is left as it was."""
+        if self.installed:
+            self.helm("uninstall", name=self.name, timeout=180)
 
     def wait_ready(self) -> None:
         """Wait until every replica of the operator and every agent is Ready."""
@@ -72,6 +83,15 @@ class Release:
         chosen = ("-l", "app.kubernetes.io/component=operator")
         self.cluster.kube(*where, "wait", "pod", *chosen, "--for=delete", "--timeout=120s")
 
+    def samples(self, metric: str) -> list[tuple[dict[str, str], float]]:
+        """What the operators' replicas say of a metric: labels and value of each sample."""
+        found = []
+        for pod in self.pods("operator"):
+            where = f"/api/v1/namespaces/{self.namespace}/pods/{pod['metadata']['name']}:8080/proxy/metrics"
+            for family in text_string_to_metric_families(self.cluster.kube("get", "--raw", where)):
+                found += [(each.labels, each.value) for each in family.samples if each.name == metric]
+        return found
+
     def pods(self, component: str) -> list[Manifest]:
         """Its pods that are not being deleted: component operator or agent."""
         chosen = f"app.kubernetes.io/component={component}"
@@ -86,8 +106,13 @@ def image_value(image: str) -> Manifest:
     return {"registry": registry, "repository": repository, "tag": tag, "pullPolicy": "IfNotPresent"}
 
 
-def cluster_values(cluster: Cluster, prometheus_url: str = "", replicas: int = 1) -> Manifest:
-    """Values for a test cluster; a standby costs an emulated node as much as the leader does."""
+def cluster_values(
+    cluster: Cluster, prometheus_url: str = "", replicas: int = 1, *, acting: bool = True
+) -> Manifest:
+    """Values for a test cluster; a standby costs an emulated node as much as the leader does.
+
+    `acting`: agents that act, as most tests have them; the chart's default only watches.
+    """
     return {
         "operator": {
             "replicas": replicas,
@@ -102,5 +127,5 @@ def cluster_values(cluster: Cluster, prometheus_url: str = "", replicas: int = 1
                 "prometheusUrl": prometheus_url,
             },
         },
-        "agent": {"image": image_value(cluster.images["agent"]), "act": {"enabled": True}},
+        "agent": {"image": image_value(cluster.images["agent"]), "act": {"enabled": acting}},
     }

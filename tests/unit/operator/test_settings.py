@@ -52,3 +52,9 @@ def test_help_names_every_setting(capsys):
     text = capsys.readouterr().out
     for name in type(settings_from([], {})).model_fields:
         assert f"--{name.replace('_', '-')}" in text
+
+
+def test_no_cluster_wide_policy_reaches_operator_or_agents():
+    assert settings_from([], {}).own_namespaces == {"plimsoll-system"}
+    apart = settings_from(["--namespace", "control", "--agents-namespace", "agents"], {})
+    assert apart.own_namespaces == {"control", "agents"}

@@ -103,3 +103,27 @@ async def test_a_single_replica_is_never_evicted():
     await stuck(made, DEFERRED)
     await made.once(NOW + 30 * MINUTE)
     assert made.api.evicted == []
+
+
+PINNED = resize_condition(
+    "PodResizePending", "Infeasible", "infeasible alongside Memory Manager policy Static", since=NOW
+)
+
+
+async def test_a_pod_that_a_memory_manager_pins_is_moved_where_the_mode_allows_it():
+    made = rig(*replicas(), policy=raw_policy(mode="InPlaceOrRecreate"))
+    await stuck(made, PINNED)
+    await made.once(NOW + 2 * MINUTE)
+    assert made.api.evicted == ["web-0"]
+
+
+async def test_a_pinned_pod_that_may_not_be_moved_is_not_asked_about_in_each_loop():
+    made = rig(raw_pod("web-0"), policy=raw_policy(mode="InPlaceOrRecreate"))  # its only replica
+    await stuck(made, PINNED)
+    await made.once(NOW + 2 * MINUTE)
+    assert made.limit() == 1024  # taken back
+    made.api.get("pods", "shop", "web-0")["status"]["conditions"].pop()
+    asked = len(made.api.resizes)
+    for minute in range(3, 20):
+        await made.once(NOW + minute * MINUTE)
+    assert (len(made.api.resizes), made.api.evicted) == (asked, [])

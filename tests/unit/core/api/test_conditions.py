@@ -98,7 +98,7 @@ def test_defaults_written_out_ask_for_nothing(spec):
 
 def test_both_policies_of_a_tie_carry_the_conflict_and_the_third_does_not():
     one, two, three = targeting("one", "web"), targeting("two", "web"), targeting("three", "api")
-    found = PolicySet([one, two, three], "own").resolve(WorkloadRef("shop", "Deployment", "web"), {}, {})
+    found = PolicySet([one, two, three], {"own"}).resolve(WorkloadRef("shop", "Deployment", "web"), {}, {})
     for policy in (one, two):
         made = conditions(policy, [found])["Conflict"]
         assert made.status == "True"
@@ -109,7 +109,7 @@ def test_both_policies_of_a_tie_carry_the_conflict_and_the_third_does_not():
 
 def test_a_conflict_over_many_workloads_names_one_and_counts_the_rest():
     one, two = memory_policy("one"), memory_policy("two")
-    policies = PolicySet([one, two], "own")
+    policies = PolicySet([one, two], {"own"})
     found = [
         policies.resolve(WorkloadRef("shop", "Deployment", name), {}, {})
         for name in ("web", "api", "db", "api")
@@ -128,7 +128,7 @@ def test_a_policy_that_cannot_be_read_says_where():
 
 def test_the_time_of_a_condition_moves_only_with_its_status():
     one, two = memory_policy("one"), memory_policy("two")
-    conflict = PolicySet([one, two], "own").resolve(WorkloadRef("shop", "Deployment", "web"), {}, {})
+    conflict = PolicySet([one, two], {"own"}).resolve(WorkloadRef("shop", "Deployment", "web"), {}, {})
     first = policy_conditions(one, [conflict], (), NOW)
     assert policy_conditions(one, [conflict], first, NOW + 60) == first
     changed = policy_conditions(one, [], first, NOW + 60)

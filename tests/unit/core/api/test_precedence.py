@@ -20,7 +20,7 @@ ALL = (CLUSTER_WIDE, CLUSTER_SELECTOR, SELECTOR, TARGET)
 
 
 def resolve(*policies, workload=WEB, labels=LABELS, namespace_labels=None):
-    return PolicySet(policies, OWN).resolve(workload, labels, namespace_labels or {})
+    return PolicySet(policies, {OWN}).resolve(workload, labels, namespace_labels or {})
 
 
 def speaker(*policies, **where) -> str | None:

@@ -18,6 +18,7 @@ from plimsoll.guard.state import (
     MemoryRange,
     NamespaceState,
     PodState,
+    Purpose,
     QosClass,
     QuotaRoom,
     ResizeStatus,
@@ -83,6 +84,16 @@ def test_static_memory_manager_pins_guaranteed_pods_only():
     node = replace(NODE, static_memory_manager=True)
     assert guard(ask(2048, 512), guaranteed(kube_node=node)).reason == "StaticMemoryManager"
     assert guard(ask(2048, 512), situation(kube_node=node)).kind is DecisionKind.RAISE
+
+
+def test_a_static_memory_manager_is_asked_for_an_urgent_raise_where_its_no_moves_the_pod():
+    node = replace(NODE, static_memory_manager=True)
+    recreating = policy(mode=Mode.IN_PLACE_OR_RECREATE)
+    urgent = ask(2048, 2048, purpose=Purpose.URGENT)
+    assert guard(urgent, guaranteed(kube_node=node, policy=recreating)).kind is DecisionKind.RAISE
+    assert guard(urgent, guaranteed(kube_node=node)).reason == "StaticMemoryManager"
+    routine = guard(ask(2048, 2048), guaranteed(kube_node=node, policy=recreating))
+    assert routine.reason == "StaticMemoryManager"  # nobody is evicted for a forecast
 
 
 def test_a_resize_that_was_refused_may_be_asked_anew():

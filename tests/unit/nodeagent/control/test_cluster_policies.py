@@ -43,7 +43,7 @@ def api():
 
 
 def read(api: PlainApi, now: float = NOW) -> ClusterPolicies:
-    policies = ClusterPolicies(api.connect, "node-1", "plimsoll-system")
+    policies = ClusterPolicies(api.connect, "node-1", {"plimsoll-system"})
     policies.refresh(now)
     return policies
 

@@ -71,6 +71,7 @@ VERDICTS = [
         Verdict.LEARN,
     ),
     (PENDING, "Infeasible", "infeasible alongside Memory Manager policy Static", 0, False, Verdict.LEARN),
+    (PENDING, "Infeasible", "infeasible alongside Memory Manager policy Static", 0, True, Verdict.EVICT),
     (PROGRESS, "", "", 10_000, True, Verdict.WAIT),
     (PROGRESS, "Error", "below current usage", 60, True, Verdict.WAIT),
     (PROGRESS, "Error", "below current usage", 600, True, Verdict.TAKE_BACK),
