@@ -21,7 +21,7 @@ from plimsoll_nodeagent.control.idle_ages import IdleAgeSampler
 from plimsoll_nodeagent.control.policies import PolicySource
 from plimsoll_nodeagent.control.pressing import Pressing
 from plimsoll_nodeagent.control.reclaiming import Done, Plan, Reclaimer
-from plimsoll_nodeagent.control.reports import Report, container_reports, node_report
+from plimsoll_nodeagent.control.reports import CoordinationReport, Report, container_reports, node_report
 from plimsoll_nodeagent.kernelfs import Answer, KernelFs
 from plimsoll_nodeagent.loop import Snapshot, Watch
 from plimsoll_nodeagent.sample.reading import ContainerSample
@@ -40,6 +40,9 @@ class Accompanies(Protocol):
 
     def heed(self, now_seconds: float) -> None:
         """About a second has passed."""
+
+    def report(self) -> CoordinationReport:
+        """How it stands."""
 
 
 @dataclass
@@ -163,6 +166,7 @@ class Agent:
             actions_total=dict(self.reclaimer.outcomes),
             latest=self.reclaimer.latest,
             models_version=self.reclaimer.models.version,
+            coordination=None if self.companion is None else self.companion.report(),
         )
 
     def _capabilities(self) -> KernelCapabilities:

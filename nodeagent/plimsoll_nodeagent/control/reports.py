@@ -127,6 +127,18 @@ class NodeReport:
 
 
 @dataclass(frozen=True, slots=True)
+class CoordinationReport:
+    """How the agent stands with its operator."""
+
+    attending: bool
+    streams_total: int
+    given_up_total: int
+    """Batches of samples that a full buffer gave up."""
+    leases_total: dict[str, int]
+    """By what came of it: asked, granted, refused; away: wanted, and there was nobody to ask."""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What one tick knows."""
 
@@ -141,6 +153,7 @@ class Report:
     actions_total: dict[tuple[str, str], int]
     latest: tuple[Outcome, ...]
     models_version: int = 0
+    coordination: CoordinationReport | None = None
 
 
 def container_reports(

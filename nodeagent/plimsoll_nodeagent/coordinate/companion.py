@@ -22,7 +22,7 @@ from plimsoll.coordinate.messages import (
 from plimsoll_nodeagent.capabilities import KernelCapabilities
 from plimsoll_nodeagent.control.forecasting import PressureForecasts
 from plimsoll_nodeagent.control.reclaiming import Reclaimer
-from plimsoll_nodeagent.control.reports import Report
+from plimsoll_nodeagent.control.reports import CoordinationReport, Report
 from plimsoll_nodeagent.coordinate.batches import acted, forecast_batch, outcome_batch, sample_batch
 from plimsoll_nodeagent.coordinate.bursts import Bursts
 from plimsoll_nodeagent.coordinate.link import AgentSide, Link
@@ -74,6 +74,16 @@ class Companion:
         total = acted(report.containers)
         if total != self._acted and self.link.offer(outcome_batch(report, self._numbered)):
             self._acted = total
+
+    def report(self) -> CoordinationReport:
+        """How the agent stands with its operator."""
+        state = None if self.link is None else self.link.state
+        return CoordinationReport(
+            attending=state is not None and state.attending,
+            streams_total=0 if state is None else state.streams_total,
+            given_up_total=self._session.outbox.dropped_total,
+            leases_total=dict(self.leases),
+        )
 
     def heed(self, now_seconds: float) -> None:
         """Act on what was asked; call about once a second."""

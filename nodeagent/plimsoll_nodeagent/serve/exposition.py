@@ -15,7 +15,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from plimsoll_nodeagent.control.reports import ContainerReport, NumaReport, Report
+from plimsoll_nodeagent.control.reports import ContainerReport, CoordinationReport, NumaReport, Report
 from plimsoll_nodeagent.kernelfs import Absence
 from plimsoll_nodeagent.loop import Snapshot
 from plimsoll_nodeagent.sample.formats import Pressure
@@ -199,6 +199,11 @@ def _levels(report: Report) -> list[Value]:
     ]
 
 
+def _joined(value: Callable[[CoordinationReport], list[Value]]) -> Callable[[Report], list[Value]]:
+    """A metric of an agent that has an operator; without one there is none."""
+    return lambda report: [] if report.coordination is None else value(report.coordination)
+
+
 REPORT_VALUES: dict[str, Callable[[Report], list[Value]]] = {
     "plimsoll_container_needed_bytes": _of_each(lambda each: each.needed_bytes),
     "plimsoll_container_cold_bytes": _of_each(lambda each: each.cold_bytes),
@@ -232,6 +237,12 @@ REPORT_VALUES: dict[str, Callable[[Report], list[Value]]] = {
     "plimsoll_kube_node_pressure_right_ratio": lambda each: [((), each.node.ahead.right_ratio)],
     "plimsoll_kube_node_pressure_brier": lambda each: [((), each.node.ahead.brier)],
     "plimsoll_kube_node_brought_back_bytes_total": lambda each: [((), each.node.brought_back_total)],
+    "plimsoll_agent_attending": _joined(lambda each: [((), float(each.attending))]),
+    "plimsoll_agent_streams_total": _joined(lambda each: [((), each.streams_total)]),
+    "plimsoll_agent_batches_given_up_total": _joined(lambda each: [((), each.given_up_total)]),
+    "plimsoll_agent_leases_total": _joined(
+        lambda each: [((outcome,), total) for outcome, total in each.leases_total.items()]
+    ),
     "plimsoll_agent_looks_total": lambda each: [((), each.node.looks_total)],
     "plimsoll_agent_models_version": lambda each: [((), each.models_version)],
     "plimsoll_numa_node_pressure_forecast_ratio": _of_numa(lambda each: each.pressure_forecast),

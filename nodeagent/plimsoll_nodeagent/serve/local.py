@@ -83,13 +83,20 @@ class _Handler(socketserver.StreamRequestHandler):
 
 
 def ask(path: Path, question: Mapping[str, object]) -> dict[str, Any]:
-    """Ask a running agent. Raises OSError where none listens, ValueError where the answer is a refusal."""
-    with socket(AF_UNIX, SOCK_STREAM) as connection:
-        connection.settimeout(PATIENCE_SECONDS)
-        connection.connect(str(path))
-        connection.sendall(json.dumps(question).encode() + b"\n")
-        with connection.makefile("rb") as answer:
-            said: dict[str, Any] = json.loads(answer.readline())
+    """Ask a running agent. Raises OSError, which names the socket, where none listens, ValueError where the
+    answer is a refusal.
+    """
+    try:
+        with socket(AF_UNIX, SOCK_STREAM) as connection:
+            connection.settimeout(PATIENCE_SECONDS)
+            connection.connect(str(path))
+            connection.sendall(json.dumps(question).encode() + b"\n")
+            with connection.makefile("rb") as answer:
+                said: dict[str, Any] = json.loads(answer.readline())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+    except ValueError as error:
+        raise ValueError(f"{path}: what answers there is no plimsoll-agent") from error
     if not said.pop("ok", False):
         raise ValueError(str(said.get("why", "refused")))
     return said

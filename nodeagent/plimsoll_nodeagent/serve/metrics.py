@@ -270,6 +270,28 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         "1 where this kernel has the file; found once at start.",
         ("feature",),
     ),
+    MetricDefinition(
+        "plimsoll_agent_attending",
+        _G,
+        "0 or 1",
+        "1 while the operator hears this agent (--operator-address).",
+    ),
+    MetricDefinition(
+        "plimsoll_agent_streams_total", _C, "streams", "Streams to the operator that were opened."
+    ),
+    MetricDefinition(
+        "plimsoll_agent_batches_given_up_total",
+        _C,
+        "batches",
+        "Batches of samples for the operator that a full buffer gave up.",
+    ),
+    MetricDefinition(
+        "plimsoll_agent_leases_total",
+        _C,
+        "leases",
+        "Burst leases: asked, granted, refused; away: wanted, and there was no operator to ask.",
+        ("outcome",),
+    ),
     MetricDefinition("plimsoll_agent_cpu_seconds_total", _C, "seconds", "The agent's own CPU time."),
     MetricDefinition(
         "plimsoll_agent_resident_bytes_max", _G, "bytes", "The agent's highest resident memory."

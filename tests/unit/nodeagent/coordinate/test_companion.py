@@ -19,6 +19,7 @@ from plimsoll.coordinate.versions import PROTOCOL
 from plimsoll_nodeagent.coordinate.assemble import accompany
 from plimsoll_nodeagent.flags import DEFAULT_IDENTITY
 from plimsoll_nodeagent.main import accompanied, parser
+from plimsoll_nodeagent.serve.exposition import Exposition
 
 
 class Attending:
@@ -158,3 +159,12 @@ def test_a_companion_that_fails_is_counted_and_ends_nothing(attending, monkeypat
     monkeypatch.setattr(attending.companion, "tick", broken)
     assert attending.on.tick() is not None
     assert attending.agent.stage_failures["coordinate"] == 1
+
+
+def test_how_it_stands_with_the_operator_is_served(attending):
+    attending.on.tick(2)
+    watch, agent = attending.agent.watch, attending.agent
+    text = Exposition(lambda: watch.latest, "test", lambda: agent.latest).text().decode()
+    assert "plimsoll_agent_attending 1.0" in text
+    assert 'plimsoll_agent_leases_total{outcome="away"} 0.0' in text
+    assert "plimsoll_agent_batches_given_up_total 0.0" in text

@@ -52,6 +52,11 @@ def test_what_reclaim_does_is_served_once_a_policy_asks_for_it(tmp_path):
         # Nobody looked between two ticks, so that no forecast could be judged.
         "plimsoll_kube_node_pressure_right_ratio",
         "plimsoll_kube_node_pressure_brier",
+        # It has no operator.
+        "plimsoll_agent_attending",
+        "plimsoll_agent_streams_total",
+        "plimsoll_agent_batches_given_up_total",
+        "plimsoll_agent_leases_total",
     }
     assert set(REPORT_VALUES) - served == absent
     assert 'plimsoll_agent_actions_total{answer="done",kind="reclaim"}' in text

@@ -226,3 +226,29 @@ async def test_present_and_away_are_counted():
     made = await steady()
     await made.once(NOW + 2 * MINUTE)
     assert made.rig.metrics.value("plimsoll_agents", presence="present") == 1
+
+
+async def test_an_operator_that_is_killed_during_a_shrink_leaves_the_limit_and_its_successor_asks_again():
+    made = await lowering()
+    made.attend(NOW)
+    await made.once(NOW + MINUTE)
+    (request,) = made.told()
+    made.report(request, ShrinkStage.RECLAIMING, 900, NOW + 61)
+    successor = Desks(made.rig.restart(), epoch_id=2)
+    successor.rig.monotonic = made.rig.monotonic
+    successor.agent = made.agent
+    await successor.once(NOW + 2 * MINUTE)
+    successor.attend(NOW + 2 * MINUTE)
+    await successor.once(NOW + 3 * MINUTE)
+    assert successor.rig.limit() == 1024
+    (again,) = (each for each in successor.told() if isinstance(each, ShrinkRequest))
+    assert again.target_bytes == request.target_bytes
+
+
+async def test_an_operator_that_is_killed_during_a_lease_leaves_the_room_and_its_successor_takes_it_back():
+    made = await steady()
+    await made.asks_for(400, NOW + 61)
+    successor = Desks(made.rig.restart(), epoch_id=2)
+    for minute in range(2, 40):  # without an agent: by half steps or whole, after the cooldown
+        await successor.rig.once(NOW + minute * MINUTE)
+    assert successor.rig.limit() == 1024
