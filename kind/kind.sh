@@ -38,6 +38,8 @@ up() { # tool
   kind get clusters 2>/dev/null | grep -qx "$CLUSTER_NAME" || kind create cluster --name "$CLUSTER_NAME" --config "${PLIMSOLL_KIND_CONFIG:-$KIND_DIR/cluster.yaml}" \
     --kubeconfig "$RUN/kubeconfig" --wait "${PLIMSOLL_KIND_WAIT:-5m}"
   stage "cluster Ready"
+  local minor; minor=$(kubectl --kubeconfig "$RUN/kubeconfig" get --raw /version | sed -n 's/.*"minor": *"\([0-9]*\).*/\1/p')
+  [ "${minor:-0}" -ge 35 ] || printf 'this kind has nodes of Kubernetes 1.%s: below 1.35 Plimsoll recommends and does not act; a newer kind has newer nodes\n' "$minor" >&2
   local archive=$RUN/images.tar; "$1" save ${several[@]+"${several[@]}"} -o "$archive" "${IMAGES[@]}" $LOAD_IMAGE
   kind load image-archive --name "$CLUSTER_NAME" "$archive"; rm -f "$archive"
   stage "images loaded"
