@@ -176,7 +176,7 @@ def check_command(
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Look for damage at every level; with --repair put it right and migrate older schemas."""
-    with opened(store, redis, snapshots) as found:
+    with opened(store, redis, snapshots, set_aside=fix) as found:
         tiers, snaps, now = found.memory.tiers, found.memory.snapshots, found.now_seconds
         if fix:
             done = repair(tiers, now)

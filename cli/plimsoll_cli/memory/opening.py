@@ -66,15 +66,20 @@ class Opened:
 
 
 @contextmanager
-def opened(store: Path | None, redis: str = "", snapshots: str = "") -> Iterator[Opened]:
-    """The memory; what waited is offered to Redis before it is closed."""
-    path = store or _default_path()
+def opened(
+    store: Path | None, redis: str = "", snapshots: str = "", *, set_aside: bool = False
+) -> Iterator[Opened]:
+    """The memory; what waited is offered to Redis before it is closed.
+
+    A damaged file is an error: only who asked for a repair (`set_aside`) gets a new one in its place.
+    """
+    path = path_of(store)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileError(f"{path.parent}: cannot be made: {error.strerror or error}") from error
     with failures():
-        memory = open_memory(str(path), redis, snapshots, time.perf_counter)
+        memory = open_memory(str(path), redis, snapshots, time.perf_counter, set_aside=set_aside)
         try:
             yield Opened(memory, time.time())
             sent = memory.send(time.time())
@@ -113,6 +118,11 @@ def seconds_of(option: str, text: str) -> int:
         return parse_duration(text)
     except DurationError as error:
         raise CommandError(f"{option}: {error}") from error
+
+
+def path_of(store: Path | None) -> Path:
+    """The memory's file."""
+    return store or _default_path()
 
 
 def _default_path() -> Path:

@@ -190,8 +190,13 @@ def open_memory(
     redis_url: str = "",
     snapshots_url: str = "",
     clock: Callable[[], float] = lambda: 0.0,
+    *,
+    set_aside: bool = True,
 ) -> Memory:
-    """A memory in a file, with what else there is. Raises `LevelError` and `RedisAddressError`."""
+    """A memory in a file, with what else there is. Raises `LevelError` and `RedisAddressError`.
+
+    A damaged file is set aside and a new one begun; without `set_aside` it is an error.
+    """
     shared = SharedLevel(parse_redis_address(redis_url)) if redis_url else None
-    tiers = TieredStore(FileLevel(file), shared=shared, kinds=KINDS, clock=clock)
+    tiers = TieredStore(FileLevel(file, set_aside=set_aside), shared=shared, kinds=KINDS, clock=clock)
     return Memory(tiers, Snapshots(snapshots_url) if snapshots_url else None)

@@ -4,7 +4,7 @@ In: entries. Out: the same after a restart or a kill. A write of ours stays `PEN
 has taken it, then `SENT` until it was read back from there (decision 0101). Bounded: what is clean goes
 first, the longest unused before others; what is not yet read back never goes, and when all is such, a new
 key is refused (`LevelError` full) while known keys may still change. A file that is damaged is set aside
-under another name, and a new one begun. `secure_delete`: what was forgotten is overwritten.
+under another name (or refused), and a new one begun. `secure_delete`: what was forgotten is overwritten.
 """
 
 import sqlite3
@@ -58,14 +58,16 @@ class FileLevel:
 
     name = "file"
 
-    def __init__(self, path: Path | str = ":memory:", bounds: Bounds | None = None) -> None:
+    def __init__(
+        self, path: Path | str = ":memory:", bounds: Bounds | None = None, *, set_aside: bool = True
+    ) -> None:
         self.path = path
         self._bounds = bounds or Bounds()
         self._lock = threading.RLock()
         self._used: dict[str, None] = {}
         self._unchecked = 0  # new keys that may come before room is looked at again
         self.evicted = 0
-        self._db, self.set_aside = opened(path)
+        self._db, self.set_aside = opened(path, set_aside=set_aside)
 
     # Reading
 
@@ -91,17 +93,17 @@ class FileLevel:
             return self._entry(db, record)
 
     def records(self) -> Iterator[Record]:
-        """All records."""
+        """All records that can be read; `problems` names the others."""
         with self._reading() as db:
             rows = db.execute(f"{_SELECT} WHERE digest != ''").fetchall()
-        return (_held(row).record for row in rows)
+        return (each.record for each in _readable(rows))
 
     def in_state(self, state: State, most: int, before_seconds: float = float("inf")) -> list[Held]:
         """Records that stand so, the oldest first, tombstones too (their address is a hash then)."""
         query = f"{_SELECT} WHERE state = ? AND sent_seconds <= ? ORDER BY changed LIMIT ?"
         with self._reading() as db:
             rows = db.execute(query, (state, min(before_seconds, 1e15), most)).fetchall()
-        return [_held(row) for row in rows]
+        return [*_readable(rows)]
 
     def counts(self) -> dict[str, int]:
         """Records, tombstones, contents and their bytes, and how many stand in which state."""
@@ -336,15 +338,25 @@ class FileLevel:
 
 
 _SELECT = "SELECT hash, version, digest, said, base, state, sent_seconds FROM records"
+_Row = tuple[str, int, str, str, int, int, float]
 
 
-def _held(row: tuple[str, int, str, str, int, int, float], address: Address | None = None) -> Held:
+def _held(row: _Row, address: Address | None = None) -> Held:
     hashed, version, digest, said, base, state, sent = row
     if said:
         record = Record.from_json(said, version, digest)
     else:
         record = Record(address or Address("forgotten", hashed), 0, version, "", 0)
     return Held(record, base, State(state), sent, hashed)
+
+
+def _readable(rows: Sequence[_Row]) -> Iterator[Held]:
+    """One that is unsound hides no other."""
+    for row in rows:
+        try:
+            yield _held(row)
+        except RecordError:
+            continue
 
 
 def _sweep(db: sqlite3.Connection, digests: Collection[str] | None) -> int:

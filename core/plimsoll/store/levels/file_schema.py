@@ -1,6 +1,8 @@
-"""The tables of level 2's file, and opening it: what is damaged is set aside, what is older is migrated.
+"""The tables of level 2's file, and opening it: what is damaged is set aside, what is foreign is left.
 
-In: a path. Out: a connection in WAL mode with foreign bytes kept away, and where a damaged file went.
+In: a path, whether a damaged memory may be set aside. Out: a connection in WAL mode, and where a damaged file
+went. Ours is what has our `application_id` in its header (SQLite's file format, offset 68), or, from before
+there was one, our three tables and no other. Anything else is refused before a byte of it is changed.
 """
 
 import sqlite3
@@ -9,7 +11,10 @@ from pathlib import Path
 from plimsoll.store.levels.protocol import LevelError, Reason
 
 FILE_VERSION = 1
+APPLICATION_ID = 0x506C696D  # "Plim", in the file's header
 BUSY_SECONDS = 5.0
+_MAGIC, _HEADER_BYTES, _ID_AT = b"SQLite format 3\0", 100, 68
+_NAMES = {"records", "blobs", "meta"}
 _TABLES = """
 CREATE TABLE IF NOT EXISTS records (
   hash TEXT PRIMARY KEY, version INTEGER NOT NULL, digest TEXT NOT NULL, said TEXT NOT NULL,
@@ -24,31 +29,92 @@ CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WIT
 """
 
 
-def opened(path: Path | str) -> tuple[sqlite3.Connection, Path | None]:
-    """The file, and the name that a damaged one was given. Raises `LevelError`."""
+def opened(path: Path | str, *, set_aside: bool = True) -> tuple[sqlite3.Connection, Path | None]:
+    """The file, and the name that a damaged one was given. Raises `LevelError`.
+
+    Without `set_aside` a damaged one stays where it is, and is an error.
+    """
+    if str(path) != ":memory:":
+        _refuse_foreign(Path(path))
     try:
         return _connected(path), None
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError) or str(path) == ":memory:":
             raise LevelError("file", Reason.DOWN, f"{path}: {error}") from error
+        if not set_aside:
+            said = f"{path} is damaged ({error}); it was left as it is"
+            raise LevelError("file", Reason.DOWN, said) from error
         aside = _set_aside(Path(path))
         return _connected(path), aside
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Raise where a file is there, is not empty, and is no memory of ours."""
+    try:
+        if not path.exists():
+            return
+        if not path.is_file():
+            raise _foreign(path, "it is no regular file")
+        with path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+    except OSError as error:
+        raise LevelError("file", Reason.DOWN, f"{path}: {error.strerror or error}") from error
+    if not header or _id_of(header) == APPLICATION_ID:
+        return
+    if not header.startswith(_MAGIC):
+        raise _foreign(path, "it is no SQLite file")
+    _refuse_foreign_tables(path)
+
+
+def _refuse_foreign_tables(path: Path) -> None:
+    """Look into a file without our mark: from before there was one, just begun, or foreign."""
+    try:
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", timeout=BUSY_SECONDS, uri=True)
+        try:
+            (mark,) = db.execute("PRAGMA application_id").fetchone()
+            names = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            columns = {row[1] for row in db.execute("PRAGMA table_info(records)")}
+        finally:
+            db.close()
+    except sqlite3.Error as error:
+        raise _foreign(path, f"it cannot be read: {error}") from error
+    if mark == APPLICATION_ID or (not mark and not names):
+        return
+    if mark or names != _NAMES or "digest" not in columns:
+        raise _foreign(path, "it is another program's SQLite file")
+
+
+def _id_of(header: bytes) -> int:
+    return int.from_bytes(header[_ID_AT : _ID_AT + 4], "big") if header.startswith(_MAGIC) else 0
+
+
+def _foreign(path: Path, why: str) -> LevelError:
+    return LevelError("file", Reason.DENIED, f"{path} is no memory of Plimsoll: {why}")
 
 
 def _connected(path: Path | str) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
+        _marked(db)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA secure_delete = ON")
         (version,) = db.execute("PRAGMA user_version").fetchone()
         _understood(path, version)
         db.executescript(_TABLES)
-        db.execute(f"PRAGMA user_version = {FILE_VERSION}")
+        if version != FILE_VERSION:
+            db.execute(f"PRAGMA user_version = {FILE_VERSION}")
     except BaseException:
         db.close()
         raise
     return db
+
+
+def _marked(db: sqlite3.Connection) -> None:
+    """Say whose file it is before it gets a log, so that the mark is in the file itself from the start."""
+    (mark,) = db.execute("PRAGMA application_id").fetchone()
+    if mark != APPLICATION_ID:
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
 def _understood(path: Path | str, version: int) -> None:
@@ -61,7 +127,9 @@ def _set_aside(path: Path) -> Path:
     number = 1
     while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
         number += 1
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists():  # what it has may be all that can be saved
+        log.replace(aside.with_name(f"{aside.name}-wal"))
     path.replace(aside)
-    for end in ("-wal", "-shm"):
-        path.with_name(path.name + end).unlink(missing_ok=True)
+    path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
     return aside

@@ -276,7 +276,10 @@ def test_a_damaged_file_is_set_aside_and_begun_anew(tmp_path, redis):
     store.store(Address("history", "x"), content(1), SAID)
     settled(store)
     store.close()
-    path.write_bytes(b"this is no database, and was long enough to be one" * 100)
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(LevelError, match="is damaged"):
+        FileLevel(path, set_aside=False)
+    assert path.stat().st_size == 5000
     again = store_on(redis, path)
     assert again.file.set_aside.name == "m.db.damaged-1"
     assert number_in(again) == 1, "from Redis"
