@@ -35,7 +35,7 @@ from builders.addressworld import ProgramWorld
 from builders.agents import AgentOn
 from builders.cgroup_tree import SYSTEMD, CgroupTree
 from builders.watched_agents import PID, looked, watched
-from plimsoll.pages.address_plan import AddressPlan
+from plimsoll.pages.blocks import aimed_blocks_for
 from plimsoll_nodeagent.control.by_address import COST_RATIO
 from plimsoll_nodeagent.discover.hierarchy import DEFAULT_CGROUP_ROOT
 from plimsoll_nodeagent.kernelfs import Mode, TwinProcess
@@ -183,17 +183,23 @@ def look_rows(repeat: int, command: str) -> list[Row]:
         before, spent = looks.looks_total, looks.cost_seconds
         looked(agent, repeat)
         each_ms = (looks.cost_seconds - spent) / max(1, looks.looks_total - before) * 1000
-        tracemalloc.start()
-        plan = AddressPlan(0.01)
-        world = ProgramWorld(LOOK_BLOCKS, lambda epoch: np.arange(64) + epoch % 64, plan)
-        for _ in range(4):
-            world.look()
-        kib = tracemalloc.get_traced_memory()[0] / 1024
-        tracemalloc.stop()
     return [
         Row("agent.look_cpu_ms", each_ms, "ms", repeat, command),
-        Row("agent.look_plan_kib", kib, "KiB", 1, command),
+        *(Row(f"agent.look_plans_mib.{each}", plans_mib(each), "MiB", 1, command) for each in (1, 100)),
     ]
+
+
+def plans_mib(containers: int) -> float:
+    """What the plans of so many large containers keep in the agent's memory."""
+    tracemalloc.start()
+    blocks = aimed_blocks_for(containers)
+    worlds = [ProgramWorld(blocks, lambda epoch: np.arange(64) + epoch % 64) for _ in range(containers)]
+    for world in worlds:
+        for _ in range(3):
+            world.look()
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    return held / 2**20
 
 
 def looping_resident_mib(agent: AgentOn) -> float:

@@ -58,7 +58,9 @@ class ProgramWorld:
     def counts(self, asked: Asked) -> np.ndarray:
         """Pages present in each block that is asked for."""
         assert asked.process == self.process
-        found = [self.present[at : at + count] for at, count in numbers(asked.ranges)]
+        each = asked.block_bytes // BLOCK
+        there = np.append(self.present, np.zeros(each, bool))  # the last block may reach beyond the end
+        found = [there[at : at + count].reshape(-1, each).sum(axis=1) for at, count in numbers(asked.ranges)]
         return np.concatenate(found).astype(np.int64) * PAGES
 
     def page_out(self, limit_bytes: int = 1 << 40) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plimsoll.pages.blocks import (
-    MOST_BLOCKS,
+    AIMED_BLOCKS,
     Keys,
     Spans,
     address_of,
@@ -91,13 +91,15 @@ class AddressPlan:
         self.looks = 0
         self.planned_seconds = float("-inf")
         self.block_bytes = 0
+        self.aimed_blocks = AIMED_BLOCKS
+        """In force when a block size is chosen: at the first look, or when the memory has outgrown it."""
         self._prior, self._target = predictor, target
         self._numbers: dict[Process, int] = {}
         self._next_number = 0
         self._look: _Look | None = None
         self._page: Keys
         self._plan: GuardedReclaim
-        self._back: BringBack
+        self._back: BringBack | None = None
         self._present: IntArray
         self._peak: IntArray
         self._touched_seconds: FloatArray
@@ -119,7 +121,13 @@ class AddressPlan:
     @property
     def returned_ratio(self) -> float:
         """Of what was brought back, the share that was used soon; NaN before there was any."""
-        return self._back.precision
+        return float("nan") if self._back is None else self._back.precision
+
+    def brings_back(self, wanted: bool) -> None:  # noqa: FBT001
+        """Whether to learn what should come back, and to say so; it begins to learn when it is wanted."""
+        if wanted != (self._back is not None):
+            self._back = BringBack(self._page) if wanted else None
+            self._coming = NOTHING
 
     def aim_at(self, target: float) -> None:
         """Another refault budget: refaults per access of a block in a look."""
@@ -143,11 +151,11 @@ class AddressPlan:
             self._look = None
             return ()
         if not self.block_bytes:
-            self.block_bytes = block_bytes_for(total)
+            self.block_bytes = block_bytes_for(total, self.aimed_blocks)
         self._number(each.process for each in seen)
         keys = self._keys(seen, mapped)
-        if len(keys) > MOST_BLOCKS:  # it has grown: coarser blocks, which know nothing yet
-            self.block_bytes = block_bytes_for(2 * total)
+        if len(keys) > 2 * self.aimed_blocks:  # it has grown: coarser blocks, which know nothing yet
+            self.block_bytes = max(2 * self.block_bytes, block_bytes_for(2 * total, self.aimed_blocks))
             self._begin(NOTHING)
             keys = self._keys(seen, mapped)
         accessed = np.isin(keys, self._keys(seen, [each.accessed for each in seen]))
@@ -164,13 +172,14 @@ class AddressPlan:
             return
         arrived = self._follow(look, present)
         self._plan.follow(look.keys, arrived)
-        self._back.follow(look.keys, arrived)
+        if self._back is not None:
+            self._back.follow(look.keys, arrived)
         resident = look.accessed | self._is_resident()
         self._peak = np.maximum(self._peak, self._present)
         self._touched_seconds[look.accessed | arrived] = look.now_seconds
         bits = EpochBits(look.accessed, np.zeros_like(look.accessed), resident & (self._present > 0))
         self._going = self._plan.step(bits, policy)
-        self._coming = self._back.step(bits, self._plan.budget.out)
+        self._coming = NOTHING if self._back is None else self._back.step(bits, self._plan.budget.out)
         self.looks += 1
         self.planned_seconds = look.now_seconds
 
@@ -203,7 +212,8 @@ class AddressPlan:
         rows = self._rows(part.keys)
         self._present[rows] = self._peak[rows]
         self._plan.budget.gave_back(rows)
-        self._back.brought(rows)
+        if self._back is not None:
+            self._back.brought(rows)
 
     def idle_ages(self, now_seconds: float) -> IdleAges | None:
         """Present memory by the time since it was last seen touched; None before the first look."""
@@ -220,7 +230,7 @@ class AddressPlan:
         self._page = page
         tables = self._prior if self.looks == 0 else self._plan.learner.predictor
         self._plan = GuardedReclaim(page, self._target, tables)
-        self._back = BringBack(page)
+        self._back = None if self._back is None else BringBack(page)
         self._present = self._peak = np.zeros(len(page), np.int64)
         self._touched_seconds = np.zeros(len(page))
         self._taken_seconds = np.zeros(len(page))

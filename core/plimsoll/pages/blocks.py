@@ -3,7 +3,8 @@
 In: ranges of addresses (mappings, monitored regions) of a container's processes. Out: block keys int64,
 ascending: the process' number above, the block's number within it below; so neighbours in memory are
 neighbours by key, and blocks of two processes never are. A block is a power of two of bytes, at least 64 KiB:
-DAMON's regions are seldom finer, and a container's table stays below some thousand rows however large it is.
+DAMON's regions are seldom finer, and a container's table stays below some thousand rows however large it is;
+where there are many containers, below some hundred.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ Addresses = npt.NDArray[np.uint64]
 
 LEAST_BLOCK_BYTES = 64 << 10
 AIMED_BLOCKS = 4096  # of a container when its block size is chosen; twice as many, and it is chosen anew
-MOST_BLOCKS = 2 * AIMED_BLOCKS
+LEAST_AIMED_BLOCKS = 256
+BLOCKS_OF_ALL = 1 << 15  # of all containers together: some 150 bytes each are the agent's own memory
 BLOCK_BITS = 44  # of a key: blocks within a process' 2^57 addresses; above them its number
 PROCESS_STEP = 1 << BLOCK_BITS
 
@@ -34,10 +36,15 @@ class Spans:
         return int((self.ends - self.starts).sum())
 
 
-def block_bytes_for(total_bytes: int) -> int:
-    """The smallest block by which so much memory makes no more than `AIMED_BLOCKS`."""
+def aimed_blocks_for(containers: int) -> int:
+    """How finely each of so many containers may be watched."""
+    return min(AIMED_BLOCKS, max(LEAST_AIMED_BLOCKS, BLOCKS_OF_ALL // max(1, containers)))
+
+
+def block_bytes_for(total_bytes: int, aimed_blocks: int = AIMED_BLOCKS) -> int:
+    """The smallest block by which so much memory makes no more than `aimed_blocks`."""
     size = LEAST_BLOCK_BYTES
-    while total_bytes > size * AIMED_BLOCKS:
+    while total_bytes > size * aimed_blocks:
         size *= 2
     return size
 

@@ -24,7 +24,8 @@ LRU, BUDGETED, REUSE = "lru", "budgeted", "reuse"
 EXPERTS = (BUDGETED, LRU, REUSE)
 GUARDED = "guarded"
 HORIZON_EPOCHS = 256  # what is not used within it counts as used after it
-SAMPLES, SAMPLES_PER_EPOCH = 1024, 64
+# Each sample waits for half the horizon at least: were they overwritten sooner, only short reuse would teach.
+SAMPLES, SAMPLES_PER_EPOCH = 512, 4
 AREA_BLOCKS_LOG2 = 8  # 16 MiB of blocks of 64 KiB, about an allocator's arena
 ADVANTAGE = 0.1  # so much fewer misses, and another expert is followed
 CAPACITY_MOVES = 2.0  # a memory so many times as large (or as small) is another: its guard begins anew

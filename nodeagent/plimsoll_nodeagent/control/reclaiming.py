@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from plimsoll.api.reclaim import ReclaimMode
 from plimsoll.pages.address_plan import AddressPlan
+from plimsoll.pages.blocks import aimed_blocks_for
 from plimsoll.pages.bring_back import room_bytes
 from plimsoll.pages.cold import ADDRESS_POLICIES, DEFAULT_PAGE_POLICY, by_ages, page_policy
 from plimsoll.pages.control_law import ReclaimLaw
@@ -102,15 +103,18 @@ class Reclaimer:
         """The containers to be watched by address: Predictive ones, and Cold ones that nothing else ages."""
         found = {}
         for key, each in self.controlled.items():
-            wanted = self._policy_name(each) in ADDRESS_POLICIES or without_ages
-            if not wanted:
+            if self._policy_name(each) not in ADDRESS_POLICIES and not without_ages:
                 each.addresses = None
                 continue
-            budget = each.law.policy.refault_budget_ratio
+            policy = each.law.policy
             if each.addresses is None:
-                each.addresses = AddressPlan(budget, self.models.tables_of(each.workload_class))
-            each.addresses.aim_at(budget)
+                tables = self.models.tables_of(each.workload_class)
+                each.addresses = AddressPlan(policy.refault_budget_ratio, tables)
+            each.addresses.aim_at(policy.refault_budget_ratio)
+            each.addresses.brings_back(policy.prefetch)
             found[key] = Wanted(each.container, each.addresses)
+        for wanted in found.values():
+            wanted.plan.aimed_blocks = aimed_blocks_for(len(found))
         return found
 
     def forget_addresses(self) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from builders.addressworld import BLOCK, ProgramWorld, spans
 from plimsoll.pages.address_plan import FRESH_SECONDS, LEAST_LOOKS, AddressPlan, SeenProcess
-from plimsoll.pages.blocks import AIMED_BLOCKS, MOST_BLOCKS
+from plimsoll.pages.blocks import AIMED_BLOCKS
 from plimsoll.pages.guarded_plan import BUDGETED, GUARDED, LRU, REUSE
 
 HOT = np.arange(100)
@@ -90,7 +90,7 @@ def test_a_memory_that_outgrows_its_blocks_gets_larger_ones_and_begins_anew() ->
     world = ProgramWorld(400, hot_only)
     played(world, 20)
     assert world.plan.block_bytes == BLOCK
-    whole = spans(np.arange(MOST_BLOCKS + 1))
+    whole = spans(np.arange(2 * AIMED_BLOCKS + 1))
     asked = world.plan.see([SeenProcess(world.process, whole, whole, spans(HOT))], world.now + 10)
     assert world.plan.block_bytes == 8 * BLOCK
     counts = [each.ranges[:, 1].sum() // each.block_bytes for each in asked]
@@ -132,6 +132,7 @@ def test_blocks_that_nobody_could_count_are_not_taken() -> None:
 
 def test_what_was_taken_last_comes_back_first_when_it_thrashes() -> None:
     world = ProgramWorld(400, hot_only)
+    world.plan.brings_back(True)
     while played(world, 1) < 4 or (~world.present).sum() < 8:
         assert world.epoch < 300
     taken = np.flatnonzero(~world.present)
@@ -149,6 +150,7 @@ def test_what_was_taken_last_comes_back_first_when_it_thrashes() -> None:
 def test_nothing_is_brought_back_that_has_not_earned_it() -> None:
     rng = np.random.default_rng(1)
     world = ProgramWorld(400, lambda _: np.concatenate([HOT, 100 + rng.integers(0, 300, 3)]))
+    world.plan.brings_back(True)
     for _ in range(200):
         world.look()
         world.page_out()
@@ -160,6 +162,7 @@ def test_a_sweep_is_brought_back_ahead_of_itself() -> None:
         return np.concatenate([HOT, 100 + (np.arange(6) + 6 * epoch) % 300])
 
     world = ProgramWorld(400, sweep, AddressPlan(0.2))
+    world.plan.brings_back(True)
     brought = 0
     for _ in range(400):
         world.look()
@@ -188,3 +191,23 @@ def test_another_container_starts_from_the_tables_of_this_one() -> None:
     assert world.plan.predictor.samples > 0
     other = AddressPlan(0.01, world.plan.predictor)
     assert other.predictor is world.plan.predictor
+
+
+def test_where_there_are_many_containers_each_is_watched_more_coarsely() -> None:
+    world = ProgramWorld(400, hot_only)
+    world.plan.aimed_blocks = 256
+    world.look()
+    assert world.plan.block_bytes == 2 * BLOCK
+
+
+def test_who_is_not_to_bring_back_neither_learns_it_nor_says_it() -> None:
+    world = ProgramWorld(400, lambda epoch: np.concatenate([HOT, 100 + (np.arange(6) + 6 * epoch) % 300]))
+    world.plan.brings_back(True)
+    for _ in range(10):
+        world.look()
+    world.plan.brings_back(False)
+    for _ in range(60):
+        world.look()
+        world.page_out()
+        assert world.plan.bring_back(1 << 40) == ()
+    assert np.isnan(world.plan.returned_ratio)

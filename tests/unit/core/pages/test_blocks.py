@@ -6,9 +6,12 @@ from hypothesis import strategies as st
 
 from plimsoll.pages.blocks import (
     AIMED_BLOCKS,
+    BLOCKS_OF_ALL,
+    LEAST_AIMED_BLOCKS,
     LEAST_BLOCK_BYTES,
     Spans,
     address_of,
+    aimed_blocks_for,
     block_bytes_for,
     keys_of,
     overlapping,
@@ -42,6 +45,12 @@ def test_blocks_grow_with_memory() -> None:
     assert block_bytes_for(1) == KIB64
     assert block_bytes_for(KIB64 * AIMED_BLOCKS) == KIB64
     assert block_bytes_for(KIB64 * AIMED_BLOCKS + 1) == 2 * KIB64
+
+
+def test_all_containers_share_a_number_of_blocks() -> None:
+    assert [aimed_blocks_for(each) for each in (0, 1, 8)] == [AIMED_BLOCKS] * 3
+    assert aimed_blocks_for(100) == BLOCKS_OF_ALL // 100
+    assert aimed_blocks_for(2000) == LEAST_AIMED_BLOCKS
 
 
 def test_runs_join_what_is_consecutive() -> None:
