@@ -112,6 +112,12 @@ class Watch:
         """Sample one container now, between two looks."""
         return None if self._sampler is None else self._sampler.container(container)
 
+    def unread(self) -> list[str]:
+        """Cgroups that are there, but whose memory the latest look could not read."""
+        read = {each.container.key for each in self.latest.samples} if self.latest else set()
+        missed = [each.path for each in self._watched() if each.key not in read]
+        return [path for path in missed if self._fs.read(f"{path}/memory.current") is not Absence.GONE]
+
     def _watched(self) -> list[Container]:
         """The containers to sample: of too many, those with the lowest cgroup ids, which are the oldest."""
         found = sorted(self._tracker.containers.values(), key=lambda each: each.key)

@@ -1,13 +1,16 @@
 """`plimsoll-agent`: watch this node's containers (`run`), or show once what there is (`status`).
 
 In: flags. Out: a process that serves /metrics, /healthz and /readyz until SIGTERM or SIGINT, or a table. It
-writes to the kernel only with `--act`, and takes back at its end what it has set. Exit code 2: this host
-cannot be watched (cgroup v1), or flags that make no sense; 3: it cannot act, for it could not take back what
-it sets; one sentence says which.
+writes to the kernel only with `--act`, and takes back at its end what it has set. Exit code 1: it cannot
+listen, or some of what it should show cannot be read; 2: this host cannot be watched (cgroup v1), output that
+cannot be written, or flags that make no sense; 3: it cannot act, for it could not take back what it sets. One
+sentence says which.
 """
 
 import argparse
+import errno
 import logging
+import os
 import signal
 import sys
 import threading
@@ -22,7 +25,14 @@ from plimsoll_nodeagent.assemble import assemble, tracker_of
 from plimsoll_nodeagent.control.kubeapi import ApiError
 from plimsoll_nodeagent.control.models import ModelStore
 from plimsoll_nodeagent.discover.hierarchy import unusable
-from plimsoll_nodeagent.flags import DEFAULT_STATE, acting_flags, operator_flags, seconds, shared_flags
+from plimsoll_nodeagent.flags import (
+    DEFAULT_STATE,
+    acting_flags,
+    operator_flags,
+    port,
+    seconds,
+    shared_flags,
+)
 from plimsoll_nodeagent.kernelfs import KernelFs
 from plimsoll_nodeagent.loop import Watch
 from plimsoll_nodeagent.sample.probe import find_capabilities
@@ -31,7 +41,7 @@ from plimsoll_nodeagent.serve.http import AgentServer, Health
 from plimsoll_nodeagent.serve.local import LocalDoor
 from plimsoll_nodeagent.serve.logs import configure_logs
 from plimsoll_nodeagent.status import as_json, as_table
-from plimsoll_nodeagent.tools import add_tools
+from plimsoll_nodeagent.tools import add_tools, sentence
 
 if TYPE_CHECKING:
     from plimsoll_nodeagent.coordinate.assemble import Accompanied
@@ -41,6 +51,10 @@ logger = logging.getLogger(__name__)
 CANNOT_LISTEN = 1
 CANNOT_WATCH = 2
 CANNOT_ACT = 3
+CANNOT_PRINT = 2
+UNREAD = 1
+OF_A_STREAM = frozenset({errno.ENOSPC, errno.EPIPE, errno.EBADF, errno.EIO, errno.EFBIG, errno.EDQUOT})
+STOPPED = 130  # what shells say of Ctrl-C
 DEFAULT_PORT = 9477
 DEFAULT_INTERVAL_SECONDS = 10.0
 STUCK_INTERVALS = 6.0  # a loop that has ended no tick for so many intervals is restarted by its probe
@@ -149,24 +163,35 @@ def run(options: argparse.Namespace) -> int:
 
 
 def status(options: argparse.Namespace) -> int:
-    """Look once and print."""
+    """Look once and print; what was named and is not there, or cannot be read, is said beside it."""
     fs = KernelFs(options.root)
     why = unusable(fs, options.cgroup_root)
-    watch = Watch(fs, options.cgroup_root, options.most_containers, tracker=tracker_of(fs, options))
+    try:
+        tracker = tracker_of(fs, options)
+    except ValueError as error:
+        print(f"--cgroup: {error}", file=sys.stderr)
+        return CANNOT_WATCH
+    watch = Watch(fs, options.cgroup_root, options.most_containers, tracker=tracker)
     snapshot = None if why else watch.tick(time.time())
-    if snapshot is None:
+    missing = tracker.missing() if tracker is not None and not why else []
+    for path in missing:
+        print(f"--cgroup {path}: there is no such cgroup with the memory controller", file=sys.stderr)
+    if snapshot is None or (missing and not snapshot.samples):
         none_yet = f"No cgroup under {options.cgroup_root} has the memory controller."
-        print(why or none_yet, file=sys.stderr)
+        if not missing:
+            print(why or none_yet, file=sys.stderr)
         return CANNOT_WATCH
     found = find_capabilities(fs, options.cgroup_root)
     models = ModelStore(options.state_dir / "models").load()
     told = as_json if options.output == "json" else as_table
     print(told(snapshot, found, models), end="")
-    return 0
+    unread = watch.unread()
+    for path in unread:
+        print(f"the memory of {path} cannot be read", file=sys.stderr)
+    return UNREAD if missing or unread else 0
 
 
 def parser() -> argparse.ArgumentParser:
-    """All commands and their flags."""
     """All commands and their flags."""
     shared = shared_flags()
     whole = argparse.ArgumentParser(
@@ -178,7 +203,9 @@ def parser() -> argparse.ArgumentParser:
         "run", parents=[shared], help="watch, act as policies say, and serve /metrics, /healthz and /readyz"
     )
     running.add_argument("--address", default="0.0.0.0", help="address to listen on (default: %(default)s)")  # noqa: S104 -- scraped and probed from outside the pod
-    running.add_argument("--port", type=int, default=DEFAULT_PORT, help="port; 0: any (default: %(default)s)")
+    running.add_argument(
+        "--port", type=port, default=DEFAULT_PORT, help="port; 0: any (default: %(default)s)"
+    )
     running.add_argument(
         "--interval",
         type=seconds,
@@ -208,8 +235,31 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The console script; returns the exit code."""
-    options = parser().parse_args(arguments)
-    return int(options.call(options))
+    whole = parser()
+    options = whole.parse_args(arguments)
+    root: Path | None = getattr(options, "root", None)
+    if root is not None and not root.is_dir():
+        whole.error(f"--root {root}: there is no such directory")
+    try:
+        code = int(options.call(options))
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("plimsoll-agent: stopped", file=sys.stderr)
+        return STOPPED
+    except OSError as error:
+        return _cannot_print(error)
+    return code
+
+
+def _cannot_print(error: OSError) -> int:
+    """Say that standard output took no more, and see to it that the interpreter does not say so again."""
+    if error.filename is None and error.errno in OF_A_STREAM:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # `| head` has what it wanted
+            print(f"plimsoll-agent: cannot write the output: {sentence(error)}", file=sys.stderr)
+        return CANNOT_PRINT
+    print(f"plimsoll-agent: {sentence(error)}", file=sys.stderr)
+    return CANNOT_WATCH
 
 
 if __name__ == "__main__":

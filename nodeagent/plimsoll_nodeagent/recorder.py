@@ -9,10 +9,10 @@ import argparse
 import math
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -60,8 +60,17 @@ class Taken:
         self.limit.append(math.nan if sample.memory_max_bytes is None else sample.memory_max_bytes)
         self.swap.append(math.nan if sample.swap_bytes is None else sample.swap_bytes)
 
+    def _cut(self) -> None:
+        """Leave out the look that Ctrl-C cut in two."""
+        columns: tuple[list[Any], ...] = (self.seconds, self.usage, self.limit, self.swap)
+        columns += (self.ages or self.regions,)
+        ended = min(map(len, columns))
+        for each in columns:
+            del each[ended:]
+
     def recording(self, name: str) -> Recording:
-        """All of it. Raises RecordError where nothing was seen."""
+        """All looks that ended. Raises RecordError where nothing was seen."""
+        self._cut()
         if not self.seconds:
             raise RecordError(f"{name} went away before the first look ended")
         if self.ages:
@@ -102,7 +111,8 @@ def record(
     (container,) = tracker.containers.values()
     sampler = Sampler(fs, find_features(fs, container.path))
     taken, begin = Taken(), now()
-    with closing(_looker(fs, options, container)) as looker:
+    # Ctrl-C ends a recording early; what there is by then is kept.
+    with closing(_looker(fs, options, container)) as looker, suppress(KeyboardInterrupt):
         for number in range(min(MOST_LOOKS, max(2, round(options.for_seconds / options.every)))):
             sleep(options.every)
             last = taken.seconds[-1] if taken.seconds else 0.0

@@ -1,22 +1,24 @@
 """The commands of `plimsoll-agent` beside `run` and `status`: recorded memory, page models, one-off reclaim.
 
-In: flags. Out: text, files, exit codes: 0 done, 1 refused or failed with one sentence, 2 flags that make no
-sense. `record`, `damon` and `reclaim` look at named cgroups and need no Kubernetes; `set-policy` and
-`mempred` speak with a running agent through its local socket.
+In: flags. Out: text, files, exit codes: 0 done; 1 refused or failed, with one sentence; 2 a file or socket
+that cannot be read or written, or flags that make no sense. `record`, `damon` and `reclaim` look at named
+cgroups and need no Kubernetes; `set-policy` and `mempred` speak with a running agent through its local
+socket.
 """
 
 import argparse
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from plimsoll.pages.cold import POLICY_NAMES
 from plimsoll.pages.recording import learnt, policy_for_replay, replayed
 from plimsoll.pages.survival import AGE_EDGES, SurvivalModel
 from plimsoll_nodeagent.control.models import Learnt, ModelStore
-from plimsoll_nodeagent.flags import DEFAULT_STATE, acting_flags, positive, seconds
+from plimsoll_nodeagent.flags import DEFAULT_STATE, acting_flags, columns, positive, seconds
 from plimsoll_nodeagent.kernelfs import KernelFs, Mode
 from plimsoll_nodeagent.recorder import RecordError, record
 from plimsoll_nodeagent.serve.local import DEFAULT_SOCKET, ask
@@ -24,9 +26,12 @@ from plimsoll_nodeagent.show.files import RecordingError, load, save
 from plimsoll_nodeagent.show.report import html, terminal
 from plimsoll_nodeagent.show.scale import seconds_text
 from plimsoll_nodeagent.show.svg import svg
+from plimsoll_nodeagent.show.written import Holds, refusal, write_whole
 from plimsoll_nodeagent.trial import dry_run_text, look_damon
 
 FAILED = 1
+NO_FILE = 2
+WRONG_FLAG = 2
 Commands = Any  # argparse's own type of subparsers is private
 
 
@@ -49,7 +54,7 @@ def add_tools(commands: Commands, shared: argparse.ArgumentParser) -> None:
     drawing.add_argument("recording", type=Path)
     drawing.add_argument("--svg", type=Path, help="write an SVG")
     drawing.add_argument("--html", type=Path, help="write a page that stands alone")
-    drawing.add_argument("--columns", type=positive, default=100, help="width in a terminal (default: 100)")
+    drawing.add_argument("--columns", type=columns, default=100, help="width in a terminal (default: 100)")
     drawing.set_defaults(call=_told(heatmap_command))
     asking = commands.add_parser(
         "damon", parents=[shared], help="who holds DAMON, and what it could see here"
@@ -105,29 +110,65 @@ def _mempred(commands: Commands) -> None:
     training.set_defaults(call=_told(mempred_train))
 
 
+class FlagError(ValueError):
+    """A flag that makes no sense; its text says which."""
+
+
 def _told(call: Callable[[argparse.Namespace], str]) -> Callable[[argparse.Namespace], int]:
-    """Print what a command says; what goes wrong is one sentence and exit code 1."""
+    """Print what a command says; what goes wrong is one sentence and an exit code."""
 
     def run(options: argparse.Namespace) -> int:
         try:
-            print(call(options), end="")
-        except (OSError, ValueError, RecordingError, RecordError, KeyError) as error:
-            print(
-                f"plimsoll-agent: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr
-            )
-            return FAILED
+            text = call(options)
+        except (OSError, RecordingError, FlagError) as error:
+            return _failed(sentence(error), NO_FILE)
+        except (ValueError, RecordError, KeyError) as error:
+            return _failed(str(error.args[0] if isinstance(error, KeyError) else error), FAILED)
+        print(text, end="")
         return 0
 
     return run
 
 
+def _failed(text: str, code: int) -> int:
+    print(f"plimsoll-agent: {text}", file=sys.stderr)
+    return code
+
+
+def sentence(error: Exception) -> str:
+    """What went wrong, and with which file, without the number the system gives it."""
+    if not isinstance(error, OSError):
+        return str(error)
+    why = error.strerror or str(error)
+    return f"{error.filename}: {why}" if error.filename else why
+
+
+def _may_be_written(path: Path | None, holds: Holds, *inputs: Path) -> None:
+    """Raise FlagError before work whose result would have nowhere to go."""
+    if path is not None and (why := refusal(path, holds, inputs)) is not None:
+        raise FlagError(why)
+
+
+def _put(text: bytes, file: IO[bytes]) -> None:
+    file.write(text)
+
+
+def _kept(path: Path, write: Callable[[], None]) -> None:
+    """Write; a failure names the file that was asked for, not the one beside it."""
+    try:
+        write()
+    except OSError as error:
+        raise OSError(error.errno, f"cannot be written: {error.strerror}", str(path)) from error
+
+
 def record_command(options: argparse.Namespace) -> str:
     """Record the one cgroup that is named."""
     if len(options.cgroup) != 1:
-        raise ValueError("name the one cgroup to record: --cgroup PATH")
+        raise FlagError("name the one cgroup to record: --cgroup PATH")
+    _may_be_written(options.output, Holds.ARRAYS)
     fs = KernelFs(options.root, Mode(options.mode))
     made = record(fs, options, sleep=time.sleep, now=time.time)
-    save(made, options.output)
+    _kept(options.output, lambda: save(made, options.output))
     said = f"{len(made.seconds)} looks by {made.axis.value} in {options.output}"
     return f"{said}; look at it with `plimsoll-agent heatmap {options.output}`\n"
 
@@ -138,7 +179,11 @@ def replay_command(options: argparse.Namespace) -> str:
     names = options.policy or ["idle-age:4", "idle-age:16", "adaptive"]
     lines = [f"{'policy':<16} {'reclaimed':>10} {'refaults':>10}"]
     for name in names:
-        came = replayed(recording, policy_for_replay(name, recording.heat.shape[1], options.target))
+        try:
+            policy = policy_for_replay(name, recording.heat.shape[1], options.target)
+        except ValueError as error:
+            raise FlagError(str(error)) from None
+        came = replayed(recording, policy)
         lines.append(f"{name:<16} {came.reclaimed_ratio:>10.1%} {came.refault_ratio:>10.2%}")
     return "\n".join(lines) + "\n"
 
@@ -148,10 +193,12 @@ def heatmap_command(options: argparse.Namespace) -> str:
     recording = load(options.recording)
     if options.svg is None and options.html is None:
         return terminal(recording, colour=sys.stdout.isatty(), columns=options.columns)
-    if options.svg is not None:
-        options.svg.write_text(svg(recording), "utf-8")
-    if options.html is not None:
-        options.html.write_text(html(recording), "utf-8")
+    for path in (options.svg, options.html):
+        _may_be_written(path, Holds.OTHER, options.recording)
+    for path, draw in ((options.svg, svg), (options.html, html)):
+        if path is not None:
+            text = draw(recording).encode()
+            _kept(path, partial(write_whole, path, partial(_put, text)))
     return "".join(f"{each}\n" for each in (options.svg, options.html) if each is not None)
 
 
@@ -192,7 +239,8 @@ def mempred_status(options: argparse.Namespace) -> str:
         said = ask(options.socket, {"do": "models"})
         lines.append(f"the running agent uses version {said['version']}, {len(said['classes'])} classes live")
     except (OSError, ValueError) as error:
-        lines.append(f"no agent answers at {options.socket}: {error}")
+        why = error.strerror or error if isinstance(error, OSError) else error
+        lines.append(f"no agent answers at {options.socket}: {why}")
     return "\n".join(lines) + "\n"
 
 

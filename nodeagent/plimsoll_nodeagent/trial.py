@@ -8,6 +8,7 @@ import argparse
 from collections.abc import Callable
 
 from plimsoll_nodeagent.act.damon import ADMIN
+from plimsoll_nodeagent.agent import Agent
 from plimsoll_nodeagent.assemble import assemble
 from plimsoll_nodeagent.capabilities import Engine
 from plimsoll_nodeagent.kernelfs import Absence, KernelFs
@@ -19,8 +20,16 @@ def dry_run_text(
     options: argparse.Namespace, sleep: Callable[[float], None], now: Callable[[], float]
 ) -> str:
     """Look some times and tell of each container what would be taken and why."""
-    made = assemble(options)
-    agent = made.agent
+    agent = assemble(options).agent
+    try:
+        return _looked(agent, options, sleep, now)
+    finally:
+        agent.close()
+
+
+def _looked(
+    agent: Agent, options: argparse.Namespace, sleep: Callable[[float], None], now: Callable[[], float]
+) -> str:
     taken: dict[str, int] = {}
     for number in range(options.looks):
         if number:
@@ -29,9 +38,13 @@ def dry_run_text(
         for outcome in agent.reclaimer.latest:
             taken[outcome.subject] = taken.get(outcome.subject, 0) - (outcome.expected.usage_bytes or 0)
     report = agent.latest
+    if agent.policies.problem:
+        raise ValueError(f"policies: {agent.policies.problem}")
+    if unread := agent.watch.unread():
+        raise ValueError(f"the memory of {', '.join(unread)} cannot be read: nothing can be said of it")
     if report is None:
         raise ValueError(f"no cgroup with the memory controller under {options.cgroup_root}")
-    lines = [f"policies: {report.policy_problem}"] if report.policy_problem else []
+    lines: list[str] = []
     for each in report.containers:
         cold = "unknown" if each.cold_bytes is None else bytes_text(each.cold_bytes)
         needed = "unknown" if each.needed_bytes is None else bytes_text(each.needed_bytes)
@@ -41,7 +54,6 @@ def dry_run_text(
     if not report.containers and not lines:
         lines = ["no policy asks for reclaim of any container here"]
     lines += [f"would write {each.text!r} to {each.what}" for each in agent.fs.notes]
-    agent.close()
     return "\n".join(lines) + "\n"
 
 

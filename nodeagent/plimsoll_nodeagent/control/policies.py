@@ -98,6 +98,8 @@ def read_policy_file(path: Path) -> ReclaimPolicy:
     if not isinstance(document, Mapping):
         raise ValueError("is not a JSON object")  # noqa: TRY004 -- what a person wrote
     spec = document.get("spec", document)
+    if not isinstance(spec, Mapping):
+        raise ValueError("spec is not a JSON object")  # noqa: TRY004 -- what a person wrote
     unknown = set(spec) - {"reclaim", "importance", "mode"} if spec is document else set()
     if unknown:
         raise ValueError(f"unknown field {min(unknown)!r}; there are reclaim and importance")

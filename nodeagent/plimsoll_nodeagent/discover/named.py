@@ -43,6 +43,10 @@ class NamedTracker:
         self.containers = found
         return Change(added, removed)
 
+    def missing(self) -> list[str]:
+        """The paths at which there is no cgroup with the memory controller."""
+        return [path for path in self._paths if self._fs.read(f"{path}/memory.current") is Absence.GONE]
+
     def memory_cgroup(self) -> str | None:
         """The first of them that has the memory controller."""
         for path in self._paths:

@@ -6,14 +6,21 @@ docs/agent.md: `version`, `axis`, `name`, `seconds`, `edges`, `heat`, `usage_byt
 """
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from plimsoll.pages.recording import VERSION, Axis, Recording
+from plimsoll_nodeagent.show.written import write_whole
 
 _ARRAYS = ("seconds", "edges", "heat", "usage_bytes", "limit_bytes", "swap_bytes")
+
+
+_KNOWN = ("seconds", "edges", "heat")  # of the others NaN is not known, infinity no limit
+_DIMENSIONS = {"heat": 2}
+_FARTHEST_SECONDS = 1e11  # three thousand years
 
 
 class RecordingError(ValueError):
@@ -28,10 +35,7 @@ def save(recording: Recording, path: Path) -> None:
         "axis": np.array(recording.axis.value),
         "name": np.array(recording.name),
     }
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("wb") as file:
-        np.savez_compressed(file, **words, **arrays)
-    partial.replace(path)
+    write_whole(path, lambda file: np.savez_compressed(file, **words, **arrays))
 
 
 def load(path: Path) -> Recording:
@@ -40,13 +44,35 @@ def load(path: Path) -> Recording:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
             _check(path, int(found["version"]))
             arrays = {name: found[name] for name in _ARRAYS}
-            return Recording(axis=Axis(str(found["axis"])), name=str(found["name"]), **arrays)
+            axis, name = Axis(str(found["axis"])), str(found["name"])
+        _sound(path, arrays)
+        return Recording(axis=axis, name=name, **arrays)
     except RecordingError:
         raise
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise RecordingError(f"{path}: {error}") from None
+    except OSError as error:
+        raise RecordingError(f"{path}: {error.strerror or error}") from None
+    except TypeError:  # numpy gives one array, and no archive of them
+        raise RecordingError(f"{path}: is no recording (.npz)") from None
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, OverflowError) as error:
+        raise RecordingError(f"{path}: {error.args[0] if error.args else 'cut off'}") from None
 
 
 def _check(path: Path, version: int) -> None:
     if version != VERSION:
         raise RecordingError(f"{path}: of version {version}, not {VERSION}")
+
+
+def _sound(path: Path, arrays: dict[str, Any]) -> None:
+    """Refuse what would fail, or draw nonsense, only later."""
+    for name, values in arrays.items():
+        if values.dtype.kind not in "fiu" or values.ndim != _DIMENSIONS.get(name, 1):
+            raise RecordingError(f"{path}: {name} is {values.dtype}{list(values.shape)}, not numbers")
+    if not arrays["heat"].size:
+        raise RecordingError(f"{path}: holds no look")
+    for name in _KNOWN:
+        if not np.isfinite(arrays[name]).all():
+            raise RecordingError(f"{path}: {name} is not finite everywhere")
+    if arrays["heat"].min() < 0:
+        raise RecordingError(f"{path}: heat is below zero")
+    if np.abs(arrays["seconds"]).max() > _FARTHEST_SECONDS:
+        raise RecordingError(f"{path}: seconds reach {np.abs(arrays['seconds']).max():g}: no such time")

@@ -93,7 +93,8 @@ def second_ticks(first: float, last: float, about: int = 6) -> list[float]:
         43200,
         86400,
     )
-    step = next((each for each in steps if (last - first) / each <= about), 86400.0)
+    days = 86400.0 * max(1, math.ceil((last - first) / 86400.0 / about))
+    step = next((each for each in steps if (last - first) / each <= about), days)
     begin = math.ceil(first / step)
     return [step * each for each in range(begin, int(last / step) + 1)]
 

@@ -1,15 +1,22 @@
 """The commands, called as a person calls them, on fixture trees."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from builders.agents import COLD, AgentOn
 from plimsoll.pages.recording import Axis, Recording
-from plimsoll_nodeagent.main import main
+from plimsoll.pages.survival import AGE_EDGES
+from plimsoll_nodeagent.kernelfs import KernelFs
+from plimsoll_nodeagent.main import main, parser
+from plimsoll_nodeagent.recorder import Taken, record
 from plimsoll_nodeagent.serve.local import LocalDoor, ask
 from plimsoll_nodeagent.show.files import load, save
+from plimsoll_nodeagent.show.scale import second_ticks
 
 MIB = float(1 << 20)
 
@@ -37,7 +44,7 @@ def test_a_recording_is_replayed(capsys, recorded):
     code, out, _ = run(capsys, "replay", recorded, "--policy", "idle-age:3", "--policy", "adaptive")
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == ["policy", "idle-age:3", "adaptive"]
-    assert run(capsys, "replay", recorded, "--policy", "magic")[0] == 1
+    assert run(capsys, "replay", recorded, "--policy", "magic")[0] == 2
 
 
 def test_a_recording_is_drawn(capsys, recorded, tmp_path):
@@ -51,7 +58,7 @@ def test_a_recording_is_drawn(capsys, recorded, tmp_path):
     assert "<svg" in (tmp_path / "a.html").read_text()
     (tmp_path / "bad.npz").write_bytes(b"x")
     code, _, err = run(capsys, "heatmap", tmp_path / "bad.npz")
-    assert (code, "bad.npz" in err) == (1, True)
+    assert (code, "bad.npz" in err) == (2, True)
 
 
 def test_a_cgroup_is_recorded_by_idle_age(capsys, tmp_path):
@@ -158,7 +165,7 @@ def test_a_running_agent_changes_its_page_policy_by_its_socket(capsys, tmp_path)
     finally:
         door.close()
     assert not socket.exists()
-    assert run(capsys, "set-policy", "lru", "--socket", socket)[0] == 1
+    assert run(capsys, "set-policy", "lru", "--socket", socket)[0] == 2
 
 
 def test_status_tells_by_which_means_each_engine_works(capsys, tmp_path):
@@ -176,3 +183,197 @@ def test_named_cgroups_stand_alone(capsys, tmp_path):
     path = agent.node.container(2).path.removeprefix("/sys/fs/cgroup/")
     code, out, _ = run(capsys, "status", "--root", agent.node.root, "--cgroup", path)
     assert (code, "0 pods, 1 containers" in out) == (0, True)
+
+
+def reading(agent, tmp_path, output, *more):
+    where = ["--root", agent.node.root, "--cgroup", agent.node.container(1).path]
+    return ["record", *where, "-o", output, "--for", "20ms", "--every", "5ms", *more]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link to a pipe", "directory", "nowhere", "page trace"])
+def test_where_a_recording_cannot_go_is_said_before_it_begins(capsys, tmp_path, kind):
+    target = tmp_path / "target"
+    if kind == "directory":
+        target.mkdir()
+    elif kind == "nowhere":
+        target = tmp_path / "none" / "x.npz"
+    elif kind == "page trace":
+        target.write_bytes(b"PGT1 and so on")
+    else:
+        os.mkfifo(tmp_path / "pipe")
+        target = tmp_path / "pipe"
+        if kind == "link to a pipe":
+            target = tmp_path / "link"
+            target.symlink_to(tmp_path / "pipe")
+    before = sorted((each, each.lstat().st_mode, each.lstat().st_ino) for each in tmp_path.iterdir())
+    # There is no such root: had the recording begun, it would have failed by that.
+    code, out, err = run(capsys, "record", "--root", tmp_path, "--cgroup", "x.slice", "-o", target)
+    assert (code, out) == (2, "")
+    assert str(target) in err
+    assert "x.slice" not in err
+    assert before == sorted((each, each.lstat().st_mode, each.lstat().st_ino) for each in tmp_path.iterdir())
+
+
+def test_ctrl_c_keeps_what_was_recorded(tmp_path):
+    agent = AgentOn(tmp_path, containers=1)
+    options = parser().parse_args([str(each) for each in reading(agent, tmp_path, tmp_path / "a.npz")])
+    sleeps = iter([None, None])
+
+    def sleep(_seconds: float) -> None:
+        if next(sleeps, "stop") == "stop":
+            raise KeyboardInterrupt
+
+    clock = iter(np.arange(0.0, 10.0))
+    made = record(KernelFs(agent.node.root), options, sleep, lambda: float(next(clock)))
+    assert len(made.seconds) == len(made.heat) == 2
+
+
+def test_ctrl_c_within_a_look_leaves_that_look_out():
+    taken = Taken([1.0, 2.0], [], [np.ones(len(AGE_EDGES))] * 3, [1.0, 1.0], [1.0, 1.0], [1.0])
+    assert taken.recording("x").heat.shape == (1, len(AGE_EDGES))
+
+
+def test_a_picture_never_takes_the_place_of_a_recording(capsys, recorded, tmp_path):
+    other = tmp_path / "other.npz"
+    other.write_bytes(recorded.read_bytes())
+    for flag in ("--svg", "--html"):
+        for path in (recorded, other):
+            before = path.read_bytes()
+            code, _, err = run(capsys, "heatmap", recorded, flag, path)
+            assert (code, str(path) in err) == (2, True)
+            assert path.read_bytes() == before
+
+
+def test_a_picture_that_does_not_fit_on_the_disk_leaves_the_one_before(recorded, tmp_path):
+    picture = tmp_path / "a.svg"
+    picture.write_text("<svg>before</svg>")
+    words = ["heatmap", str(recorded), "--svg", str(picture)]
+    limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000));"
+    call = f"from plimsoll_nodeagent.main import main; sys.exit(main({words!r}))"
+    said = subprocess.run([sys.executable, "-c", limit + call], capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stderr) == (
+        2,
+        f"plimsoll-agent: {picture}: cannot be written: File too large\n",
+    )
+    assert picture.read_text() == "<svg>before</svg>"
+    assert not list(tmp_path.glob(".*"))
+
+
+def changed(recorded, path, **arrays):
+    with np.load(recorded) as found:
+        np.savez(path, **{**{name: found[name] for name in found.files}, **arrays})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arrays", "why"),
+    [
+        (
+            {"heat": np.zeros((0, 40), np.float32)}
+            | {name: np.zeros(0) for name in ("seconds", "usage_bytes", "limit_bytes", "swap_bytes")},
+            "holds no look",
+        ),
+        ({"heat": np.full((80, 40), "warm")}, "heat is <U4[80, 40], not numbers"),
+        ({"heat": np.full((80, 40), np.inf)}, "heat is not finite"),
+        ({"heat": np.full((80, 40), np.nan)}, "heat is not finite"),
+        ({"heat": np.ones(40)}, "heat is float64[40], not numbers"),
+        ({"seconds": np.linspace(1.0, 1e300, 80)}, "no such time"),
+    ],
+)
+def test_what_a_recording_cannot_hold_is_named(capsys, recorded, tmp_path, arrays, why):
+    path = changed(recorded, tmp_path / "odd.npz", **arrays)
+    code, out, err = run(capsys, "heatmap", path)
+    assert (code, out) == (2, "")
+    assert f"{path}: " in err
+    assert why in err
+
+
+def test_one_array_is_no_recording(capsys, tmp_path):
+    np.save(tmp_path / "one.npy", np.ones(3))
+    code, _, err = run(capsys, "heatmap", tmp_path / "one.npy")
+    assert (code, err) == (2, f"plimsoll-agent: {tmp_path / 'one.npy'}: is no recording (.npz)\n")
+
+
+def test_a_recording_of_years_has_few_ticks():
+    assert len(second_ticks(0.0, 1e10)) < 10
+
+
+@pytest.mark.parametrize("words", [["heatmap", "x.npz", "--columns", "1"], ["run", "--port", "99999"]])
+def test_numbers_that_make_no_sense_are_refused(capsys, words):
+    with pytest.raises(SystemExit) as refused:
+        main(words)
+    assert refused.value.code == 2
+    assert words[-1] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["status"], ["damon"], ["reclaim", "--dry-run"], ["run"]])
+def test_a_root_that_is_not_there_is_named(capsys, tmp_path, command):
+    with pytest.raises(SystemExit) as refused:
+        main([*command, "--root", str(tmp_path / "none")])
+    assert refused.value.code == 2
+    assert f"--root {tmp_path / 'none'}" in capsys.readouterr().err
+
+
+def test_a_cgroup_that_is_not_there_or_outside_is_named_by_status(capsys, tmp_path):
+    agent = AgentOn(tmp_path, containers=1)
+    code, out, err = run(capsys, "status", "--root", agent.node.root, "--cgroup", "nosuch")
+    assert (code, out) == (2, "")
+    assert "--cgroup /sys/fs/cgroup/nosuch" in err
+    code, _, err = run(capsys, "status", "--root", agent.node.root, "--cgroup", "../x")
+    assert (code, "`..`" in err) == (2, True)
+
+
+def test_a_socket_nobody_listens_on_is_named(capsys, tmp_path):
+    code, _, err = run(capsys, "set-policy", "lru", "--socket", tmp_path / "no.sock")
+    assert (code, err) == (2, f"plimsoll-agent: {tmp_path / 'no.sock'}: No such file or directory\n")
+
+
+def dry_run(capsys, agent, policy_file):
+    where = ["--root", agent.node.root, "--cgroup", agent.node.container(1).path, "--every", "1ms"]
+    state = ["--state-dir", agent.directory / "none"]
+    return run(capsys, "reclaim", "--dry-run", *where, "--policy-file", policy_file, *state)
+
+
+@pytest.mark.parametrize("text", [None, "", "{", '{"reclame": {}}', '{"spec": 3}', '{"importance": "Vast"}'])
+def test_a_dry_run_with_a_policy_that_cannot_be_read_fails(capsys, tmp_path, text):
+    agent = AgentOn(tmp_path, containers=1)
+    path = tmp_path / "other.json"
+    if text is not None:
+        path.write_text(text)
+    code, out, err = dry_run(capsys, agent, path)
+    assert (code, out) == (1, "")
+    assert str(path) in err
+
+
+def test_a_container_whose_files_are_garbled_is_named(capsys, tmp_path):
+    agent = AgentOn(tmp_path, containers=1)
+    agent.node.file(1, "memory.current").write_text("garbled\n")
+    path = agent.node.container(1).path
+    code, out, err = run(capsys, "status", "--root", agent.node.root, "--cgroup", path)
+    assert (code, f"the memory of {path} cannot be read" in err) == (1, True)
+    assert "0 containers" in out
+    code, out, err = dry_run(capsys, agent, agent.policy_file)
+    assert (code, out) == (1, "")
+    assert path in err
+
+
+def test_ctrl_c_is_no_traceback(capsys, tmp_path, monkeypatch):
+    agent = AgentOn(tmp_path, containers=1)
+
+    def stop(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("plimsoll_nodeagent.tools.time.sleep", stop)
+    code, _, err = dry_run(capsys, agent, agent.policy_file)
+    assert (code, err) == (130, "plimsoll-agent: stopped\n")
+
+
+def test_output_that_cannot_be_written_is_one_sentence(tmp_path):
+    agent = AgentOn(tmp_path, containers=1)
+    (tmp_path / "closed").write_text("")
+    command = [sys.executable, "-m", "plimsoll_nodeagent.main", "status", "--root", str(agent.node.root)]
+    with (tmp_path / "closed").open("rb") as unwritable:
+        said = subprocess.run(command, stdout=unwritable, stderr=subprocess.PIPE, text=True, check=False)
+    last = said.stderr.splitlines()[-1]
+    assert (said.returncode, last) == (2, "plimsoll-agent: cannot write the output: Bad file descriptor")
+    assert "Traceback" not in said.stderr

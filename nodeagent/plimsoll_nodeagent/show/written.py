@@ -1,0 +1,75 @@
+"""Files that a person asked for: seen to be possible before the work begins, whole or not at all after it.
+
+In: a path, the inputs of the same command, bytes. Out: the file, or one sentence why not. What is there is
+replaced by a rename once all has reached the disk, so that a full disk leaves it as it was; a device, a pipe
+and a recording that somebody made are never replaced.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import IO
+
+
+class Holds(StrEnum):
+    """What a file begins with that nobody wants to lose."""
+
+    PAGES = "a page trace (.pgt)"
+    TABLE = "a Parquet file"
+    ARRAYS = "an archive of arrays (.npz)"
+    DATABASE = "a database"
+    OTHER = ""
+
+
+_BEGINNINGS = {
+    b"PGT1": Holds.PAGES,
+    b"PAR1": Holds.TABLE,
+    b"PK\x03\x04": Holds.ARRAYS,
+    b"SQLi": Holds.DATABASE,
+}
+
+
+def refusal(path: Path, holds: Holds = Holds.OTHER, inputs: Iterable[Path] = ()) -> str | None:
+    """Why `path` shall not become a file of this sort; None where it may. Nothing is written yet."""
+    if path.is_dir():
+        return f"{path}: is a directory; name a file"
+    if not path.parent.is_dir():
+        return f"{path}: there is no directory {path.parent}"
+    if path.exists() and not path.is_file():
+        return f"{path}: is no regular file; name another"
+    for each in inputs:
+        if path.exists() and each.exists() and path.samefile(each):
+            return f"{path}: is what is read; name another file to write"
+    target = path.resolve()
+    # What is replaced by a rename needs a directory that may be written, and says itself whether it may.
+    if not os.access(target.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        return f"{path}: may not be written"
+    found = held(path)
+    return f"{path}: holds {found}; name another file" if found not in {Holds.OTHER, holds} else None
+
+
+def held(path: Path) -> Holds:
+    """What a file holds, by its first bytes; OTHER where there is none or it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return _BEGINNINGS.get(file.read(4), Holds.OTHER)
+    except OSError:
+        return Holds.OTHER
+
+
+def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Let `write` fill a file beside `path`, then take its place. Raises OSError; nothing changed then."""
+    target = path.resolve()  # a link stays one
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    mode = target.stat().st_mode & 0o777 if target.exists() else 0o666
+    partial.unlink(missing_ok=True)
+    try:
+        with open(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode), "w+b") as file:  # noqa: PTH123
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
