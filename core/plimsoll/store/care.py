@@ -119,13 +119,17 @@ def _whole(store: TieredStore, record: Record, now_seconds: float) -> bool:
 
 
 def _snapshots(snapshots: Snapshots) -> list[Finding]:
-    found = []
+    found: list[Finding] = []
     try:
+        if not snapshots.exists():
+            said = f"{snapshots.url}: there is no such directory"
+            return [Finding("snapshots", said, repairable=False)]
+        found += [Finding("snapshots", why, repairable=False) for why in snapshots.unsound().values()]
         for each in snapshots.all():
             try:
                 for _ in snapshots.read(each.number):
                     pass
-            except DamagedError as error:
+            except RecordError as error:
                 found.append(Finding("snapshots", str(error), repairable=False))
     except LevelError as error:
         found.append(Finding("snapshots", str(error), repairable=False))

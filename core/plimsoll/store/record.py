@@ -17,6 +17,8 @@ MOST_CONTENT_BYTES = (
 )  # a record that would be larger is refused: the largest model we keep has 100 KiB
 MOST_KEY_CHARACTERS = 512
 MOST_NODES = 64  # names of kube nodes that a provenance lists; further ones are counted only
+MOST_COUNT = 2**53  # of versions and samples: beyond it Redis' Lua, which counts in doubles, is not exact
+MOST_SECONDS = 253_402_300_799  # the end of the year 9999
 _KIND = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 
@@ -119,7 +121,7 @@ class Record:
         """Read what `to_json` wrote; raises `RecordError`."""
         try:
             return _read(json.loads(text), version, digest)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise RecordError(f"a record cannot be read: {error}") from error
 
 
@@ -161,7 +163,25 @@ def tombstone(address: Address, version: int) -> Record:
 
 
 def _read(said: Mapping[str, Any], version: int, digest: str) -> Record:
+    if not isinstance(said["nodes"], list):
+        raise RecordError("nodes: want a list of names")
     nodes = tuple(str(each) for each in said["nodes"])[:MOST_NODES]
-    provenance = Provenance(nodes, int(said["node_count"]), int(said["samples"]), float(said["made"]))
+    count, samples = (_count(name, said[name]) for name in ("node_count", "samples"))
+    provenance = Provenance(nodes, count, samples, _moment(said["made"]))
     address = Address(said["kind"], said["key"])
-    return Record(address, int(said["schema"]), version, digest, int(said["size"]), provenance)
+    schema, size = (_count(name, said[name]) for name in ("schema", "size"))
+    return Record(address, schema, _count("version", version, 1), str(digest), size, provenance)
+
+
+def _count(name: str, value: object, least: int = 0) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise RecordError(f"{name}: want a number")
+    if not least <= value <= MOST_COUNT or value != int(value):  # NaN is not within either
+        raise RecordError(f"{name}: want a whole number from {least} to {MOST_COUNT}")
+    return int(value)
+
+
+def _moment(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MOST_SECONDS:
+        raise RecordError(f"made: want seconds from 0 to {MOST_SECONDS}")
+    return float(value)

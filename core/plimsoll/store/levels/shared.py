@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import redis
 from redis.exceptions import RedisClusterException
+from redis.sentinel import MasterNotFoundError
 
 from plimsoll.store.levels.address import RedisAddress
 from plimsoll.store.levels.connect import Link, connected
@@ -294,6 +295,8 @@ _BY_TEXT = (
 def level_error(error: Exception) -> LevelError:
     """What redis-py raised, as one of the reasons."""
     text = str(error) or type(error).__name__
+    if isinstance(error, MasterNotFoundError):  # behind the first colon it prints the clients it has asked
+        text = f"{text.partition(' : ')[0]}: no Sentinel that answers knows it"
     if isinstance(error, (redis.TimeoutError, TimeoutError)):
         reason = Reason.SLOW
     elif isinstance(error, (redis.AuthenticationError, redis.exceptions.NoPermissionError)):

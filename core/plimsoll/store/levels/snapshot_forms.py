@@ -1,7 +1,9 @@
 """The two forms of a snapshot's file: lines of JSON, and Parquet (which needs pyarrow).
 
 In: records and packed contents. Out: bytes; and back. JSON is for people and for images without pyarrow,
-Parquet for tools that look at many snapshots at once.
+Parquet for tools that look at many snapshots at once. The last line of JSON counts what is before it, as
+Parquet's footer does: what was cut off at the end of a line is seen to be cut off (`closed`). Snapshots from
+before there was such a line have their checksum in a manifest, and are read as they are.
 """
 
 import base64
@@ -24,6 +26,7 @@ class Form:
     ending: str
     write: Callable[[Sequence[Record], Mapping[str, bytes]], bytes]
     read: Callable[[bytes], tuple[list[Record], Contents]]
+    closed: Callable[[bytes], bool]  # its end is there
 
 
 def _json(records: Sequence[Record], contents: Mapping[str, bytes]) -> bytes:
@@ -33,23 +36,34 @@ def _json(records: Sequence[Record], contents: Mapping[str, bytes]) -> bytes:
     for each in records:
         said = json.loads(each.to_json())
         lines.append({"record": said, "version": each.version, "digest": each.digest})
+    lines.append({"end": {"records": len(records), "contents": len(contents)}})
     return "".join(f"{json.dumps(each, separators=(',', ':'))}\n" for each in lines).encode()
 
 
 def _from_json(data: bytes) -> tuple[list[Record], Contents]:
-    records, contents = [], {}
+    records: list[Record] = []
+    contents: Contents = {}
+    end: object = None
     try:
         for line in data.decode().splitlines():
             said = json.loads(line)
-            if "record" in said:
-                records.append(
-                    Record.from_json(json.dumps(said["record"]), int(said["version"]), said["digest"])
-                )
+            if end is not None:
+                raise DamagedError("lines follow on its end")
+            if "end" in said:
+                end = said["end"]
+            elif "record" in said:
+                records.append(Record.from_json(json.dumps(said["record"]), said["version"], said["digest"]))
             else:
                 contents[str(said["digest"])] = base64.b64decode(said["packed"], validate=True)
-    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, binascii.Error) as error:
         raise DamagedError(f"a snapshot's lines cannot be read: {error}") from error
+    if end not in (None, {"records": len(records), "contents": len(contents)}):
+        raise DamagedError(f"lines are missing: its end counts {end}, there are {len(records)} records")
     return records, contents
+
+
+def _json_closed(data: bytes) -> bool:
+    return data.rstrip().rpartition(b"\n")[2].startswith(b'{"end":')
 
 
 def _parquet(records: Sequence[Record], contents: Mapping[str, bytes]) -> bytes:
@@ -92,6 +106,6 @@ def _from_parquet(data: bytes) -> tuple[list[Record], Contents]:
 
 
 FORMS: dict[str, Form] = {
-    "json": Form("jsonl", _json, _from_json),
-    "parquet": Form("parquet", _parquet, _from_parquet),
+    "json": Form("jsonl", _json, _from_json, _json_closed),
+    "parquet": Form("parquet", _parquet, _from_parquet, lambda _data: True),
 }

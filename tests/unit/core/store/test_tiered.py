@@ -366,6 +366,21 @@ def test_old_snapshots_go_and_interrupted_ones_are_passed_over(tmp_path):
         next(iter(snapshots.read(9)))
 
 
+def test_interrupted_and_empty_snapshots_do_not_push_out_whole_ones(tmp_path):
+    snapshots = Snapshots(str(tmp_path / "s"))
+    snapshots.write([entry(content=b"precious")], NOW)
+    for number in range(2, 9):
+        (tmp_path / "s" / f"{number:06d}").mkdir()
+    for _ in range(9):
+        snapshots.write([], NOW)
+    snapshots.write([entry(content=b"later")], NOW + 1)
+    assert next(iter(snapshots.read(1))).content == b"precious"
+    for _ in range(6):
+        snapshots.write([entry(content=b"later")], NOW + 1)
+    assert len(snapshots.all()) == 7
+    assert snapshots.unsound() == {}, "what is older than the oldest kept goes with it"
+
+
 # Small parts
 
 
@@ -405,8 +420,32 @@ def test_a_password_comes_from_its_file_each_time(tmp_path):
 
 @pytest.mark.parametrize(
     "url",
-    ["http://x", "redis://", "redis+sentinel://one", "redis://x:y", "redis://x?color=red", "redis://x/y"],
-)
+    [
+        "http://x", "redis://", "redis+sentinel://one", "redis://x:y", "redis://x?color=red", "redis://x/y",
+        "redis://h?timeout=-1", "redis://h?timeout=nan", "redis://h?timeout=1e400", "redis://h?timeout=0",
+        "redis://[::1", "redis://h?replicas=-1", "redis://h:99999", "redis://h:0", "redis://h/-3", "redis://h/0/1",
+        "redis://u:geheim/ab@host", "redis://u:geheim?ab@host", "redis://u:ge?heim=1@host", "redis://u:geheim#x@host",
+        "redis://u:x@geheim:geheim", "redis://h/" + "9" * 5000,
+    ],
+)  # fmt: skip
 def test_addresses_that_are_none(url):
-    with pytest.raises(RedisAddressError):
+    with pytest.raises(RedisAddressError) as refused:
         parse_redis_address(url)
+    assert not any(each in str(refused.value) for each in ("geheim", "heim"))
+
+
+def test_an_ipv6_host_has_brackets():
+    made = parse_redis_address("redis+cluster://[::1]:7000,[fe80::1],h")
+    assert made.hosts == (("::1", 7000), ("fe80::1", 6379), ("h", 6379))
+    assert str(made).endswith("[::1]:7000,[fe80::1]:6379,h:6379")
+
+
+def test_sentinels_that_do_not_answer_are_said_in_a_sentence():
+    level = SharedLevel(parse_redis_address("redis+sentinel://127.0.0.1:1,127.0.0.1:2/models"))
+    with pytest.raises(LevelError) as refused:
+        level.ping()
+    said = str(refused.value)
+    assert "'models'" in said
+    assert "<" not in said
+    assert len(said) < 150
+    level.close()
