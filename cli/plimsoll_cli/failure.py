@@ -1,7 +1,7 @@
 """What a command raises when it cannot go on: one sentence for the person, no traceback.
 
-Exit status 1: what was asked for cannot be done. Exit status 2: a file, a cluster or Prometheus did not give
-what was needed, so that a script can tell a wrong answer from no answer.
+Exit status 1: what was asked for cannot be done. Exit status 2: an option has a wrong value, or a
+file, a cluster or Prometheus did not give what was needed: a script can tell a wrong answer from none.
 """
 
 
@@ -9,6 +9,12 @@ class CommandError(Exception):
     """The message names the thing that failed."""
 
     status = 1
+
+
+class OptionError(CommandError):
+    """What was typed for an option is none of its values; the message names the option."""
+
+    status = 2
 
 
 class ClusterError(CommandError):

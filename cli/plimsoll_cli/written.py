@@ -5,6 +5,7 @@ refused before it starts.
 """
 
 import os
+import shutil
 from pathlib import Path
 
 from plimsoll_cli.failure import FileError
@@ -23,8 +24,34 @@ def can_be_written(path: Path | None) -> None:
 
 
 def write_file(path: Path, text: str) -> None:
-    """Write a text file."""
+    """Write a text file, whole or not at all."""
+    write_whole(path, text.encode())
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write aside and rename, so that a full disk leaves what was there before as it was.
+
+    A link is followed; what is no regular file (a pipe, a terminal) is written to as it is.
+    """
+    target = path.resolve()
+    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        path.write_text(text, "utf-8")
+        if target.exists() and not target.is_file():
+            target.write_bytes(data)
+            return
+        try:
+            _write_through(aside, data)
+            if target.exists():
+                shutil.copymode(target, aside)
+            aside.replace(target)
+        finally:
+            aside.unlink(missing_ok=True)
     except OSError as error:
         raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

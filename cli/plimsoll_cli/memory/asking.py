@@ -13,15 +13,18 @@ from typing import Annotated
 import typer
 
 from plimsoll.pipeline import PipelineSettings
+from plimsoll.recommend.objective import oom_price_of
+from plimsoll.store.levels.snapshots import Snapshots
 from plimsoll.store.outlook import Outlook, outlooks, suggestions
 from plimsoll.store.search import LEAST_SCORE
 from plimsoll_cli.ages import age
 from plimsoll_cli.amounts import short, signed
-from plimsoll_cli.failure import CommandError
+from plimsoll_cli.failure import CommandError, OptionError
 from plimsoll_cli.memory.opening import (
     Opened,
     RedisOption,
     SnapshotsOption,
+    StoreError,
     StoreOption,
     opened,
     seconds_of,
@@ -29,6 +32,7 @@ from plimsoll_cli.memory.opening import (
 from plimsoll_cli.output import OutputFormat, OutputOption, print_document, print_rows
 
 DAY_SECONDS = 86_400
+RECORDED = "/Series/"  # in the key of a recording that was imported
 NOTHING = "Nothing has been learned yet."
 
 
@@ -40,16 +44,18 @@ def status_command(
 ) -> None:
     """What the memory holds at each level, and whether Redis has it all."""
     with opened(store, redis, snapshots) as found:
-        rows = _levels(found)
+        rows, problems = _levels(found)
         learning = found.memory.learning(found.now_seconds)
         kinds = dict(sorted(found.memory.analyze(found.now_seconds, 0).records.items()))
     if output in {OutputFormat.JSON, OutputFormat.YAML}:
         print_document({"learning": learning, "kinds": kinds, "levels": rows}, output)
-        return
-    if output is OutputFormat.TABLE:
-        typer.echo(f"Learning is {'on' if learning else 'off'}.")
-        typer.echo(", ".join(f"{count} {kind}" for kind, count in kinds.items()) or NOTHING)
-    print_rows(rows, output)
+    else:
+        if output is OutputFormat.TABLE:
+            typer.echo(f"Learning is {'on' if learning else 'off'}.")
+            typer.echo(", ".join(f"{count} {kind}" for kind, count in kinds.items()) or NOTHING)
+        print_rows(rows, output)
+    if problems:
+        raise StoreError("; ".join(problems))
 
 
 def patterns_command(store: StoreOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
@@ -128,7 +134,7 @@ def predict_command(
     """The peak to come, as the operator would forecast it from what is remembered."""
     seconds = seconds_of("--horizon", horizon)
     if not 300 <= seconds <= 86_400:
-        raise CommandError(f"--horizon {horizon}: must lie between 5m and 24h")
+        raise OptionError(f"--horizon {horizon}: must lie between 5m and 24h")
     seen = _asked(store, key, PipelineSettings(horizon_seconds=seconds))
     rows = [
         {"key": each.key, "shape": each.shape, **_quantiles(each, output), "note": _note(each)}
@@ -153,10 +159,10 @@ def optimize_command(
 ) -> None:
     """Limits for everything remembered, at an operating point. Nothing is set."""
     try:
-        settings = PipelineSettings(objective=target)
-        seen = _asked(store, None, settings)
+        oom_price_of(target)
     except ValueError as error:
-        raise CommandError(str(error)) from error
+        raise OptionError(f"--target: {error}") from error
+    seen = _asked(store, None, PipelineSettings(objective=target))
     amount = short if output is OutputFormat.TABLE else lambda value: value
     change = signed if output is OutputFormat.TABLE else lambda value: value
     unit = "" if output is OutputFormat.TABLE else "_bytes"
@@ -197,8 +203,12 @@ def _asked(store: StoreOption, key: str | None, settings: PipelineSettings) -> l
 def _note(each: Outlook) -> str | None:
     """What is wrong with it, or of which day it speaks where that is not today."""
     ago = time.time() - each.as_of_seconds
-    if each.problem or not each.as_of_seconds or abs(ago) < DAY_SECONDS:
+    if each.problem or not each.as_of_seconds:
         return each.problem or None
+    if RECORDED in each.key:
+        return "as of the end of its recording"
+    if abs(ago) < DAY_SECONDS:
+        return None
     return f"as of {datetime.fromtimestamp(each.as_of_seconds, UTC):%Y-%m-%d}, when it was last seen"
 
 
@@ -211,7 +221,9 @@ def _quantiles(each: Outlook, output: OutputFormat) -> dict[str, object]:
     return {f"p{100 * level:g}_bytes": levels.get(level) for level in shown}
 
 
-def _levels(found: Opened) -> list[dict[str, object]]:
+def _levels(found: Opened) -> tuple[list[dict[str, object]], list[str]]:
+    """One row a level, and what is wrong with those that could not be looked at."""
+    problems: list[str] = []
     tiers = found.memory.tiers
     counts = tiers.file.counts()
     rows: list[dict[str, object]] = [
@@ -224,22 +236,33 @@ def _levels(found: Opened) -> list[dict[str, object]]:
         )
     ]
     if tiers.shared is not None:
-        rows.append(_of_redis(found))
+        rows.append(_of_redis(found, problems))
     if found.memory.snapshots is not None:
-        whole = found.memory.snapshots.all()
-        last = age(whole[0].made_seconds, found.now_seconds) if whole else None
-        note = f"{len(whole)} whole, the newest {last} old" if whole else "none yet"
-        rows.append(_level("snapshots", whole[0].records if whole else 0, None, None, note))
-    return rows
+        rows.append(_of_snapshots(found.memory.snapshots, found.now_seconds, problems))
+    return rows, problems
 
 
-def _of_redis(found: Opened) -> dict[str, object]:
+def _of_snapshots(snapshots: Snapshots, now_seconds: float, problems: list[str]) -> dict[str, object]:
+    if not snapshots.exists():
+        note = f"{snapshots.url}: there is no such directory"
+        problems.append(f"snapshots: {note}")
+        return _level("snapshots", None, None, None, note)
+    whole, unsound = snapshots.all(), snapshots.unsound()
+    last = age(whole[0].made_seconds, now_seconds) if whole else None
+    note = f"{len(whole)} whole, the newest {last} old" if whole else "none yet"
+    if unsound:
+        note += f"; {len(unsound)} not whole, see `plimsoll memory check`"
+    return _level("snapshots", whole[0].records if whole else 0, None, None, note)
+
+
+def _of_redis(found: Opened, problems: list[str]) -> dict[str, object]:
     tiers = found.memory.tiers
     shared = tiers.shared
     if shared is None:
         raise ValueError("nothing is shared")
     sent = found.memory.send(found.now_seconds)
     if sent.failure:
+        problems.append(sent.failure)
         return _level("redis", None, None, sent.waiting, sent.failure)
     records = tiers.ask(lambda level: sum(1 for _ in level.records()), "records", found.now_seconds)
     contents = tiers.ask(lambda level: level.content_count(), "contents", found.now_seconds)

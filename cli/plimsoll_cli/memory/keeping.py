@@ -21,12 +21,14 @@ from plimsoll_cli.memory.opening import (
     StoreError,
     StoreOption,
     opened,
+    path_of,
     seconds_of,
     snapshots_at,
 )
 from plimsoll_cli.output import OutputFormat, OutputOption, print_document, print_rows
-from plimsoll_cli.written import can_be_written
+from plimsoll_cli.written import can_be_written, write_whole
 
+SQLITE = b"SQLite format 3\0"
 FormOption = Annotated[str, typer.Option("--form", help="json or parquet.")]
 
 
@@ -108,7 +110,10 @@ def backup_command(
     """Write a snapshot: numbered, checksummed, whole or not there."""
     target = snapshots_at(to, form)
     with opened(store) as found:
-        made = target.write(found.memory.entries(), found.now_seconds)
+        entries = [*found.memory.entries()]
+        if not entries:
+            raise CommandError("nothing is remembered: no snapshot of nothing is made")
+        made = target.write(entries, found.now_seconds)
     typer.echo(
         f"Snapshot {made.number}: {made.records} records, {made.contents} contents, sha256 {made.sha256}."
     )
@@ -135,13 +140,11 @@ def export_command(
 ) -> None:
     """Write everything into one file."""
     can_be_written(file)
+    _refuse_databases(file, path_of(store))
     with opened(store) as found:
         entries = [*found.memory.entries()]
     contents = {each.record.digest: packed(each.content) for each in entries}
-    try:
-        file.write_bytes(_form_of(file).write([each.record for each in entries], contents))
-    except OSError as error:
-        raise FileError(f"{file}: cannot be written: {error.strerror or error}") from error
+    write_whole(file, _form_of(file).write([each.record for each in entries], contents))
     typer.echo(f"{len(entries)} records are in {file}.")
 
 
@@ -208,9 +211,23 @@ def _form_of(file: Path) -> Form:
     return FORMS["parquet" if file.suffix == ".parquet" else "json"]
 
 
+def _refuse_databases(file: Path, store: Path) -> None:
+    """Raise where an export would overwrite this memory, a part of it, or another database."""
+    for each in (store, *(Path(f"{store}{end}") for end in ("-wal", "-shm", "-journal"))):
+        if file.resolve() == each.resolve() or (file.exists() and each.exists() and file.samefile(each)):
+            raise FileError(f"{file}: is the memory itself, and would be overwritten; name another file")
+    if file.is_file():
+        with file.open("rb") as held:
+            if held.read(len(SQLITE)) == SQLITE:
+                raise FileError(f"{file}: is a database, and would be overwritten; name another file")
+
+
 def _read(file: Path) -> list[Entry]:
     try:
-        records, contents = _form_of(file).read(file.read_bytes())
+        form, data = _form_of(file), file.read_bytes()
+        records, contents = form.read(data)
+        if not form.closed(data):
+            raise FileError(f"{file}: is cut off: its last line, which counts the others, is missing")
         return [Entry(each, unpacked(contents[each.digest])) for each in records]
     except OSError as error:
         raise FileError(f"{file}: cannot be read: {error.strerror or error}") from error

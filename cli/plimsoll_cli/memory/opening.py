@@ -19,8 +19,8 @@ from plimsoll.store.levels.address import RedisAddressError
 from plimsoll.store.levels.protocol import LevelError
 from plimsoll.store.levels.snapshots import Snapshots
 from plimsoll.store.memory import Memory, open_memory
-from plimsoll.store.record import RecordError
-from plimsoll_cli.failure import CommandError, FileError
+from plimsoll.store.record import DamagedError, RecordError
+from plimsoll_cli.failure import CommandError, FileError, OptionError
 
 StoreOption = Annotated[
     Path | None,
@@ -97,7 +97,9 @@ def failures() -> Iterator[None]:
     except LevelError as error:
         raise StoreError(str(error)) from error
     except RedisAddressError as error:
-        raise CommandError(f"--redis: {error}") from error
+        raise OptionError(f"--redis: {error}") from error
+    except DamagedError as error:
+        raise StoreError(str(error)) from error
     except RecordError as error:
         raise CommandError(str(error)) from error
 
@@ -107,7 +109,7 @@ def snapshots_at(where: str, form: str) -> Snapshots:
     try:
         return Snapshots(where, form)
     except ValueError as error:
-        raise CommandError(str(error)) from error
+        raise OptionError(f"--form: {error}") from error
     except LevelError as error:
         raise StoreError(str(error)) from error
 
@@ -117,7 +119,7 @@ def seconds_of(option: str, text: str) -> int:
     try:
         return parse_duration(text)
     except DurationError as error:
-        raise CommandError(f"{option}: {error}") from error
+        raise OptionError(f"{option}: {error}") from error
 
 
 def path_of(store: Path | None) -> Path:

@@ -1,51 +1,16 @@
 """`plimsoll memory`, in-process, on a file of the test's own."""
 
 import csv
-import json
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from plimsoll.store.memory import open_memory
 from plimsoll.store.outlook import history_document
 from plimsoll.usage.history import History
 from plimsoll.usage.sample import Quantity
-from plimsoll_cli.main import app
 
 MIB = 2**20
-
-
-@pytest.fixture
-def now():
-    import time
-
-    return time.time()
-
-
-@pytest.fixture
-def path(tmp_path, monkeypatch):
-    monkeypatch.delenv("PLIMSOLL_REDIS", raising=False)
-    monkeypatch.delenv("PLIMSOLL_SNAPSHOTS", raising=False)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("PLIMSOLL_MEMORY", str(tmp_path / "memory.db"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path / "memory.db"
-
-
-@pytest.fixture
-def plimsoll(path):
-    def run(*words, status=0):
-        done = CliRunner().invoke(app, ["memory", *map(str, words)])
-        assert done.exit_code == status, f"{done.output} {done.exception!r}"
-        return done
-
-    return run
-
-
-@pytest.fixture
-def told(plimsoll):
-    return lambda *words: json.loads(plimsoll(*words, "-o", "json").stdout)
 
 
 def usage(now, hours, mib):
@@ -113,7 +78,7 @@ def test_analyze_tells_what_is_new(filled, told, plimsoll):
     said = told("analyze", "--timeframe", "1h")
     assert (said["records"], said["lately"]) == ({"history": 3, "incident": 1},) * 2
     assert (said["kube_nodes"], said["samples"]) == (1, 3600)
-    assert "not a duration" in plimsoll("analyze", "--timeframe", "soon", status=1).stderr
+    assert "not a duration" in plimsoll("analyze", "--timeframe", "soon", status=2).stderr
 
 
 def test_predict_is_the_pipelines_word(filled, told, plimsoll):
@@ -123,7 +88,7 @@ def test_predict_is_the_pipelines_word(filled, told, plimsoll):
     hour, day = (told("predict", "demo/Deployment/tight:app", "--horizon", each)[0] for each in ("1h", "24h"))
     assert hour["p99_bytes"] <= day["p99_bytes"]
     assert "nothing is remembered" in plimsoll("predict", "nobody", status=1).stderr
-    assert "between 5m and 24h" in plimsoll("predict", "--horizon", "3d", status=1).stderr
+    assert "between 5m and 24h" in plimsoll("predict", "--horizon", "3d", status=2).stderr
 
 
 def test_suggest_and_optimize(filled, told, plimsoll):
@@ -137,7 +102,7 @@ def test_suggest_and_optimize(filled, told, plimsoll):
     assert rows["demo/Deployment/tight:app"]["saved_bytes"] < 0
     tight, loose = (told("optimize", "--target", each) for each in ("slack:0.1", "slack:0.5"))
     assert sum(each["target_bytes"] for each in tight) < sum(each["target_bytes"] for each in loose)
-    assert plimsoll("optimize", "--target", "nonsense", status=1).stderr
+    assert "--target" in plimsoll("optimize", "--target", "nonsense", status=2).stderr
 
 
 @pytest.mark.parametrize(("form", "file"), [("json", "m.jsonl"), ("parquet", "m.parquet")])
@@ -160,8 +125,8 @@ def test_what_cannot_be_read_is_said(filled, plimsoll, tmp_path):
     assert "cannot be read" in plimsoll("import", "nowhere", status=2).stderr
     assert "no whole snapshot" in plimsoll("restore", "nowhere", status=2).stderr
     assert "name a file, or --traces" in plimsoll("import", status=1).stderr
-    assert "json or parquet" in plimsoll("backup", "x", "--form", "csv", status=1).stderr
-    assert "redis://" in plimsoll("status", "--redis", "http://x", status=1).stderr
+    assert "json or parquet" in plimsoll("backup", "x", "--form", "csv", status=2).stderr
+    assert "redis://" in plimsoll("status", "--redis", "http://x", status=2).stderr
 
 
 def test_forgetting_is_proven(filled, plimsoll, told, path):
