@@ -123,7 +123,7 @@ train: $(VENV)/.dev ## fit the forecast's weights and price tables anew: make tr
 train-pressure: $(VENV)/.dev ## fit the pressure predictor's weights anew: make train-pressure [RECORDINGS=files]
 	$(BIN)/python bench/train_pressure.py $(if $(RECORDINGS),--recordings $(RECORDINGS)) $(BENCH_ARGS)
 
-.PHONY: bench bench-ablation bench-agent bench-circumstances bench-cold bench-control bench-e2e bench-forecast bench-leak bench-loop bench-node bench-pages bench-pressure bench-prophet bench-usage bench-demo
+.PHONY: bench bench-ablation bench-agent bench-circumstances bench-cold bench-control bench-coord bench-e2e bench-forecast bench-fuzz bench-leak bench-loop bench-node bench-pages bench-pressure bench-prophet bench-steering bench-usage bench-demo
 bench: bench-agent bench-cold bench-demo bench-leak bench-forecast bench-loop bench-prophet bench-usage ## every bench there is
 
 bench-ablation: $(VENV)/.dev ## what each part of the pipeline earns, taken away in turn on the judged half
@@ -143,6 +143,9 @@ bench-control: $(VENV)/.dev ## laws of proactive reclaim beside each other, on a
 
 bench-coord: $(VENV)/.dev ## what agents' streams cost the operator, from 100 to 5,000, and a storm of reconnections
 	$(BIN)/python bench/coord.py $(BENCH_ARGS)
+
+bench-fuzz: $(VENV)/.dev ## a million inputs against the operator's side of an agent's stream
+	$(BIN)/python bench/fuzz_coord.py $(BENCH_ARGS)
 
 bench-demo: $(VENV)/.dev ## the demo's outcome as figures, and its picture
 	$(BIN)/python bench/demo.py
@@ -177,6 +180,9 @@ bench-pressure: $(VENV)/.dev ## which predictor sees memory pressure coming, on 
 
 bench-prophet: $(VENV)/.dev ## Prophet beside auto, seasonal and VPA, on series of more than two weeks with a season
 	$(BIN)/python bench/judge_prophet.py --traces $(TRACES)
+
+bench-steering: $(VENV)/.dev ## where slack:X and oom:X land in a fleet that steers its price
+	$(BIN)/python bench/steering.py --traces $(TRACES) $(BENCH_ARGS)
 
 bench-usage: $(VENV)/.dev ## the columnar history and VPA's histogram at 100k containers
 	$(BIN)/python bench/usage.py
