@@ -7,18 +7,21 @@ compare-and-set. A conflict is joined with what is there by the kind's merge and
 forgotten wins over what was written from an older version. A Redis that fails ends the round.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from plimsoll.store.kinds import kind_of, merged
 from plimsoll.store.levels.file import Held, State
 from plimsoll.store.levels.protocol import LevelError
-from plimsoll.store.record import DamagedError, Entry, RecordError
+from plimsoll.store.record import Address, DamagedError, Entry, RecordError
 from plimsoll.store.tiered import TieredStore
 
 SETTLE_SECONDS = 30.0  # a fail-over is over within so long
 SENT_AT_ONCE = 512
 ATTEMPTS = 8  # writers in each other's way; each attempt joins what came meanwhile
 EPOCH = "shared-epoch"
+
+
+Mark = tuple[Address, str, State, int]  # whose, of which digest, how it stands now, at which shared version
 
 
 @dataclass(slots=True)
@@ -33,6 +36,7 @@ class Sent:
     unsound: int = 0  # cannot be joined: set aside here, what is there stands
     waiting: int = 0  # after the round
     failure: str = ""  # why the round ended early
+    marks: list[Mark] = field(default_factory=list, repr=False)  # to be written down when the round ends
 
 
 def send(store: TieredStore, now_seconds: float, settle_seconds: float = SETTLE_SECONDS) -> Sent:
@@ -53,6 +57,11 @@ def send(store: TieredStore, now_seconds: float, settle_seconds: float = SETTLE_
             if error.level != "redis":
                 raise
             done.failure = str(error)
+        finally:
+            # Together: the disk is waited for once a round. A round that is killed before is done again.
+            with store.file.together():
+                for address, digest, state, version in done.marks:
+                    store.file.mark(address, digest, state, version, now_seconds)
     counts = store.file.counts()
     done.waiting = counts["pending"] + counts["sent"]
     for name in ("taken", "joined", "confirmed", "again", "buried", "unsound"):
@@ -77,9 +86,7 @@ def _read_back(store: TieredStore, held: Held, now_seconds: float, done: Sent) -
         return
     theirs = _theirs(store, mine, now_seconds)
     if theirs is not None and _has(store, mine, theirs):
-        store.file.mark(
-            mine.record.address, held.record.digest, State.CLEAN, theirs.record.version, now_seconds
-        )
+        done.marks.append((mine.record.address, held.record.digest, State.CLEAN, theirs.record.version))
         done.confirmed += 1
         return
     base = 0 if theirs is None else held.base
@@ -125,7 +132,7 @@ def _send(store: TieredStore, held: Held, now_seconds: float, done: Sent) -> Non
         offered = Entry(entry.record.at(version), entry.content)
         put = store.ask(lambda shared, e=offered, v=expected: shared.put(e, v), "put", now_seconds)  # type: ignore[misc]
         if put.stored:
-            _taken(store, held, offered, now_seconds)
+            _taken(store, held, offered, now_seconds, done)
             done.taken += 1
             done.joined += entry is not mine
             return
@@ -166,11 +173,11 @@ def _joined(store: TieredStore, mine: Entry, theirs: Entry, done: Sent) -> Entry
         return None if theirs.record.schema > kind.schema else mine
 
 
-def _taken(store: TieredStore, held: Held, sent: Entry, now_seconds: float) -> None:
+def _taken(store: TieredStore, held: Held, sent: Entry, now_seconds: float, done: Sent) -> None:
     """It is there: read back later. What changed here meanwhile goes on waiting."""
     address, version = sent.record.address, sent.record.version
     if sent.record.digest == held.record.digest:
-        store.file.mark(address, held.record.digest, State.SENT, version, now_seconds)
+        done.marks.append((address, held.record.digest, State.SENT, version))
         return
     if store.adopt(sent, now_seconds, state=State.SENT, instead_of=held.record.digest):
         store.file.mark(address, sent.record.digest, State.SENT, version, now_seconds)
