@@ -49,6 +49,7 @@ from plimsoll.recommend.price import LOWER_GAIN, RAISE_GAIN, Priced, cheapest, e
 from plimsoll.recommend.recommendation import Recommendations, joined
 from plimsoll.recommend.relatives import Steps
 from plimsoll.recommend.row_policy import UNSAID, PolicyColumns, RowPolicy
+from plimsoll.recommend.steering import PriceSteering
 from plimsoll.usage.grown import grown
 from plimsoll.usage.history import History
 from plimsoll.usage.promises import NO_PROMISE
@@ -106,6 +107,7 @@ class LimitPipeline:
         self._models |= {code: given[name] for code, name in enumerate(model_names()) if name in given}
         self._known_peak_bytes = np.full(history.capacity, np.nan)
         self._circumstances = Circumstances(history)
+        self._steering = PriceSteering(self._policies)
 
     # -- what is told ---------------------------------------------------------------------------------------
 
@@ -209,6 +211,12 @@ class LimitPipeline:
         found = np.isfinite(raised)
         return self._raises(rows[found], raised[found], reason[found])
 
+    def oom_prices(self, rows: IntArray) -> FloatArray:
+        """Container-days of unused limit that a kill of each of `rows` [n] is worth now."""
+        said = self._policies.oom_price[rows]
+        prices = np.where(np.isnan(said), self._default_price, said)
+        return np.asarray(prices * self._steering.factors(rows))
+
     # -- parts ----------------------------------------------------------------------------------------------
 
     def _close_promises(self, rows: IntArray) -> None:
@@ -228,6 +236,9 @@ class LimitPipeline:
         came = np.where(self._killed_at_or_above(hour, open_.bin[over], limit), 1.0, came)
         for model in self._models.values():
             model.update(Outcome(hour, peak(usage)))
+        # Raises within the hour count by half: nobody noted when they came.
+        stood = np.fmax(limit, self._limit_bytes[hour])
+        self._steering.learn(hour, usage, (limit + stood) / 2, came, present // BINS_PER_HOUR)
         log.close(hour, came, next_shift(log.record(hour).shift, chance, came))
 
     def _killed_at_or_above(
@@ -261,7 +272,7 @@ class LimitPipeline:
         if settings.adaptive:
             forecast = shifted(forecast, self.history.promises.record(rows).shift)
         forecast = self._circumstances.corrected(forecast, rows, lived)
-        price = np.where(np.isnan(policies.oom_price[rows]), self._default_price, policies.oom_price[rows])
+        price = self.oom_prices(rows)
         floor = np.maximum(floor_by_use(present_bytes(window), settings.guard), memory.hold_bytes)
         cheap = price < settings.cheap_oom_price
         floor = np.fmax(floor, past_peak(looked, cheap, settings.floor_hours, settings.floor_hours_cheap))

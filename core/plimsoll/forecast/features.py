@@ -76,7 +76,7 @@ def features(window: UsageWindow) -> Features:
         *_seasons(recent, hourly, peaks["day"]),
         *_ages(window, recent, hourly, peaks),
     ]
-    stacked = without_nan(np.stack(row, axis=1)).astype(np.float32)
+    stacked = without_nan(np.stack(row, axis=1).astype(np.float32))
     return Features(reference, stacked, _level_features(hourly, recent, rises, above[:, LEVEL_STEPS], peaks))
 
 

@@ -86,7 +86,7 @@ def peak(values: npt.NDArray[Real]) -> npt.NDArray[Real]:
 
 
 def held(values: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[Any]:
-    """The values, none below `low` or above `high`; NaN stays. np.clip costs a single row four times as much."""
+    """The values, none below `low` or above `high`; NaN stays. np.clip costs one row four times as much."""
     return np.asarray(np.minimum(np.maximum(values, low), high))
 
 

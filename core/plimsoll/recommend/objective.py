@@ -21,6 +21,7 @@ IMPORTANCE_FACTOR = {
     Importance.CRITICAL: 4.0,
 }
 BALANCED = "balanced"
+Ask = tuple[str, float]  # ("slack", X) or ("oom", X)
 DEFAULT_OBJECTIVE = "slack:0.268"
 
 
@@ -36,6 +37,17 @@ def price_of(policy: EffectiveContainerPolicy) -> float:
     if policy.objective is not None:
         return oom_price_of(policy.objective)
     return oom_price_of(importance=policy.importance)
+
+
+def asked_of(objective: str | None) -> Ask | None:
+    """What `slack:X` and `oom:X` ask for, as ("slack", X); None for all else, misspelt ones too."""
+    kind, _, text = (objective or "").partition(":")
+    try:
+        wanted = float(text)
+    except ValueError:
+        return None
+    known = (kind == "slack" and 0 < wanted < 1) or (kind == "oom" and wanted > 0)
+    return (kind, wanted) if known else None
 
 
 @lru_cache(maxsize=256)  # a policy's few objectives, asked for each of 100,000 containers

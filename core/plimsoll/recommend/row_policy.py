@@ -15,7 +15,7 @@ import numpy as np
 from plimsoll.api.effective import EffectiveContainerPolicy
 from plimsoll.forecast.registry import DEFAULT_MODEL, model_names
 from plimsoll.forecast.window import HISTORY_HOURS, FloatArray, IntArray
-from plimsoll.recommend.objective import price_of
+from plimsoll.recommend.objective import Ask, asked_of, price_of
 from plimsoll.usage.grown import grown
 from plimsoll.usage.sample import HOUR_SECONDS
 
@@ -33,6 +33,7 @@ class RowPolicy:
     buffer_max_fraction: float = inf  # ... and most
     leak_window_hours: int = 24  # how long growth must have lasted to be a leak
     holidays: tuple[str, ...] = ()  # for the model `prophet`: country codes and dates
+    asked: Ask | None = None  # the operating point that its fleet's price is steered to (`steering`)
 
 
 @lru_cache(maxsize=4096)  # a policy's few containers, asked for each of 100,000
@@ -47,6 +48,7 @@ def row_policy(policy: EffectiveContainerPolicy) -> RowPolicy:
         buffer_max_fraction=inf if most is None else most,
         leak_window_hours=min(max(policy.leak_window_seconds // HOUR_SECONDS, 1), HISTORY_HOURS),
         holidays=policy.holidays,
+        asked=asked_of(policy.objective) if policy.oom_price is None else None,
     )
 
 
@@ -59,6 +61,8 @@ class PolicyColumns:
         self.history_hours: IntArray = np.empty(0, dtype=np.int32)
         self.buffer_min: FloatArray = np.empty(0)  # -inf: no bound
         self.buffer_max: FloatArray = np.empty(0)  # inf: no bound
+        self.asked: IntArray = np.empty(0, dtype=np.int32)  # place in `asks`, or UNSAID
+        self.asks: list[Ask] = []  # every one that was ever asked for: a few
 
     def grow(self, capacity: int) -> None:
         """Make room for `capacity` rows; new ones say nothing."""
@@ -67,6 +71,7 @@ class PolicyColumns:
         self.history_hours = grown(self.history_hours, capacity, HISTORY_HOURS)
         self.buffer_min = grown(self.buffer_min, capacity, -inf)
         self.buffer_max = grown(self.buffer_max, capacity, inf)
+        self.asked = grown(self.asked, capacity, UNSAID)
 
     def put(self, rows: IntArray, policies: Sequence[RowPolicy]) -> None:
         """The policies of `rows` [n] are these."""
@@ -77,6 +82,14 @@ class PolicyColumns:
         self.history_hours[rows] = [each.history_hours for each in policies]
         self.buffer_min[rows] = [each.buffer_min_fraction for each in policies]
         self.buffer_max[rows] = [each.buffer_max_fraction for each in policies]
+        self.asked[rows] = [self._code(each.asked) for each in policies]
+
+    def _code(self, asked: Ask | None) -> int:
+        if asked is None:
+            return UNSAID
+        if asked not in self.asks:
+            self.asks.append(asked)
+        return self.asks.index(asked)
 
     def clear(self, rows: IntArray) -> None:
         """Rows were freed or given to another container."""

@@ -39,6 +39,7 @@ def explain_row(rows: RowTable, members: MemberTable, row: int, now_seconds: flo
         "hours_kept": len(hourly),
         "oom_count": int(ooms.count[0]),
         "oom_seconds": [float(at) for at in ooms.seconds[0][seen]],
+        "oom_price_container_days": _plain(rows.store(row).pipeline.oom_prices(place)[0]),
         "oom_limit_bytes": [_plain(limit) for limit in ooms.limit_bytes[0][seen]],
         "prophet": _prophet(rows, row),
         "restart_count": int(history.restarts(place).count[0]),

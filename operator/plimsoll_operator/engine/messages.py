@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from plimsoll.forecast.workload_class import CodeArray
+from plimsoll.recommend.objective import Ask
 from plimsoll.recommend.recommendation import FloatArray, IntArray, Recommendations
 from plimsoll.recommend.row_policy import RowPolicy
 from plimsoll.usage.sample import BoolArray, Quantity
@@ -79,14 +80,19 @@ class Member:
         wishes = (said.oom_price, said.model, said.history_hours)
         bounds = (said.buffer_min_fraction, said.buffer_max_fraction)
         values = (self.limit_bytes, self.request_bytes, self.quantity.value, self.ceiling_bytes, self.image)
-        return _member, (key, own, values, (*wishes, *bounds, said.leak_window_hours, said.holidays))
+        return _member, (
+            key,
+            own,
+            values,
+            (*wishes, *bounds, said.leak_window_hours, said.holidays, said.asked),
+        )
 
 
 def _member(
     key: tuple[str, str, str, str, str],
     own: tuple[int, str, str, str, str, str, str],
     values: tuple[int | None, int | None, str, int | None, int],
-    policy: tuple[float | None, str, int, float, float, int, tuple[str, ...]],
+    policy: tuple[float | None, str, int, float, float, int, tuple[str, ...], Ask | None],
 ) -> Member:
     namespace, kind, name, container, node_class = key
     workload = WorkloadRef(namespace, kind, name)

@@ -1,0 +1,77 @@
+"""The price that a fleet's containers share, moved until what they asked for comes out.
+
+In: rows whose policy asks for `slack:X` or `oom:X`, and hour by hour the slack and the kills that came of
+their limits. Out: factors of the price. A table of training series says where to begin; slack and
+kills at one price hang on who is in the fleet, by a fifth and more (docs/decisions/0082). So all rows that
+ask for the same share one offset of the log of the price, and each hour of each adds its part of the error to
+it (integral control): in the mean over T hours the fleet is off by at most its reach over gain x T. No
+container gets another price than its like, and a replay under the contract, where a series may know of
+itself only, is never steered. It is not kept over a restart of the operator.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from plimsoll.forecast.window import FloatArray, mean
+from plimsoll.recommend.objective import Ask
+from plimsoll.recommend.row_policy import UNSAID, PolicyColumns
+from plimsoll.usage.sample import DAY_SECONDS, HOUR_SECONDS
+
+MOST_LOG = np.log(16.0)  # no further from the price of the table
+SLACK_GAIN = (
+    0.35  # log of price an hour for a slack that is off by 1: half of an error is gone in a day or two
+)
+KILLS_GAIN = 0.02  # ... for as many kills again as were asked for; kills are rare, and come in bursts
+SURE_KILLS = 2.0  # expected in a day; a smaller fleet is steered by so much less
+HOURS_IN_1000_DAYS = 1000 * DAY_SECONDS / HOUR_SECONDS
+Rows = npt.NDArray[np.integer]
+
+
+class PriceSteering:
+    """Offsets of the log of the price, by what is asked for."""
+
+    def __init__(self, policies: PolicyColumns) -> None:
+        self._policies = policies
+        self._offset: dict[Ask, float] = {}
+        self._fleet: dict[Ask, tuple[int, int, int]] = {}  # hour, rows heard of in it, and in the one before
+
+    def factor(self, ask: Ask) -> float:
+        """The factor of the price for those that ask for this."""
+        return float(np.exp(self._offset.get(ask, 0.0)))
+
+    def factors(self, rows: Rows) -> FloatArray:
+        """The factors of the price of `rows` [n]; 1 where no point was asked for."""
+        codes = self._policies.asked[rows]
+        if not self._offset or (codes == UNSAID).all():
+            return np.ones(len(codes))
+        by_code = np.array([self.factor(ask) for ask in self._policies.asks])
+        return np.where(codes == UNSAID, 1.0, by_code[codes])
+
+    def learn(
+        self, rows: Rows, usage_bytes: FloatArray, limit_bytes: FloatArray, killed: FloatArray, hour: int
+    ) -> None:
+        """An hour of `rows` [n] is over: usage [n, 12], the limit [n], whether it was exceeded; NaN: unseen.
+
+        It is now `hour`. Rows come due one after the other; each weighs as one of those heard of in an hour.
+        """
+        codes = self._policies.asked[rows]
+        for code in np.unique(codes[codes != UNSAID]).tolist():
+            kind, wanted = ask = self._policies.asks[code]
+            mine = codes == code
+            fleet = self._heard(ask, hour, int(np.count_nonzero(mine)))
+            if kind == "slack":
+                errors = wanted - (1 - mean(usage_bytes[mine]) / limit_bytes[mine])
+                gain = SLACK_GAIN
+            else:
+                errors = killed[mine] * HOURS_IN_1000_DAYS / wanted - 1.0
+                gain = KILLS_GAIN * min(1.0, fleet * wanted / 1000 / SURE_KILLS)
+            moved = self._offset.get(ask, 0.0) + gain * float(np.nansum(errors)) / fleet
+            self._offset[ask] = float(np.clip(moved, -MOST_LOG, MOST_LOG))
+
+    def _heard(self, ask: Ask, hour: int, rows: int) -> int:
+        """Count these rows in; return how many are heard of in an hour."""
+        at, count, before = self._fleet.get(ask, (hour, 0, 0))
+        if hour != at:
+            count, before = 0, count
+        self._fleet[ask] = (hour, count + rows, before)
+        return max(count + rows, before)
