@@ -139,8 +139,8 @@ def older(directory: Path) -> Path:
     return chart
 
 
-def default_images() -> list[str]:
-    """Names of the images that the chart asks for when no value is set: operator, agent."""
+def default_images(registry: str = "") -> list[str]:
+    """Names of the images that the chart asks for, when no value is set but the registry: operator, agent."""
     version = loaded().metadata["appVersion"]
     images = (loaded().values[part]["image"] for part in ("operator", "agent"))
-    return [f"{each['repository']}:{version}" for each in images]
+    return [f"{registry or each['registry']}/{each['repository']}:{version}" for each in images]

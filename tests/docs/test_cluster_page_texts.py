@@ -22,7 +22,8 @@ ELSEWHERE = (
     "agent",
     "benchmark",
     "cli",
-)  # test_agent_page.py, test_benchmark_page.py, test_cluster_commands.py
+    "memory",
+)  # test_agent_page.py, test_benchmark_page.py, test_cluster_commands.py, test_memory_page.py
 # The first word of every command in a pipeline, and what answers it.
 PROGRAMS = {
     "helm": "Helm's library",
@@ -103,7 +104,10 @@ def named_values(page: Path) -> set[str]:
     code = re.findall(r"`[^`\n]+`", page.read_text()) + shown_commands(page)
     name = re.compile(rf"(?<![\w./-])(?:{'|'.join(values())})(?:\.\w+)+(?![\w/])")
     return {
-        each for text in code for each in name.findall(text) if not each.endswith((".md", ".yaml", ".py"))
+        each
+        for text in code
+        for each in name.findall(text)
+        if not each.endswith((".md", ".yaml", ".py", ".k8s.io"))
     }
 
 
@@ -134,9 +138,11 @@ def test_links_between_files_lead_somewhere(page: Path):
 
 
 def test_image_names_in_the_pages_are_the_charts():
-    known = set(default_images())
+    known = {*default_images(), *default_images("$REGISTRY")}
     for page in PAGES:
-        shown = set(re.findall(r"plimsoll/(?:operator|agent):[\w.]+", (DOCS / f"{page}.md").read_text()))
+        shown = set(
+            re.findall(r"[\w$.]+/plimsoll/(?:operator|agent):[\w.]+", (DOCS / f"{page}.md").read_text())
+        )
         assert shown <= known, page
 
 

@@ -181,7 +181,7 @@ def test_page_install_kind(page: Page, cluster: ShownCluster):
 def test_page_install_cloud(page: Page, cluster: ShownCluster):
     cluster.images = lambda: cluster.tools_state["pushed"]
     page.through("helm test")
-    assert sorted(cluster.images()) == sorted(f"registry.example/{each}" for each in default_images())
+    assert sorted(cluster.images()) == sorted(default_images("registry.example"))
     page.rest()
     pod = operator(cluster)["template"]["spec"]
     assert pod["imagePullSecrets"] == [{"name": "plimsoll-pull"}]
