@@ -164,13 +164,15 @@ class Snapshots:
         data = snapshot_forms.FORMS[form].write(records, contents)
         digest = hashlib.sha256(data).hexdigest()
         made = Snapshot(number, made_seconds, form, len(records), len(contents), digest)
+        aside = f"{self._data(made)}.part"
         manifest = {"format": FORMAT, **{name: getattr(made, name) for name in Snapshot.__slots__}}
 
         def write() -> None:
             self._files.makedirs(self._path(number), exist_ok=True)
+            self._files.pipe_file(aside, data)  # a full disk leaves what was there before as it was
             if self._files.exists(f"{self._path(number)}/{MANIFEST}"):
                 self._files.rm_file(f"{self._path(number)}/{MANIFEST}")
-            self._files.pipe_file(self._data(made), data)
+            self._files.mv(aside, self._data(made))
             self._files.pipe_file(f"{self._path(number)}/{MANIFEST}", json.dumps(manifest).encode())
 
         self._done(write)

@@ -1,5 +1,8 @@
 """The levels as one store: reads through, writes behind, joins, forgetting, repair. Redis is fakeredis."""
 
+import errno
+from pathlib import Path
+
 import fakeredis
 import numpy as np
 import pytest
@@ -364,6 +367,27 @@ def test_old_snapshots_go_and_interrupted_ones_are_passed_over(tmp_path):
     assert next(iter(snapshots.read(3))).content == b"2"
     with pytest.raises(LevelError, match="no whole snapshot 9"):
         next(iter(snapshots.read(9)))
+
+
+def test_a_snapshot_that_cannot_be_written_anew_stays_as_it_was(tmp_path, monkeypatch):
+    snapshots = Snapshots(str(tmp_path / "s"))
+    snapshots.write([entry("one"), entry("two")], NOW)
+
+    def full(path, value, **_settings):
+        Path(path).write_bytes(value[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(snapshots._files, "pipe_file", full)
+    with pytest.raises(LevelError, match="No space left"):
+        snapshots.erase([address("one")])
+    monkeypatch.undo()
+    assert len([*snapshots.read()]) == 2
+    assert snapshots.erase([address("one")]) == 1
+    assert [each.record.address for each in snapshots.read()] == [address("two")]
+    assert sorted(each.name for each in (tmp_path / "s" / "000001").iterdir()) == [
+        "manifest.json",
+        "records.jsonl",
+    ]
 
 
 def test_interrupted_and_empty_snapshots_do_not_push_out_whole_ones(tmp_path):
