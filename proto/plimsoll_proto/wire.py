@@ -6,6 +6,7 @@ body that makes no sense (its numbers still count), `ProtocolError` for a messag
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from plimsoll.coordinate import messages as core
@@ -17,6 +18,8 @@ from plimsoll_proto.agent_bodies import REQUESTS, REQUESTS_OF, roster, roster_of
 from plimsoll_proto.cells import milliseconds, seconds
 from plimsoll_proto.operator_bodies import RESPONSES, RESPONSES_OF
 from plimsoll_proto.v1 import agent_pb2, operator_pb2
+
+LEVELS = frozenset({"sample_batch", "forecast_batch"})
 
 
 def hello(numbers: HelloNumbers, facts: core.NodeFacts) -> agent_pb2.AttendRequest:
@@ -105,14 +108,21 @@ def request(envelope: Envelope[core.AgentBody]) -> agent_pb2.AttendRequest:
     return made
 
 
-def request_of(message: agent_pb2.AttendRequest) -> Envelope[core.AgentBody | MessageError]:
-    """Read what an agent says; a body that makes no sense is its own MessageError, for its number counts."""
+def request_of(
+    message: agent_pb2.AttendRequest, *, batches_unread: bool = False
+) -> Envelope[core.AgentBody | MessageError]:
+    """Read what an agent says; a body that makes no sense is its own MessageError, for its number counts.
+
+    With `batches_unread` samples and forecasts are left as they came, to be read by who wants to know.
+    """
     name = message.WhichOneof("body")
     numbers = (
         message.sequence_number,
         message.follows_sequence_number,
         message.acknowledged_sequence_number,
     )
+    if batches_unread and name in LEVELS and message.sequence_number:
+        return Envelope(*numbers, core.Unread(partial(REQUESTS_OF[name], getattr(message, name))))
     return Envelope(*numbers, _body_of(message, name, REQUESTS_OF, message.sequence_number))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from builders.authority import Authority
 from plimsoll.coordinate.admission import Admission
 from plimsoll.coordinate.attendance import Attendance
-from plimsoll.coordinate.messages import NodeFacts, Roster, RosterEntry
+from plimsoll.coordinate.messages import NodeFacts, Roster, RosterEntry, Unread
 from plimsoll.coordinate.reconnect import Backoff
 from plimsoll.coordinate.session import AgentSession
 from plimsoll_nodeagent.coordinate.identity import Identity
@@ -60,7 +60,7 @@ class Heard:
         self.greeted_nodes.append(kube_node)
 
     def heard(self, kube_node: str, body: object, now_seconds: float) -> None:
-        self.bodies.append((kube_node, body))
+        self.bodies.append((kube_node, body.read() if isinstance(body, Unread) else body))
 
 
 @dataclass

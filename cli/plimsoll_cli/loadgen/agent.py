@@ -94,6 +94,7 @@ class SimulatedAgent:
         roster = Roster(tuple(entries))
         session: AgentSide = AgentSession((number << 20 | 7) + 1)
         self.session, self.tally = session, Tally()
+        self.silent = False  # says nothing more, and goes on hearing
         self.link = Link(
             address,
             identity,
@@ -119,7 +120,7 @@ class SimulatedAgent:
 
     async def _repeat(self, every_seconds: float, say: Callable[[], None]) -> None:
         await asyncio.sleep(every_seconds * float(self._draw.random()))  # nodes do not tick together
-        while True:
+        while not self.silent:
             say()
             await asyncio.sleep(every_seconds)
 

@@ -79,6 +79,8 @@ async def run(options: argparse.Namespace) -> dict[str, object]:
     tasks = [asyncio.create_task(each.run()) for each in agents]
     tasks.append(asyncio.create_task(watched.look(agents, began)))
     await asyncio.sleep(options.seconds)
+    for agent in agents:
+        agent.silent = True
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LAST_SECONDS):
             while any(_waiting(each) for each in agents):  # noqa: ASYNC110 -- sessions know no event

@@ -5,7 +5,7 @@ nothing is known, rows as in `indexes`. `check` raises MessageError for what no 
 values are the receiver's to judge, for it knows how large its nodes are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -148,7 +148,19 @@ class LeaseRequest:
     asked_seconds: float
 
 
-AgentBody = Roster | SampleBatch | ForecastBatch | OutcomeBatch | ModelDelta | ShrinkReport | LeaseRequest
+@dataclass(frozen=True, slots=True, eq=False)
+class Unread:
+    """A batch as it came: thousands come a second, and few are ever looked into.
+
+    `read` raises MessageError or ColumnError for one that makes no sense.
+    """
+
+    read: Callable[[], SampleBatch | ForecastBatch]
+
+
+AgentBody = (
+    Roster | SampleBatch | ForecastBatch | OutcomeBatch | ModelDelta | ShrinkReport | LeaseRequest | Unread
+)
 LEVELS = (SampleBatch, ForecastBatch)  # a newer one says it all again
 
 

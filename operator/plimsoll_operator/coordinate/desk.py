@@ -22,6 +22,7 @@ from plimsoll.coordinate.messages import (
     Roster,
     SampleBatch,
     ShrinkReport,
+    Unread,
 )
 from plimsoll.coordinate.shrink import Shrink
 from plimsoll.guard.state import Ask
@@ -77,7 +78,7 @@ class Desk:
 
     def heard(self, kube_node: str, body: AgentBody, now_seconds: float) -> None:
         """A node has said something."""
-        if isinstance(body, SampleBatch):
+        if isinstance(body, SampleBatch | Unread):
             self.views.take(kube_node, body, now_seconds)
         elif isinstance(body, Roster):
             self.views.change(kube_node, body)

@@ -18,7 +18,7 @@ import grpc
 from plimsoll.coordinate.admission import Admission
 from plimsoll.coordinate.attendance import Attendance
 from plimsoll.coordinate.authority import TokenFacts, hello_refusal, judged_roster, token_refusal
-from plimsoll.coordinate.messages import AgentBody, MessageError, NodeFacts, OperatorBody, Roster
+from plimsoll.coordinate.messages import AgentBody, MessageError, NodeFacts, OperatorBody, Roster, Unread
 from plimsoll.coordinate.session import Envelope, HelloNumbers, OperatorSession, WelcomeNumbers
 from plimsoll.coordinate.versions import ProtocolError
 from plimsoll_operator.coordinate.identity import ServerIdentity
@@ -204,8 +204,9 @@ class Coordination:
                 raise _replaced()
             now = self.now()
             self.attendance.heard(kube_node, now)
-            self.counts.messages_total[message.WhichOneof("body") or "acknowledgement"] += 1
-            body = stream.session.hear(wire.request_of(message))
+            kind = message.WhichOneof("body") or "acknowledgement"
+            self.counts.messages_total[kind] += 1
+            body = stream.session.hear(wire.request_of(message, batches_unread=True))
             if stream.session.owes:
                 stream.wake.set()
             if isinstance(body, MessageError):
@@ -218,6 +219,8 @@ class Coordination:
             elif body is not None:
                 if isinstance(body, Roster):
                     self._own(kube_node, body)
+                if isinstance(body, Unread) and kind != "sample_batch":
+                    continue  # forecasts: nobody here asks for them yet
                 self.hearer.heard(kube_node, body, now)
 
     async def _write(self, context: Context, stream: _Stream) -> None:

@@ -10,7 +10,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from plimsoll.coordinate.messages import OutcomeBatch, Roster, RosterEntry, SampleBatch
+from plimsoll.coordinate.columns import ColumnError
+from plimsoll.coordinate.messages import (
+    MessageError,
+    OutcomeBatch,
+    Roster,
+    RosterEntry,
+    SampleBatch,
+    Unread,
+)
 
 ABSURD_RATIO = 1.1  # of a node's capacity: no container uses more
 
@@ -30,7 +38,7 @@ class ContainerView:
 class _Node:
     entries: dict[int, RosterEntry] = field(default_factory=dict)
     indexes: dict[tuple[str, str], int] = field(default_factory=dict)  # pod uid, container id
-    batch: SampleBatch | None = None
+    batch: SampleBatch | Unread | None = None
     heard_seconds: float = float("-inf")
     outcomes: OutcomeBatch | None = None
 
@@ -57,7 +65,7 @@ class Views:
             node.entries[each.index] = each
             node.indexes[each.pod_uid, each.container_id] = each.index
 
-    def take(self, kube_node: str, batch: SampleBatch, now_seconds: float) -> None:
+    def take(self, kube_node: str, batch: SampleBatch | Unread, now_seconds: float) -> None:
         """The newest samples of a node."""
         node = self._nodes.setdefault(kube_node, _Node())
         node.batch, node.heard_seconds = batch, now_seconds
@@ -72,15 +80,16 @@ class Views:
     ) -> ContainerView | None:
         """What a node's agent says of a container; None where it says nothing, or what cannot be."""
         node = self._nodes.get(kube_node)
-        if node is None or node.batch is None:
+        batch = None if node is None else _read(node)
+        if node is None or batch is None:
             return None
         index = node.indexes.get((pod_uid, container_id))
         if index is None:
             return None
-        rows = np.flatnonzero(node.batch.indexes == index)
+        rows = np.flatnonzero(batch.indexes == index)
         if len(rows) != 1:
             return None
-        view = _view(node.batch, int(rows[0]), node.heard_seconds)
+        view = _view(batch, int(rows[0]), node.heard_seconds)
         most = math.inf if capacity_bytes is None else capacity_bytes * ABSURD_RATIO
         absurd = view.usage_bytes is None or view.usage_bytes > most
         return None if absurd else view
@@ -88,7 +97,8 @@ class Views:
     def available_bytes(self, kube_node: str) -> int | None:
         """What a node has left now, by its agent's word; None where it has not said."""
         node = self._nodes.get(kube_node)
-        return None if node is None or node.batch is None else node.batch.available_bytes or None
+        batch = None if node is None else _read(node)
+        return None if batch is None else batch.available_bytes or None
 
     def reclaimed(self, kube_node: str, batch: OutcomeBatch) -> None:
         """What reclaim has done on a node since its agent started: the newest totals say it all."""
@@ -103,6 +113,17 @@ class Views:
     def keep_only(self, kube_nodes: frozenset[str]) -> None:
         """Forget nodes that are gone."""
         self._nodes = {name: each for name, each in self._nodes.items() if name in kube_nodes}
+
+
+def _read(node: _Node) -> SampleBatch | None:
+    """The newest samples of a node, looked into at the first question; None where they make no sense."""
+    if isinstance(node.batch, Unread):
+        try:
+            read = node.batch.read()
+        except (MessageError, ColumnError):
+            read = None
+        node.batch = read if isinstance(read, SampleBatch) else None
+    return node.batch
 
 
 def _view(batch: SampleBatch, row: int, heard_seconds: float) -> ContainerView:

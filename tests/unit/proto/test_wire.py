@@ -156,3 +156,13 @@ def test_any_bytes_raise_nothing_else(text):
         message = service.request_of(text)
         wire.request_of(message)
         wire.hello_of(message)
+
+
+def test_batches_that_are_left_unread_say_the_same_when_they_are_read_or_that_they_make_no_sense():
+    said = wire.request(Envelope(1, 0, 0, SAMPLES))
+    unread = wire.request_of(said, batches_unread=True)
+    assert (unread.number, isinstance(unread.body, core.Unread)) == (1, True)
+    np.testing.assert_array_equal(unread.body.read().columns["usage_bytes"], SAMPLES.columns["usage_bytes"])
+    said.sample_batch.container_index.scaled_deltas[1] = 0
+    with pytest.raises(core.MessageError, match="stands twice"):
+        wire.request_of(said, batches_unread=True).body.read()
