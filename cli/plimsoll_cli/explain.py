@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from plimsoll_cli.cluster import ContextOption, KubeconfigOption, NamespaceOption, open_cluster
-from plimsoll_cli.failure import CommandError
+from plimsoll_cli.failure import CommandError, OptionError
 from plimsoll_cli.output import OutputFormat, OutputOption, print_document
 from plimsoll_cli.recorded import refuse_options_of_a_cluster
 from plimsoll_cli.workloads import near, profiles_of, reference
@@ -48,12 +48,12 @@ def explain_command(  # noqa: PLR0913, PLR0917  (options of a command)
 ) -> None:
     """Explain the memory of every container of a workload, or of one recorded series."""
     if output is OutputFormat.CSV:
-        raise CommandError("an explanation is no table of rows: use -o json or -o yaml")
+        raise OptionError("an explanation is no table of rows: use -o json or -o yaml")
     if traces:
         refuse_options_of_a_cluster(asker)
         found = [_series(workload, traces, objective or "balanced")]
     elif objective is not None:
-        raise CommandError("--objective goes with --traces; in a cluster the policy says it")
+        raise OptionError("--objective goes with --traces; in a cluster the policy says it")
     else:
         found = _live(workload, namespace, kubeconfig, context)
     if output is not OutputFormat.TABLE:

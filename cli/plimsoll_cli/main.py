@@ -5,16 +5,18 @@ so that `plimsoll --help` is fast. A `CommandError` becomes one sentence on stan
 status; so does a package that only an extra brings.
 """
 
+import errno
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from plimsoll_cli.failure import CommandError, extra_needed
+from plimsoll_cli.failure import CommandError, FileError, extra_needed
 
 if TYPE_CHECKING:
     # typer carries its own click; these names are for the type checker only.
@@ -53,6 +55,8 @@ COMMANDS = {
     "resume": Entry("plimsoll_cli.pause", "Act again.", "resume_app"),
 }
 
+# What a full disk behind `>` says; a pipe whose reader left is typer's own business.
+OF_A_STREAM = frozenset({errno.ENOSPC, errno.EBADF, errno.EIO, errno.EFBIG, errno.EDQUOT})
 COMPLETION = ("install_completion", "show_completion")
 
 
@@ -97,6 +101,13 @@ class LazyCommands(TyperGroup):
         except CommandError as failure:
             typer.echo(f"Error: {failure}", err=True)
             raise typer.Exit(failure.status) from failure
+        except OSError as error:
+            if error.filename is not None or error.errno not in OF_A_STREAM:
+                raise
+            # The interpreter would try, and complain, once more at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            typer.echo(f"Error: cannot write the output: {error.strerror}", err=True)
+            raise typer.Exit(FileError.status) from error
 
     def _invoke(self, ctx: "Context") -> object:
         try:
@@ -139,3 +150,7 @@ def root(
 def main() -> None:
     """Run the command line."""
     app()
+
+
+if __name__ == "__main__":
+    main()

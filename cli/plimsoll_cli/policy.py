@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from plimsoll.api.check import Finding, Severity, check
+from plimsoll_cli.failure import CommandError
 from plimsoll_cli.output import OutputFormat, OutputOption, print_rows
 from plimsoll_cli.policy_files import documents_in
 
@@ -32,9 +33,11 @@ def check_command(files: Files, output: OutputOption = OutputFormat.TABLE) -> No
     places: list[str] = []
     documents: list[object] = []
     for path in files:
-        for number, document in enumerate(documents_in(path), start=1):
-            places.append(f"{path}#{number}")
-            documents.append(document)
+        found = list(documents_in(path))
+        if not found:
+            raise CommandError(f"{path}: there is no policy in this file")
+        places += [f"{path}#{number}" for number in range(1, len(found) + 1)]
+        documents += found
     findings = check(documents, model_names())
     if findings or output is not OutputFormat.TABLE:
         print_rows([_row(each, places, documents) for each in findings], output)

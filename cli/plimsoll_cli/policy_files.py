@@ -34,5 +34,7 @@ def documents_in(path: str) -> Iterator[object]:
         yield from (each for each in yaml.load_all(text, Loader=_OneOfEach) if each is not None)
     except OSError as error:
         raise FileError(f"{path}: {error.strerror or error}") from error
+    except RecursionError as error:
+        raise FileError(f"{path} is nested too deeply to be a policy") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise FileError(f"{path} is not YAML: {' '.join(str(error).split())}") from error

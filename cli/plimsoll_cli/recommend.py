@@ -25,7 +25,7 @@ from plimsoll_cli.cluster import (
     one_namespace,
     open_cluster,
 )
-from plimsoll_cli.failure import ClusterError, CommandError
+from plimsoll_cli.failure import ClusterError, CommandError, OptionError
 from plimsoll_cli.output import OutputFormat, OutputOption, print_rows
 from plimsoll_cli.progress import progress
 from plimsoll_cli.recorded import refuse_options_of_a_cluster
@@ -124,14 +124,14 @@ def recommend_command(  # noqa: PLR0913, PLR0917  (options of a command)
 
 
 def settings_for(objective: str) -> "PipelineSettings":
-    """Return the pipeline's settings at an operating point; raises `CommandError` for nonsense."""
+    """Return the pipeline's settings at an operating point; raises `OptionError` for nonsense."""
     from plimsoll.pipeline import PipelineSettings  # noqa: PLC0415
     from plimsoll.recommend.objective import oom_price_of  # noqa: PLC0415
 
     try:
         oom_price_of(objective)
     except ValueError as error:
-        raise CommandError(str(error)) from error
+        raise OptionError(str(error)) from error
     return PipelineSettings(objective=objective)
 
 
@@ -139,7 +139,10 @@ def _from_traces(traces: Sequence[Path]) -> Gathered:
     from plimsoll_cli.advice.traces import NOW_SECONDS, subjects_in_traces  # noqa: PLC0415
     from plimsoll_cli.traces.parquet import read_traces  # noqa: PLC0415
 
-    return Gathered(list(subjects_in_traces(read_traces(traces))), NOW_SECONDS)
+    subjects = list(subjects_in_traces(read_traces(traces)))
+    if not subjects:
+        raise CommandError(f"no series in {', '.join(map(str, traces))}: nothing to recommend")
+    return Gathered(subjects, NOW_SECONDS)
 
 
 def _from_cluster(asked: Asked) -> Gathered:
@@ -177,7 +180,7 @@ def _from_prometheus(
 
     url = asked.prometheus or ""
     if not url.startswith(("http://", "https://")):
-        raise CommandError(f"--prometheus {url!r}: want an address that begins with http:// or https://")
+        raise OptionError(f"--prometheus {url!r}: want an address that begins with http:// or https://")
     api = PrometheusApi(url, past.TIMEOUT_SECONDS, str(asked.token_file or ""))
     try:
         if subjects is None:
@@ -204,9 +207,9 @@ def _history(text: str) -> int:
     try:
         seconds = parse_duration(text)
     except DurationError as error:
-        raise CommandError(f"--history: {error}") from error
+        raise OptionError(f"--history: {error}") from error
     if not LEAST_HISTORY_SECONDS <= seconds <= MOST_HISTORY_SECONDS:
-        raise CommandError(f"--history {text}: must lie between 6h and 28d")
+        raise OptionError(f"--history {text}: must lie between 6h and 28d")
     return seconds
 
 

@@ -6,7 +6,7 @@ recording has no namespace, no labels and no source to choose.
 
 import typer
 
-from plimsoll_cli.failure import CommandError
+from plimsoll_cli.failure import OptionError
 
 # Parameters that say which cluster, what of it, and how to measure it.
 OF_A_CLUSTER = frozenset(
@@ -25,14 +25,14 @@ OF_A_CLUSTER = frozenset(
 
 
 def refuse_options_of_a_cluster(asker: typer.Context) -> None:
-    """Raise `CommandError` that names every option of a cluster that was given."""
+    """Raise `OptionError` that names every option of a cluster that was given."""
     given = [
         max(each.opts, key=len)
         for each in asker.command.params
         if each.name in OF_A_CLUSTER and _was_given(asker, each.name)
     ]
     if given:
-        raise CommandError(f"--traces reads recordings: leave {' and '.join(given)} away")
+        raise OptionError(f"--traces reads recordings: leave {' and '.join(given)} away")
 
 
 def _was_given(asker: typer.Context, name: str) -> bool:

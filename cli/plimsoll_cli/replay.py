@@ -11,13 +11,13 @@ from typing import Annotated
 
 import typer
 
-from plimsoll_cli.failure import CommandError
+from plimsoll_cli.failure import CommandError, OptionError
 from plimsoll_cli.output import OutputFormat, OutputOption, print_rows
 from plimsoll_cli.replay_epochs import replay_epochs_command, score_epochs_command
 from plimsoll_cli.replay_pages import replay_command as replay_pages_command
 from plimsoll_cli.replay_pages import score_command as score_pages_command
 from plimsoll_cli.traces.engine import Engine
-from plimsoll_cli.written import can_be_written
+from plimsoll_nodeagent.show.written import Holds
 
 app = typer.Typer(help="Replay recorded memory and score what would have happened.", no_args_is_help=True)
 score_app = typer.Typer(
@@ -76,26 +76,29 @@ def replay_command(  # noqa: PLR0913, PLR0917  (options of a command)
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Replay memory limits over recorded usage and score them."""
+    from plimsoll_cli.traces.emitted import can_be_emitted  # noqa: PLC0415
     from plimsoll_cli.traces.limits_file import write_limits  # noqa: PLC0415
-    from plimsoll_cli.traces.parquet import read_traces  # noqa: PLC0415  (keeps `plimsoll --help` fast)
-    from plimsoll_cli.traces.run import Timing, outcome_rows, run, run_scores  # noqa: PLC0415
+    from plimsoll_cli.traces.parquet import read_traces, trace_files  # noqa: PLC0415  (keeps `plimsoll --help` fast)
+    from plimsoll_cli.traces.run import Timing, outcome_rows, refuse_unscored, run, run_scores  # noqa: PLC0415
 
     names = recommender or ["plimsoll"]
     if emit is not None and len(names) > 1:
-        raise CommandError("--emit writes the limits of one recommender; name just one")
-    can_be_written(emit)
+        raise OptionError("--emit writes the limits of one recommender; name just one")
     timing = Timing(
         None if warmup == "auto" else bins_of("--warmup", warmup),
         bins_of("--decide-every", decide_every),
         bins_of("--guard-every", guard_every),
     )
+    can_be_emitted(emit, Holds.TABLE, trace_files(traces))
     batches = read_traces(traces)
     rows = []
     for name in names:
         replays = run(name, batches, timing, objective=objective, jobs=jobs, engine=engine, model=model)
+        scores = run_scores(replays)
         if emit is not None:
             write_limits(emit, replays)
-        rows += outcome_rows(name, run_scores(replays))
+        refuse_unscored(scores, batches, warmup)
+        rows += outcome_rows(name, scores)
     print_rows(rows, output)
 
 
@@ -132,10 +135,10 @@ def bins_of(option: str, text: str) -> int:
     """A duration such as 24h or 5m in bins of five minutes."""
     number, unit = text[:-1], text[-1:]
     if unit not in UNIT_SECONDS or not number.isdigit():
-        raise CommandError(f"{option} {text!r}: want a duration such as 24h or 5m")
+        raise OptionError(f"{option} {text!r}: want a duration such as 24h or 5m")
     bins, rest = divmod(int(number) * UNIT_SECONDS[unit], BIN_SECONDS)
     if rest or bins < 1:
-        raise CommandError(f"{option} {text!r}: must be a multiple of 5m")
+        raise OptionError(f"{option} {text!r}: must be a multiple of 5m")
     return bins
 
 

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from plimsoll_cli.failure import CommandError
+from plimsoll_cli.failure import CommandError, OptionError
 from plimsoll_cli.output import OutputFormat, OutputOption, Row, print_rows
+from plimsoll_cli.progress import progress
+from plimsoll_nodeagent.show.written import Holds
 
 if TYPE_CHECKING:
     from plimsoll.pages.epochs import EpochView
     from plimsoll.replay.epochs import EpochReplay
 
 MAX_VIOLATIONS_SHOWN = 20
+EPOCHS = 400
 MOST_EPOCHS = 1_000_000
 
 Trace = Annotated[Path, typer.Argument(help="A recorded trace (.pgt).", show_default=False)]
@@ -33,7 +36,7 @@ def replay_epochs_command(
             show_default="plimsoll",
         ),
     ] = None,
-    epochs: Epochs = 400,
+    epochs: Epochs = EPOCHS,
     target: Target = 0.01,
     prefetch: Annotated[
         bool, typer.Option("--prefetch", help="Bring pages back before they are asked for, where earned.")
@@ -43,28 +46,36 @@ def replay_epochs_command(
 ) -> None:
     """Replay reclaim over the accessed bits of recorded epochs and score it."""
     from plimsoll.replay.epochs_policies import replay_by_name  # noqa: PLC0415
+    from plimsoll_cli.traces.emitted import can_be_emitted  # noqa: PLC0415
     from plimsoll_cli.traces.epochs_file import write_epochs  # noqa: PLC0415
 
     names = policy or ["plimsoll"]
     if emit is not None and len(names) > 1:
-        raise CommandError("--emit writes the decisions of one policy; name just one")
+        raise OptionError("--emit writes the decisions of one policy; name just one")
+    can_be_emitted(emit, Holds.ARRAYS, [trace])
     view = _view(trace, epochs)
     rows = []
-    for name in names:
-        try:
-            replay = replay_by_name(name, view, target, prefetch=prefetch)
-        except ValueError as error:
-            raise CommandError(str(error)) from error
-        if emit is not None:
-            write_epochs(emit, view, replay, prefetch=prefetch)
-        rows.append(_row(name, view, replay, target, prefetch=prefetch))
+    with progress(trace.name) as report:
+        for done, name in enumerate(names):
+            report(done, len(names))
+            try:
+                replay = replay_by_name(name, view, target, prefetch=prefetch)
+            except ValueError as error:
+                raise OptionError(str(error)) from error
+            if emit is not None:
+                write_epochs(emit, view, replay, prefetch=prefetch)
+            rows.append(_row(name, view, replay, target, prefetch=prefetch))
     print_rows(rows, output)
+    _say_unscored(epochs)
+    if emit is not None and epochs != EPOCHS:
+        # The contract's file does not hold the count, and outside programs read the same file.
+        typer.echo(f"Note: {emit} is made with {epochs} epochs: score it with --epochs {epochs}", err=True)
 
 
 def score_epochs_command(
     trace: Trace,
     files: Annotated[list[Path], typer.Argument(help="Files as `replay epochs --emit` writes them.")],
-    epochs: Epochs = 400,
+    epochs: Epochs = EPOCHS,
     target: Target = 0.01,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
@@ -83,8 +94,18 @@ def score_epochs_command(
         if not found:
             rows.append(_row(file.name, view, replay, target, prefetch=bool(len(replay.prefetch_at))))
     print_rows(rows, output)
+    _say_unscored(epochs)
     if broken:
-        raise CommandError(f"{broken} violations of the replay contract")
+        same = f"a file made with another count than --epochs {epochs} has to be scored with that"
+        raise CommandError(f"{broken} violations of the replay contract ({same})")
+
+
+def _say_unscored(epochs: int) -> None:
+    from plimsoll.replay.epochs import SCORED_FROM_EPOCH  # noqa: PLC0415
+
+    if epochs <= SCORED_FROM_EPOCH:
+        text = f"nothing is scored: scores are counted from epoch {SCORED_FROM_EPOCH} on, here are {epochs}"
+        typer.echo(f"Note: {text}", err=True)
 
 
 def _view(trace: Path, epochs: int) -> "EpochView":
@@ -92,8 +113,11 @@ def _view(trace: Path, epochs: int) -> "EpochView":
     from plimsoll_cli.traces.parquet import TraceError  # noqa: PLC0415
     from plimsoll_cli.traces.pgt import read_pages  # noqa: PLC0415
 
+    recorded = read_pages(trace)
+    if epochs > max(EPOCHS, len(recorded)):
+        raise OptionError(f"--epochs {epochs}: {trace} has only {len(recorded)} references")
     try:
-        return cut(read_pages(trace), epochs)
+        return cut(recorded, epochs)
     except ValueError as error:
         raise TraceError(f"{trace}: {error}") from error
 

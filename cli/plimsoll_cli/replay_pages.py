@@ -13,13 +13,15 @@ import typer
 
 from plimsoll.pages.trace import PageTrace
 from plimsoll.replay.page_score import PageCase, pool
-from plimsoll_cli.failure import CommandError
+from plimsoll_cli.failure import CommandError, OptionError
 from plimsoll_cli.output import OutputFormat, OutputOption, print_rows
 from plimsoll_cli.progress import progress
+from plimsoll_cli.traces.emitted import can_be_emitted
 from plimsoll_cli.traces.page_kernels import page_replays
 from plimsoll_cli.traces.parquet import TraceError
 from plimsoll_cli.traces.pgt import read_pages
 from plimsoll_cli.traces.victims_file import fractions, read_victims, write_victims
+from plimsoll_nodeagent.show.written import Holds
 
 Report = Callable[[int, int], None]
 References = tuple[int, int]  # misses of LRU, of Belady
@@ -43,12 +45,13 @@ def replay_command(
     """Replay a recorded sequence of page references through a replacement policy."""
     names = policy or ["plimsoll"]
     if emit is not None and len(names) > 1:
-        raise CommandError("--emit writes the victims of one policy; name just one")
+        raise OptionError("--emit writes the victims of one policy; name just one")
     sizes = fractions(capacity)
     replays = page_replays("plimsoll replay pages")
     for name in names:
         if name not in replays.POLICIES:
-            raise CommandError(f"--policy {name!r}: there are {', '.join(replays.POLICIES)}")
+            raise OptionError(f"--policy {name!r}: there are {', '.join(replays.POLICIES)}")
+    can_be_emitted(emit, Holds.ARRAYS, [trace])
     recorded = read_recorded(trace)
     rows: list[dict[str, object]] = []
     with progress(trace.name) as report:

@@ -239,7 +239,7 @@ def mempred_status(options: argparse.Namespace) -> str:
         said = ask(options.socket, {"do": "models"})
         lines.append(f"the running agent uses version {said['version']}, {len(said['classes'])} classes live")
     except (OSError, ValueError) as error:
-        why = error.strerror or error if isinstance(error, OSError) else error
+        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
         lines.append(f"no agent answers at {options.socket}: {why}")
     return "\n".join(lines) + "\n"
 

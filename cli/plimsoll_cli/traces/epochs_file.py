@@ -4,7 +4,9 @@ Arrays: `epoch` int32 and `page` uint32, the trace's own index; where pages were
 `prefetch_epoch` and `prefetch_page`. Every error names the file.
 """
 
+import io
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import numpy as np
 from plimsoll.pages.epochs import EpochView
 from plimsoll.replay.epochs import EpochReplay
 from plimsoll_cli.traces.parquet import TraceError
+from plimsoll_cli.written import write_whole
 
 PAGED_OUT = ("epoch", "page")
 PREFETCHED = ("prefetch_epoch", "prefetch_page")
@@ -24,11 +27,9 @@ def write_epochs(path: Path, view: EpochView, replay: EpochReplay, *, prefetch: 
     if prefetch:
         arrays["prefetch_epoch"] = replay.prefetch_epoch.astype(np.int32)
         arrays["prefetch_page"] = view.page[replay.prefetch_at]
-    try:
-        with path.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-    except OSError as error:
-        raise TraceError(f"{path}: cannot be written: {error.strerror or error}") from error
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    write_whole(path, file.getvalue())
 
 
 def read_epochs(path: Path, view: EpochView) -> EpochReplay:
@@ -38,7 +39,7 @@ def read_epochs(path: Path, view: EpochView) -> EpochReplay:
             arrays = {name: file[name] for name in file.files}
     except OSError as error:
         raise TraceError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise TraceError(f"{path}: not a readable .npz file") from error
     epoch, at = _pair(path, view, arrays, PAGED_OUT)
     if not set(PREFETCHED) & set(arrays):

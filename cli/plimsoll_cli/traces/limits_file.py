@@ -3,6 +3,7 @@
 Columns: `series_id` string, `bin` int32, `limit_bytes` float64, `reason` string (null where none is needed).
 """
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 from plimsoll.replay.columns import LimitColumns, to_columns
 from plimsoll.replay.limits import LimitReplay
 from plimsoll_cli.traces.parquet import TraceError
+from plimsoll_cli.written import write_whole
 
 SCHEMA = pa.schema(
     [("series_id", pa.string()), ("bin", pa.int32()), ("limit_bytes", pa.float64()), ("reason", pa.string())]
@@ -23,10 +25,9 @@ SCHEMA = pa.schema(
 def write_limits(path: Path, replays: Sequence[LimitReplay]) -> None:
     """Write all limits of these replays, in order of series and bin."""
     table = pa.concat_tables([SCHEMA.empty_table(), *(_table(to_columns(replay)) for replay in replays)])
-    try:
-        pq.write_table(table.combine_chunks(), path, compression="zstd")
-    except OSError as error:
-        raise TraceError(f"{path}: cannot be written: {error}") from error
+    file = io.BytesIO()
+    pq.write_table(table.combine_chunks(), file, compression="zstd")
+    write_whole(path, file.getvalue())
 
 
 def read_limits(path: Path) -> LimitColumns:

@@ -16,9 +16,10 @@ from plimsoll.replay.columns import LimitColumns, from_columns
 from plimsoll.replay.limits import LimitReplay, ReplayRecommender, ReplaySettings
 from plimsoll.replay.recommenders import recommender
 from plimsoll.replay.rules import Violation, check
-from plimsoll.replay.score import SeriesScores, join, outcome, score
+from plimsoll.replay.score import MIN_SCORED_BINS, SeriesScores, join, outcome, score
 from plimsoll.replay.series import SeriesBatch
-from plimsoll_cli.failure import CommandError
+from plimsoll.usage.sample import BIN_SECONDS
+from plimsoll_cli.failure import CommandError, OptionError
 from plimsoll_cli.progress import progress
 from plimsoll_cli.traces.engine import Engine
 from plimsoll_cli.traces.parquet import source_warmup_bins
@@ -59,12 +60,24 @@ def run(
         with progress(name) as report:
             return work_off(tasks, engine, jobs, report)
     except ValueError as error:
-        raise CommandError(str(error)) from error
+        raise OptionError(str(error)) from error
 
 
 def run_scores(replays: Sequence[LimitReplay]) -> SeriesScores:
     """The scores of all series of several replays."""
     return join([score(replay) for replay in replays])
+
+
+def refuse_unscored(scores: SeriesScores, batches: Sequence[SeriesBatch], warmup: str) -> None:
+    """Raise CommandError, which says why, where not one series was scored."""
+    if scores.scored.any():
+        return
+    seen = [int(np.isfinite(each.usage_bytes).sum(axis=1).max(initial=0)) for each in batches]
+    if not any(seen):
+        raise CommandError("nothing to score: no series in these traces has a value that is one")
+    more, hours = MIN_SCORED_BINS * BIN_SECONDS // 60, max(seen) * BIN_SECONDS / 3600
+    text = f"no series of a size that counts is longer than --warmup {warmup} and {more}m"
+    raise CommandError(f"nothing to score: {text}; the longest has values for {hours:.3g} h")
 
 
 def adopt(

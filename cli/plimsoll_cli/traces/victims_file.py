@@ -3,15 +3,18 @@
 A capacity is named by the fraction as the person wrote it, so that a file says what was asked for.
 """
 
+import io
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from plimsoll_cli.failure import CommandError
+from plimsoll_cli.failure import OptionError
 from plimsoll_cli.traces.parquet import TraceError
+from plimsoll_cli.written import write_whole
 
 PREFIX = "victims_"
 
@@ -19,15 +22,15 @@ Victims = npt.NDArray[np.uint32]
 
 
 def fractions(text: str) -> dict[str, float]:
-    """`0.1,0.5` as names and numbers. Raises CommandError for what is no share of the footprint."""
+    """`0.1,0.5` as names and numbers. Raises OptionError for what is no share of the footprint."""
     found: dict[str, float] = {}
     for name in text.split(","):
         word = name.strip()
         value = fraction(word)
         if value is None:
-            raise CommandError(f"--capacity {text!r}: {word!r} is no fraction of the footprint (0 < it <= 1)")
+            raise OptionError(f"--capacity {text!r}: {word!r} is no fraction of the footprint (0 < it <= 1)")
         if value in found.values():
-            raise CommandError(f"--capacity {text!r}: {word!r} is there twice")
+            raise OptionError(f"--capacity {text!r}: {word!r} is there twice")
         found[word] = value
     return found
 
@@ -44,22 +47,20 @@ def fraction(word: str) -> float | None:
 def write_victims(path: Path, victims: Mapping[str, Victims]) -> None:
     """Write one array a capacity."""
     arrays = {f"{PREFIX}{name}": values for name, values in victims.items()}
-    try:
-        with path.open("wb") as file:  # numpy would put .npz behind any other name
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-    except OSError as error:
-        raise TraceError(f"{path}: cannot be written: {error.strerror or error}") from error
+    file = io.BytesIO()
+    np.savez_compressed(file, allow_pickle=False, **arrays)
+    write_whole(path, file.getvalue())
 
 
 def read_victims(path: Path) -> dict[str, Victims]:
     """One array a capacity, checked for names and types."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise TraceError(f"{path}: not an .npz file")
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise TraceError(f"{path}: not a readable .npz file: {error}") from error
+    except OSError as error:
+        raise TraceError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # Type: a lone array
+        raise TraceError(f"{path}: not a readable .npz file") from error
     named = {name.removeprefix(PREFIX): values for name, values in arrays.items() if name.startswith(PREFIX)}
     if not named:
         raise TraceError(f"{path}: has no array `{PREFIX}<capacity>`")

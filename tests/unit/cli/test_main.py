@@ -44,7 +44,7 @@ def test_version_is_printed():
         (["replay", "limits", "sample", "--emit", "no/where"], 2, "no/where: there is no directory no"),
         (
             ["replay", "limits", "sample", "--warmup", "1x"],
-            1,
+            2,
             "--warmup '1x': want a duration such as 24h or 5m",
         ),
     ],
@@ -59,3 +59,14 @@ def test_a_failure_is_one_sentence_and_a_status(arguments, status, sentence):
 @pytest.mark.parametrize("arguments", [["nonsense"], ["replay", "nonsense"], ["replay", "limits"]])
 def test_wrong_use_is_status_2(arguments):
     assert runner.invoke(app, arguments).exit_code == 2
+
+
+def test_output_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "closed").write_text("")
+    # What is open for reading stands for a full disk: both refuse what is written to them.
+    command = [sys.executable, "-m", "plimsoll_cli.main", "policy", "check", "-", "-o", "json"]
+    with (tmp_path / "closed").open("rb") as unwritable:
+        said = subprocess.run(
+            command, input="kind: Odd\n", stdout=unwritable, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (said.returncode, said.stderr) == (2, "Error: cannot write the output: Bad file descriptor\n")

@@ -89,3 +89,16 @@ def test_a_missing_file_is_one_sentence(tmp_path: Path):
     result = check(str(tmp_path / "none.yaml"))
     assert result.exit_code == 2
     assert "none.yaml: No such file" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "why"),
+    [("", 1, "there is no policy in this file"), ("[" * 3000, 2, "is nested too deeply")],
+)
+def test_a_file_that_holds_no_policy_is_told(tmp_path, text, status, why):
+    path = tmp_path / "odd.yaml"
+    path.write_text(text)
+    result = CliRunner().invoke(app, ["policy", "check", str(path)])
+    assert (result.exit_code, result.stdout) == (status, "")
+    assert f"{path}" in result.stderr
+    assert why in result.stderr

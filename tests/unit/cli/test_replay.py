@@ -3,6 +3,8 @@ and an outside scorer that agrees.
 """
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -114,7 +116,7 @@ def test_an_unlawful_file_is_scored_told_and_status_1(traces, tmp_path):
 )
 def test_wrong_options_are_told_in_one_sentence(traces, arguments, message):
     result = runner.invoke(app, ["replay", "limits", str(traces), *arguments])
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert message in result.stderr
     assert "Traceback" not in result.output
 
@@ -140,3 +142,67 @@ def test_an_outside_scorer_agrees(name, file, warmup, tmp_path):
     assert ours["container_days"] == pytest.approx(outside.container_days, rel=1e-12)
     assert ours["slack"] == pytest.approx(outside.slack, rel=1e-12)
     assert ours["changes_per_cd"] == pytest.approx(outside.changes_per_cd, rel=1e-12)
+
+
+def refused(status, *arguments):
+    result = runner.invoke(app, ["replay", "limits", *map(str, arguments)])
+    assert (result.exit_code, result.stdout) == (status, "")
+    return result.stderr
+
+
+def test_limits_never_take_the_place_of_a_recording(traces, tmp_path):
+    own, other, pages = tmp_path / "own.parquet", tmp_path / "other.parquet", tmp_path / "k.pgt"
+    own.write_bytes(traces.read_bytes())
+    other.write_bytes(traces.read_bytes())
+    pages.write_bytes(b"PGT1 and so on")
+    for path, why in ((own, "is what is read"), (other, "a recording"), (pages, "a page trace")):
+        before = path.read_bytes()
+        assert f"{path}: " in (said := refused(2, own, "--recommender", "static", "--emit", path))
+        assert why in said
+        assert path.read_bytes() == before
+
+
+def test_limits_that_do_not_fit_on_the_disk_leave_those_before(traces, tmp_path):
+    out = tmp_path / "out.parquet"
+    replay("limits", traces, "--recommender", "static", "--warmup", "3h", "--emit", out)
+    before = out.read_bytes()
+    words = ["plimsoll", "replay", "limits", str(traces), "--recommender", "krr", "--warmup", "3h"]
+    words += ["--emit", str(out)]
+    code = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000));"
+    code += f"sys.argv = {words!r}; from plimsoll_cli.main import main; main()"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (said.returncode, f"{out}: cannot be written: File too large" in said.stderr) == (2, True)
+    assert out.read_bytes() == before
+
+
+def usage_file(path, seconds, values):
+    table = {
+        "series_id": pa.array(["a"] * len(values), pa.string()),
+        "timestamp": np.array(seconds, np.int64),
+    }
+    pq.write_table(pa.table({**table, "memory_bytes": np.array(values, np.float64)}), path)
+    return path
+
+
+HOUR = [300 * k for k in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "values", "why"),
+    [
+        ([], [], "no series in these traces has a value"),
+        (HOUR, [np.nan] * 12, "no series in these traces has a value"),
+        (HOUR, [-1.0] * 12, "no series in these traces has a value"),
+        ([0] * 12, [1e9] * 12, "is longer than --warmup 24h"),
+        (HOUR, [1e9] * 12, "the longest has values for 1 h"),
+    ],
+)
+def test_what_cannot_be_scored_says_why(tmp_path, seconds, values, why):
+    assert why in refused(1, usage_file(tmp_path / "t.parquet", seconds, values), "--recommender", "static")
+
+
+def test_nothing_is_recommended_for_no_series(tmp_path):
+    path = usage_file(tmp_path / "t.parquet", [], [])
+    result = runner.invoke(app, ["recommend", "--traces", str(path)])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"no series in {path}" in result.stderr

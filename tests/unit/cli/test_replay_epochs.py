@@ -75,7 +75,7 @@ def test_policies_are_compared_and_the_oracle_has_the_whole_share(trace) -> None
     ],
 )
 def test_bad_options_are_told(trace, arguments, reason) -> None:
-    assert reason in failure("epochs", trace, *arguments, status=1)
+    assert reason in failure("epochs", trace, *arguments)
 
 
 def test_bad_traces_are_told(trace, tmp_path) -> None:
@@ -95,6 +95,10 @@ def test_bad_traces_are_told(trace, tmp_path) -> None:
         ({"epoch": np.zeros(2, int), "page": np.zeros(1, np.uint32)}, "'epoch' has 2 rows, 'page' 1"),
         ({"epoch": np.zeros(1, int), "page": np.array([99_999])}, "page 99999 is not in the trace"),
         ({"epoch": np.array([999]), "page": np.zeros(1, int)}, "1 violations of the replay contract"),
+        (
+            {"epoch": np.array([999]), "page": np.zeros(1, int)},
+            "violations of the replay contract (a file made with another count than --epochs 400",
+        ),
     ],
 )
 def test_bad_decisions_are_told(trace, tmp_path, arrays, reason) -> None:
@@ -108,3 +112,30 @@ def test_a_file_that_is_none_is_told(trace, tmp_path) -> None:
     path = tmp_path / "text.npz"
     path.write_text("not a zip")
     assert "not a readable .npz" in failure("score", "epochs", trace, path)
+
+
+def test_decisions_never_take_the_place_of_a_recording(trace, tmp_path) -> None:
+    own, recording = tmp_path / "own.pgt", tmp_path / "recording.npz"
+    own.write_bytes(trace.read_bytes())
+    np.savez(recording, heat=np.ones((2, 2)))
+    for path in (own, recording):
+        before = path.read_bytes()
+        assert "name another file" in failure("epochs", own, "--emit", path)
+        assert path.read_bytes() == before
+
+
+def test_another_count_of_epochs_is_said_where_it_matters(trace, tmp_path) -> None:
+    out = tmp_path / "out.npz"
+    result = runner.invoke(app, ["replay", "epochs", str(trace), "--epochs", "20", "--emit", str(out)])
+    assert result.exit_code == 0
+    assert "scores are counted from epoch 40 on" in result.stderr
+    assert "score it with --epochs 20" in result.stderr
+
+
+def test_more_epochs_than_references_are_refused(trace) -> None:
+    assert "has only 20000 references" in failure("epochs", trace, "--epochs", "1000000")
+
+
+def test_one_array_is_no_file_of_decisions(trace, tmp_path) -> None:
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    assert "not a readable .npz" in failure("score", "epochs", trace, tmp_path / "one.npy")

@@ -141,3 +141,22 @@ def test_without_numba_the_extra_is_named(command, trace):
     assert done.returncode == 1
     assert "needs the extra `bench`: pip install 'plimsoll[bench]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_victims_never_take_the_place_of_the_trace(trace, tmp_path):
+    own = tmp_path / "own.pgt"
+    own.write_bytes(trace.read_bytes())
+    result = run("pages", own, "--policy", "lru", "--emit", own)
+    assert (result.exit_code, f"{own}: is what is read" in result.stderr) == (2, True)
+    assert own.read_bytes() == trace.read_bytes()
+
+
+def test_one_array_is_no_victims_file(trace, tmp_path):
+    np.save(tmp_path / "one.npy", np.zeros(3, np.uint32))
+    result = run("score", "pages", trace, tmp_path / "one.npy")
+    assert (result.exit_code, "not a readable .npz file" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("option", [("--policy", "foo"), ("--capacity", "0")])
+def test_a_wrong_option_is_status_2(trace, option):
+    assert run("pages", trace, *option).exit_code == 2
