@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import httpx
 import typer
 
-from plimsoll_cli.failure import ClusterError, CommandError, extra_needed
+from plimsoll_cli.failure import ClusterError, OptionError, extra_needed
 
 if TYPE_CHECKING:
     from plimsoll_operator.observe.access import ClusterAccess
@@ -161,7 +161,7 @@ def namespaced(root: str, plural: str, namespace: str | None, name: str = "") ->
 def one_namespace(namespace: str | None, all_namespaces: bool) -> str | None:  # noqa: FBT001 - flags of a command
     """Return the namespace asked for, None for all of them; both at once make no sense."""
     if namespace and all_namespaces:
-        raise CommandError("--namespace and --all-namespaces exclude each other")
+        raise OptionError("--namespace and --all-namespaces exclude each other")
     return namespace
 
 
@@ -176,28 +176,25 @@ def _file(kubeconfig: Path | None) -> str:
     if not named and "KUBERNETES_SERVICE_HOST" in os.environ:
         return ""
     file = named or str(DEFAULT_FILE.expanduser())
-    if not any(Path(each).expanduser().is_file() for each in file.split(os.pathsep)):
+    paths = [Path(each).expanduser() for each in file.split(os.pathsep)]
+    if not any(each.is_file() for each in paths):
+        if paths[0].is_dir():
+            raise ClusterError(f"kubeconfig {file}: is a directory; name a file")
         raise NoKubeconfigError(f"no kubeconfig: {file} does not exist; name one with --kubeconfig")
     return file
 
 
 def _access(file: str, context: str) -> "ClusterAccess":
     try:
-        from kubernetes.client import Configuration  # noqa: PLC0415 - slow, and only in the extra
-        from kubernetes.config import load_kube_config  # noqa: PLC0415
-
+        from plimsoll_cli.kubeconfig import configuration_in  # noqa: PLC0415 - slow, and only in the extra
         from plimsoll_operator.observe.access import ClusterAccess, cluster_access  # noqa: PLC0415
         from plimsoll_operator.observe.source import SourceError  # noqa: PLC0415
     except ModuleNotFoundError as error:
         failure = extra_needed(error, "talking to a cluster", "operator")
         raise failure or error from error
+    if file:
+        return ClusterAccess(configuration_in(file, context))
     try:
-        if not file:
-            return cluster_access(context)
-        configuration = Configuration()
-        load_kube_config(file, context=context or None, client_configuration=configuration)  # type: ignore[no-untyped-call]
+        return cluster_access(context)
     except SourceError as error:
         raise ClusterError(said(error)) from error
-    except Exception as error:  # the loader raises whatever a broken file makes it trip over
-        raise ClusterError(f"kubeconfig {file}: {said(error)}") from error
-    return ClusterAccess(configuration)
