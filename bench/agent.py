@@ -245,7 +245,7 @@ def main() -> None:
     parser.add_argument("--containers", type=int, nargs="+", default=[100, 500])
     parser.add_argument("--repeat", type=int, default=30)
     options = parser.parse_args()
-    command = f"python bench/agent.py --containers {' '.join(map(str, options.containers))}"
+    command = f".venv/bin/python bench/agent.py --containers {' '.join(map(str, options.containers))}"
     began = time.perf_counter()
     rows = []
     for count in options.containers:

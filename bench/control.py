@@ -63,7 +63,7 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=int, default=3600, help="simulated (default: %(default)s)")
     options = parser.parse_args()
-    command = f"python bench/control.py --seconds {options.seconds}"
+    command = f".venv/bin/python bench/control.py --seconds {options.seconds}"
     began, rows = time.perf_counter(), []
     print(f"A MODEL of memory, {options.seconds} s each; refault budget {POLICY.refault_budget_ratio:.0%}")
     print(f"{'load':12} {'law':16} {'saved':>8} {'refaults':>9} {'stalled':>9}")

@@ -25,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tests", choices=["core", "all"], nargs="?", default="all")
     tests = parser.parse_args().tests
-    command, began = f"python bench/e2e.py {tests}", time.monotonic()
+    command, began = f".venv/bin/python bench/e2e.py {tests}", time.monotonic()
     source = "cached" if cached() else "from_nothing"
     subprocess.run([REPOSITORY / "kind/e2e.sh", tests], check=True)
     rows = [*times(f"e2e.{tests}.{source}", command), *sizes(command)]

@@ -35,7 +35,7 @@ NAMES = ("oom", "slack", "changes_per_container_day")
 RIVALS = ("vpa", "vpa-guarded")
 ASKED_SLACK, ASKED_OOM = 0.268, 76.0
 GRID = np.round(np.arange(0.10, 0.501, 0.01), 3)
-COMMAND = "python bench/forecast.py"
+COMMAND = ".venv/bin/python bench/forecast.py"
 Key = tuple[str, str]  # recommender, setting
 
 
@@ -181,7 +181,14 @@ def leak_row() -> Row:
         for row in json.loads(path.read_text("utf-8"))["rows"]:
             if row["name"] == name:
                 return Row(**row)
-    return Row(name, None, unit, 0, "python bench/leak.py", why="bench/leak.py has not been run before this")
+    return Row(
+        name,
+        None,
+        unit,
+        0,
+        ".venv/bin/python bench/leak.py",
+        why="bench/leak.py has not been run before this",
+    )
 
 
 def compared(name: str, columns: Mapping[str, FloatArray], unit: str, n: int) -> Row:

@@ -29,7 +29,7 @@ from plimsoll.coordinate.versions import PROTOCOL, ProtocolError
 from plimsoll_proto import service, wire
 from report import Row, write_results
 
-COMMAND = "python bench/fuzz_coord.py"
+COMMAND = ".venv/bin/python bench/fuzz_coord.py"
 OUTCOMES = ("taken", "nonsense", "protocol", "not protobuf")
 BREATHE_EVERY = 500  # inputs, so that leases that were asked for are answered
 INDEXES = np.array([0, 3], dtype=np.int64)

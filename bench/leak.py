@@ -112,7 +112,7 @@ def walk(batch: SeriesBatch, settings: LeakSettings = SETTINGS) -> Walk:
 def alarm_rows(core: Sequence[Subject], traces: Path) -> Iterator[Row]:
     """False alarms on the judged half, over all and by class."""
     alarms, days, kinds = false_alarms(core, of_judged=True)
-    command = f"python bench/leak.py --traces {traces.name}"
+    command = f".venv/bin/python bench/leak.py --traces {traces.name}"
     yield alarm_row("forecast.leak.false_alarms_per_1000cd", alarms, days, command)
     for kind in SeriesClass:
         if kind in (SeriesClass.GROWTH, SeriesClass.IDLE) or not (kinds == kind.value).any():
@@ -131,7 +131,9 @@ def stress_rows(subjects: Sequence[Subject]) -> Iterator[Row]:
         if each.batch.source in STRESS:
             walked, mine = walk(each.batch), each.kinds != SeriesClass.GROWTH.value
             name = f"forecast.leak.{each.batch.source}.false_alarms_per_1000cd"
-            yield alarm_row(name, walked.alarms[mine], walked.container_days[mine], "python bench/leak.py")
+            yield alarm_row(
+                name, walked.alarms[mine], walked.container_days[mine], ".venv/bin/python bench/leak.py"
+            )
 
 
 def false_alarms(
@@ -170,7 +172,7 @@ def growth_rows(core: Sequence[Subject]) -> Iterator[Row]:
 
 def delay_rows(name: str, delays: np.ndarray) -> Iterator[Row]:
     """Share that is told, and quartiles of the delay of those that are."""
-    command, found = "python bench/leak.py", delays[np.isfinite(delays)]
+    command, found = ".venv/bin/python bench/leak.py", delays[np.isfinite(delays)]
     share = float(len(found) / len(delays)) if len(delays) else None
     yield Row(f"{name}.told", share, "fraction", len(delays), command)
     quartiles = np.percentile(found, [25, 50, 75]).tolist() if len(found) else [None] * 3
@@ -199,11 +201,11 @@ def made_rows(settings: LeakSettings = SETTINGS) -> Iterator[Row]:
         1000.0 * early / days,
         "1/1000 container-days",
         MADE_PER_RATE * len(RATES),
-        "python bench/leak.py",
+        ".venv/bin/python bench/leak.py",
     )
     share = float(np.mean(covered)) if covered else None
     name = "forecast.leak.made.slope_interval_covers"
-    yield Row(name, share, "fraction", len(covered), "python bench/leak.py")
+    yield Row(name, share, "fraction", len(covered), ".venv/bin/python bench/leak.py")
 
 
 def made(rate: float) -> SeriesBatch:

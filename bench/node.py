@@ -123,7 +123,8 @@ class Results:
 
     def rows(self) -> list[Row]:
         """The table of now."""
-        command = f"python bench/node.py --blocks {self._chosen.blocks} --seconds {self._chosen.seconds:g}"
+        flags = f"--blocks {self._chosen.blocks} --seconds {self._chosen.seconds:g}"
+        command = f".venv/bin/python bench/node.py {flags}"
         rows = node_rows(self.lines["mixed"], self._chosen.seed, command)
         rows += stress_rows(self.lines["stress"], OURS, self._chosen.seed, command)
         return rows + native_rows(command)

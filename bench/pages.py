@@ -122,7 +122,7 @@ def replacement_rows(cases: Sequence[Case]) -> list[Row]:
             lost(pool_of(cases, OURS)) - lost(pool_of(cases, OURS_INT8)),
             "points",
             len(cases),
-            "python bench/pages.py",
+            ".venv/bin/python bench/pages.py",
         )
     )
     return rows
@@ -151,7 +151,7 @@ def learning_rows(cases: Sequence[Case]) -> list[Row]:
                 value,
                 "octaves squared",
                 len(cases),
-                "python bench/pages.py",
+                ".venv/bin/python bench/pages.py",
                 against={"age": against},
             )
         )
@@ -162,7 +162,7 @@ def cost_rows(path: Path, share: float) -> list[Row]:
     """Time per page and epoch, and of single predictions, on one trace and one core."""
     whole = read_pages(path)
     cost: Cost = cost_of(whole.head(int(len(whole) * share)))
-    command = f"python bench/pages.py (numpy alone, {cost.pages} pages of {path.stem}, 400 epochs)"
+    command = f".venv/bin/python bench/pages.py (numpy alone, {cost.pages} pages of {path.stem}, 400 epochs)"
     low, middle, high = np.percentile(cost.batch_us, [2.5, 50, 97.5])
     single = np.percentile(cost.single_us, [50, 99])
     return [

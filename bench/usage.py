@@ -28,7 +28,7 @@ class Bench:
     def __init__(self, count: int, repeat: int) -> None:
         self.count, self.repeat = count, repeat
         self.rows: list[Row] = []
-        self.command = f"python bench/usage.py --rows {count} --repeat {repeat}"
+        self.command = f".venv/bin/python bench/usage.py --rows {count} --repeat {repeat}"
 
     def time(self, name: str, call: Callable[[], object], units: int = 1, repeat: int | None = None) -> None:
         """Time a call, in milliseconds per unit."""
