@@ -52,9 +52,7 @@ def models_line(models: Models) -> str:
     return f"models: version {models.version} (sha256 {models.checksum[:16]}): {known}, {more}"
 
 
-def as_json(
-    snapshot: Snapshot, found: KernelCapabilities | None = None, models: Models | None = None
-) -> str:
+def as_json(snapshot: Snapshot, found: KernelCapabilities | None = None, models: Models | None = None) -> str:
     """Return what /healthz says, and every container."""
     version = {} if models is None else {"modelsVersion": models.version, "modelsSha256": models.checksum}
     samples = {"samples": [_document(each) for each in snapshot.samples]}

@@ -2,8 +2,8 @@
 
 In: a JSON document of the run's settings; its stdin, whose end (the parent is gone) ends the world, and on
 which the parent says a line for each frame it has read. Out: one JSON object a line on stdout: `ready` with
-the world's address, `frame` a few times a second, `done` with the outcome; or `refused` with a sentence, where
-the person asked for what cannot be played.
+the world's address, `frame` a few times a second, `done` with the outcome; or `refused` with a sentence,
+where the person asked for what cannot be played.
 """
 
 import asyncio
