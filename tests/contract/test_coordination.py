@@ -134,10 +134,10 @@ async def test_who_is_not_an_agent_of_ours_is_refused(operator, how):
             operator.reviews.kube_nodes.clear()
         elif how == "another account":
             operator.reviews.usernames["token-node-a"] = "system:serviceaccount:default:default"
+        kind = "unavailable" if how in ("foreign certificate", "expired") else "unauthenticated"
         async with attending(link):
-            await until(lambda: link.state.failures_total.total() >= 2)
-    kind = "unavailable" if how in ("foreign certificate", "expired") else "unauthenticated"
-    assert link.state.failures_total[kind] >= 2
+            # A connection that a busy machine makes too slowly fails before that, and is tried again.
+            await until(lambda: link.state.failures_total[kind] >= 2)
     assert operator.heard.greeted_nodes == []
     assert AGENTS not in link.state.why
 
