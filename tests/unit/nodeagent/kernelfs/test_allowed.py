@@ -85,7 +85,7 @@ def test_memory_max_is_on_no_list():
 
 
 def test_only_the_door_opens_files_for_writing_or_makes_system_calls():
-    """Everything of the kernel goes through kernelfs/; others write files of the agent's or a person's own."""
+    """Everything of the kernel goes through kernelfs/; others write files of ours or a person's."""
     opens = re.compile(r"os\.open\(|\bopen\(\"w|write_text\(|ctypes|O_WRONLY|O_RDWR|\.write_bytes\(")
     # The journal; what a person asked for, in a file of theirs; standard output that has gone.
     own = {SOURCE / each for each in ("act/journal.py", "show/written.py", "main.py")}
