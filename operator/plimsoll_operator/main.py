@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import kopf
 
@@ -32,7 +32,6 @@ from plimsoll_operator.actuate.resize import Patience
 from plimsoll_operator.admission import PodAdmission
 from plimsoll_operator.asks import Asks
 from plimsoll_operator.clock import Clock, FollowedClock, SystemClock, clock_from_environment
-from plimsoll_operator.coordinate import assemble as coordination
 from plimsoll_operator.departed import Departed
 from plimsoll_operator.engine.client import Engine
 from plimsoll_operator.engine.messages import EngineSettings
@@ -56,6 +55,9 @@ from plimsoll_operator.settings import OperatorSettings, settings_from
 from plimsoll_operator.stages import Stages
 from plimsoll_operator.watching import LastWords, words
 from plimsoll_operator.world import World
+
+if TYPE_CHECKING:
+    from plimsoll_operator.coordinate import assemble as coordination
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +129,10 @@ class Operator(handlers.Hooks):
         await parts.engine.start()
         self._serving = await self._serve(parts)
         if settings.agents_port:
-            self._agents = await coordination.serve(settings, self._api, self._loop, parts, self._clock.now)
+            # gRPC is a quarter of what an operator imports: only who hears agents pays for it.
+            from plimsoll_operator.coordinate import assemble  # noqa: PLC0415
+
+            self._agents = await assemble.serve(settings, self._api, self._loop, parts, self._clock.now)
         self._spawn("lease", parts.leader.keep())
         self._spawn("loop", self._run(parts, indices))
         if self._remembered is not None:
