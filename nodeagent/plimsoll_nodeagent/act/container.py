@@ -4,17 +4,14 @@ In: a `Container` as discovered. Out: the open cgroup, or why not; its processes
 is read before and after an action comes from here too, so that all actions measure alike.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
 from plimsoll_nodeagent.act.outcome import Effect, difference
 from plimsoll_nodeagent.discover.pids import member_pids
 from plimsoll_nodeagent.discover.tracker import Container
 from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelDirectory, KernelFs, KernelProcess
-from plimsoll_nodeagent.sample.formats import FormatError, parse_bytes, parse_flat_keyed
-
-T = TypeVar("T")
+from plimsoll_nodeagent.sample.formats import parse_bytes, parse_flat_keyed, parsed
 
 _ANSWER = {
     Absence.GONE: Answer.GONE,
@@ -62,10 +59,10 @@ def member(fs: KernelFs, container: Container, pid: int) -> Iterator[KernelProce
 
 def usage_now(cgroup: KernelDirectory) -> dict[str, int | None]:
     """Return what of the cgroup an action changes, by the names of `Effect`; None where it cannot be read."""
-    stat = _read(cgroup, "memory.stat", parse_flat_keyed) or {}
+    stat = parsed(cgroup.read("memory.stat"), parse_flat_keyed) or {}
     return {
-        "usage_bytes": _read(cgroup, "memory.current", parse_bytes),
-        "swap_bytes": _read(cgroup, "memory.swap.current", parse_bytes),
+        "usage_bytes": parsed(cgroup.read("memory.current"), parse_bytes),
+        "swap_bytes": parsed(cgroup.read("memory.swap.current"), parse_bytes),
         "anon_bytes": stat.get("anon"),
         "file_bytes": stat.get("file"),
     }
@@ -74,13 +71,3 @@ def usage_now(cgroup: KernelDirectory) -> dict[str, int | None]:
 def usage_changed(before: dict[str, int | None], cgroup: KernelDirectory) -> Effect:
     """Return what changed since `usage_now` gave `before`."""
     return difference(before, usage_now(cgroup))
-
-
-def _read(cgroup: KernelDirectory, name: str, parse: Callable[[str], T]) -> T | None:
-    text = cgroup.read(name)
-    if isinstance(text, Absence):
-        return None
-    try:
-        return parse(text)
-    except FormatError:
-        return None

@@ -7,7 +7,6 @@ allowed to be reclaimed is only looked at: what it uses is reported, and the ope
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
 
 from plimsoll.coordinate.messages import ShrinkReport, ShrinkRequest, ShrinkStage
 from plimsoll.coordinate.towards import Towards, TowardsReading, TowardsTarget
@@ -15,10 +14,15 @@ from plimsoll_nodeagent.act.actor import Actor
 from plimsoll_nodeagent.act.container import opened
 from plimsoll_nodeagent.act.reclaim import Reclaim
 from plimsoll_nodeagent.discover.tracker import Container, ContainerId
-from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelDirectory, KernelFs
-from plimsoll_nodeagent.sample.formats import FormatError, parse_flat_keyed, parse_pressure
-
-T = TypeVar("T")
+from plimsoll_nodeagent.kernelfs import Answer, KernelFs
+from plimsoll_nodeagent.sample.formats import (
+    UNLIMITED,
+    parse_bytes,
+    parse_flat_keyed,
+    parse_limit,
+    parse_pressure,
+    parsed,
+)
 
 SAID_AFTER_END_SECONDS = 15.0  # a stop is said again for so long, then the request is forgotten
 OBSERVED_SECONDS = 90.0  # how long what the kernel holds is reported after the write
@@ -128,24 +132,19 @@ class Shrinking:
         with opened(self._fs, container) as cgroup:
             if isinstance(cgroup, Answer):
                 return None
-            kills = _read(cgroup, "memory.events", parse_flat_keyed) or {}
-            pressure = _read(cgroup, "memory.pressure", parse_pressure)
+            kills = parsed(cgroup.read("memory.events"), parse_flat_keyed) or {}
+            pressure = parsed(cgroup.read("memory.pressure"), parse_pressure)
             return _Looked(
-                _read(cgroup, "memory.current", int),
-                _read(cgroup, "memory.max", lambda text: 0 if text.strip() == "max" else int(text)),
+                parsed(cgroup.read("memory.current"), parse_bytes),
+                parsed(cgroup.read("memory.max"), _memory_max),
                 None if pressure is None else pressure.some.total_seconds,
                 kills.get("oom_kill", 0),
             )
 
 
-def _read(cgroup: KernelDirectory, name: str, parse: Callable[[str], T]) -> T | None:
-    text = cgroup.read(name)
-    if isinstance(text, Absence):
-        return None
-    try:
-        return parse(text)
-    except (FormatError, ValueError):
-        return None
+def _memory_max(text: str) -> int:
+    limit = parse_limit(text)
+    return 0 if limit == UNLIMITED else int(limit)
 
 
 def _report(each: _Shrinking, looked: _Looked, now: Towards) -> ShrinkReport:

@@ -7,8 +7,13 @@ with too few words. Keys that a kernel adds are ignored. Source: the kernel's `c
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
+
+from plimsoll_nodeagent.kernelfs.answers import Absence
+
+T = TypeVar("T")
 
 UNLIMITED = math.inf  # what the kernel writes as `max`
 _KIB = 1024
@@ -17,6 +22,16 @@ _MICROSECONDS = 1e-6
 
 class FormatError(ValueError):
     """A kernel file that is not what its format says."""
+
+
+def parsed(text: str | Absence, parse: Callable[[str], T]) -> T | None:
+    """What a file that was read says; None where it could not be read, or is not what its format says."""
+    if isinstance(text, Absence):
+        return None
+    try:
+        return parse(text)
+    except FormatError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,28 +6,26 @@ are those of `bench/record_pressure.py`, from whose recordings predictors are tr
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 from plimsoll.pressure.sample import PressureReading
 from plimsoll_nodeagent.discover.tracker import ContainerId
-from plimsoll_nodeagent.kernelfs import Absence, KernelFs
+from plimsoll_nodeagent.kernelfs import KernelFs
 from plimsoll_nodeagent.kernelfs.process import PAGE_BYTES
 from plimsoll_nodeagent.sample.buddy import HUGE_PAGE_ORDER, Zone, parse_buddyinfo, unusable_ratio
 from plimsoll_nodeagent.sample.formats import (
-    FormatError,
     MemoryInfo,
     Pressure,
     parse_flat_keyed,
     parse_meminfo,
     parse_pressure,
+    parsed,
 )
 from plimsoll_nodeagent.sample.numa import NODES, node_memory, numa_nodes
 from plimsoll_nodeagent.sample.reading import ContainerSample
 from plimsoll_nodeagent.sample.triggers import KUBE_NODE
 
-T = TypeVar("T")
 NAN = math.nan
 
 
@@ -76,10 +74,10 @@ def node_readings(fs: KernelFs, now_seconds: float) -> dict[ContainerId, Pressur
 def read_node(fs: KernelFs) -> NodeFiles:
     """Read the machine's files."""
     return NodeFiles(
-        memory=_parsed(fs.read("/proc/meminfo"), parse_meminfo),
-        pressure=_parsed(fs.read("/proc/pressure/memory"), parse_pressure),
-        counters=_parsed(fs.read("/proc/vmstat"), parse_flat_keyed) or {},
-        zones=_parsed(fs.read("/proc/buddyinfo"), parse_buddyinfo) or (),
+        memory=parsed(fs.read("/proc/meminfo"), parse_meminfo),
+        pressure=parsed(fs.read("/proc/pressure/memory"), parse_pressure),
+        counters=parsed(fs.read("/proc/vmstat"), parse_flat_keyed) or {},
+        zones=parsed(fs.read("/proc/buddyinfo"), parse_buddyinfo) or (),
     )
 
 
@@ -141,7 +139,7 @@ def _numa_node(fs: KernelFs, numa_node: int, files: NodeFiles, now_seconds: floa
     if memory is None:
         return None
     counters, pressure = files.counters, files.pressure
-    stat = _parsed(fs.read(f"{NODES}/node{numa_node}/numastat"), parse_flat_keyed) or {}
+    stat = parsed(fs.read(f"{NODES}/node{numa_node}/numastat"), parse_flat_keyed) or {}
     own = tuple(each for each in files.zones if each.numa_node == numa_node)
     easy = memory.get("Inactive(file)", 0) + memory.get("SReclaimable", 0) // 2
     allocated = NAN if "local_node" not in stat else float(stat["local_node"] + stat.get("other_node", 0))
@@ -168,15 +166,6 @@ def _sum(counters: Mapping[str, int], prefix: str) -> float:
     """Counters that begin so, together; NaN where the kernel has none of them."""
     found = [value for key, value in counters.items() if key.startswith(prefix)]
     return float(sum(found)) if found else NAN
-
-
-def _parsed(text: str | Absence, parse: Callable[[str], T]) -> T | None:
-    if isinstance(text, Absence):
-        return None
-    try:
-        return parse(text)
-    except FormatError:
-        return None
 
 
 def _number(value: int | None) -> float:

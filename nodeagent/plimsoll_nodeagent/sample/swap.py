@@ -9,7 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from plimsoll_nodeagent.kernelfs import Absence, KernelDirectory, KernelFs
-from plimsoll_nodeagent.sample.formats import UNLIMITED, FormatError, MemoryInfo, parse_bytes, parse_limit
+from plimsoll_nodeagent.sample.formats import (
+    UNLIMITED,
+    FormatError,
+    MemoryInfo,
+    parse_bytes,
+    parse_limit,
+    parsed,
+)
 
 _KIB = 1024
 
@@ -79,11 +86,7 @@ def container_swap(cgroup: KernelDirectory) -> ContainerSwap | None:
 
 def swap_max_bytes(cgroup: KernelDirectory) -> float | None:
     """Read how much a container may swap out at most; None where the kernel does not tell."""
-    text = cgroup.read("memory.swap.max")
-    try:
-        return None if isinstance(text, Absence) else parse_limit(text)
-    except FormatError:
-        return None
+    return parsed(cgroup.read("memory.swap.max"), parse_limit)
 
 
 def swap_full(info: MemoryInfo, least_free_ratio: float = 0.05) -> bool:
