@@ -5,10 +5,10 @@ refused before it starts.
 """
 
 import os
-import shutil
 from pathlib import Path
 
 from plimsoll_cli.failure import FileError
+from plimsoll_nodeagent.show import written
 
 
 def can_be_written(path: Path | None) -> None:
@@ -33,25 +33,10 @@ def write_whole(path: Path, data: bytes) -> None:
 
     A link is followed; what is no regular file (a pipe, a terminal) is written to as it is.
     """
-    target = path.resolve()
-    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        if target.exists() and not target.is_file():
-            target.write_bytes(data)
-            return
-        try:
-            _write_through(aside, data)
-            if target.exists():
-                shutil.copymode(target, aside)
-            aside.replace(target)
-        finally:
-            aside.unlink(missing_ok=True)
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+        else:
+            written.write_whole(path, lambda file: file.write(data))
     except OSError as error:
         raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
-
-
-def _write_through(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())

@@ -6,6 +6,7 @@ and a recording that somebody made are never replaced.
 """
 
 import os
+import shutil
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
@@ -62,10 +63,11 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Let `write` fill a file beside `path`, then take its place. Raises OSError; nothing changed then."""
     target = path.resolve()  # a link stays one
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    mode = target.stat().st_mode & 0o777 if target.exists() else 0o666
     partial.unlink(missing_ok=True)
     try:
-        with open(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode), "w+b") as file:  # noqa: PTH123
+        with partial.open("x+b") as file:
+            if target.exists():
+                shutil.copymode(target, partial)
             write(file)
             file.flush()
             os.fsync(file.fileno())

@@ -87,8 +87,8 @@ def test_memory_max_is_on_no_list():
 def test_only_the_door_opens_files_for_writing_or_makes_system_calls():
     """Everything of the kernel goes through kernelfs/; others write files of ours or a person's."""
     opens = re.compile(r"os\.open\(|\bopen\(\"w|write_text\(|ctypes|O_WRONLY|O_RDWR|\.write_bytes\(")
-    # The journal; what a person asked for, in a file of theirs; standard output that has gone.
-    own = {SOURCE / each for each in ("act/journal.py", "show/written.py", "main.py")}
+    # The journal; standard output that has gone.
+    own = {SOURCE / each for each in ("act/journal.py", "main.py")}
     found = [
         path.relative_to(SOURCE)
         for path in SOURCE.rglob("*.py")
