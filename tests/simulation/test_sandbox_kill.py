@@ -29,7 +29,7 @@ KILLS = 20
 SEED = 11
 SETTLE_SECONDS = 3600.0
 BINS = 480
-# Live bin to how many times as much is used for a quarter of an hour; the second is beyond what the first taught.
+# Live bin to how many times as much is used for a quarter of an hour; the second goes beyond the first.
 LEAPS = {40: 12.0, 130: 40.0}
 
 
