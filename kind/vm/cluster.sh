@@ -21,7 +21,7 @@ images() {
 describe() {
   jq -n --arg name "$CLUSTER_NAME" --arg kubeconfig "$RUN/kubeconfig" --arg kubectl "$BIN/kubectl" --arg run "$RUN" \
     --argjson images "$(awk '{ print "{\"" $1 "\": \"" $2 "\"}" }' "$RUN/images" | jq -s add)" --argjson nodes "$(numbers | sed 's/.*/"node-&"/' | jq -s .)" \
-    '{provider: "vm", name: $name, kubeconfig: $kubeconfig, kubectl: $kubectl, run: $run, network_namespace: $name, nodes: $nodes, images: $images, load_image: "localhost/load:1"}' >"$RUN/cluster.json"
+    '{provider: "vm", name: $name, slowness: 3, kubeconfig: $kubeconfig, kubectl: $kubectl, run: $run, network_namespace: $name, nodes: $nodes, images: $images, load_image: "localhost/load:1"}' >"$RUN/cluster.json"
 }
 up() {
   [ "$(id -u)" = 0 ] || die "the VM provider makes a network namespace and disks: it needs root"

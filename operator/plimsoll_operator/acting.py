@@ -32,7 +32,7 @@ from plimsoll_operator.actuate.retry import persistently
 from plimsoll_operator.engine.messages import PodContainer
 from plimsoll_operator.leader import NotLeaderError
 from plimsoll_operator.membership import Group
-from plimsoll_operator.planning import PodPlan
+from plimsoll_operator.planning import MOVED_SECONDS, PodPlan
 from plimsoll_operator.records import PodRecord, ProfileRecord
 from plimsoll_operator.serve.metrics import Metrics
 from plimsoll_operator.situations import Learned
@@ -41,6 +41,7 @@ logger = logging.getLogger(__name__)
 
 WRITES_AT_ONCE = 8  # each takes the event loop 2 to 3 ms; together they must stay under 50
 BeforeUrgent = Callable[[Group], Awaitable[None]]
+BeforeMove = Callable[[Group], Awaitable[bool]]
 
 
 @dataclass(slots=True)
@@ -73,10 +74,19 @@ class Actor:
         return [plan for plan, done in zip(ordered, written, strict=True) if not done]
 
     async def follow(
-        self, pod: PodRecord, group: Group, profile: ProfileRecord | None, now_seconds: float
+        self,
+        pod: PodRecord,
+        group: Group,
+        profile: ProfileRecord | None,
+        now_seconds: float,
+        before_move: BeforeMove,
     ) -> None:
-        """Bring a resize of ours that is under way to an end; `profile` tells of our predecessor's."""
-        refusal = self.evictions.refusal(pod, group, now_seconds)
+        """Bring a resize of ours that is under way to an end; `profile` tells of our predecessor's.
+
+        What a pod is evicted for is on record (`before_move`) before it is: else its successor would start
+        with what it had, and be evicted in its turn.
+        """
+        refusal = self.evictions.refusal(pod, group, now_seconds) or moved_in_vain(pod, profile, now_seconds)
         found = verdict(pod, now_seconds, self.patience, may_evict=not refusal)
         if found is Verdict.WAIT or pod.resize is None or not self._ours(pod, profile):
             return
@@ -89,6 +99,10 @@ class Actor:
             found.value,
         )
         if found is Verdict.EVICT:
+            self._note_move(pod, group, now_seconds)
+            if not await before_move(group):
+                logger.info("%s/%s not evicted: the profile could not be written", pod.namespace, pod.name)
+                return
             said = f"a resize in place is not possible: {pod.resize.message}"
             await self.evict(pod, group, "Evicted", said, now_seconds)
             return
@@ -100,11 +114,13 @@ class Actor:
             self.learned.refusals[pod.uid] = (pod.resize.message, now_seconds + REFUSAL_SECONDS)
         await self._take_back(pod, now_seconds)
 
-    def keep_only(self, present: set[str]) -> None:
-        """Forget pods that are gone."""
+    def keep_only(self, present: set[str], now_seconds: float) -> None:
+        """Forget pods that are gone, and what is long past."""
         self.expectations.keep_only(present)
         self.changes = {uid: when for uid, when in self.changes.items() if uid[0] in present}
         self.asked = {uid: values for uid, values in self.asked.items() if uid[0] in present}
+        moved = self.learned.moved
+        self.learned.moved = {k: each for k, each in moved.items() if now_seconds - each[1] < MOVED_SECONDS}
         kept = self.learned.refusals
         self.learned.refusals = {uid: each for uid, each in kept.items() if uid in present}
 
@@ -158,6 +174,12 @@ class Actor:
                 return True
         return profile is not None and any(asked_by_us(pod, each) for each in profile.containers)
 
+    def _note_move(self, pod: PodRecord, group: Group, now_seconds: float) -> None:
+        for each in pod.containers:
+            asked, actual = each.spec.limit_bytes, each.actual_limit_bytes
+            if each.spec.name in group.rows and asked is not None and actual is not None and asked > actual:
+                self.learned.moved[(group.ref, group.node_class), each.spec.name] = (asked, now_seconds)
+
     def _learn(self, pod: PodRecord) -> None:
         message = pod.resize.message.lower() if pod.resize is not None else ""
         nodes = self.learned.swapping if SWAP_WORDS in message else self.learned.pinning
@@ -202,6 +224,19 @@ def resizing(groups: Iterable[Group]) -> Mapping[str, tuple[PodRecord, Group]]:
     return {
         pod.uid: (pod, group) for group in groups for pod in group.pods.values() if pod.resize is not None
     }
+
+
+def moved_in_vain(pod: PodRecord, profile: ProfileRecord | None, now_seconds: float) -> str:
+    """Why a pod is not evicted once more: it was born after such an eviction and still has less; else ""."""
+    for each in pod.containers:
+        known = profile.container(each.spec.name) if profile is not None else None
+        if known is None or known.moved is None or each.started_seconds is None:
+            continue
+        limit, when = known.moved
+        less = each.actual_limit_bytes is not None and each.actual_limit_bytes < limit
+        if less and each.started_seconds > when and now_seconds - when < REFUSAL_SECONDS:
+            return "the last eviction did not give the new pod its limit"
+    return ""
 
 
 def _direction(plan: PodPlan) -> str:

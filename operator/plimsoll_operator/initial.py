@@ -26,7 +26,7 @@ from plimsoll_operator.actuate.api import MemoryValues
 from plimsoll_operator.asks import Asks
 from plimsoll_operator.membership import Membership
 from plimsoll_operator.owners import TEMPLATE_HASH_LABEL, OwnerResolver, replica_set_owner_guess
-from plimsoll_operator.planning import kill_ask
+from plimsoll_operator.planning import kill_ask, move_ask
 from plimsoll_operator.profile_name import name_for
 from plimsoll_operator.records import ContainerSpec, ProfileRecord
 from plimsoll_operator.situations import Learned, Ledger, Situations
@@ -76,6 +76,10 @@ class InitialResources:
         for spec in state.specs:
             newest = self._newest(state, spec.name)
             ask = newest or self._remembered(state, spec)
+            # A pod that was evicted for more must not be followed by one that starts with less.
+            moved = move_ask(state.profile.container(spec.name), spec.limit_bytes, self.now())
+            if moved is not None and (ask is None or (moved.limit_bytes or 0) > (ask.limit_bytes or 0)):
+                ask, newest = moved, None
             if ask is None:
                 continue
             others = sum(requested.values()) - requested[spec.name]

@@ -168,6 +168,11 @@ class Keeper:
         record = self.profiles.known(group, world.profiles)
         await self._write_some([(group, record, dict(choices))], builder)
 
+    async def record_move(self, group: Group, world: World, builder: StatusBuilder) -> bool:
+        """Write a profile before one of its pods is evicted; False where it could not be written."""
+        record = self.profiles.known(group, world.profiles)
+        return bool(await self._write_some([(group, record, {})], builder))
+
     async def keep(
         self, world: World, builder: StatusBuilder, choices: Mapping[int, Choice], now_seconds: float
     ) -> int:

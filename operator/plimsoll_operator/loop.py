@@ -257,15 +257,19 @@ class Loop:
         for plan in failed:
             if written.isdisjoint(plan.group.rows.values()):
                 plans.unwritten(plan)
-        parts.actor.keep_only({pod.uid for pod in world.pods})
+        parts.actor.keep_only({pod.uid for pod in world.pods}, now_seconds)
 
     async def _follow(self, now_seconds: float) -> None:
         parts = self._parts
         under_way = resizing(parts.membership.groups.values())
         states: dict[str, float] = {}
+
+        async def record(group: Group) -> bool:
+            return await parts.keeper.record_move(group, self.world, self._builder(now_seconds))
+
         for pod, group in under_way.values():
             profile = parts.keeper.profiles.known(group, self.world.profiles)
-            await parts.actor.follow(pod, group, profile, now_seconds)
+            await parts.actor.follow(pod, group, profile, now_seconds, record)
             status = pod.resize.status.value if pod.resize is not None else ""
             states[status] = states.get(status, 0.0) + 1
         parts.metrics.replace("plimsoll_resizes_unfinished", "status", states)
@@ -330,7 +334,8 @@ class Loop:
 
     def _builder(self, now_seconds: float) -> StatusBuilder:
         parts = self._parts
-        return StatusBuilder(parts.asks, parts.quantity, parts.model, now_seconds, self._state)
+        moved = parts.actor.learned.moved
+        return StatusBuilder(parts.asks, parts.quantity, parts.model, now_seconds, self._state, moved)
 
     async def _safely(self, now_seconds: float) -> None:
         stages = self._parts.stages

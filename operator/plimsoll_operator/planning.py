@@ -28,6 +28,8 @@ PASSING = frozenset(
         "PresentUse", "Infeasible", "GuardError", "NoProfile", "Restored",
     }
 )  # fmt: skip
+# So long new pods start with no less than what an evicted one had asked for: as long as a kill is remembered.
+MOVED_SECONDS = GuardSettings().oom_memory_seconds
 ROUTINE_REASON = "Forecast"  # of an `Ask` for a routine change; the others wait for no budget
 RANK = {DecisionKind.RAISE: 3, DecisionKind.LOWER: 2, DecisionKind.HOLD: 1, DecisionKind.KEEP: 0}
 
@@ -256,6 +258,18 @@ def kill_ask(
     if not recent or limit_bytes is None or limit_bytes >= remembered.oom_floor_bytes:
         return None
     return Ask(remembered.oom_floor_bytes, None, purpose=Purpose.URGENT, reason="OomRemembered")
+
+
+def move_ask(
+    remembered: RememberedContainer | None, limit_bytes: int | None, now_seconds: float
+) -> Ask | None:
+    """What a pod was evicted for in the last day, for a new pod that would start with less."""
+    if remembered is None or remembered.moved is None or limit_bytes is None:
+        return None
+    wanted, when = remembered.moved
+    if limit_bytes >= wanted or not abs(now_seconds - when) <= MOVED_SECONDS:
+        return None
+    return Ask(wanted, None, purpose=Purpose.URGENT, reason="Moved")
 
 
 def _change_before(profile: ProfileRecord, container: str, since_seconds: float) -> float | None:

@@ -186,6 +186,7 @@ class RememberedContainer:
     oom_limit_bytes: int | None = None
     oom_floor_bytes: int | None = None
     recommended: RecommendationSummary | None = None  # what admission knows before the engine has spoken
+    moved: tuple[int, float] | None = None  # the limit a pod was evicted for, and when
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from plimsoll.guard.state import (
     Situation,
 )
 from plimsoll_operator.asks import Asks
-from plimsoll_operator.membership import Group
+from plimsoll_operator.membership import Group, GroupKey
 from plimsoll_operator.records import ContainerRecord, PodRecord, QuotaRecord
 from plimsoll_operator.world import World
 
@@ -34,6 +34,8 @@ class Learned:
     swapping: set[str] = field(default_factory=set)  # kube nodes
     pinning: set[str] = field(default_factory=set)
     refusals: dict[str, tuple[str, float]] = field(default_factory=dict)  # pod uid -> why, until when
+    # The limit that a container's pod is evicted for, and when, until the profile says it.
+    moved: dict[tuple[GroupKey, str], tuple[int, float]] = field(default_factory=dict)
 
     def refusal(self, pod_uid: str, now_seconds: float) -> str:
         """Why this pod is not asked again yet, or ""."""

@@ -36,7 +36,7 @@ def test_on_each_node_the_agent_agrees_with_the_kernel(cluster, release, namespa
     one = container(cluster, mib=24, limit="64Mi", request="32Mi")
     known = template("known", one, tolerations=EVERYWHERE)
     cluster.apply(controller("DaemonSet", namespace, "known", known))
-    cluster.kube("-n", namespace, "rollout", "status", "daemonset/known", "--timeout=170s")
+    cluster.kube("-n", namespace, "rollout", "status", "daemonset/known", "--timeout=390s")
     pods = {each["spec"]["nodeName"]: each for each in live_pods(cluster, namespace, "known")}
 
     assert pods.keys() >= set(cluster.nodes)

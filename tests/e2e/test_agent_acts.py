@@ -262,7 +262,7 @@ def in_agent(cluster: Cluster, agent: Manifest, script: str):
     metadata = agent["metadata"]
     where = ("-n", metadata["namespace"], metadata["name"], "-c", "agent")
     program = PRELUDE + textwrap.dedent(script)
-    printed = cluster.kube("exec", *where, "--", "python3", "-c", program, seconds=240)
+    printed = cluster.kube("exec", *where, "--", "python3", "-c", program, seconds=600)
     lines = [line for line in printed.splitlines() if line.startswith(("[", "{"))]
     if not lines:
         raise CommandError(f"the script in {metadata['name']} printed no result: {printed!r}")

@@ -44,7 +44,7 @@ def test_a_namespace_deleted_under_load(cluster, release, namespace):
     wait_for(lambda: profile_of(cluster, namespace, "deployment-many"), "a profile", 90)
     for pod in pods:
         hold(cluster, pod, 62)
-    cluster.kube("delete", "namespace", namespace, "--timeout=150s")
+    cluster.kube("delete", "namespace", namespace, "--timeout=390s")
 
     assert namespace not in {each["metadata"]["name"] for each in cluster.items("namespaces")}
     assert_operator_lives(cluster, release)

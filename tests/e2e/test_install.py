@@ -15,7 +15,7 @@ def test_operator_and_agents_are_ready(cluster, release):
 
 
 def test_the_chart_tests_itself(release):
-    release.helm("test", name=release.name, timeout=300)
+    release.helm("test", name=release.name, timeout=600)
 
 
 def test_an_image_carries_the_lock_of_what_is_in_it(cluster, release):

@@ -52,7 +52,7 @@ def test_uninstall_upgrade_and_rollback_lose_nothing(
     values = cluster_values(cluster, prometheus_url)
     pod, raised, uid = raised_workload(cluster, namespace)
 
-    release.helm("uninstall", name=release.name, timeout=180)
+    release.helm("uninstall", name=release.name, timeout=500)
     assert_nothing_blocks(cluster, release, namespace, pod, raised)
 
     where = {"name": release.name, "values": values, "namespace": release.namespace}
@@ -116,7 +116,7 @@ def assert_nothing_blocks(cluster, release, namespace: str, pod, raised: int) ->
     cluster.apply(deployment(cluster, namespace, "after", mib=8, limit="64Mi", request="32Mi"))
     after = running_pod(cluster, namespace, "after")
     assert memory_max(cluster, after) == 64 * MIB
-    cluster.kube("-n", namespace, "delete", "deployment", "after", "--timeout=60s")
+    cluster.kube("-n", namespace, "delete", "deployment", "after", "--timeout=390s")
     wait_for(lambda: not live_pods(cluster, namespace, "after"), "the deletion of its pods", 60)
 
 

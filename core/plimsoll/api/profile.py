@@ -143,6 +143,15 @@ class OomMemory(Model):
     """When the floor is lifted."""
 
 
+class MoveMemory(Model):
+    """A raise that could not be had in place, so that its pod was evicted."""
+
+    limit_bytes: Quantity | None = None
+    """The limit that was asked for. For a day new pods start with no less."""
+    time_seconds: Time | None = None
+    """When the pod was evicted."""
+
+
 class LeakSummary(Model):
     """A leak, as it was last found."""
 
@@ -179,6 +188,8 @@ class ContainerProfile(Model):
     """As they were before Plimsoll first touched them."""
     oom: OomMemory | None = None
     """What is remembered of OOM kills."""
+    moved: MoveMemory | None = None
+    """Present for a day after a pod had to be evicted to get its raise."""
     workload_class: Word = ""
     """The shape of its usage: flat, drift, sawtooth, bursty, growth, diurnal, weekly, startup-peak, batch,
     idle or unknown."""

@@ -40,7 +40,7 @@ described() { machine sh "cat /root/.local/state/plimsoll/$CLUSTER_NAME/$1"; }
 dns() { kubectl -n kube-system rollout status deployment/coredns --timeout=600s >&2; }   # kind does not wait for it
 describe() { # cluster.json of the machine, with the paths of this computer; its podman is one that acts in the machine
   described cluster.json | jq --arg run "$RUN" --arg kubectl "$BIN/kubectl" --arg namespace "$CLUSTER_NAME" --arg tool "$HERE/podman.sh" \
-    '. + {kubeconfig: ($run + "/kubeconfig"), run: $run, kubectl: $kubectl, network_namespace: $namespace, tool: $tool}' >"$RUN/cluster.json"
+    '. + {slowness: 4, kubeconfig: ($run + "/kubeconfig"), run: $run, kubectl: $kubectl, network_namespace: $namespace, tool: $tool}' >"$RUN/cluster.json"
 }
 up() {
   [ "$(id -u)" = 0 ] || die "kind's machine needs a network namespace and disks: it needs root"

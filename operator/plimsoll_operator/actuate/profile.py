@@ -18,6 +18,7 @@ from plimsoll.api.precedence import Conflict
 from plimsoll.api.profile import (
     ContainerProfile,
     DecisionRecord,
+    MoveMemory,
     ProfileStatus,
 )
 from plimsoll.api.v1alpha1 import API_VERSION
@@ -178,7 +179,14 @@ def _remembering(container: ContainerProfile) -> RememberedContainer:
         oom_limit_bytes=oom.limit_bytes if oom is not None else None,
         oom_floor_bytes=oom.floor_bytes if oom is not None else None,
         recommended=container.recommendation,
+        moved=_remembered_move(container.moved),
     )
+
+
+def _remembered_move(moved: MoveMemory | None) -> tuple[int, float] | None:
+    if moved is None or moved.limit_bytes is None or moved.time_seconds is None:
+        return None
+    return moved.limit_bytes, moved.time_seconds
 
 
 def _remembered_decision(decision: DecisionRecord) -> RememberedDecision:

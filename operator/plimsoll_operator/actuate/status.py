@@ -19,6 +19,7 @@ from plimsoll.api.profile import (
     DecisionRecord,
     ForecastSummary,
     LeakSummary,
+    MoveMemory,
     OomMemory,
     OriginalResources,
     ProfileStatus,
@@ -37,8 +38,8 @@ from plimsoll_operator.actuate.conditions import Standing
 from plimsoll_operator.actuate.resize import asked_by_us
 from plimsoll_operator.asks import Asks, RowView
 from plimsoll_operator.leaking import Projection, projections
-from plimsoll_operator.membership import Group
-from plimsoll_operator.planning import Choice
+from plimsoll_operator.membership import Group, GroupKey
+from plimsoll_operator.planning import MOVED_SECONDS, Choice
 from plimsoll_operator.records import (
     ContainerRecord,
     OomRecord,
@@ -56,8 +57,16 @@ class StatusBuilder:
     """Puts a profile's status together from what is known now and what the last one said."""
 
     def __init__(
-        self, asks: Asks, quantity: Quantity, model: str, now_seconds: float, control: ControlState
+        self,
+        asks: Asks,
+        quantity: Quantity,
+        model: str,
+        now_seconds: float,
+        control: ControlState,
+        moved: Mapping[tuple[GroupKey, str], tuple[int, float]] | None = None,
     ) -> None:
+        """`moved`: the limit that a container's pod is evicted for, and when, by group and container."""
+        self._moved = moved or {}
         self._asks = asks
         self._quantity = quantity
         self._model = model
@@ -122,10 +131,19 @@ class StatusBuilder:
             ),
             original_resources=_original(group, name, before),
             oom=_oom(group, name, before, choice),
+            moved=self._move(group, name, before),
             workload_class=self._asks.workload_class(row),
             leak=leaks.get(name),
             checkpoint=base64.b64encode(checkpoint).decode() if checkpoint else None,
         )
+
+    def _move(self, group: Group, name: str, before: RememberedContainer | None) -> MoveMemory | None:
+        """The newest eviction for a raise, while it counts."""
+        remembered = before.moved if before is not None else None
+        newest = self._moved.get(((group.ref, group.node_class), name), remembered)
+        if newest is None or not abs(self.now_seconds - newest[1]) <= MOVED_SECONDS:
+            return None
+        return MoveMemory(limit_bytes=newest[0], time_seconds=newest[1])
 
     def _usage(
         self, used: float | None, age_seconds: float | None, checkpoint: bytes | None

@@ -83,7 +83,13 @@ def _remembered(raw: Raw) -> RememberedContainer:
         oom_limit_bytes=quantity(oom.get("limit")),
         oom_floor_bytes=quantity(oom.get("floor")),
         recommended=_recommended(part(raw, "recommendation")),
+        moved=_moved(part(raw, "moved")),
     )
+
+
+def _moved(raw: Raw) -> tuple[int, float] | None:
+    limit, when = quantity(raw.get("limit")), seconds(raw.get("time"))
+    return None if limit is None or when is None else (limit, when)
 
 
 def _decision(raw: Raw) -> RememberedDecision:

@@ -17,7 +17,7 @@ from typing import Any
 Manifest = dict[str, Any]
 REPOSITORY = Path(__file__).parents[3]
 CLONE_NEWNET = 0x40000000
-COMMAND_SECONDS = 180
+COMMAND_SECONDS = 400  # a command that hangs fails; one on an emulated node may take minutes
 
 
 class CommandError(AssertionError):
@@ -62,6 +62,7 @@ class Cluster:
     images: Mapping[str, str]
     load_image: str
     network_namespace: str = ""
+    slowness: float = 1.0  # how many times longer things take than on a node with a processor of its own
     tool: str = "docker"
     environment: dict[str, str] = field(default_factory=dict)
 

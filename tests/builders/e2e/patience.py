@@ -1,12 +1,17 @@
-"""Waiting for what an emulated node does: a look costs a process or two, so there is one a second.
+"""Waiting for what a node does: a look costs a process or two, so there is one a second.
 
-In: a question. Out: its first true answer, or a failure that names what was waited for.
+In: a question. Out: its first true answer, or a failure that names what was waited for. Seconds are those of
+a node with a processor of its own; on emulated ones each counts as many times as `cluster.json` says
+(`slowness`), so that a node which stalls for a minute is waited for, and what never happens still fails.
 """
 
+import functools
+import json
 from collections.abc import Callable
 from typing import TypeVar
 
 from builders import waiting
+from builders.e2e.cluster import state_directory
 
 T = TypeVar("T")
 LOOK_SECONDS = 1.0
@@ -14,4 +19,10 @@ LOOK_SECONDS = 1.0
 
 def wait_for(question: Callable[[], T], what: str, seconds: float = 60.0) -> T:
     """The first true answer of `question()`."""
-    return waiting.wait_for(question, what, seconds, LOOK_SECONDS)
+    return waiting.wait_for(question, what, seconds * slowness(), LOOK_SECONDS)
+
+
+@functools.cache
+def slowness() -> float:
+    """How many times longer things take here than on a node with a processor of its own."""
+    return float(json.loads((state_directory() / "cluster.json").read_text()).get("slowness", 1.0))

@@ -4,7 +4,7 @@ none.
 
 import pytest
 
-from builders.clusters import GIB, MIB, NOW, furnish, owner, raw_kube_node, raw_pod, raw_policy
+from builders.clusters import GIB, MIB, NOW, furnish, owner, raw_kube_node, raw_pod, raw_policy, stamp
 from builders.kubeapi import MemoryApi
 from builders.loops import Rig, SpokenEngine
 from plimsoll.guard.state import ControlState
@@ -100,6 +100,23 @@ async def test_a_kill_raises_new_pods_before_there_is_a_recommendation():
     del pod["status"]
     assert asked(made, pod)["app"].limit_bytes == 1229 * 2**20
     assert asked(made, pod, now=NOW + 90_000) == {}
+
+
+async def test_what_a_pod_was_evicted_for_its_successor_starts_with():
+    api = MemoryApi()
+    furnish(api, raw_pod(), policy=raw_policy(mode="InPlace"))
+    made = Rig(api, SpokenEngine({}))
+    await made.once(NOW)
+    status = made.api.profile("statefulset-web")
+    status["containers"][0]["moved"] = {"limit": "1200Mi", "time": stamp(NOW)}
+    pod = raw_pod("web-1")
+    del pod["status"]
+    assert asked(made, pod)["app"].limit_bytes == 1200 * MIB
+    assert asked(made, pod, now=NOW + 90_000) == {}
+    status["containers"][0]["recommendation"] = {"target": "1100Mi"}
+    assert asked(made, pod)["app"].limit_bytes == 1200 * MIB
+    status["containers"][0]["recommendation"] = {"target": "2Gi"}
+    assert asked(made, pod)["app"].limit_bytes == 2 * GIB
 
 
 async def test_with_a_source_down_only_raises():

@@ -7,6 +7,7 @@ from builders.clusters import (
     raw_pod,
     raw_policy,
     resize_condition,
+    stamp,
 )
 from builders.loops import MINUTE, rig
 from plimsoll_operator.actuate.api import ApiError
@@ -127,3 +128,41 @@ async def test_a_pinned_pod_that_may_not_be_moved_is_not_asked_about_in_each_loo
     for minute in range(3, 20):
         await made.once(NOW + minute * MINUTE)
     assert (len(made.api.resizes), made.api.evicted) == (asked, [])
+
+
+def moved(made):
+    return made.api.profile("statefulset-web")["containers"][0].get("moved")
+
+
+async def test_what_a_pod_is_evicted_for_is_on_record_before_it_is_and_for_a_day():
+    made = rig(*replicas(), policy=raw_policy(mode="InPlaceOrRecreate"))
+    await stuck(made, PINNED)
+    made.api.fail("patch_status memoryprofiles", ApiError(500, "InternalError", "etcd"), times=99)
+    await made.once(NOW + 2 * MINUTE)
+    assert (made.api.evicted, moved(made)) == ([], None)
+    made.api._failures.clear()
+    await made.once(NOW + 3 * MINUTE)
+    assert made.api.evicted == ["web-0"]
+    assert moved(made) == {"limit": "2Gi", "time": stamp(NOW + 3 * MINUTE)}
+    made = made.restart()
+    await made.once(NOW + 20 * MINUTE)
+    assert moved(made) == {"limit": "2Gi", "time": stamp(NOW + 3 * MINUTE)}
+    await made.once(NOW + 90_000)
+    await made.once(NOW + 93_600)
+    assert moved(made) is None
+
+
+async def test_a_pod_that_was_born_with_too_little_after_an_eviction_is_not_evicted_in_its_turn():
+    made = rig(*replicas(), policy=raw_policy(mode="InPlaceOrRecreate"))
+    await stuck(made, PINNED)
+    await made.once(NOW + 2 * MINUTE)
+    assert made.api.evicted == ["web-0"]
+    born = raw_pod("web-2")  # nobody gave it more
+    born["status"]["containerStatuses"][0]["state"]["running"]["startedAt"] = stamp(NOW + 3 * MINUTE)
+    made.api.put("pods", born)
+    await made.once(NOW + 4 * MINUTE)
+    made.api.get("pods", "shop", "web-2")["status"]["conditions"].append(PINNED)
+    made.api._stamped(made.api.get("pods", "shop", "web-2"))
+    for minute in range(5, 30):
+        await made.once(NOW + minute * MINUTE)
+    assert made.api.evicted == ["web-0"]
