@@ -100,7 +100,7 @@ def running_pod(cluster: Cluster, namespace: str, name: str) -> Manifest:
 
 def running_pods(cluster: Cluster, namespace: str, name: str) -> list[Manifest]:
     """The pods of a Deployment, once its rollout is done."""
-    cluster.kube("-n", namespace, "rollout", "status", f"deployment/{name}", "--timeout=170s")
+    cluster.kube("-n", namespace, "rollout", "status", f"deployment/{name}", "--timeout=390s")
     return live_pods(cluster, namespace, name)
 
 
@@ -113,6 +113,24 @@ def live_pods(cluster: Cluster, namespace: str, name: str) -> list[Manifest]:
 def pod_now(cluster: Cluster, pod: Manifest) -> Manifest:
     """The same pod as it is now."""
     return cluster.get("pod", pod["metadata"]["name"], "-n", pod["metadata"]["namespace"])
+
+
+def written_by_others(cluster: Cluster, pod: Manifest) -> Manifest:
+    """What of a pod the kubelet has not written: spec, marks, and who else wrote when.
+
+    A resourceVersion tells less: the kubelet writes the status of a running pod when it pleases.
+    """
+    now = cluster.get(
+        "pod", pod["metadata"]["name"], "-n", pod["metadata"]["namespace"], "--show-managed-fields"
+    )
+    meta = now["metadata"]
+    return {
+        "spec": now["spec"],
+        "labels": meta.get("labels"),
+        "annotations": meta.get("annotations"),
+        "finalizers": meta.get("finalizers"),
+        "writers": [each for each in meta["managedFields"] if each["manager"] != "kubelet"],
+    }
 
 
 def restarts(pod: Manifest) -> int:
