@@ -1,0 +1,130 @@
+"""Which kube node one more pod should go to: the fewest nodes at a stated probability of being short.
+
+In: `NodeLoads`, a pod's `Loads`, which nodes the scheduler would allow, a bound. Out: a `Choice`, or none
+where nothing is known. The rule: of the nodes that stay within the bound, the one whose need grows least by
+the pod (its peak falls into their valley) and that is left with least room (best fit); an empty node comes
+last. Where no node keeps the bound, the one that is left with the widest margin: the scheduler would place
+the pod somewhere all the same. Spreading by margin always, as the scheduler spreads by requests, needs more
+nodes for the same shortages (`bench/placement.py --part rules`).
+
+Source: best fit by marginal need is the vector form of best fit by residual capacity (Panigrahy, Talwar,
+Uyeda and Wieder, "Heuristics for Vector Bin Packing", Microsoft Research 2011), with the need at a bound in
+place of a fixed size.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from plimsoll.placement.fit import NodeLoads, deviate, margin, need, needed_bytes, short_probability
+from plimsoll.placement.lanes import FloatArray, Loads
+
+BoolArray = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.intp]
+
+DEFAULT_BOUND = 0.001  # probability of being short in a day's worst hour
+# Nodes that are looked at closely, tightest first; more only where none of these has room.
+CANDIDATES = 64
+# Bytes of room left that weigh as much as a byte of need added: measured, `bench/placement.py --part rule`.
+ROOM_WEIGHT = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A node for a pod."""
+
+    place: int  # row of the NodeLoads
+    short_before: float  # probability of being short in its worst hour, without the pod ...
+    short_after: float  # ... and with it
+    added_bytes: float  # by how much its need grows
+
+
+class Chooser:
+    """Chooses for one pod after the other, each seeing where the ones before it went."""
+
+    def __init__(self, nodes: NodeLoads, bound: float = DEFAULT_BOUND) -> None:
+        """Raises ValueError where the bound is none."""
+        self.nodes = nodes
+        self._deviate = deviate(bound)
+        self._need: FloatArray = needed_bytes(nodes, self._deviate)
+        self._empty: BoolArray = (nodes.mean_bytes == 0).all(axis=1)
+
+    @property
+    def need_bytes(self) -> FloatArray:
+        """[N] what each node needs at the bound; NaN where it is not known."""
+        return self._need
+
+    def choose(self, pod: Loads, allowed: BoolArray | None = None) -> Choice | None:
+        """The node for `pod` (one row) of those `allowed` [N]; None: no opinion. Nothing is changed.
+
+        A pod whose own load is not known gets none.
+        """
+        kept = self.choose_within(pod, allowed)
+        if kept is not None or not np.isfinite(pod.mean_bytes).all():
+            return kept
+        known = np.isfinite(self._need) if allowed is None else np.isfinite(self._need) & allowed
+        return self._safest(np.flatnonzero(known), pod) if known.any() else None
+
+    def choose_within(self, pod: Loads, allowed: BoolArray | None = None) -> Choice | None:
+        """The same where the bound must be kept; None where no node does."""
+        if not np.isfinite(pod.mean_bytes).all():
+            return None
+        room = self.nodes.capacity_bytes - self._need
+        # In a node's worst hour at least the pod's quietest one is added.
+        may = np.isfinite(self._need) & (room >= pod.mean_bytes.min())
+        if allowed is not None:
+            may &= allowed
+        for few in self._candidates(np.flatnonzero(may), room):
+            fits = few[margin(self.nodes, pod, few) >= self._deviate]
+            if len(fits):
+                return self._best(fits, pod)
+        return None
+
+    def add(self, place: int, pod: Loads, sign: float = 1.0) -> None:
+        """Put the pod on a node (or take it away, sign -1)."""
+        nodes = self.nodes
+        for column, part in (
+            (nodes.mean_bytes, pod.mean_bytes),
+            (nodes.variance, pod.variance),
+            (nodes.third, pod.third),
+        ):
+            column[place] += sign * part[0]
+        at = np.array([place])
+        self._need[place] = needed_bytes(nodes, self._deviate, among=at)[0]
+        self._empty[place] = bool((nodes.mean_bytes[place] <= 0).all())
+
+    def _candidates(self, may: Places, room: FloatArray) -> list[Places]:
+        """Nodes in use, tightest first, a few at a time; then one empty node of each size."""
+        used, empty = may[~self._empty[may]], may[self._empty[may]]
+        ordered = used[np.argsort(room[used], kind="stable")]
+        parts = [ordered[i : i + CANDIDATES] for i in range(0, len(ordered), CANDIDATES)]
+        if len(empty):
+            sizes = np.unique(self.nodes.capacity_bytes[empty], return_index=True)[1]
+            parts += [empty[[each]] for each in sizes.tolist()]
+        return parts
+
+    def _safest(self, places: Places, pod: Loads) -> Choice:
+        """The node that is left with the widest margin."""
+        then = margin(self.nodes, pod, places)
+        at = int(np.argmax(then))
+        here = places[at : at + 1]
+        chances = short_probability(np.concatenate([margin(self.nodes, among=here), then[at : at + 1]]))
+        added = needed_bytes(self.nodes, self._deviate, pod, here) - self._need[here]
+        return Choice(int(places[at]), float(chances[0]), float(chances[1]), float(added[0]))
+
+    def _best(self, fits: Places, pod: Loads) -> Choice:
+        after = needed_bytes(self.nodes, self._deviate, pod, fits)
+        added = after - self._need[fits]
+        left = self.nodes.capacity_bytes[fits] - after
+        at = int(np.argmin(added + ROOM_WEIGHT * left))
+        place = int(fits[at])
+        here = fits[at : at + 1]
+        before, then = margin(self.nodes, among=here), margin(self.nodes, pod, here)
+        chances = short_probability(np.concatenate([before, then]))
+        return Choice(place, float(chances[0]), float(chances[1]), float(added[at]))
+
+
+def own_need_bytes(pods: Loads, bound: float = DEFAULT_BOUND) -> FloatArray:
+    """[n] what each pod would need at the bound if it were alone on a node."""
+    return need(pods.mean_bytes, pods.variance, pods.third, np.ones(len(pods)), deviate(bound))

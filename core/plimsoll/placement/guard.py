@@ -1,0 +1,79 @@
+"""Whether the forecasts of kube nodes' loads are worth following: judged by what came, hour by hour.
+
+In: what each node was said to use at most in the hour that is over, what it used, and what its pods' requests
+would have told. Out: how much wider than promised the sums are (`inflation`), and whether to have an opinion
+at all (`trusted`). The scheduler places by requests; forecasts that tell the use of nodes (or, a day back,
+of pods) worse than requests do are not followed, and pods go where the scheduler alone would put them.
+
+Source: the mean squared error skill score of weather forecasts (Murphy 1988) with requests as the
+reference; the inflation is the variance of standardised errors, pulled towards 1 as long as few were seen.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from plimsoll.placement.lanes import FloatArray
+
+FADE = 0.5 ** (1 / 24)  # half-life of a day
+PRIOR_HOURS = 24.0  # node hours that the promise itself is worth
+MOST_INFLATION = 16.0
+
+
+@dataclass(slots=True)
+class LoadJudge:
+    """Remembers errors of the last days, over all nodes."""
+
+    squares: float = 0.0  # of standardised errors, faded
+    count: float = 0.0
+    error: float = 0.0  # squared, of the forecast
+    reference: float = 0.0  # squared, of what requests tell
+    judged: bool = False  # whether anything was
+
+    def hour(
+        self,
+        said_mean_bytes: FloatArray,
+        said_variance: FloatArray,
+        requested_bytes: FloatArray,
+        came_bytes: FloatArray,
+    ) -> None:
+        """Take in an hour of N nodes: said before it began, requested, used in it; NaN is left out."""
+        known = np.isfinite(said_mean_bytes) & np.isfinite(came_bytes) & (said_variance > 0)
+        self.squares, self.count = self.squares * FADE, self.count * FADE
+        self.error, self.reference = self.error * FADE, self.reference * FADE
+        if not known.any():
+            return
+        said, came = said_mean_bytes[known], came_bytes[known]
+        self.squares += float(((came - said) ** 2 / said_variance[known]).sum())
+        self.count += int(known.sum())
+        self._compare(said, requested_bytes[known], came)
+
+    def hindcast(
+        self, said_mean_bytes: FloatArray, requested_bytes: FloatArray, came_bytes: FloatArray
+    ) -> None:
+        """Take in what would have been said of n pods a day ago, [n, lanes]; requested [n].
+
+        So that an opinion that is wrong of the pods is never had, however few nodes have been watched.
+        """
+        requested = np.broadcast_to(requested_bytes[:, None], came_bytes.shape)
+        known = np.isfinite(said_mean_bytes) & np.isfinite(came_bytes) & np.isfinite(requested)
+        if known.any():
+            self._compare(said_mean_bytes[known], requested[known], came_bytes[known])
+
+    def _compare(self, said: FloatArray, requested: FloatArray, came: FloatArray) -> None:
+        # Requests are on a scale of their own: what they tell is each one's share of what is used in all.
+        scale = came.sum() / requested.sum() if requested.sum() > 0 else 0.0
+        self.error += float(((came - said) ** 2).sum())
+        self.reference += float(((came - scale * requested) ** 2).sum())
+        self.judged = True
+
+    @property
+    def inflation(self) -> float:
+        """Realised variance of nodes' sums over the promised, at least 1."""
+        seen = (self.squares + PRIOR_HOURS) / (self.count + PRIOR_HOURS)
+        return min(max(seen, 1.0), MOST_INFLATION)
+
+    @property
+    def trusted(self) -> bool:
+        """False where requests are the better forecast, and before anything was judged."""
+        return self.judged and self.error <= self.reference

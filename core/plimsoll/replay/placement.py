@@ -1,0 +1,227 @@
+"""Replays recorded containers as pods of a cluster: where each scheduler puts them, which nodes run short.
+
+In: a `Fleet` (usage of P pods, five-minute maxima on one clock, requests), a number of nodes, who places.
+Out: `PlacementOutcome`: pods that found no node, node-bins in which the sum of usage exceeds what a node has.
+Pods come in random order when the past is over, and every hour some are recreated, as rollouts do; who
+places knows only what was used before. Memory alone is counted. The scheduler is modelled by what decides in
+kube-scheduler where only memory differs: the filter by requests and pods, LeastAllocated, and a preferred
+node affinity that outweighs it (`docs/placement.md` has what was compared with the real one).
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from plimsoll.placement.choose import DEFAULT_BOUND, Chooser
+from plimsoll.placement.fit import NodeLoads, empty_nodes
+from plimsoll.placement.guard import LoadJudge
+from plimsoll.placement.lanes import LANES, FloatArray, Loads, loads_of
+from plimsoll.replay.series import BINS_PER_DAY, BINS_PER_HOUR
+
+Places = npt.NDArray[np.intp]
+NOWHERE = -1
+MOST_PODS = 110  # the kubelet's own default
+PAST_HOURS = 72  # of each pod that a placement looks at
+LEAST_ALLOCATED_MAX = 100
+AFFINITY_WEIGHT = 2  # of NodeAffinity against NodeResourcesFit in kube-scheduler's defaults
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """P pods on one clock."""
+
+    usage_bytes: FloatArray  # [P, bins] 0 where a pod does not run
+    past_bins: int  # what lies before the first placement: whole hours
+    request_bytes: FloatArray  # [P]
+
+    @property
+    def hourly_bytes(self) -> FloatArray:
+        """[P, hours] maxima."""
+        n, bins = self.usage_bytes.shape
+        hours = bins // BINS_PER_HOUR
+        cut = self.usage_bytes[:, : hours * BINS_PER_HOUR]
+        return np.asarray(cut.reshape(n, hours, BINS_PER_HOUR).max(axis=2))
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementSettings:
+    """How a replay places."""
+
+    placing: bool = True  # False: the scheduler alone
+    bound: float = DEFAULT_BOUND
+    recreated_an_hour: float = 0.02  # share of the pods
+    shuffled: bool = False  # forecasts of other pods: what happens when all are wrong
+    guarded: bool = True  # False: forecasts are followed however wrong (for comparison only)
+    seed: int = 7
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementOutcome:
+    """What came of it."""
+
+    nodes: int
+    unplaced: int  # pods that found no node, at any time
+    short_node_bins: int  # node-bins in which usage exceeded the capacity
+    node_bins: int
+    short_nodes: int  # nodes that were short at least once
+    unopinionated: int = 0  # placements left to the scheduler
+    promised: tuple[float, ...] = field(default=(), repr=False)  # short_after of each choice
+
+    @property
+    def short_per_1000_node_days(self) -> float:
+        """Shortages: five-minute bins, per 1000 node-days."""
+        days = self.node_bins / BINS_PER_DAY
+        return 1000.0 * self.short_node_bins / days if days else float("nan")
+
+
+class KubeScheduler:
+    """What kube-scheduler does where only memory counts: filter, LeastAllocated, ties by lot."""
+
+    def __init__(self, capacity_bytes: FloatArray, rng: np.random.Generator) -> None:
+        self.capacity_bytes = capacity_bytes
+        self.requested_bytes = np.zeros(len(capacity_bytes))
+        self.pods = np.zeros(len(capacity_bytes), dtype=np.int64)
+        self._rng = rng
+
+    def feasible(self, request_bytes: float) -> npt.NDArray[np.bool_]:
+        """[N] nodes that the filter lets through."""
+        room = self.requested_bytes + request_bytes <= self.capacity_bytes
+        return np.asarray(room & (self.pods < MOST_PODS), dtype=np.bool_)
+
+    def place(self, request_bytes: float, preferred: int = NOWHERE) -> int:
+        """The node with the best score, or NOWHERE; the pod is counted there."""
+        feasible = self.feasible(request_bytes)
+        if not feasible.any():
+            return NOWHERE
+        left = self.capacity_bytes - self.requested_bytes - request_bytes
+        score = np.floor(LEAST_ALLOCATED_MAX * left / self.capacity_bytes)
+        if preferred != NOWHERE:
+            score[preferred] += AFFINITY_WEIGHT * LEAST_ALLOCATED_MAX
+        score = np.where(feasible, score, -1.0)
+        best = np.flatnonzero(score == score.max())
+        place = int(best[self._rng.integers(len(best))])
+        self.requested_bytes[place] += request_bytes
+        self.pods[place] += 1
+        return place
+
+    def remove(self, place: int, request_bytes: float) -> None:
+        """A pod is gone."""
+        self.requested_bytes[place] -= request_bytes
+        self.pods[place] -= 1
+
+
+def replay_placement(
+    fleet: Fleet, nodes: int, capacity_bytes: float, settings: PlacementSettings | None = None
+) -> PlacementOutcome:
+    """Place all pods on `nodes` equal nodes and see which run short."""
+    return _Run(fleet, np.full(nodes, capacity_bytes), settings or PlacementSettings()).run()
+
+
+class _Run:
+    def __init__(self, fleet: Fleet, capacity_bytes: FloatArray, settings: PlacementSettings) -> None:
+        self._fleet, self._settings, self._capacity = fleet, settings, capacity_bytes
+        self._rng = np.random.default_rng(settings.seed)
+        self._scheduler = KubeScheduler(capacity_bytes, self._rng)
+        self._hourly = fleet.hourly_bytes
+        self._places: Places = np.full(len(fleet.request_bytes), NOWHERE, dtype=np.intp)
+        self._mixed = self._rng.permutation(len(self._places)) if settings.shuffled else None
+        self._judge = LoadJudge()
+        self._unplaced: set[int] = set()
+        self._left_alone = 0
+        self._promised: list[float] = []
+
+    def run(self) -> PlacementOutcome:
+        hours = self._hourly.shape[1]
+        first = self._fleet.past_bins // BINS_PER_HOUR
+        short = np.zeros(len(self._capacity), dtype=np.int64)
+        if self._settings.placing:
+            self._hindcast(first)
+        for hour in range(first, hours):
+            loads = self._loads(hour) if self._settings.placing else None
+            self._hour(hour, first, loads)
+            used = self._used(hour)
+            short += (used > self._capacity[:, None]).sum(axis=1)
+            if loads is not None:
+                self._learn(loads, used)
+        return PlacementOutcome(
+            nodes=len(self._capacity),
+            unplaced=len(self._unplaced),
+            short_node_bins=int(short.sum()),
+            node_bins=len(short) * (hours - first) * BINS_PER_HOUR,
+            short_nodes=int((short > 0).sum()),
+            unopinionated=self._left_alone,
+            promised=tuple(self._promised),
+        )
+
+    def _hour(self, hour: int, first: int, loads: Loads | None) -> None:
+        """The pods that are created at the beginning of an hour find their nodes."""
+        n = len(self._places)
+        if hour == first:
+            coming = self._rng.permutation(n)
+        else:
+            coming = self._rng.permutation(n)[: round(n * self._settings.recreated_an_hour)]
+            for pod in coming.tolist():
+                if self._places[pod] != NOWHERE:
+                    self._scheduler.remove(self._places[pod], self._fleet.request_bytes[pod])
+                    self._places[pod] = NOWHERE
+        trusted = not self._settings.guarded or self._judge.trusted
+        chooser = self._chooser(loads) if loads is not None and trusted else None
+        for pod in coming.tolist():
+            self._place(pod, chooser, loads)
+
+    def _place(self, pod: int, chooser: Chooser | None, loads: Loads | None) -> None:
+        request, preferred, one = self._fleet.request_bytes[pod], NOWHERE, None
+        if chooser is not None and loads is not None:
+            one = loads.take([pod])
+            choice = chooser.choose(one, self._scheduler.feasible(request))
+            if choice is not None:
+                preferred = choice.place
+                self._promised.append(choice.short_after)
+        self._left_alone += preferred == NOWHERE
+        place = self._scheduler.place(request, preferred)
+        self._places[pod] = place
+        if place == NOWHERE:
+            self._unplaced.add(pod)
+        elif chooser is not None and one is not None:
+            chooser.add(place, one)
+
+    def _loads(self, hour: int) -> Loads:
+        past = self._hourly[:, max(0, hour - PAST_HOURS) : hour]
+        return loads_of(past if self._mixed is None else past[self._mixed])
+
+    def _chooser(self, loads: Loads) -> Chooser:
+        return Chooser(self._sums(loads), self._settings.bound)
+
+    def _sums(self, loads: Loads) -> NodeLoads:
+        sums = empty_nodes(self._capacity, LANES)
+        placed = self._places != NOWHERE
+        where = self._places[placed]
+        for column, part in (
+            (sums.mean_bytes, loads.mean_bytes),
+            (sums.variance, loads.variance),
+            (sums.third, loads.third),
+        ):
+            np.add.at(column, where, part[placed])
+        sums.inflation[:] = self._judge.inflation
+        return sums
+
+    def _used(self, hour: int) -> FloatArray:
+        """[N, 12] what each node used in each bin of an hour."""
+        bins = slice(hour * BINS_PER_HOUR, (hour + 1) * BINS_PER_HOUR)
+        used = np.zeros((len(self._capacity), BINS_PER_HOUR))
+        placed = self._places != NOWHERE
+        np.add.at(used, self._places[placed], self._fleet.usage_bytes[placed, bins])
+        return used
+
+    def _hindcast(self, hour: int) -> None:
+        """What would have been said a day ago, against what came."""
+        if hour < 2 * LANES:
+            return
+        said = self._loads(hour - LANES).mean_bytes
+        self._judge.hindcast(said, self._fleet.request_bytes, self._hourly[:, hour - LANES : hour])
+
+    def _learn(self, loads: Loads, used: FloatArray) -> None:
+        sums = self._sums(loads)
+        requested = self._scheduler.requested_bytes
+        self._judge.hour(sums.mean_bytes[:, 0], sums.variance[:, 0], requested, used.max(axis=1))

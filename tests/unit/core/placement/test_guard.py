@@ -1,0 +1,72 @@
+"""In: what nodes were said to use, and used. Out: how much wider sums are, and whether to speak at all."""
+
+import numpy as np
+import pytest
+
+from plimsoll.placement.guard import MOST_INFLATION, LoadJudge
+
+
+def told(judge, errors, of_requests=1.0, deviation=1.0):
+    """An hour in which forecasts were wrong by `errors`, and requests by so much up and down."""
+    errors = np.asarray(errors, dtype=float)
+    came = np.full(len(errors), 100.0)
+    wrong = of_requests * np.where(np.arange(len(errors)) % 2, 1.0, -1.0)
+    judge.hour(came - errors, np.full(len(errors), deviation**2), 3.0 * (came + wrong), came)
+    return judge
+
+
+def test_before_anything_was_judged_there_is_no_opinion():
+    assert not LoadJudge().trusted
+    assert LoadJudge().inflation == 1.0
+    assert not told(LoadJudge(), [np.nan, np.nan]).trusted
+
+
+def test_forecasts_as_good_as_requests_are_trusted_and_worse_ones_are_not():
+    assert told(LoadJudge(), [0.5, -0.5, 0.5, -1.0]).trusted
+    assert not told(LoadJudge(), [3.0, -3.0, 2.0, 1.0]).trusted
+
+
+def test_trust_comes_back_within_days():
+    judge = told(LoadJudge(), [9.0] * 10)
+    hours = 0
+    while not judge.trusted and hours < 200:
+        told(judge, [0.5] * 10)
+        hours += 1
+    assert 24 <= hours < 120
+
+
+def test_inflation_is_the_realised_variance_over_the_promised():
+    judge, rng = LoadJudge(), np.random.default_rng(1)
+    for _ in range(200):
+        told(judge, rng.normal(0, 2.0, 20), deviation=1.0)
+    assert judge.inflation == pytest.approx(4.0, rel=0.2)
+    for _ in range(40):
+        told(judge, [1e6] * 5)
+    assert judge.inflation == MOST_INFLATION
+
+
+def test_it_never_narrows():
+    judge = LoadJudge()
+    for _ in range(50):
+        told(judge, [0.0] * 10)
+    assert judge.inflation == 1.0
+
+
+def test_a_hindcast_of_the_wrong_pods_is_found_out():
+    rng = np.random.default_rng(2)
+    level = rng.lognormal(5, 1, 50)
+    came = level[:, None] * rng.lognormal(0, 0.05, (50, 24))
+    requested = level * rng.lognormal(0, 0.3, 50)
+    right, wrong, alike = LoadJudge(), LoadJudge(), LoadJudge()
+    right.hindcast(np.broadcast_to(level[:, None], came.shape), requested, came)
+    wrong.hindcast(np.broadcast_to(rng.permutation(level)[:, None], came.shape), requested, came)
+    alike.hindcast(np.full(came.shape, came.mean()), requested, came)
+    assert right.trusted
+    assert not wrong.trusted
+    assert not alike.trusted
+
+
+def test_without_requests_forecasts_are_compared_with_nothing_known():
+    judge = LoadJudge()
+    judge.hindcast(np.full((2, 3), 5.0), np.zeros(2), np.full((2, 3), 5.0))
+    assert judge.trusted

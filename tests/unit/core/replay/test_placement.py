@@ -1,0 +1,88 @@
+"""In: a fleet of made pods. Out: where each way of placing puts them, and which nodes run short."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from plimsoll.replay.placement import (
+    MOST_PODS,
+    NOWHERE,
+    Fleet,
+    KubeScheduler,
+    PlacementSettings,
+    replay_placement,
+)
+
+HOURS = 96
+PAST_HOURS = 48
+
+
+def fleet(pods=120, seed=1, swing=0.6, request=0.55):
+    """Pods whose day has its peak at noon or at midnight; requests are `request` of their own peak."""
+    rng = np.random.default_rng(seed)
+    level = rng.lognormal(0.0, 0.5, (pods, 1))
+    phase = rng.integers(0, 2, (pods, 1)) * np.pi
+    hour = np.arange(HOURS)[None]
+    hourly = (
+        level * (1 + swing * np.sin(2 * np.pi * hour / 24 + phase)) * rng.lognormal(0, 0.02, (pods, HOURS))
+    )
+    usage = np.repeat(hourly, 12, axis=1)
+    return Fleet(usage, PAST_HOURS * 12, request * usage[:, : PAST_HOURS * 12].max(axis=1))
+
+
+def shortages(made, nodes, **settings):
+    capacity = 1.1 * made.usage_bytes.sum(axis=0).max() / nodes
+    return replay_placement(made, nodes, capacity, replace(PlacementSettings(seed=3), **settings))
+
+
+def test_placing_by_forecast_has_fewer_shortages_than_the_scheduler_alone():
+    made = fleet()
+    alone, placed = shortages(made, 8, placing=False), shortages(made, 8)
+    assert alone.unplaced == placed.unplaced == 0
+    assert placed.short_node_bins * 3 <= alone.short_node_bins > 0
+    assert placed.unopinionated == 0
+    assert placed.short_per_1000_node_days < alone.short_per_1000_node_days
+
+
+def test_with_the_forecasts_of_other_pods_it_is_the_scheduler_alone():
+    made = fleet()
+    alone, shuffled = shortages(made, 8, placing=False), shortages(made, 8, shuffled=True)
+    assert shuffled.unopinionated == alone.unopinionated
+    assert shuffled.promised == ()
+    followed = shortages(made, 8, shuffled=True, guarded=False)
+    assert followed.promised
+
+
+def test_the_same_seed_gives_the_same_outcome():
+    made = fleet()
+    assert shortages(made, 8) == shortages(made, 8)
+
+
+def test_pods_that_find_no_node_are_counted():
+    made = fleet(pods=30, request=1.0)
+    outcome = replay_placement(made, 2, float(made.request_bytes.sum() / 4), PlacementSettings(placing=False))
+    assert 0 < outcome.unplaced < 30
+
+
+@pytest.mark.parametrize("request_bytes", [0.3, 0.5])
+def test_the_scheduler_spreads_by_requests_and_filters(request_bytes):
+    scheduler = KubeScheduler(np.ones(4), np.random.default_rng(1))
+    places = [scheduler.place(request_bytes) for _ in range(4)]
+    assert sorted(places) == [0, 1, 2, 3]
+    while (place := scheduler.place(request_bytes)) != NOWHERE:
+        places.append(place)
+    assert scheduler.requested_bytes.max() <= 1.0
+    scheduler.remove(0, request_bytes)
+    assert scheduler.place(request_bytes) == 0
+
+
+def test_a_preferred_node_outweighs_the_spread_and_not_the_filter():
+    scheduler = KubeScheduler(np.ones(3), np.random.default_rng(1))
+    assert [scheduler.place(0.4, 2), scheduler.place(0.4, 2)] == [2, 2]
+    assert scheduler.place(0.4, 2) in {0, 1}
+
+
+def test_a_node_holds_no_more_pods_than_the_kubelet_takes():
+    scheduler = KubeScheduler(np.ones(1), np.random.default_rng(1))
+    assert [scheduler.place(0.0) for _ in range(MOST_PODS + 1)] == [0] * MOST_PODS + [NOWHERE]
