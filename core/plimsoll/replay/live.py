@@ -15,6 +15,7 @@ from plimsoll.forecast.protocol import PeakModel
 from plimsoll.forecast.registry import prophet_with
 from plimsoll.guard.limits import LimitReason
 from plimsoll.pipeline import LimitPipeline, PipelineSettings
+from plimsoll.recommend.recommendation import Recommendations
 from plimsoll.replay.limits import BatchFacts, ObservedBin, Proposal
 from plimsoll.replay.series import BINS_PER_HOUR, FloatArray
 from plimsoll.usage.history import History
@@ -66,9 +67,14 @@ class LiveRecommender:
         """The limits for the window that begins with this bin."""
         now = _seconds(bin_index)
         self._pipeline.observe_limits(self._rows, limit_bytes)
-        self._fit(now)
-        plan = self._pipeline.settle(self._pipeline.decide(self._rows, now), now)
+        plan = self._pipeline.settle(self.recommend(bin_index), now)
         return Proposal(plan.limit_bytes, plan.reason)
+
+    def recommend(self, bin_index: int) -> Recommendations:
+        """What the pipeline recommends when this bin begins, before hysteresis; the requests are in it."""
+        now = _seconds(bin_index)
+        self._fit(now)
+        return self._pipeline.decide(self._rows, now)
 
     def react(self, bin_index: int, limit_bytes: FloatArray) -> FloatArray | None:
         """Limits to raise to from this bin on."""
