@@ -60,26 +60,32 @@ class Chooser:
 
         A pod whose own load is not known gets none.
         """
-        kept = self.choose_within(pod, allowed)
-        if kept is not None or not np.isfinite(pod.mean_bytes).all():
+        return next(iter(self.rank(pod, 1, allowed)), None)
+
+    def rank(self, pod: Loads, count: int, allowed: BoolArray | None = None) -> list[Choice]:
+        """Up to `count` nodes, the best first: a scheduler that looks at few of them finds one of these."""
+        kept = self.rank_within(pod, count, allowed)
+        if kept or not np.isfinite(pod.mean_bytes).all():
             return kept
         known = np.isfinite(self._need) if allowed is None else np.isfinite(self._need) & allowed
-        return self._safest(np.flatnonzero(known), pod) if known.any() else None
+        return self._safest(np.flatnonzero(known), pod, count)
 
-    def choose_within(self, pod: Loads, allowed: BoolArray | None = None) -> Choice | None:
-        """The same where the bound must be kept; None where no node does."""
+    def rank_within(self, pod: Loads, count: int, allowed: BoolArray | None = None) -> list[Choice]:
+        """The same of nodes that keep the bound alone; none where no node does."""
         if not np.isfinite(pod.mean_bytes).all():
-            return None
+            return []
         room = self.nodes.capacity_bytes - self._need
         # In a node's worst hour at least the pod's quietest one is added.
         may = np.isfinite(self._need) & (room >= pod.mean_bytes.min())
         if allowed is not None:
             may &= allowed
+        found: list[Choice] = []
         for few in self._candidates(np.flatnonzero(may), room):
             fits = few[margin(self.nodes, pod, few) >= self._deviate]
-            if len(fits):
-                return self._best(fits, pod)
-        return None
+            found += self._best(fits, pod, count - len(found))
+            if len(found) >= count:
+                break
+        return found
 
     def add(self, place: int, pod: Loads, sign: float = 1.0) -> None:
         """Put the pod on a node (or take it away, sign -1)."""
@@ -104,25 +110,23 @@ class Chooser:
             parts += [empty[[each]] for each in sizes.tolist()]
         return parts
 
-    def _safest(self, places: Places, pod: Loads) -> Choice:
-        """The node that is left with the widest margin."""
+    def _safest(self, places: Places, pod: Loads, count: int) -> list[Choice]:
+        """Nodes that are left with the widest margins."""
         then = margin(self.nodes, pod, places)
-        at = int(np.argmax(then))
-        here = places[at : at + 1]
-        chances = short_probability(np.concatenate([margin(self.nodes, among=here), then[at : at + 1]]))
-        added = needed_bytes(self.nodes, self._deviate, pod, here) - self._need[here]
-        return Choice(int(places[at]), float(chances[0]), float(chances[1]), float(added[0]))
+        order = np.argsort(-then, kind="stable")[:count]
+        return self._told(places[order], pod, needed_bytes(self.nodes, self._deviate, pod, places[order]))
 
-    def _best(self, fits: Places, pod: Loads) -> Choice:
+    def _best(self, fits: Places, pod: Loads, count: int) -> list[Choice]:
         after = needed_bytes(self.nodes, self._deviate, pod, fits)
-        added = after - self._need[fits]
         left = self.nodes.capacity_bytes[fits] - after
-        at = int(np.argmin(added + ROOM_WEIGHT * left))
-        place = int(fits[at])
-        here = fits[at : at + 1]
-        before, then = margin(self.nodes, among=here), margin(self.nodes, pod, here)
-        chances = short_probability(np.concatenate([before, then]))
-        return Choice(place, float(chances[0]), float(chances[1]), float(added[at]))
+        order = np.argsort(after - self._need[fits] + ROOM_WEIGHT * left, kind="stable")[:count]
+        return self._told(fits[order], pod, after[order])
+
+    def _told(self, places: Places, pod: Loads, after_bytes: FloatArray) -> list[Choice]:
+        before = short_probability(margin(self.nodes, among=places)).tolist()
+        then = short_probability(margin(self.nodes, pod, places)).tolist()
+        added = (after_bytes - self._need[places]).tolist()
+        return [Choice(*each) for each in zip(places.tolist(), before, then, added, strict=True)]
 
 
 def own_need_bytes(pods: Loads, bound: float = DEFAULT_BOUND) -> FloatArray:

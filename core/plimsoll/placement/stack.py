@@ -35,7 +35,7 @@ def pack(pods: Loads, capacity_bytes: float, bound: float = DEFAULT_BOUND) -> Pl
     )
     places = np.zeros(len(pods), dtype=np.intp)
     for pod in np.argsort(-needs, kind="stable").tolist():
-        choice = chooser.choose_within(pods.take([pod]))
+        choice = next(iter(chooser.rank_within(pods.take([pod]), 1)), None)
         if choice is None:
             raise TooLargeError(pod, float(needs[pod]), capacity_bytes)
         places[pod] = choice.place
@@ -57,7 +57,7 @@ def _empty_one(pods: Loads, places: Places, chooser: Chooser, needs: FloatArray)
         moved: list[tuple[int, int]] = []
         for pod in mine.tolist():
             one = pods.take([pod])
-            choice = chooser.choose_within(one, allowed)
+            choice = next(iter(chooser.rank_within(one, 1, allowed)), None)
             if choice is None:
                 break
             chooser.add(choice.place, one)

@@ -88,6 +88,17 @@ def test_many_nodes_that_look_roomy_and_are_not():
     assert chooser.choose(pod(300, 250, peak=0)).place == 2 * CANDIDATES
 
 
+def test_several_are_ranked_and_the_first_is_the_choice():
+    chooser = Chooser(nodes_of(pod(300), pod(700), pod(500), None, None, pod(950)))
+    ranked = chooser.rank(pod(200), 4)
+    assert [each.place for each in ranked] == [1, 2, 0, 3]
+    assert ranked[0] == chooser.choose(pod(200))
+    assert chooser.rank_within(pod(990), 4)[0].place == 3
+    full = Chooser(nodes_of(pod(950, deviation=20), pod(900, deviation=20)))
+    assert full.rank_within(pod(200), 2) == []
+    assert [each.place for each in full.rank(pod(200), 2)] == [1, 0]
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_need_of_a_node_is_kept_up(seed):
     rng = np.random.default_rng(seed)

@@ -1,0 +1,166 @@
+"""What n pods are like on kube nodes of one size: on as few as the bound allows, or on as many as there are.
+
+In: `Loads` of pods, a node's capacity, a bound; what the pods used, to see how wrong sums of such loads were.
+Out: a `Sizing`: the place of each pod, how likely each node is short within a day, what all nodes need in
+each hour. `inflation_of` is what makes a promise about sums one that was kept: loads are widened by it
+before they are packed.
+
+Source: `stack.pack` for the fewest; for a given number, each pod where the need then is least (longest
+processing time first, Graham 1969, with the need at a bound in place of a time).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from plimsoll.placement.choose import Places, own_need_bytes
+from plimsoll.placement.fit import (
+    NodeLoads,
+    deviate,
+    empty_nodes,
+    margin,
+    need,
+    needed_bytes,
+    short_probability,
+)
+from plimsoll.placement.guard import LoadJudge
+from plimsoll.placement.lanes import LANES, FloatArray, Loads, loads_of
+from plimsoll.placement.stack import pack
+
+MOST_PODS = 110  # on a node: the kubelet's own default
+JUDGED_DAYS = 3  # of the past in which sums are compared to what would have been said of them
+
+
+class TooFewError(ValueError):
+    """So few nodes take so many pods on no account."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """Pods on nodes."""
+
+    places: Places  # [n] node of each pod
+    nodes: int
+    filled_nodes: float  # the same, the least filled one counted by its need
+    short: FloatArray  # [nodes] probability of being short in the day's worst hour
+    mean_bytes: FloatArray  # [LANES] of all nodes, in each coming hour
+    need_bytes: FloatArray  # [LANES] the same at the bound
+
+    @property
+    def any_short(self) -> float:
+        """Probability that any node is short; nodes are taken as independent."""
+        return float(1.0 - np.prod(1.0 - self.short))
+
+    @property
+    def worst_short(self) -> float:
+        """Probability that the worst node is; 0 where there is none."""
+        return float(self.short.max(initial=0.0))
+
+
+def fewest(pods: Loads, capacity_bytes: float, bound: float, most_pods: int = MOST_PODS) -> Sizing:
+    """On as few nodes as keep the bound. Raises TooLargeError, and ValueError where the bound is none."""
+    places = pack(pods, capacity_bytes, bound)
+    made = _sizing(pods, places, int(places.max(initial=-1)) + 1, capacity_bytes, bound)
+    if np.bincount(places, minlength=1).max() <= most_pods:
+        return made
+    nodes = max(made.nodes, -(-len(pods) // most_pods))
+    while True:  # with a node a pod it ends, as each fits alone
+        places = spread(pods, nodes, capacity_bytes, bound, most_pods)
+        made = _sizing(pods, places, nodes, capacity_bytes, bound)
+        if made.worst_short <= bound:
+            return made
+        nodes += 1
+
+
+def on_nodes(
+    pods: Loads, nodes: int, capacity_bytes: float, bound: float, packed: Sizing, most_pods: int = MOST_PODS
+) -> Sizing:
+    """Spread over so many nodes, or as `packed` where that leaves fewer short. Raises TooFewError."""
+    places = spread(pods, nodes, capacity_bytes, bound, most_pods)
+    made = _sizing(pods, places, nodes, capacity_bytes, bound)
+    if packed.nodes > nodes or packed.any_short >= made.any_short:
+        return made
+    return _sizing(pods, packed.places, nodes, capacity_bytes, bound)
+
+
+def spread(pods: Loads, nodes: int, capacity_bytes: float, bound: float, most_pods: int) -> Places:
+    """[n] a node for each pod, largest first to where the need is then least. Raises TooFewError."""
+    if nodes * most_pods < len(pods):
+        raise TooFewError(f"{nodes} nodes take {nodes * most_pods} pods, there are {len(pods)}")
+    at, sums = deviate(bound), empty_nodes(np.full(nodes, capacity_bytes), LANES)
+    count, places = np.zeros(nodes, dtype=np.int64), np.zeros(len(pods), dtype=np.intp)
+    for pod in np.argsort(-own_need_bytes(pods, bound), kind="stable").tolist():
+        then = needed_bytes(sums, at, pods.take([pod]))
+        place = int(np.argmin(np.where(count < most_pods, then, np.inf)))
+        places[pod] = place
+        count[place] += 1
+        sums.mean_bytes[place] += pods.mean_bytes[pod]
+        sums.variance[place] += pods.variance[pod]
+        sums.third[place] += pods.third[pod]
+    return places
+
+
+def widened(pods: Loads, inflation: float, capacity_bytes: float, bound: float) -> Loads:
+    """Loads whose sums vary `inflation` times as much as independent ones, equally skewed.
+
+    A pod that would fit no node by this alone stays as it is: it does not deviate together with itself.
+    """
+    wide = Loads(pods.mean_bytes, pods.variance * inflation, pods.third * inflation**1.5)
+    fits = (own_need_bytes(wide, bound) <= capacity_bytes)[:, None]
+    return Loads(
+        pods.mean_bytes,
+        np.where(fits, wide.variance, pods.variance),
+        np.where(fits, wide.third, pods.third),
+    )
+
+
+def judged(hourly_bytes: FloatArray, request_bytes: FloatArray, places: Places, nodes: int) -> LoadJudge:
+    """How well the last days would have been told of pods [n, hours] that lay as they are placed now.
+
+    NaN: not seen; such hours of a pod are left out of what was said and of what came.
+    """
+    judge = LoadJudge()
+    hours = hourly_bytes.shape[1]
+    for day in range(min(JUDGED_DAYS, (hours - 1) // LANES), 0, -1):
+        end = hours - day * LANES
+        said, came = loads_of(hourly_bytes[:, :end]), hourly_bytes[:, end : end + LANES]
+        judge.hindcast(said.mean_bytes, request_bytes, came)
+        both = np.isfinite(said.mean_bytes) & np.isfinite(came)
+        mean, variance, came = (
+            _summed(np.where(both, each, 0.0), places, nodes)
+            for each in (said.mean_bytes, said.variance, came)
+        )
+        requested = _summed(request_bytes[:, None], places, nodes)[:, 0]
+        for lane in range(LANES):
+            judge.hour(mean[:, lane], variance[:, lane], requested, came[:, lane])
+    return judge
+
+
+def _sizing(pods: Loads, places: Places, nodes: int, capacity_bytes: float, bound: float) -> Sizing:
+    parts = (_summed(each, places, nodes) for each in (pods.mean_bytes, pods.variance, pods.third))
+    loads = NodeLoads(np.full(nodes, capacity_bytes), *parts, np.ones(nodes))
+    at = deviate(bound)
+    by_lane = [_need_in(loads, lane, at) for lane in range(LANES)]
+    needs = needed_bytes(loads, at) if nodes else np.zeros(0)
+    least = min(float(needs.min(initial=capacity_bytes)) / capacity_bytes, 1.0)
+    return Sizing(
+        places=places,
+        nodes=nodes,
+        filled_nodes=nodes - 1 + least if nodes else 0.0,
+        short=short_probability(margin(loads)),
+        mean_bytes=loads.mean_bytes.sum(axis=0),
+        need_bytes=np.array(by_lane),
+    )
+
+
+def _need_in(loads: NodeLoads, lane: int, at_deviate: float) -> float:
+    one = slice(lane, lane + 1)
+    mean, variance, third = loads.mean_bytes[:, one], loads.variance[:, one], loads.third[:, one]
+    return float(need(mean, variance, third, loads.inflation, at_deviate).sum())
+
+
+def _summed(each: FloatArray, places: Places, nodes: int) -> FloatArray:
+    """[nodes, ...] sums of [n, ...] by place."""
+    total = np.zeros((nodes, each.shape[1]))
+    np.add.at(total, places, each)
+    return total
