@@ -123,7 +123,7 @@ train: $(VENV)/.dev ## fit the forecast's weights and price tables anew: make tr
 train-pressure: $(VENV)/.dev ## fit the pressure predictor's weights anew: make train-pressure [RECORDINGS=files]
 	$(BIN)/python bench/train_pressure.py $(if $(RECORDINGS),--recordings $(RECORDINGS)) $(BENCH_ARGS)
 
-.PHONY: bench bench-ablation bench-agent bench-circumstances bench-cold bench-control bench-coord bench-e2e bench-forecast bench-fuzz bench-leak bench-loop bench-node bench-pages bench-placement bench-pressure bench-prophet bench-steering bench-usage bench-demo
+.PHONY: bench bench-ablation bench-agent bench-circumstances bench-cold bench-control bench-coord bench-e2e bench-forecast bench-fuzz bench-leak bench-loop bench-node bench-pages bench-placement bench-placement-scheduler bench-pressure bench-prophet bench-steering bench-usage bench-demo
 bench: bench-agent bench-cold bench-demo bench-leak bench-forecast bench-loop bench-prophet bench-usage ## every bench there is
 
 bench-ablation: $(VENV)/.dev ## what each part of the pipeline earns, taken away in turn on the judged half
@@ -180,6 +180,10 @@ bench-pressure: $(VENV)/.dev ## which predictor sees memory pressure coming, on 
 
 bench-placement: $(VENV)/.dev ## what placing pods by forecast is worth: nodes, shortages, gap to the optimum, time
 	$(BIN)/python bench/placement.py --traces $(TRACES) $(BENCH_ARGS)
+
+bench-placement-scheduler: $(VENV)/.dev ## the model of kube-scheduler against kube-scheduler, on a real API server with 1,000 nodes
+	kind/vm/build-binaries.sh apiserver etcd kubectl scheduler
+	PYTHONPATH=tests $(BIN)/python bench/placement_scheduler.py --traces $(TRACES) $(BENCH_ARGS)
 
 bench-prophet: $(VENV)/.dev ## Prophet beside auto, seasonal and VPA, on series of more than two weeks with a season
 	$(BIN)/python bench/judge_prophet.py --traces $(TRACES)

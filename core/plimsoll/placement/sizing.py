@@ -60,13 +60,13 @@ class Sizing:
 def fewest(pods: Loads, capacity_bytes: float, bound: float, most_pods: int = MOST_PODS) -> Sizing:
     """On as few nodes as keep the bound. Raises TooLargeError, and ValueError where the bound is none."""
     places = pack(pods, capacity_bytes, bound)
-    made = _sizing(pods, places, int(places.max(initial=-1)) + 1, capacity_bytes, bound)
+    made = sizing_of(pods, places, int(places.max(initial=-1)) + 1, capacity_bytes, bound)
     if np.bincount(places, minlength=1).max() <= most_pods:
         return made
     nodes = max(made.nodes, -(-len(pods) // most_pods))
     while True:  # with a node a pod it ends, as each fits alone
         places = spread(pods, nodes, capacity_bytes, bound, most_pods)
-        made = _sizing(pods, places, nodes, capacity_bytes, bound)
+        made = sizing_of(pods, places, nodes, capacity_bytes, bound)
         if made.worst_short <= bound:
             return made
         nodes += 1
@@ -77,10 +77,30 @@ def on_nodes(
 ) -> Sizing:
     """Spread over so many nodes, or as `packed` where that leaves fewer short. Raises TooFewError."""
     places = spread(pods, nodes, capacity_bytes, bound, most_pods)
-    made = _sizing(pods, places, nodes, capacity_bytes, bound)
+    made = sizing_of(pods, places, nodes, capacity_bytes, bound)
     if packed.nodes > nodes or packed.any_short >= made.any_short:
         return made
-    return _sizing(pods, packed.places, nodes, capacity_bytes, bound)
+    return sizing_of(pods, packed.places, nodes, capacity_bytes, bound)
+
+
+def sizing_of(pods: Loads, places: Places, nodes: int, capacity_bytes: float, bound: float) -> Sizing:
+    """What becomes of pods that are placed so on `nodes` nodes."""
+    mean, variance, third = (
+        _summed(each, places, nodes) for each in (pods.mean_bytes, pods.variance, pods.third)
+    )
+    loads = NodeLoads(np.full(nodes, capacity_bytes), mean, variance, third, np.ones(nodes))
+    at = deviate(bound)
+    by_lane = [_need_in(loads, lane, at) for lane in range(LANES)]
+    needs = needed_bytes(loads, at) if nodes else np.zeros(0)
+    least = min(float(needs.min(initial=capacity_bytes)) / capacity_bytes, 1.0)
+    return Sizing(
+        places=places,
+        nodes=nodes,
+        filled_nodes=nodes - 1 + least if nodes else 0.0,
+        short=short_probability(margin(loads)),
+        mean_bytes=loads.mean_bytes.sum(axis=0),
+        need_bytes=np.array(by_lane),
+    )
 
 
 def spread(pods: Loads, nodes: int, capacity_bytes: float, bound: float, most_pods: int) -> Places:
@@ -134,23 +154,6 @@ def judged(hourly_bytes: FloatArray, request_bytes: FloatArray, places: Places, 
         for lane in range(LANES):
             judge.hour(mean[:, lane], variance[:, lane], requested, came[:, lane])
     return judge
-
-
-def _sizing(pods: Loads, places: Places, nodes: int, capacity_bytes: float, bound: float) -> Sizing:
-    parts = (_summed(each, places, nodes) for each in (pods.mean_bytes, pods.variance, pods.third))
-    loads = NodeLoads(np.full(nodes, capacity_bytes), *parts, np.ones(nodes))
-    at = deviate(bound)
-    by_lane = [_need_in(loads, lane, at) for lane in range(LANES)]
-    needs = needed_bytes(loads, at) if nodes else np.zeros(0)
-    least = min(float(needs.min(initial=capacity_bytes)) / capacity_bytes, 1.0)
-    return Sizing(
-        places=places,
-        nodes=nodes,
-        filled_nodes=nodes - 1 + least if nodes else 0.0,
-        short=short_probability(margin(loads)),
-        mean_bytes=loads.mean_bytes.sum(axis=0),
-        need_bytes=np.array(by_lane),
-    )
 
 
 def _need_in(loads: NodeLoads, lane: int, at_deviate: float) -> float:

@@ -4,10 +4,11 @@ In: a `Fleet` (usage of P pods, five-minute maxima on one clock, requests), a nu
 Out: `PlacementOutcome`: pods that found no node, node-bins in which the sum of usage exceeds what a node has.
 Pods come in random order when the past is over, and every hour some are recreated, as rollouts do; who
 places knows only what was used before. Memory alone is counted. The scheduler is modelled by what decides in
-kube-scheduler where only memory differs: the filter by requests and pods, LeastAllocated, and a preferred
-node affinity that outweighs it (`docs/placement.md` has what was compared with the real one).
+kube-scheduler where only memory differs (`KubeScheduler`; `bench/placement_scheduler.py` compares it with the
+real one).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,14 +18,16 @@ from plimsoll.placement.choose import DEFAULT_BOUND, Chooser
 from plimsoll.placement.fit import NodeLoads, empty_nodes
 from plimsoll.placement.guard import LoadJudge
 from plimsoll.placement.lanes import LANES, FloatArray, Loads, loads_of
+from plimsoll.placement.preference import terms_for, weights_of
 from plimsoll.replay.series import BINS_PER_DAY, BINS_PER_HOUR
 
 Places = npt.NDArray[np.intp]
 NOWHERE = -1
 MOST_PODS = 110  # the kubelet's own default
 PAST_HOURS = 72  # of each pod that a placement looks at
-LEAST_ALLOCATED_MAX = 100
+MAX_SCORE = 100
 AFFINITY_WEIGHT = 2  # of NodeAffinity against NodeResourcesFit in kube-scheduler's defaults
+SCORED_POD_CORES, NODE_CORES = 0.1, 32.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class PlacementOutcome:
     node_bins: int
     short_nodes: int  # nodes that were short at least once
     unopinionated: int = 0  # placements left to the scheduler
+    heeded: int = 0  # pods on the very node that was preferred most
     promised: tuple[float, ...] = field(default=(), repr=False)  # short_after of each choice
 
     @property
@@ -76,30 +80,32 @@ class PlacementOutcome:
 
 
 class KubeScheduler:
-    """What kube-scheduler does where only memory counts: filter, LeastAllocated, ties by lot."""
+    """What kube-scheduler does with bare pods that differ in memory alone.
+
+    Source: kube-scheduler 1.37, default profile: NodeResourcesFit (filter; LeastAllocated),
+    NodeResourcesBalancedAllocation, NodeAffinity (weight 2); a pod without a CPU request scores as 100m; of
+    many nodes some feasible ones are scored (`percentageOfNodesToScore` 0), beginning where it left off.
+    """
 
     def __init__(self, capacity_bytes: FloatArray, rng: np.random.Generator) -> None:
         self.capacity_bytes = capacity_bytes
         self.requested_bytes = np.zeros(len(capacity_bytes))
         self.pods = np.zeros(len(capacity_bytes), dtype=np.int64)
         self._rng = rng
+        self._start = 0
 
     def feasible(self, request_bytes: float) -> npt.NDArray[np.bool_]:
         """[N] nodes that the filter lets through."""
         room = self.requested_bytes + request_bytes <= self.capacity_bytes
         return np.asarray(room & (self.pods < MOST_PODS), dtype=np.bool_)
 
-    def place(self, request_bytes: float, preferred: int = NOWHERE) -> int:
-        """The node with the best score, or NOWHERE; the pod is counted there."""
-        feasible = self.feasible(request_bytes)
-        if not feasible.any():
+    def place(self, request_bytes: float, preferred: Sequence[int] = ()) -> int:
+        """The node with the best score, or NOWHERE; the pod is counted there. `preferred`: best first."""
+        scored = self._scored(self.feasible(request_bytes))
+        if not len(scored):
             return NOWHERE
-        left = self.capacity_bytes - self.requested_bytes - request_bytes
-        score = np.floor(LEAST_ALLOCATED_MAX * left / self.capacity_bytes)
-        if preferred != NOWHERE:
-            score[preferred] += AFFINITY_WEIGHT * LEAST_ALLOCATED_MAX
-        score = np.where(feasible, score, -1.0)
-        best = np.flatnonzero(score == score.max())
+        score = self._score(scored, request_bytes) + self._affinity(scored, preferred)
+        best = scored[score == score.max()]
         place = int(best[self._rng.integers(len(best))])
         self.requested_bytes[place] += request_bytes
         self.pods[place] += 1
@@ -109,6 +115,35 @@ class KubeScheduler:
         """A pod is gone."""
         self.requested_bytes[place] -= request_bytes
         self.pods[place] -= 1
+
+    def _scored(self, feasible: npt.NDArray[np.bool_]) -> Places:
+        n = len(feasible)
+        order = (self._start + np.arange(n)) % n
+        found = np.flatnonzero(feasible[order])[: nodes_to_score(n)]
+        enough = len(found) == nodes_to_score(n)
+        self._start = (self._start + (int(found[-1]) + 1 if enough else n)) % n
+        return np.asarray(order[found], dtype=np.intp)
+
+    def _score(self, scored: Places, request_bytes: float) -> FloatArray:
+        memory = (self.requested_bytes[scored] + request_bytes) / self.capacity_bytes[scored]
+        cpu = np.minimum((self.pods[scored] + 1) * SCORED_POD_CORES / NODE_CORES, 1.0)
+        least = np.floor((np.floor(MAX_SCORE * (1 - memory)) + np.floor(MAX_SCORE * (1 - cpu))) / 2)
+        balanced = np.floor(MAX_SCORE * (1 - np.abs(memory - cpu) / 2))
+        return np.asarray(least + balanced)
+
+    def _affinity(self, scored: Places, preferred: Sequence[int]) -> FloatArray:
+        raw = np.zeros(len(self.capacity_bytes))
+        for place, weight in zip(preferred, weights_of(len(preferred)), strict=True):
+            raw[place] = weight
+        found = raw[scored]
+        highest = found.max(initial=0.0)
+        return AFFINITY_WEIGHT * np.floor(MAX_SCORE * found / highest) if highest > 0 else found
+
+
+def nodes_to_score(nodes: int) -> int:
+    """How many feasible nodes kube-scheduler scores."""
+    share = max(5, 50 - nodes // 125)
+    return nodes if nodes < 100 else max(100, nodes * share // 100)
 
 
 def replay_placement(
@@ -128,7 +163,8 @@ class _Run:
         self._mixed = self._rng.permutation(len(self._places)) if settings.shuffled else None
         self._judge = LoadJudge()
         self._unplaced: set[int] = set()
-        self._left_alone = 0
+        self._left_alone = self._heeded = 0
+        self._terms = terms_for(nodes_to_score(len(capacity_bytes)) / len(capacity_bytes))
         self._promised: list[float] = []
 
     def run(self) -> PlacementOutcome:
@@ -151,6 +187,7 @@ class _Run:
             node_bins=len(short) * (hours - first) * BINS_PER_HOUR,
             short_nodes=int((short > 0).sum()),
             unopinionated=self._left_alone,
+            heeded=self._heeded,
             promised=tuple(self._promised),
         )
 
@@ -171,20 +208,20 @@ class _Run:
             self._place(pod, chooser, loads)
 
     def _place(self, pod: int, chooser: Chooser | None, loads: Loads | None) -> None:
-        request, preferred, one = self._fleet.request_bytes[pod], NOWHERE, None
+        request, one, ranked = self._fleet.request_bytes[pod], None, []
         if chooser is not None and loads is not None:
             one = loads.take([pod])
-            choice = chooser.choose(one, self._scheduler.feasible(request))
-            if choice is not None:
-                preferred = choice.place
-                self._promised.append(choice.short_after)
-        self._left_alone += preferred == NOWHERE
+            ranked = chooser.rank(one, self._terms, self._scheduler.feasible(request))
+        preferred = [each.place for each in ranked]
+        self._left_alone += not ranked
         place = self._scheduler.place(request, preferred)
         self._places[pod] = place
         if place == NOWHERE:
             self._unplaced.add(pod)
         elif chooser is not None and one is not None:
             chooser.add(place, one)
+            self._heeded += place in preferred[:1]
+            self._promised += [each.short_after for each in ranked if each.place == place]
 
     def _loads(self, hour: int) -> Loads:
         past = self._hourly[:, max(0, hour - PAST_HOURS) : hour]

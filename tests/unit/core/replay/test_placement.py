@@ -11,6 +11,7 @@ from plimsoll.replay.placement import (
     Fleet,
     KubeScheduler,
     PlacementSettings,
+    nodes_to_score,
     replay_placement,
 )
 
@@ -79,10 +80,20 @@ def test_the_scheduler_spreads_by_requests_and_filters(request_bytes):
 
 def test_a_preferred_node_outweighs_the_spread_and_not_the_filter():
     scheduler = KubeScheduler(np.ones(3), np.random.default_rng(1))
-    assert [scheduler.place(0.4, 2), scheduler.place(0.4, 2)] == [2, 2]
-    assert scheduler.place(0.4, 2) in {0, 1}
+    assert [scheduler.place(0.4, [2]), scheduler.place(0.4, [2])] == [2, 2]
+    assert scheduler.place(0.4, [2]) in {0, 1}
+    assert scheduler.place(0.4, [2, 1, 0]) == 1 or scheduler.pods[1] == 1
 
 
 def test_a_node_holds_no_more_pods_than_the_kubelet_takes():
     scheduler = KubeScheduler(np.ones(1), np.random.default_rng(1))
     assert [scheduler.place(0.0) for _ in range(MOST_PODS + 1)] == [0] * MOST_PODS + [NOWHERE]
+
+
+def test_of_many_nodes_only_some_are_scored_and_several_preferences_find_one():
+    assert [nodes_to_score(each) for each in (99, 100, 1000, 5000, 50_000)] == [99, 100, 420, 500, 2500]
+    one, several = (KubeScheduler(np.ones(1000), np.random.default_rng(1)) for _ in range(2))
+    wanted = list(range(995, 1000))
+    hits = sum(one.place(0.001, [999]) == 999 for _ in range(60))
+    assert 15 <= hits <= 40
+    assert sum(several.place(0.001, wanted) in wanted for _ in range(60)) >= hits

@@ -1,0 +1,74 @@
+"""In: nodes, pods on them. Out: which pods should leave a node before it is short."""
+
+import numpy as np
+
+from plimsoll.placement.fit import empty_nodes
+from plimsoll.placement.lanes import LANES, Loads
+from plimsoll.placement.relief import MOST_A_NODE, Residents, relieve
+
+
+def cluster(*pods, nodes=3, capacity=1000.0, deviation=10.0):
+    """`pods`: (node, mean, importance, movable)."""
+    mean = np.array([np.full(LANES, each[1], dtype=float) for each in pods])
+    loads = Loads(mean, np.full(mean.shape, deviation**2), np.zeros(mean.shape))
+    places = np.array([each[0] for each in pods], dtype=np.intp)
+    made = empty_nodes(np.full(nodes, capacity), LANES)
+    for column, part in ((made.mean_bytes, loads.mean_bytes), (made.variance, loads.variance)):
+        np.add.at(column, places, part)
+    importance = np.array([each[2] for each in pods])
+    movable = np.array([each[3] for each in pods])
+    return made, Residents(loads, places, importance, movable)
+
+
+def moves(found):
+    return [(each.pod, each.from_place, each.to_place) for each in found]
+
+
+def test_nothing_is_moved_where_all_keep_the_bound():
+    assert relieve(*cluster((0, 500, 0, True), (1, 300, 0, True))) == ([], [])
+
+
+def test_the_least_important_goes_and_of_those_the_smallest_that_suffices():
+    pods = [(0, 300, 1, True), (0, 400, 0, True), (0, 250, 0, True), (0, 40, 0, True), (1, 700, 0, True)]
+    found, left = relieve(*cluster(*pods))
+    assert moves(found) == [(2, 0, 1)] or moves(found) == [(3, 0, 1)]
+    one = found[0]
+    assert one.short_before > 0.001 >= one.short_after
+    assert one.short_there <= 0.001
+    assert left == []
+
+
+def test_several_go_where_one_is_not_enough():
+    pods = [(0, 200, 0, True)] * 7
+    found, left = relieve(*cluster(*pods))
+    assert len(found) == 3
+    assert {each.from_place for each in found} == {0}
+    assert left == []
+
+
+def test_a_pod_that_may_not_be_moved_stays_and_the_node_is_told_of():
+    found, left = relieve(*cluster((0, 990, 0, False)))
+    assert found == []
+    assert left[0].place == 0
+    assert "may be moved" in left[0].why
+
+
+def test_none_is_evicted_that_no_other_node_takes():
+    found, left = relieve(*cluster((0, 500, 0, True), (0, 490, 0, True), (1, 900, 0, True), nodes=2))
+    assert found == []
+    assert "no other node has room" in left[0].why
+
+
+def test_what_is_not_known_is_left_alone():
+    made, residents = cluster((0, 500, 0, True), (0, 600, 0, True))
+    made.mean_bytes[0] = np.nan
+    assert relieve(made, residents) == ([], [])
+
+
+def test_the_nodes_given_are_not_changed_and_proposals_are_bounded():
+    made, residents = cluster(*[(0, 60, 0, True)] * 40, nodes=8)
+    before = made.mean_bytes.copy()
+    found, left = relieve(made, residents)
+    assert (made.mean_bytes == before).all()
+    assert len(found) == MOST_A_NODE
+    assert left
