@@ -45,6 +45,9 @@ COMMANDS = {
     ),
     "status": Entry("plimsoll_cli.status", "What Plimsoll does in this cluster now."),
     "explain": Entry("plimsoll_cli.explain", "Why a workload has the limit it has."),
+    "plan": Entry(
+        "plimsoll_cli.plan.command", "What if: how many nodes would do, and how surely. Read-only."
+    ),
     "replay": Entry("plimsoll_cli.replay", "Replay recorded memory and score what would have happened."),
     "memory": Entry(
         "plimsoll_cli.memory.command", "What the fleet has learned: ask, keep, forget.", extra="redis"

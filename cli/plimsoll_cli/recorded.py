@@ -24,15 +24,18 @@ OF_A_CLUSTER = frozenset(
 )
 
 
-def refuse_options_of_a_cluster(asker: typer.Context) -> None:
-    """Raise `OptionError` that names every option of a cluster that was given."""
+def refuse_options_of_a_cluster(asker: typer.Context, reader: str = "--traces reads") -> None:
+    """Raise `OptionError` that names every option of a cluster that was given.
+
+    `reader` says who reads recordings, as a person typed it.
+    """
     given = [
         max(each.opts, key=len)
         for each in asker.command.params
         if each.name in OF_A_CLUSTER and _was_given(asker, each.name)
     ]
     if given:
-        raise OptionError(f"--traces reads recordings: leave {' and '.join(given)} away")
+        raise OptionError(f"{reader} recordings: leave {' and '.join(given)} away")
 
 
 def _was_given(asker: typer.Context, name: str) -> bool:

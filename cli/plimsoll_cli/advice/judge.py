@@ -6,7 +6,7 @@ the pipeline's word alone; here it gets a severity and a sentence for a person.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -17,7 +17,8 @@ from plimsoll.pipeline import LimitPipeline, PipelineSettings
 from plimsoll.recommend.recommendation import IntArray, Recommendations
 from plimsoll.usage.checkpoint import CheckpointError
 from plimsoll.usage.history import History
-from plimsoll.usage.sample import Quantity
+from plimsoll.usage.promises import NO_PROMISE
+from plimsoll.usage.sample import Float32Array, Quantity
 from plimsoll_cli.advice.subject import Subject
 from plimsoll_cli.amounts import short
 
@@ -47,6 +48,10 @@ class Seen:
     peak_bytes: int | None  # of all the history that was given
     hours: int  # with samples
     ooms: int
+    # [hours] maxima, oldest first, the last of the hour that runs; NaN: not seen
+    hourly_bytes: Float32Array = field(
+        default_factory=lambda: np.empty(0, dtype=np.float32), repr=False, compare=False
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,8 @@ class Advice:
     upper_bytes: int | None = None
     buffer_bytes: int | None = None
     quantiles: tuple[tuple[float, int], ...] = ()
+    # promised: that the next hour exceeds the limit that stands (the recommended one, or one in its band)
+    exceeding: float | None = None
 
     @property
     def change_bytes(self) -> int | None:
@@ -164,7 +171,12 @@ class _Hearing:
             upper_bytes=upper,
             buffer_bytes=_whole(made.buffer_bytes[place]),
             quantiles=quantiles,
+            exceeding=self._promised(row),
         )
+
+    def _promised(self, row: int) -> float | None:
+        open_ = self._history.promises.open(np.array([row]))
+        return float(open_.chance[0]) if open_.bin[0] != NO_PROMISE else None
 
     def _unready(self, place: int, row: int, urgent: tuple[float, str] | None) -> Advice:
         subject, seen = self._subjects[place], self._seen(row)
@@ -193,6 +205,7 @@ class _Hearing:
             peak_bytes=_whole(np.fmax.reduce(hourly)),
             hours=int(np.count_nonzero(np.isfinite(hourly))),
             ooms=int(self._history.ooms(row).count[0]),
+            hourly_bytes=hourly,
         )
 
 
