@@ -18,6 +18,7 @@ from plimsoll_nodeagent.act.actor import Actor
 from plimsoll_nodeagent.capabilities import Engine, KernelCapabilities, Level
 from plimsoll_nodeagent.control.by_address import AddressLooks
 from plimsoll_nodeagent.control.idle_ages import IdleAgeSampler
+from plimsoll_nodeagent.control.numa_places import NumaPlaces
 from plimsoll_nodeagent.control.policies import PolicySource
 from plimsoll_nodeagent.control.pressing import Pressing
 from plimsoll_nodeagent.control.reclaiming import Done, Plan, Reclaimer
@@ -57,6 +58,7 @@ class Agent:
     pressing: Pressing
     reclaimer: Reclaimer
     actor: Actor
+    places: NumaPlaces
     triggers: PressureTriggers | None = None
     monotonic: Callable[[], float] = time.monotonic
     sink: Callable[[Report, float], None] | None = None
@@ -81,6 +83,8 @@ class Agent:
             plan = self.reclaimer.plan(snapshot, wanted, self.pressing.forecasts.probability)
         with self._stage("act"):
             done = self._act(plan)
+        with self._between("numa"):
+            self.places.step(self.reclaimer.numa_wanted, now_seconds)
         with self._stage("measure"):
             self.reclaimer.measure(done)
         with self._stage("report"):

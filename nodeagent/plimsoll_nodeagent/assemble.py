@@ -28,6 +28,7 @@ from plimsoll_nodeagent.control.idle_ages import IdleAgeSampler
 from plimsoll_nodeagent.control.kubeapi import KubeApi
 from plimsoll_nodeagent.control.models import Learnt, Models, ModelStore, by_class
 from plimsoll_nodeagent.control.node_memory import NodeMemoryWriter
+from plimsoll_nodeagent.control.numa_places import NumaPlaces
 from plimsoll_nodeagent.control.policies import FilePolicies, NoPolicies, PolicySource
 from plimsoll_nodeagent.control.pressing import Pressing
 from plimsoll_nodeagent.control.reclaiming import Reclaimer
@@ -146,7 +147,8 @@ def assemble(options: argparse.Namespace, fs: KernelFs | None = None) -> Assembl
     ages = IdleAgeSampler(fs, options.cgroup_root)
     pressing = Pressing(fs, PressureForecasts(models.pressure), reclaimer, watch.look_at)
     looks = AddressLooks(fs, actor.damon)
-    agent = Agent(fs, watch, policies, ages, looks, pressing, reclaimer, actor, triggers)
+    places = NumaPlaces(fs, actor)
+    agent = Agent(fs, watch, policies, ages, looks, pressing, reclaimer, actor, places, triggers)
     if options.policies_from_cluster:
         agent.sink = NodeMemoryWriter(KubeApi.of_this_pod, options.kube_node, mode, version("plimsoll"))
     return Assembled(agent, store if mode is Mode.ACT else None, models)

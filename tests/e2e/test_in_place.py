@@ -13,10 +13,10 @@ FALLEN = [150.0] * 24 * 7 + [60.0] * 24 * 4
 
 
 def test_usage_rises_and_the_limit_rises_before_the_kill(cluster, release, namespace):
-    # 12 MiB a minute: the kubelet measures every ten seconds or so and an emulated resize takes as long: the
+    # 8 MiB a minute: the kubelet measures every ten seconds or so and an emulated resize takes as long: the
     # climb is seen many times on its way.
     rising = deployment(
-        cluster, namespace, "rises", mib=100, limit="128Mi", request="100Mi", mib_per_minute=12
+        cluster, namespace, "rises", mib=100, limit="128Mi", request="100Mi", mib_per_minute=8
     )
     cluster.apply(policy(namespace, "rises", "rises"), rising)
     pod = running_pod(cluster, namespace, "rises")

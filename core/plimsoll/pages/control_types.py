@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from plimsoll.api.effective import Importance
+from plimsoll.api.policy import NumaPlacement
 from plimsoll.api.reclaim import Reclaim, ReclaimMode
 
 
@@ -24,9 +25,16 @@ class ReclaimPolicy:
     prefetch: bool = False
     source: str = ""
     """The policy that says so, for people; empty where none speaks for the container."""
+    numa: NumaPlacement = NumaPlacement.OFF
 
     @classmethod
-    def of(cls, reclaim: Reclaim, importance: Importance, source: str = "") -> "ReclaimPolicy":
+    def of(
+        cls,
+        reclaim: Reclaim,
+        importance: Importance,
+        source: str = "",
+        numa: NumaPlacement = NumaPlacement.OFF,
+    ) -> "ReclaimPolicy":
         """Take over what the API's fields say; percent become ratios."""
         return cls(
             reclaim.mode,
@@ -35,6 +43,7 @@ class ReclaimPolicy:
             importance,
             reclaim.prefetch,
             source,
+            numa,
         )
 
 

@@ -137,7 +137,7 @@ def _reclaim_policy(policy: EffectivePolicy, container: str) -> ReclaimPolicy:
         return OFF
     override = matching_override(policy.spec.containers, container)
     reclaim = policy.spec.reclaim.with_override(None if override is None else override.reclaim)
-    return ReclaimPolicy.of(reclaim, effective.importance, str(policy.ref))
+    return ReclaimPolicy.of(reclaim, effective.importance, str(policy.ref), policy.spec.placement.numa)
 
 
 def workload_of(metadata: Mapping[str, Any]) -> WorkloadRef:

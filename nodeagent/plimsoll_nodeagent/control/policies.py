@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from plimsoll.api.effective import Importance
+from plimsoll.api.policy import Placement
 from plimsoll.api.reclaim import Reclaim
 from plimsoll.pages.control_types import OFF, ReclaimPolicy
 from plimsoll_nodeagent.discover.tracker import Container
@@ -100,13 +101,15 @@ def read_policy_file(path: Path) -> ReclaimPolicy:
     spec = document.get("spec", document)
     if not isinstance(spec, Mapping):
         raise ValueError("spec is not a JSON object")  # noqa: TRY004 -- what a person wrote
-    unknown = set(spec) - {"reclaim", "importance", "mode"} if spec is document else set()
+    unknown = set(spec) - {"reclaim", "importance", "mode", "placement"} if spec is document else set()
     if unknown:
-        raise ValueError(f"unknown field {min(unknown)!r}; there are reclaim and importance")
+        raise ValueError(f"unknown field {min(unknown)!r}; there are reclaim, importance and placement")
     try:
         reclaim = Reclaim.model_validate(spec.get("reclaim", {}))
+        placement = Placement.model_validate(spec.get("placement", {}))
         importance = Importance(spec.get("importance", "Normal"))
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
-        raise ValueError(f"reclaim.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    return ReclaimPolicy.of(reclaim, importance, str(path))
+        part = error.title.lower()
+        raise ValueError(f"{part}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    return ReclaimPolicy.of(reclaim, importance, str(path), placement.numa)

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from plimsoll.api.policy import NumaPlacement
 from plimsoll.api.reclaim import ReclaimMode
 from plimsoll.pages.address_plan import AddressPlan
 from plimsoll.pages.blocks import aimed_blocks_for
@@ -81,6 +82,7 @@ class Reclaimer:
         self.taker = Taker(actor, capabilities, self._must_stop)
         self.stalls = StallWatch(fs)
         self.controlled: dict[ContainerId, Controlled] = {}
+        self.numa_wanted: list[ContainerSample] = []
         self.page_policy_name = ""
         """Set by a person; empty: by the policy's mode."""
         self.outcomes: Counter[tuple[str, str]] = Counter()
@@ -126,14 +128,18 @@ class Reclaimer:
         """Take over what policies say now; returns the samples of the containers they speak for."""
         found = []
         wanted: dict[ContainerId, Controlled] = {}
+        self.numa_wanted = []
         for sample in snapshot.samples:
             policy = self._policies.policy_of(sample.container)
+            if policy.numa is not NumaPlacement.OFF:
+                self.numa_wanted.append(sample)
             if policy.mode is ReclaimMode.OFF:
                 continue
             found.append(sample)
             wanted[sample.container.key] = self._known(sample.container, policy)
         self.controlled = wanted
-        self._actor.permit(each.container for each in wanted.values())
+        reclaimed = (each.container for each in wanted.values())
+        self._actor.permit([*reclaimed, *(each.container for each in self.numa_wanted)])
         return found
 
     def predict(self, looked: Mapping[ContainerId, Looked], now_seconds: float) -> None:

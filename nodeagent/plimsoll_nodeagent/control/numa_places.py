@@ -1,0 +1,280 @@
+"""Moves containers' memory to the NUMA nodes whose CPUs use it, where their policy says `placement.numa`.
+
+In: samples of containers whose policy asks for it, every half minute. Out: migrations through the actor,
+each measured, on trial, and taken back where the container then stalls more. Whether and what is decided in
+`plimsoll.placement.numa`; here is only how it is seen and done. A container whose cpuset names NUMA nodes
+(the kubelet's static managers do) is left alone, and so is a machine with one NUMA node.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from plimsoll.placement.numa import (
+    SPANS_BELOW,
+    NumaContainer,
+    NumaMachine,
+    NumaMove,
+    NumaPlan,
+    NumaTrials,
+    plan_numa,
+)
+from plimsoll_nodeagent.act.actor import Actor
+from plimsoll_nodeagent.act.container import opened
+from plimsoll_nodeagent.act.numa import MigratePages, MovePages
+from plimsoll_nodeagent.discover.pids import member_pids
+from plimsoll_nodeagent.discover.tracker import Container, ContainerId
+from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelDirectory, KernelFs, KernelProcess
+from plimsoll_nodeagent.kernelfs.process import PAGE_BYTES
+from plimsoll_nodeagent.sample.cpu_places import CpuPlaces, FloatArray, cpus_by_numa_node
+from plimsoll_nodeagent.sample.formats import FormatError
+from plimsoll_nodeagent.sample.numa import parse_node_list, parse_numa_stat, sample_numa_nodes
+from plimsoll_nodeagent.sample.processes import Mappings, read_mappings
+from plimsoll_nodeagent.sample.reading import ContainerSample
+
+logger = logging.getLogger(__name__)
+
+Addresses = npt.NDArray[np.uint64]
+
+LOOK_SECONDS = 30.0
+WHOLE = 0.9  # of what is on a NUMA node: so much is moved by one call, less page by page
+MOST_PAGES = 16_384  # of one step, where single pages are moved: 64 MiB
+
+
+@dataclass(slots=True)
+class _Watched:
+    """What is remembered of a container between two looks."""
+
+    looked_seconds: float
+    main: int  # the NUMA node of most of its CPU time, -1: it spans several
+    since_seconds: float
+    stalled_seconds: float | None  # PSI some, in all
+
+
+@dataclass
+class NumaPlaces:
+    """One for the agent."""
+
+    fs: KernelFs
+    actor: Actor
+    moved_bytes_total: int = 0
+    taken_back_total: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    plans: dict[ContainerId, NumaPlan] = field(default_factory=dict)
+    _cpus: CpuPlaces = field(init=False)
+    _trials: NumaTrials = field(default_factory=NumaTrials)
+    _watched: dict[ContainerId, _Watched] = field(default_factory=dict)
+    _due_seconds: float = float("-inf")
+
+    def __post_init__(self) -> None:
+        self._cpus = CpuPlaces(self.fs)
+
+    def step(self, samples: Iterable[ContainerSample], now_seconds: float) -> None:
+        """Look where it is time, and move. Nothing is done on a machine with one NUMA node."""
+        if self._due_seconds - LOOK_SECONDS <= now_seconds < self._due_seconds:
+            return
+        self._due_seconds = now_seconds + LOOK_SECONDS
+        wanted = list(samples)
+        present = frozenset(each.container.key for each in wanted)
+        self._forget(present)
+        nodes = sample_numa_nodes(self.fs) if wanted else ()
+        if len(nodes) < 2:
+            return
+        numbers = tuple(each.numa_node for each in nodes)
+        cpus = cpus_by_numa_node(self.fs, numbers)
+        for sample in wanted:
+            # What was moved before is not free any more: read anew for each.
+            machine = _machine(self.fs, numbers)
+            if machine is not None:
+                self._one(sample, machine, numbers, cpus, now_seconds)
+
+    def local_share(self) -> float | None:
+        """Mean share of accesses that are local, of the containers looked at; None where there are none."""
+        found = [each.local_before for each in self.plans.values()]
+        return float(np.mean(found)) if found else None
+
+    def _one(
+        self,
+        sample: ContainerSample,
+        machine: NumaMachine,
+        numbers: tuple[int, ...],
+        cpus: dict[int, int],
+        now_seconds: float,
+    ) -> None:
+        key = sample.container.key
+        with opened(self.fs, sample.container) as cgroup:
+            if isinstance(cgroup, Answer):
+                return
+            pids, bytes_on = member_pids(cgroup).pids, _bytes_on(cgroup, numbers)
+            bound = _bound(cgroup, numbers)
+        spent = self._cpus.look(key, pids, cpus, len(numbers))
+        before, watched, stall = self._remember(sample, spent, now_seconds)
+        if spent is None or before is None or bytes_on is None or stall is None:
+            return
+        back = self._trials.judge(str(key), bytes_on, stall, now_seconds)
+        if back:
+            self.taken_back_total += 1
+            logger.warning(
+                "memory moved between NUMA nodes is taken back: it stalled more", extra=_extra(sample)
+            )
+            self._move(sample.container, pids, back, numbers, bytes_on)
+            return
+        container = NumaContainer(
+            bytes_on=bytes_on,
+            cpu_seconds_on=spent,
+            cpu_cores=float(spent.sum()) / max(now_seconds - before, 1.0),
+            steady_seconds=now_seconds - watched.since_seconds,
+            bound=bound,
+        )
+        plan = self.plans[key] = plan_numa(machine, container)
+        if plan.moves and self._trials.may_move(str(key), now_seconds):
+            logger.info(
+                "memory moves between NUMA nodes", extra=_extra(sample) | {"plan": _told(plan, numbers)}
+            )
+            self._trials.moved(str(key), bytes_on, stall, now_seconds)
+            self._move(sample.container, pids, plan.moves, numbers, bytes_on)
+
+    def _remember(
+        self, sample: ContainerSample, spent: FloatArray | None, now_seconds: float
+    ) -> tuple[float | None, _Watched, float | None]:
+        """When it was looked at before, what is remembered from now on, its stall since; None: not known."""
+        key, total = sample.container.key, None
+        if sample.pressure is not None:
+            total = sample.pressure.some.total_seconds
+        known = self._watched.get(key)
+        main = _main(spent)
+        since = now_seconds if known is None or known.main != main else known.since_seconds
+        made = self._watched[key] = _Watched(now_seconds, main, since, total)
+        if known is None:
+            return None, made, None
+        stall = None
+        if total is not None and known.stalled_seconds is not None:
+            stall = max(0.0, total - known.stalled_seconds) / max(now_seconds - known.looked_seconds, 1.0)
+        return known.looked_seconds, made, stall
+
+    def _move(
+        self,
+        container: Container,
+        pids: tuple[int, ...],
+        moves: tuple[NumaMove, ...],
+        numbers: tuple[int, ...],
+        bytes_on: FloatArray,
+    ) -> None:
+        for move in moves:
+            whole = move.size_bytes >= WHOLE * bytes_on[move.from_numa_node]
+            left = int(move.size_bytes) // PAGE_BYTES
+            for pid in pids:
+                if whole:
+                    source, to = (
+                        frozenset({numbers[each]}) for each in (move.from_numa_node, move.to_numa_node)
+                    )
+                    action: MigratePages | MovePages | None = MigratePages(container, pid, source, to)
+                else:
+                    action = self._some(container, pid, numbers, move, min(left, MOST_PAGES))
+                if action is None:
+                    continue
+                outcome = self.actor.act(action)
+                self.outcomes[outcome.answer.value] += 1
+                moved = outcome.measured.moved_bytes if outcome.measured is not None else None
+                self.moved_bytes_total += max(0, moved or 0)
+                left -= max(0, moved or 0) // PAGE_BYTES
+                if left <= 0:
+                    break
+
+    def _some(
+        self, container: Container, pid: int, numbers: tuple[int, ...], move: NumaMove, pages: int
+    ) -> MovePages | None:
+        """Single pages of a process that are on the one NUMA node; None where there are none."""
+        process = KernelProcess.open(self.fs, pid)
+        if isinstance(process, Absence) or pages <= 0:
+            return None
+        with process:
+            mappings = read_mappings(process)
+            if isinstance(mappings, Absence):
+                return None
+            addresses = _addresses(mappings)
+            there = process.numa_nodes_of(addresses)
+        if isinstance(there, Answer):
+            return None
+        chosen = addresses[there == numbers[move.from_numa_node]][:pages]
+        return MovePages(container, pid, chosen, numbers[move.to_numa_node]) if len(chosen) else None
+
+    def _forget(self, present: frozenset[ContainerId]) -> None:
+        self._cpus.keep_only(present)
+        self._trials.forget(frozenset(str(each) for each in present))
+        self._watched = {key: each for key, each in self._watched.items() if key in present}
+        self.plans = {key: each for key, each in self.plans.items() if key in present}
+
+
+def _machine(fs: KernelFs, numbers: tuple[int, ...]) -> NumaMachine | None:
+    found = {each.numa_node: each for each in sample_numa_nodes(fs)}
+    if not all(number in found for number in numbers):
+        return None
+    nodes = [found[number] for number in numbers]
+    return NumaMachine(
+        np.array([each.total_bytes for each in nodes], dtype=np.float64),
+        np.array([each.free_bytes for each in nodes], dtype=np.float64),
+    )
+
+
+def _bytes_on(cgroup: KernelDirectory, numbers: tuple[int, ...]) -> FloatArray | None:
+    text = cgroup.read("memory.numa_stat")
+    if isinstance(text, Absence):
+        return None
+    try:
+        stat = parse_numa_stat(text)
+    except FormatError:
+        return None
+    totals = [sum(stat.get(kind, {}).get(number, 0) for kind in ("anon", "file")) for number in numbers]
+    return np.array(totals, dtype=np.float64)
+
+
+def _bound(cgroup: KernelDirectory, numbers: tuple[int, ...]) -> bool:
+    """Whether somebody chose its NUMA nodes; taken for so where it cannot be read, but for no file."""
+    text = cgroup.read("cpuset.mems")
+    if isinstance(text, Absence):
+        return text not in (Absence.GONE, Absence.UNSUPPORTED)
+    try:
+        named = set(parse_node_list(text))
+    except FormatError:
+        return True
+    return bool(named) and not named.issuperset(numbers)
+
+
+def _main(spent: FloatArray | None) -> int:
+    if spent is None or not spent.sum() > 0:
+        return -1
+    share = spent / spent.sum()
+    return int(share.argmax()) if share.max() >= SPANS_BELOW else -1
+
+
+def _addresses(mappings: Mappings) -> Addresses:
+    """Pages of the anonymous mappings, at most four times what one step moves."""
+    found: list[Addresses] = []
+    anonymous = mappings.anonymous
+    left = 4 * MOST_PAGES
+    for start, end in zip(
+        mappings.starts[anonymous].tolist(), mappings.ends[anonymous].tolist(), strict=True
+    ):
+        pages = min((end - start) // PAGE_BYTES, left)
+        found.append(np.uint64(start) + np.arange(pages, dtype=np.uint64) * np.uint64(PAGE_BYTES))
+        left -= pages
+        if left <= 0:
+            break
+    return np.concatenate(found) if found else np.empty(0, dtype=np.uint64)
+
+
+def _told(plan: NumaPlan, numbers: tuple[int, ...]) -> str:
+    ways = [
+        (numbers[each.from_numa_node], numbers[each.to_numa_node], each.size_bytes) for each in plan.moves
+    ]
+    steps = [f"{size / 2**20:.0f} MiB from {source} to {to}" for source, to, size in ways]
+    return f"{plan.standing}: {', '.join(steps)}; local {plan.local_before:.0%} to {plan.local_after:.0%}"
+
+
+def _extra(sample: ContainerSample) -> dict[str, object]:
+    return {"container": sample.container.container_id}

@@ -1,0 +1,130 @@
+"""In: a twin of a node with two NUMA nodes. Out: memory that goes where the CPUs are, and comes back."""
+
+import numpy as np
+import pytest
+
+from builders.cgroup_tree import MIB
+from builders.twin_node import TwinNode
+from plimsoll.placement.numa import TRIAL_SECONDS
+from plimsoll_nodeagent.control.numa_places import LOOK_SECONDS, NumaPlaces
+from plimsoll_nodeagent.kernelfs.process import PAGE_BYTES
+from plimsoll_nodeagent.loop import Watch
+from plimsoll_nodeagent.sample.cpu_places import TICKS_PER_SECOND
+
+GIB = 2**30
+MEMINFO = "Node {0} MemTotal: {1} kB\nNode {0} MemFree: {2} kB\n"
+
+
+class World:
+    """A container whose thread runs on the CPU of NUMA node 1 and whose memory is on node 0."""
+
+    def __init__(self, root, numa_nodes=2, cpu=1):
+        self.node = TwinNode(root)
+        self.process, self.cpu = self.node.process(), cpu
+        for number in range(numa_nodes):
+            where = root / f"sys/devices/system/node/node{number}"
+            self.node.tree.write(where / "cpulist", f"{number}\n")
+            self.node.tree.write(where / "meminfo", MEMINFO.format(number, 8 * GIB // 1024, 4 * GIB // 1024))
+        self.node.tree.write(root / "sys/devices/system/node/has_memory", f"0-{numa_nodes - 1}\n")
+        self.actor = self.node.actor(self.node.container())
+        self.places = NumaPlaces(self.node.kernel, self.actor)
+        self.watch = Watch(self.node.kernel, "/sys/fs/cgroup", 100)
+        self.now, self.ran, self.stalled = 1000.0, 100.0, 0.0
+
+    def count(self):
+        """What the kernel counts: the twin's cgroup does not count by NUMA node."""
+        counts = np.bincount(self.process.numa_nodes, minlength=2) * PAGE_BYTES
+        stat = f"anon N0={counts[0]} N1={counts[1]}\nfile N0=0 N1=0\n"
+        self.node.file(1, "memory.numa_stat").write_text(stat)
+
+    def pass_time(self, looks=1, stall=0.0, busy=0.5):
+        for _ in range(looks):
+            self.count()
+            self.now += LOOK_SECONDS
+            self.ran += busy * LOOK_SECONDS
+            self.stalled += stall * LOOK_SECONDS
+            ticks = int(self.ran * TICKS_PER_SECOND)
+            words = ["S", *["0"] * 10, str(ticks), "0", *["0"] * 23, str(self.cpu), "0"]
+            where = self.node.root / "proc/500/task/500/stat"
+            self.node.tree.write(where, f"500 (app) {' '.join(words)}\n")
+            total = int(1e6 * self.stalled)
+            line = f"some avg10=0.00 avg60=0.00 avg300=0.00 total={total}\n"
+            self.node.file(1, "memory.pressure").write_text(line + line.replace("some", "full"))
+            self.watch.discover()
+            self.places.step(self.watch.sample(self.now).samples, self.now)
+
+    @property
+    def on(self):
+        return sorted(set(self.process.numa_nodes.tolist()))
+
+
+def test_memory_on_the_wrong_numa_node_is_moved(tmp_path):
+    world = World(tmp_path)
+    world.pass_time(looks=2)
+    assert world.on == [0]  # its CPUs have not been there for long enough to say
+    world.pass_time(looks=8)
+    assert world.on == [1]
+    assert world.places.outcomes["done"] == 1
+    assert world.places.moved_bytes_total == 0  # what the cgroup counted did not change during the call
+    assert world.places.local_share() == 1.0
+
+
+def test_what_stalls_more_after_it_is_taken_back(tmp_path):
+    world = World(tmp_path)
+    while world.on == [0]:
+        world.pass_time()
+    world.pass_time(looks=int(TRIAL_SECONDS / LOOK_SECONDS) + 1, stall=0.4)
+    assert world.on == [0]
+    assert world.places.taken_back_total == 1
+    world.pass_time(looks=5)
+    assert world.on == [0]  # and is not tried again at once
+
+
+def test_what_is_local_stays(tmp_path):
+    world = World(tmp_path, cpu=0)
+    world.pass_time(looks=20)
+    assert not world.places.outcomes
+    assert world.places.local_share() == 1.0
+
+
+@pytest.mark.parametrize("mems", ["0\n", "rubbish\n"])
+def test_a_cpuset_of_the_kubelets_is_never_fought(tmp_path, mems):
+    world = World(tmp_path)
+    world.node.file(1, "cpuset.mems").write_text(mems)
+    world.pass_time(looks=20)
+    assert world.on == [0]
+
+
+def test_a_cpuset_that_names_them_all_binds_nothing(tmp_path):
+    world = World(tmp_path)
+    world.node.file(1, "cpuset.mems").write_text("0-1\n")
+    world.pass_time(looks=20)
+    assert world.on == [1]
+
+
+def test_without_a_policy_nothing_is_looked_at_and_the_actor_refuses(tmp_path):
+    world = World(tmp_path)
+    world.actor.permit([])
+    world.pass_time(looks=20)
+    assert world.on == [0]
+    assert set(world.places.outcomes) == {"refused"}
+    world.places.step([], world.now + 100)
+    assert world.places.plans == {}
+
+
+def test_one_numa_node_has_nothing_to_move(tmp_path):
+    world = World(tmp_path, numa_nodes=1)
+    world.pass_time(looks=20)
+    assert world.places.plans == {}
+
+
+def test_where_there_is_room_for_a_part_only_single_pages_move(tmp_path):
+    world = World(tmp_path)
+    little = MEMINFO.format(1, 8 * GIB // 1024, (8 * GIB // 20 + 2 * MIB) // 1024)  # the reserve and 2 MiB
+    world.node.tree.write(tmp_path / "sys/devices/system/node/node1/meminfo", little)
+    while world.on == [0]:
+        world.pass_time()
+    assert world.on == [0, 1]
+    moved = np.count_nonzero(world.process.numa_nodes == 1) * PAGE_BYTES
+    assert 2 * MIB - PAGE_BYTES <= moved <= 2 * MIB  # whole pages
+    assert world.places.moved_bytes_total == moved
