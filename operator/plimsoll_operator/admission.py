@@ -1,9 +1,9 @@
 """The mutating webhook for pods: a new pod gets its recommended memory before it starts.
 
 In: `AdmissionReview` v1 over HTTPS at /mutate-pods. Out: the pod allowed, always, with a JSON patch of its
-containers' memory where there is something to say. A webhook stands in the way of every pod of a cluster,
-so whatever goes wrong (no engine, no profile, nonsense in the request, an exception, no time left) ends as
-"allowed, unchanged".
+containers' memory, and of its node affinity, where there is something to say. A webhook stands in the way of
+every pod of a cluster, so whatever goes wrong (no engine, no profile, nonsense in the request, an exception,
+no time left) ends as "allowed, unchanged".
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 
@@ -34,6 +34,16 @@ InitialValues = Callable[[Pod, str], Awaitable[Mapping[str, MemoryValues]]]
 Observer = Callable[[str, float], None]
 
 
+class PlacementPatch(Protocol):
+    """Operations that say where a pod should go; `made` is False in a dry run, which leaves no trace."""
+
+    def __call__(
+        self, pod: Pod, namespace: str, values: Mapping[str, MemoryValues], uid: str, *, made: bool
+    ) -> list[dict[str, Any]]:
+        """For a pod of a review with this uid, whose memory admission is about to write."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Answer:
     outcome: str
@@ -41,10 +51,16 @@ class _Answer:
 
 
 class PodAdmission:
-    """Answers reviews by asking `initial` for each new pod."""
+    """Answers reviews by asking `initial` for each new pod, and `place` where it should go."""
 
-    def __init__(self, initial: InitialValues, observe: Observer = lambda _outcome, _seconds: None) -> None:
+    def __init__(
+        self,
+        initial: InitialValues,
+        observe: Observer = lambda _outcome, _seconds: None,
+        place: PlacementPatch | None = None,
+    ) -> None:
         self._initial = initial
+        self._place = place
         self._observe = observe
 
     def routes(self) -> list[web.RouteDef]:
@@ -72,7 +88,7 @@ class PodAdmission:
             namespace = str(asked.get("namespace") or (pod.get("metadata") or {}).get("namespace") or "")
             async with asyncio.timeout(ANSWER_SECONDS):
                 values = await self._initial(pod, namespace)
-            patch = list(memory_patch(pod, values))
+            patch = [*memory_patch(pod, values), *self._placement(asked, pod, namespace, values)]
         except TimeoutError:
             log.warning("admission took too long; the pod is unchanged")
             return _Answer("timeout", [])
@@ -80,6 +96,19 @@ class PodAdmission:
             log.exception("admission failed; the pod is unchanged")
             return _Answer("error", [])
         return _Answer("patched" if patch else "unchanged", patch)
+
+    def _placement(
+        self, asked: Mapping[str, Any], pod: Pod, namespace: str, values: Mapping[str, MemoryValues]
+    ) -> list[dict[str, Any]]:
+        """Where the pod should go; what goes wrong here takes no memory away from it."""
+        if self._place is None:
+            return []
+        try:
+            made = asked.get("dryRun") is not True
+            return self._place(pod, namespace, values, str(asked["uid"]), made=made)
+        except Exception:
+            log.exception("placement failed; the scheduler alone decides")
+            return []
 
 
 def memory_patch(pod: Pod, values: Mapping[str, MemoryValues]) -> Iterator[dict[str, Any]]:

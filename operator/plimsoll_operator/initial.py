@@ -55,7 +55,7 @@ class InitialResources:
         """See `__call__`; nothing here waits for anything."""
         world, control = self.world(), self.control()
         meta, spec = pod.get("metadata") or {}, pod.get("spec") or {}
-        ref = self._workload(meta, namespace, world)
+        ref = self.workload(meta, namespace)
         if ref is None or world.paused or control is None or not control.supported:
             return {}
         policy = self.membership.resolve(ref, parse.labels(meta))
@@ -140,12 +140,13 @@ class InitialResources:
             return kill_ask(remembered, spec.limit_bytes, self.now())
         return Ask(recommended.target_bytes, recommended.request_bytes)
 
-    def _workload(self, meta: Raw, namespace: str, world: World) -> WorkloadRef | None:
+    def workload(self, meta: Raw, namespace: str) -> WorkloadRef | None:
+        """What a pod that is being created belongs to; None where nobody knows."""
         owner = parse.controller(meta)
         if owner is None:
             name = meta.get("name")
             return WorkloadRef(namespace, "Pod", str(name)) if name else None
-        top = self.owners.top(namespace, owner, world.owners)
+        top = self.owners.top(namespace, owner, self.world().owners)
         if top is not None:
             return top.ref
         guess = replica_set_owner_guess(owner, str((meta.get("labels") or {}).get(TEMPLATE_HASH_LABEL, "")))

@@ -28,6 +28,7 @@ from plimsoll_operator.leader import Leader
 from plimsoll_operator.leaking import Leaks
 from plimsoll_operator.membership import Changes, Group, Membership, container_of
 from plimsoll_operator.owners import OwnerResolver
+from plimsoll_operator.place.placer import Placer
 from plimsoll_operator.planning import Choice, Planner, Plans, PodPlan, RoutineBudget
 from plimsoll_operator.reporting import report
 from plimsoll_operator.serve.metrics import Metrics
@@ -68,6 +69,7 @@ class Parts:
     quantity: Quantity
     model: str
     desk: Desk | None = None  # coordination with agents; None: there is none
+    placer: Placer | None = None  # where new pods go; None: no webhook asks
 
 
 class Loop:
@@ -120,13 +122,15 @@ class Loop:
         # After a start the telling takes minutes; by the old clock all samples would be from the future.
         now_seconds = max(now_seconds, parts.clock.now())
         with stage("tick"):
-            tick = await parts.engine.tick(now_seconds)
+            tick = await parts.engine.tick(now_seconds, loads=self._places(world))
         with stage("take"):
             parts.asks.take(tick)
             if parts.desk is not None:
                 self._again |= parts.desk.begin(world, now_seconds)
         with stage("plan"):
             plans = await self._plan(world, tick, changes, now_seconds)
+        with stage("place"):
+            await self._place(world, tick)
         if parts.leader.holds():
             with stage("act"):
                 await self._act(world, plans, now_seconds)
@@ -171,6 +175,10 @@ class Loop:
                 return hold("NotWritten", f"could not be written: {decision.message}", None, None)
         return decision
 
+    def _places(self, world: World) -> bool:
+        """Whether anybody wants to know where pods should go."""
+        return self._parts.placer is not None and self._parts.placer.wanted(world)
+
     # -- stages -------------------------------------------------------------------------------------------
 
     async def _read(self, now_seconds: float) -> World:
@@ -192,6 +200,8 @@ class Loop:
         parts = self._parts
         await parts.engine.forget(changes.freed)
         parts.asks.forget(changes.freed)
+        if parts.placer is not None:
+            parts.placer.forget(changes.freed)
         parts.keeper.forget(changes.freed)
         await parts.engine.sync(changes.added, changes.removed)
         touched = [parts.membership.groups[key] for key in changes.touched if key in parts.membership.groups]
@@ -221,6 +231,16 @@ class Loop:
             parts.desk.gate(plans, now_seconds)
         self._again = plans.again
         return plans
+
+    async def _place(self, world: World, tick: Tick) -> None:
+        """Every replica's webhook is asked, so every replica knows where pods should go."""
+        placer = self._parts.placer
+        if placer is None:
+            return
+        if placer.wanted(world):
+            await placer.refresh(world, tick, self._state, _breathe)
+        else:
+            placer.rest()
 
     async def _due(self, tick: Tick, changes: Changes) -> list[Group]:
         """Groups with something new: a recommendation, a raise, a changed pod, or a reason that passes."""

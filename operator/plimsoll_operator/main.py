@@ -44,6 +44,8 @@ from plimsoll_operator.leader import Leader, LeaseSettings
 from plimsoll_operator.loop import Loop, Parts
 from plimsoll_operator.membership import Membership
 from plimsoll_operator.owners import OwnerResolver
+from plimsoll_operator.place.answering import PlacementAnswer
+from plimsoll_operator.place.placer import Placer
 from plimsoll_operator.records import PodRecord
 from plimsoll_operator.remembering import Remembered
 from plimsoll_operator.serve.certificate import certificate_directory
@@ -64,6 +66,8 @@ logger = logging.getLogger(__name__)
 COMPLETE_POLL_SECONDS = 0.2
 STUCK_INTERVALS = 10.0  # a loop that has not come round for so many intervals is stuck
 LEAST_STUCK_SECONDS = 300.0
+# A loop older than this (and than so many intervals) is no basis for placing pods.
+FRESH_INTERVALS, LEAST_FRESH_SECONDS = 3.0, 180.0
 FORBIDDEN = 403
 STOP_SECONDS = 20.0
 FIRST_LOOPS = 3
@@ -96,7 +100,12 @@ class Operator(handlers.Hooks):
         self.failure = ""  # why the process ends, where nobody told it to
 
     def pod_seen(self, record: PodRecord) -> None:
-        """An OOM kill that no loop has seen starts one (a followed clock has its own time for that)."""
+        """An OOM kill that no loop has seen starts one (a followed clock has its own time for that).
+
+        A pod that another replica gave a kube node is expected there.
+        """
+        if self._parts is not None and self._parts.placer is not None:
+            self._parts.placer.seen(record)
         if not self._wakes or not self._complete or self._loop is None or self._parts is None:
             return
         if self._parts.membership.kill_is_new(record):
@@ -225,6 +234,10 @@ class Operator(handlers.Hooks):
         )
         self._remembered = keeper.memory = remembered(settings, quantity, metrics)
         patience = Patience(settings.deferred_evict_after, settings.resize_give_up_after)
+        placer = None
+        if settings.webhook_port:
+            fresh_seconds = max(FRESH_INTERVALS * settings.interval, LEAST_FRESH_SECONDS)
+            placer = Placer(membership, owners, metrics, self._clock.now, fresh_seconds)
         evictions = Evictions(admitting=settings.webhook_port > 0)
         return Parts(
             settings=settings,
@@ -242,6 +255,7 @@ class Operator(handlers.Hooks):
             snapshot=indices.snapshot,
             quantity=quantity,
             model=PipelineSettings().model,
+            placer=placer,
         )
 
     async def _serve(self, parts: Parts) -> Serving:
@@ -261,8 +275,9 @@ class Operator(handlers.Hooks):
                 control=lambda: self._loop.control if self._loop is not None else None,
                 remembered_seconds=settings.remembered_for,
             )
+            place = PlacementAnswer(parts.placer, initial) if parts.placer is not None else None
             webhook = WebhookServing(
-                PodAdmission(initial, _observer(parts.metrics)),
+                PodAdmission(initial, _observer(parts.metrics), place),
                 self._kept.enter_context(certificate_directory(settings.webhook_cert_dir)),
                 webhook_hosts(settings),
                 settings.metrics_address,

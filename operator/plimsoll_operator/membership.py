@@ -132,6 +132,11 @@ class Membership:
         """The row of a container, None where it has none yet."""
         return self._ids.row_of(key)
 
+    def row_of_container(self, uid: PodContainer) -> int:
+        """The row that a bound pod's container feeds; -1 where the engine was not told of it."""
+        told = self._told.get(uid)
+        return -1 if told is None else told[0]
+
     def group_of_row(self, row: int) -> Group | None:
         """The group that a row belongs to, None while it has no pods."""
         key = self._ids.key(row)

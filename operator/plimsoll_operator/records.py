@@ -73,6 +73,15 @@ class ResizeRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class PlacedRecord:
+    """What our annotation says of where a pod was meant to go."""
+
+    kube_node: str
+    decision: str  # names the decision among all
+    created_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class PodRecord:
     """One pod. `resource_version` is what our own writes are compared with."""
 
@@ -91,6 +100,8 @@ class PodRecord:
     containers: tuple[ContainerRecord, ...]
     resize: ResizeRecord | None
     requested_bytes: int  # what the scheduler counts for it
+    requested_cpu_millis: int = 0
+    placed: PlacedRecord | None = None
 
     @property
     def live(self) -> bool:
@@ -148,13 +159,18 @@ class HpaRecord:
 
 @dataclass(frozen=True, slots=True)
 class KubeNodeRecord:
-    """One kube node."""
+    """One kube node. A taint is (key, value, effect)."""
 
     name: str
     allocatable_bytes: int | None
     swap_bytes: int
     node_class: str
     capacity_bytes: int | None = None
+    allocatable_cpu_millis: int | None = None
+    allocatable_pods: int | None = None
+    labels: Labels = ()
+    taints: tuple[tuple[str, str, str], ...] = ()
+    unschedulable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ class SpokenEngine:
     async def checkpoints(self, rows):
         return {row: b"past of row %d" % row for row in rows}
 
-    async def tick(self, now_seconds):
+    async def tick(self, now_seconds, *, loads=False):
         rows = np.array(sorted({each.row for each in self.members.values()}), dtype=np.int32)
         names = {each.row: each.container for each in self.members.values()}
         due = np.array([row for row in rows if names[int(row)] in self.targets], dtype=np.int32)

@@ -156,17 +156,17 @@ class Engine:
 
     # -- what is asked ------------------------------------------------------------------------------------
 
-    async def tick(self, now_seconds: float, *, everything: bool = False) -> Tick:
+    async def tick(self, now_seconds: float, *, everything: bool = False, loads: bool = False) -> Tick:
         """One round of the engine; a tick with problems where it is down or failed, never an exception.
 
         A worker that is being replaced is waited for a little: where a sandbox turns the clock, the seconds
-        that takes would be hours without an engine.
+        that takes would be hours without an engine. `loads`: also what placement goes by.
         """
         if not await self._comes_up():
             return empty_tick(now_seconds, self._trouble)
         try:
             return await self._ask(
-                TickRequest(now_seconds, everything), Tick, timeout_seconds=self._tick_timeout_seconds
+                TickRequest(now_seconds, everything, loads), Tick, timeout_seconds=self._tick_timeout_seconds
             )
         except EngineDownError as error:
             return empty_tick(now_seconds, str(error))

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from plimsoll.forecast.window import chunks
+from plimsoll.forecast.window import UsageWindow, chunks
 from plimsoll.guard.limits import GuardSettings, LimitReason
 from plimsoll.pipeline import PipelineSettings
 from plimsoll.recommend.recommendation import Recommendations, joined
@@ -24,6 +24,7 @@ from plimsoll_operator.engine.coverage import Coverage
 from plimsoll_operator.engine.explain import explain_row
 from plimsoll_operator.engine.frames import Sync
 from plimsoll_operator.engine.kin import Kin
+from plimsoll_operator.engine.loads import LoadDesk
 from plimsoll_operator.engine.members import UNKNOWN, MemberTable, SlotArray
 from plimsoll_operator.engine.messages import (
     EngineSettings,
@@ -83,6 +84,7 @@ class EngineCore:
         self._killed_at: dict[int, dict[float, float]] = {}  # by restored row: time of a kill -> its limit
         self._coverage = Coverage(settings.interval_seconds)
         self._shapes = Shapes()
+        self._loads = LoadDesk()
         self._kin = Kin()
         self._cache = CacheFloor()
         self._now_seconds = math.nan
@@ -136,7 +138,9 @@ class EngineCore:
     def _let_go(self, rows: Collection[int]) -> None:
         self._restored.difference_update(rows)
         self._coverage.forget(tuple(rows))
-        self._shapes.forget(np.array(list(rows), dtype=np.int32))
+        gone = np.array(list(rows), dtype=np.int32)
+        self._shapes.forget(gone)
+        self._loads.forget(gone)
         self._kin.forget(rows)
         self._cache.doubt(np.array(list(rows), dtype=np.int32))
         for row in rows:
@@ -154,7 +158,11 @@ class EngineCore:
             elif isinstance(event, RestartEvent):
                 self._started(slot, event, raises)
             elif isinstance(event, LimitChange):
-                self.members.limit_bytes[slot] = math.nan if event.limit_bytes is None else event.limit_bytes
+                for column, value in (
+                    (self.members.limit_bytes, event.limit_bytes),
+                    (self.members.request_bytes, event.request_bytes),
+                ):
+                    column[slot] = math.nan if value is None else value
         self._raises.extend(raises)
         return raises.build()
 
@@ -229,7 +237,7 @@ class EngineCore:
         found = explain_row(self.rows, self.members, row, self._now_seconds)
         return found | self._shapes.explain(row)
 
-    def tick(self, now_seconds: float, *, everything: bool = False) -> Tick:
+    def tick(self, now_seconds: float, *, everything: bool = False, loads: bool = False) -> Tick:
         """Fetch, take in, react, recommend."""
         doubts = tuple(self._advance(now_seconds))
         if doubts:
@@ -255,7 +263,10 @@ class EngineCore:
             made.notices += sorted(f"holidays: {remark}" for remark in made.fits.remarks)
         with made.stage("react"):
             self._react(made)
-        self._decide(made, everything=everything)
+        requested = self.members.row_requests(len(self.rows)) if loads else None
+        self._decide(made, requested, everything=everything)
+        if requested is not None:
+            self._load(made, requested)
         made.raises = self._raises.build()
         self._raises = RaiseList()
         return made.tick()
@@ -329,7 +340,7 @@ class EngineCore:
 
     def _hold(self, made: Round) -> None:
         """Name the rows that must not move on their forecast."""
-        limit = max(STALE_INTERVALS * self._settings.interval_seconds, FRESHEST_SECONDS)
+        limit = self._fresh_seconds()
         stale = made.usage.rows[made.usage.age_seconds > limit]
         made.hold(USAGE_STALE, stale)
         made.hold(PAST_PENDING, self._pending(made.now_seconds))
@@ -337,6 +348,9 @@ class EngineCore:
             lost, known = self.members.stale(made.now_seconds, limit), len(self.members)
             words = f"gave no sample younger than {limit:.0f} s of {lost} of {known} containers; they hold"
             made.notices.append(f"{self._source.name} {words}")
+
+    def _fresh_seconds(self) -> float:
+        return max(STALE_INTERVALS * self._settings.interval_seconds, FRESHEST_SECONDS)
 
     def _cover(self, made: Round) -> None:
         """Name the rows whose last hour is known without a gap."""
@@ -378,8 +392,11 @@ class EngineCore:
             raised = np.array([row_of[place] for place in asked.rows.tolist()], dtype=np.int32)
             self._raises.add_rows(raised, asked, self.members, self._guard)
 
-    def _decide(self, made: Round, *, everything: bool) -> None:
-        """Recommendations and shapes of what is due, by chunks: each row's past is read once for both."""
+    def _decide(self, made: Round, requested: Float64Array | None, *, everything: bool) -> None:
+        """Recommendations and shapes of what is due, by chunks: each row's past is read once for all.
+
+        `requested` by row: loads are wanted, too.
+        """
         decided: list[Recommendations] = []
         seen: list[RowShapes] = []
         due = made.usage.rows
@@ -387,7 +404,11 @@ class EngineCore:
             due = due if everything else self.rows.due(due, made.now_seconds)
         for mine, store in self._by_store(due):
             for part in chunks(len(mine)):
-                self._decide_chunk(made, mine[part], store, decided, seen)
+                window = self._decide_chunk(made, mine[part], store, decided, seen)
+                if window is not None and requested is not None:
+                    with made.stage("loads", holds=False):
+                        asked = requested[mine[part]]
+                        self._loads.look(mine[part], window.hourly_bytes, asked, made.now_seconds)
         with made.stage("shapes"):
             made.shapes = joined_shapes(seen)
         if decided:
@@ -395,7 +416,7 @@ class EngineCore:
 
     def _decide_chunk(
         self, made: Round, rows: RowArray, store: Store, decided: list[Recommendations], seen: list[RowShapes]
-    ) -> None:
+    ) -> UsageWindow | None:
         places, window = self.rows.places(rows), None
         with made.stage("recommend"):
             window = store.pipeline.look(places, made.now_seconds)
@@ -407,6 +428,15 @@ class EngineCore:
             if window is not None:
                 starts = store.history.restarts(places).seconds
                 seen.append(self._shapes.look(rows, window, starts, made.now_seconds))
+        return window
+
+    def _load(self, made: Round, requested: Float64Array) -> None:
+        """What placement goes by: loads of rows that were due or have none yet, what kube nodes use."""
+        with made.stage("loads", holds=False):
+            late = self._by_store(self._loads.late(made.usage.rows))
+            self._loads.catch_up(late, self.rows.places, requested, made.now_seconds)
+            made.loads = self._loads.take()
+            made.node_use = self.members.node_use(made.now_seconds, self._fresh_seconds())
 
     def _by_store(self, rows: RowArray) -> Iterator[tuple[RowArray, Store]]:
         for quantity, store in self.rows.stores.items():

@@ -42,10 +42,11 @@ class Observe:
 
 @dataclass(frozen=True, slots=True)
 class TickRequest:
-    """Fetch, react, recommend. `everything`: all rows, not only those that are due."""
+    """Fetch, react, recommend. `everything`: all rows, not only those that are due; `loads`: placement's."""
 
     now_seconds: float
     everything: bool = False
+    loads: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from plimsoll.usage.grown import grown
 from plimsoll.usage.sample import FUTURE_TOLERANCE_SECONDS, MAX_PLAUSIBLE_BYTES, BoolArray, Float64Array
-from plimsoll_operator.engine.messages import Member, PodContainer, RowUsage
+from plimsoll_operator.engine.messages import Member, NodeUse, PodContainer, RowUsage
 from plimsoll_operator.observe.source import ContainerName
 
 FIRST_SLOTS = 1024
@@ -35,6 +35,9 @@ class MemberTable:
         self._free: list[int] = []
         self.rows: npt.NDArray[np.int32] = np.full(FIRST_SLOTS, -1, dtype=np.int32)  # -1: slot is free
         self.limit_bytes: Float64Array = np.full(FIRST_SLOTS, np.nan)  # NaN: none set
+        self.request_bytes: Float64Array = np.full(FIRST_SLOTS, np.nan)  # NaN: none set
+        self._kube_nodes: dict[str, int] = {}  # code by name
+        self._kube_node: npt.NDArray[np.int32] = np.zeros(FIRST_SLOTS, dtype=np.int32)  # code
         self._images: npt.NDArray[np.uint32] = np.zeros(FIRST_SLOTS, dtype=np.uint32)  # 0: not known
         self._ceiling_bytes: Float64Array = np.full(FIRST_SLOTS, np.nan)  # NaN: not known
         self._last_bytes: Float64Array = np.full(FIRST_SLOTS, np.nan)
@@ -56,6 +59,8 @@ class MemberTable:
         self._by_name[name] = slot
         self.rows[slot] = member.row
         self.limit_bytes[slot] = math.nan if member.limit_bytes is None else member.limit_bytes
+        self.request_bytes[slot] = math.nan if member.request_bytes is None else member.request_bytes
+        self._kube_node[slot] = self._kube_nodes.setdefault(member.kube_node, len(self._kube_nodes))
         self._images[slot] = member.image
         self._ceiling_bytes[slot] = math.nan if member.ceiling_bytes is None else member.ceiling_bytes
         return slot
@@ -130,6 +135,28 @@ class MemberTable:
         np.fmin.at(lowest, self.rows[slots], self.limit_bytes[slots])
         return lowest
 
+    def row_requests(self, rows_count: int) -> Float64Array:
+        """Return the highest request of each row's members, [rows_count]; NaN where none has one."""
+        highest = np.full(rows_count, np.nan)
+        slots = self.live()
+        np.fmax.at(highest, self.rows[slots], self.request_bytes[slots])
+        return highest
+
+    def node_use(self, now_seconds: float, limit_seconds: float) -> NodeUse:
+        """Return what the members on each kube node used in samples younger than that."""
+        slots, names = self.live(), list(self._kube_nodes)
+        codes = self._kube_node[slots]
+        fresh = (self._ages(slots, now_seconds) <= limit_seconds) & np.isfinite(self._last_bytes[slots])
+        members, sampled = (np.bincount(each, minlength=len(names)) for each in (codes, codes[fresh]))
+        used = np.bincount(codes[fresh], self._last_bytes[slots[fresh]], minlength=len(names))
+        here = np.flatnonzero(members)
+        return NodeUse(
+            tuple(names[code] for code in here.tolist()),
+            used[here].astype(np.float64),
+            members[here].astype(np.int32),
+            sampled[here].astype(np.int32),
+        )
+
     def counts(self, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
         """Return how many live members each of these rows has, [n]."""
         counted = np.bincount(self.rows[self.live()], minlength=int(rows.max(initial=-1)) + 1)
@@ -192,6 +219,8 @@ class MemberTable:
     def _grow(self, count: int) -> None:
         self.rows = grown(self.rows, count, -1)
         self.limit_bytes = grown(self.limit_bytes, count, np.nan)
+        self.request_bytes = grown(self.request_bytes, count, np.nan)
+        self._kube_node = grown(self._kube_node, count, 0)
         self._images = grown(self._images, count, 0)
         self._ceiling_bytes = grown(self._ceiling_bytes, count, np.nan)
         self._last_bytes = grown(self._last_bytes, count, np.nan)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from plimsoll.forecast.workload_class import CodeArray
 from plimsoll.recommend.objective import Ask
@@ -192,6 +193,38 @@ def no_shapes() -> RowShapes:
 
 
 @dataclass(frozen=True, slots=True)
+class RowLoads:
+    """What rows will use in the coming day (`engine.loads`); empty unless the tick was asked for loads.
+
+    A row that was never seen has NaN throughout. `error` and `reference` are squared errors of what would
+    have been said of these rows a day ago, and of what their requests told (`placement.guard.LoadJudge`).
+    """
+
+    rows: IntArray  # [n]
+    mean_bytes: npt.NDArray[np.float32]  # [n, 24] of the hourly maximum, by hour of the day (UTC)
+    variance: FloatArray  # [n] bytes^2
+    third: FloatArray  # [n] third central moment, bytes^3
+    error: float = 0.0  # bytes^2
+    reference: float = 0.0  # bytes^2
+
+
+def no_loads() -> RowLoads:
+    """Return the loads of no row at all."""
+    none = np.empty(0, dtype=np.float64)
+    return RowLoads(np.empty(0, dtype=np.int32), np.empty((0, 24), dtype=np.float32), none, none)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeUse:
+    """What the members on each kube node use now; empty unless the tick was asked for loads."""
+
+    kube_nodes: tuple[str, ...] = ()  # k, those with members
+    used_bytes: FloatArray = field(default_factory=lambda: np.empty(0))  # [k] of members with a fresh sample
+    members: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int32))  # [k]
+    sampled: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int32))  # [k] of them, freshly
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """The answer to one tick.
 
@@ -210,6 +243,8 @@ class Tick:
     holds: Mapping[str, IntArray] = field(default_factory=dict)  # CamelCase reason -> rows
     covered: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int32))  # see `engine.coverage`
     shapes: RowShapes = field(default_factory=no_shapes)
+    loads: RowLoads = field(default_factory=no_loads)
+    node_use: NodeUse = field(default_factory=NodeUse)
     fits: FitReport = field(default_factory=FitReport)  # what the forecast workers did
     used_bytes: float = 0.0  # sum over all live members that were sampled
     limit_bytes: float = 0.0  # sum over all live members that have a limit

@@ -15,10 +15,13 @@ import numpy as np
 
 from plimsoll.recommend.recommendation import Recommendations
 from plimsoll_operator.engine.messages import (
+    NodeUse,
     PodRaises,
+    RowLoads,
     RowShapes,
     RowUsage,
     Tick,
+    no_loads,
     no_raises,
     no_recommendations,
     no_shapes,
@@ -44,6 +47,8 @@ class Round:
     holds: dict[str, RowArray] = field(default_factory=dict)
     covered: RowArray = field(default_factory=lambda: np.empty(0, dtype=np.int32))
     shapes: RowShapes = field(default_factory=no_shapes)
+    loads: RowLoads = field(default_factory=no_loads)
+    node_use: NodeUse = field(default_factory=NodeUse)
     fits: FitReport = field(default_factory=FitReport)
     used_bytes: float = 0.0
     limit_bytes: float = 0.0
@@ -51,14 +56,15 @@ class Round:
     rejected: dict[str, int] = field(default_factory=dict)
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time a stage (or a part of it); its failure is a problem of the tick."""
+    def stage(self, name: str, *, holds: bool = True) -> Iterator[None]:
+        """Time a stage (or a part of it); its failure is a problem of the tick, or a notice."""
         began = time.perf_counter()
         try:
             yield
         except Exception as error:
             log.exception("engine stage failed", extra={"stage": name})
-            self.problems.append(f"engine stage {name}: {type(error).__name__}: {error}")
+            said = self.problems if holds else self.notices
+            said.append(f"engine stage {name}: {type(error).__name__}: {error}")
         finally:
             self.stages[name] = self.stages.get(name, 0.0) + time.perf_counter() - began
 
@@ -85,6 +91,8 @@ class Round:
             holds=self.holds,
             covered=self.covered,
             shapes=self.shapes,
+            loads=self.loads,
+            node_use=self.node_use,
             fits=self.fits,
             used_bytes=self.used_bytes,
             limit_bytes=self.limit_bytes,

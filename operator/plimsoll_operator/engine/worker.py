@@ -106,8 +106,8 @@ def answer(core: EngineCore, ask: Ask) -> object:
             core.forget(rows)
         case Observe(events):
             value = core.observe(events)
-        case TickRequest(now_seconds, everything):
-            value = core.tick(now_seconds, everything=everything)
+        case TickRequest(now_seconds, everything, loads):
+            value = core.tick(now_seconds, everything=everything, loads=loads)
         case Restore(checkpoints):
             value = core.restore(checkpoints)
         case CheckpointRequest(rows):

@@ -7,7 +7,7 @@ import sys
 
 from plimsoll.guard.state import MemoryRange
 from plimsoll_operator.parse.pods import labels
-from plimsoll_operator.parse.scalars import Raw, listed, part, quantity
+from plimsoll_operator.parse.scalars import Raw, cpu_millis, listed, part, quantity, shared
 from plimsoll_operator.records import (
     HpaRecord,
     KubeNodeRecord,
@@ -18,6 +18,9 @@ from plimsoll_operator.records import (
 
 NODE_CLASS_LABEL = "plimsoll.dev/node-class"
 INSTANCE_TYPE_LABEL = "node.kubernetes.io/instance-type"
+
+Taints = tuple[tuple[str, str, str], ...]
+_shared_taints: dict[Taints, Taints] = {}
 
 
 def namespace(raw: Raw) -> NamespaceRecord:
@@ -69,17 +72,30 @@ def hpa(raw: Raw) -> HpaRecord | None:
 
 
 def kube_node(raw: Raw) -> KubeNodeRecord:
-    """A kube node: what it can give, whether it swaps, and which class of nodes it belongs to."""
-    meta, status = part(raw, "metadata"), part(raw, "status")
+    """A kube node: what it can give, whether it swaps, which class it belongs to, who may go there."""
+    meta, status, spec = part(raw, "metadata"), part(raw, "status"), part(raw, "spec")
+    allocatable = part(status, "allocatable")
     named = part(meta, "labels")
     swap = part(part(status, "nodeInfo"), "swap").get("capacity")
     return KubeNodeRecord(
         str(meta.get("name", "")),
-        quantity(part(status, "allocatable").get("memory")),
+        quantity(allocatable.get("memory")),
         swap if isinstance(swap, int) else 0,
         sys.intern(str(named.get(NODE_CLASS_LABEL) or named.get(INSTANCE_TYPE_LABEL) or "")),
         quantity(part(status, "capacity").get("memory")),
+        cpu_millis(allocatable.get("cpu")),
+        quantity(allocatable.get("pods")),
+        labels(meta),
+        _taints(spec),
+        spec.get("unschedulable") is True,
     )
+
+
+def _taints(spec: Raw) -> Taints:
+    names = ("key", "value", "effect")
+    found = [[sys.intern(str(each.get(name) or "")) for name in names] for each in listed(spec, "taints")]
+    taints: Taints = shared(_shared_taints, tuple((key, value, effect) for key, value, effect in found))
+    return taints
 
 
 def _range(name: str, item: Raw) -> MemoryRange | None:

@@ -8,7 +8,17 @@ import sys
 from collections.abc import Iterable, Mapping
 
 from plimsoll.guard.state import ResizeStatus
-from plimsoll_operator.parse.scalars import Raw, listed, part, quantity, seconds, shared, version, whole
+from plimsoll_operator.parse.scalars import (
+    Raw,
+    cpu_millis,
+    listed,
+    part,
+    quantity,
+    seconds,
+    shared,
+    version,
+    whole,
+)
 from plimsoll_operator.records import (
     ContainerRecord,
     ContainerSpec,
@@ -16,6 +26,7 @@ from plimsoll_operator.records import (
     OomRecord,
     OwnerRecord,
     OwnerRef,
+    PlacedRecord,
     PodRecord,
     ResizeRecord,
 )
@@ -34,6 +45,7 @@ OWN_LABELS = frozenset(
         "controller-uid",
     }
 )
+PLACEMENT_ANNOTATION = "plimsoll.dev/placement"
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 RESIZE_PENDING, RESIZE_IN_PROGRESS = "PodResizePending", "PodResizeInProgress"
 
@@ -88,7 +100,27 @@ def pod(raw: Raw) -> PodRecord:
         containers=containers,
         resize=_resize(status),
         requested_bytes=sum(each.spec.request_bytes or 0 for each in containers),
+        requested_cpu_millis=sum(cpu_request_millis(each) for each in listed(spec, "containers")),
+        placed=_placed(meta),
     )
+
+
+def cpu_request_millis(container: Raw) -> int:
+    """What the scheduler counts of CPU for one container of a pod spec; 0 where nothing is asked for."""
+    resources = part(container, "resources")
+    requests = part(resources, "requests")
+    asked = requests.get("cpu") if "cpu" in requests else part(resources, "limits").get("cpu")
+    return cpu_millis(asked) or 0
+
+
+def _placed(meta: Raw) -> PlacedRecord | None:
+    """What `place.affinity` wrote: `<kube node>: <a sentence> (<decision>)`."""
+    text = (meta.get("annotations") or {}).get(PLACEMENT_ANNOTATION)
+    if not isinstance(text, str):
+        return None
+    kube_node, _, said = text.partition(": ")
+    decision = said.rpartition(" (")[2].rstrip(")")
+    return PlacedRecord(sys.intern(kube_node), decision, seconds(meta.get("creationTimestamp")))
 
 
 def container_spec(raw: Raw, *, init: bool) -> ContainerSpec:

@@ -5,6 +5,7 @@ In: any JSON value. Out: a number, or None for "not known"; nothing here raises.
 common is kept once (`shared`).
 """
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypeVar
@@ -32,6 +33,18 @@ def quantity(value: object) -> int | None:
         return parse_quantity(value)
     except QuantityError:
         return None
+
+
+def cpu_millis(value: object) -> int | None:
+    """Thousandths of a core of a CPU quantity, rounded up, or None where it is absent or nonsense."""
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        return None
+    text, factor = (str(value)[:-1], 1.0) if str(value).endswith("m") else (str(value), 1000.0)
+    try:
+        found = factor * float(text)
+    except ValueError:
+        return None
+    return math.ceil(found) if math.isfinite(found) else None
 
 
 def seconds(value: object) -> float | None:

@@ -5,7 +5,7 @@ that is not in the table is an error at once, so that nothing undocumented is se
 names: `_seconds`, `_bytes`, `_total` (a counter), and none for plain counts.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -281,16 +281,53 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         ("outcome",),
     ),
     MetricDefinition("plimsoll_webhook_seconds", _H, "seconds", "Time to answer one admission review."),
+    MetricDefinition(
+        "plimsoll_placements_total",
+        _C,
+        "pods",
+        "New pods whose policy asks for placement, by outcome: preferred, required, preferred-only (too many "
+        "nodes to exclude), or why there was no opinion (untrusted, unknown, stale, full, nowhere, no-usage, "
+        "doubt-...).",
+        ("outcome",),
+    ),
+    MetricDefinition(
+        "plimsoll_placement_seconds", _H, "seconds", "Time to decide where one pod should go, of the answer."
+    ),
+    MetricDefinition(
+        "plimsoll_placement_trusted",
+        _G,
+        "0 or 1",
+        "1 while forecasts tell what kube nodes use better than requests do; otherwise nothing is placed.",
+    ),
+    MetricDefinition(
+        "plimsoll_placement_inflation",
+        _G,
+        "1",
+        "Realised variance of what kube nodes use over the promised, at least 1; widens every sum.",
+    ),
+    MetricDefinition(
+        "plimsoll_placement_kube_nodes",
+        _G,
+        "kube nodes",
+        "Kube nodes by whether there is an opinion of them (known, unknown).",
+        ("state",),
+    ),
+    MetricDefinition(
+        "plimsoll_placement_expected_pods",
+        _G,
+        "pods",
+        "Pods that were given a kube node and are not bound yet.",
+    ),
 )
 
 
 class Metrics:
-    """The table's metrics in a registry of their own."""
+    """A table's metrics in a registry of their own."""
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, version: str, definitions: Iterable[MetricDefinition] = DEFINITIONS) -> None:
         self.registry = CollectorRegistry()
         self._by_name: dict[str, Counter | Gauge | Histogram] = {
-            each.name: _made(each, self.registry) for each in DEFINITIONS
+            each.name: _made(each, self.registry) for each in definitions
         }
         self.set("plimsoll_build_info", 1.0, version=version)
 

@@ -1,0 +1,1 @@
+"""Where new pods go, by forecast: what is on each node, what a pod needs, a hint to the scheduler."""

@@ -1,0 +1,108 @@
+"""What a moment's kube nodes can take, and the choice among them for one pod.
+
+In: columns of kube nodes, sums of what runs on them, a pod's loads. Out: `Verdict`s. Nothing here asks the
+cluster or a clock.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from plimsoll.api.policy import NodePlacement
+from plimsoll.placement.choose import DEFAULT_BOUND, Chooser, own_need_bytes
+from plimsoll.placement.fit import NodeLoads, deviate, margin
+from plimsoll.placement.lanes import Loads
+from plimsoll.placement.preference import terms_for
+from plimsoll.replay.placement import nodes_to_score
+from plimsoll_operator.engine.messages import NodeUse
+from plimsoll_operator.place.affinity import MOST_EXCLUDED, Verdict
+from plimsoll_operator.place.expected import Expected
+from plimsoll_operator.place.kube_nodes import BoolArray, KubeNodes
+from plimsoll_operator.place.sums import Sums
+from plimsoll_operator.world import World
+
+Breathe = Callable[[], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class PlacementState:
+    """What one loop found, with the pods that were placed since."""
+
+    nodes: KubeNodes
+    sums: Sums
+    chooser: Chooser
+    trusted: bool
+    why_not: str  # no opinion at all, and why; "": there may be one
+    made_seconds: float
+
+    def expect(self, pod: Expected) -> None:
+        """One more pod on its way to a node."""
+        place = self.nodes.place.get(pod.kube_node)
+        if place is None:  # it is gone: so is what was said of it
+            return
+        self.chooser.add(place, pod.loads)
+        self.sums.requested.add(place, pod.request_bytes, pod.request_cpu_millis)
+
+
+async def table_of(world: World, before: PlacementState | None, breathe: Breathe) -> KubeNodes:
+    """The kube nodes in columns: those of the last loop where nothing has changed."""
+    records = sorted(world.kube_nodes.values(), key=lambda each: each.name)
+    if before is not None and records == before.nodes.records:
+        return before.nodes
+    nodes = KubeNodes(records)
+    for key in before.nodes.asked if before is not None else ():
+        await breathe()
+        nodes.file(key)
+    return nodes
+
+
+def node_loads(nodes: KubeNodes, sums: Sums, use: NodeUse, inflation: float) -> NodeLoads:
+    """What a chooser sees; NaN where a node has containers of ours and none of them was sampled lately."""
+    mean = sums.mean_bytes.copy()
+    heard = dict(zip(use.kube_nodes, use.sampled.tolist(), strict=True))
+    silent = [place for name, place in nodes.place.items() if sums.fed[place] and not heard.get(name, 0)]
+    mean[silent] = np.nan
+    mean[~np.isfinite(nodes.capacity_bytes)] = np.nan
+    spread = (sums.variance.copy(), sums.third.copy())
+    return NodeLoads(nodes.capacity_bytes, mean, *spread, np.full(len(nodes), inflation))
+
+
+def chosen(
+    state: PlacementState, loads: Loads, allowed: BoolArray, asked: NodePlacement
+) -> tuple[Verdict | None, str]:
+    """The best nodes, and with Require those that must not be it."""
+    if not allowed.any():
+        return None, "nowhere"
+    chooser, nodes = state.chooser, state.nodes
+    require = asked is NodePlacement.REQUIRE
+    count = terms_for(min(1.0, nodes_to_score(len(nodes)) / int(allowed.sum())))
+    found = (chooser.rank_within if require else chooser.rank)(loads, count, allowed)
+    if not found:
+        return None, "full"
+    names = tuple(nodes.records[each.place].name for each in found)
+    verdict = Verdict(names, found[0].short_before, found[0].short_after, "")
+    if not require:
+        return verdict, "preferred"
+    breaks = _breaks(chooser, loads, allowed)
+    keeps = allowed & np.isfinite(chooser.need_bytes) & ~breaks
+    excluded = nodes.hostnames(np.flatnonzero(breaks)) - nodes.hostnames(np.flatnonzero(keeps))
+    if len(excluded) > MOST_EXCLUDED:
+        return verdict, "preferred-only"
+    return replace(verdict, excluded=tuple(sorted(excluded))), "required"
+
+
+def _breaks(chooser: Chooser, loads: Loads, allowed: BoolArray) -> BoolArray:
+    """[N] nodes that would not keep the bound with the pod; those of which nothing is known are none."""
+    nodes = chooser.nodes
+    room = nodes.capacity_bytes - chooser.need_bytes
+    judged = allowed & np.isfinite(room)
+    # What a sum needs is at most what its parts need alone: most nodes are decided about without a look.
+    alone = own_need_bytes(loads)[0] * np.sqrt(nodes.inflation)
+    close = np.flatnonzero(judged & (room < alone))
+    breaks = np.zeros(len(nodes), dtype=np.bool_)
+    hopeless = room[close] < loads.mean_bytes.min()
+    breaks[close[hopeless]] = True
+    close = close[~hopeless]
+    breaks[close] = margin(nodes, loads, close) < deviate(DEFAULT_BOUND)
+    return breaks
