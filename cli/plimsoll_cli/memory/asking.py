@@ -21,6 +21,7 @@ from plimsoll_cli.ages import age
 from plimsoll_cli.amounts import short, signed
 from plimsoll_cli.failure import CommandError, OptionError
 from plimsoll_cli.memory.opening import (
+    NO_FILE,
     Opened,
     RedisOption,
     SnapshotsOption,
@@ -232,7 +233,7 @@ def _levels(found: Opened) -> tuple[list[dict[str, object]], list[str]]:
             counts["records"],
             counts["contents"],
             counts["pending"] + counts["sent"],
-            str(tiers.file.path),
+            "no file yet" if str(tiers.file.path) == NO_FILE else str(tiers.file.path),
         )
     ]
     if tiers.shared is not None:

@@ -40,7 +40,7 @@ def learn_command(
     redis: RedisOption = "",
 ) -> None:
     """Write down patterns of what is remembered now; or turn learning on or off."""
-    with opened(store, redis) as found:
+    with opened(store, redis, make=True) as found:
         memory, now = found.memory, found.now_seconds
         if enable is not None:
             memory.set_learning(now, enabled=enable)
@@ -129,7 +129,7 @@ def restore_command(
 ) -> None:
     """Join a snapshot to what is here. What is newer here stays."""
     source = snapshots_at(of, "json")
-    with opened(store, redis) as found:
+    with opened(store, redis, make=True) as found:
         taken, same = found.memory.take_in(source.read(number))
     typer.echo(f"{taken} records were taken in, {same} were here already.")
 
@@ -161,7 +161,7 @@ def import_command(
     """Join a file's records to what is here, or remember recorded usage."""
     if (file is None) == (not traces):
         raise CommandError("name a file, or --traces")
-    with opened(store, redis) as found:
+    with opened(store, redis, make=True) as found:
         if traces:
             from plimsoll_cli.memory.recordings import remember  # noqa: PLC0415
 

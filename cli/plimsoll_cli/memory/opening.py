@@ -1,7 +1,9 @@
 """Where the memory is: options that every `plimsoll memory` command has, and opening it.
 
 In: `--store`, `--redis`, `--snapshots` or their environment. Out: a `Memory` that is closed again, and
-failures of the store as one sentence. Redis' address may hold a password: it is never printed.
+failures of the store as one sentence. Only a command that brings something makes a file: one that asks about
+a file that is not there would answer that nothing is known, or forget nothing and prove it. Redis' address
+may hold a password: it is never printed.
 """
 
 import os
@@ -51,6 +53,9 @@ SnapshotsOption = Annotated[
 ]
 
 
+NO_FILE = ":memory:"
+
+
 class StoreError(CommandError):
     """A level of the store did not do what it was asked; the message names it."""
 
@@ -67,19 +72,16 @@ class Opened:
 
 @contextmanager
 def opened(
-    store: Path | None, redis: str = "", snapshots: str = "", *, set_aside: bool = False
+    store: Path | None, redis: str = "", snapshots: str = "", *, set_aside: bool = False, make: bool = False
 ) -> Iterator[Opened]:
     """The memory; what waited is offered to Redis before it is closed.
 
-    A damaged file is an error: only who asked for a repair (`set_aside`) gets a new one in its place.
+    A damaged file is an error: only who asked for a repair (`set_aside`) gets a new one in its place. One
+    that is not there is made for who brings something (`make`).
     """
-    path = path_of(store)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(f"{path.parent}: cannot be made: {error.strerror or error}") from error
+    file = _made(path_of(store)) if make else _there(store)
     with failures():
-        memory = open_memory(str(path), redis, snapshots, time.perf_counter, set_aside=set_aside)
+        memory = open_memory(file, redis, snapshots, time.perf_counter, set_aside=set_aside)
         try:
             yield Opened(memory, time.time())
             sent = memory.send(time.time())
@@ -125,6 +127,28 @@ def seconds_of(option: str, text: str) -> int:
 def path_of(store: Path | None) -> Path:
     """The memory's file."""
     return store or _default_path()
+
+
+def _made(path: Path) -> str:
+    """The file, in a directory that is there."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"{path.parent}: cannot be made: {error.strerror or error}") from error
+    return str(path)
+
+
+def _there(store: Path | None) -> str:
+    """The file; where nobody named one and there is none yet, an empty memory that leaves nothing behind."""
+    path = path_of(store)
+    try:
+        if path.exists():
+            return str(path)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if store is None:
+        return NO_FILE
+    raise FileError(f"{path}: there is no such memory; `plimsoll memory import` and `learn` make one")
 
 
 def _default_path() -> Path:

@@ -173,6 +173,7 @@ def test_an_altered_snapshot_is_no_answer(kept, plimsoll):
 
 
 def test_a_backup_of_nothing_is_refused(plimsoll):
+    plimsoll("learn")
     assert "nothing is remembered" in plimsoll("backup", "kept", status=1).stderr
     assert not Path("kept").exists()
 

@@ -9,6 +9,7 @@ from plimsoll.store.memory import open_memory
 from plimsoll.store.outlook import history_document
 from plimsoll.usage.history import History
 from plimsoll.usage.sample import Quantity
+from plimsoll_cli.memory.command import app as memory_app
 
 MIB = 2**20
 
@@ -40,12 +41,61 @@ def filled(path, now):
     memory.close()
 
 
-def test_an_empty_memory_says_so(plimsoll):
+READS = {
+    "status": (),
+    "patterns": (),
+    "search": ("web",),
+    "analyze": (),
+    "predict": (),
+    "suggest": (),
+    "optimize": (),
+    "forget": ("--pattern", "demo/*"),
+    "clean": ("--age", "1d"),
+    "backup": ("snapshots",),
+    "export": ("memory.jsonl",),
+    "check": (),
+    "debug": ("history", "demo/Deployment/flat:app"),
+    "trace": ("history", "demo/Deployment/flat:app"),
+    "profile": ("--duration", "1s"),
+}
+MAKES = {"learn", "restore", "import"}
+
+
+def test_every_command_reads_or_makes():
+    assert {*READS, *MAKES} == {each.name for each in memory_app.registered_commands}
+
+
+@pytest.mark.parametrize("command", READS)
+def test_a_command_that_brings_nothing_refuses_a_file_that_is_not_there(plimsoll, tmp_path, command):
+    typed = tmp_path / "nowhere" / "memroy.db"
+    said = plimsoll(command, *READS[command], "--store", typed, status=2).stderr
+    assert f"{typed}: there is no such memory" in said
+    assert not typed.parent.exists()
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_repair_of_a_file_that_is_not_there_makes_none(plimsoll, path):
+    assert f"{path}: there is no such memory" in plimsoll("check", "--repair", status=2).stderr
+    assert not path.exists()
+
+
+def test_a_command_that_brings_something_makes_the_file(plimsoll, tmp_path, filled):
+    plimsoll("export", "memory.jsonl")
+    made = tmp_path / "new" / "memory.db"
+    assert "4 records were taken in" in plimsoll("import", "memory.jsonl", "--store", made).stdout
+    assert made.exists()
+    assert "0 patterns" in plimsoll("learn", "--store", tmp_path / "other.db").stdout
+
+
+def test_an_empty_memory_says_so(plimsoll, tmp_path, monkeypatch):
+    monkeypatch.delenv("PLIMSOLL_MEMORY")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     for command in ("patterns", "predict", "optimize", "analyze"):
         assert "Nothing has been learned yet." in plimsoll(command).stdout
     assert "Nothing is worth a look" in plimsoll("suggest").stdout
     assert "Nothing is like" in plimsoll("search", "web").stdout
     assert "Nothing is wrong." in plimsoll("check").stdout
+    assert not (tmp_path / "state").exists(), "asking leaves nothing behind"
 
 
 def test_status_counts(filled, told):
