@@ -27,6 +27,7 @@ from plimsoll.api.fields import VALIDATIONS
 from plimsoll.api.v1alpha1 import API_VERSION, KINDS, Kind
 from plimsoll_nodeagent.rights import RIGHTS as AGENT_RIGHTS
 from plimsoll_nodeagent.serve import metrics as agent
+from plimsoll_operator.forecasters.worker_serving import DEFINITIONS as WORKER
 from plimsoll_operator.rights import RIGHTS, Right
 from plimsoll_operator.serve.metrics import DEFINITIONS, MetricDefinition
 
@@ -187,10 +188,19 @@ kernel does not tell is not served, instead of zero.
 """
 
 
+WORKER_INTRO = """
+## Worker
+
+Served by `plimsoll-worker` on `/metrics` (port: `--metrics-port`, in the chart `worker.metricsPort`).
+
+"""
+
+
 def metrics_page() -> str:
-    """Everything that the operator's and the agent's /metrics serve."""
+    """Everything that the operator's, the agent's and the worker's /metrics serve."""
     head = "# Metrics\n\n## Operator\n\nServed by the operator on `/metrics` (port: `--metrics-port`).\n\n"
-    return head + _metrics_table(DEFINITIONS) + AGENT_INTRO + _metrics_table(agent.DEFINITIONS)
+    shells = head + _metrics_table(DEFINITIONS) + AGENT_INTRO + _metrics_table(agent.DEFINITIONS)
+    return shells + WORKER_INTRO + _metrics_table(WORKER)
 
 
 def _metrics_table(definitions: Iterable[MetricDefinition | agent.MetricDefinition]) -> str:

@@ -57,6 +57,20 @@ EVERYTHING: Mapping[str, Any] = {
             {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
         ],
         "operatorEgress": [{"ports": [{"port": 443, "protocol": "TCP"}]}],
+        "redisTo": [{"ipBlock": {"cidr": "192.0.2.0/24"}}],
+    },
+    "fleetMemory": {"enabled": True},
+    "redis": {
+        "url": "rediss+sentinel://plimsoll@one.example,two.example/main?replicas=1",
+        "passwordSecret": {"name": "redis-user"},
+        "caSecret": {"name": "redis-ca", "key": "authority.pem"},
+        "clientSecret": "redis-client",
+    },
+    "worker": {
+        "enabled": True,
+        "image": {"registry": "mirror.example:5000"},
+        "autoscaling": {"kind": "keda", "minReplicas": 0},
+        "priorityClassName": "batch",
     },
     "rbac": {"ownerKinds": [{"apiGroup": "example.com", "resource": "fleets"}]},
     "monitoring": {

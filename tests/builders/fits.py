@@ -5,7 +5,8 @@ import signal
 
 import numpy as np
 
-from plimsoll.forecast.prophet import FitAnswer, FitTask
+from plimsoll.forecast.prophet import SPANS, FitAnswer, FitTask
+from plimsoll.forecast.protocol import LEVELS
 
 CRASHES, HANGS = "2000-01-01", "2000-01-02"  # a holiday says what becomes of the task
 
@@ -23,5 +24,5 @@ def fit(task: FitTask) -> FitAnswer:
 def doubled(task: FitTask) -> FitAnswer:
     """Twice the last hour's peak: the same wherever it is done."""
     last = task.last_hour
-    values = np.full((2, 1, 3), 2 * task.hourly_bytes[-1], dtype=np.float32)
+    values = np.full((2, len(SPANS), len(LEVELS)), 2 * task.hourly_bytes[-1], dtype=np.float32)
     return FitAnswer(task.ticket, last + 1, values, np.array([0.1], dtype=np.float32), 0.5, (f"of {last}",))

@@ -22,9 +22,14 @@ NOT_VALUES = {
     "webhook_port",
     "webhook_cert_dir",
     "agents_namespace",
+    "agents_cert_dir",
+    "agents_per_second",
+    "agents_port",
+    "agents_service_account",
+    "forecast_redis",
+    "memory_file",
+    "memory_redis",
 }
-# Of streams of agents, which the chart does not open yet.
-NOT_YET = {"agents_cert_dir", "agents_per_second", "agents_port", "agents_service_account"}
 KEY_LINE = re.compile(r"^( *)([A-Za-z][A-Za-z0-9]*):")
 WARNING = 2
 
@@ -69,7 +74,7 @@ def test_every_value_is_in_the_schema_and_the_other_way_round():
             return
         known = set(node["properties"]) - {"global"}  # Helm puts `global` into every chart's values
         assert known >= set(values), f"{path} is not in the schema"
-        if path not in {".operator.resources", ".agent.resources"}:
+        if path not in {f".{part}.resources" for part in ("operator", "agent", "worker")}:
             assert known == set(values), f"{path}: in the schema only"
         for name, inner in values.items():
             if isinstance(inner, dict):
@@ -81,14 +86,14 @@ def test_every_value_is_in_the_schema_and_the_other_way_round():
 def test_settings_are_the_operators_with_its_defaults():
     given = loaded().values["operator"]["settings"]
     snake = {re.sub(r"([A-Z])", lambda m: "_" + m[1].lower(), name): each for name, each in given.items()}
-    assert set(snake) == set(OperatorSettings.model_fields) - NOT_VALUES - NOT_YET
+    assert set(snake) == set(OperatorSettings.model_fields) - NOT_VALUES
     assert OperatorSettings(**snake) == OperatorSettings()
 
 
 def test_settings_reach_the_operator_as_it_reads_them():
-    env = render(VALUE_SETS["everything"]).one("Deployment")["spec"]["template"]["spec"]["containers"][0][
-        "env"
-    ]
+    env = render(VALUE_SETS["everything"]).one("Deployment", "-operator")["spec"]["template"]["spec"][
+        "containers"
+    ][0]["env"]
     given = {
         each["name"]: each["value"]
         for each in env

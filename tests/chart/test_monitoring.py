@@ -121,7 +121,10 @@ def test_monitors_find_the_ports_they_name():
     assert {each["port"] for each in monitor["endpoints"]} <= {
         each["name"] for each in service["spec"]["ports"]
     }
-    pods, template = rendered.one("PodMonitor")["spec"], rendered.one("DaemonSet")["spec"]["template"]
+    pods, template = (
+        rendered.one("PodMonitor", "-agent")["spec"],
+        rendered.one("DaemonSet")["spec"]["template"],
+    )
     assert pods["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
     ports = {each["name"] for each in template["spec"]["containers"][0]["ports"]}
     assert {each["port"] for each in pods["podMetricsEndpoints"]} <= ports

@@ -58,8 +58,16 @@ def _of_container(container: Object, shared: Object) -> Iterator[str]:
 @pytest.mark.parametrize("name", VALUE_SETS)
 def test_operator_and_test_pod_are_restricted(name: str):
     rendered = render(VALUE_SETS[name])
-    pods = [rendered.one("Deployment")["spec"]["template"]["spec"], rendered.one("Pod", "-test")["spec"]]
+    pods = [
+        rendered.one("Deployment", "-operator")["spec"]["template"]["spec"],
+        rendered.one("Pod", "-test")["spec"],
+    ]
     assert [list(violations(pod)) for pod in pods] == [[], []]
+
+
+def test_a_worker_is_restricted():
+    pod = render(EVERYTHING).one("Deployment", "-worker")["spec"]["template"]["spec"]
+    assert list(violations(pod)) == []
 
 
 @pytest.mark.parametrize("name", VALUE_SETS)
@@ -153,9 +161,9 @@ def test_agents_get_a_namespace_where_host_paths_are_allowed():
         "privileged",
     )
     for kind in ("DaemonSet", "PodMonitor"):
-        assert rendered.one(kind)["metadata"]["namespace"] == "plimsoll-agents"
+        assert rendered.one(kind, "-agent")["metadata"]["namespace"] == "plimsoll-agents"
     assert rendered.one("ServiceAccount", "-agent")["metadata"]["namespace"] == "plimsoll-agents"
-    assert rendered.one("Deployment")["metadata"]["namespace"] == "plimsoll-system"
+    assert rendered.one("Deployment", "-operator")["metadata"]["namespace"] == "plimsoll-system"
 
 
 def test_the_installer_may_write_the_profiles_directory_and_nobody_elses():
@@ -190,5 +198,5 @@ def test_plimsolls_own_namespaces_are_told_to_whoever_follows_policies():
     apart = render({"agent": {"namespace": "agents", "act": {"enabled": True}}})
     (agent,) = apart.one("DaemonSet")["spec"]["template"]["spec"]["containers"]
     assert "--own-namespaces=plimsoll-system,agents" in agent["args"]
-    (operator,) = apart.one("Deployment")["spec"]["template"]["spec"]["containers"]
+    (operator,) = apart.one("Deployment", "-operator")["spec"]["template"]["spec"]["containers"]
     assert {"name": "PLIMSOLL_AGENTS_NAMESPACE", "value": "agents"} in operator["env"]

@@ -133,12 +133,12 @@ def test_refuses_with_a_sentence_what_takes_two_values_or_arithmetic(values: dic
     ids=str,
 )
 def test_takes_what_kubernetes_and_the_operator_take(operator: dict[str, Any]):
-    assert render({"operator": operator}).one("Deployment")
+    assert render({"operator": operator}).one("Deployment", "-operator")
 
 
 def test_without_a_webhook_its_port_is_free():
     values = {"webhook": {"enabled": False, "port": 8080}, "operator": {"metricsPort": 8080}}
-    assert render(values).one("Deployment")
+    assert render(values).one("Deployment", "-operator")
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_the_service_leads_to_the_operators_port():
         service["metadata"]["namespace"],
     )
     (port,) = (each for each in service["spec"]["ports"] if each["port"] == named["port"])
-    template = rendered.one("Deployment")["spec"]["template"]
+    template = rendered.one("Deployment", "-operator")["spec"]["template"]
     assert service["spec"]["selector"].items() <= template["metadata"]["labels"].items()
     container = template["spec"]["containers"][0]
     assert {each["name"]: each["containerPort"] for each in container["ports"]}[port["targetPort"]] == 8443
@@ -87,7 +87,7 @@ def test_cert_manager_makes_the_secret_that_is_mounted_and_fills_in_the_authorit
     assert "caBundle" not in configuration["webhooks"][0]["clientConfig"]
     assert certificate["spec"]["issuerRef"]["name"] == issuer["metadata"]["name"]
     assert HOST in certificate["spec"]["dnsNames"]
-    volumes = rendered.one("Deployment")["spec"]["template"]["spec"]["volumes"]
+    volumes = rendered.one("Deployment", "-operator")["spec"]["template"]["spec"]["volumes"]
     assert certificate["spec"]["secretName"] in {each.get("secret", {}).get("secretName") for each in volumes}
     assert rendered.of_kind("Secret") == []
 

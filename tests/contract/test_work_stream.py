@@ -17,7 +17,9 @@ import pytest
 from builders.fits import doubled as fit
 from builders.redis_server import MISSING, binaries, redis_server
 from builders.waiting import wait_for
-from plimsoll.forecast.prophet import FitTask
+from plimsoll.forecast.prophet import SPANS, FitTask
+from plimsoll.forecast.protocol import LEVELS
+from plimsoll.store.content import ContentError, decode, encode
 from plimsoll.store.levels.address import parse_redis_address
 from plimsoll.store.levels.connect import Link
 from plimsoll.store.levels.protocol import LevelError, Reason
@@ -26,7 +28,7 @@ from plimsoll.store.levels.work import MOST_TRIES, WORK_COMMANDS, Offer, WorkStr
 from plimsoll_operator.engine.messages import EngineSettings
 from plimsoll_operator.engine.worker import fit_pool
 from plimsoll_operator.forecasters.desks import Desks
-from plimsoll_operator.forecasters.jobs import ident_of, task_bytes, task_of
+from plimsoll_operator.forecasters.jobs import answer_bytes, answer_of, ident_of, task_bytes, task_of
 from plimsoll_operator.forecasters.pool import PoolSettings, WorkerPool
 from plimsoll_operator.forecasters.stream_pool import OFFER_AGAIN_SECONDS, StreamPool
 from plimsoll_operator.forecasters.worker import main, work, work_once
@@ -295,12 +297,48 @@ def test_an_acl_user_needs_no_more_than_is_listed(server):
     stream.close()
 
 
+FORGED = np.ones((2, len(SPANS), len(LEVELS)), np.float32)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"values_bytes": np.ones(5, np.float32)},
+        {"values_bytes": FORGED[:, :1]},
+        {"values_bytes": FORGED[:0]},
+        {"values_bytes": -FORGED},
+        {"values_bytes": FORGED * np.inf},
+        {"values_bytes": FORGED * 1e20},
+        {"values_bytes": np.flip(np.cumsum(FORGED, axis=2), 2)},
+        {"values_bytes": "many"},
+        {"log_error": np.ones((2, 2), np.float32)},
+        {"log_error": np.array([np.nan], np.float32)},
+        {"first_hour": "soon"},
+        {"first_hour": None},
+        {"remarks": 7},
+    ],
+    ids=str,
+)
+def test_a_forged_answer_is_a_failure_that_says_so(damage):
+    sound = answer_bytes(fit(task(1)))
+    assert answer_of(sound, 5).failure == ""
+    forged = answer_of(encode({**decode(sound), **damage}), 5)
+    assert (forged.ticket, len(forged.values_bytes)) == (5, 0)
+    assert forged.failure.startswith("a worker's answer cannot be read")
+    assert answer_of(sound[: len(sound) // 2], 5).failure
+
+
+def test_what_a_forged_answer_says_is_cut():
+    said = decode(answer_bytes(fit(task(1))))
+    wordy = answer_of(encode({**said, "remarks": ["x" * 1000] * 100}), 5)
+    assert (len(wordy.remarks), len(wordy.remarks[0])) == (16, 500)
+    assert len(answer_of(encode({**said, "failure": "y" * 1000}), 5).failure) == 500
+
+
 @pytest.mark.parametrize(
     "damage", [{"ahead_hours": 0}, {"samples": 10**9}, {"hourly_bytes": np.zeros(9999, np.float32)}]
 )
 def test_absurd_tasks_are_refused(damage):
-    from plimsoll.store.content import ContentError, decode, encode
-
     with pytest.raises(ContentError):
         task_of(encode({**decode(task_bytes(task(1))), **damage}))
     assert task_of(task_bytes(task(1))).holidays == ("CH",)

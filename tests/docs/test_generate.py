@@ -12,6 +12,7 @@ import pytest
 
 from plimsoll.api.v1alpha1 import KINDS
 from plimsoll_nodeagent.serve import metrics as agent
+from plimsoll_operator.forecasters.worker_serving import DEFINITIONS as WORKER
 from plimsoll_operator.serve.metrics import DEFINITIONS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,7 +94,7 @@ def test_fields_are_listed_with_their_defaults(generate: ModuleType, field: str,
 
 def test_every_metric_is_listed_with_its_unit(generate: ModuleType):
     page = generate.metrics_page()
-    everything = (*DEFINITIONS, *agent.DEFINITIONS)
+    everything = (*DEFINITIONS, *agent.DEFINITIONS, *WORKER)
     assert all(f"| `{each.name}` | {each.kind} | {each.unit} |" in page for each in everything)
 
 

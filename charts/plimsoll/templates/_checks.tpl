@@ -21,6 +21,7 @@ Called once, by the operator's Deployment.
 {{- end -}}
 {{- include "plimsoll.checkResources" (list "operator.resources" .Values.operator.resources) -}}
 {{- include "plimsoll.checkResources" (list "agent.resources" .Values.agent.resources) -}}
+{{- include "plimsoll.checkMemory" . -}}
 {{- end }}
 
 {{/* A duration of the schema in seconds. */}}

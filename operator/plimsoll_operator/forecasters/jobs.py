@@ -2,18 +2,25 @@
 
 In: a `FitTask` or `FitAnswer`. Out: a document's bytes, and back. A task's ident is a hash of all but its
 ticket: the same row in the same window is the same job whoever asks, so that a second operator, or one that
-was started again, gets the first one's answer.
+was started again, gets the first one's answer. Whoever may write to Redis may have written an answer: it has
+the form that a fit gives, or it is a failure.
 """
 
 import hashlib
 
 import numpy as np
+import numpy.typing as npt
 
-from plimsoll.forecast.prophet import FitAnswer, FitTask
+from plimsoll.forecast.prophet import SPANS, FitAnswer, FitTask
+from plimsoll.forecast.protocol import LEVELS
 from plimsoll.store.content import ContentError, decode, encode
 
 MOST_HOURS = 24 * 7 * 10
 MOST_SAMPLES = 10_000
+MOST_BYTES = float(2**50)  # of a peak; beyond every machine
+MOST_REMARKS, MOST_CHARACTERS = 16, 500
+
+Float32Array = npt.NDArray[np.float32]
 
 
 def task_bytes(task: FitTask) -> bytes:
@@ -67,14 +74,37 @@ def answer_of(data: bytes, ticket: int) -> FitAnswer:
     """The answer for a ticket; one that cannot be read is a failure that says so."""
     try:
         said = decode(data)
+        if said["failure"]:
+            return FitAnswer(ticket, failure=str(said["failure"])[:MOST_CHARACTERS])
         return FitAnswer(
             ticket,
             int(said["first_hour"]),
-            np.asarray(said["values_bytes"], dtype=np.float32),
-            np.asarray(said["log_error"], dtype=np.float32),
-            float(said["seconds"]),
-            tuple(map(str, said["remarks"])),
-            str(said["failure"]),
+            _values(said["values_bytes"]),
+            _errors(said["log_error"]),
+            max(float(said["seconds"]), 0.0),
+            tuple(str(each)[:MOST_CHARACTERS] for each in said["remarks"][:MOST_REMARKS]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         return FitAnswer(ticket, failure=f"a worker's answer cannot be read: {error}")
+
+
+def _values(said: object) -> Float32Array:
+    """Peaks [hours, spans, levels], rising with the level. Raises `ContentError`."""
+    values = np.asarray(said, dtype=np.float32)
+    if values.ndim != len("hsl") or values.shape[1:] != (len(SPANS), len(LEVELS)):
+        raise ContentError(f"values of the form {values.shape}")
+    if not 0 < len(values) <= MOST_HOURS:
+        raise ContentError(f"values of {len(values)} hours")
+    if not (np.isfinite(values).all() and values.min() >= 0.0 and values.max() <= MOST_BYTES):
+        raise ContentError("values that are no amounts of memory")
+    if (np.diff(values, axis=2) < 0.0).any():
+        raise ContentError("quantiles that fall")
+    return values
+
+
+def _errors(said: object) -> Float32Array:
+    """Logs of past errors [hours]. Raises `ContentError`."""
+    errors = np.asarray(said, dtype=np.float32)
+    if errors.ndim != 1 or len(errors) > MOST_HOURS or not np.isfinite(errors).all():
+        raise ContentError(f"errors of the form {errors.shape}, or that are no numbers")
+    return errors
