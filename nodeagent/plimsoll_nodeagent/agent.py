@@ -160,7 +160,9 @@ class Agent:
         reports = container_reports(self.reclaimer, self.pressing, snapshot)
         return Report(
             snapshot=snapshot,
-            node=node_report(self.fs, self.reclaimer, self.pressing, self.looks.looks_total, snapshot),
+            node=node_report(
+                self.fs, self.reclaimer, self.pressing, self.places, self.looks.looks_total, snapshot
+            ),
             containers=reports,
             capabilities=self._capabilities(),
             policy_problem=self.policies.problem,

@@ -18,6 +18,7 @@ class Engine(StrEnum):
     RECLAIM = "reclaim.mode"
     PLACEMENT_NODE = "placement.node"
     PLACEMENT_NUMA = "placement.numa"
+    PLACEMENT_BIND = "placement.numa: Bind"  # until it is built, the same as Prefer
     LEAK = "leak.action"
     NEEDED = "limits.basis"
     HOLIDAYS = "forecast.holidays"
@@ -25,7 +26,9 @@ class Engine(StrEnum):
 
 HOLIDAY_MODEL = "prophet"  # the one forecaster that looks at holidays
 # Add an engine here in the change that brings it: its policies lose the condition `NotYetActive`.
-ACTIVE_ENGINES: frozenset[Engine] = frozenset({Engine.LEAK, Engine.HOLIDAYS, Engine.RECLAIM})
+ACTIVE_ENGINES: frozenset[Engine] = frozenset(
+    {Engine.LEAK, Engine.HOLIDAYS, Engine.RECLAIM, Engine.PLACEMENT_NODE, Engine.PLACEMENT_NUMA}
+)
 
 
 def asked_engines(spec: PolicySpec) -> Iterator[Engine]:
@@ -36,7 +39,8 @@ def asked_engines(spec: PolicySpec) -> Iterator[Engine]:
     if spec.placement.node is not NodePlacement.OFF:
         yield Engine.PLACEMENT_NODE
     if spec.placement.numa is not NumaPlacement.OFF:
-        yield Engine.PLACEMENT_NUMA
+        bind = spec.placement.numa is NumaPlacement.BIND
+        yield Engine.PLACEMENT_BIND if bind else Engine.PLACEMENT_NUMA
     if spec.leak.action in (LeakAction.RAISE, LeakAction.RESTART):
         yield Engine.LEAK
     if Basis.NEEDED in (spec.limits.basis, *(each.limits.basis for each in spec.containers if each.limits)):

@@ -43,7 +43,7 @@ class NodePlacement(StrEnum):
 
 
 class NumaPlacement(StrEnum):
-    """How strongly a container's memory follows its NUMA node."""
+    """How strongly a container's memory follows the CPUs that use it, between NUMA nodes."""
 
     OFF = "Off"
     PREFER = "Prefer"
@@ -119,9 +119,10 @@ class Placement(Model):
     """Where pods and their memory go."""
 
     node: NodePlacement = NodePlacement.OFF
-    """Choose the node by forecast."""
+    """Choose the node of new pods by forecast, in the modes that set limits of new pods: Off, Prefer (the
+    scheduler is told a preference) or Require (nodes that would be short with the pod are excluded, too)."""
     numa: NumaPlacement = NumaPlacement.OFF
-    """Choose the NUMA node by forecast."""
+    """Move memory to the NUMA node whose CPUs use it. Bind means the same as Prefer for now."""
 
 
 class Leak(Model):

@@ -12,6 +12,7 @@ from plimsoll.pages.control_types import Reason
 from plimsoll_nodeagent.act.outcome import Outcome
 from plimsoll_nodeagent.capabilities import KernelCapabilities
 from plimsoll_nodeagent.control.controlled import Controlled
+from plimsoll_nodeagent.control.numa_places import NumaPlaces
 from plimsoll_nodeagent.control.pressing import Pressing
 from plimsoll_nodeagent.control.reclaiming import Reclaimer
 from plimsoll_nodeagent.kernelfs import KernelFs
@@ -102,6 +103,16 @@ class PressureReport:
 
 
 @dataclass(frozen=True, slots=True)
+class NumaPlacesReport:
+    """Memory that follows CPUs between NUMA nodes."""
+
+    containers: int
+    local_ratio: float | None
+    moved_bytes_total: int
+    taken_back_total: int
+
+
+@dataclass(frozen=True, slots=True)
 class NodeReport:
     """The node."""
 
@@ -116,6 +127,7 @@ class NodeReport:
     returned_total: int
     brought_back_total: int
     looks_total: int
+    places: NumaPlacesReport
     ahead: PressureReport
     numa: tuple[NumaReport, ...]
 
@@ -167,7 +179,12 @@ def container_reports(
 
 
 def node_report(
-    fs: KernelFs, reclaimer: Reclaimer, pressing: Pressing, looks_total: int, snapshot: Snapshot
+    fs: KernelFs,
+    reclaimer: Reclaimer,
+    pressing: Pressing,
+    places: NumaPlaces,
+    looks_total: int,
+    snapshot: Snapshot,
 ) -> NodeReport:
     """The node, and what its containers make together: needed is usage where nobody can tell better."""
     controlled = [each for each in reclaimer.controlled.values() if each.need is not None]
@@ -190,6 +207,12 @@ def node_report(
         returned_total=reclaimer.returned_total,
         brought_back_total=reclaimer.brought_back_total,
         looks_total=looks_total,
+        places=NumaPlacesReport(
+            containers=len(places.plans),
+            local_ratio=places.local_share(),
+            moved_bytes_total=places.moved_bytes_total,
+            taken_back_total=places.taken_back_total,
+        ),
         ahead=pressure_report(pressing),
         numa=tuple(
             _numa(each, zones, controlled, said.get(numa_key(each.numa_node)))

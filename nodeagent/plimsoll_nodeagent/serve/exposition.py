@@ -244,6 +244,10 @@ REPORT_VALUES: dict[str, Callable[[Report], list[Value]]] = {
         lambda each: [((outcome,), total) for outcome, total in each.leases_total.items()]
     ),
     "plimsoll_agent_looks_total": lambda each: [((), each.node.looks_total)],
+    "plimsoll_agent_numa_containers": lambda each: [((), each.node.places.containers)],
+    "plimsoll_agent_numa_local_ratio": lambda each: [((), each.node.places.local_ratio)],
+    "plimsoll_agent_numa_moved_bytes_total": lambda each: [((), each.node.places.moved_bytes_total)],
+    "plimsoll_agent_numa_taken_back_total": lambda each: [((), each.node.places.taken_back_total)],
     "plimsoll_agent_models_version": lambda each: [((), each.models_version)],
     "plimsoll_numa_node_pressure_forecast_ratio": _of_numa(lambda each: each.pressure_forecast),
     "plimsoll_kube_node_needed_bytes": lambda each: [((), each.node.needed_bytes)],

@@ -186,6 +186,24 @@ _OF_RECLAIM = (
         "plimsoll_agent_looks_total", _C, "looks", "Looks at containers' memory by address (DAMON)."
     ),
     MetricDefinition(
+        "plimsoll_agent_numa_containers", _G, "containers", "Containers whose memory follows their CPUs."
+    ),
+    MetricDefinition(
+        "plimsoll_agent_numa_local_ratio",
+        _G,
+        "0 to 1",
+        "Share of their accesses that are local, as far as all their memory is used alike; the mean.",
+    ),
+    MetricDefinition(
+        "plimsoll_agent_numa_moved_bytes_total", _C, "bytes", "Memory moved between NUMA nodes."
+    ),
+    MetricDefinition(
+        "plimsoll_agent_numa_taken_back_total",
+        _C,
+        "moves",
+        "Moves that were taken back because the container stalled more.",
+    ),
+    MetricDefinition(
         "plimsoll_agent_models_version",
         _G,
         "1",

@@ -106,8 +106,8 @@ def test_other_kinds_are_passed_over_with_a_note():
 
 
 def test_what_is_not_built_yet_is_a_note():
-    (note,) = check([policy(placement={"node": "Prefer"})])
-    assert (note.severity, note.path) == (Severity.NOTE, "spec.placement.node")
+    (note,) = check([policy(limits={"basis": "needed"})])
+    assert (note.severity, note.path) == (Severity.NOTE, "spec.limits.basis")
 
 
 WEB, DB = {"matchLabels": {"app": "web"}}, {"matchLabels": {"app": "db"}}
