@@ -52,6 +52,8 @@ def test_what_reclaim_does_is_served_once_a_policy_asks_for_it(tmp_path):
         # Nobody looked between two ticks, so that no forecast could be judged.
         "plimsoll_kube_node_pressure_right_ratio",
         "plimsoll_kube_node_pressure_brier",
+        # No policy asks for memory to follow CPUs.
+        "plimsoll_agent_numa_local_ratio",
         # It has no operator.
         "plimsoll_agent_attending",
         "plimsoll_agent_streams_total",
