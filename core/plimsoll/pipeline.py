@@ -163,6 +163,20 @@ class LimitPipeline:
         for model in self._models.values():
             model.forget(rows)
 
+    def checkpoint(self, row: int) -> bytes:
+        """A row's past with what models have learned of it beside the history."""
+        named = ((self._named(code), model.learned(row)) for code, model in self._models.items())
+        return self.history.checkpoint(row, {name: learned for name, learned in named if learned})
+
+    def restore(self, row: int, data: bytes) -> None:
+        """Give a row its past, and models what they had learned of it. Raises `CheckpointError`."""
+        for name, learned in self.history.restore(row, data).items():
+            if name in model_names():
+                self._model(model_names().index(name))  # made, where no row has asked for it yet
+            for code, model in self._models.items():
+                if self._named(code) == name:
+                    model.relearn(row, learned)
+
     # -- what is asked --------------------------------------------------------------------------------------
 
     def decide(self, rows: IntArray, now_seconds: float) -> Recommendations:
@@ -319,6 +333,9 @@ class LimitPipeline:
             raw[mine] = said.values_bytes
             corrected[mine] = calibrate(said, fitted.hindcast()).values_bytes
         return PeakDistribution(LEVELS, raw), PeakDistribution(LEVELS, corrected)
+
+    def _named(self, code: int) -> str:
+        return self._models[UNSAID].name if code == UNSAID else model_names()[code]
 
     def _model(self, code: int) -> PeakModel:
         if code not in self._models:

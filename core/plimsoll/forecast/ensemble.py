@@ -5,10 +5,12 @@ members'. Each hour a row's members are charged the pinball loss of the log of w
 they had said; losses fade with a half-life of a day; weights are exponential in the faded loss
 (exponentially weighted forecasters, Cesa-Bianchi & Lugosi 2006), mixed with a floor (fixed share, Herbster &
 Warmuth 1998), so that no model is lost to the fashion of one day. Weights are memory that is not in the
-history: after a restart they are even, and known again within a day.
+history: what each member has lost goes into the row's checkpoint by the member's name, and comes back from
+there.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +24,7 @@ JUDGED_LEVELS = np.array([0.5, 0.9, 0.99])
 FADE = 0.5 ** (1 / 24)  # an hour's: half-life of a day
 RATE = 30.0  # losses are in logs of bytes: 0.03 of them is what e^-1 takes
 FLOOR = 0.05  # of the weight, shared by all members
+MOST_LOSS = 1e6  # faded; no honest one comes near, for a day's losses are a few units of logs
 
 
 class EnsemblePeak:
@@ -67,6 +70,21 @@ class EnsemblePeak:
         self._said[rows] = np.nan
         for member in self._members:
             member.forget(rows)
+
+    def learned(self, row: int) -> Mapping[str, float]:
+        """Each member's faded loss, where the row has judged any."""
+        if row >= len(self._loss) or not self._loss[row].any():
+            return {}
+        losses = zip(self._members, self._loss[row].tolist(), strict=True)
+        return {member.name: float(f"{loss:.6g}") for member, loss in losses}
+
+    def relearn(self, row: int, learned: Mapping[str, float]) -> None:
+        """Take losses up again; nothing without a word on every member: they are weighed by each other."""
+        losses = [learned.get(member.name, math.nan) for member in self._members]
+        rows = np.array([row], dtype=np.int32)
+        self._grow(rows)
+        if all(0.0 <= loss <= MOST_LOSS for loss in losses) and not self._loss[row].any():
+            self._loss[row] = losses
 
     def weights(self, rows: IntArray) -> FloatArray:
         """The members' weights [n, members], as they are now."""

@@ -4,9 +4,11 @@
 (how wrong the same rule would have been in the hours that the window holds). Buffers are made from the
 second, so that they are as thick as the forecast was wrong. `PeakModel.update` tells a model what came of
 the hour it last spoke of. Most models have no memory beside the `History`, which takes samples in as they
-come, so that a restart loses nothing (docs/decisions/0022, 0050); an ensemble's weights are one.
+come, so that a restart loses nothing (docs/decisions/0022, 0050); an ensemble's weights are one, and go into
+the row's checkpoint by `learned` and back by `relearn`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -101,6 +103,14 @@ class PeakModel(Protocol):
         """These rows of the history belong to other containers now."""
         ...
 
+    def learned(self, row: int) -> Mapping[str, float]:
+        """What of a row is to outlive the process, by names of the model's own; empty: nothing."""
+        ...
+
+    def relearn(self, row: int, learned: Mapping[str, float]) -> None:
+        """Take that up again, unless the row has taught something since; foreign names are nothing."""
+        ...
+
 
 class Memoryless:
     """For models that remember nothing of what they said: all that came is in the history."""
@@ -112,3 +122,10 @@ class Memoryless:
 
     def forget(self, rows: IntArray) -> None:
         """Nothing to forget."""
+
+    def learned(self, row: int) -> Mapping[str, float]:  # noqa: ARG002 -- the protocol's
+        """Nothing that is not in the history."""
+        return {}
+
+    def relearn(self, row: int, learned: Mapping[str, float]) -> None:
+        """Nothing to take up."""

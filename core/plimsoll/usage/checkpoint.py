@@ -2,12 +2,16 @@
 
 Maxima are quantised upwards on a logarithmic grid of 0.1 % (so a restored peak is never below the one that
 was stored, and storing it again changes nothing), delta-coded, compressed and checksummed. Bytes that are
-corrupt, from another quantity or from a newer version raise `CheckpointError` with a sentence.
+corrupt, from another quantity or from a newer version raise `CheckpointError` with a sentence. A row of which
+no model has learned anything is written as before models were in it, so that an older program reads it too.
 """
 
+import json
+import math
 import struct
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
@@ -16,7 +20,8 @@ from plimsoll.usage.events import KEPT_EVENTS
 from plimsoll.usage.sample import MAX_PLAUSIBLE_BYTES, Float32Array, Float64Array, Quantity, round_up_float32
 
 MAX_CHECKPOINT_BYTES = 8192
-VERSION = 3  # 1 had no record of promises, 2 none of images
+VERSION = 4  # 1 had no record of promises, 2 none of images, 3 nothing that models have learned
+MOST_LEARNED_BYTES = 1024  # of a row, by all models
 GRID_RATIO = 1.001  # each stored value may be read back this much higher
 GRID_START_BYTES = 1024.0  # smaller values, except zero, are read back as this
 
@@ -25,10 +30,14 @@ _HEADER = struct.Struct("<4sHBxI")  # magic, version, quantity, crc32 of all tha
 _FIXED = struct.Struct("<qHHqqdd")  # current bin, bins, hours, oom count, restart count, first, last seen
 _PROMISES = struct.Struct("<4d")  # hours, promised, exceeded, shift
 _IMAGE = struct.Struct("<2d")  # code, since when
+_LEARNED = struct.Struct("<H")  # bytes of JSON that follow
 _QUANTITIES = (Quantity.USAGE, Quantity.WORKING_SET)
 _MAX_BODY_BYTES = 65536  # a checkpoint that unpacks to more was not written by us
 _LAST_BIN = 2**31  # some 20,000 years after 1970
 _MISSING = 0
+
+
+Learned = Mapping[str, Mapping[str, float]]  # model -> what it goes by -> a number of its own
 
 
 class CheckpointError(ValueError):
@@ -51,6 +60,7 @@ class RowState:
     last_seen_seconds: float
     promises: Float64Array  # [4] hours, promised, exceeded, shift
     image: Float64Array  # [2] code (0: not known), seconds since when (NaN: no change is known of)
+    learned: Learned = field(default_factory=dict)  # what models have learned that is not in the windows
 
 
 def encode(state: RowState) -> bytes:
@@ -69,10 +79,12 @@ def encode(state: RowState) -> bytes:
     planes = (steps & 0xFF).astype(np.uint8).tobytes() + (steps >> 8).astype(np.uint8).tobytes()
     events = np.stack([state.ooms, state.restarts]).astype("<f8").tobytes()
     records = _PROMISES.pack(*state.promises.tolist()) + _IMAGE.pack(*state.image.tolist())
-    body = zlib.compress(fixed + events + records + planes, level=6)
+    learned = _learned_bytes(state.learned)
+    body = zlib.compress(fixed + events + records + learned + planes, level=6)
     quantity = _QUANTITIES.index(state.quantity)
-    crc = zlib.crc32(body, zlib.crc32(struct.pack("<HB", VERSION, quantity)))
-    return _HEADER.pack(_MAGIC, VERSION, quantity, crc) + body
+    version = VERSION if learned else VERSION - 1
+    crc = zlib.crc32(body, zlib.crc32(struct.pack("<HB", version, quantity)))
+    return _HEADER.pack(_MAGIC, version, quantity, crc) + body
 
 
 def decode(data: bytes, expected: Quantity) -> RowState:
@@ -83,8 +95,9 @@ def decode(data: bytes, expected: Quantity) -> RowState:
     events_size = 2 * 3 * KEPT_EVENTS * 8
     promises_end = _FIXED.size + events_size + (_PROMISES.size if version > 1 else 0)
     planes_start = promises_end + (_IMAGE.size if version > 2 else 0)
-    if len(body) < planes_start:
+    if len(body) < planes_start + (_LEARNED.size if version > 3 else 0):
         raise CheckpointError(f"checkpoint body has {len(body)} bytes, too few for its header")
+    learned, planes_start = _learned(body, planes_start) if version > 3 else ({}, planes_start)
     current_bin, bins, hours, oom_count, restart_count, first, last = _FIXED.unpack_from(body)
     if not 0 <= current_bin <= _LAST_BIN:
         raise CheckpointError(f"checkpoint's current bin {current_bin} is no time")
@@ -111,7 +124,33 @@ def decode(data: bytes, expected: Quantity) -> RowState:
         last,
         np.array(record),
         np.array(image),
+        learned,
     )
+
+
+def _learned_bytes(learned: Learned) -> bytes:
+    """What models have learned, with its length; nothing at all where that is nothing or too much."""
+    if not learned:
+        return b""
+    text = json.dumps(learned, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    return _LEARNED.pack(len(text)) + text if len(text) <= MOST_LEARNED_BYTES else b""
+
+
+def _learned(body: bytes, start: int) -> tuple[Learned, int]:
+    """What models have learned, and where it ends."""
+    (size,) = _LEARNED.unpack_from(body, start)
+    text = body[start + _LEARNED.size : start + _LEARNED.size + size]
+    try:
+        said = json.loads(text)
+        learned = {
+            str(model): {str(name): float(value) for name, value in numbers.items()}
+            for model, numbers in said.items()
+        }
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"checkpoint holds what no model has learned: {error}") from error
+    if not all(math.isfinite(value) for numbers in learned.values() for value in numbers.values()):
+        raise CheckpointError("checkpoint holds numbers of a model that are none")
+    return learned, start + _LEARNED.size + size
 
 
 def _open(data: bytes) -> tuple[int, Quantity, bytes]:

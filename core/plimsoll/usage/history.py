@@ -9,7 +9,7 @@ numpy calls: 4.3 KB a row, rings over absolute bins (`floor(unix_seconds / 300)`
 import numpy as np
 import numpy.typing as npt
 
-from plimsoll.usage.checkpoint import RowState, decode, encode
+from plimsoll.usage.checkpoint import Learned, RowState, decode, encode
 from plimsoll.usage.events import EventLog, Events, as_column
 from plimsoll.usage.images import ImageLog
 from plimsoll.usage.promises import PromiseLog
@@ -239,8 +239,8 @@ class History:
 
     # -- checkpoints --------------------------------------------------------------------------------------
 
-    def checkpoint(self, row: int) -> bytes:
-        """Everything the row knows, in at most 8 KiB."""
+    def checkpoint(self, row: int, learned: Learned | None = None) -> bytes:
+        """Everything the row knows, in at most 8 KiB, with what models have learned of it."""
         index = self._checked(row)
         ooms, restarts = self._ooms.of(index), self._restarts.of(index)
         return encode(
@@ -257,17 +257,22 @@ class History:
                 float(self._last_seen[index[0]]),
                 self.promises.packed(int(index[0])),
                 self.images.packed(int(index[0])),
+                learned or {},
             )
         )
 
-    def restore(self, row: int, data: bytes) -> None:
-        """Join a checkpoint to what the row has seen since; maxima never fall. Raises `CheckpointError`."""
+    def restore(self, row: int, data: bytes) -> Learned:
+        """Join a checkpoint to what the row has seen since; maxima never fall. Raises `CheckpointError`.
+
+        Returns what models had learned of it, which is theirs to take (`pipeline.LimitPipeline.restore`).
+        """
         index = int(self._checked(row)[0])
         state = decode(data, self.quantity)
         before = self._time.current_bin
         if self._time.adopt(state.current_bin) and before is not None:
             self._shift(before, state.current_bin)
         self._join(index, state)
+        return state.learned
 
     def _join(self, row: int, state: RowState) -> None:
         present, this_hour = self.current_bin, self.current_bin // BINS_PER_HOUR

@@ -200,7 +200,7 @@ class EngineCore:
                 continue
             lived = math.isfinite(self._last_seen(row))
             try:
-                self.rows.store(row).history.restore(int(self.rows.place(row)[0]), data)
+                self.rows.store(row).pipeline.restore(int(self.rows.place(row)[0]), data)
             except CheckpointError as error:
                 refused.append(f"checkpoint of {self.rows.keys[row]}: {error}")
                 continue
@@ -225,7 +225,7 @@ class EngineCore:
     def checkpoints(self, rows: tuple[int, ...]) -> dict[int, bytes]:
         """Return the checkpoints of those of `rows` that exist."""
         return {
-            row: self.rows.store(row).history.checkpoint(int(self.rows.place(row)[0]))
+            row: self.rows.store(row).pipeline.checkpoint(int(self.rows.place(row)[0]))
             for row in rows
             if self.rows.known(row)
         }

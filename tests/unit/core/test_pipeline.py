@@ -299,3 +299,64 @@ def test_whatever_comes_no_limit_is_nan_or_below_present_use(usage: list[float],
         assert np.isfinite(said.quantile_bytes).all()
     raises = pipeline.react(rows, now)
     assert (raises.limit_bytes > limit).all()
+
+
+def weights_of(pipeline: LimitPipeline, row: int) -> np.ndarray:
+    """The weights of the row's ensemble."""
+    code = model_names().index("ensemble")
+    return pipeline._models[code].weights(np.array([row], dtype=np.int32))[0]
+
+
+def judged(days: int = 5, hours: int = 30) -> tuple[LimitPipeline, float]:
+    """An ensemble that was asked each hour about a row with a rhythm, and was told what came."""
+    bins, asked = days * 288, 12 * hours
+    usage = 100 * MIB * (1 + 0.4 * np.sin(np.arange(bins) / 288 * 2 * np.pi))
+    history, rows, now = history_of(usage[:-asked])
+    pipeline = LimitPipeline(history)
+    pipeline.observe_policies(rows, [RowPolicy(model="ensemble")])
+    for place in range(bins - asked, bins):
+        if place % 12 == 0:
+            pipeline.decide(rows, at(place))
+        append_bin(history, rows, place, usage[place : place + 1])
+    now = at(bins)
+    pipeline.decide(rows, now)
+    return pipeline, now
+
+
+def successor(now: float, rows: int) -> LimitPipeline:
+    """A pipeline that knows nothing of its rows, all of which an ensemble is to forecast."""
+    history = History(Quantity.USAGE, rows)
+    made = history.add_rows(rows)
+    history.advance(now)
+    pipeline = LimitPipeline(history)
+    pipeline.observe_policies(made, [RowPolicy(model="ensemble")] * rows)
+    return pipeline
+
+
+def test_an_ensembles_weights_come_back_with_the_rows_checkpoint() -> None:
+    taught, now = judged()
+    weights = weights_of(taught, 0)
+    assert weights.max() > 1.2 * weights.min(), "nothing was learned"
+    after = successor(now, 3)
+    after.restore(2, taught.checkpoint(0))
+    assert weights_of(after, 2) == pytest.approx(weights, rel=1e-3)
+    assert weights_of(after, 1) == pytest.approx(np.full(4, 0.25))
+    said = after.decide(np.array([2], dtype=np.int32), now)
+    before = taught.decide(np.array([0], dtype=np.int32), now)
+    np.testing.assert_allclose(said.quantile_bytes, before.quantile_bytes, rtol=3e-3)
+
+
+def test_a_checkpoint_from_before_weights_were_in_it_begins_with_even_ones() -> None:
+    taught, now = judged()
+    after = successor(now, 1)
+    after.restore(0, taught.history.checkpoint(0))
+    after.decide(np.array([0], dtype=np.int32), now)
+    assert weights_of(after, 0) == pytest.approx(np.full(4, 0.25))
+
+
+def test_what_a_model_nobody_knows_has_learned_is_passed_over() -> None:
+    taught, now = judged(hours=2)
+    data = taught.history.checkpoint(0, {"clairvoyant": {"a": 1.0}, "auto": {"b": 2.0}})
+    after = successor(now, 1)
+    after.restore(0, data)
+    assert np.nanmax(after.history.hourly(0)) > 0

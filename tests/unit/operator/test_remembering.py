@@ -8,8 +8,12 @@ import pytest
 from prometheus_client import generate_latest
 
 from builders.clusters import NOW as CLUSTER_NOW
+from builders.engine import MIB, ScriptedSource, member
+from builders.engine import NOW as ENGINE_NOW
 from builders.loops import rig
 from builders.store import NOW
+from plimsoll.forecast.registry import model_names
+from plimsoll.recommend.row_policy import RowPolicy
 from plimsoll.store.forgetting import forget
 from plimsoll.store.levels.address import parse_redis_address
 from plimsoll.store.levels.connect import Link
@@ -20,6 +24,9 @@ from plimsoll.store.tiered import TieredStore
 from plimsoll.usage.history import History
 from plimsoll.usage.sample import Quantity
 from plimsoll.workload import ContainerKey, WorkloadRef
+from plimsoll_operator.engine.core import EngineCore
+from plimsoll_operator.engine.frames import Sync
+from plimsoll_operator.engine.messages import EngineSettings
 from plimsoll_operator.remembering import Remembered
 from plimsoll_operator.serve.metrics import Metrics
 
@@ -164,3 +171,49 @@ async def test_metrics_tell_what_the_levels_did():
     one.note(OTHER, checkpoint(), None)
     await one.write()
     assert "plimsoll_memory_unwritten_total 1.0" in generate_latest(one.metrics.registry).decode()
+
+
+def engine_with_an_ensemble(now, source):
+    core = EngineCore(EngineSettings(interval_seconds=60.0), source)
+    core.sync(Sync((member(0, "a", policy=RowPolicy(model="ensemble")),), ()))
+    core.tick(now)
+    return core
+
+
+def ensemble_weights(core):
+    pipeline = core.rows.store(0).pipeline
+    rows = core.rows.places(np.array([0], dtype=np.int32))
+    return pipeline._models[model_names().index("ensemble")].weights(rows)[0]
+
+
+async def test_an_ensembles_weights_outlive_profiles_and_reach_another_operator_by_redis():
+    server, source = fakeredis.FakeServer(), ScriptedSource()
+    source.set("a", 100.0 * MIB)
+    first = engine_with_an_ensemble(ENGINE_NOW, source)
+    for step in range(1, 12 * 12):
+        source.set("a", (100.0 + 30.0 * np.sin(step / 12)) * MIB)
+        first.tick(ENGINE_NOW + 300 * step)
+    learned = ensemble_weights(first)
+    assert learned.max() > 1.2 * learned.min()
+    one, two = (remembering(shared_memory(server), Quantity.WORKING_SET) for _ in range(2))
+    one.note(KEY, first.checkpoints((0,))[0], None)
+    await one.write()
+    (record,) = one.memory.tiers.records("history")
+    assert (record.version, record.schema) == (1, 1), "a record of before is one of now"
+    now = ENGINE_NOW + 300 * 12 * 12
+    second = engine_with_an_ensemble(now, source)
+    assert ensemble_weights(second) == pytest.approx(np.full(4, 0.25))
+    assert second.restore(await two.recall({0: KEY})) == ()
+    assert ensemble_weights(second) == pytest.approx(learned, rel=1e-3)
+
+
+async def test_a_record_from_before_weights_were_in_it_is_recalled_with_even_ones():
+    source = ScriptedSource()
+    source.set("a", 100.0 * MIB)
+    one = remembering(open_memory(), Quantity.WORKING_SET)
+    one.note(KEY, checkpoint(Quantity.WORKING_SET), None)
+    await one.write()
+    core = engine_with_an_ensemble(NOW + 60, source)
+    assert core.restore(await one.recall({0: KEY})) == ()
+    assert core.explain(0)["peak_history_bytes"] >= 100 * MIB
+    assert ensemble_weights(core) == pytest.approx(np.full(4, 0.25))

@@ -40,7 +40,7 @@ def window(rows: list[int] | None, value: float = 100.0) -> UsageWindow:
 
 
 def ensemble(*factors: float) -> EnsemblePeak:
-    return EnsemblePeak([lambda factor=factor: Says(factor) for factor in factors])
+    return EnsemblePeak([lambda factor=factor: Says(factor, f"says {factor}") for factor in factors])
 
 
 def taught(model: EnsemblePeak, row: int, came: float, hours: int) -> None:
@@ -95,3 +95,48 @@ def test_a_member_that_knows_nothing_leaves_its_weight_to_the_others() -> None:
     assert said == pytest.approx(np.full((2, 2), 100.0))
     unknown = ensemble(np.nan, np.nan).fit(window(None)).predict(3600, LEVELS).values_bytes
     assert np.isnan(unknown).all()
+
+
+def test_what_it_has_learned_of_a_row_outlives_it() -> None:
+    model, rows = ensemble(1.0, 2.0, 3.0), np.array([2, 4], dtype=np.int32)
+    taught(model, 2, 200.0, 6)
+    successor = ensemble(1.0, 2.0, 3.0)
+    successor.relearn(4, model.learned(2))
+    assert successor.weights(rows)[1] == pytest.approx(model.weights(rows)[0], rel=1e-4)
+    assert successor.weights(rows)[0] == pytest.approx(np.full(3, 1 / 3))
+
+
+def test_members_are_known_by_name_whatever_their_order() -> None:
+    model = ensemble(1.0, 2.0)
+    taught(model, 0, 200.0, 12)
+    successor = ensemble(2.0, 1.0)
+    successor.relearn(0, model.learned(0))
+    row = np.array([0], dtype=np.int32)
+    assert successor.weights(row)[0] == pytest.approx(model.weights(row)[0][::-1], rel=1e-4)
+
+
+def test_own_lessons_count_more_than_remembered_ones() -> None:
+    model, row = ensemble(1.0, 2.0), np.array([0], dtype=np.int32)
+    taught(model, 0, 200.0, 3)
+    before = model.weights(row)
+    model.relearn(0, {"says 1.0": 0.0, "says 2.0": 9.0})
+    assert (model.weights(row) == before).all()
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        {},
+        {"says 1.0": 1.0},
+        {"says 1.0": 1.0, "says 2.0": float("nan")},
+        {"says 1.0": -1.0, "says 2.0": 0.0},
+        {"says 1.0": 1e300, "says 2.0": 0.0},
+        {"another": 1.0, "third": 2.0},
+    ],
+    ids=str,
+)
+def test_what_does_not_fit_leaves_the_weights_even(foreign: dict[str, float]) -> None:
+    model = ensemble(1.0, 2.0)
+    model.relearn(0, foreign)
+    assert model.weights(np.array([0], dtype=np.int32)) == pytest.approx(np.full((1, 2), 0.5))
+    assert model.learned(0) == model.learned(99) == {}

@@ -179,7 +179,7 @@ def resealed(body: bytes, version: int = 1, quantity: int = 0) -> bytes:
         (b"", "not a Plimsoll"),
         (b"PLMH", "not a Plimsoll"),
         (b"\x1f\x8b" + bytes(200), "not a Plimsoll"),
-        (resealed(b"", version=4), "version 4 is newer than 3"),
+        (resealed(b"", version=5), "version 5 is newer than 4"),
         (resealed(zlib.compress(b""), quantity=1), "holds working_set, this history holds usage"),
         (resealed(zlib.compress(b""), quantity=7), "unknown quantity"),
         (resealed(b"nonsense"), "corrupt"),
@@ -231,3 +231,42 @@ def test_a_checkpoint_of_the_version_before_promises_is_read() -> None:
     state = decode(resealed(zlib.compress(fixed + bytes(384) + b"\x00\x00"), version=1), Quantity.USAGE)
     assert state.promises.tolist() == [0, 0, 0, 0]
     assert (state.first_seen_seconds, state.last_seen_seconds) == (5.0, 6.0)
+
+
+LEARNED = {"ensemble": {"auto": 0.25, "windowed": 1.5}}
+
+
+def test_what_models_have_learned_comes_back_with_the_row() -> None:
+    h = full()
+    data = h.checkpoint(0, LEARNED)
+    assert history().restore(0, data) == LEARNED
+    back = restored(data)
+    np.testing.assert_array_equal(back.hourly(0), restored(h.checkpoint(0)).hourly(0))
+
+
+def test_where_nothing_was_learned_an_older_program_reads_it() -> None:
+    assert struct.unpack_from("<H", full().checkpoint(0), 4) == (3,)
+    assert struct.unpack_from("<H", full().checkpoint(0, LEARNED), 4) == (4,)
+    assert history().restore(0, full().checkpoint(0)) == {}
+
+
+def test_the_worst_row_fits_with_all_that_may_be_learned_and_more_is_left_out() -> None:
+    many = {"ensemble": {f"member {number}": 1 / 3 for number in range(28)}}
+    data = full().checkpoint(0, many)
+    assert history().restore(0, data) == many
+    assert len(data) <= MAX_CHECKPOINT_BYTES
+    assert history().restore(0, full().checkpoint(0, {"x": {"y" * 2000: 1.0}})) == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"[]", b"7", b"{", b'{"a": 1}', b'{"a": {"b": "c"}}', b'{"a": {"b": NaN}}', b"\xff", b"[" * 60_000],
+)
+def test_foreign_learning_is_refused_and_changes_nothing(text: bytes) -> None:
+    fixed = struct.pack("<qHHqqdd", 1, 1, 0, 0, 0, 5.0, 6.0) + bytes(384) + bytes(32) + bytes(16)
+    data = resealed(zlib.compress(fixed + struct.pack("<H", len(text)) + text + b"\x00\x00"), version=4)
+    h = history()
+    before = h.checkpoint(0)
+    with pytest.raises(CheckpointError, match="model"):
+        h.restore(0, data)
+    assert h.checkpoint(0) == before
