@@ -28,6 +28,7 @@ from plimsoll_operator.leader import Leader, LeaseSettings
 from plimsoll_operator.loop import Loop, Parts
 from plimsoll_operator.membership import Membership
 from plimsoll_operator.owners import OwnerResolver
+from plimsoll_operator.place.placer import Placer
 from plimsoll_operator.serve.metrics import Metrics
 from plimsoll_operator.settings import OperatorSettings
 from plimsoll_operator.stages import Stages
@@ -146,6 +147,7 @@ class Rig:
         owners = OwnerResolver()
         self.membership = Membership({"plimsoll-system"}, Quantity.WORKING_SET, owners)
         evictions = Evictions(admitting=True)
+        self.placer = Placer(self.membership, owners, self.metrics, lambda: self.now_seconds, 180.0)
         patience = Patience()
         self.actor = Actor(fenced, Events(fenced, "me"), evictions, self.metrics, patience)
         profiles = Profiles(fenced, self.settings.profile_interval)
@@ -166,6 +168,7 @@ class Rig:
                 snapshot=self._world,
                 quantity=Quantity.WORKING_SET,
                 model="seasonal",
+                placer=self.placer,
             )
         )
 
