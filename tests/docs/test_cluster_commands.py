@@ -47,7 +47,7 @@ def environment(world, tmp_path_factory):
 
 def test_every_command_that_needs_a_cluster_is_shown():
     shown = {COMMAND.match(line)["name"] for line in LINES}
-    assert shown == {"recommend", "status", "explain", "restore", "pause", "resume"}
+    assert shown == {"recommend", "plan", "status", "explain", "restore", "pause", "resume"}
 
 
 @pytest.mark.parametrize("line", LINES)

@@ -106,7 +106,7 @@ class Answers:
         made = self.shown
         return [
             {
-                "hour": (self.fleet.hour_of_day + lane) % HOURS_PER_DAY,
+                "hour": (self.fleet.source.hour_of_day + lane) % HOURS_PER_DAY,
                 "mean_bytes": round(float(made.mean_bytes[lane])),
                 "need_bytes": round(float(made.need_bytes[lane])),
                 "capacity_bytes": round(self.room_bytes * made.nodes),
@@ -118,7 +118,7 @@ class Answers:
         """Everything, nested."""
         trend = self.answer.outlook.trend
         return {
-            "from": self.fleet.said,
+            "from": self.fleet.source.said,
             "pods": len(self.fleet.names),
             "containers": self.fleet.containers,
             "node_bytes": round(self.question.node_bytes),

@@ -4,18 +4,20 @@ In: `Answers`. Out: SVG text without script, font or file beside it. Colours are
 light and dark are its business.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from html import escape
 
 from plimsoll_cli.amounts import short
 from plimsoll_cli.plan.answers import Answers, Row
+from plimsoll_nodeagent.show.scale import byte_ticks
 
 WIDTH, HEIGHT = 720, 260
-LEFT, TOP, RIGHT, BOTTOM = 76, 16, 12, 40
+LEFT, TOP, RIGHT, BOTTOM = 76, 16, 20, 40
 ABOVE = 1.08  # room above the highest value
-TICKS = 4
+TICKS = 4  # about so many marks upward
 Points = Sequence[tuple[float, float]]
-Words = Callable[[float], str]
+Marks = Sequence[tuple[float, str]]
 
 
 def by_hour(answers: Answers) -> str:
@@ -26,8 +28,10 @@ def by_hour(answers: Answers) -> str:
         for name in ("mean", "need", "capacity")
     }
     plane = _Plane((0.0, 23.0), max(value for line in series.values() for _, value in line))
+    hours = [(float(each), f"{each:02d}") for each in range(0, 24, 3)]
+    marks = [(each, short(round(each)) if each else "0") for each in byte_ticks(plane.top, TICKS)]
     parts = [
-        *plane.frame([(each, f"{each:02d}") for each in range(0, 24, 3)], _bytes, "hour of the day (UTC)"),
+        *plane.frame(hours, marks, f"hour of the day ({answers.fleet.source.clock})"),
         *(plane.line(series[name], name) for name in ("mean", "need", "capacity")),
     ]
     return _svg("Need against capacity by hour of the day", parts)
@@ -45,9 +49,11 @@ def by_week(answers: Answers) -> str:
     last = middle[-1][0]
     plane = _Plane((0.0, last), max(*(value for _, value in high), float(given or 0)))
     step = max(round(last / 12), 1)
-    weeks = [(each, "today" if each == 0 else str(each)) for each in range(0, int(last) + 1, step)]
+    weeks = [(float(each), str(each) if each else "today") for each in range(0, int(last) + 1, step)]
+    every = math.ceil(plane.top / TICKS)
+    marks = [(float(each), str(each)) for each in range(0, int(plane.top) + 1, every)]
     parts = [
-        *plane.frame(weeks, lambda value: f"{value:.3g}", "weeks from now"),
+        *plane.frame(weeks, marks, "weeks from now"),
         plane.band(low, high),
         plane.line(middle, "need", dots=True),
     ]
@@ -61,19 +67,16 @@ class _Plane:
 
     def __init__(self, across: tuple[float, float], most: float) -> None:
         self._first, self._last = across
-        self._top = max(most, 1.0) * ABOVE
+        self.top = max(most, 1.0) * ABOVE
 
-    def frame(self, ticks: Sequence[tuple[float, str]], words: Words, name: str) -> list[str]:
-        """Grid, ticks and the name of the x axis."""
+    def frame(self, across: Marks, up: Marks, name: str) -> list[str]:
+        """Grid, marks, and the name of the x axis."""
         out = []
-        for part in range(TICKS + 1):
-            value = self._top * part / TICKS
+        for value, text in up:
             y = self._y(value)
             out.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>')
-            out.append(
-                f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{escape(words(value))}</text>'
-            )
-        for at, text in ticks:
+            out.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{escape(text)}</text>')
+        for at, text in across:
             x = self._x(at)
             out.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{text}</text>')
         middle = (LEFT + WIDTH - RIGHT) / 2
@@ -101,16 +104,12 @@ class _Plane:
         return LEFT + (WIDTH - LEFT - RIGHT) * (at - self._first) / max(self._last - self._first, 1e-9)
 
     def _y(self, value: float) -> float:
-        return TOP + (HEIGHT - TOP - BOTTOM) * (1.0 - value / self._top)
+        return TOP + (HEIGHT - TOP - BOTTOM) * (1.0 - value / self.top)
 
 
 def _svg(title: str, parts: Sequence[str]) -> str:
     head = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img"><title>{escape(title)}</title>'
     return "\n".join([head, *parts, "</svg>"])
-
-
-def _bytes(value: float) -> str:
-    return short(round(value))
 
 
 def _number(row: Row, name: str) -> float:

@@ -28,28 +28,34 @@ class PodOf:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """Where a fleet is from."""
+
+    said: str
+    hour_of_day: int  # the coming one ...
+    clock: str  # ... by this clock
+    in_force: bool  # whether requests in force are known
+
+
+@dataclass(frozen=True, slots=True)
 class Fleet:
     """What is to be placed, and what is known of it."""
 
-    said: str  # where it is from
+    source: Source
     names: tuple[str, ...]  # [n] of pods
     pods: Pods
     containers: int
     promised: int  # containers of which the pipeline promises something ...
     exceeding: float | None  # ... and the mean chance that one exceeds its limit within an hour
-    hour_of_day: int  # UTC, of the coming hour
     notes: tuple[str, ...] = ()
 
 
 def fleet_of(
-    said: str,
+    source: Source,
     advice: Sequence[Advice],
     pods: Sequence[PodOf],
-    every_node: Sequence[PodOf],
-    *,
-    behind_hours: Sequence[int] | None = None,
-    hour_of_day: int,
-    in_force: bool,
+    every_node: Sequence[PodOf] = (),
+    behind_hours: Sequence[int] = (),
 ) -> Fleet:
     """The fleet. `behind_hours`: how much earlier in the day each container's past ends than the latest."""
     seen = _hourly(advice, behind_hours)
@@ -58,7 +64,7 @@ def fleet_of(
     own = np.array([each.request_bytes or np.nan for each in advice], dtype=np.float64)
     vpa = vpa_requests(seen)
     hands = {VPA: np.where(np.isfinite(vpa), vpa, force), OWN: np.where(np.isfinite(own), own, force)}
-    if in_force:
+    if source.in_force:
         hands = {FORCE: force, **hands}
 
     def requests(of: Sequence[PodOf]) -> dict[str, FloatArray]:
@@ -67,12 +73,13 @@ def fleet_of(
             for hand, each in hands.items()
         }
 
-    count = np.bincount([each for pod in pods for each in pod.containers], minlength=len(advice))
+    running = np.array([each for pod in pods for each in pod.containers], dtype=np.intp)
+    count = np.bincount(running, minlength=len(advice))
     chances = np.array([np.nan if each.exceeding is None else each.exceeding for each in advice])
     promised = np.isfinite(chances) & (count > 0)
     weight = count[promised]
     return Fleet(
-        said,
+        source,
         tuple(pod.name for pod in pods),
         Pods(
             _of_pods(pods, seen, force),
@@ -83,15 +90,14 @@ def fleet_of(
         containers=int(count.sum()),
         promised=int(weight.sum()),
         exceeding=float((chances[promised] * weight).sum() / weight.sum()) if weight.sum() else None,
-        hour_of_day=hour_of_day,
         notes=tuple(_notes(known, force, np.isfinite(own), count)),
     )
 
 
-def _hourly(advice: Sequence[Advice], behind_hours: Sequence[int] | None) -> FloatArray:
+def _hourly(advice: Sequence[Advice], behind_hours: Sequence[int]) -> FloatArray:
     """[c, hours] maxima of whole hours, such that the same column is the same hour of the day."""
     seen = np.array([each.seen.hourly_bytes[:-1] for each in advice], dtype=np.float64)
-    for row, behind in enumerate(behind_hours or ()):
+    for row, behind in enumerate(behind_hours):
         if behind:
             seen[row] = np.concatenate([seen[row, behind:], np.full(behind, np.nan)])
     return seen
@@ -125,13 +131,14 @@ def _notes(known: BoolArray, force: FloatArray, advised: BoolArray, count: IntAr
     unseen = int(count[~known & (force > 0)].sum())
     nothing = int(count[~known & (force == 0)].sum())
     unready = int(count[known & ~advised].sum())
-    notes = []
-    if unseen:
-        notes.append(f"{unseen} containers have no history here: their requests count as their use")
-    if nothing:
-        notes.append(f"{nothing} containers have neither history nor request: they count as nothing")
-    if unready:
-        notes.append(
-            f"{unready} containers have too little history for a request of ours: theirs counts, if any"
-        )
-    return notes
+    said = (
+        (unseen, "no history here: the request counts as the use"),
+        (nothing, "neither history nor request: nothing is counted"),
+        (unready, "too little history for a request of ours: the one in force counts, if any"),
+    )
+    return [f"{counted(many, 'container')} with {what}" for many, what in said if many]
+
+
+def counted(many: int, what: str) -> str:
+    """`1 pod`, `2 pods`."""
+    return f"{many} {what}{'' if many == 1 else 's'}"

@@ -18,7 +18,7 @@ from plimsoll_cli.advice.subject import Subject
 from plimsoll_cli.amounts import short
 from plimsoll_cli.cluster import Cluster, ForbiddenError
 from plimsoll_cli.failure import CommandError
-from plimsoll_cli.plan.fleet import HOURS_PER_DAY, Fleet, PodOf, fleet_of
+from plimsoll_cli.plan.fleet import HOURS_PER_DAY, Fleet, PodOf, Source, counted, fleet_of
 from plimsoll_cli.progress import progress
 from plimsoll_operator import parse
 
@@ -72,15 +72,16 @@ def live_fleet(
     with progress("asking the pipeline") as report:
         advice = advise(subjects, settings, now_seconds, report)
     pods = _pods(subjects)
-    return fleet_of(
-        f"{len(pods)} pods of {where}, each on the history of its MemoryProfile",
-        advice,
-        pods,
-        _every_node(advice),
-        # The last whole hour ends when the present one begins; the coming lane is the present hour.
+    if not pods:
+        raise CommandError(f"only pods of DaemonSets run in {where}: nothing to place")
+    source = Source(
+        f"{counted(len(pods), 'pod')} of {where}, each on the history of its MemoryProfile",
+        # The last whole hour ends when the present one begins: that is the coming one of the loads.
         hour_of_day=int(now_seconds // HOUR_SECONDS) % HOURS_PER_DAY,
+        clock="UTC",
         in_force=True,
     )
+    return fleet_of(source, advice, pods, _every_node(advice))
 
 
 def _pods(subjects: Sequence[Subject]) -> list[PodOf]:

@@ -10,7 +10,8 @@ from html import escape
 from plimsoll_cli.amounts import short
 from plimsoll_cli.plan.answers import Answers, Row
 from plimsoll_cli.plan.drawing import by_hour, by_week
-from plimsoll_cli.plan.table import headings, risk_rows, week_rows
+from plimsoll_cli.plan.fleet import counted
+from plimsoll_cli.plan.table import headings, needed_rows, risk_rows, week_rows
 
 STYLE = """:root{color-scheme:light dark;--ink:#1b1f24;--soft:#5b6470;--line:#d9dee4;
 --back:#f5f7f9;--card:#fff;--need:#1f6feb;--mean:#7d8894;--capacity:#b3122e}
@@ -34,13 +35,14 @@ polyline.mean{stroke:var(--mean)}polyline.capacity{stroke:var(--capacity);stroke
 def page(answers: Answers) -> str:
     """The whole page."""
     question = answers.question
-    title = f"{len(answers.fleet.names)} pods on kube nodes of {short(round(question.node_bytes))}"
-    lead = f"{answers.fleet.said}; bound {question.bound:g}, policy {answers.policy}"
+    title = f"{counted(len(answers.fleet.names), 'pod')} on kube nodes of {short(round(question.node_bytes))}"
+    lead = f"{answers.fleet.source.said}; bound {question.bound:g}, policy {answers.policy}"
     parts = [
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title>",
         '<meta name="viewport" content="width=device-width,initial-scale=1">',
         f"<style>{STYLE}</style><main>",
         f"<h1>{escape(title)}</h1><p class=lead>{escape(lead)}</p>",
+        f"<h2>Nodes that would do</h2>{_table(needed_rows(answers))}",
         f"<h2>How surely</h2>{_table(risk_rows(answers))}",
         f"<h2>Need against capacity</h2>{_hours(answers)}",
         f"<h2>Weeks ahead</h2>{_weeks(answers)}",
@@ -53,7 +55,7 @@ def page(answers: Answers) -> str:
 
 def _hours(answers: Answers) -> str:
     nodes = answers.shown.nodes
-    of = f"{nodes} node{'' if nodes == 1 else 's'}"
+    of = counted(nodes, "node")
     key = (
         f'<p class=key><b class="need">need at the bound</b>, <b class="mean">mean use</b> and'
         f' <b class="capacity">capacity</b> of {of} together; each node has its own worst hour</p>'

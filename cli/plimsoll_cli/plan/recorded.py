@@ -14,7 +14,7 @@ from plimsoll.usage.sample import BIN_SECONDS, HOUR_SECONDS
 from plimsoll_cli.advice.judge import advise
 from plimsoll_cli.advice.traces import NOW_SECONDS, subjects_in_traces
 from plimsoll_cli.failure import CommandError
-from plimsoll_cli.plan.fleet import HOURS_PER_DAY, Fleet, PodOf, fleet_of
+from plimsoll_cli.plan.fleet import HOURS_PER_DAY, Fleet, PodOf, Source, counted, fleet_of
 from plimsoll_cli.progress import progress
 from plimsoll_cli.traces.parquet import read_traces
 
@@ -29,13 +29,12 @@ def recorded_fleet(traces: Sequence[Path], settings: PipelineSettings) -> Fleet:
         advice = advise(subjects, settings, NOW_SECONDS, report)
     ends = np.concatenate([each.start_seconds + each.length_bins * BIN_SECONDS for each in batches])
     behind = np.rint((ends.max() - ends) / HOUR_SECONDS).astype(np.int64) % HOURS_PER_DAY
-    files = f"{len(batches)} file{'' if len(batches) == 1 else 's'}"
-    return fleet_of(
+    files = counted(len(batches), "file")
+    source = Source(
         f"{len(subjects)} recorded series of {files}, each as one pod at its last moment",
-        advice,
-        [PodOf(f"series {each.key.workload.name}", (row,)) for row, each in enumerate(subjects)],
-        (),
-        behind_hours=behind.tolist(),
         hour_of_day=round(float(ends.max()) / HOUR_SECONDS) % HOURS_PER_DAY,
+        clock="the recordings' own",
         in_force=False,
     )
+    pods = [PodOf(f"series {each.key.workload.name}", (row,)) for row, each in enumerate(subjects)]
+    return fleet_of(source, advice, pods, behind_hours=behind.tolist())

@@ -10,6 +10,7 @@ import typer
 from plimsoll_cli.amounts import short
 from plimsoll_cli.output import OutputFormat, print_rows
 from plimsoll_cli.plan.answers import Answers, Row
+from plimsoll_cli.plan.fleet import counted
 
 LEAST = 1e-6  # no tail is known further out
 
@@ -17,7 +18,7 @@ LEAST = 1e-6  # no tail is known further out
 def print_answers(answers: Answers) -> None:
     """Print all of it."""
     question = answers.question
-    typer.echo(f"{answers.fleet.said[0].upper()}{answers.fleet.said[1:]}.")
+    typer.echo(f"{answers.fleet.source.said}.")
     size = short(round(question.node_bytes))
     print_rows(needed_rows(answers), OutputFormat.TABLE, f"Nodes of {size} that would do")
     print_rows(risk_rows(answers), OutputFormat.TABLE, "How surely")
@@ -49,7 +50,7 @@ def risk_rows(answers: Answers) -> list[Row]:
     rows: list[Row] = []
     made = answers.answer.given
     if made is not None:
-        on = f"on {made.nodes} node{'' if made.nodes == 1 else 's'}, placed by forecast"
+        on = f"on {counted(made.nodes, 'node')}, placed by forecast"
         rows.append(_risk(f"any node is short within a day, {on}", chance(made.any_short)))
         rows.append(_risk(f"the worst node is, {on}", chance(made.worst_short)))
     kills = None if answers.kills is None else f"{answers.kills:.3g}"

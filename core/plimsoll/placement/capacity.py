@@ -79,8 +79,8 @@ def outlook(hourly_bytes: FloatArray, weeks: int, filled_nodes: float) -> Outloo
     """
     peaks = daily_peaks(hourly_bytes)
     if len(peaks) < LEAST_DAYS:
-        known = f"{len(peaks)} whole day{'' if len(peaks) == 1 else 's'} of the sum"
-        return Outlook(why=f"{known} of what the pods use are known, {LEAST_DAYS} are needed")
+        known = f"at least half of what the pods use is known for {len(peaks)} whole days"
+        return Outlook(why=f"{known}, {LEAST_DAYS} are needed")
     trend = trend_of(peaks)
     if not trend.level_bytes > 0:
         return Outlook(why="nothing is used")

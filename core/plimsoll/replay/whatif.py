@@ -27,7 +27,7 @@ from plimsoll.replay.placement import NOWHERE, KubeScheduler
 from plimsoll.usage.sample import BINS_PER_HOUR
 
 SEED = 7  # of the order in which pods come to the scheduler
-STEPS = 32  # nodes are added by such a part of them, then taken away one by one
+STEPS = 32  # nodes are added by such a part of them, then by twice as many; what is too many is halved
 
 
 class NoRoomError(ValueError):
@@ -140,9 +140,9 @@ def places_by_scheduler(
     No pod may request more than a node has.
     """
     nodes = max(math.ceil(request_bytes.sum() / capacity_bytes), -(-len(request_bytes) // most_pods))
-    short = nodes - 1
+    short, step = nodes - 1, max(nodes // STEPS, 1)
     while (found := _placed(request_bytes, nodes, capacity_bytes)) is None:
-        short, nodes = nodes, nodes + max(nodes // STEPS, 1)
+        short, nodes, step = nodes, nodes + step, 2 * step
     while nodes - short > 1:
         middle = (short + nodes) // 2
         fewer = _placed(request_bytes, middle, capacity_bytes)

@@ -59,7 +59,8 @@ def test_the_memory_names_its_extra(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", [["status"], ["recommend"], ["explain", "web"], ["restore", "web"], ["pause"], ["resume"]]
+    "command",
+    [["status"], ["recommend"], ["plan"], ["explain", "web"], ["restore", "web"], ["pause"], ["resume"]],
 )
 def test_what_talks_to_a_cluster_names_the_operators(command, tmp_path):
     kubeconfig = tmp_path / "config"
