@@ -16,8 +16,9 @@ import pytest
 
 from builders.apiserver import OPERATOR_USER, ApiServer, free_port
 from builders.crds import install_crds
-from builders.manifests import container, deployment, pod, running
+from builders.manifests import container, deployment, kube_node, pod, running
 from builders.operator_process import NAMESPACE, OperatorProcess, grant, start_operator
+from builders.placing import preferred
 from builders.prometheus import Prometheus, running_prometheus
 from builders.waiting import wait_for
 from builders.webhook import CONFIGURATIONS, Webhook
@@ -40,6 +41,7 @@ class Shop:
     prometheus: Prometheus
     pods: tuple[str, str] = ("web-6d4cf56db6-aaaaa", "web-6d4cf56db6-bbbbb")
     operators: list[OperatorProcess] = field(default_factory=list)
+    database: dict = field(default_factory=dict)  # the owner reference of its pods
 
     @property
     def http(self) -> httpx.Client:
@@ -81,6 +83,43 @@ class Shop:
         self.http.patch(
             self.path("pods", name, "status"), json=running(found), headers=headers
         ).raise_for_status()
+
+    def open_database(self, bytes_: float) -> None:
+        """A second Deployment under the same policy, which uses more than it requests."""
+        apps = "/apis/apps/v1"
+        above = self._create(self.path("deployments", root=apps), deployment("db"))
+        replica_set = deployment("db-6d4cf56db6") | {"kind": "ReplicaSet"}
+        replica_set["metadata"]["ownerReferences"] = [owner("Deployment", above)]
+        self.database = owner("ReplicaSet", self._create(self.path("replicasets", root=apps), replica_set))
+        manifest = pod("db-6d4cf56db6-first", container("app", "64Mi", "1Gi"), labels={"app": "web"})
+        manifest["metadata"]["ownerReferences"] = [self.database]
+        self._create(self.path("pods"), manifest)
+        self.run("db-6d4cf56db6-first")
+        self.uses(bytes_, "db-6d4cf56db6-first")
+
+    def told_where(self, name: str) -> dict | None:
+        """Create one pod more of the database that no node is named for; None unless it was told where."""
+        manifest = pod(name, container("app", "64Mi", "1Gi"), labels={"app": "web"})
+        del manifest["spec"]["nodeName"]
+        manifest["metadata"]["ownerReferences"] = [self.database]
+        made = self._create(self.path("pods"), manifest)
+        return made if preferred(made) else None
+
+    @contextmanager
+    def kube_nodes(self, memory: dict[str, str]) -> Iterator[None]:
+        """Kube nodes that pods may go to; there is no controller that would take their first taint away."""
+        for name, amount in memory.items():
+            self._create("/api/v1/nodes", kube_node(name, amount))
+            self.patch(f"/api/v1/nodes/{name}", {"spec": {"taints": None}})
+        try:
+            yield
+        finally:
+            for name in memory:
+                self.http.delete(f"/api/v1/nodes/{name}").raise_for_status()
+
+    def patch(self, path: str, body: dict) -> None:
+        headers = {"Content-Type": "application/merge-patch+json"}
+        self.http.patch(path, json=body, headers=headers).raise_for_status()
 
     def replica(self, number: int) -> int:
         """Create one pod more, as the ReplicaSet controller would; the limit it came in with."""
@@ -233,6 +272,29 @@ def test_a_new_pod_gets_its_limit_at_admission_and_the_old_ones_are_left_alone(s
             shop.wait(lambda: shop.replica(next(numbers)) < 256 * MIB, "a new pod that is given less")
         assert [shop.limit(name) for name in shop.pods] == [256 * MIB] * 2
         assert [shop.generation(name) for name in shop.pods] == [1, 1]
+
+
+def test_a_new_pod_is_told_the_node_that_will_have_room(shop: Shop, tmp_path: Path):
+    shop.open("Initial")
+    shop.open_database(900 * MIB)
+    policy = {"spec": {"placement": {"node": "Prefer"}}}
+    shop.patch(shop.path("memorypolicies", "web", root="/apis/plimsoll.dev/v1alpha1"), policy)
+    port, certificates = free_port(), tmp_path / "certificates"
+    flags = ("--webhook-port", str(port), "--webhook-cert-dir", str(certificates))
+    with (
+        shop.kube_nodes({"place-small": "700Mi", "place-wide": "8Gi"}),
+        shop.watched_by("first", *flags) as op,
+    ):
+        trusted = "forecasts to be trusted"
+        shop.wait(lambda: op.metric("plimsoll_placement_trusted") == 1.0, trusted)
+        with shop.registered(f"https://127.0.0.1:{port}{WEBHOOK_PATH}", certificates / "tls.crt"):
+            numbers = count()
+            made = shop.wait(
+                lambda: shop.told_where(f"db-6d4cf56db6-{next(numbers):05d}"), "a pod with a place"
+            )
+        assert preferred(made) == ["place-wide"]
+        assert op.metric("plimsoll_placements_total", 'outcome="preferred"') >= 1
+        shop.wait(lambda: op.metric("plimsoll_placement_expected_pods") >= 1, "the pod to be expected")
 
 
 def test_a_standby_takes_over_from_a_leader_that_was_killed(shop: Shop):
