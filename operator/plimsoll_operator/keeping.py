@@ -110,12 +110,21 @@ class Keeper:
         }
         if self.memory is None or not keys:
             return
+        past = await self.memory.recall(keys)
         try:
-            for text in await self.engine.restore(await self.memory.recall(keys)):
+            for text in await self.engine.restore(past):
                 logger.warning("a remembered past is refused: %s", text)
         except EngineDownError as error:
             logger.warning("the past of %d containers is not recalled: %s", len(keys), error)
             return
+        kins = {
+            kin
+            for group in groups
+            for name, kin in group.kins().items()
+            if name in group.rows and group.rows[name] in keys.keys() - past.keys()
+        }
+        if kins and (steps := await self.memory.relatives(kins)):
+            await self.engine.relate(steps, self.memory.quantity)
         self._restored.update(keys)
 
     async def _stored_profiles(
@@ -262,11 +271,12 @@ class Keeper:
         if self.memory is None:
             return
         for group, _, choices in written:
+            kins = group.kins()
             for name, row in group.rows.items():
                 if row in checkpoints:
                     key = ContainerKey(group.ref, name, group.node_class)
                     limit = choices[name].decision.limit_bytes if name in choices else None
-                    self.memory.note(key, checkpoints[row], limit)
+                    self.memory.note(key, checkpoints[row], limit, kins.get(name, ""))
 
     def _counts(self) -> tuple[dict[PolicyRef, int], dict[PolicyRef, int]]:
         workloads: dict[PolicyRef, int] = defaultdict(int)

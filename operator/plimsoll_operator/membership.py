@@ -61,6 +61,14 @@ class Group:
         """The workload."""
         return self.top.ref
 
+    def kins(self) -> dict[str, str]:
+        """By container of a live pod the word that its relatives share; "" where its image is not known."""
+        return {
+            each.spec.name: kin_of(each.spec.image, self.ref.kind, each.spec.name)
+            for pod in self.pods.values()
+            for each in pod.containers
+        }
+
     def container_policy(self, name: str) -> EffectiveContainerPolicy | None:
         """What the policy says about one container; None without a policy or in a conflict."""
         return self.policy.container(name) if isinstance(self.policy, EffectivePolicy) else None

@@ -2,18 +2,22 @@
 
 In: checkpoints as they are written into profiles. Out: records of kind `history` (they hold the hours, the
 OOM kills and how promises were kept), written in a thread beside the loop, and from there to Redis; and the
-past of a workload whose profile is not there, as after it was deleted or in a cluster built anew. A memory
-that fails is logged and counted, never waited for: profiles alone are enough to work.
+past of a workload whose profile is not there, as after it was deleted or in a cluster built anew; and for one
+that never was anywhere what others of its image did (kind `relatives`, written once an hour an image). A
+memory that fails is logged and counted, never waited for: profiles alone are enough to work.
 """
 
 import asyncio
 import logging
+import math
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from plimsoll.recommend.relatives import Steps
+from plimsoll.store.kindred import KIND, relatives_document, relatives_key, relatives_steps
 from plimsoll.store.levels.protocol import LevelError
 from plimsoll.store.outlook import checkpoint_of, history_document
 from plimsoll.store.record import RecordError
@@ -32,6 +36,8 @@ MOST_NOTED = (
 )
 QUANTILES = (0.5, 0.99)
 AT_ONCE = 500  # records of one transaction of the file
+KIN_SECONDS = 3600.0  # between two writes of one image's steps
+MOST_KINDS = 10_000  # images whose last write is known; then all are written when they come
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,7 @@ class Past:
     checkpoint: bytes
     quantity: Quantity
     limit_bytes: int | None = None
+    kin: str = ""  # what it shares with containers that are like it (`engine.kin`); "": nothing is known
 
 
 @dataclass(slots=True)
@@ -54,17 +61,26 @@ class Remembered:
     unwritten: int = 0  # pasts that the memory did not take
     _told: Counter[tuple[str, str]] = field(default_factory=Counter)  # outcomes that metrics know of
     _noted: dict[str, Past] = field(default_factory=dict)
+    _kin_written: dict[str, float] = field(default_factory=dict)  # kin -> when
 
-    def note(self, key: ContainerKey, checkpoint: bytes, limit_bytes: int | None) -> None:
+    def note(self, key: ContainerKey, checkpoint: bytes, limit_bytes: int | None, kin: str = "") -> None:
         """A container's past; a newer one takes its place."""
         name = str(key)
         if name in self._noted or len(self._noted) < MOST_NOTED:
-            self._noted[name] = Past(checkpoint, self.quantity, limit_bytes)
+            self._noted[name] = Past(checkpoint, self.quantity, limit_bytes, kin)
 
     async def recall(self, keys: Mapping[int, ContainerKey]) -> dict[int, bytes]:
         """Checkpoints by row, of those that are remembered and measure the same."""
         try:
             return await asyncio.to_thread(self._recalled, keys)
+        except LevelError as error:
+            logger.warning("the memory cannot be read: %s", error)
+            return {}
+
+    async def relatives(self, kins: Collection[str]) -> dict[str, Steps]:
+        """What containers of these kinds did, by kin, as far as it is remembered."""
+        try:
+            return await asyncio.to_thread(self._relatives, kins)
         except LevelError as error:
             logger.warning("the memory cannot be read: %s", error)
             return {}
@@ -122,6 +138,17 @@ class Remembered:
                 found[row] = checkpoint
         return found
 
+    def _relatives(self, kins: Collection[str]) -> dict[str, Steps]:
+        found = {}
+        for kin in kins:
+            try:
+                document = self.memory.retrieve(KIND, relatives_key(kin, self.quantity), self.now())
+                if document:
+                    found[kin] = relatives_steps(document)
+            except ValueError as error:
+                logger.warning("what is remembered of %s cannot be read: %s", kin, error)
+        return found
+
     def _write(self, noted: Mapping[str, Past]) -> None:
         now_seconds = self.now()
         if self.memory.learning(now_seconds):
@@ -130,8 +157,33 @@ class Remembered:
                 with self.memory.tiers.file.together():
                     for name in names[start : start + AT_ONCE]:
                         past = noted[name]
-                        document = history_document(past.checkpoint, past.quantity, past.limit_bytes)
+                        document = history_document(
+                            past.checkpoint, past.quantity, past.limit_bytes, past.kin
+                        )
                         self.memory.store("history", name, document, now_seconds)
+            self._write_relatives(noted, now_seconds)
         sent = self.memory.send(now_seconds)
         if sent.failure:
             logger.info("%d records wait for Redis: %s", sent.waiting, sent.failure)
+
+    def _write_relatives(self, noted: Mapping[str, Past], now_seconds: float) -> None:
+        """Of each image that is due what the containers did whose pasts are at hand."""
+        pasts = defaultdict(list)
+        for past in noted.values():
+            since_seconds = now_seconds - self._kin_written.get(past.kin, -math.inf)
+            if past.kin and not 0 <= since_seconds < KIN_SECONDS:
+                pasts[past.kin].append(past.checkpoint)
+        if len(self._kin_written) + len(pasts) > MOST_KINDS:
+            self._kin_written.clear()
+        for kin, checkpoints in pasts.items():
+            try:
+                self._write_kin(kin, checkpoints, now_seconds)
+            except RecordError as error:  # somebody's image has a name that is none here: the others go on
+                logger.warning("what was seen of %.80s is not remembered: %s", kin, error)
+
+    def _write_kin(self, kin: str, checkpoints: Sequence[bytes], now_seconds: float) -> None:
+        document = relatives_document(checkpoints, self.quantity, now_seconds)
+        if document is not None:
+            self._kin_written[kin] = now_seconds
+            key, samples = relatives_key(kin, self.quantity), len(document["steps"])
+            self.memory.store(KIND, key, document, now_seconds, samples=samples)

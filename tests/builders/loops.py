@@ -50,6 +50,7 @@ class SpokenEngine:
         self.members = {}
         self.events = []
         self.restored = {}
+        self.related = {}
         self.forgotten = []
         self.restarts = 0
 
@@ -68,6 +69,9 @@ class SpokenEngine:
     async def restore(self, checkpoints):
         self.restored |= checkpoints
         return ()
+
+    async def relate(self, steps, quantity):
+        self.related[quantity] = dict(steps)
 
     async def checkpoints(self, rows):
         return {row: b"past of row %d" % row for row in rows}

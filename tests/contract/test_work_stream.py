@@ -6,14 +6,17 @@ says is tested where it is called.
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import urllib.request
 from contextlib import ExitStack
 
 import fakeredis
 import numpy as np
 import pytest
 
+from builders.apiserver import free_port
 from builders.fits import doubled as fit
 from builders.redis_server import MISSING, binaries, redis_server
 from builders.waiting import wait_for
@@ -263,6 +266,33 @@ def test_a_killed_workers_fit_is_done_by_another(server, tmp_path):
         idents = [ident_of(each) for each in payloads]
         wait_for(lambda: not work_once(stream, "lives", fit, 0.1) and len(stream.answers(idents)) == 5, "all")
         assert stream.counts().jobs == 0
+
+
+def test_the_process_serves_what_it_does_and_ends_when_it_is_told_to(server):
+    server.tell("FLUSHALL")
+    port = free_port()
+    command = [sys.executable, "-m", "plimsoll_operator.forecasters.worker", "--redis", server.url]
+    worker = subprocess.Popen([*command, f"--metrics-port={port}", "--metrics-address=127.0.0.1"])
+    with ExitStack() as ending:
+        stream = WorkStream(parse_redis_address(f"{server.url}?timeout=10"))
+        ending.callback(stream.close)
+        ending.callback(worker.wait)
+        ending.callback(worker.kill)
+        stream.offer("bad", b"no document")
+        wait_for(lambda: stream.counts().aside, "the job to be set aside", 60)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as said:
+            assert b'plimsoll_worker_jobs_total{outcome="aside"} 1.0' in said.read()
+        worker.terminate()
+        assert worker.wait(30) == 0
+
+
+def test_a_port_that_is_taken_is_said(server, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SystemExit) as ended:
+            main(["--redis", server.url, f"--metrics-port={port}", "--metrics-address=127.0.0.1"])
+    assert ended.value.code == 2
+    assert f"--metrics-port {port}" in capsys.readouterr().err
 
 
 def test_the_worker_says_what_is_wrong_and_what_there_is(server, capsys):

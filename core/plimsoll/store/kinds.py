@@ -54,6 +54,7 @@ Kinds = Mapping[str, Kind]
 
 KINDS: Kinds = {
     "history": Kind("usage history of a container (a checkpoint)"),
+    "relatives": Kind("what containers of an image did from hour to hour"),
     "ensemble": Kind("ensemble weights of a workload"),
     "ensemble-class": Kind("ensemble weights by image and class", merging.of_nodes),
     "calibration": Kind("how promises of a container were kept"),

@@ -14,12 +14,15 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from plimsoll.recommend.relatives import Steps
+from plimsoll.usage.sample import Quantity
 from plimsoll_operator.engine.frames import (
     Ask,
     CheckpointRequest,
     ExplainRequest,
     Forget,
     Observe,
+    Relate,
     Restore,
     Sync,
     TickRequest,
@@ -73,6 +76,7 @@ class Engine:
         self._tick_timeout_seconds = tick_timeout_seconds
         self._members: dict[PodContainer, Member] = {}
         self._ooms: list[OomEvent] = []
+        self._relatives: dict[Quantity, dict[str, Steps]] = {}  # by kin
         self._worker: WorkerProcess | None = None
         self._up = asyncio.Event()  # a worker runs that knows all members
         self._closed = False
@@ -153,6 +157,15 @@ class Engine:
             answer = await self._ask(Restore(dict(part)), tuple)
             refused += (str(text) for text in answer)
         return tuple(refused)
+
+    async def relate(self, steps: Mapping[str, Steps], quantity: Quantity) -> None:
+        """What the memory knows of kinds that are new here (after `sync`); a new worker is told again."""
+        known = {member.kin for member in self._members.values()}
+        kept = {kin: each for kin, each in self._relatives.get(quantity, {}).items() if kin in known}
+        self._relatives[quantity] = kept | dict(steps)
+        if self.ready and steps:
+            with contextlib.suppress(EngineDownError):
+                await self._ask(Relate(dict(steps), quantity), type(None))
 
     # -- what is asked ------------------------------------------------------------------------------------
 
@@ -245,6 +258,8 @@ class Engine:
             async with self._order:  # what comes in meanwhile waits, or is part of what is told
                 await self._tell_members(list(self._members.values()), ())
                 await self._restore_all()
+                for quantity, steps in self._relatives.items():
+                    await self._ask(Relate(steps, quantity), type(None))
                 await self._ask(Observe(tuple(self._ooms)), PodRaises)
                 self._up.set()
         except Exception as error:  # the next round of the supervisor tries again

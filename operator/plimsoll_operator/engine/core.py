@@ -15,6 +15,7 @@ from plimsoll.forecast.window import UsageWindow, chunks
 from plimsoll.guard.limits import GuardSettings, LimitReason
 from plimsoll.pipeline import PipelineSettings
 from plimsoll.recommend.recommendation import Recommendations, joined
+from plimsoll.recommend.relatives import Steps
 from plimsoll.recommend.row_policy import RowPolicy
 from plimsoll.usage.cache import CacheFloor
 from plimsoll.usage.checkpoint import CheckpointError
@@ -212,6 +213,10 @@ class EngineCore:
         if self._past is not None:
             self._past.drop(checkpoints.keys() & self._restored)
         return tuple(refused)
+
+    def relate(self, steps: Mapping[str, Steps], quantity: Quantity) -> None:
+        """What the fleet's memory knows of kinds: for young rows without relatives that have a past here."""
+        self._kin.remember(steps, str(quantity))
 
     def _remember_kills(self, row: int) -> None:
         ooms = self.rows.store(row).history.ooms(self.rows.place(row))

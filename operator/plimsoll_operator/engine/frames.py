@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO
 
+from plimsoll.recommend.relatives import Steps
+from plimsoll.usage.sample import Quantity
 from plimsoll_operator.engine.messages import Event, Member, PodContainer
 
 HEADER = struct.Struct(">Q")
@@ -57,6 +59,14 @@ class Restore:
 
 
 @dataclass(frozen=True, slots=True)
+class Relate:
+    """What relatives did that have no past here: steps by kind, of one quantity."""
+
+    steps: Mapping[str, Steps]
+    quantity: Quantity
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointRequest:
     """Rows whose checkpoints are wanted."""
 
@@ -70,7 +80,7 @@ class ExplainRequest:
     row: int
 
 
-Ask = Sync | Forget | Observe | TickRequest | Restore | CheckpointRequest | ExplainRequest
+Ask = Sync | Forget | Observe | TickRequest | Restore | Relate | CheckpointRequest | ExplainRequest
 
 
 @dataclass(frozen=True, slots=True)

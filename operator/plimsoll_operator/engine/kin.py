@@ -2,12 +2,13 @@
 
 In: for each row a word that relatives share (image without its version, kind of owner, container name). Out:
 for young rows the steps of relatives that have a past (`plimsoll.recommend.relatives`), gathered once an hour
-a kind. Only rows of the same quantity are compared; a cluster without old rows pays nothing.
+a kind; where none has one here, those that the fleet's memory knows of that kind. Only rows of the same
+quantity are compared; a cluster without old rows pays nothing.
 """
 
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -39,6 +40,7 @@ class Kin:
         self._kind: dict[int, str] = {}
         self._rows: dict[str, set[int]] = defaultdict(set)
         self._steps: dict[tuple[str, str], tuple[float, Steps]] = {}  # (kind, quantity) -> made at, steps
+        self._remembered: dict[tuple[str, str], Steps] = {}  # by others, elsewhere or before
 
     def tell(self, row: int, kind: str) -> None:
         """A row is of this kind."""
@@ -58,8 +60,16 @@ class Kin:
             self._rows[kind].discard(row)
             if not self._rows[kind]:
                 del self._rows[kind]
-                for key in [each for each in self._steps if each[0] == kind]:
-                    del self._steps[key]
+                for known in (self._steps, self._remembered):
+                    for key in [each for each in known if each[0] == kind]:
+                        del known[key]
+
+    def remember(self, steps: Mapping[str, Steps], quantity: str) -> None:
+        """What relatives of these kinds did elsewhere; of a kind that has no row here it is no use."""
+        for kind, each in steps.items():
+            if kind in self._rows:
+                self._remembered[kind, quantity] = each
+                self._steps.pop((kind, quantity), None)
 
     def steps_for(
         self, rows: RowArray, table: RowTable, store: Store, now_seconds: float
@@ -81,6 +91,8 @@ class Kin:
             places = table.places(table.of_quantity(related, store.history.quantity))
             old = places[_old(store, places, now_seconds)][:MOST_RELATIVES]
             steps = steps_of(store.history.hourly(old)[:, :-1])  # the hour that runs is no peak yet
+            if not len(steps):
+                steps = self._remembered.get(key, steps)
             self._steps[key] = (now_seconds, steps)
         return steps
 

@@ -20,6 +20,7 @@ from plimsoll_operator.engine.frames import (
     ExplainRequest,
     Forget,
     Observe,
+    Relate,
     Reply,
     Request,
     Restore,
@@ -110,6 +111,8 @@ def answer(core: EngineCore, ask: Ask) -> object:
             value = core.tick(now_seconds, everything=everything, loads=loads)
         case Restore(checkpoints):
             value = core.restore(checkpoints)
+        case Relate(steps, quantity):
+            core.relate(steps, quantity)
         case CheckpointRequest(rows):
             value = core.checkpoints(rows)
         case ExplainRequest(row):

@@ -100,6 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--redis", default=os.environ.get("PLIMSOLL_REDIS", ""), help="where the jobs are")
     parser.add_argument("--idle", type=float, default=IDLE_SECONDS, help="seconds before a job is another's")
     parser.add_argument("--metrics-port", type=int, default=0, help="port of /metrics and /healthz; 0: none")
+    # In a pod, probes and scrapes come from outside.
+    parser.add_argument("--metrics-address", default="0.0.0.0", help="address of that port")  # noqa: S104
     parser.add_argument("--counts", action="store_true", help="print how many jobs there are, and end")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO)
@@ -115,8 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.exit(2, f"plimsoll-worker: {missing}\n")
     pulse = pulse_of(given.idle)
     if given.metrics_port:
-        try:  # in a pod, probes and scrapes come from outside
-            serve(pulse, "0.0.0.0", given.metrics_port)  # noqa: S104
+        try:
+            serve(pulse, given.metrics_address, given.metrics_port)
         except (OSError, OverflowError) as error:
             parser.exit(2, f"plimsoll-worker: --metrics-port {given.metrics_port}: {error}\n")
     over = threading.Event()

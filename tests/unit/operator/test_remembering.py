@@ -26,6 +26,7 @@ from plimsoll.usage.sample import Quantity
 from plimsoll.workload import ContainerKey, WorkloadRef
 from plimsoll_operator.engine.core import EngineCore
 from plimsoll_operator.engine.frames import Sync
+from plimsoll_operator.engine.kin import kin_of
 from plimsoll_operator.engine.messages import EngineSettings
 from plimsoll_operator.remembering import Remembered
 from plimsoll_operator.serve.metrics import Metrics
@@ -217,3 +218,86 @@ async def test_a_record_from_before_weights_were_in_it_is_recalled_with_even_one
     assert core.restore(await one.recall({0: KEY})) == ()
     assert core.explain(0)["peak_history_bytes"] >= 100 * MIB
     assert ensemble_weights(core) == pytest.approx(np.full(4, 0.25))
+
+
+IMAGE = "x"  # of builders.clusters
+KIN = "registry.example/shop/api Deployment app"
+
+
+def long_past(mib=100, hours=60):
+    history = History(Quantity.USAGE, 1)
+    rows = history.add_rows(1)
+    history.advance(NOW)
+    seconds = NOW - 300.0 * np.arange(12 * hours)
+    history.append(np.full(len(seconds), rows[0]), seconds, np.full(len(seconds), mib * MIB), NOW)
+    return history.checkpoint(int(rows[0]))
+
+
+async def test_what_an_image_did_is_there_for_another_operator_by_redis():
+    server = fakeredis.FakeServer()
+    one, two = remembering(shared_memory(server)), remembering(shared_memory(server))
+    one.note(KEY, long_past(), None, KIN)
+    one.note(OTHER, long_past(200), None, KIN)
+    await one.write()
+    found = await two.relatives({KIN, "registry.example/other Deployment app"})
+    assert set(found) == {KIN}
+    assert np.unique(np.round(np.exp(found[KIN][:, 0]) / MIB)).tolist() == [100.0, 200.0]
+    assert "shop/api" in one.memory.texts()[f"history {KEY}"], "an image can be searched for"
+
+
+async def test_an_image_is_written_once_an_hour():
+    clock = [NOW]
+    one = Remembered(open_memory(), Quantity.USAGE, now=lambda: clock[0])
+    versions = []
+    for minutes, mib in ((0, 100), (30, 200), (61, 300)):
+        clock[0] = NOW + 60 * minutes
+        one.note(KEY, long_past(mib), None, KIN)
+        await one.write()
+        (record,) = one.memory.tiers.records("relatives")
+        versions.append(record.version)
+    assert versions == [1, 1, 2]
+
+
+async def test_an_image_whose_name_is_no_key_keeps_nobody_from_being_remembered():
+    one = remembering(open_memory())
+    one.note(KEY, long_past(), None, f"{'x' * 600} Deployment app")
+    one.note(OTHER, long_past(), None, KIN)
+    await one.write()
+    assert one.unwritten == 0
+    assert len([*one.memory.tiers.records("history")]) == 2
+    assert set(await one.relatives({KIN, f"{'x' * 600} Deployment app"})) == {KIN}
+
+
+async def test_foreign_steps_are_passed_over():
+    one = remembering(open_memory())
+    one.memory.store("relatives", f"usage {KIN}", {"steps": np.full((99, 2), 1e30)}, NOW)
+    assert await one.relatives({KIN}) == {}
+
+
+async def test_a_workload_that_is_new_everywhere_hears_what_its_image_did_elsewhere():
+    """The whole loop: no profile, no past of its own; the memory knows its image."""
+    memory = open_memory()
+    made = rig()
+    keeper = made.loop._parts.keeper
+    keeper.memory = remembering(memory, Quantity.WORKING_SET)
+    kin = kin_of(IMAGE, "StatefulSet", "app")
+    steps = np.full((48, 2), np.log(100 * MIB), np.float32)
+    memory.store("relatives", f"working_set {kin}", {"steps": steps, "quantity": "working_set"}, NOW)
+    await made.once(CLUSTER_NOW)
+    np.testing.assert_array_equal(made.engine.related[Quantity.WORKING_SET][kin], steps)
+
+
+async def test_a_workload_with_a_past_of_its_own_asks_for_nobody():
+    memory = open_memory()
+    first = rig()
+    first.loop._parts.keeper.memory = remembering(memory, Quantity.WORKING_SET)
+    await first.once(CLUSTER_NOW)
+    await first.loop._parts.keeper.memory.write()
+    kin = kin_of(IMAGE, "StatefulSet", "app")
+    steps = np.full((48, 2), 18.0, np.float32)
+    memory.store("relatives", f"working_set {kin}", {"steps": steps, "quantity": "working_set"}, NOW)
+    second = rig()
+    second.loop._parts.keeper.memory = remembering(memory, Quantity.WORKING_SET)
+    await second.once(CLUSTER_NOW + 600)
+    assert second.engine.restored
+    assert second.engine.related == {}

@@ -16,6 +16,7 @@ import yaml
 
 from builders.answering import Answer, Asked, answering, as_json
 from builders.engine import MIB, NOW, member
+from plimsoll.usage.sample import Quantity
 from plimsoll_operator.engine.client import Engine
 from plimsoll_operator.engine.messages import EngineSettings, LimitChange, OomEvent
 from plimsoll_operator.engine.process import EngineDownError
@@ -131,6 +132,23 @@ async def test_a_killed_worker_is_restarted_restored_and_everything_holds_meanwh
     assert after.problems == ()
     np.testing.assert_allclose(after.recommendations.target_bytes, before.target_bytes, rtol=0.01)
     assert (await engine.explain(3))["pods"][0]["limit_bytes"] == 512 * MIB
+
+
+async def test_what_is_remembered_of_relatives_is_told_to_a_new_worker_again(engine, cluster):
+    cluster.use["a"] = 100 * MIB
+    low, high = np.log(100 * MIB), np.log(300 * MIB)
+    steps = np.tile(np.array([[low, high], [high, low]], np.float32), (24, 1))
+    await engine.sync([replace(member(3, "a"), kin="api Deployment app")], [])
+    os.kill(engine.pid, signal.SIGKILL)
+    await until(lambda: not engine.ready)
+    await engine.relate({"api Deployment app": steps, "nobody": steps}, Quantity.WORKING_SET)
+    await until_replaced(engine)
+    await live(engine, cluster, 5 * 3600)
+    cluster.now = NOW + 5 * 3600
+    tick = await engine.tick(cluster.now, everything=True)
+    assert tick.recommendations.target_bytes[0] > 200 * MIB
+    await engine.relate({}, Quantity.WORKING_SET)
+    assert engine._relatives[Quantity.WORKING_SET].keys() == {"api Deployment app"}, "of whom nobody is here"
 
 
 async def test_members_and_kills_that_come_while_the_worker_is_dead_are_not_lost(engine, cluster):
