@@ -11,23 +11,31 @@ from plimsoll.placement.capacity import CONFIDENCE, HOURS_PER_DAY, Range
 from plimsoll.placement.sizing import MOST_PODS, Sizing
 from plimsoll.replay.whatif import Question, WhatIf
 from plimsoll_cli.amounts import short
-from plimsoll_cli.plan.fleet import Fleet
+from plimsoll_cli.plan.fleet import Fleet, counted
 
 Row = dict[str, object]
 FORECAST = "forecast"
 PER_CONTAINER_DAYS = 1000
+# Any node, and the likeliest one, is short at some time within a day; the likeliest in its worst hour.
+SHORT = ("any_short", "worst_short", "worst_hour")
 BY_REQUESTS = (
     "By requests: nodes whose sum of requests is enough, and nodes that kube-scheduler fills (memory alone,"
     f" at most {MOST_PODS} pods each, one random order); chances are what the forecasts say of these nodes."
 )
 BY_FORECAST = (
     "By forecast: an estimate. Each node stays below its memory in the day's worst hour with a chance of"
-    " {certainty}, if the coming day is like the pods' own last 28 days. Nodes are taken as independent."
+    " {certainty}, if the coming day is like the pods' own last 28 days. Any node and the worst one: within"
+    " the day, with nodes and hours taken as independent."
 )
 INFLATED = (
     "In the last days sums of pods varied {times} times as much as independent ones do: it is in the chances."
 )
 UNTRUSTED = "In the last days requests told use better than these forecasts do: do not plan by them."
+REHEARSED = (
+    "Rehearsed: of plans by forecast for the last {days}, each made from what was known before it, {short} of"
+    " {of} node-days would have been short; {promised} were expected."
+)
+NOT_REHEARSED = "Rehearsed: not; too little is known before the last day."
 KILLS = (
     "OOM kills: an estimate. What the pipeline promises of its limits at {policy}, for {promised} of"
     " {containers} containers: chances that use exceeds them, counted as kills; raises between two decisions"
@@ -85,7 +93,7 @@ class Answers:
         return {
             "nodes": made.nodes,
             **_chances(made),
-            "keeps_bound": bool(made.worst_short <= self.question.bound),
+            "keeps_bound": bool(made.worst_hour.max(initial=0.0) <= self.question.bound),
         }
 
     @property
@@ -131,6 +139,7 @@ class Answers:
             "oom_kills_of_containers": self.fleet.promised,
             "inflation": self.answer.judge.inflation,
             "forecasts_beat_requests": self.answer.judge.trusted if self.answer.judge.judged else None,
+            "rehearsal": asdict(self.answer.rehearsal),
             "trend": None if trend is None else asdict(trend),
             "weeks": self.weeks or None,
             "weeks_why": self.answer.outlook.why or None,
@@ -164,7 +173,7 @@ class Answers:
             told.append(INFLATED.format(times=f"{judge.inflation:.2g}"))
         if judge.judged and not judge.trusted:
             told.append(UNTRUSTED)
-        told.append(self._of_kills())
+        told += [self._of_rehearsal(), self._of_kills()]
         if self.answer.every_node_bytes > 0:
             told.append(
                 f"Pods of DaemonSets take {short(round(self.answer.every_node_bytes))} of every node."
@@ -172,6 +181,17 @@ class Answers:
         why = self.answer.outlook.why
         told.append(f"Weeks ahead: not known, for {why}." if why else WEEKS)
         return [*told, *(f"{each[0].upper()}{each[1:]}." for each in (*self.fleet.notes, *self.notes))]
+
+    def _of_rehearsal(self) -> str:
+        rehearsal = self.answer.rehearsal
+        if not rehearsal.days:
+            return NOT_REHEARSED
+        return REHEARSED.format(
+            days=counted(rehearsal.days, "day"),
+            short=rehearsal.short,
+            of=rehearsal.node_days,
+            promised=f"{rehearsal.promised:.2g}",
+        )
 
     def _of_kills(self) -> str:
         if self.kills is None:
@@ -196,8 +216,10 @@ class Answers:
 
 
 def _chances(made: Sizing | None) -> Row:
-    any_short, worst = (None, None) if made is None else (made.any_short, made.worst_short)
-    return {"any_short_probability": any_short, "worst_short_probability": worst}
+    known: tuple[float | None, ...] = (None, None, None)
+    if made is not None:
+        known = (made.any_short, made.worst_short, float(made.worst_hour.max(initial=0.0)))
+    return {f"{name}_probability": value for name, value in zip(SHORT, known, strict=True)}
 
 
 def _spread(name: str, figure: Range) -> Mapping[str, object]:
@@ -210,6 +232,4 @@ def _row(answer: str, of: str, value: object, unit: str, interval: Range | None 
 
 
 def _short_rows(row: Row, of: str) -> list[Row]:
-    return [
-        _row(name, of, row[f"{name}_probability"], "probability") for name in ("any_short", "worst_short")
-    ]
+    return [_row(name, of, row[f"{name}_probability"], "probability") for name in SHORT]

@@ -38,6 +38,7 @@ def needed_rows(answers: Answers) -> list[Row]:
             "nodes": each["nodes"],
             "any_short": _chance(each["any_short_probability"]),
             "worst_short": _chance(each["worst_short_probability"]),
+            "worst_hour": _chance(each["worst_hour_probability"]),
             "why": each["why"],
         }
         for each in answers.needed
@@ -48,11 +49,13 @@ def needed_rows(answers: Answers) -> list[Row]:
 def risk_rows(answers: Answers) -> list[Row]:
     """Chances of a shortage on the nodes asked about, and OOM kills."""
     rows: list[Row] = []
-    made = answers.answer.given
+    made, bound = answers.answer.given, answers.question.bound
     if made is not None:
         on = f"on {counted(made.nodes, 'node')}, placed by forecast"
         rows.append(_risk(f"any node is short within a day, {on}", chance(made.any_short)))
         rows.append(_risk(f"the worst node is, {on}", chance(made.worst_short)))
+        worst_hour = float(made.worst_hour.max(initial=0.0))
+        rows.append(_risk(f"the worst node in its worst hour (bound {bound:g})", chance(worst_hour)))
     kills = None if answers.kills is None else f"{answers.kills:.3g}"
     rows.append(_risk(f"OOM kills in 1000 container-days, limits at {answers.policy}", kills))
     return rows

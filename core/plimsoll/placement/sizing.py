@@ -2,8 +2,8 @@
 
 In: `Loads` of pods, a node's capacity, a bound; what the pods used, to see how wrong sums of such loads were.
 Out: a `Sizing`: the place of each pod, how likely each node is short within a day, what all nodes need in
-each hour. `inflation_of` is what makes a promise about sums one that was kept: loads are widened by it
-before they are packed.
+each hour. `planned` widens loads by how much more than promised sums of them varied in the last days;
+`rehearsed` makes the plans of the last days and tells what became of them.
 
 Source: `stack.pack` for the fewest; for a given number, each pod where the need then is least (longest
 processing time first, Graham 1969, with the need at a bound in place of a time).
@@ -19,15 +19,16 @@ from plimsoll.placement.fit import (
     deviate,
     empty_nodes,
     margin,
-    need,
     needed_bytes,
     short_probability,
 )
 from plimsoll.placement.guard import LoadJudge
 from plimsoll.placement.lanes import LANES, FloatArray, Loads, loads_of
-from plimsoll.placement.stack import pack
+from plimsoll.placement.stack import TooLargeError, pack
 
 MOST_PODS = 110  # on a node: the kubelet's own default
+REHEARSED_DAYS = 5  # plans for the last days, each from what was known before
+LEAST_PAST_HOURS = 2 * LANES  # below it such a plan would know nothing of a day
 JUDGED_DAYS = 3  # of the past in which sums are compared to what would have been said of them
 
 
@@ -42,7 +43,9 @@ class Sizing:
     places: Places  # [n] node of each pod
     nodes: int
     filled_nodes: float  # the same, the least filled one counted by its need
-    short: FloatArray  # [nodes] probability of being short in the day's worst hour
+    worst_hour: FloatArray  # [nodes] probability of being short in the day's worst hour: what a bound is on
+    # [nodes] probability of being short at any time within the day, as if its hours were independent: no less
+    short: FloatArray
     mean_bytes: FloatArray  # [LANES] of all nodes, in each coming hour
     need_bytes: FloatArray  # [LANES] the same at the bound
 
@@ -53,30 +56,41 @@ class Sizing:
 
     @property
     def worst_short(self) -> float:
-        """Probability that the worst node is; 0 where there is none."""
+        """Probability that the likeliest node is; 0 where there is none."""
         return float(self.short.max(initial=0.0))
 
 
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What became of plans for days that are over."""
+
+    days: int  # so many plans
+    node_days: int
+    short: int  # node-days on which a node was short at any time ...
+    promised: float  # ... and how many were expected
+
+
 def fewest(pods: Loads, capacity_bytes: float, bound: float, most_pods: int = MOST_PODS) -> Sizing:
-    """On as few nodes as keep the bound. Raises TooLargeError, and ValueError where the bound is none."""
+    """On as few nodes as keep the bound in their worst hour.
+
+    Raises TooLargeError, and ValueError where the bound is none.
+    """
     places = pack(pods, capacity_bytes, bound)
     made = sizing_of(pods, places, int(places.max(initial=-1)) + 1, capacity_bytes, bound)
     if np.bincount(places, minlength=1).max() <= most_pods:
         return made
     nodes = max(made.nodes, -(-len(pods) // most_pods))
-    while True:  # with a node a pod it ends, as each fits alone
+    while True:
         places = spread(pods, nodes, capacity_bytes, bound, most_pods)
         made = sizing_of(pods, places, nodes, capacity_bytes, bound)
-        if made.worst_short <= bound:
+        if made.worst_hour.max() <= bound or nodes >= len(pods):  # each fits alone
             return made
         nodes += 1
 
 
-def on_nodes(
-    pods: Loads, nodes: int, capacity_bytes: float, bound: float, packed: Sizing, most_pods: int = MOST_PODS
-) -> Sizing:
+def on_nodes(pods: Loads, nodes: int, capacity_bytes: float, bound: float, packed: Sizing) -> Sizing:
     """Spread over so many nodes, or as `packed` where that leaves fewer short. Raises TooFewError."""
-    places = spread(pods, nodes, capacity_bytes, bound, most_pods)
+    places = spread(pods, nodes, capacity_bytes, bound, MOST_PODS)
     made = sizing_of(pods, places, nodes, capacity_bytes, bound)
     if packed.nodes > nodes or packed.any_short >= made.any_short:
         return made
@@ -89,17 +103,18 @@ def sizing_of(pods: Loads, places: Places, nodes: int, capacity_bytes: float, bo
         _summed(each, places, nodes) for each in (pods.mean_bytes, pods.variance, pods.third)
     )
     loads = NodeLoads(np.full(nodes, capacity_bytes), mean, variance, third, np.ones(nodes))
-    at = deviate(bound)
-    by_lane = [_need_in(loads, lane, at) for lane in range(LANES)]
+    at, lanes = deviate(bound), [_lane(loads, lane) for lane in range(LANES)]
+    by_hour = np.array([short_probability(margin(each)) for each in lanes])
     needs = needed_bytes(loads, at) if nodes else np.zeros(0)
     least = min(float(needs.min(initial=capacity_bytes)) / capacity_bytes, 1.0)
     return Sizing(
         places=places,
         nodes=nodes,
         filled_nodes=nodes - 1 + least if nodes else 0.0,
-        short=short_probability(margin(loads)),
+        worst_hour=by_hour.max(axis=0),
+        short=1.0 - np.prod(1.0 - by_hour, axis=0),
         mean_bytes=loads.mean_bytes.sum(axis=0),
-        need_bytes=np.array(by_lane),
+        need_bytes=np.array([float(needed_bytes(each, at).sum()) for each in lanes]),
     )
 
 
@@ -139,8 +154,7 @@ def judged(hourly_bytes: FloatArray, request_bytes: FloatArray, places: Places, 
 
     NaN: not seen; such hours of a pod are left out of what was said and of what came.
     """
-    judge = LoadJudge()
-    hours = hourly_bytes.shape[1]
+    judge, hours = LoadJudge(), hourly_bytes.shape[1]
     for day in range(min(JUDGED_DAYS, (hours - 1) // LANES), 0, -1):
         end = hours - day * LANES
         said, came = loads_of(hourly_bytes[:, :end]), hourly_bytes[:, end : end + LANES]
@@ -156,10 +170,56 @@ def judged(hourly_bytes: FloatArray, request_bytes: FloatArray, places: Places, 
     return judge
 
 
-def _need_in(loads: NodeLoads, lane: int, at_deviate: float) -> float:
+def planned(
+    hourly_bytes: FloatArray, request_bytes: FloatArray, capacity_bytes: float, bound: float
+) -> tuple[Loads, Sizing, LoadJudge]:
+    """The fewest nodes for pods [n, hours] by loads as wide as sums of them were; these loads; the judge.
+
+    Raises as `fewest`.
+    """
+    loads = loads_of(hourly_bytes)
+    packed = fewest(loads, capacity_bytes, bound)
+    judge = judged(hourly_bytes, request_bytes, packed.places, packed.nodes)
+    if judge.inflation > 1.0:
+        loads = widened(loads, judge.inflation, capacity_bytes, bound)
+        packed = fewest(loads, capacity_bytes, bound)
+    return loads, packed, judge
+
+
+def rehearsed(
+    hourly_bytes: FloatArray, request_bytes: FloatArray, capacity_bytes: float, bound: float
+) -> Rehearsal:
+    """Plans of the last days, each made of what was known before it, against what came."""
+    days = node_days = short = 0
+    promised = 0.0
+    for day in range(REHEARSED_DAYS, 0, -1):
+        end = hourly_bytes.shape[1] - day * LANES
+        there = np.isfinite(hourly_bytes[:, max(end - LANES, 0) : max(end, 0)]).any(axis=1)
+        there &= np.isfinite(hourly_bytes[:, max(end, 0) :][:, :LANES]).any(axis=1)
+        if end < LEAST_PAST_HOURS or not there.any():
+            continue
+        past, came = hourly_bytes[there, :end], hourly_bytes[there, end : end + LANES]
+        try:
+            _, packed, _ = planned(past, request_bytes[there], capacity_bytes, bound)
+        except TooLargeError:
+            continue  # there was no plan for that day
+        used = _summed(np.where(np.isfinite(came), came, 0.0), packed.places, packed.nodes)
+        days, node_days = days + 1, node_days + packed.nodes
+        short += int((used > capacity_bytes).any(axis=1).sum())
+        promised += float(packed.short.sum())
+    return Rehearsal(days, node_days, short, promised)
+
+
+def _lane(loads: NodeLoads, lane: int) -> NodeLoads:
+    """One hour of it."""
     one = slice(lane, lane + 1)
-    mean, variance, third = loads.mean_bytes[:, one], loads.variance[:, one], loads.third[:, one]
-    return float(need(mean, variance, third, loads.inflation, at_deviate).sum())
+    return NodeLoads(
+        loads.capacity_bytes,
+        loads.mean_bytes[:, one],
+        loads.variance[:, one],
+        loads.third[:, one],
+        loads.inflation,
+    )
 
 
 def _summed(each: FloatArray, places: Places, nodes: int) -> FloatArray:

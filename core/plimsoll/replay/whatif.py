@@ -5,12 +5,12 @@ In: what pods used hour by hour and what they request by each of several hands, 
 by forecast at the bound, chances on a given number of nodes, weeks ahead. Pods that every node runs (of
 DaemonSets) are taken off each node's room first.
 
-Everything by forecast is an estimate of the coming day from the pods' own past; `judge` tells how the last
-days would have been told.
+Everything by forecast is an estimate of the coming day from the pods' own past; `judge` and
+`rehearsal` tell how the last days would have been told.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,8 +18,16 @@ import numpy as np
 from plimsoll.placement.capacity import Outlook, outlook
 from plimsoll.placement.choose import DEFAULT_BOUND, Places, own_need_bytes
 from plimsoll.placement.guard import LoadJudge
-from plimsoll.placement.lanes import FloatArray, Loads, loads_of
-from plimsoll.placement.sizing import MOST_PODS, Sizing, fewest, judged, on_nodes, sizing_of, widened
+from plimsoll.placement.lanes import FloatArray, loads_of
+from plimsoll.placement.sizing import (
+    MOST_PODS,
+    Rehearsal,
+    Sizing,
+    on_nodes,
+    planned,
+    rehearsed,
+    sizing_of,
+)
 from plimsoll.placement.stack import TooLargeError
 from plimsoll.replay.limits import BatchFacts, ObservedBin
 from plimsoll.replay.peers.vpa import Vpa
@@ -82,7 +90,8 @@ class WhatIf:
     every_node_bytes: float  # need at the bound of what each node runs anyway
     packed: Sizing  # by forecast at the bound
     given: Sizing | None  # on as many nodes as were asked about
-    judge: LoadJudge = field(repr=False)
+    judge: LoadJudge = field(repr=False)  # of how the last days would have been told
+    rehearsal: Rehearsal
     outlook: Outlook = field(default_factory=Outlook)
 
 
@@ -93,26 +102,27 @@ def what_if(pods: Pods, question: Question) -> WhatIf:
     room = question.node_bytes - everywhere
     if room <= 0:
         raise NoRoomError("what every node runs (DaemonSets) needs all that a node has")
-    loads = loads_of(pods.hourly_bytes)
+    requests = pods.request_bytes.get(question.judge_by, np.zeros(len(pods.hourly_bytes)))
     try:
-        packed = fewest(loads, room, question.bound)
+        loads, packed, judge = planned(pods.hourly_bytes, requests, room, question.bound)
     except TooLargeError as error:
-        alone = float(own_need_bytes(loads.take([error.pod]), question.bound)[0])
-        raise PodTooLargeError(error.pod, alone, room) from error
-    requests = pods.request_bytes.get(question.judge_by, np.zeros(len(loads)))
-    judge = judged(pods.hourly_bytes, requests, packed.places, packed.nodes)
-    if judge.inflation > 1.0:
-        loads = widened(loads, judge.inflation, room, question.bound)
-        packed = fewest(loads, room, question.bound)
+        alone = loads_of(pods.hourly_bytes[[error.pod]])
+        need = float(own_need_bytes(alone, question.bound)[0])
+        raise PodTooLargeError(error.pod, need, room) from error
+
+    def sized(places: Places) -> Sizing:
+        return sizing_of(loads, places, int(places.max(initial=-1)) + 1, room, question.bound)
+
     given = None
     if question.nodes is not None:
         given = on_nodes(loads, question.nodes, room, question.bound, packed)
     return WhatIf(
-        by_requests=tuple(_by_requests(hand, pods, loads, room, question) for hand in pods.request_bytes),
+        by_requests=tuple(_by_requests(hand, pods, question, sized) for hand in pods.request_bytes),
         every_node_bytes=everywhere,
         packed=packed,
         given=given,
         judge=judge,
+        rehearsal=rehearsed(pods.hourly_bytes, requests, room, question.bound),
         outlook=outlook(pods.hourly_bytes, question.weeks, packed.filled_nodes),
     )
 
@@ -164,13 +174,11 @@ def _placed(request_bytes: FloatArray, nodes: int, capacity_bytes: float) -> Pla
     return places
 
 
-def _by_requests(hand: str, pods: Pods, loads: Loads, room_bytes: float, question: Question) -> ByRequests:
+def _by_requests(hand: str, pods: Pods, question: Question, sized: Callable[[Places], Sizing]) -> ByRequests:
     requests = pods.request_bytes[hand]
     total = float(requests.sum())
     room = question.node_bytes - float(pods.every_node_request_bytes[hand].sum())
     if room <= 0 or requests.max(initial=0.0) > room:
         least = math.ceil(total / room) if room > 0 else 0
         return ByRequests(hand, total, least, None, int(np.argmax(requests)))
-    places = places_by_scheduler(requests, room)
-    sizing = sizing_of(loads, places, int(places.max(initial=-1)) + 1, room_bytes, question.bound)
-    return ByRequests(hand, total, math.ceil(total / room), sizing)
+    return ByRequests(hand, total, math.ceil(total / room), sized(places_by_scheduler(requests, room)))

@@ -59,7 +59,9 @@ def test_nodes_by_requests_and_by_forecast_with_chances(told, traces):
     by = {row["by"]: row for row in made["needed"]}
     assert list(by) == ["VPA's requests", "Plimsoll's requests", "forecast"]
     assert by["VPA's requests"]["nodes"] > by["forecast"]["nodes"]  # noon's pods lie in midnight's valleys
-    assert 0 < by["forecast"]["worst_short_probability"] <= 0.001
+    assert 0 < by["forecast"]["worst_hour_probability"] <= 0.001
+    assert made["rehearsal"]["days"] == 5
+    assert made["rehearsal"]["node_days"] >= 5
     assert made["given"]["nodes"] == 4
     assert made["given"]["any_short_probability"] >= made["given"]["worst_short_probability"] > 0
     assert made["oom_kills_per_1000_container_days"] > 0
@@ -118,7 +120,12 @@ def test_a_table_says_what_is_an_estimate(plimsoll, traces):
     result = plimsoll("plan", traces, "--node-memory", "8Gi", "--nodes", "5")
     assert result.exit_code == 0, result.stderr
     assert "Nodes of 8192Mi that would do" in result.stdout
-    for words in ("By forecast: an estimate", "OOM kills: an estimate", "Weeks ahead: an estimate"):
+    for words in (
+        "By forecast: an estimate",
+        "Rehearsed: of plans by forecast for the last 5 days",
+        "OOM kills: an estimate",
+        "Weeks ahead: an estimate",
+    ):
         assert words in result.stdout
 
 
