@@ -26,6 +26,7 @@ from plimsoll_operator.actuate.profile import Profiles
 from plimsoll_operator.actuate.status import StatusBuilder
 from plimsoll_operator.departed import Departed
 from plimsoll_operator.engine.client import Engine
+from plimsoll_operator.engine.kin import YOUNG_SECONDS
 from plimsoll_operator.engine.process import EngineDownError
 from plimsoll_operator.leader import NotLeaderError
 from plimsoll_operator.membership import Group, GroupKey, Membership
@@ -117,15 +118,19 @@ class Keeper:
         except EngineDownError as error:
             logger.warning("the past of %d containers is not recalled: %s", len(keys), error)
             return
+        await self._relate(groups, keys.keys() - past.keys())
+        self._restored.update(keys)
+
+    async def _relate(self, groups: Iterable[Group], rows: Collection[int]) -> None:
+        """Tell the engine what the memory knows of relatives of these rows, which have hardly a past."""
         kins = {
             kin
             for group in groups
             for name, kin in group.kins().items()
-            if name in group.rows and group.rows[name] in keys.keys() - past.keys()
+            if kin and group.rows.get(name) in rows
         }
-        if kins and (steps := await self.memory.relatives(kins)):
+        if self.memory is not None and kins and (steps := await self.memory.relatives(kins)):
             await self.engine.relate(steps, self.memory.quantity)
-        self._restored.update(keys)
 
     async def _stored_profiles(
         self, wanted: Mapping[tuple[str, str], Group]
@@ -153,6 +158,9 @@ class Keeper:
         rows = {row: data for group, body in found for row, data in _checkpoints(group, body).items()}
         for text in await self.engine.restore(rows) if rows else ():
             logger.warning("checkpoint refused: %s", text)
+        if self.memory is not None:
+            young = [group for group, body in found if _is_young(body, self.memory.now())]
+            await self._relate(young, {row for group in young for row in group.rows.values()})
         for group, _ in found:
             self._restored.update(group.rows.values())
             self._waiting.pop((group.ref, group.node_class), None)
@@ -334,6 +342,12 @@ class Keeper:
 def _name_of(body: Body) -> tuple[str, str]:
     meta = body.get("metadata") or {}
     return str(meta.get("namespace", "")), str(meta.get("name", ""))
+
+
+def _is_young(body: Body, now_seconds: float) -> bool:
+    """Whether a profile is of a workload that began within the last two days."""
+    made = parse.seconds((body.get("metadata") or {}).get("creationTimestamp"))
+    return made is not None and now_seconds - made < YOUNG_SECONDS
 
 
 def _checkpoints(group: Group, body: Body) -> dict[int, bytes]:

@@ -1,6 +1,7 @@
 """The operator's memory: what profiles hold outlives them, in a file and in Redis (fakeredis here)."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import fakeredis
 import numpy as np
@@ -24,6 +25,7 @@ from plimsoll.store.tiered import TieredStore
 from plimsoll.usage.history import History
 from plimsoll.usage.sample import Quantity
 from plimsoll.workload import ContainerKey, WorkloadRef
+from plimsoll_operator.actuate.api import PROFILES
 from plimsoll_operator.engine.core import EngineCore
 from plimsoll_operator.engine.frames import Sync
 from plimsoll_operator.engine.kin import kin_of
@@ -301,3 +303,22 @@ async def test_a_workload_with_a_past_of_its_own_asks_for_nobody():
     await second.once(CLUSTER_NOW + 600)
     assert second.engine.restored
     assert second.engine.related == {}
+
+
+@pytest.mark.parametrize(("hours", "heard"), [(5, True), (49, False)])
+async def test_a_young_workload_hears_its_image_again_after_the_operator_was_restarted(hours, heard):
+    first = rig()
+    await first.once(CLUSTER_NOW)
+    (profile,) = (each for key, each in first.api.objects.items() if key[0] == PROFILES.plural)
+    made = datetime.fromtimestamp(CLUSTER_NOW - 3600 * hours, UTC)
+    profile["metadata"]["creationTimestamp"] = f"{made:%Y-%m-%dT%H:%M:%SZ}"
+    memory = open_memory()
+    kin = kin_of(IMAGE, "StatefulSet", "app")
+    steps = np.full((48, 2), 18.0, np.float32)
+    memory.store("relatives", f"working_set {kin}", {"steps": steps, "quantity": "working_set"}, NOW)
+    second = first.restart()
+    mine = Remembered(memory, Quantity.WORKING_SET, now=lambda: CLUSTER_NOW)
+    second.loop._parts.keeper.memory = mine
+    await second.once(CLUSTER_NOW)
+    assert second.engine.restored
+    assert bool(second.engine.related) is heard
