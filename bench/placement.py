@@ -76,7 +76,7 @@ def main() -> None:
         "optimum": optimum_rows,
         "speed": speed_rows,
         "lanes": lambda: lanes_table(options.traces),
-        "rules": lambda: rules_table(list(draws(options.traces, options.pods, 2))),
+        "rules": lambda: rules_table(list(draws(options.traces, options.pods, 4))),
     }
     chosen = ["nodes", "optimum", "speed"] if options.part == "all" else [options.part]
     for name in chosen:
@@ -162,12 +162,21 @@ def nodes_rows(drawn: Sequence[Drawn]) -> list[Row]:
             outcome = fewest(one, arm, allowed)
             allowed = outcome.short_node_bins if arm == VPA else allowed
             needed[arm].append(outcome.nodes)
-        packed = needed[PLACED][-1] - 1  # where shortages begin to show
+        packed, found = equally_packed(one)
         for arm, counts in short.items():
-            counts.append(outcome_of(one, arm, packed).short_node_bins)
+            counts.append(found[arm].short_node_bins)
         print(f"draw {number}: nodes", {arm: counts[-1] for arm, counts in needed.items()}, end="; ")
         print(f"short bins on {packed} nodes", {arm: counts[-1] for arm, counts in short.items()}, flush=True)
     return node_figures(needed, short, n=len(drawn) * len(drawn[0].own_bytes))
+
+
+def equally_packed(one: Drawn) -> tuple[int, dict[str, PlacementOutcome]]:
+    """The fewest nodes on which both arms have a place for every pod, and what comes of it there."""
+    for nodes in range(fewest_by_sum(one, ALONE), 10_000):
+        found = {arm: outcome_of(one, arm, nodes) for arm in (ALONE, PLACED)}
+        if not any(each.unplaced for each in found.values()):
+            return nodes, found
+    raise RuntimeError("no number of nodes has a place for every pod")
 
 
 def node_figures(needed: dict[str, list[int]], short: dict[str, list[int]], n: int) -> list[Row]:
@@ -191,25 +200,27 @@ def node_figures(needed: dict[str, list[int]], short: dict[str, list[int]], n: i
     ]
 
 
+def fewest_by_sum(one: Drawn, arm: str) -> int:
+    """Nodes that the sums of requests and of usage would fill: fewer there cannot be."""
+    requests = one.fleet(arm).request_bytes
+    return int(np.ceil(max(requests.sum(), one.usage_bytes.sum(axis=0).max()) / NODE_BYTES))
+
+
 def outcome_of(one: Drawn, arm: str, nodes: int) -> PlacementOutcome:
     """One arm on so many nodes."""
     return replay_placement(one.fleet(arm), nodes, NODE_BYTES, replace(ARMS[arm], seed=SEED))
 
 
 def fewest(one: Drawn, arm: str, allowed: int) -> PlacementOutcome:
-    """The fewest nodes on which, and on one more, all pods have a place and no more bins are short.
+    """The fewest nodes on which all pods have a place and no more bins are short than allowed.
 
     VPA's own shortages are not bounded: they are what the others are allowed.
     """
-    requests = one.fleet(arm).request_bytes
-    start = int(np.ceil(max(requests.sum(), one.usage_bytes.sum(axis=0).max()) / NODE_BYTES))
-    before: PlacementOutcome | None = None
+    start = fewest_by_sum(one, arm)
     for nodes in range(start, int(start * MOST_GROWTH) + 2):
         outcome = outcome_of(one, arm, nodes)
-        good = not outcome.unplaced and (arm == VPA or outcome.short_node_bins <= allowed)
-        if good and before is not None:
-            return before
-        before = outcome if good else None
+        if not outcome.unplaced and (arm == VPA or outcome.short_node_bins <= allowed):
+            return outcome
     raise RuntimeError(f"{arm} does not get along with {MOST_GROWTH} times the fewest nodes")
 
 
@@ -316,12 +327,17 @@ def lanes_table(traces: Path) -> list[Row]:
 
 
 def rules_table(drawn: Sequence[Drawn]) -> list[Row]:
-    """Nodes needed by the weight of the room that is left: 0 is least need added, much is best fit alone."""
-    from plimsoll.placement import choose  # noqa: PLC0415
-
-    for weight in (0.0, 0.03, 0.1, 0.3, 1.0, 10.0, -0.1, -1.0):
-        choose.ROOM_WEIGHT = weight
-        print(f"room weighs {weight}: nodes", [fewest(one, PLACED, 0).nodes for one in drawn])
+    """Pods without a node, and short bins, by what the room that is left weighs; on few nodes and on more."""
+    for weight in (1.0, 0.1, 0.0, -0.1, -0.3, -1.0):
+        found = {}
+        for more in (0, 1, 3):
+            settings = PlacementSettings(seed=SEED, room_weight=weight)
+            runs = [
+                replay_placement(one.fleet(PLACED), fewest_by_sum(one, PLACED) + more, NODE_BYTES, settings)
+                for one in drawn
+            ]
+            found[more] = (sum(each.unplaced for each in runs), sum(each.short_node_bins for each in runs))
+        print(f"room weighs {weight}: unplaced and short by nodes beyond the sum: {found}", flush=True)
     return []
 
 

@@ -48,6 +48,9 @@ COMMANDS = {
     "plan": Entry(
         "plimsoll_cli.plan.command", "What if: how many nodes would do, and how surely. Read-only."
     ),
+    "drain-advice": Entry(
+        "plimsoll_cli.drain.command", "Which pods should leave a kube node before it is short. Read-only."
+    ),
     "replay": Entry("plimsoll_cli.replay", "Replay recorded memory and score what would have happened."),
     "memory": Entry(
         "plimsoll_cli.memory.command", "What the fleet has learned: ask, keep, forget.", extra="redis"

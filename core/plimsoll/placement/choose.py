@@ -1,11 +1,13 @@
 """Which kube node one more pod should go to: the fewest nodes at a stated probability of being short.
 
-In: `NodeLoads`, a pod's `Loads`, which nodes the scheduler would allow, a bound. Out: a `Choice`, or none
-where nothing is known. The rule: of the nodes that stay within the bound, the one whose need grows least by
-the pod (its peak falls into their valley) and that is left with least room (best fit); an empty node comes
-last. Where no node keeps the bound, the one that is left with the widest margin: the scheduler would place
-the pod somewhere all the same. Spreading by margin always, as the scheduler spreads by requests, needs more
-nodes for the same shortages (`bench/placement.py --part rules`).
+In: `NodeLoads`, a pod's `Loads`, which nodes the scheduler would allow, a bound. Out: `Choice`s, best first,
+or none where nothing is known. The rule: of the nodes in use that stay within the bound, the one whose need
+grows least by the pod (its peak falls into their valley), with a little for the room that is left; an empty
+node comes last. Where no node keeps the bound, the one that is left with the widest margin: the scheduler
+would place the pod somewhere all the same.
+
+Live, room that is left counts for a node (`ROOMY`): as few nodes are opened, and those in use are short less
+often. Whoever packs all pods anew has their sizes before him, and fills nodes up (`TIGHT`).
 
 Source: best fit by marginal need is the vector form of best fit by residual capacity (Panigrahy, Talwar,
 Uyeda and Wieder, "Heuristics for Vector Bin Packing", Microsoft Research 2011), with the need at a bound in
@@ -26,8 +28,8 @@ Places = npt.NDArray[np.intp]
 DEFAULT_BOUND = 0.001  # probability of being short in a day's worst hour
 # Nodes that are looked at closely, tightest first; more only where none of these has room.
 CANDIDATES = 64
-# Bytes of room left that weigh as much as a byte of need added: measured, `bench/placement.py --part rule`.
-ROOM_WEIGHT = 0.1
+# Bytes of need added that a byte of room left weighs: measured, `bench/placement.py --part rules`.
+ROOMY, TIGHT = -0.3, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,10 @@ class Choice:
 class Chooser:
     """Chooses for one pod after the other, each seeing where the ones before it went."""
 
-    def __init__(self, nodes: NodeLoads, bound: float = DEFAULT_BOUND) -> None:
+    def __init__(self, nodes: NodeLoads, bound: float = DEFAULT_BOUND, room_weight: float = ROOMY) -> None:
         """Raises ValueError where the bound is none."""
         self.nodes = nodes
+        self._room_weight = room_weight
         self._deviate = deviate(bound)
         self._need: FloatArray = needed_bytes(nodes, self._deviate)
         self._empty: BoolArray = (nodes.mean_bytes == 0).all(axis=1)
@@ -119,7 +122,7 @@ class Chooser:
     def _best(self, fits: Places, pod: Loads, count: int) -> list[Choice]:
         after = needed_bytes(self.nodes, self._deviate, pod, fits)
         left = self.nodes.capacity_bytes[fits] - after
-        order = np.argsort(after - self._need[fits] + ROOM_WEIGHT * left, kind="stable")[:count]
+        order = np.argsort(after - self._need[fits] + self._room_weight * left, kind="stable")[:count]
         return self._told(fits[order], pod, after[order])
 
     def _told(self, places: Places, pod: Loads, after_bytes: FloatArray) -> list[Choice]:

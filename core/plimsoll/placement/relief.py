@@ -7,7 +7,7 @@ only move the shortage. Least important first; among equals one whose leaving su
 smallest, whose caches are soonest warm again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,21 +52,31 @@ class Unrelieved:
 
 
 def relieve(
-    nodes: NodeLoads, residents: Residents, bound: float = DEFAULT_BOUND
+    nodes: NodeLoads,
+    residents: Residents,
+    bound: float = DEFAULT_BOUND,
+    allowed: Callable[[int], BoolArray] | None = None,
 ) -> tuple[list[Relief], list[Unrelieved]]:
     """Proposals for every node above the bound, in the order in which to carry them out.
 
-    `nodes` is not changed. Nodes whose load is not known are left alone. Raises ValueError for a bound that
-    is none.
+    `allowed` says of a pod which nodes [N] the scheduler would let it go to; None: all. `nodes` is not
+    changed, and nodes whose load is not known are left alone. Raises ValueError for a bound that is none.
     """
-    work = _Work(nodes, residents, bound)
+    work = _Work(nodes, residents, bound, allowed)
     for place in work.endangered():
         work.relieve(place)
     return work.found, work.left
 
 
 class _Work:
-    def __init__(self, nodes: NodeLoads, residents: Residents, bound: float) -> None:
+    def __init__(
+        self,
+        nodes: NodeLoads,
+        residents: Residents,
+        bound: float,
+        allowed: Callable[[int], BoolArray] | None,
+    ) -> None:
+        self._allowed = allowed or (lambda _: np.ones(len(nodes), dtype=np.bool_))
         columns = (nodes.mean_bytes.copy(), nodes.variance.copy(), nodes.third.copy())
         self._nodes = NodeLoads(nodes.capacity_bytes, *columns, nodes.inflation)
         self._deviate = deviate(bound)
@@ -116,7 +126,7 @@ class _Work:
 
     def _move(self, place: int, pod: int) -> bool:
         one = self._residents.loads.take([pod])
-        elsewhere = np.ones(len(self._nodes), dtype=np.bool_)
+        elsewhere = self._allowed(pod).copy()
         elsewhere[place] = False
         there = next(iter(self._chooser.rank_within(one, 1, elsewhere)), None)
         if there is None:

@@ -10,7 +10,7 @@ elimination of Falkenauer's grouping heuristics (1996), without the genetic part
 
 import numpy as np
 
-from plimsoll.placement.choose import DEFAULT_BOUND, Chooser, Places, own_need_bytes
+from plimsoll.placement.choose import DEFAULT_BOUND, TIGHT, Chooser, Places, own_need_bytes
 from plimsoll.placement.fit import empty_nodes
 from plimsoll.placement.lanes import FloatArray, Loads
 
@@ -30,9 +30,8 @@ class TooLargeError(ValueError):
 def pack(pods: Loads, capacity_bytes: float, bound: float = DEFAULT_BOUND) -> Places:
     """[n] a node number, from 0 without gaps, for each pod. Raises TooLargeError."""
     needs = own_need_bytes(pods, bound)
-    chooser = Chooser(
-        empty_nodes(np.full(max(len(pods), 1), capacity_bytes), pods.mean_bytes.shape[1]), bound
-    )
+    nodes = empty_nodes(np.full(max(len(pods), 1), capacity_bytes), pods.mean_bytes.shape[1])
+    chooser = Chooser(nodes, bound, TIGHT)
     places = np.zeros(len(pods), dtype=np.intp)
     for pod in np.argsort(-needs, kind="stable").tolist():
         choice = next(iter(chooser.rank_within(pods.take([pod]), 1)), None)

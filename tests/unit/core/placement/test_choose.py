@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from plimsoll.placement.choose import CANDIDATES, Chooser, own_need_bytes
+from plimsoll.placement.choose import CANDIDATES, TIGHT, Chooser, own_need_bytes
 from plimsoll.placement.fit import deviate, empty_nodes, margin
 from plimsoll.placement.lanes import LANES, Loads
 
@@ -31,10 +31,17 @@ def test_a_peak_goes_into_the_others_valley():
     assert chooser.choose(pod(200, 150, peak=6)).place == 1
 
 
-def test_the_tighter_of_two_is_filled_first_and_an_empty_one_last():
-    chooser = Chooser(nodes_of(None, pod(300), pod(600), None))
+def test_who_packs_fills_the_tighter_first_and_an_empty_one_last():
+    chooser = Chooser(nodes_of(None, pod(300), pod(600), None), room_weight=TIGHT)
     assert chooser.choose(pod(200)).place == 2
     assert chooser.choose(pod(500)).place == 1
+    assert chooser.choose(pod(900)).place == 0
+
+
+def test_who_places_leaves_room_where_there_is_some_and_opens_no_node():
+    chooser = Chooser(nodes_of(None, pod(300), pod(600), None))
+    assert chooser.choose(pod(200)).place == 1
+    assert chooser.choose(pod(650)).place == 1
     assert chooser.choose(pod(900)).place == 0
 
 
@@ -89,7 +96,7 @@ def test_many_nodes_that_look_roomy_and_are_not():
 
 
 def test_several_are_ranked_and_the_first_is_the_choice():
-    chooser = Chooser(nodes_of(pod(300), pod(700), pod(500), None, None, pod(950)))
+    chooser = Chooser(nodes_of(pod(300), pod(700), pod(500), None, None, pod(950)), room_weight=TIGHT)
     ranked = chooser.rank(pod(200), 4)
     assert [each.place for each in ranked] == [1, 2, 0, 3]
     assert ranked[0] == chooser.choose(pod(200))

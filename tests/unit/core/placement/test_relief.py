@@ -72,3 +72,11 @@ def test_the_nodes_given_are_not_changed_and_proposals_are_bounded():
     assert (made.mean_bytes == before).all()
     assert len(found) == MOST_A_NODE
     assert left
+
+
+def test_a_pod_goes_only_where_the_scheduler_would_let_it():
+    pods = [(0, 600, 0, True), (0, 390, 0, True)]
+    nowhere = relieve(*cluster(*pods), allowed=lambda _: np.array([True, False, False]))
+    assert nowhere[0] == []
+    third = relieve(*cluster(*pods), allowed=lambda pod: np.array([True, False, pod == 1]))
+    assert moves(third[0]) == [(1, 0, 2)]

@@ -1,0 +1,92 @@
+"""`plimsoll drain-advice` on a cluster whose one node is too small for what is on it."""
+
+import pytest
+
+HEADERS = {"Content-Type": "application/merge-patch+json"}
+BUDGETS = "/apis/policy/v1/namespaces/demo/poddisruptionbudgets"
+
+
+def shrink(world, memory, node="kube-node-a"):
+    """Say that a node can give so much."""
+    status = {"status": {"allocatable": {"memory": memory, "cpu": "8", "pods": "110"}}}
+    path = f"/api/v1/nodes/{node}/status"
+    world.http.patch(path, json=status, headers=HEADERS).raise_for_status()
+
+
+def budget(world, name, allowed, labels):
+    body = {"metadata": {"name": name}, "spec": {"selector": {"matchLabels": labels}}}
+    world.http.post(
+        BUDGETS, json={"apiVersion": "policy/v1", "kind": "PodDisruptionBudget"} | body
+    ).raise_for_status()
+    status = {"status": {"disruptionsAllowed": allowed}}
+    world.http.patch(f"{BUDGETS}/{name}/status", json=status, headers=HEADERS).raise_for_status()
+
+
+def prioritise(world, pod, priority, namespace="demo"):
+    path = f"/api/v1/namespaces/{namespace}/pods/{pod}"
+    world.http.patch(path, json={"spec": {"priority": priority}}, headers=HEADERS).raise_for_status()
+
+
+def test_where_all_have_room_nobody_moves(plimsoll, told, world):
+    result = plimsoll("drain-advice", at=world)
+    assert result.exit_code == 0, result.stderr
+    assert "All 2 kube nodes are short with chance 0.001 at the most" in result.stdout
+    assert "pods have no history: their requests count" in result.stderr
+    assert told("drain-advice", at=world) == []
+
+
+def test_the_cheapest_pod_that_helps_goes_to_a_node_with_room(told, own_world):
+    shrink(own_world, "1000Mi")
+    before = own_world.get("/api/v1/pods")
+    (row,) = told("drain-advice", at=own_world)
+    assert row["pod"] == "shop/web-5c8fb7d6b4-t2r8s"  # the smallest whose leaving suffices
+    assert (row["from"], row["to"]) == ("kube-node-a", "kube-node-b")
+    assert row["short"] > 0.001 >= row["short without it"]
+    assert row["short there"] <= 0.001
+    assert own_world.get("/api/v1/pods") == before
+
+
+def test_the_more_important_stays(told, own_world):
+    shrink(own_world, "1000Mi")
+    (row,) = told("drain-advice", at=own_world)
+    namespace, _, name = row["pod"].partition("/")
+    prioritise(own_world, name, 1000, namespace)
+    assert told("drain-advice", at=own_world)[0]["pod"] != row["pod"]
+
+
+def test_a_budget_without_room_is_honoured(told, plimsoll, own_world):
+    shrink(own_world, "1000Mi")
+    budget(own_world, "web", 0, {"app": "web"})
+    assert all(not row["pod"].startswith("demo/web-") for row in told("drain-advice", at=own_world))
+    budget(own_world, "all", 0, {})
+    result = plimsoll("drain-advice", at=own_world)
+    assert "No pod can be moved that would help." in result.stdout or "shop/" in result.stdout
+
+
+def test_without_a_node_to_go_to_the_node_is_named(plimsoll, own_world):
+    shrink(own_world, "500Mi")
+    shrink(own_world, "100Mi", "kube-node-b")
+    result = plimsoll("drain-advice", at=own_world)
+    assert result.exit_code == 0
+    assert "No pod can be moved that would help." in result.stdout
+    assert "kube node kube-node-a stays short with chance" in result.stderr
+    assert "no other node has room" in result.stderr
+
+
+def test_budgets_that_may_not_be_read_allow_nothing(plimsoll, own_world):
+    shrink(own_world, "500Mi")
+    own_world.forbid("poddisruptionbudgets")
+    result = plimsoll("drain-advice", at=own_world)
+    assert "none of the pods that are left on it may be moved" in result.stderr
+
+
+@pytest.mark.parametrize("bound", ["0", "0.7", "nan"])
+def test_a_bound_that_is_none(plimsoll, world, bound):
+    result = plimsoll("drain-advice", "--bound", bound, at=world)
+    assert result.exit_code == 2
+    assert f"--bound {bound}: must lie above 0 and not above 0.5" in result.stderr
+
+
+def test_a_cluster_that_cannot_be_read(plimsoll, own_world):
+    own_world.forbid("nodes")
+    assert plimsoll("drain-advice", at=own_world).exit_code == 2
