@@ -34,6 +34,7 @@ COMMAND = "make bench-placement"
 SEED = 7
 DAYS, PAST_DAYS = 4, 2
 NODE_BYTES = 128.0 * 2**30
+OVERCOMMITTED = 0.85  # of the requests, where shortages are compared: equal packing, too tight for comfort
 LARGEST = 0.25  # of a node: larger pods are a packing problem of their own
 MOST_GROWTH = 2.0  # of the fewest nodes there could be: no arm is looked at beyond
 VPA, ALONE, PLACED, SHUFFLED = "vpa", "requests", "plimsoll", "shuffled"
@@ -162,7 +163,8 @@ def nodes_rows(drawn: Sequence[Drawn]) -> list[Row]:
             outcome = fewest(one, arm, allowed)
             allowed = outcome.short_node_bins if arm == VPA else allowed
             needed[arm].append(outcome.nodes)
-        packed, found = equally_packed(one)
+        packed = needed[PLACED][-1] - 1  # where nodes begin to be short
+        found = equally_packed(one, packed)
         for arm, counts in short.items():
             counts.append(found[arm].short_node_bins)
         print(f"draw {number}: nodes", {arm: counts[-1] for arm, counts in needed.items()}, end="; ")
@@ -170,13 +172,10 @@ def nodes_rows(drawn: Sequence[Drawn]) -> list[Row]:
     return node_figures(needed, short, n=len(drawn) * len(drawn[0].own_bytes))
 
 
-def equally_packed(one: Drawn) -> tuple[int, dict[str, PlacementOutcome]]:
-    """The fewest nodes on which both arms have a place for every pod, and what comes of it there."""
-    for nodes in range(fewest_by_sum(one, ALONE), 10_000):
-        found = {arm: outcome_of(one, arm, nodes) for arm in (ALONE, PLACED)}
-        if not any(each.unplaced for each in found.values()):
-            return nodes, found
-    raise RuntimeError("no number of nodes has a place for every pod")
+def equally_packed(one: Drawn, nodes: int) -> dict[str, PlacementOutcome]:
+    """What comes of both arms on so many nodes, with requests cut so that all pods have a place with either."""
+    cut = replace(one, own_bytes=OVERCOMMITTED * one.own_bytes)
+    return {arm: outcome_of(cut, arm, nodes) for arm in (ALONE, PLACED)}
 
 
 def node_figures(needed: dict[str, list[int]], short: dict[str, list[int]], n: int) -> list[Row]:

@@ -86,21 +86,21 @@ def _loads(pods: Sequence[PodRecord], advice: Sequence[Advice]) -> tuple[Loads, 
         key = each.subject.key
         rows |= {(key.workload.namespace, pod, key.container): row for pod in each.subject.pods}
     hourly = np.array([each.seen.hourly_bytes[:-1] for each in advice], dtype=np.float64)
-    known = np.isfinite(hourly).any(axis=1)
+    known: BoolArray = np.asarray(np.isfinite(hourly).any(axis=1))
     of_rows = loads_of(hourly)
     mean, variance, third = (np.zeros((len(pods), LANES)) for _ in range(3))
-    unseen = 0
+    unseen: int = 0
     for place, pod in enumerate(pods):
         missing = False
         for container in pod.containers:
-            row = rows.get((pod.namespace, pod.name, container.spec.name))
-            if row is None or not known[row]:
+            of = rows.get((pod.namespace, pod.name, container.spec.name))
+            if of is None or not known[of]:
                 mean[place] += container.spec.request_bytes or 0
                 missing = True
                 continue
-            mean[place] += of_rows.mean_bytes[row]
-            variance[place] += of_rows.variance[row]
-            third[place] += of_rows.third[row]
+            mean[place] += of_rows.mean_bytes[of]
+            variance[place] += of_rows.variance[of]
+            third[place] += of_rows.third[of]
         unseen += missing
     return Loads(mean, variance, third), unseen
 
