@@ -181,6 +181,10 @@ bench-pressure: $(VENV)/.dev ## which predictor sees memory pressure coming, on 
 bench-placement: $(VENV)/.dev ## what placing pods by forecast is worth: nodes, shortages, gap to the optimum, time
 	$(BIN)/python bench/placement.py --traces $(TRACES) $(BENCH_ARGS)
 
+.PHONY: bench-placement-admission
+bench-placement-admission: $(VENV)/.dev ## what placing pods at admission costs the operator, with up to 5,000 kube nodes
+	$(BIN)/python bench/placement_admission.py $(BENCH_ARGS)
+
 bench-placement-scheduler: $(VENV)/.dev ## the model of kube-scheduler against kube-scheduler, on a real API server with 1,000 nodes
 	kind/vm/build-binaries.sh apiserver etcd kubectl scheduler
 	PYTHONPATH=tests $(BIN)/python bench/placement_scheduler.py --traces $(TRACES) $(BENCH_ARGS)

@@ -5,7 +5,7 @@ up by key, each key's values filed when it is first asked for, so that 5,000 nod
 cost a pod a few array operations.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -52,6 +52,7 @@ class KubeNodes:
         self._open = np.array([not each.unschedulable for each in self.records], dtype=np.bool_)
         self._taints = _coded([each.taints for each in self.records])
         self._hostname = [_hostname(each) for each in self.records]
+        self._twice = {name for name, number in Counter(self._hostname).items() if number > 1}
         self._values: dict[str, dict[str, Places]] = {}
 
     def __len__(self) -> int:
@@ -70,9 +71,12 @@ class KubeNodes:
         """Nothing requested anywhere."""
         return Requested(*(np.zeros(len(self)) for _ in range(3)))
 
-    def hostnames(self, places: Places) -> set[str]:
-        """The hostname labels of these nodes; those without one are left out."""
-        return {self._hostname[place] for place in places.tolist()} - {""}
+    def hostnames(self, mask: BoolArray, besides: BoolArray) -> set[str]:
+        """The hostname labels of nodes [N]; those without one, or with one of `besides` [N], are left out."""
+        found = {self._hostname[place] for place in np.flatnonzero(mask).tolist()} - {""}
+        if found.isdisjoint(self._twice):  # as it should be
+            return found
+        return found - {self._hostname[place] for place in np.flatnonzero(besides).tolist()}
 
     def allowed(self, needs: Needs, requested: Requested) -> BoolArray:
         """[N] where the scheduler would let the pod go, as far as its `Needs` say."""

@@ -18,7 +18,7 @@ from plimsoll.replay.placement import nodes_to_score
 from plimsoll_operator.engine.messages import NodeUse
 from plimsoll_operator.place.affinity import MOST_EXCLUDED, Verdict
 from plimsoll_operator.place.expected import Expected
-from plimsoll_operator.place.kube_nodes import BoolArray, KubeNodes
+from plimsoll_operator.place.kube_nodes import BoolArray, KubeNodes, Places
 from plimsoll_operator.place.sums import Sums
 from plimsoll_operator.world import World
 
@@ -77,16 +77,18 @@ def chosen(
     chooser, nodes = state.chooser, state.nodes
     require = asked is NodePlacement.REQUIRE
     count = terms_for(min(1.0, nodes_to_score(len(nodes)) / int(allowed.sum())))
-    found = (chooser.rank_within if require else chooser.rank)(loads, count, allowed)
+    breaks = _breaks(chooser, loads, allowed)
+    found = chooser.rank_within(loads, count, allowed & ~breaks)
+    if not found and not require:
+        found = chooser.rank(loads, count, allowed)
     if not found:
-        return None, "full"
+        return None, "full" if require else "nowhere"
     names = tuple(nodes.records[each.place].name for each in found)
     verdict = Verdict(names, found[0].short_before, found[0].short_after, "")
     if not require:
         return verdict, "preferred"
-    breaks = _breaks(chooser, loads, allowed)
     keeps = allowed & np.isfinite(chooser.need_bytes) & ~breaks
-    excluded = nodes.hostnames(np.flatnonzero(breaks)) - nodes.hostnames(np.flatnonzero(keeps))
+    excluded = nodes.hostnames(breaks, keeps)
     if len(excluded) > MOST_EXCLUDED:
         return verdict, "preferred-only"
     return replace(verdict, excluded=tuple(sorted(excluded))), "required"
@@ -104,5 +106,13 @@ def _breaks(chooser: Chooser, loads: Loads, allowed: BoolArray) -> BoolArray:
     hopeless = room[close] < loads.mean_bytes.min()
     breaks[close[hopeless]] = True
     close = close[~hopeless]
-    breaks[close] = margin(nodes, loads, close) < deviate(DEFAULT_BOUND)
+    breaks[close] = margin(_worst_hours(nodes, loads, close)) < deviate(DEFAULT_BOUND)
     return breaks
+
+
+def _worst_hours(nodes: NodeLoads, pod: Loads, among: Places) -> NodeLoads:
+    """These nodes with the pod, each in its fullest hour alone: a container's spread is the same in all."""
+    mean = (nodes.mean_bytes[among] + pod.mean_bytes).max(axis=1, keepdims=True)
+    variance = (nodes.variance[among] + pod.variance).max(axis=1, keepdims=True)
+    third = (nodes.third[among] + pod.third).max(axis=1, keepdims=True)
+    return NodeLoads(nodes.capacity_bytes[among], mean, variance, third, nodes.inflation[among])

@@ -3,6 +3,7 @@
 In: raw pods, kube nodes. Out: names, or the word.
 """
 
+import numpy as np
 import pytest
 
 from builders.placing import new_pod, room_node
@@ -167,6 +168,16 @@ def test_wishes_and_plain_volumes_are_no_doubt(spec):
 
 def test_replicas_apart_by_hostname_are_understood():
     assert needs_of(new_pod(affinity={"podAntiAffinity": {REQUIRED: [ANTI]}}), {}).apart
+
+
+def test_a_hostname_that_two_nodes_share_is_not_excluded_with_one_of_them():
+    nodes = KubeNodes(parse.kube_node(room_node(name) | extra) for name, extra in (("a", {}), ("b", {})))
+    shared = room_node("c")
+    shared["metadata"]["labels"]["kubernetes.io/hostname"] = "a"
+    nodes = KubeNodes([*nodes.records, parse.kube_node(shared), parse.kube_node({"metadata": {"name": "d"}})])
+    first, rest = np.array([True, True, False, True]), np.array([False, False, True, False])
+    assert nodes.hostnames(first, rest) == {"b"}
+    assert nodes.hostnames(first, ~first & ~rest) == {"a", "b"}
 
 
 def test_label_keys_that_pods_make_up_do_not_pile_up():
