@@ -110,6 +110,13 @@ def test_what_is_not_built_yet_is_a_note():
     assert (note.severity, note.path) == (Severity.NOTE, "spec.limits.basis")
 
 
+def test_placement_in_a_mode_that_changes_no_pod_is_a_note():
+    (note,) = check([policy(mode="Recommend", placement={"node": "Require"})])
+    assert (note.severity, note.path) == (Severity.NOTE, "spec.placement.node")
+    assert "mode Recommend" in note.message
+    assert list(check([policy(mode="Initial", placement={"node": "Require"})])) == []
+
+
 WEB, DB = {"matchLabels": {"app": "web"}}, {"matchLabels": {"app": "db"}}
 TO_WEB = {"targetRef": {"kind": "Deployment", "name": "web"}}
 CLUSTER = {"kind": "ClusterMemoryPolicy"}
