@@ -318,7 +318,12 @@ def test_agents_get_their_own_namespace_and_every_value_installs(helm: Helm):
     served["agent"]["namespace"] = "plimsoll-nodes"
     served["monitoring"] = {"dashboard": {"enabled": True}}
     served["webhook"] = {}
+    served["worker"]["autoscaling"] = {"kind": "hpa"}  # KEDA's kinds are not here
     helm.install(served)
+    scaled = helm.get(
+        "/apis/autoscaling/v2/namespaces/plimsoll-system/horizontalpodautoscalers/plimsoll-worker"
+    )
+    assert scaled["spec"]["metrics"][0]["external"]["metric"]["name"] == "plimsoll_forecast_queue_depth"
     agents = helm.get("/apis/apps/v1/namespaces/plimsoll-nodes/daemonsets/plimsoll-agent")
     (seccomp,) = (
         each["securityContext"]["seccompProfile"] for each in agents["spec"]["template"]["spec"]["containers"]
