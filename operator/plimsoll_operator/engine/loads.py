@@ -15,13 +15,13 @@ import numpy.typing as npt
 from plimsoll.forecast.window import CHUNK_ROWS
 from plimsoll.placement.guard import LoadJudge
 from plimsoll.placement.lanes import LANES, loads_of
+from plimsoll.replay.placement import PAST_HOURS  # what was measured
 from plimsoll.usage.grown import grown
 from plimsoll.usage.sample import HOUR_SECONDS
 from plimsoll_operator.engine.messages import RowLoads, no_loads
 from plimsoll_operator.engine.rows import RowArray, Store
 
 FIRST_ROWS = 1024
-PAST_HOURS = 72  # what a replay looks at (`plimsoll.replay.placement`): measured with it
 WINDOW_HOURS = PAST_HOURS + LANES + 1  # beside it a day to judge by, and the hour that is not over
 
 HourlyArray = npt.NDArray[np.float64]

@@ -30,7 +30,7 @@ class Verdict:
     """Where a pod should go."""
 
     kube_nodes: Sequence[str]  # the best first; the others for a scheduler that does not look at all nodes
-    short_before: float  # probability that the best is short of memory in its worst hour, without the pod ...
+    short_before: float  # probability that the best is short of memory within a day, without the pod ...
     short_after: float  # ... and with it
     decision: str  # names it among all
     excluded: Sequence[str] = ()  # hostnames that it must not go to
@@ -40,7 +40,7 @@ class Verdict:
         """What the annotation says; `parse.pods` reads node and decision off it."""
         chances = f"{self.short_before:.2%} before, {self.short_after:.2%} with this pod"
         barred = f", {len(self.excluded)} kube nodes excluded" if self.excluded else ""
-        text = f"chance of being short of memory in its worst hour of the day {chances}{barred}"
+        text = f"chance of being short of memory within a day {chances}{barred}"
         others = f", or one of {len(self.kube_nodes) - 1} others" if len(self.kube_nodes) > 1 else ""
         return f"{self.kube_nodes[0]}: {text}{others} ({self.decision})"
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from builders.engine import MIB, NOW, ScriptedSource, member
 from plimsoll.placement.lanes import LANES, loads_of
+from plimsoll.replay.placement import PAST_HOURS
 from plimsoll_operator.engine import loads as engine_loads
 from plimsoll_operator.engine.core import EngineCore
 from plimsoll_operator.engine.frames import Sync
@@ -42,7 +43,7 @@ def test_what_is_sent_is_what_the_core_says_of_the_hours_that_are_over():
     hourly[:, -1] = 1e12  # the present hour is not over and does not count
     desk = LoadDesk()
     desk.look(ROWS, hourly, np.full(2, np.nan), NOW)
-    told, wanted = desk.take(), loads_of(seen(NOW)[:, -1 - engine_loads.PAST_HOURS : -1])
+    told, wanted = desk.take(), loads_of(seen(NOW)[:, -1 - PAST_HOURS : -1])
     hours = (int(NOW // HOUR) + np.arange(LANES)) % LANES
     np.testing.assert_allclose(told.mean_bytes[:, hours], wanted.mean_bytes, rtol=1e-6)
     np.testing.assert_allclose(told.third, wanted.third[:, 0])

@@ -68,7 +68,7 @@ def test_the_annotation_says_why_and_is_read_back():
     assert made["metadata"]["annotations"]["theirs"] == "stays"
     said = made["metadata"]["annotations"]["plimsoll.dev/placement"]
     assert said == (
-        "n2: chance of being short of memory in its worst hour of the day 0.01% before, "
+        "n2: chance of being short of memory within a day 0.01% before, "
         "0.07% with this pod, or one of 1 others (abc123)"
     )
     assert (placed(made).kube_node, placed(made).decision) == ("n2", "abc123")

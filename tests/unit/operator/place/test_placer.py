@@ -45,9 +45,7 @@ async def test_a_pod_goes_where_there_will_be_room_though_another_has_more_free_
     pod = await reviewed(rig, new_pod())
     assert preferred(pod) == ["n2"]
     assert placed(pod).kube_node == "n2"
-    assert told(pod).startswith(
-        "n2: chance of being short of memory in its worst hour of the day 0.00% before"
-    )
+    assert told(pod).startswith("n2: chance of being short of memory within a day 0.00% before")
     assert rig.metrics.value("plimsoll_placements_total", outcome="preferred") == 1
     assert rig.metrics.value("plimsoll_placement_trusted") == 1
 

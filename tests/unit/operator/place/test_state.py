@@ -23,7 +23,7 @@ def filled(rng, inflation):
 
 
 @pytest.mark.parametrize("inflation", [1.0, 5.0])
-@pytest.mark.parametrize("level", [0.2, 3.0, 10.0])
+@pytest.mark.parametrize("level", [0.2, 1.0, 3.0])
 def test_who_breaks_the_bound_with_a_pod(inflation, level):
     rng = np.random.default_rng(int(level * 10))
     nodes = filled(rng, inflation)
