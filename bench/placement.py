@@ -18,7 +18,7 @@ import numpy as np
 from plimsoll.pipeline import PipelineSettings
 from plimsoll.placement import lanes
 from plimsoll.placement.choose import Chooser
-from plimsoll.placement.fit import empty_nodes
+from plimsoll.placement.fit import NodeLoads, empty_nodes, margin, short_probability
 from plimsoll.placement.lanes import LANES, FloatArray, Loads, loads_of
 from plimsoll.placement.optimum import fewest_nodes
 from plimsoll.placement.stack import pack
@@ -38,7 +38,7 @@ OVERCOMMITTED = 0.85  # of the requests, where shortages are compared: equal pac
 LARGEST = 0.25  # of a node: larger pods are a packing problem of their own
 MOST_GROWTH = 2.0  # of the fewest nodes there could be: no arm is looked at beyond
 VPA, ALONE, PLACED, SHUFFLED = "vpa", "requests", "plimsoll", "shuffled"
-PARTS = ("nodes", "optimum", "speed", "lanes", "rules")
+PARTS = ("nodes", "calibration", "optimum", "speed", "lanes", "rules")
 ARMS = {
     VPA: PlacementSettings(placing=False),
     ALONE: PlacementSettings(placing=False),
@@ -74,12 +74,13 @@ def main() -> None:
     begun, rows = time.monotonic(), []
     parts: dict[str, Callable[[], list[Row]]] = {
         "nodes": lambda: nodes_rows(list(draws(options.traces, options.pods, options.draws))),
+        "calibration": lambda: calibration_rows(options.traces),
         "optimum": optimum_rows,
         "speed": speed_rows,
         "lanes": lambda: lanes_table(options.traces),
         "rules": lambda: rules_table(list(draws(options.traces, options.pods, 4))),
     }
-    chosen = ["nodes", "optimum", "speed"] if options.part == "all" else [options.part]
+    chosen = ["nodes", "calibration", "optimum", "speed"] if options.part == "all" else [options.part]
     for name in chosen:
         rows += parts[name]()
     if options.part == "all":
@@ -173,7 +174,7 @@ def nodes_rows(drawn: Sequence[Drawn]) -> list[Row]:
 
 
 def equally_packed(one: Drawn, nodes: int) -> dict[str, PlacementOutcome]:
-    """What comes of both arms on so many nodes, with requests cut so that all pods have a place with either."""
+    """Both arms on so many nodes, with requests cut so that all pods have a place with either."""
     cut = replace(one, own_bytes=OVERCOMMITTED * one.own_bytes)
     return {arm: outcome_of(cut, arm, nodes) for arm in (ALONE, PLACED)}
 
@@ -327,17 +328,52 @@ def lanes_table(traces: Path) -> list[Row]:
 
 def rules_table(drawn: Sequence[Drawn]) -> list[Row]:
     """Pods without a node, and short bins, by what the room that is left weighs; on few nodes and on more."""
+    from plimsoll.placement import choose  # noqa: PLC0415
+
     for weight in (1.0, 0.1, 0.0, -0.1, -0.3, -1.0):
+        choose.ROOM_WEIGHT = weight
         found = {}
         for more in (0, 1, 3):
-            settings = PlacementSettings(seed=SEED, room_weight=weight)
-            runs = [
-                replay_placement(one.fleet(PLACED), fewest_by_sum(one, PLACED) + more, NODE_BYTES, settings)
-                for one in drawn
-            ]
+            runs = [outcome_of(one, PLACED, fewest_by_sum(one, PLACED) + more) for one in drawn]
             found[more] = (sum(each.unplaced for each in runs), sum(each.short_node_bins for each in runs))
         print(f"room weighs {weight}: unplaced and short by nodes beyond the sum: {found}", flush=True)
     return []
+
+
+def calibration_rows(traces: Path) -> list[Row]:
+    """How often sums of recorded pods were short within a day, by what was said; each day once."""
+    said = {bound: [0, 0] for bound in (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)}
+    for one in draws(traces, 600, 4):
+        hourly = one.fleet(ALONE).hourly_bytes
+        for size in (10, 20, 50):
+            groups = np.random.default_rng(SEED).permutation(600).reshape(-1, size)
+            for hour in (48, 72):
+                loads = loads_of(hourly[:, :hour])
+                sums = (each[groups].sum(axis=1) for each in (loads.mean_bytes, loads.variance, loads.third))
+                used = one.usage_bytes[groups, hour * 12 : (hour + LANES) * 12].sum(axis=1)
+                nodes = NodeLoads(used.max(axis=1), *sums, np.ones(len(groups)))
+                chances = day_chances(nodes, used)
+                for bound, counts in said.items():
+                    counts[0] += int((chances < bound).sum())
+                    counts[1] += len(chances)
+    rows = []
+    for bound, (short, days) in said.items():
+        print(f"short with chance {bound}: {short / days:.4f} of {days} node-days were")
+        name = f"placement.calibration.{bound}.realised"
+        rows.append(Row(name, short / days, "of node-days", days, COMMAND, against={"promised": bound}))
+    return rows
+
+
+def day_chances(nodes: NodeLoads, used: FloatArray) -> FloatArray:
+    """[N] the chance that was given to what came: of being short with just so much less than was used."""
+    came = used.reshape(len(used), LANES, -1).max(axis=2)
+    worst = np.full(len(used), np.inf)
+    for lane in range(LANES):
+        columns = (each[:, [lane]] for each in (nodes.mean_bytes, nodes.variance, nodes.third))
+        # The less likely the hour was, the wider its margin: the day's least likely hour is what counts.
+        wide = margin(NodeLoads(came[:, lane], *columns, nodes.inflation))
+        worst = np.where(np.isinf(worst), wide, np.maximum(worst, wide))
+    return short_probability(worst)
 
 
 if __name__ == "__main__":

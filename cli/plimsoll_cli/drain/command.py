@@ -25,9 +25,7 @@ MOST_BOUND = 0.5
 
 @app.command("drain-advice")
 def drain_advice_command(
-    bound: Annotated[
-        float, typer.Option(help="Greatest chance of a node being short in a day's worst hour.")
-    ] = 0.001,
+    bound: Annotated[float, typer.Option(help="Greatest chance of a node being short within a day.")] = 0.02,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
     output: OutputOption = OutputFormat.TABLE,

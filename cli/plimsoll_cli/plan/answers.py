@@ -16,16 +16,15 @@ from plimsoll_cli.plan.fleet import Fleet, counted
 Row = dict[str, object]
 FORECAST = "forecast"
 PER_CONTAINER_DAYS = 1000
-# Any node, and the likeliest one, is short at some time within a day; the likeliest in its worst hour.
-SHORT = ("any_short", "worst_short", "worst_hour")
+# Any node, and the likeliest one, is short at some time within a day.
+SHORT = ("any_short", "worst_short")
 BY_REQUESTS = (
     "By requests: nodes whose sum of requests is enough, and nodes that kube-scheduler fills (memory alone,"
     f" at most {MOST_PODS} pods each, one random order); chances are what the forecasts say of these nodes."
 )
 BY_FORECAST = (
-    "By forecast: an estimate. Each node stays below its memory in the day's worst hour with a chance of"
-    " {certainty}, if the coming day is like the pods' own last 28 days. Any node and the worst one: within"
-    " the day, with nodes and hours taken as independent."
+    "By forecast: an estimate. Each node stays below its memory all day with a chance of {certainty} or more,"
+    " if the coming day is like the pods' own last 28 days. Any node: with nodes taken as independent."
 )
 INFLATED = (
     "In the last days sums of pods varied {times} times as much as independent ones do: it is in the chances."
@@ -93,7 +92,7 @@ class Answers:
         return {
             "nodes": made.nodes,
             **_chances(made),
-            "keeps_bound": bool(made.worst_hour.max(initial=0.0) <= self.question.bound),
+            "keeps_bound": bool(made.worst_short <= self.question.bound),
         }
 
     @property
@@ -216,9 +215,9 @@ class Answers:
 
 
 def _chances(made: Sizing | None) -> Row:
-    known: tuple[float | None, ...] = (None, None, None)
+    known: tuple[float | None, ...] = (None, None)
     if made is not None:
-        known = (made.any_short, made.worst_short, float(made.worst_hour.max(initial=0.0)))
+        known = (made.any_short, made.worst_short)
     return {f"{name}_probability": value for name, value in zip(SHORT, known, strict=True)}
 
 

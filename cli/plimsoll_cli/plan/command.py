@@ -62,9 +62,7 @@ def plan_command(  # noqa: PLR0913, PLR0917  (options of a command)
         ),
     ] = None,
     system_reserved: Annotated[str, typer.Option(help="Taken off --node-memory, on each node.")] = "0",
-    bound: Annotated[
-        float, typer.Option(help="Greatest chance of a node being short in a day's worst hour.")
-    ] = 0.001,
+    bound: Annotated[float, typer.Option(help="Greatest chance of a node being short within a day.")] = 0.02,
     policy: Annotated[
         str, typer.Option(help="Operating point of the limits: balanced, slack:X or oom:X.")
     ] = "balanced",

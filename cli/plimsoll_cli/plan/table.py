@@ -38,7 +38,6 @@ def needed_rows(answers: Answers) -> list[Row]:
             "nodes": each["nodes"],
             "any_short": _chance(each["any_short_probability"]),
             "worst_short": _chance(each["worst_short_probability"]),
-            "worst_hour": _chance(each["worst_hour_probability"]),
             "why": each["why"],
         }
         for each in answers.needed
@@ -53,9 +52,7 @@ def risk_rows(answers: Answers) -> list[Row]:
     if made is not None:
         on = f"on {counted(made.nodes, 'node')}, placed by forecast"
         rows.append(_risk(f"any node is short within a day, {on}", chance(made.any_short)))
-        rows.append(_risk(f"the worst node is, {on}", chance(made.worst_short)))
-        worst_hour = float(made.worst_hour.max(initial=0.0))
-        rows.append(_risk(f"the worst node in its worst hour (bound {bound:g})", chance(worst_hour)))
+        rows.append(_risk(f"the worst node is, {on} (bound {bound:g})", chance(made.worst_short)))
     kills = None if answers.kills is None else f"{answers.kills:.3g}"
     rows.append(_risk(f"OOM kills in 1000 container-days, limits at {answers.policy}", kills))
     return rows

@@ -2,12 +2,9 @@
 
 In: `NodeLoads`, a pod's `Loads`, which nodes the scheduler would allow, a bound. Out: `Choice`s, best first,
 or none where nothing is known. The rule: of the nodes in use that stay within the bound, the one whose need
-grows least by the pod (its peak falls into their valley), with a little for the room that is left; an empty
-node comes last. Where no node keeps the bound, the one that is left with the widest margin: the scheduler
-would place the pod somewhere all the same.
-
-Live, room that is left counts for a node (`ROOMY`): as few nodes are opened, and those in use are short less
-often. Whoever packs all pods anew has their sizes before him, and fills nodes up (`TIGHT`).
+grows least by the pod (its peak falls into their valley) and that is left with least room (best fit); an
+empty node comes last. Where no node keeps the bound, the one that is left with the widest margin: the
+scheduler would place the pod somewhere all the same.
 
 Source: best fit by marginal need is the vector form of best fit by residual capacity (Panigrahy, Talwar,
 Uyeda and Wieder, "Heuristics for Vector Bin Packing", Microsoft Research 2011), with the need at a bound in
@@ -25,11 +22,12 @@ from plimsoll.placement.lanes import FloatArray, Loads
 BoolArray = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.intp]
 
-DEFAULT_BOUND = 0.001  # probability of being short in a day's worst hour
+DEFAULT_BOUND = 0.02  # probability of being short at any time within a day
 # Nodes that are looked at closely, tightest first; more only where none of these has room.
 CANDIDATES = 64
-# Bytes of need added that a byte of room left weighs: measured, `bench/placement.py --part rules`.
-ROOMY, TIGHT = -0.3, 0.1
+# Bytes of need added that a byte of room left weighs. Without it, and with room counting for a node, nodes
+# are short as often or more often (`bench/placement.py --part rules`).
+ROOM_WEIGHT = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ class Choice:
     """A node for a pod."""
 
     place: int  # row of the NodeLoads
-    short_before: float  # probability of being short in its worst hour, without the pod ...
+    short_before: float  # probability of being short within the day, without the pod ...
     short_after: float  # ... and with it
     added_bytes: float  # by how much its need grows
 
@@ -45,10 +43,9 @@ class Choice:
 class Chooser:
     """Chooses for one pod after the other, each seeing where the ones before it went."""
 
-    def __init__(self, nodes: NodeLoads, bound: float = DEFAULT_BOUND, room_weight: float = ROOMY) -> None:
+    def __init__(self, nodes: NodeLoads, bound: float = DEFAULT_BOUND) -> None:
         """Raises ValueError where the bound is none."""
         self.nodes = nodes
-        self._room_weight = room_weight
         self._deviate = deviate(bound)
         self._need: FloatArray = needed_bytes(nodes, self._deviate)
         self._empty: BoolArray = (nodes.mean_bytes == 0).all(axis=1)
@@ -98,7 +95,8 @@ class Chooser:
             (nodes.variance, pod.variance),
             (nodes.third, pod.third),
         ):
-            column[place] += sign * part[0]
+            # What is taken away again may leave a rounding error below nothing.
+            column[place] = np.maximum(column[place] + sign * part[0], 0.0)
         at = np.array([place])
         self._need[place] = needed_bytes(nodes, self._deviate, among=at)[0]
         self._empty[place] = bool((nodes.mean_bytes[place] <= 0).all())
@@ -122,7 +120,7 @@ class Chooser:
     def _best(self, fits: Places, pod: Loads, count: int) -> list[Choice]:
         after = needed_bytes(self.nodes, self._deviate, pod, fits)
         left = self.nodes.capacity_bytes[fits] - after
-        order = np.argsort(after - self._need[fits] + self._room_weight * left, kind="stable")[:count]
+        order = np.argsort(after - self._need[fits] + ROOM_WEIGHT * left, kind="stable")[:count]
         return self._told(fits[order], pod, after[order])
 
     def _told(self, places: Places, pod: Loads, after_bytes: FloatArray) -> list[Choice]:

@@ -43,9 +43,7 @@ class Sizing:
     places: Places  # [n] node of each pod
     nodes: int
     filled_nodes: float  # the same, the least filled one counted by its need
-    worst_hour: FloatArray  # [nodes] probability of being short in the day's worst hour: what a bound is on
-    # [nodes] probability of being short at any time within the day, as if its hours were independent: no less
-    short: FloatArray
+    short: FloatArray  # [nodes] probability of being short at any time within the day: what a bound is on
     mean_bytes: FloatArray  # [LANES] of all nodes, in each coming hour
     need_bytes: FloatArray  # [LANES] the same at the bound
 
@@ -71,7 +69,7 @@ class Rehearsal:
 
 
 def fewest(pods: Loads, capacity_bytes: float, bound: float, most_pods: int = MOST_PODS) -> Sizing:
-    """On as few nodes as keep the bound in their worst hour.
+    """On as few nodes as keep the bound.
 
     Raises TooLargeError, and ValueError where the bound is none.
     """
@@ -83,7 +81,7 @@ def fewest(pods: Loads, capacity_bytes: float, bound: float, most_pods: int = MO
     while True:
         places = spread(pods, nodes, capacity_bytes, bound, most_pods)
         made = sizing_of(pods, places, nodes, capacity_bytes, bound)
-        if made.worst_hour.max() <= bound or nodes >= len(pods):  # each fits alone
+        if made.short.max() <= bound or nodes >= len(pods):  # each fits alone
             return made
         nodes += 1
 
@@ -104,15 +102,13 @@ def sizing_of(pods: Loads, places: Places, nodes: int, capacity_bytes: float, bo
     )
     loads = NodeLoads(np.full(nodes, capacity_bytes), mean, variance, third, np.ones(nodes))
     at, lanes = deviate(bound), [_lane(loads, lane) for lane in range(LANES)]
-    by_hour = np.array([short_probability(margin(each)) for each in lanes])
     needs = needed_bytes(loads, at) if nodes else np.zeros(0)
     least = min(float(needs.min(initial=capacity_bytes)) / capacity_bytes, 1.0)
     return Sizing(
         places=places,
         nodes=nodes,
         filled_nodes=nodes - 1 + least if nodes else 0.0,
-        worst_hour=by_hour.max(axis=0),
-        short=1.0 - np.prod(1.0 - by_hour, axis=0),
+        short=short_probability(margin(loads)),
         mean_bytes=loads.mean_bytes.sum(axis=0),
         need_bytes=np.array([float(needed_bytes(each, at).sum()) for each in lanes]),
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from plimsoll.placement.choose import DEFAULT_BOUND, ROOMY, Chooser
+from plimsoll.placement.choose import DEFAULT_BOUND, Chooser
 from plimsoll.placement.fit import NodeLoads, empty_nodes
 from plimsoll.placement.guard import LoadJudge
 from plimsoll.placement.lanes import LANES, FloatArray, Loads, loads_of
@@ -57,7 +57,6 @@ class PlacementSettings:
     shuffled: bool = False  # forecasts of other pods: what happens when all are wrong
     guarded: bool = True  # False: forecasts are followed however wrong (for comparison only)
     seed: int = 7
-    room_weight: float = ROOMY
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +228,7 @@ class _Run:
         return loads_of(past if self._mixed is None else past[self._mixed])
 
     def _chooser(self, loads: Loads) -> Chooser:
-        return Chooser(self._sums(loads), self._settings.bound, self._settings.room_weight)
+        return Chooser(self._sums(loads), self._settings.bound)
 
     def _sums(self, loads: Loads) -> NodeLoads:
         sums = empty_nodes(self._capacity, LANES)

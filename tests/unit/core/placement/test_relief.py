@@ -29,12 +29,12 @@ def test_nothing_is_moved_where_all_keep_the_bound():
 
 
 def test_the_least_important_goes_and_of_those_the_smallest_that_suffices():
-    pods = [(0, 300, 1, True), (0, 400, 0, True), (0, 250, 0, True), (0, 40, 0, True), (1, 700, 0, True)]
+    pods = [(0, 300, 1, True), (0, 400, 0, True), (0, 250, 0, True), (0, 40, 0, True), (1, 600, 0, True)]
     found, left = relieve(*cluster(*pods))
-    assert moves(found) == [(2, 0, 1)] or moves(found) == [(3, 0, 1)]
+    assert moves(found) == [(2, 0, 1)]
     one = found[0]
-    assert one.short_before > 0.001 >= one.short_after
-    assert one.short_there <= 0.001
+    assert one.short_before > 0.02 >= one.short_after
+    assert one.short_there <= 0.02
     assert left == []
 
 

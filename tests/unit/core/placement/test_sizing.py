@@ -29,9 +29,9 @@ def steady(n, level=1.0, deviation=0.1, skewness=0.5):
 def test_the_fewest_keep_the_bound_and_one_less_does_not():
     pods = steady(40)
     made = fewest(pods, 6.0, 0.01)
-    assert made.worst_hour.max() <= 0.01
+    assert made.short.max() <= 0.01
     fewer = on_nodes(pods, made.nodes - 1, 6.0, 0.01, made)
-    assert fewer.worst_hour.max() > 0.01
+    assert fewer.short.max() > 0.01
     assert made.nodes - 1 < made.filled_nodes <= made.nodes
 
 
@@ -80,7 +80,7 @@ def test_widened_loads_are_inflated_sums():
     made = sizing_of(widened(pods, 2.5, 100.0, 0.01), places, 3, 5.0, 0.01)
     sums = [each.reshape(4, 3, LANES).sum(axis=0) for each in (pods.mean_bytes, pods.variance, pods.third)]
     inflated = NodeLoads(np.full(3, 5.0), *sums, np.full(3, 2.5))
-    assert made.worst_hour == pytest.approx(short_probability(margin(inflated)))
+    assert made.short == pytest.approx(short_probability(margin(inflated)))
     assert made.worst_short > sizing_of(pods, places, 3, 5.0, 0.01).worst_short
 
 
@@ -127,13 +127,6 @@ def test_forecasts_that_know_less_than_requests_are_told():
 def test_a_day_that_is_not_there_is_not_judged():
     judge = judged(np.full((3, LANES), 5.0), np.full(3, 6.0), np.zeros(3, dtype=np.intp), 1)
     assert (judge.judged, judge.inflation) == (False, 1.0)
-
-
-def test_a_day_is_more_likely_short_than_its_worst_hour():
-    made = sizing_of(steady(12), np.zeros(12, dtype=np.intp), 1, 13.0, 0.01)
-    (hour,), (day,) = made.worst_hour, made.short
-    assert 0 < hour < day
-    assert day == pytest.approx(1 - (1 - hour) ** LANES)  # all its hours are alike here
 
 
 def test_plans_of_past_days_are_held_against_what_came():
