@@ -46,8 +46,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if is_worker(config) or RUN not in os.environ or not run_directory().exists():
         return
     stop_prometheus(run_directory() / "prometheus")
-    if (run_directory() / "release Ready.done").exists() and found_cluster().provider == "kubeconfig":
-        Release(found_cluster()).remove()
+    if (state_directory() / "cluster.json").exists() and found_cluster().provider == "kubeconfig":
+        found_cluster().remove_node_shells()
+        if (run_directory() / "release Ready.done").exists():
+            Release(found_cluster()).remove()
     brought_up = (run_directory() / BROUGHT_UP).exists()
     shutil.rmtree(run_directory())
     if brought_up and not os.environ.get("PLIMSOLL_KEEP_CLUSTER"):

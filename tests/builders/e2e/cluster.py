@@ -17,6 +17,7 @@ from typing import Any
 Manifest = dict[str, Any]
 REPOSITORY = Path(__file__).parents[3]
 CLONE_NEWNET = 0x40000000
+NODE_SHELLS = "plimsoll-e2e-node-shells"
 COMMAND_SECONDS = 400  # a command that hangs fails; one on an emulated node may take minutes
 
 
@@ -65,6 +66,7 @@ class Cluster:
     slowness: float = 1.0  # how many times longer things take than on a node with a processor of its own
     tool: str = "docker"
     environment: dict[str, str] = field(default_factory=dict)
+    node_shell_pods: set[str] = field(default_factory=set)
 
     def host_address(self) -> str:
         """Address at which pods reach what a test serves, "" where there is none: the nodes' gateway."""
@@ -168,12 +170,55 @@ class Cluster:
             ],
             "kind": lambda: [self.tool, "exec", kube_node, "sh", "-c", command],
             "kubeconfig": lambda: [
-                *(self.kubectl, "--kubeconfig", self.kubeconfig, "debug", f"node/{kube_node}", "--quiet"),
-                *("--attach", "--profile=sysadmin", f"--image={self.load_image}", "--"),
-                *("chroot", "/host", "sh", "-c", command),
+                *(self.kubectl, "--kubeconfig", self.kubeconfig, "exec", "-n", NODE_SHELLS),
+                *(self._node_shell_pod(kube_node), "--", "chroot", "/host", "sh", "-c", command),
             ],
         }
         return run(shells[self.provider](), environment=self.environment)
+
+    def _node_shell_pod(self, kube_node: str) -> str:
+        """A pod with the node's own view of files and processes, made once a run: name of the pod."""
+        name = f"shell-{kube_node}"
+        if name not in self.node_shell_pods:
+            self.apply(*node_shell_pod(name, kube_node, self.load_image))
+            self.kube("wait", "-n", NODE_SHELLS, "--for=condition=Ready", f"pod/{name}", "--timeout=180s")
+            self.node_shell_pods.add(name)
+        return name
+
+    def remove_node_shells(self) -> None:
+        """Take away what `node_shell` has put on a cluster that is not ours."""
+        self.kube("delete", "namespace", NODE_SHELLS, "--wait=false", "--ignore-not-found")
+
+
+def node_shell_pod(name: str, kube_node: str, image: str) -> tuple[Manifest, Manifest]:
+    """Its namespace and the pod: what `kubectl debug node --profile=sysadmin` makes, used many times."""
+    namespace = {"name": NODE_SHELLS, "labels": {"pod-security.kubernetes.io/enforce": "privileged"}}
+    container = {
+        "name": "shell",
+        "image": image,
+        "command": ["chroot", "/host", "sleep", "86400"],
+        "securityContext": {"privileged": True, "runAsUser": 0},
+        "volumeMounts": [{"name": "host", "mountPath": "/host"}],
+    }
+    pod = {
+        "nodeName": kube_node,
+        "hostPID": True,
+        "hostNetwork": True,
+        "hostIPC": True,
+        "tolerations": [{"operator": "Exists"}],
+        "terminationGracePeriodSeconds": 0,
+        "volumes": [{"name": "host", "hostPath": {"path": "/"}}],
+        "containers": [container],
+    }
+    return (
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": namespace},
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "namespace": NODE_SHELLS},
+            "spec": pod,
+        },
+    )
 
 
 def cluster_up() -> None:
