@@ -1,13 +1,13 @@
-"""Which pods should leave a kube node before it is short, and where they would go.
+"""Which pods should leave a kube node before it is short, or to make room for one more, and where they go.
 
-In: nodes, pods and where they are, how important each is, which may be moved at all. Out: proposals, the most
+In: nodes, pods and where they are, how important each is, which may be moved at all. Out: moves, the most
 endangered node first: for each a pod, the node that has room for it, and the probability of being short with
-and without it. A pod without a node that would take it within the bound is not proposed: evicting it would
+and without it. A pod without a node that would take it within the bound is not moved: evicting it would
 only move the shortage. Least important first; among equals one whose leaving suffices, and of those the
 smallest, whose caches are soonest warm again.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,9 @@ from plimsoll.placement.choose import DEFAULT_BOUND, BoolArray, Chooser, Places
 from plimsoll.placement.fit import NodeLoads, deviate, margin, short_probability
 from plimsoll.placement.lanes import Loads
 
-MOST_A_NODE = 8  # proposals for one node: more is a node that is too small for what is on it
+MOST_A_NODE = 8  # moves from one node: more is a node that is too small for what is on it
+# Evictions begin here and end at the bound: placement fills nodes up to it, and forecasts sway about it.
+DANGER = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,57 +53,116 @@ class Unrelieved:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Where one more pod fits, once others have gone."""
+
+    place: int
+    moves: tuple[Relief, ...]
+
+
+def endangered(nodes: NodeLoads, chance: float) -> list[int]:
+    """Nodes that are short within the day with more than this chance, the most likely first.
+
+    Those whose load is not known are none. Raises ValueError for a chance that is none.
+    """
+    margins = margin(nodes)
+    known = np.isfinite(nodes.mean_bytes).all(axis=1)
+    short = np.flatnonzero(known & (margins < deviate(chance)))
+    return [int(each) for each in short[np.argsort(margins[short], kind="stable")]]
+
+
 def relieve(
     nodes: NodeLoads,
     residents: Residents,
     bound: float = DEFAULT_BOUND,
     allowed: Callable[[int], BoolArray] | None = None,
 ) -> tuple[list[Relief], list[Unrelieved]]:
-    """Proposals for every node above the bound, in the order in which to carry them out.
+    """Moves for every node above the bound, in the order in which to carry them out.
 
     `allowed` says of a pod which nodes [N] the scheduler would let it go to; None: all. `nodes` is not
     changed, and nodes whose load is not known are left alone. Raises ValueError for a bound that is none.
     """
-    work = _Work(nodes, residents, bound, allowed)
-    for place in work.endangered():
-        work.relieve(place)
-    return work.found, work.left
+    moving = Moving(nodes, residents, bound, allowed)
+    for place in moving.endangered(bound):
+        moving.relieve(place)
+    return moving.found, moving.left
 
 
-class _Work:
+def make_room(
+    nodes: NodeLoads,
+    residents: Residents,
+    pod: Loads,
+    candidates: Sequence[int],
+    bound: float = DEFAULT_BOUND,
+    allowed: Callable[[int], BoolArray] | None = None,
+) -> Room | None:
+    """The first of the candidate nodes that keeps the bound with `pod` (one row) once some of its residents
+    have gone to other nodes; None where that is so of none. Nothing is changed.
+    """
+    moving = Moving(nodes, residents, bound, allowed)
+    for place in candidates:
+        if moving.relieve(place, pod):
+            return Room(place, tuple(moving.found))
+        moving.undo()
+    return None
+
+
+class Moving:
+    """Moves pods on a copy of the nodes, each move seeing the ones before it."""
+
     def __init__(
         self,
         nodes: NodeLoads,
         residents: Residents,
-        bound: float,
-        allowed: Callable[[int], BoolArray] | None,
+        bound: float = DEFAULT_BOUND,
+        allowed: Callable[[int], BoolArray] | None = None,
     ) -> None:
+        """As of `relieve`."""
         self._allowed = allowed or (lambda _: np.ones(len(nodes), dtype=np.bool_))
         columns = (nodes.mean_bytes.copy(), nodes.variance.copy(), nodes.third.copy())
         self._nodes = NodeLoads(nodes.capacity_bytes, *columns, nodes.inflation)
         self._deviate = deviate(bound)
         self._chooser = Chooser(self._nodes, bound)
         self._residents, self._places = residents, residents.places.copy()
+        self._put: list[tuple[int, Loads]] = []  # what else was added, for `undo`
         self.found: list[Relief] = []
         self.left: list[Unrelieved] = []
 
-    def endangered(self) -> list[int]:
-        """Nodes above the bound, the most likely to be short first."""
-        margins = margin(self._nodes)
-        known = np.isfinite(self._nodes.mean_bytes).all(axis=1)
-        short = np.flatnonzero(known & (margins < self._deviate))
-        return [int(each) for each in short[np.argsort(margins[short], kind="stable")]]
+    def endangered(self, chance: float) -> list[int]:
+        """Nodes that are short with more than this chance, the most likely first."""
+        return endangered(self._nodes, chance)
 
-    def relieve(self, place: int) -> None:
-        """Move pods away until the node keeps the bound, or nothing more can be done."""
+    def relieve(self, place: int, pod: Loads | None = None) -> bool:
+        """Move pods away until the node keeps the bound, with `pod` (one row) if given, and say whether it
+        does; False where nothing more can be done.
+        """
+        if pod is not None:
+            self._chooser.add(place, pod)
+            self._put.append((place, pod))
         for _ in range(MOST_A_NODE):
             if self._margin(place) >= self._deviate:
-                return
+                return True
             moved = next((each for each in self._cheapest(place) if self._move(place, each)), None)
             if moved is None:
                 break
-        if self._margin(place) < self._deviate:
-            self.left.append(Unrelieved(place, self._short(place), self._why(place)))
+        if self._margin(place) >= self._deviate:
+            return True
+        self.left.append(Unrelieved(place, self._short(place), self._why(place)))
+        return False
+
+    def undo(self) -> None:
+        """Take back every move, and what was added beside."""
+        for each in reversed(self.found):
+            one = self._residents.loads.take([each.pod])
+            self._chooser.add(each.to_place, one, -1.0)
+            self._chooser.add(each.from_place, one)
+            self._places[each.pod] = each.from_place
+        for place, pod in reversed(self._put):
+            self._chooser.add(place, pod, -1.0)
+        self._put.clear()
+        self.found.clear()
+        self.left.clear()
 
     def _cheapest(self, place: int) -> Iterator[int]:
         """Its movable pods, the one to try first first."""

@@ -4,7 +4,15 @@ import numpy as np
 
 from plimsoll.placement.fit import empty_nodes
 from plimsoll.placement.lanes import LANES, Loads
-from plimsoll.placement.relief import MOST_A_NODE, Residents, relieve
+from plimsoll.placement.relief import (
+    DANGER,
+    MOST_A_NODE,
+    Moving,
+    Residents,
+    endangered,
+    make_room,
+    relieve,
+)
 
 
 def cluster(*pods, nodes=3, capacity=1000.0, deviation=10.0):
@@ -80,3 +88,59 @@ def test_a_pod_goes_only_where_the_scheduler_would_let_it():
     assert nowhere[0] == []
     third = relieve(*cluster(*pods), allowed=lambda pod: np.array([True, False, pod == 1]))
     assert moves(third[0]) == [(1, 0, 2)]
+
+
+def one(mean, deviation=10.0):
+    """A pod to be."""
+    return Loads(np.full((1, LANES), float(mean)), np.full((1, LANES), deviation**2), np.zeros((1, LANES)))
+
+
+def test_room_is_made_where_small_ones_can_go_elsewhere():
+    # 600 fit nowhere as it is: 500 are free on node 1 at the most.
+    nodes, residents = cluster((0, 700, 0, True), (1, 200, 0, True), (1, 300, 0, True), (2, 550, 0, True))
+    before = nodes.mean_bytes.copy()
+    room = make_room(nodes, residents, one(600), [1, 0, 2])
+    assert room is not None
+    assert (room.place, moves(room.moves)) == (1, [(1, 1, 0)])
+    assert room.moves[0].short_after <= 0.02
+    assert np.array_equal(nodes.mean_bytes, before)
+
+
+def test_a_candidate_that_cannot_be_freed_leaves_no_trace_in_the_next():
+    # Of node 0 only the pod of 100 may go, which does not suffice; on node 1 one move does.
+    pods = [(0, 100, 0, True), (0, 800, 0, False), (1, 400, 0, True), (2, 500, 0, True)]
+    nodes, residents = cluster(*pods)
+    assert moves(make_room(nodes, residents, one(700), [1]).moves) == [(2, 1, 2)]
+    room = make_room(nodes, residents, one(700), [0, 1])
+    assert (room.place, moves(room.moves)) == (1, [(2, 1, 2)])
+
+
+def test_no_room_is_made_by_moving_the_shortage():
+    assert make_room(*cluster((0, 600, 0, True), (1, 600, 0, True), nodes=2), one(500), [0, 1]) is None
+
+
+def test_nothing_is_moved_where_there_is_room_already():
+    room = make_room(*cluster((0, 600, 0, True), nodes=2), one(300), [0])
+    assert (room.place, room.moves) == (0, ())
+
+
+def test_what_was_undone_never_was():
+    nodes, residents = cluster(*[(0, 200, 0, True)] * 7)
+    moving = Moving(nodes, residents)
+    assert moving.relieve(0, one(50))
+    assert moving.found
+    moving.undo()
+    assert (moving.found, moving.left) == ([], [])
+    again = Moving(nodes, residents)
+    assert moving.relieve(0)
+    assert again.relieve(0)
+    assert moves(moving.found) == moves(again.found)
+
+
+def test_a_node_that_swaying_forecasts_put_above_the_bound_is_in_no_danger():
+    # exp(-margin): .03 lies above the bound of .02 and below the danger.
+    nodes, _ = cluster((0, 1000 - 35, 0, True), (1, 1000 - 15, 0, True), deviation=10.0)
+    assert endangered(nodes, 0.02) == [1, 0]
+    assert endangered(nodes, DANGER) == [1]
+    nodes.mean_bytes[1] = np.nan
+    assert endangered(nodes, DANGER) == []
