@@ -6,6 +6,8 @@ starts with what its siblings have taught. `node_class` keeps DaemonSet pods on 
 
 from dataclasses import dataclass
 
+MOST_CLASS_CHARACTERS = 253  # as names on the wire
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class WorkloadRef:
@@ -30,3 +32,20 @@ class ContainerKey:
     def __str__(self) -> str:
         suffix = f"@{self.node_class}" if self.node_class else ""
         return f"{self.workload}{suffix}:{self.container}"
+
+
+def image_name(image: str) -> str:
+    """An image without its version: neither tag nor digest; "" for none."""
+    name = image.partition("@")[0]
+    path, slash, last = name.rpartition("/")
+    return f"{path}{slash}{last.partition(':')[0]}"
+
+
+def shared_class(image: str, container: str) -> str:
+    """What containers on different kube nodes share models by: image without version, and container name.
+
+    "" where the image is not known, or the words are no key: nothing is shared then.
+    """
+    name = f"{image_name(image)} {container}"
+    fits = len(name) <= MOST_CLASS_CHARACTERS and name.isprintable()
+    return name if image and fits else ""

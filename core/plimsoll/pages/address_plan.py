@@ -28,11 +28,13 @@ from plimsoll.pages.bring_back import BringBack
 from plimsoll.pages.epochs import BoolArray, EpochBits, FloatArray, IntArray
 from plimsoll.pages.guarded_plan import GUARDED, GuardedReclaim
 from plimsoll.pages.moving import Move
+from plimsoll.pages.reuse_learner import Taught
 from plimsoll.pages.reuse_predictor import ReusePredictor
 from plimsoll.pages.survival import AGE_EDGES
 from plimsoll.pages.working_set import IdleAges
 
 PAGE_BYTES = 4096
+LEAST_SAMPLES = 128  # learned from here: tables from elsewhere would throw more away than they bring
 LEAST_LOOKS = 8  # before that a predictor knows next to nothing, and says nothing
 FRESH_SECONDS = 30.0
 MOST_ASKED_BYTES = 512 << 20  # of one look: a word of eight bytes is read for each page
@@ -112,6 +114,19 @@ class AddressPlan:
     def predictor(self) -> ReusePredictor:
         """The tables as they are now."""
         return self._plan.learner.predictor
+
+    @property
+    def taught(self) -> Taught | None:
+        """What the newest look taught; None where it was nothing."""
+        return self._plan.learner.taught if self.looks else None
+
+    def start_from(self, tables: ReusePredictor) -> bool:
+        """Go on from these tables, if it knows next to nothing itself; True where it does so now."""
+        if self.predictor.samples >= LEAST_SAMPLES:
+            return False
+        self._prior = tables
+        self.predictor.tables[:] = tables.tables
+        return True
 
     @property
     def follows(self) -> str:

@@ -27,6 +27,14 @@ class LearnerSettings:
     seed: int = 7
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Taught:
+    """What a batch taught: the samples' cells int16[n, tables] as they were, and the octaves [n] it took."""
+
+    cells: npt.NDArray[np.int16]
+    octaves: Octaves
+
+
 class ReuseLearner:
     """Predicts and learns for pages (int[n], ascending) that keep their row as long as it lives."""
 
@@ -41,6 +49,7 @@ class ReuseLearner:
         self.history = history_columns(pages, (horizon, horizon, horizon, settings.beside))
         self.predictor = predictor or ReusePredictor()
         self.squared_error = 0.0  # mean, of the last batch that taught something
+        self.taught: Taught | None = None
         self._settings, self._random = settings, np.random.default_rng(settings.seed)
         self._page = np.zeros(settings.samples, np.int32)
         self._drawn_at = np.zeros(settings.samples, np.int64)
@@ -72,6 +81,7 @@ class ReuseLearner:
         return self._small.predict(cells(self.history, rows, now))
 
     def _label(self, rows: Rows, now: int) -> None:
+        self.taught = None
         used = np.zeros(len(self.history.last), np.bool_)
         used[rows] = True
         waited = now - self._drawn_at
@@ -80,6 +90,7 @@ class ReuseLearner:
         due = np.flatnonzero(again | given_up)
         if len(due):
             took = octaves(np.minimum(waited[due], 2 * self._settings.horizon)).astype(np.float32)
+            self.taught = Taught(self._cells[due], took)  # read before the next batch, by who compares tables
             self.squared_error = self.predictor.update(self._cells[due], took)
             self._waiting[due] = False
 

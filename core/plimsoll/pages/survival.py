@@ -37,6 +37,14 @@ def prior_hazard() -> FloatArray:
     return PRIOR_RETURNS_PER_AGE / middle
 
 
+@dataclass(frozen=True, slots=True)
+class Returns:
+    """What two histograms show, by idle age [BINS]: what was exposed to a return, and what came back."""
+
+    exposed_byte_seconds: FloatArray
+    returned_bytes: FloatArray
+
+
 @dataclass(slots=True)
 class SurvivalModel:
     """One container's (or class's) hazard of return by idle age."""
@@ -54,23 +62,25 @@ class SurvivalModel:
         weight = PRIOR_WEIGHT_BYTE_SECONDS
         return (self.returned_bytes + weight * self.prior) / (self.idle_byte_seconds + weight)
 
-    def observe(self, before: IdleAges, after: IdleAges, elapsed_seconds: float) -> None:
-        """Learn from two histograms. Growth and reclaim in between show as returns or not at all."""
-        if not 0.0 < elapsed_seconds <= MEMORY_SECONDS:
-            return
-        starts, was, stayed = _matched(before, after, elapsed_seconds)
-        if not len(starts):
-            return
-        gone = np.clip(was - stayed, 0.0, was)  # from that age on
-        bins = np.searchsorted(AGE_EDGES, starts, side="right") - 1
-        back = np.clip(gone - np.append(gone[1:], 0.0), 0.0, None)
-        returned = np.bincount(bins, back, minlength=BINS).astype(np.float64)
-        in_bin = np.bincount(bins, was - np.append(was[1:], 0.0), minlength=BINS).astype(np.float64)
-        self._score(in_bin * elapsed_seconds, returned)
+    def observe(self, before: IdleAges, after: IdleAges, elapsed_seconds: float) -> Returns | None:
+        """Learn from two histograms; returns what they showed, None for nothing.
+
+        Growth and reclaim in between show as returns or not at all.
+        """
+        seen = returns_between(before, after, elapsed_seconds)
+        if seen is None:
+            return None
+        self._score(seen.exposed_byte_seconds, seen.returned_bytes)
         kept = math.exp(-elapsed_seconds / MEMORY_SECONDS)
-        self.returned_bytes = self.returned_bytes * kept + returned
-        self.idle_byte_seconds = self.idle_byte_seconds * kept + in_bin * elapsed_seconds
+        self.returned_bytes = self.returned_bytes * kept + seen.returned_bytes
+        self.idle_byte_seconds = self.idle_byte_seconds * kept + seen.exposed_byte_seconds
         self.observations += 1
+        return seen
+
+    def without_prior(self, prior: FloatArray) -> FloatArray:
+        """float64[BINS], the hazard by what was seen here, and this prior where nothing was."""
+        weight = PRIOR_WEIGHT_BYTE_SECONDS
+        return (self.returned_bytes + weight * prior) / (self.idle_byte_seconds + weight)
 
     def returns_per_second(self, ages: IdleAges, threshold_seconds: float) -> float:
         """Bytes expected back each second, if all that is idle for longer were taken."""
@@ -90,6 +100,34 @@ class SurvivalModel:
         expected = exposure * self.hazard
         miss = float(np.abs(expected - returned).sum()) / max(float(returned.sum()), float(1 << 20))
         self.loss = miss if math.isnan(self.loss) else self.loss + 0.05 * (miss - self.loss)
+
+
+def returns_between(before: IdleAges, after: IdleAges, elapsed_seconds: float) -> Returns | None:
+    """What came back between two histograms; None where they have nothing to compare."""
+    if not 0.0 < elapsed_seconds <= MEMORY_SECONDS:
+        return None
+    starts, was, stayed = _matched(before, after, elapsed_seconds)
+    if not len(starts):
+        return None
+    gone = np.clip(was - stayed, 0.0, was)  # from that age on
+    bins = np.searchsorted(AGE_EDGES, starts, side="right") - 1
+    back = np.clip(gone - np.append(gone[1:], 0.0), 0.0, None)
+    returned = np.bincount(bins, back, minlength=BINS).astype(np.float64)
+    in_bin = np.bincount(bins, was - np.append(was[1:], 0.0), minlength=BINS).astype(np.float64)
+    return Returns(in_bin * elapsed_seconds, returned)
+
+
+def deviance(hazard: FloatArray, seen: Returns) -> float:
+    """How badly a table [BINS] foretold what came back: its Poisson deviance, in MiB.
+
+    0 for one that foretold every bin; it judges a table alone, whatever else has been learned since.
+    """
+    expected = np.maximum(hazard * seen.exposed_byte_seconds, 1.0) / (1 << 20)
+    came = seen.returned_bytes / (1 << 20)
+    terms = expected - came
+    some = came > 0
+    terms[some] += came[some] * np.log(came[some] / expected[some])
+    return float(2.0 * np.maximum(terms, 0.0)[seen.exposed_byte_seconds > 0].sum())
 
 
 def _matched(

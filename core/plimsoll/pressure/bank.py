@@ -63,6 +63,12 @@ _BELIEVED = np.array(
         (-8.0, 8.0),
     ]
 ).T
+# Of that what other scopes can use: mix, shares, urgency. Counts and losses are of the scope alone.
+_MIX_AT = np.array([each - _MIX for each in (
+    _MIX, _MIX_2, _MIX_3, _MIX_BIAS, _CALM_SHARE, _PRESSED_SHARE, _URGENCY_SLOPE, _URGENCY_BIAS
+)])  # fmt: skip
+MIX_BELIEVED = _BELIEVED[:, _MIX_AT]
+OUTCOMES_AT = _OUTCOMES - _MIX  # of what a row has learned: how many outcomes it has seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +197,32 @@ class PressureBank:
         state = np.where(pressed, 1.0, np.where(np.isnan(stalls), np.nan, 0.0))
         share = np.where(pressed, table[:, _PRESSED_SHARE], table[:, _CALM_SHARE])
         return state, np.where(np.isnan(state), np.nan, share)
+
+
+def shipped_mix() -> FloatArray:
+    """[8] what a scope begins with of that which is shared."""
+    return mix_of(_fresh_row()[_LEARNED])
+
+
+def mix_of(learned: FloatArray) -> FloatArray:
+    """[8] of what a row has learned [LEARNED]: what other scopes can use."""
+    return np.asarray(learned[..., _MIX_AT])
+
+
+def learned_of(mix: FloatArray) -> FloatArray:
+    """[LEARNED] for a row that begins with a mix [8], and has seen nothing itself."""
+    learned = _fresh_row()[_LEARNED].copy()
+    learned[_MIX_AT] = mix
+    return learned
+
+
+def said_by(mix: FloatArray, inputs: FloatArray) -> FloatArray:
+    """[n] what a scope of this mix [8] would have said where a forecast had these inputs [n, 8]."""
+    network, pressed, urgency = inputs[:, 0], inputs[:, 6], inputs[:, 7]
+    share = np.where(pressed > 0, mix[5], mix[4])
+    persistent = np.where(np.isnan(pressed), np.nan, share)
+    exhausted = 1.0 / (1.0 + np.exp(-(mix[6] * urgency + mix[7])))
+    return calibrated.mixed(mix[None, :4], calibrated.logits_of(network, persistent, exhausted))
 
 
 def _fresh_row() -> FloatArray:

@@ -1,108 +1,65 @@
-"""What a node hands in of a shared model, and what it is given: the bytes of both, and who may say what.
+"""What nodes hand in of shared models, brought into the memory, and what each of them is to use.
 
-In: from an agent its table or net as a vector, with the samples behind it and a number that grows; the
-operator knows from the stream's identity which kube node that is. Out: a contribution in the memory, or the
-sentence why it is refused: a node cannot speak for another, of a kind that is not shared, of another length
-than what ships, or in numbers that are none. The way back is the release's model for that node: the
-candidate for a tenth of them, the current one for the others.
+In: an agent's payload (`letters`); the operator knows from the stream's identity which kube node that is.
+Out: a contribution in the memory, or the sentence why it is refused: a node cannot speak for another, of a
+kind that is not shared, of another length than what ships, or in numbers that nobody can believe. The way
+back is the release's model for that node: the candidate for a tenth of them, the current one for the others.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from plimsoll.pages.survival import prior_hazard
-from plimsoll.store.content import ContentError, decode, encode
+from plimsoll.pages.survival import FloatArray
+from plimsoll.store.canary import Release, on_trial, relative_difference
+from plimsoll.store.content import ContentError
 from plimsoll.store.contributions import FUTURE_SECONDS, KEPT_SECONDS, Contribution
+from plimsoll.store.letters import Given, Judged
 from plimsoll.store.memory import Memory
 from plimsoll.store.record import RecordError
 from plimsoll.store.releasing import release_of
-
-FloatArray = npt.NDArray[np.float64]
-
-MOST_PAYLOAD_BYTES = 1 << 20
-LEAST_HAZARD, MOST_HAZARD = 1e-7, 1.0  # returns a second, as int8 tables keep them
-
-
-def delta(vector: FloatArray, samples: int, sequence: int, made_seconds: float) -> bytes:
-    """An agent's side: what it has learned, as bytes (to be compressed by who sends them)."""
-    return encode(
-        {
-            "vector": np.asarray(vector, dtype=np.float64),
-            "samples": int(samples),
-            "sequence": int(sequence),
-            "made_seconds": float(made_seconds),
-        }
-    )
+from plimsoll.store.robust import LEAST_NODES
+from plimsoll.store.shared_kinds import KINDS_SHARED
 
 
 def take_in(
-    memory: Memory, kube_node: str, kind: str, key: str, payload: bytes, now_seconds: float, length: int
+    memory: Memory, kube_node: str, kind: str, key: str, said: Contribution, now_seconds: float
 ) -> str:
     """Add a node's word to the others'; returns why it is refused, "" where it is not.
 
-    `length` is that of what ships. The same payload again changes nothing. Raises `LevelError`.
+    The same word again changes nothing. Raises `LevelError`.
     """
+    if not -FUTURE_SECONDS <= now_seconds - said.made_seconds <= KEPT_SECONDS:
+        return f"made {now_seconds - said.made_seconds:.0f} s ago"
     try:
-        said = _checked(kind, payload, length, now_seconds)
         memory.contribute(kind, key, kube_node, said, now_seconds)
     except (RecordError, ContentError) as error:
         return str(error)
     return ""
 
 
-def model_for(
-    memory: Memory, kube_node: str, kind: str, key: str, shipped: FloatArray, now_seconds: float
-) -> FloatArray:
+def model_for(memory: Memory, kube_node: str, kind: str, key: str, now_seconds: float) -> FloatArray:
     """What a node is to use: what is released, or what ships."""
-    return release_of(memory, kind, key, shipped, now_seconds).for_row(kube_node)
+    return release_of(memory, kind, key, KINDS_SHARED[kind].ships(), now_seconds).for_row(kube_node)
 
 
-def page_vector(hazard: FloatArray) -> FloatArray:
-    """A page table [bins] as what is merged: logs, since hazards differ by factors."""
-    return np.asarray(np.log(np.clip(hazard, LEAST_HAZARD, MOST_HAZARD)))
+def given_to(kube_node: str, release: Release) -> Given | None:
+    """What a node is told of a release; None where there is nothing but what ships."""
+    if release.candidate is None:
+        return None if release.generation == 0 else Given(release.generation, release.current)
+    if on_trial(kube_node, release.generation):
+        return Given(release.generation, release.candidate, release.current, on_trial=True)
+    return Given(release.generation, release.current, release.candidate)
 
 
-def page_hazard(vector: FloatArray) -> FloatArray:
-    """The table of a vector, returns a second."""
-    return np.clip(np.exp(vector), LEAST_HAZARD, MOST_HAZARD)
+def losses_of(judged: Sequence[Judged]) -> tuple[float, float] | None:
+    """One round of a trial out of what nodes have lost lately by (candidate, predecessor); None for none.
 
-
-def page_prior() -> FloatArray:
-    """What ships of page tables."""
-    return page_vector(prior_hazard())
-
-
-SHARED: Mapping[str, str] = {
-    "pages": "logs of the return hazards of idle pages, by class",
-    "pressure": "weights of the pressure nets, by class",
-    "ensemble-class": "logs of ensemble weights, by image and class",
-}
-
-
-def _checked(kind: str, payload: bytes, length: int, now_seconds: float) -> Contribution:
-    """A contribution that may be listened to. Raises `ContentError` with what is wrong."""
-    if kind not in SHARED:
-        raise ContentError(f"{kind!r} is not shared by nodes; {', '.join(sorted(SHARED))} are")
-    if len(payload) > MOST_PAYLOAD_BYTES:
-        raise ContentError(f"{len(payload)} bytes, at most {MOST_PAYLOAD_BYTES} are taken")
-    said = _read(decode(payload))
-    if len(said.vector) != length:
-        raise ContentError(f"{len(said.vector)} numbers, {length} ship")
-    if not -FUTURE_SECONDS <= now_seconds - said.made_seconds <= KEPT_SECONDS:
-        raise ContentError(f"made {now_seconds - said.made_seconds:.0f} s ago")
-    return said
-
-
-def _read(said: Mapping[str, object]) -> Contribution:
-    try:
-        vector = np.asarray(said["vector"], dtype=np.float64)
-        made = Contribution(
-            int(str(said["sequence"])), int(str(said["samples"])), float(str(said["made_seconds"])), vector
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ContentError(f"a delta cannot be read: {error}") from error
-    if not made.sound():
-        raise ContentError("a delta that is not sound: numbers that are none, or absurd")
-    return made
+    By the median of the nodes' relative differences, so that no one of three decides. Of fewer than three the
+    one that speaks most against the candidate counts: such a node can hold a model up, not push one through.
+    """
+    found = sorted(relative_difference(each.candidate_loss, each.current_loss) for each in judged)
+    if not found:
+        return None
+    difference = float(np.median(found)) if len(found) >= LEAST_NODES else found[-1]
+    return 1.0 + difference, 1.0 - difference

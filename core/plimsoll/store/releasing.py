@@ -14,6 +14,7 @@ from plimsoll.store.canary import Release, Verdict
 from plimsoll.store.content import ContentError, decode
 from plimsoll.store.memory import Memory
 from plimsoll.store.record import Address
+from plimsoll.store.robust import LEAST_NODES
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -31,7 +32,14 @@ def release_of(memory: Memory, kind: str, key: str, shipped: FloatArray, now_sec
 
 
 def merge_round(
-    memory: Memory, kind: str, key: str, shipped: FloatArray, now_seconds: float, *, trim: bool = False
+    memory: Memory,
+    kind: str,
+    key: str,
+    shipped: FloatArray,
+    now_seconds: float,
+    *,
+    trim: bool = False,
+    least_nodes: int = LEAST_NODES,
 ) -> Release:
     """Put what the nodes have said on trial, where nothing is and it would change something."""
     release = release_of(memory, kind, key, shipped, now_seconds)
@@ -42,7 +50,7 @@ def merge_round(
         said = contributions.read(decode(entry.content))
     except ContentError:
         return release
-    merged = contributions.successor(release.current, said, now_seconds, trim=trim)
+    merged = contributions.successor(release.current, said, now_seconds, trim=trim, least_nodes=least_nodes)
     proposed = release.proposed(merged)
     if proposed is not release:
         _keep(memory, kind, key, proposed, now_seconds, samples=len(said))

@@ -81,6 +81,16 @@ def norms(steps: FloatArray) -> FloatArray:
     return np.where(largest > 0, lengths, 0.0)
 
 
+def few(predecessor: FloatArray, vectors: FloatArray) -> FloatArray:
+    """The successor by one node or two [n, d], where a fleet has no more: the mean of steps, cut alike.
+
+    Nobody is outvoted here: a liar among two moves the model by half of the honest node's step at most, a
+    liar alone by any. What follows goes on trial all the same, and each node holds it against what ships.
+    """
+    steps = vectors - predecessor
+    return np.asarray(predecessor + clipped(steps, float(norms(steps).min())).mean(axis=0))
+
+
 def step_of(predecessor: FloatArray, vectors: FloatArray, weights: FloatArray, *, trim: bool) -> FloatArray:
     """The successor of a model [d] by what the nodes have: vectors [n, d], weights [n].
 

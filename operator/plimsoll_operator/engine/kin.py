@@ -14,6 +14,7 @@ import numpy as np
 
 from plimsoll.recommend.relatives import YOUNG_HOURS, Steps, steps_of
 from plimsoll.usage.sample import HOUR_SECONDS
+from plimsoll.workload import image_name
 from plimsoll_operator.engine.rows import RowArray, RowTable, Store
 
 MOST_RELATIVES = 8  # that are listened to; more of a kind hardly say anything new
@@ -22,9 +23,7 @@ YOUNG_SECONDS = float(YOUNG_HOURS * HOUR_SECONDS)
 
 def kin_of(image: str, owner_kind: str, container: str) -> str:
     """The word that relatives share; "" where the image is not known: nobody is related then."""
-    name = image.partition("@")[0]
-    path, slash, last = name.rpartition("/")
-    name = f"{path}{slash}{last.partition(':')[0]}"
+    name = image_name(image)
     return f"{name} {owner_kind} {container}" if name else ""
 
 

@@ -71,7 +71,7 @@ def test_kills_are_joined_without_loss_or_doubling(said):
     }
 
 
-@pytest.mark.parametrize("kind", ["history", "calibration", "pattern", "incident", "control", "ensemble"])
+@pytest.mark.parametrize("kind", ["history", "calibration", "pattern", "incident", "control"])
 @EXAMPLES
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=3, max_size=3))
 def test_one_of_two_is_the_same_one_in_any_order(kind, said):
