@@ -10,9 +10,9 @@ container_tool() { # docker or podman, whichever answers
     if command -v $tool >/dev/null && in_time $tool info >/dev/null 2>&1; then echo $tool; return 0; fi
   done; return 1
 }
-vm_possible() { # Debian on x86; Go, to build Kubernetes; QEMU and its friends are there, or apt can bring them
+vm_possible() { # Debian on x86; Go, to build Kubernetes; network namespaces; QEMU and its friends are there, or apt can bring them
   [ "$(id -u)" = 0 ] && [ "$(uname -m)" = x86_64 ] && command -v go >/dev/null || return 1
-  grep -qx 'ID=debian' /etc/os-release 2>/dev/null || return 1
+  grep -qx 'ID=debian' /etc/os-release 2>/dev/null && unshare --net true 2>/dev/null || return 1
   "$KIND_DIR/vm/packages.sh" check >/dev/null || { command -v apt-get >/dev/null && apt-cache show qemu-system-x86 >/dev/null 2>&1; }
 }
 provider() { # PLIMSOLL_CLUSTER wins; then what this machine can do
@@ -23,7 +23,7 @@ provider() { # PLIMSOLL_CLUSTER wins; then what this machine can do
         echo kind
       elif vm_possible; then echo vm
       else die "no cluster can be had here: kind needs the program 'kind' and a docker or podman that answers; VM nodes need root on
-Debian (x86-64), Go and Debian packages (missing: $("$KIND_DIR/vm/packages.sh" check || true)). Or name a cluster of yours: PLIMSOLL_CLUSTER=kubeconfig KUBECONFIG=..."; fi ;;
+Debian (x86-64) with the right to make network namespaces, Go and Debian packages (missing: $("$KIND_DIR/vm/packages.sh" check || true)). Or name a cluster of yours: PLIMSOLL_CLUSTER=kubeconfig KUBECONFIG=..."; fi ;;
     *) die "PLIMSOLL_CLUSTER is '$PLIMSOLL_CLUSTER'; it may be kind, vm, kubeconfig, or kind-vm" ;;
   esac
 }

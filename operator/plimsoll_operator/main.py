@@ -136,7 +136,7 @@ class Operator(handlers.Hooks):
         if isinstance(self._clock, FollowedClock):
             self._clock.shows = indices.shows_pods
         await parts.engine.start()
-        self._serving = await self._serve(parts)
+        self._serving = await self._serve(parts, indices)
         if settings.agents_port:
             # gRPC is a quarter of what an operator imports: only who hears agents pays for it.
             from plimsoll_operator.coordinate import assemble  # noqa: PLC0415
@@ -258,7 +258,7 @@ class Operator(handlers.Hooks):
             placer=placer,
         )
 
-    async def _serve(self, parts: Parts) -> Serving:
+    async def _serve(self, parts: Parts, indices: handlers.KopfIndices) -> Serving:
         settings = self._settings
         limit = max(LEAST_STUCK_SECONDS, STUCK_INTERVALS * settings.interval)
         self._health = Health(
@@ -268,6 +268,7 @@ class Operator(handlers.Hooks):
         if settings.webhook_port:
             initial = InitialResources(
                 world=lambda: self._loop.world if self._loop is not None else World(),
+                profile=lambda *key: parts.keeper.profiles.newest(key, indices.profile(*key)),
                 membership=parts.membership,
                 owners=parts.owners,
                 asks=parts.asks,
