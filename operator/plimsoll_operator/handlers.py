@@ -24,7 +24,7 @@ from plimsoll_operator.actuate.api import (
     KubeApi,
     Resource,
 )
-from plimsoll_operator.records import ControlRecord, PodRecord
+from plimsoll_operator.records import ControlRecord, PodRecord, ProfileRecord
 from plimsoll_operator.world import World, owner_key, profile_key, world
 
 Record = TypeVar("Record")
@@ -85,7 +85,8 @@ def _pods_and_profiles(made: kopf.OperatorRegistry, hooks: Hooks) -> None:
 
     @kopf.index(*CUSTOM, "memoryprofiles", registry=made, id="profiles")
     async def profiles(body: kopf.Body, **_: object) -> object:
-        return _taken(body, parse.profile)
+        record = _taken(body, parse.profile)
+        return {profile_key(record): record}
 
 
 def _simple(made: kopf.OperatorRegistry) -> None:
@@ -135,6 +136,10 @@ class KopfIndices:
     def size(self, name: str) -> int:
         """Objects in one index."""
         return sum(len(store) for store in self._indices[name].values())
+
+    def profile(self, namespace: str, name: str) -> ProfileRecord | None:
+        """One profile as it is now."""
+        return next(iter(self._indices["profiles"].get((namespace, name), ())), None)
 
     async def snapshot(self) -> World:
         """Everything as it is now; the event loop runs in between, so kinds may be a moment apart."""

@@ -37,9 +37,11 @@ Raw = Mapping[str, Any]
 
 @dataclass(slots=True)
 class InitialResources:
-    """Answers the webhook from what the loop last saw."""
+    """Answers the webhook from what the loop last saw, and the profile as it is now."""
 
     world: Callable[[], World]
+    # By namespace and name, as it is now: what a pod is evicted for is written a moment before
+    profile: Callable[[str, str], ProfileRecord | None]
     membership: Membership
     owners: OwnerResolver
     asks: Asks
@@ -62,7 +64,7 @@ class InitialResources:
         if not isinstance(policy, EffectivePolicy) or not policy.mode.admits:
             return {}
         node_class = _node_class(ref, spec, world)
-        profile = world.profiles.get((namespace, name_for(ref, node_class)))
+        profile = self.profile(namespace, name_for(ref, node_class))
         if profile is None or profile.restore:
             return {}
         state = _PodToBe(ref, policy, profile, node_class, parse.specs(spec))

@@ -111,6 +111,7 @@ def initial_of(rig, now=None):
     """What the webhook of a rig asks for memory."""
     return InitialResources(
         world=lambda: rig.loop.world,
+        profile=lambda *key: rig.loop._parts.keeper.profiles.newest(key, rig.loop.world.profiles.get(key)),
         membership=rig.membership,
         owners=rig.loop._parts.owners,
         asks=rig.loop._parts.asks,

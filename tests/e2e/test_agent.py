@@ -160,9 +160,14 @@ def kills_served(cluster: Cluster, agent: Manifest, pod: Manifest) -> float | No
 
 
 def let_one_process_be_killed(cluster: Cluster, pod: Manifest) -> None:
-    """Undo the kubelet's memory.oom.group=1: a kill would take the whole container, and the count with it."""
-    find = f"find /sys/fs/cgroup -type d -name '*{container_id(pod, CONTAINER)}*' | head -n 1"
-    cluster.node_shell(pod["spec"]["nodeName"], f'echo 0 >"$({find})/memory.oom.group"')
+    """Undo the kubelet's memory.oom.group=1: a kill would take the whole container, and the count with it.
+
+    What runs already is kept from it: it may ask for a page while the victim has not let go of its own.
+    """
+    command = f"""cd "$(find /sys/fs/cgroup -type d -name '*{container_id(pod, CONTAINER)}*' | head -n 1)" &&
+        echo 0 >memory.oom.group &&
+        for pid in $(cat cgroup.procs); do echo -1000 >/proc/$pid/oom_score_adj; done"""
+    cluster.node_shell(pod["spec"]["nodeName"], command)
 
 
 def stalled_seconds(cluster: Cluster, kube_node: str) -> dict[str, float]:

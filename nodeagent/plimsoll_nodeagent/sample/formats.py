@@ -17,7 +17,9 @@ T = TypeVar("T")
 
 UNLIMITED = math.inf  # what the kernel writes as `max`
 _KIB = 1024
-_MICROSECONDS = 1e-6
+_MICROSECONDS = (
+    1e6  # to divide by: 219394 µs are the float nearest to 0.219394 s, as whoever reads the kernel finds it
+)
 
 
 class FormatError(ValueError):
@@ -130,7 +132,7 @@ def parse_some_total(text: str) -> float:
     _, found, rest = text.partition("total=")
     if not found or not text.startswith("some "):
         raise FormatError(f"no total of some in {text[:60]!r}")
-    return _number(rest.split("\n", 1)[0]) * _MICROSECONDS
+    return _number(rest.split("\n", 1)[0]) / _MICROSECONDS
 
 
 def parse_meminfo(text: str) -> MemoryInfo:
@@ -151,7 +153,7 @@ def parse_meminfo(text: str) -> MemoryInfo:
 def _stall(text: str) -> Stall:
     found = dict(word.split("=", 1) for word in text.split() if "=" in word)
     try:
-        total = _number(found["total"]) * _MICROSECONDS
+        total = _number(found["total"]) / _MICROSECONDS
         return Stall(_percent(found["avg10"]), _percent(found["avg60"]), total)
     except KeyError as error:
         raise FormatError(f"no {error} in a PSI line") from None

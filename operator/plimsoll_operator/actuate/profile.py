@@ -60,11 +60,16 @@ class Profiles:
     def known(self, group: Group, indexed: Mapping[tuple[str, str], ProfileRecord]) -> ProfileRecord | None:
         """The profile of a group: our own last write, or what the index holds, whichever is newer."""
         key = (group.ref.namespace, profile_name(group))
-        record, written = indexed.get(key), self._written.get(key)
+        record = indexed.get(key)
+        if key not in self._written and record is not None:  # written by a predecessor: its interval goes on
+            due = (record.updated_seconds or 0.0) + self.interval_seconds * (1.0 + _jitter(*key))
+            self._written[key] = _Written(record, due, _remembered_weights(record))
+        return self.newest(key, record)
+
+    def newest(self, key: tuple[str, str], record: ProfileRecord | None) -> ProfileRecord | None:
+        """Of namespace and name: our own last write, or what was read, whichever is newer."""
+        written = self._written.get(key)
         if written is None:
-            if record is not None:  # written by a predecessor: its interval goes on
-                due = (record.updated_seconds or 0.0) + self.interval_seconds * (1.0 + _jitter(*key))
-                self._written[key] = _Written(record, due, _remembered_weights(record))
             return record
         if record is None or record.resource_version < written.record.resource_version:
             # Whether a restore is asked for is the person's to say, and only the index hears it.

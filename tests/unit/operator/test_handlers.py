@@ -3,7 +3,7 @@
 import pytest
 
 from builders.manifests import pod
-from plimsoll_operator import parse
+from plimsoll_operator import handlers, parse
 from plimsoll_operator.handlers import KopfIndices
 
 
@@ -30,3 +30,13 @@ def indexed(versions: dict[str, int]) -> KopfIndices:
 )
 def test_a_world_is_shown_when_every_pod_is_and_no_older(versions, shown):
     assert indexed(versions).shows_pods({"demo/a": 7, "demo/b": 8}) is shown
+
+
+async def test_a_profile_is_found_by_its_name_as_soon_as_its_event_has_come():
+    registry = handlers.registry(handlers.Hooks(), "plimsoll-system")
+    (index,) = (each for each in registry._indexing.get_all_handlers() if each.id == "profiles")
+    raw = {"metadata": {"namespace": "shop", "name": "deployment-web", "uid": "u", "resourceVersion": "7"}}
+    keyed = await index.fn(body=raw)
+    indices = KopfIndices({"profiles": {key: [record] for key, record in keyed.items()}})
+    assert indices.profile("shop", "deployment-web").resource_version == 7
+    assert indices.profile("shop", "deployment-api") is None

@@ -41,6 +41,7 @@ ALL_WELL = ControlState()
 def asked(made, pod, now=NOW + 120, paused=False, control=ALL_WELL):
     initial = InitialResources(
         world=lambda: made.api.world(paused=paused),
+        profile=lambda *key: made.api.world().profiles.get(key),
         membership=made.membership,
         owners=made.loop._parts.owners,
         asks=made.loop._parts.asks,

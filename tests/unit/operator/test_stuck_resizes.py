@@ -3,6 +3,7 @@
 import pytest
 
 from builders.clusters import (
+    GIB,
     NOW,
     raw_pod,
     raw_policy,
@@ -10,6 +11,7 @@ from builders.clusters import (
     stamp,
 )
 from builders.loops import MINUTE, rig
+from builders.placing import initial_of
 from plimsoll_operator.actuate.api import ApiError
 
 
@@ -150,6 +152,19 @@ async def test_what_a_pod_is_evicted_for_is_on_record_before_it_is_and_for_a_day
     await made.once(NOW + 90_000)
     await made.once(NOW + 93_600)
     assert moved(made) is None
+
+
+async def test_the_successor_of_an_evicted_pod_is_given_its_limit_before_the_next_loop_reads_the_profile():
+    made = rig(*replicas(), policy=raw_policy(mode="InPlaceOrRecreate"))
+    await stuck(made, PINNED)
+    await made.once(NOW + 2 * MINUTE)
+    assert made.api.evicted == ["web-0"]
+    (seen,) = made.loop.world.profiles.values()
+    assert seen.container("app").moved is None  # the loop looked before it wrote
+    successor = raw_pod("web-2")
+    del successor["status"]
+    made.loop.loops = 1
+    assert initial_of(made).values(successor, "shop")["app"].limit_bytes == 2 * GIB
 
 
 async def test_a_pod_that_was_born_with_too_little_after_an_eviction_is_not_evicted_in_its_turn():

@@ -14,6 +14,7 @@ from plimsoll_nodeagent.sample.formats import (
     parse_meminfo,
     parse_memory_stat,
     parse_pressure,
+    parse_some_total,
 )
 
 PARSERS = (parse_bytes, parse_limit, parse_flat_keyed, parse_meminfo, parse_memory_stat, parse_pressure)
@@ -37,6 +38,15 @@ def test_numbers():
     assert parse_bytes("18446744073709551615\n") == 2**64 - 1
     assert parse_limit("1073741824\n") == 2**30
     assert parse_limit("max\n") == math.inf
+
+
+def test_seconds_of_pressure_are_the_floats_nearest_to_the_kernels_microseconds():
+    # 219394 * 1e-6 is the float below: a counter that a reader of the file finds to have gone back.
+    assert 219394 * 1e-6 < 219394 / 1e6
+    psi = PSI.replace("total=1500000", "total=219394")
+    assert psi != PSI
+    assert parse_pressure(psi).some.total_seconds == 219394 / 1e6
+    assert parse_some_total(psi) == 219394 / 1e6
 
 
 @pytest.mark.parametrize(
