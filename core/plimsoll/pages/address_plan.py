@@ -106,6 +106,7 @@ class AddressPlan:
         self._peak: IntArray
         self._touched_seconds: FloatArray
         self._taken_seconds: FloatArray
+        self._streak: IntArray
         self._going: IntArray
         self._coming: IntArray
         self._begin(NOTHING)
@@ -115,10 +116,10 @@ class AddressPlan:
         """The tables as they are now."""
         return self._plan.learner.predictor
 
-    @property
-    def taught(self) -> Taught | None:
-        """What the newest look taught; None where it was nothing."""
-        return self._plan.learner.taught if self.looks else None
+    def take_taught(self) -> Taught | None:
+        """What the newest look taught, once; None where it was nothing."""
+        taught, self._plan.learner.taught = self._plan.learner.taught, None
+        return taught
 
     def start_from(self, tables: ReusePredictor) -> bool:
         """Go on from these tables, if it knows next to nothing itself; True where it does so now."""
@@ -192,6 +193,7 @@ class AddressPlan:
         resident = look.accessed | self._is_resident()
         self._peak = np.maximum(self._peak, self._present)
         self._touched_seconds[look.accessed | arrived] = look.now_seconds
+        self._streak = np.where(look.accessed, self._streak + 1, 0)
         bits = EpochBits(look.accessed, np.zeros_like(look.accessed), resident & (self._present > 0))
         self._going = self._plan.step(bits, policy)
         self._coming = NOTHING if self._back is None else self._back.step(bits, self._plan.budget.out)
@@ -230,6 +232,19 @@ class AddressPlan:
         if self._back is not None:
             self._back.brought(rows)
 
+    def hot(self, looks: int, unit_bytes: int) -> tuple[Part, ...]:
+        """Aligned units of which every part was accessed in each of the last `looks`, by address.
+
+        A block that is larger than a unit is of several, all as hot as it; whether they are wholly resident
+        is for whoever acts to see.
+        """
+        rows = np.flatnonzero((self._streak >= looks) & (self._present > 0))
+        each = max(1, unit_bytes // max(1, self.block_bytes))
+        units, counts = np.unique(self._page[rows] // each, return_counts=True)
+        whole = units[counts == each]
+        kept = rows[np.isin(self._page[rows] // each, whole)]
+        return self._parts(kept)
+
     def idle_ages(self, now_seconds: float) -> IdleAges | None:
         """Present memory by the time since it was last seen touched; None before the first look."""
         if not len(self._page) or not self.looks:
@@ -249,6 +264,7 @@ class AddressPlan:
         self._present = self._peak = np.zeros(len(page), np.int64)
         self._touched_seconds = np.zeros(len(page))
         self._taken_seconds = np.zeros(len(page))
+        self._streak = np.zeros(len(page), np.int64)
         self._going = self._coming = NOTHING
 
     def _number(self, processes: Iterable[Process]) -> None:
@@ -284,6 +300,7 @@ class AddressPlan:
         self._peak = move.carry(self._peak, 0)
         self._touched_seconds = move.carry(self._touched_seconds, look.now_seconds)
         self._taken_seconds = move.carry(self._taken_seconds, 0.0)
+        self._streak = move.carry(self._streak, 0)
         new = np.ones(len(look.keys), np.bool_)
         new[move.after] = False
         for keys, counts in zip(look.asked, present, strict=True):

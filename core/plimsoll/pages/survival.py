@@ -77,11 +77,6 @@ class SurvivalModel:
         self.observations += 1
         return seen
 
-    def without_prior(self, prior: FloatArray) -> FloatArray:
-        """float64[BINS], the hazard by what was seen here, and this prior where nothing was."""
-        weight = PRIOR_WEIGHT_BYTE_SECONDS
-        return (self.returned_bytes + weight * prior) / (self.idle_byte_seconds + weight)
-
     def returns_per_second(self, ages: IdleAges, threshold_seconds: float) -> float:
         """Bytes expected back each second, if all that is idle for longer were taken."""
         starts = np.maximum(AGE_EDGES, threshold_seconds)

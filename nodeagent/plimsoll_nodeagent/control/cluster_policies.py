@@ -20,7 +20,7 @@ from plimsoll.api.overrides import matching_override
 from plimsoll.api.precedence import EffectivePolicy, PolicySet, read_policy
 from plimsoll.api.v1alpha1 import API_VERSION
 from plimsoll.pages.control_types import OFF, ReclaimPolicy
-from plimsoll.workload import WorkloadRef
+from plimsoll.workload import WorkloadRef, shared_class
 from plimsoll_nodeagent.control.kubeapi import ApiError, KubeApi
 from plimsoll_nodeagent.discover.tracker import Container
 
@@ -38,6 +38,7 @@ class Spoken:
 
     policy: ReclaimPolicy
     workload: str
+    shared_class: str = ""
 
 
 class ClusterPolicies:
@@ -85,6 +86,11 @@ class ClusterPolicies:
         spoken = self._by_container.get(container.container_id)
         return "" if spoken is None else spoken.workload
 
+    def shared_class_of(self, container: Container) -> str:
+        """Its image and container name."""
+        spoken = self._by_container.get(container.container_id)
+        return "" if spoken is None else spoken.shared_class
+
     def _read(self, api: KubeApi) -> dict[str, Spoken]:
         group = f"/apis/{API_VERSION}"
         bodies = [
@@ -121,10 +127,15 @@ def _of_pod(pod: Mapping[str, Any], policies: PolicySet, namespaces: Mapping[str
     if not isinstance(policy, EffectivePolicy):
         return {}
     status = pod.get("status") or {}
+    spec = pod.get("spec") or {}
+    named = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+    images = {each["name"]: str(each.get("image") or "") for each in named}
     running = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
     return {
         each["containerID"].rpartition("//")[2]: Spoken(
-            _reclaim_policy(policy, each["name"]), f"{workload}/{each['name']}"
+            _reclaim_policy(policy, each["name"]),
+            f"{workload}/{each['name']}",
+            shared_class(images.get(each["name"], ""), each["name"]),
         )
         for each in running
         if each.get("containerID")

@@ -45,6 +45,9 @@ class Controlled:
     leak: TouchedOnce = field(default_factory=TouchedOnce)
     arm: int = 0
     episode_seconds: float = math.nan
+    shared_class: str = ""
+    own_past: bool = False
+    """Began with what its workload had learned on this node; the fleet's word would be less than that."""
     violations_before: int = 0
     taken_bytes: int = 0
     episode_kept_before: int = 0

@@ -14,12 +14,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plimsoll.pressure.bank import BankForecast, PressureBank
+from plimsoll.pressure.bank import BankForecast, PressureBank, learned_of, shipped_mix
 from plimsoll.pressure.horizons import BankOutcomes, Score
 from plimsoll.pressure.outcome import MAX_GAP_SECONDS, PressureRule, under_pressure
 from plimsoll.pressure.protocol import FloatArray, PressureForecast, Source
 from plimsoll.pressure.sample import PressureReading, PressureSample, ScopeKind, sample_between
 from plimsoll.pressure.weights import shipped
+from plimsoll.store.shared_kinds import PRESSURE
+from plimsoll_nodeagent.control.fleet_models import FleetModels, Model
+from plimsoll_nodeagent.control.shared_mixes import judge_mixes, mixes_learned, young
 from plimsoll_nodeagent.discover.tracker import ContainerId
 from plimsoll_nodeagent.sample.pressure_readings import is_numa, scope_name
 from plimsoll_nodeagent.sample.triggers import KUBE_NODE
@@ -50,6 +53,8 @@ class PressureForecasts:
         self._outcomes = BankOutcomes()
         self._rule = PressureRule()
         self._taught = dict(taught or {})
+        self._fleet: FleetModels | None = None
+        self._shared: dict[ContainerId, str] = {}
         self._rows: dict[ContainerId, int] = {}
         self._names: dict[ContainerId, str] = {}
         self._readings: dict[ContainerId, PressureReading] = {}
@@ -78,6 +83,30 @@ class PressureForecasts:
         for key in gone:
             self._readings.pop(key, None)
             self.spoken.pop(key, None)
+
+    def share(self, fleet: FleetModels, classes: Mapping[ContainerId, str]) -> None:
+        """What the fleet has learned, and the images' classes of the containers: where new scopes start from.
+
+        Scopes that have hardly seen an outcome yet take over what has changed.
+        """
+        self._fleet, self._shared = fleet, dict(classes)
+        changed = {key for kind, key in fleet.changed if kind == PRESSURE}
+        if not changed:
+            return
+        fleet.changed -= {(PRESSURE, key) for key in changed}
+        for key, row in self._rows.items():
+            shared = self._shared.get(key, "")
+            if shared in changed and self._names.get(key, "") not in self._taught and young(self._bank, row):
+                mix = fleet.vector(PRESSURE, shared)
+                self._teach(row, learned_of(shipped_mix() if mix is None else mix))
+
+    def shared_learned(self) -> dict[Model, tuple[FloatArray, int]]:
+        """By image what the scopes of its containers have learned, and from how many outcomes."""
+        rows: dict[str, list[int]] = {}
+        for key, row in list(self._rows.items()):
+            if shared := self._shared.get(key, ""):
+                rows.setdefault(shared, []).append(row)
+        return {(PRESSURE, name): mixes_learned(self._bank, each) for name, each in rows.items()}
 
     def see(
         self,
@@ -109,6 +138,9 @@ class PressureForecasts:
         rows = np.array(list(known), dtype=np.int64)
         self._outcomes.note(rows, np.array(list(known.values()), dtype=np.float64), now_seconds)
         for forecast, realised in self._outcomes.matured(now_seconds):
+            if self._fleet is not None:
+                classes = {row: self._shared.get(key, "") for key, row in self._rows.items()}
+                judge_mixes(self._fleet, classes, forecast, realised)
             self._bank.update(forecast, realised)
 
     def near(self) -> list[ContainerId]:
@@ -136,12 +168,17 @@ class PressureForecasts:
         self._rows |= dict(zip(new, map(int, rows), strict=True))
         for key, row in zip(new, rows, strict=True):
             taught = self._taught.get(self._name(key))
-            if taught is None:
-                continue
-            try:
-                self._bank.teach(np.array([row]), taught[None, :])
-            except ValueError as error:
-                logger.warning("what was learned of pressure is refused", extra={"why": str(error)})
+            if taught is None and self._fleet is not None:
+                mix = self._fleet.vector(PRESSURE, self._shared.get(key, ""))
+                taught = None if mix is None else learned_of(mix)
+            if taught is not None:
+                self._teach(int(row), taught)
+
+    def _teach(self, row: int, learned: FloatArray) -> None:
+        try:
+            self._bank.teach(np.array([row]), learned[None, :])
+        except ValueError as error:
+            logger.warning("what was learned of pressure is refused", extra={"why": str(error)})
 
     def _name(self, key: ContainerId) -> str:
         """What a scope shares experience with; a NUMA node's name has a space, no workload's has."""

@@ -34,6 +34,9 @@ class PolicySource(Protocol):
     def class_of(self, container: Container) -> str:
         """What containers share experience with: the workload, or "" where it is not known."""
 
+    def shared_class_of(self, container: Container) -> str:
+        """What they share with containers on other kube nodes: the image; "" where it is not known."""
+
     @property
     def problem(self) -> str:
         """Why policies cannot be read now; empty where they can."""
@@ -52,6 +55,10 @@ class NoPolicies:
         return OFF
 
     def class_of(self, container: Container) -> str:  # noqa: ARG002
+        """Nothing is known."""
+        return ""
+
+    def shared_class_of(self, container: Container) -> str:  # noqa: ARG002
         """Nothing is known."""
         return ""
 
@@ -91,6 +98,10 @@ class FilePolicies:
     def class_of(self, container: Container) -> str:
         """Containers of a path share experience: a host's services keep theirs."""
         return container.path
+
+    def shared_class_of(self, container: Container) -> str:  # noqa: ARG002
+        """A host's services have no image."""
+        return ""
 
 
 def read_policy_file(path: Path) -> ReclaimPolicy:

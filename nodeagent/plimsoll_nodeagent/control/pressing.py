@@ -70,6 +70,8 @@ class Pressing:
         now = snapshot.taken_seconds
         controlled = self.reclaimer.controlled
         self.forecasts.keep({key: each.workload_class for key, each in controlled.items()})
+        classes = {key: each.shared_class for key, each in controlled.items()}
+        self.forecasts.share(self.reclaimer.fleet, classes)
         readings = {each.container.key: container_reading(each, swap_total, now) for each in wanted}
         self.forecasts.see(readings | node_readings(self.fs, now), now)
 

@@ -28,9 +28,11 @@ from plimsoll_nodeagent.act.actor import Actor
 from plimsoll_nodeagent.act.container import opened
 from plimsoll_nodeagent.act.outcome import ActionKind, Outcome
 from plimsoll_nodeagent.capabilities import KernelCapabilities
+from plimsoll_nodeagent.control import start
 from plimsoll_nodeagent.control.by_address import Wanted
 from plimsoll_nodeagent.control.controlled import Aged, Controlled, reading_of
 from plimsoll_nodeagent.control.episodes import turn_episode
+from plimsoll_nodeagent.control.fleet_models import FleetModels
 from plimsoll_nodeagent.control.idle_ages import Looked
 from plimsoll_nodeagent.control.models import Models
 from plimsoll_nodeagent.control.policies import PolicySource
@@ -81,6 +83,7 @@ class Reclaimer:
         self.bandit = self.models.bandit()
         self.taker = Taker(actor, capabilities, self._must_stop)
         self.stalls = StallWatch(fs)
+        self.fleet = FleetModels()
         self.controlled: dict[ContainerId, Controlled] = {}
         self.numa_wanted: list[ContainerSample] = []
         self.page_policy_name = ""
@@ -114,6 +117,7 @@ class Reclaimer:
                 each.addresses = AddressPlan(policy.refault_budget_ratio, tables)
             each.addresses.aim_at(policy.refault_budget_ratio)
             each.addresses.brings_back(policy.prefetch)
+                tables = tables or start.tables_of(self.fleet, each.shared_class)
             found[key] = Wanted(each.container, each.addresses)
         for wanted in found.values():
             wanted.plan.aimed_blocks = aimed_blocks_for(len(found))
@@ -141,15 +145,17 @@ class Reclaimer:
         reclaimed = (each.container for each in wanted.values())
         self._actor.permit([*reclaimed, *(each.container for each in self.numa_wanted)])
         return found
+        self.fleet.keep({each.shared_class for each in wanted.values()})
+        start.follow(self.fleet, wanted.values())
 
     def predict(self, looked: Mapping[ContainerId, Looked], now_seconds: float) -> None:
         """Learn from new histograms."""
         for key, each in self.controlled.items():
             new = looked.get(key) or _by_address(each, now_seconds)
             if new is not None and each.looked is not None and new.taken_seconds > each.looked.taken_seconds:
-                each.survival.observe(
-                    each.looked.ages, new.ages, new.taken_seconds - each.looked.taken_seconds
-                )
+                elapsed_seconds = new.taken_seconds - each.looked.taken_seconds
+                seen = each.survival.observe(each.looked.ages, new.ages, elapsed_seconds)
+                start.judge_pages(self.fleet, each, seen)
             each.looked = new
             if new is not None:
                 idle = new.ages.idle_bytes(IDLE_SECONDS)
@@ -244,9 +250,13 @@ class Reclaimer:
         each = self.controlled.get(container.key)
         name = self._policies.class_of(container)
         if each is None:
-            return Controlled(container, ReclaimLaw(policy), name, SurvivalModel(self.models.prior(name)))
-        each.law.policy, each.workload_class = policy, name
+            own = name in self.models.tables
+            prior = None if own else start.prior_of(self.fleet, shared)
+            survival = SurvivalModel(self.models.prior(name) if prior is None else prior)
+            return Controlled(container, ReclaimLaw(policy), name, shared, own, survival)
+        each.law.policy, each.workload_class, each.shared_class = policy, name, shared
         return each
+        shared = self._policies.shared_class_of(container)
 
     def _policy_name(self, each: Controlled) -> str:
         return self.page_policy_name or DEFAULT_PAGE_POLICY.get(each.law.policy.mode, "lru")

@@ -6,7 +6,7 @@ NodeMemory show alike. Bytes that nobody can tell are None and never zero.
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from plimsoll.pages.control_types import Reason
 from plimsoll_nodeagent.act.outcome import Outcome
@@ -148,6 +148,8 @@ class CoordinationReport:
     """Batches of samples that a full buffer gave up."""
     leases_total: dict[str, int]
     """By what came of it: asked, granted, refused; away: wanted, and there was nobody to ask."""
+    models_total: dict[str, int] = field(default_factory=dict)
+    """Shared models by what came of them: told, given, withdrawn, unreadable, refused."""
 
 
 @dataclass(frozen=True, slots=True)

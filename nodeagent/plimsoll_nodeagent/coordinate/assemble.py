@@ -19,6 +19,7 @@ from plimsoll_nodeagent.agent import Agent
 from plimsoll_nodeagent.coordinate.bursts import Bursts, keep_looking
 from plimsoll_nodeagent.coordinate.companion import Companion, allowed_pressure, node_facts
 from plimsoll_nodeagent.coordinate.identity import Identity
+from plimsoll_nodeagent.coordinate.learning import Learning
 from plimsoll_nodeagent.coordinate.link import AgentSide, Link, run_in_thread
 from plimsoll_nodeagent.coordinate.roster import Numbered
 from plimsoll_nodeagent.coordinate.shrinking import Shrinking
@@ -50,10 +51,14 @@ def accompany(options: argparse.Namespace, agent: Agent) -> Accompanied:
     if not options.kube_node:
         raise ValueError("--operator-address needs --kube-node")
     session: AgentSide = AgentSession(secrets.randbits(63) | 1)
-    numbered, bursts = Numbered(), Bursts(agent.fs)
-    shrinking = Shrinking(agent.fs, agent.actor, allowed_pressure(agent.reclaimer), numbered.find)
+    allowed = allowed_pressure(agent.reclaimer)
+    numbered, bursts = Numbered(), Bursts(agent.fs, may_reclaim=lambda key: allowed(key) is not None)
+    shrinking = Shrinking(agent.fs, agent.actor, allowed, numbered.find)
     forecasts = agent.pressing.forecasts
-    companion = Companion(session, numbered, shrinking, bursts, forecasts, lambda: secrets.randbits(63))
+    companion = Companion(
+        session, numbered, shrinking, bursts, forecasts, lambda: secrets.randbits(63),
+        Learning(agent.reclaimer, forecasts),
+    )  # fmt: skip
     identity = Identity(options.operator_identity_dir, options.operator_token_file)
     facts = node_facts(
         options.kube_node, version("plimsoll"), agent.reclaimer.capabilities, numbered, time.time

@@ -14,6 +14,7 @@ from plimsoll.coordinate.messages import (
     Capability,
     LeaseAnswer,
     LeaseRequest,
+    ModelVersion,
     NodeFacts,
     OperatorBody,
     ShrinkCancel,
@@ -25,6 +26,7 @@ from plimsoll_nodeagent.control.reclaiming import Reclaimer
 from plimsoll_nodeagent.control.reports import CoordinationReport, Report
 from plimsoll_nodeagent.coordinate.batches import acted, forecast_batch, outcome_batch, sample_batch
 from plimsoll_nodeagent.coordinate.bursts import Bursts
+from plimsoll_nodeagent.coordinate.learning import Learning
 from plimsoll_nodeagent.coordinate.link import AgentSide, Link
 from plimsoll_nodeagent.coordinate.roster import Numbered
 from plimsoll_nodeagent.coordinate.shrinking import Shrinking
@@ -44,7 +46,9 @@ class Companion:
         bursts: Bursts,
         forecasts: PressureForecasts,
         draw_id: Callable[[], int],
+        learning: Learning | None = None,
     ) -> None:
+        self._learning = learning
         self._session, self._numbered, self._shrinking = session, numbered, shrinking
         self._bursts, self._forecasts, self._draw_id = bursts, forecasts, draw_id
         self._heard: SimpleQueue[OperatorBody] = SimpleQueue()
@@ -56,7 +60,7 @@ class Companion:
         """Put down what the operator says; called in the stream's thread."""
         self._heard.put(body)
 
-    def tick(self, report: Report, now_seconds: float) -> None:  # noqa: ARG002 -- the loop's signature
+    def tick(self, report: Report, now_seconds: float) -> None:
         """Tell of a tick."""
         if self.link is None:
             return
@@ -75,6 +79,16 @@ class Companion:
         if total != self._acted and self.link.offer(outcome_batch(report, self._numbered)):
             self._acted = total
 
+        if self._learning is not None and self.link.state.attending:
+            self._share(self._learning, now_seconds)
+
+    def _share(self, learning: Learning, now_seconds: float) -> None:
+        """Say what was learned of the images here, and ask for the fleet's; what does not fit is said later."""
+        for delta in learning.deltas(now_seconds):
+            if self.link is None or not self.link.offer(delta):
+                break
+            learning.said(delta, now_seconds)
+
     def report(self) -> CoordinationReport:
         """How the agent stands with its operator."""
         state = None if self.link is None else self.link.state
@@ -83,6 +97,7 @@ class Companion:
             streams_total=0 if state is None else state.streams_total,
             given_up_total=self._session.outbox.dropped_total,
             leases_total=dict(self.leases),
+            models_total={} if self._learning is None else dict(self._learning.fleet.counts),
         )
 
     def heed(self, now_seconds: float) -> None:
@@ -124,6 +139,8 @@ class Companion:
         elif isinstance(body, LeaseAnswer):
             self.leases["granted" if body.limit_bytes else "refused"] += 1
             logger.info("lease", extra={"limit_bytes": body.limit_bytes, "refusal": body.refusal})
+        elif isinstance(body, ModelVersion) and self._learning is not None:
+            self._learning.fleet.hear(body)
         else:
             logger.debug("heard and not used yet", extra={"kind": type(body).__name__})
 

@@ -243,6 +243,9 @@ REPORT_VALUES: dict[str, Callable[[Report], list[Value]]] = {
     "plimsoll_agent_leases_total": _joined(
         lambda each: [((outcome,), total) for outcome, total in each.leases_total.items()]
     ),
+    "plimsoll_agent_models_total": _joined(
+        lambda each: [((outcome,), total) for outcome, total in each.models_total.items()]
+    ),
     "plimsoll_agent_looks_total": lambda each: [((), each.node.looks_total)],
     "plimsoll_agent_numa_containers": lambda each: [((), each.node.places.containers)],
     "plimsoll_agent_numa_local_ratio": lambda each: [((), each.node.places.local_ratio)],

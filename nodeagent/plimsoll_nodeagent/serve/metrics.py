@@ -310,6 +310,13 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         "Burst leases: asked, granted, refused; away: wanted, and there was no operator to ask.",
         ("outcome",),
     ),
+    MetricDefinition(
+        "plimsoll_agent_models_total",
+        _C,
+        "models",
+        "Models shared with the fleet: told, given, withdrawn, unreadable, refused (worse than what ships).",
+        ("outcome",),
+    ),
     MetricDefinition("plimsoll_agent_cpu_seconds_total", _C, "seconds", "The agent's own CPU time."),
     MetricDefinition(
         "plimsoll_agent_resident_bytes_max", _G, "bytes", "The agent's highest resident memory."
