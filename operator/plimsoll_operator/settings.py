@@ -101,8 +101,6 @@ class OperatorSettings(BaseModel):
     """Least time between two routine writes of one profile."""
     max_resizes_per_minute: int = Field(default=600, ge=1)
     """Rate of routine resizes over the whole cluster."""
-    relief_evictions_per_hour: int = Field(default=30, ge=0)
-    """Most evictions in an hour, over the whole cluster, that relieve kube nodes (placement.relief: Evict)."""
     deferred_evict_after: Seconds = 300.0
     """Mode InPlaceOrRecreate: a resize deferred for so long becomes an eviction."""
     resize_give_up_after: Seconds = 600.0
@@ -118,6 +116,9 @@ class OperatorSettings(BaseModel):
     """Redis that shares the memory: redis://, redis+sentinel:// or redis+cluster://; see docs/memory.md."""
     wake_on_oom: bool = True
     """Start a loop at once when an OOM kill is seen, instead of at the next interval."""
+    models_least_nodes: int = Field(default=3, ge=1, le=63)
+    """Kube nodes that must have said what they learned of an image before it is a shared model; never more
+    than the cluster has. Below three nobody is outvoted."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Lowest level that is logged."""
 

@@ -28,7 +28,10 @@ def resources(limit="1Gi", request="512Mi"):
 
 
 def raw_pod(name="web-0", namespace="shop", limit="1Gi", request="512Mi", **fields):
-    """A running pod; `owner`, `labels`, `node`, `phase`, `qos`, `oom_at`, `restarts`, `conditions`, `uid`."""
+    """A running pod.
+
+    `owner`, `labels`, `node`, `phase`, `qos`, `oom_at`, `restarts`, `conditions`, `uid`, `image`.
+    """
     values = resources(limit, request)
     status = {
         "name": "app",
@@ -57,7 +60,9 @@ def raw_pod(name="web-0", namespace="shop", limit="1Gi", request="512Mi", **fiel
         },
         "spec": {
             "nodeName": fields.get("node", "n1"),
-            "containers": [{"name": "app", "image": "x", "resources": resources(limit, request)}],
+            "containers": [
+                {"name": "app", "image": fields.get("image", "x"), "resources": resources(limit, request)}
+            ],
         },
         "status": {
             "phase": fields.get("phase", "Running"),

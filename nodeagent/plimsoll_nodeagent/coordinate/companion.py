@@ -83,7 +83,7 @@ class Companion:
             self._share(self._learning, now_seconds)
 
     def _share(self, learning: Learning, now_seconds: float) -> None:
-        """Say what was learned of the images here, and ask for the fleet's; what does not fit is said later."""
+        """Say what was learned of the images here, and ask for the fleet's; the rest is said later."""
         for delta in learning.deltas(now_seconds):
             if self.link is None or not self.link.offer(delta):
                 break

@@ -41,10 +41,13 @@ class Serving:
     server: grpc.aio.Server
     counting: asyncio.Task[None]
     port: int
+    sharing: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
         """Tell agents to go, and stop."""
         self.counting.cancel()
+        if self.sharing is not None:
+            self.sharing.cancel()
         self.service.offer_all(Drain(1.0, "this replica ends"))
         await self.server.stop(DRAIN_SECONDS)
 
@@ -80,7 +83,27 @@ async def serve(
     server, port = await start(service, identity, settings.metrics_address, settings.agents_port)
     parts.desk = desk
     logger.info("agents are heard on port %d", port)
-    return Serving(service, server, asyncio.create_task(_count(service, parts)), port)
+    sharing = _share(settings, desk, service, parts, now)
+    return Serving(service, server, asyncio.create_task(_count(service, parts)), port, sharing)
+
+
+def _share(
+    settings: OperatorSettings, desk: Desk, service: Coordination, parts: Parts, now: Callable[[], float]
+) -> asyncio.Task[None] | None:
+    """Let nodes learn together, where there is a memory to keep what they say in."""
+    if parts.keeper.memory is None:
+        return None
+    from plimsoll_operator.coordinate.sharing import Sharing  # noqa: PLC0415  (needs the extra `redis`)
+
+    desk.sharing = Sharing(
+        parts.keeper.memory.memory,
+        parts.metrics,
+        service.offer,
+        desk.classes_on,
+        now,
+        settings.models_least_nodes,
+    )
+    return asyncio.create_task(desk.sharing.forever())
 
 
 async def _count(service: Coordination, parts: Parts) -> None:

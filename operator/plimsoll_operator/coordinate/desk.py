@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from plimsoll.coordinate.attendance import Attendance, Presence
 from plimsoll.coordinate.lease import ContainerUid
@@ -16,6 +17,7 @@ from plimsoll.coordinate.messages import (
     AgentBody,
     LeaseRequest,
     MessageError,
+    ModelDelta,
     NodeFacts,
     OperatorBody,
     OutcomeBatch,
@@ -26,6 +28,7 @@ from plimsoll.coordinate.messages import (
 )
 from plimsoll.coordinate.shrink import Shrink
 from plimsoll.guard.state import Ask
+from plimsoll.workload import shared_class
 from plimsoll_operator.asks import Asks
 from plimsoll_operator.coordinate.lending import Lending, Raise
 from plimsoll_operator.coordinate.shrinks import Around, Shrinks, Waits
@@ -38,6 +41,9 @@ from plimsoll_operator.world import World
 logger = logging.getLogger(__name__)
 
 CLOCK_SKEW_SECONDS = 5.0  # an agent's clock that is further off is told; nothing is decided by it
+if TYPE_CHECKING:  # it needs the extra `redis`, which an operator without a memory does without
+    from plimsoll_operator.coordinate.sharing import Sharing
+
 ENDED_ASK_SECONDS = 3600.0  # how long a lease that has ended is asked back
 
 
@@ -64,6 +70,8 @@ class Desk:
         self.lending = Lending(membership, asks, self.views, raise_now)
         self._world = World()
         self._ended: dict[ContainerUid, tuple[float, Ask]] = {}
+        self.sharing: Sharing | None = None
+        """Set where there is a memory to keep models in."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- what agents say ----------------------------------------------------------------------------------
@@ -95,6 +103,21 @@ class Desk:
     async def _lend(self, kube_node: str, request: LeaseRequest, now_seconds: float) -> None:
         try:
             answer = await self.lending.answer(kube_node, request, self._world, now_seconds)
+        elif isinstance(body, ModelDelta) and self.sharing is not None:
+            self.sharing.hear(kube_node, body, now_seconds)
+
+    def classes_on(self, kube_node: str) -> frozenset[str]:
+        """What a node may speak of: the images of the containers in its roster, as their pods' specs say."""
+        found = set()
+        for uid, container_id in self.views.containers(kube_node):
+            pod = self._membership.pod(uid)
+            if pod is not None and pod.kube_node == kube_node:
+                found |= {
+                    shared_class(each.spec.image, each.spec.name)
+                    for each in pod.containers
+                    if each.container_id in {container_id, ""}
+                }
+        return frozenset(found - {""})
         except Exception:
             logger.exception("a lease was not granted for a fault of ours")
             self._metrics.count("plimsoll_leases_total", outcome="failed")
@@ -121,6 +144,8 @@ class Desk:
         return {row for uid in self._asks.lent if (row := self._row(uid)) is not None}
 
     def gate(self, plans: Plans, now_seconds: float) -> None:
+        if self.sharing is not None:
+            self.sharing.forget(frozenset(world.kube_nodes))
         """Take out of the plans what has to wait for an agent or a lease, each with its reason."""
         plans.pods = [kept for plan in plans.pods if (kept := self._gated(plan, plans, now_seconds)).choices]
 

@@ -1,0 +1,219 @@
+"""Models that nodes learn together: their words into the fleet's memory, the fleet's models back to them.
+
+In: `ModelDelta`s, each under the node of the stream it came by. Out: merges, trials and verdicts in the
+memory (`plimsoll.store`), and a `ModelVersion` to each node that asked and does not have the newest. Hearing
+only puts down, bounded by node and by time; all work is done in a thread, round by round. A node speaks for
+images that it runs, of kinds that are shared, in numbers that can be believed: anything else is counted and
+dropped. Where the memory fails nothing is answered, and agents go on with what they have.
+"""
+
+import asyncio
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from plimsoll.coordinate.messages import ModelDelta, ModelVersion, OperatorBody
+from plimsoll.store.canary import Release, Verdict
+from plimsoll.store.content import ContentError
+from plimsoll.store.deltas import given_to, losses_of, take_in
+from plimsoll.store.letters import SCHEMA, Judged, checksum_of, given_payload, read_delta
+from plimsoll.store.levels.protocol import LevelError
+from plimsoll.store.memory import Memory
+from plimsoll.store.record import RecordError
+from plimsoll.store.releasing import judge_round, merge_round, release_of
+from plimsoll.store.robust import LEAST_NODES
+from plimsoll.store.shared_kinds import KINDS_SHARED
+from plimsoll_operator.serve.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+SECONDS_BETWEEN = 10.0
+MOST_OF_A_NODE = 120  # messages a minute: each of three kinds of forty images
+MINUTE_SECONDS = 60.0
+MOST_NOTED = 20_000  # words of all nodes that wait for the next round
+MOST_JUDGED = 4096  # nodes' losses of one model that are kept for the next round
+
+Model = tuple[str, str]  # kind, key
+Word = tuple[str, ModelDelta]  # kube node, what it says
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a node is told."""
+
+    kube_node: str
+    body: ModelVersion
+
+
+@dataclass(slots=True)
+class _Paced:
+    since_seconds: float
+    count: int = 0
+
+
+@dataclass
+class Sharing:
+    """One for the process that leads. `runs`: the images' classes that a node's containers are of."""
+
+    memory: Memory
+    metrics: Metrics
+    offer: Callable[[str, OperatorBody], bool]
+    runs: Callable[[str], frozenset[str]]
+    now: Callable[[], float]
+    least_nodes: int = LEAST_NODES
+    kube_nodes: int = LEAST_NODES  # of the cluster; a fleet of two cannot have three that speak
+    _noted: list[Word] = field(default_factory=list)
+    _paced: dict[str, _Paced] = field(default_factory=dict)
+    _judged: dict[Model, dict[str, Judged]] = field(default_factory=lambda: defaultdict(dict))
+
+    def hear(self, kube_node: str, delta: ModelDelta, now_seconds: float) -> None:
+        """Put down what a node says."""
+        if self._too_often(kube_node, now_seconds):
+            self._count("too-often")
+        elif delta.kind not in KINDS_SHARED or delta.schema_version != SCHEMA:
+            self._count("unknown")
+        elif len(self._noted) >= MOST_NOTED:
+            self._count("full")
+        else:
+            self._noted.append((kube_node, delta))
+
+    async def forever(self) -> None:
+        """Work on what was heard, every ten seconds, until the task is cancelled."""
+        while True:
+            await asyncio.sleep(SECONDS_BETWEEN)
+            try:
+                await self.round()
+            except Exception:  # agents go on with what they have; the next round is another one
+                logger.exception("a round of shared models failed")
+                self._count("failed")
+
+    async def round(self) -> int:
+        """Work on what was heard since the last; returns how many nodes were told something."""
+        noted, self._noted = self._noted, []
+        if not noted:
+            return 0
+        owned = {name: self.runs(name) for name in {name for name, _ in noted}}
+        try:
+            answers, counts = await asyncio.to_thread(self._work, noted, owned, self.now())
+        except (LevelError, RecordError) as error:
+            self._count("unkept", len(noted))
+            logger.warning("%d words on shared models are not kept: %s", len(noted), error)
+            return 0
+        for (outcome, kind), count in counts.items():
+            self.metrics.count("plimsoll_models_total", count, outcome=outcome, kind=kind)
+        told = sum(self.offer(each.kube_node, each.body) for each in answers)
+        self.metrics.count("plimsoll_model_versions_sent_total", told)
+        return told
+
+    def forget(self, kube_nodes: frozenset[str]) -> None:
+        """Only these nodes are left."""
+        self.kube_nodes = max(1, len(kube_nodes))
+        self._paced = {name: each for name, each in self._paced.items() if name in kube_nodes}
+
+    # -- in the thread ------------------------------------------------------------------------------------
+
+    def _work(
+        self, noted: Sequence[Word], owned: Mapping[str, frozenset[str]], now_seconds: float
+    ) -> tuple[list[Answer], Counter[tuple[str, str]]]:
+        counts: Counter[tuple[str, str]] = Counter()
+        asked: dict[Model, dict[str, str]] = defaultdict(dict)  # by node what it has
+        learns = self.memory.learning(now_seconds)
+        for kube_node, delta in noted:
+            kind, key = delta.kind, delta.class_name
+            owns = key in owned[kube_node]
+            outcome = self._take(kube_node, delta, now_seconds, owns=owns, learns=learns)
+            counts[outcome, kind] += 1
+            if outcome != "refused":
+                asked[kind, key][kube_node] = delta.base_checksum
+        answers = []
+        for (kind, key), nodes in asked.items():
+            release, verdict = self._decide(kind, key, now_seconds, learns=learns)
+            if verdict is not Verdict.WAIT:
+                counts[verdict.value, kind] += 1
+                logger.info("a shared model: %s", verdict.value, extra={"kind": kind, "key": key})
+            answers += _answers(kind, key, release, nodes)
+        return answers, counts
+
+    def _take(
+        self, kube_node: str, delta: ModelDelta, now_seconds: float, *, owns: bool, learns: bool
+    ) -> str:
+        """Take one word in; returns what came of it: asked, taken, refused or off."""
+        why = "" if owns else "it runs no container of this image"
+        if not why and not delta.payload:
+            return "asked"
+        if not why and not learns:
+            return "off"
+        why = why or self._said(kube_node, delta, now_seconds)
+        if not why:
+            return "taken"
+        logger.warning(
+            "a node's word on a shared model is refused: %s",
+            why,
+            extra={"kube_node": kube_node, "kind": delta.kind, "key": delta.class_name},
+        )
+        return "refused"
+
+    def _said(self, kube_node: str, delta: ModelDelta, now_seconds: float) -> str:
+        """Keep what a payload says; returns why it is refused, "" where it is not."""
+        try:
+            said = read_delta(delta.kind, delta.payload)
+        except ContentError as error:
+            return str(error)
+        if said.contribution is not None:
+            why = take_in(
+                self.memory, kube_node, delta.kind, delta.class_name, said.contribution, now_seconds
+            )
+            if why:
+                return why
+        judged = self._judged[delta.kind, delta.class_name]
+        if said.judged is not None and len(judged) < MOST_JUDGED:
+            judged[kube_node] = said.judged
+        return ""
+
+    def _decide(self, kind: str, key: str, now_seconds: float, *, learns: bool) -> tuple[Release, Verdict]:
+        """One round of a trial where one is, else one of merging."""
+        shared = KINDS_SHARED[kind]
+        ships = shared.ships()
+        release, verdict = release_of(self.memory, kind, key, ships, now_seconds), Verdict.WAIT
+        judged = self._judged.pop((kind, key), {})
+        if not learns:
+            return release, verdict
+        if release.candidate is not None:
+            of_this = [each for each in judged.values() if each.generation == release.generation]
+            if (losses := losses_of(of_this)) is not None:
+                release, verdict = judge_round(self.memory, kind, key, ships, losses, now_seconds)
+            return release, verdict
+        least = min(self.least_nodes, self.kube_nodes)
+        return merge_round(
+            self.memory, kind, key, ships, now_seconds, trim=shared.trim, least_nodes=least
+        ), verdict
+
+    def _too_often(self, kube_node: str, now_seconds: float) -> bool:
+        paced = self._paced.get(kube_node)
+        if paced is None or not 0.0 <= now_seconds - paced.since_seconds < MINUTE_SECONDS:
+            paced = self._paced[kube_node] = _Paced(now_seconds)
+        paced.count += 1
+        return paced.count > MOST_OF_A_NODE
+
+    def _count(self, outcome: str, count: int = 1) -> None:
+        self.metrics.count("plimsoll_models_total", count, outcome=outcome, kind="")
+
+
+def _answers(kind: str, key: str, release: Release, nodes: Mapping[str, str]) -> list[Answer]:
+    """To each node that has another model than it should use."""
+    found = []
+    payloads: dict[bool, tuple[bytes, str]] = {}
+    for kube_node, has in nodes.items():
+        given = given_to(kube_node, release)
+        if given is None:
+            payload, checksum = b"", ""
+        else:
+            if given.on_trial not in payloads:
+                made = given_payload(given)
+                payloads[given.on_trial] = made, checksum_of(made)
+            payload, checksum = payloads[given.on_trial]
+        if checksum != has:
+            body = ModelVersion(kind, key, release.generation, SCHEMA, checksum, payload)
+            found.append(Answer(kube_node, body))
+    return found
