@@ -12,14 +12,18 @@ from plimsoll.pages.address_plan import AddressPlan
 from plimsoll.pages.cold import Cold
 from plimsoll.pages.control_law import ReclaimLaw
 from plimsoll.pages.control_types import ContainerReading, ReclaimDecision
+from plimsoll.pages.refault_set import RefaultSet
 from plimsoll.pages.reuse_predictor import ReusePredictor
 from plimsoll.pages.survival import SurvivalModel
 from plimsoll.pages.touched_once import LeakHint, TouchedOnce
 from plimsoll.pages.working_set import Need
+from plimsoll.pages.written_blocks import WrittenBlocks
 from plimsoll_nodeagent.control.idle_ages import Looked
 from plimsoll_nodeagent.discover.tracker import Container
 from plimsoll_nodeagent.kernelfs.process import PAGE_BYTES
 from plimsoll_nodeagent.sample.reading import ContainerSample
+
+WRITTEN_SECONDS = 300.0  # what was written within it is in use; a look at writes speaks of the time before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +45,13 @@ class Controlled:
     container: Container
     law: ReclaimLaw
     workload_class: str = ""
+    shared_class: str = ""
+    own_past: bool = False
+    """Began with what its workload had learned on this node; the fleet's word would be less than that."""
     survival: SurvivalModel = field(default_factory=SurvivalModel)
     leak: TouchedOnce = field(default_factory=TouchedOnce)
     arm: int = 0
     episode_seconds: float = math.nan
-    shared_class: str = ""
-    own_past: bool = False
-    """Began with what its workload had learned on this node; the fleet's word would be less than that."""
     violations_before: int = 0
     taken_bytes: int = 0
     episode_kept_before: int = 0
@@ -62,6 +66,10 @@ class Controlled:
     looked: Looked | None = None
     addresses: AddressPlan | None = None
     """Its memory by address, where DAMON watches it."""
+    refault_set: RefaultSet = field(default_factory=RefaultSet)
+    """What is cold by probing, where nothing tells its ages."""
+    written: WrittenBlocks | None = None
+    """What it writes to, where soft-dirty bits are looked at."""
     aged: Aged | None = None
     """What the newest histogram says, kept as long as nothing changes that it depends on."""
     swap_max: tuple[float, float] | None = None
@@ -92,7 +100,7 @@ def reading_of(
         usage_bytes=sample.usage_bytes,
         stall_seconds_total=None if pressure is None else pressure.some.total_seconds,
         pressure_avg10_ratio=None if pressure is None else pressure.some.avg10_ratio,
-        refault_bytes_total=_refaults(sample),
+        refault_bytes_total=refault_bytes(sample),
         file_bytes=None if stat is None else stat.file_bytes,
         swap_room_bytes=swap_room_bytes,
         working_set_bytes=sample.working_set_bytes,
@@ -114,7 +122,15 @@ def tables_by_class(controlled: Iterable[Controlled]) -> dict[str, ReusePredicto
     return found
 
 
-def _refaults(sample: ContainerSample) -> int | None:
+def cold_by_refaults(each: Controlled, sample: ContainerSample, now_seconds: float) -> int | None:
+    """What is held to be cold where no histogram tells: by probing, and never what is written to."""
+    written = 0 if each.written is None else each.written.written_bytes(now_seconds, WRITTEN_SECONDS)
+    budget = each.law.policy.refault_budget_ratio
+    return each.refault_set.see(now_seconds, sample.usage_bytes, refault_bytes(sample), budget, written)
+
+
+def refault_bytes(sample: ContainerSample) -> int | None:
+    """What ever came back, anonymous and of files; None where the kernel does not count it."""
     stat = sample.stat
     if stat is None or stat.refault_file_pages is None:
         return None

@@ -30,7 +30,7 @@ from plimsoll_nodeagent.act.outcome import ActionKind, Outcome
 from plimsoll_nodeagent.capabilities import KernelCapabilities
 from plimsoll_nodeagent.control import start
 from plimsoll_nodeagent.control.by_address import Wanted
-from plimsoll_nodeagent.control.controlled import Aged, Controlled, reading_of
+from plimsoll_nodeagent.control.controlled import Aged, Controlled, cold_by_refaults, reading_of
 from plimsoll_nodeagent.control.episodes import turn_episode
 from plimsoll_nodeagent.control.fleet_models import FleetModels
 from plimsoll_nodeagent.control.idle_ages import Looked
@@ -51,6 +51,9 @@ CALM_PROBABILITY = 0.25  # nothing is brought back where pressure is likelier th
 
 # Where tasks stall, or nothing is known, nothing is read in unasked.
 NO_RETURN = (Reason.OFF, Reason.PRESSURE, Reason.FORESEEN, Reason.BACKING_OFF, Reason.UNKNOWN, Reason.CLOCK)
+
+# Whoever refaults above its budget, or stalls above its bound, needs all that it has.
+SUFFERS = (Reason.THRASHING, Reason.PRESSURE)
 
 Done = list[tuple[Controlled, Outcome]]
 
@@ -80,10 +83,10 @@ class Reclaimer:
         self._actor = actor
         self.capabilities = capabilities
         self.models = models or Models()
+        self.fleet = FleetModels()
         self.bandit = self.models.bandit()
         self.taker = Taker(actor, capabilities, self._must_stop)
         self.stalls = StallWatch(fs)
-        self.fleet = FleetModels()
         self.controlled: dict[ContainerId, Controlled] = {}
         self.numa_wanted: list[ContainerSample] = []
         self.page_policy_name = ""
@@ -114,10 +117,10 @@ class Reclaimer:
             policy = each.law.policy
             if each.addresses is None:
                 tables = self.models.tables_of(each.workload_class)
+                tables = tables or start.tables_of(self.fleet, each.shared_class)
                 each.addresses = AddressPlan(policy.refault_budget_ratio, tables)
             each.addresses.aim_at(policy.refault_budget_ratio)
             each.addresses.brings_back(policy.prefetch)
-                tables = tables or start.tables_of(self.fleet, each.shared_class)
             found[key] = Wanted(each.container, each.addresses)
         for wanted in found.values():
             wanted.plan.aimed_blocks = aimed_blocks_for(len(found))
@@ -142,11 +145,11 @@ class Reclaimer:
             found.append(sample)
             wanted[sample.container.key] = self._known(sample.container, policy)
         self.controlled = wanted
+        self.fleet.keep({each.shared_class for each in wanted.values()})
+        start.follow(self.fleet, wanted.values())
         reclaimed = (each.container for each in wanted.values())
         self._actor.permit([*reclaimed, *(each.container for each in self.numa_wanted)])
         return found
-        self.fleet.keep({each.shared_class for each in wanted.values()})
-        start.follow(self.fleet, wanted.values())
 
     def predict(self, looked: Mapping[ContainerId, Looked], now_seconds: float) -> None:
         """Learn from new histograms."""
@@ -216,6 +219,7 @@ class Reclaimer:
                 continue
             asked, taken = asked_bytes(outcome), moved_bytes(outcome)
             each.law.settle(asked, taken)
+            each.refault_set.took(taken)
             each.asked_bytes += asked
             each.taken_bytes += taken
             self.asked_total += asked
@@ -249,6 +253,7 @@ class Reclaimer:
     def _known(self, container: Container, policy: ReclaimPolicy) -> Controlled:
         each = self.controlled.get(container.key)
         name = self._policies.class_of(container)
+        shared = self._policies.shared_class_of(container)
         if each is None:
             own = name in self.models.tables
             prior = None if own else start.prior_of(self.fleet, shared)
@@ -256,7 +261,6 @@ class Reclaimer:
             return Controlled(container, ReclaimLaw(policy), name, shared, own, survival)
         each.law.policy, each.workload_class, each.shared_class = policy, name, shared
         return each
-        shared = self._policies.shared_class_of(container)
 
     def _policy_name(self, each: Controlled) -> str:
         return self.page_policy_name or DEFAULT_PAGE_POLICY.get(each.law.policy.mode, "lru")
@@ -266,18 +270,19 @@ class Reclaimer:
     ) -> ContainerReading:
         pressed = probability is not None and probability >= PRESSED_PROBABILITY
         now, room = snapshot.taken_seconds, self._swap_room(each, sample, snapshot)
-        cold = self._cold(each, sample.usage_bytes)
+        cold = self._cold(each, sample, now)
         if room and self._policy_name(each) in ADDRESS_POLICIES and self.taker.knows(each, now):
             cold = max(cold or 0, 0 if each.addresses is None else each.addresses.cold_bytes)
         return reading_of(each, sample, now, room, cold, 1.0 if pressed else None)
 
-    def _cold(self, each: Controlled, usage_bytes: int) -> int | None:
+    def _cold(self, each: Controlled, sample: ContainerSample, now_seconds: float) -> int | None:
         """What is cold by its idle ages; a policy by address has another one for what it does not know."""
         looked, name = each.looked, by_ages(self._policy_name(each))
         budget = each.law.policy.refault_budget_ratio
+        probed = cold_by_refaults(each, sample, now_seconds)  # at every reading: it learns
         if looked is None:
             each.aged = None
-            return None
+            return None if name == "lru" else probed
         known = each.aged
         if (
             known is None
@@ -289,7 +294,7 @@ class Reclaimer:
             each.aged = Aged(looked, name, budget, minute, cold)
             each.cold_age_seconds = math.nan if cold is None else cold.threshold_seconds
         cold_bytes = each.aged_cold_bytes
-        return None if cold_bytes is None else min(cold_bytes, usage_bytes)
+        return None if cold_bytes is None else min(cold_bytes, sample.usage_bytes)
 
     def _may_return(
         self, each: Controlled, snapshot: Snapshot, forecasts: Mapping[ContainerId, float]
@@ -335,7 +340,7 @@ class Reclaimer:
         if reading.cold_bytes is None:
             each.need = None
             return
-        thrashes = each.decision is not None and each.decision.reason is Reason.THRASHING
+        thrashes = each.decision is not None and each.decision.reason in SUFFERS
         room = reading.swap_room_bytes or 0
         each.need = need(
             reading.usage_bytes,
