@@ -204,8 +204,10 @@ class Actor:
 
     async def evict(
         self, pod: PodRecord, group: Group, reason: str, message: str, now_seconds: float
-    ) -> None:
-        """Evict a pod that `Evictions.refusal` lets go, and say why; a disruption budget may refuse."""
+    ) -> bool:
+        """Evict a pod that `Evictions.refusal` lets go, and say why; False where it was refused, as a
+        disruption budget may.
+        """
         ref = PodRef(pod.namespace, pod.name, pod.uid)
         try:
             await self.api.evict(ref)
@@ -213,10 +215,11 @@ class Actor:
             budget = isinstance(error, ApiError) and error.status == 429
             self.metrics.count("plimsoll_evictions_total", outcome="budget" if budget else "failed")
             logger.info("pod %s not evicted: %s", ref, error)
-            return
+            return False
         self.evictions.count(group, now_seconds)
         self.metrics.count("plimsoll_evictions_total", outcome="accepted")
         await self.events.say(ref, reason, message, now_seconds, "Warning")
+        return True
 
 
 def resizing(groups: Iterable[Group]) -> Mapping[str, tuple[PodRecord, Group]]:

@@ -29,6 +29,7 @@ from plimsoll_operator.leaking import Leaks
 from plimsoll_operator.membership import Changes, Group, Membership, container_of
 from plimsoll_operator.owners import OwnerResolver
 from plimsoll_operator.place.placer import Placer
+from plimsoll_operator.place.relieving import Reliever
 from plimsoll_operator.planning import Choice, Planner, Plans, PodPlan, RoutineBudget
 from plimsoll_operator.reporting import report
 from plimsoll_operator.serve.metrics import Metrics
@@ -70,6 +71,7 @@ class Parts:
     model: str
     desk: Desk | None = None  # coordination with agents; None: there is none
     placer: Placer | None = None  # where new pods go; None: no webhook asks
+    reliever: Reliever | None = None  # who leaves a kube node; only with a placer
 
 
 class Loop:
@@ -140,10 +142,14 @@ class Loop:
                 await self._leaks.answer(self._state, now_seconds)
             with stage("profiles"):
                 await parts.keeper.keep(world, self._builder(now_seconds), plans.rows, now_seconds)
+            with stage("relieve"):
+                await self._relieve(now_seconds)
             with stage("policies"):
                 await parts.keeper.policies(world, now_seconds)
         parts.metrics.set("plimsoll_leader", float(parts.leader.holds()))
         with stage("report"):
+        elif parts.reliever is not None:
+            parts.reliever.rest()
             await report(parts.metrics, parts.membership, world, plans, tick, changes)
             self._leaks.report(now_seconds)
             self._say(tick)
@@ -244,6 +250,17 @@ class Loop:
 
     async def _due(self, tick: Tick, changes: Changes) -> list[Group]:
         """Groups with something new: a recommendation, a raise, a changed pod, or a reason that passes."""
+    async def _relieve(self, now_seconds: float) -> None:
+        """Who leaves a kube node before it is short; a fault there harms nothing else."""
+        reliever = self._parts.reliever
+        if reliever is None:
+            return
+        try:
+            await reliever.answer(now_seconds)
+        except Exception:
+            reliever.rest()
+            logger.exception("relief failed; nobody leaves its kube node")
+
         membership = self._parts.membership
         rows = {*tick.recommendations.rows.tolist(), *tick.raises.rows.tolist(), *self._again}
         found: dict[int, Group] = {}  # by identity: a group's key is slow to hash, and all may be due at once

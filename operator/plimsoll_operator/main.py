@@ -46,6 +46,7 @@ from plimsoll_operator.membership import Membership
 from plimsoll_operator.owners import OwnerResolver
 from plimsoll_operator.place.answering import PlacementAnswer
 from plimsoll_operator.place.placer import Placer
+from plimsoll_operator.place.relieving import Reliever
 from plimsoll_operator.records import PodRecord
 from plimsoll_operator.remembering import Remembered
 from plimsoll_operator.serve.certificate import certificate_directory
@@ -239,6 +240,10 @@ class Operator(handlers.Hooks):
             fresh_seconds = max(FRESH_INTERVALS * settings.interval, LEAST_FRESH_SECONDS)
             placer = Placer(membership, owners, metrics, self._clock.now, fresh_seconds)
         evictions = Evictions(admitting=settings.webhook_port > 0)
+        actor = Actor(fenced, Events(fenced, identity), evictions, metrics, patience)
+        reliever = None
+        if placer is not None:
+            reliever = Reliever(placer, membership, actor, settings.relief_evictions_per_hour)
         return Parts(
             settings=settings,
             clock=self._clock,
@@ -248,7 +253,7 @@ class Operator(handlers.Hooks):
             owners=owners,
             membership=membership,
             asks=Asks(),
-            actor=Actor(fenced, Events(fenced, identity), evictions, metrics, patience),
+            actor=actor,
             keeper=keeper,
             metrics=metrics,
             stages=Stages(metrics, time.monotonic),
@@ -256,6 +261,7 @@ class Operator(handlers.Hooks):
             quantity=quantity,
             model=PipelineSettings().model,
             placer=placer,
+            reliever=reliever,
         )
 
     async def _serve(self, parts: Parts, indices: handlers.KopfIndices) -> Serving:

@@ -5,12 +5,16 @@ share (`ContainerSpec`, labels, owners) is one object for all of them.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from plimsoll.api.fields import Condition
 from plimsoll.api.policy import PolicyStatus
 from plimsoll.api.precedence import EffectivePolicy
 from plimsoll.api.profile import RecommendationSummary
 from plimsoll.guard.state import MemoryRange, ResizeStatus
+
+if TYPE_CHECKING:
+    from plimsoll_operator.parse.needs import Needs
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -102,6 +106,9 @@ class PodRecord:
     requested_bytes: int  # what the scheduler counts for it
     requested_cpu_millis: int = 0
     placed: PlacedRecord | None = None
+    needs: "Needs | None" = (
+        None  # what its successor asks of a kube node; None: nobody makes one, or in doubt
+    )
 
     @property
     def live(self) -> bool:

@@ -101,6 +101,8 @@ class OperatorSettings(BaseModel):
     """Least time between two routine writes of one profile."""
     max_resizes_per_minute: int = Field(default=600, ge=1)
     """Rate of routine resizes over the whole cluster."""
+    relief_evictions_per_hour: int = Field(default=30, ge=0)
+    """Most evictions in an hour, over the whole cluster, that relieve kube nodes (placement.relief: Evict)."""
     deferred_evict_after: Seconds = 300.0
     """Mode InPlaceOrRecreate: a resize deferred for so long becomes an eviction."""
     resize_give_up_after: Seconds = 600.0

@@ -29,6 +29,7 @@ from plimsoll_operator.loop import Loop, Parts
 from plimsoll_operator.membership import Membership
 from plimsoll_operator.owners import OwnerResolver
 from plimsoll_operator.place.placer import Placer
+from plimsoll_operator.place.relieving import Reliever
 from plimsoll_operator.serve.metrics import Metrics
 from plimsoll_operator.settings import OperatorSettings
 from plimsoll_operator.stages import Stages
@@ -167,6 +168,8 @@ class Rig:
                 asks=Asks(),
                 actor=self.actor,
                 keeper=Keeper(fenced, self.engine, self.membership, profiles, departed=Departed(fenced)),
+        most = self.settings.relief_evictions_per_hour
+        self.reliever = Reliever(self.placer, self.membership, self.actor, most)
                 metrics=self.metrics,
                 stages=Stages(self.metrics, lambda: 0.0),
                 snapshot=self._world,
@@ -186,6 +189,7 @@ class Rig:
             await self.leader.renew()
         return await self.loop.once(now_seconds)
 
+                reliever=self.reliever,
     def limit(self, pod="web-0", container="app"):
         """Limit in a pod's spec, MiB."""
         return self.record(pod, container).spec.limit_bytes / MIB

@@ -2,7 +2,7 @@
 
 In: a cluster that is only read, a `now`. Out: the core's `NodeLoads` and `Residents`, names, and where the
 scheduler would let each pod go. Pods without a history count with their requests. A pod may be moved if its
-owner makes another one, nothing about it is in doubt (`place.needs`), and every disruption budget that it
+owner makes another one, nothing about it is in doubt (`parse.needs`), and every disruption budget that it
 falls under has room; of the pods of one budget no more than it has room for.
 """
 
@@ -25,8 +25,8 @@ from plimsoll_cli.failure import CommandError
 from plimsoll_cli.progress import progress
 from plimsoll_operator import parse
 from plimsoll_operator.actuate.evict import RECREATING
+from plimsoll_operator.parse.needs import DoubtError, Needs, needs_of
 from plimsoll_operator.place.kube_nodes import BoolArray, KubeNodes, Requested
-from plimsoll_operator.place.needs import DoubtError, Needs, needs_of
 from plimsoll_operator.records import PodRecord
 
 BUDGETS = "/apis/policy/v1/poddisruptionbudgets"

@@ -16,13 +16,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from plimsoll.api.conditions import holidays_sentence, horizon_sentence, model_sentence
+from plimsoll.api.conditions import holidays_sentence, horizon_sentence, model_sentence, needed_sentence
 from plimsoll.api.contradictions import contradictions
 from plimsoll.api.crd import schema
 from plimsoll.api.engines import inactive_engines
 from plimsoll.api.fields import VALIDATIONS, Model
 from plimsoll.api.overlap import overlaps
-from plimsoll.api.policy import ClusterMemoryPolicySpec, MemoryPolicySpec, NodePlacement, PolicySpec
+from plimsoll.api.policy import (
+    ClusterMemoryPolicySpec,
+    MemoryPolicySpec,
+    NodePlacement,
+    PolicySpec,
+    Relief,
+)
 from plimsoll.api.precedence import field_path
 from plimsoll.api.v1alpha1 import API_VERSION, GROUP, ClusterMemoryPolicy, MemoryPolicy
 
@@ -148,9 +154,16 @@ def _remarks(index: int, spec: PolicySpec, models: Collection[str]) -> Iterator[
         yield Finding(index, "spec.forecast.horizon", text, Severity.NOTE)
     if text := holidays_sentence(spec):
         yield Finding(index, "spec.forecast.holidays", f"{text} (condition HolidaysIgnored)", Severity.NOTE)
+    if text := needed_sentence(spec):
+        yield Finding(index, "spec.limits.basis", f"{text} (condition NeedNotTold)", Severity.NOTE)
     if spec.placement.node is not NodePlacement.OFF and not spec.mode.admits:
         text = f"places nothing in mode {spec.mode}: new pods are changed from mode Initial on"
         yield Finding(index, "spec.placement.node", text, Severity.NOTE)
+    if spec.placement.relief is Relief.EVICT and not (
+        spec.mode.recreates and spec.placement.node is not NodePlacement.OFF
+    ):
+        text = "evicts nothing: that takes mode InPlaceOrRecreate and placement.node Prefer or Require"
+        yield Finding(index, "spec.placement.relief", text, Severity.NOTE)
     for engine in inactive_engines(spec):
         text = "asks for what is not built yet (condition NotYetActive)"
         yield Finding(index, f"spec.{engine}", text, Severity.NOTE)

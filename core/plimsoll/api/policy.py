@@ -42,6 +42,13 @@ class NodePlacement(StrEnum):
     REQUIRE = "Require"
 
 
+class Relief(StrEnum):
+    """What is done with a pod that should leave its kube node before that is short."""
+
+    PROPOSE = "Propose"
+    EVICT = "Evict"
+
+
 class NumaPlacement(StrEnum):
     """How strongly a container's memory follows the CPUs that use it, between NUMA nodes."""
 
@@ -121,6 +128,11 @@ class Placement(Model):
     node: NodePlacement = NodePlacement.OFF
     """Choose the node of new pods by forecast, in the modes that set limits of new pods: Off, Prefer (the
     scheduler is told a preference) or Require (nodes that would be short with the pod are excluded, too)."""
+    relief: Relief = Relief.PROPOSE
+    """What is done where a kube node is forecast to be short of memory within a day and one of these pods
+    would find room on another: Propose (an event says so) or Evict (it is evicted, the least important pods
+    first; needs mode InPlaceOrRecreate and node Prefer or Require, which place its successor. Disruption
+    budgets and updates.budget hold)."""
     numa: NumaPlacement = NumaPlacement.OFF
     """Move memory to the NUMA node whose CPUs use it. Bind means the same as Prefer for now."""
 

@@ -6,11 +6,14 @@ holds.
 
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from plimsoll.guard.state import ResizeStatus
+from plimsoll_operator.parse.needs import HOSTNAME, DoubtError, Needs, Requirement, needs_of
 from plimsoll_operator.parse.scalars import (
+    SHARED_LIMIT,
     Raw,
-    cpu_millis,
+    cpu_request_millis,
     listed,
     part,
     quantity,
@@ -46,12 +49,14 @@ OWN_LABELS = frozenset(
     }
 )
 PLACEMENT_ANNOTATION = "plimsoll.dev/placement"
+REVISION_LABEL = "controller-revision-hash"  # of StatefulSets and DaemonSets; a ReplicaSet is one revision
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 RESIZE_PENDING, RESIZE_IN_PROGRESS = "PodResizePending", "PodResizeInProgress"
 
 _shared_specs: dict[ContainerSpec, ContainerSpec] = {}
 _shared_labels: dict[Labels, Labels] = {}
 _shared_owners: dict[OwnerRef, OwnerRef] = {}
+_needs: dict[tuple[str, str], Needs | None] = {}  # by owner and revision: its pods are made from one template
 
 
 def controller(meta: Raw) -> OwnerRef | None:
@@ -84,6 +89,7 @@ def pod(raw: Raw) -> PodRecord:
     """A pod's record."""
     meta, spec, status = part(raw, "metadata"), part(raw, "spec"), part(raw, "status")
     containers = tuple(_containers(spec, status))
+    owner = controller(meta)
     return PodRecord(
         namespace=sys.intern(str(meta.get("namespace", ""))),
         name=str(meta.get("name", "")),
@@ -92,7 +98,7 @@ def pod(raw: Raw) -> PodRecord:
         kube_node=sys.intern(str(spec.get("nodeName") or "")),
         phase=sys.intern(str(status.get("phase", ""))),
         qos=sys.intern(str(status.get("qosClass", ""))),
-        owner=controller(meta),
+        owner=owner,
         labels=labels(meta),
         terminating=meta.get("deletionTimestamp") is not None,
         mirror=MIRROR_ANNOTATION in (meta.get("annotations") or {}),
@@ -102,15 +108,8 @@ def pod(raw: Raw) -> PodRecord:
         requested_bytes=sum(each.spec.request_bytes or 0 for each in containers),
         requested_cpu_millis=sum(cpu_request_millis(each) for each in listed(spec, "containers")),
         placed=_placed(meta),
+        needs=_successors_needs(raw, meta, owner),
     )
-
-
-def cpu_request_millis(container: Raw) -> int:
-    """What the scheduler counts of CPU for one container of a pod spec; 0 where nothing is asked for."""
-    resources = part(container, "resources")
-    requests = part(resources, "requests")
-    asked = requests.get("cpu") if "cpu" in requests else part(resources, "limits").get("cpu")
-    return cpu_millis(asked) or 0
 
 
 def _placed(meta: Raw) -> PlacedRecord | None:
@@ -121,6 +120,34 @@ def _placed(meta: Raw) -> PlacedRecord | None:
     kube_node, _, said = text.partition(": ")
     decision = said.rpartition(" (")[2].rstrip(")")
     return PlacedRecord(sys.intern(kube_node), decision, seconds(meta.get("creationTimestamp")))
+
+
+def _successors_needs(raw: Raw, meta: Raw, owner: OwnerRef | None) -> Needs | None:
+    """What the owner's next pod will need of a kube node; None where nobody makes one, or in doubt."""
+    if owner is None:
+        return None
+    key = (owner.uid, str(part(meta, "labels").get(REVISION_LABEL, "")))
+    if key not in _needs:
+        if len(_needs) > SHARED_LIMIT:
+            _needs.clear()
+        _needs[key] = _template_needs(raw, meta)
+    return _needs[key]
+
+
+def _template_needs(raw: Raw, meta: Raw) -> Needs | None:
+    try:
+        found = needs_of(raw, {})
+    except DoubtError:
+        return None
+    if PLACEMENT_ANNOTATION not in part(meta, "annotations") or found.terms is None:
+        return found
+    # What we excluded was this pod's: its successor is placed anew.
+    terms = tuple(tuple(line for line in term if not _is_ours(line)) for term in found.terms)
+    return replace(found, terms=None if () in terms else terms)
+
+
+def _is_ours(line: Requirement) -> bool:
+    return line.key == HOSTNAME and line.operator == "NotIn"
 
 
 def container_spec(raw: Raw, *, init: bool) -> ContainerSpec:

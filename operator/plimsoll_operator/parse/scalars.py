@@ -47,6 +47,14 @@ def cpu_millis(value: object) -> int | None:
     return math.ceil(found) if math.isfinite(found) else None
 
 
+def cpu_request_millis(container: Raw) -> int:
+    """What the scheduler counts of CPU for one container of a pod spec; 0 where nothing is asked for."""
+    resources = part(container, "resources")
+    requests = part(resources, "requests")
+    asked = requests.get("cpu") if "cpu" in requests else part(resources, "limits").get("cpu")
+    return cpu_millis(asked) or 0
+
+
 def seconds(value: object) -> float | None:
     """Unix seconds of an RFC 3339 time, or None."""
     if not isinstance(value, str):

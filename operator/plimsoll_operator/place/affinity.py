@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from plimsoll.placement.preference import weights_of
+from plimsoll_operator.parse.needs import HOSTNAME, REQUIRED
 from plimsoll_operator.parse.pods import PLACEMENT_ANNOTATION
-from plimsoll_operator.place.needs import HOSTNAME, REQUIRED
 
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 MOST_EXCLUDED = 1000  # hostnames in one pod: 20 KiB; with more, the preference alone must do

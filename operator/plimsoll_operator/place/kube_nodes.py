@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plimsoll.placement.lanes import FloatArray
-from plimsoll_operator.place.needs import HOSTNAME, Needs, Requirement, Term
+from plimsoll_operator.parse.needs import HOSTNAME, Needs, Requirement, Term
 from plimsoll_operator.records import KubeNodeRecord
 
 BARRING = ("NoSchedule", "NoExecute")

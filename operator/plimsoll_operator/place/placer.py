@@ -21,16 +21,23 @@ from plimsoll.workload import ContainerKey, WorkloadRef
 from plimsoll_operator import parse
 from plimsoll_operator.engine.messages import Tick
 from plimsoll_operator.membership import Membership
-from plimsoll_operator.owners import OwnerResolver
+from plimsoll_operator.owners import OwnerResolver, replica_set_owner_guess
+from plimsoll_operator.parse.needs import DoubtError, needs_of
 from plimsoll_operator.parse.pods import MIRROR_ANNOTATION, PLACEMENT_ANNOTATION
 from plimsoll_operator.parse.scalars import Raw, part
 from plimsoll_operator.place.affinity import Verdict
 from plimsoll_operator.place.book import LoadBook
 from plimsoll_operator.place.expected import Expected, ExpectedPods
 from plimsoll_operator.place.kube_nodes import BoolArray
-from plimsoll_operator.place.needs import DoubtError, needs_of
-from plimsoll_operator.place.state import Breathe, PlacementState, chosen, node_loads, table_of
-from plimsoll_operator.place.sums import add_up, constant_bytes
+from plimsoll_operator.place.state import (
+    Breathe,
+    PlacementState,
+    chosen,
+    heard_of,
+    node_loads,
+    table_of,
+)
+from plimsoll_operator.place.sums import add_up, constant_bytes, gathered
 from plimsoll_operator.place.watch import NodeWatch
 from plimsoll_operator.records import ContainerSpec, PodRecord
 from plimsoll_operator.serve.metrics import Metrics
@@ -86,6 +93,44 @@ class Placer:
         """No policy asks for placement any more."""
         self._state = None
 
+    def policy_of(self, pod: PodRecord) -> EffectivePolicy | None:
+        """The policy that speaks for a pod, also for one that no loop has seen yet."""
+        ref = self._workload_of(pod)
+        found = None if ref is None else self._membership.resolve(ref, pod.labels)
+        return found if isinstance(found, EffectivePolicy) else None
+
+    def expects(self, pod: PodRecord) -> bool:
+        """Whether a pod counts on the kube node that it was given."""
+        return pod.placed is not None and pod.placed.decision in self._expected
+
+    def believed(self, now_seconds: float) -> PlacementState | None:
+        """The state, where an opinion may rest on it; else None."""
+        state = self._state
+        if state is None or state.why_not or not state.trusted:
+            return None
+        return state if abs(now_seconds - state.made_seconds) <= self._fresh_seconds else None
+
+    def loads_of(self, pods: Sequence[PodRecord], now_seconds: float) -> tuple[Loads, BoolArray]:
+        """[P] loads of bound pods, and of which all containers are foretold; the others count with requests,
+        as in the sums.
+        """
+        rows, constant, of = [], [], []
+        for place, pod in enumerate(pods):
+            for container in pod.containers:
+                rows.append(self._membership.row_of_container((pod.uid, container.spec.name)))
+                constant.append(constant_bytes(container))
+                of.append(place)
+        return gathered(self._book.of(np.array(rows, dtype=np.int64), now_seconds), constant, of, len(pods))
+
+    def without(self, ref: WorkloadRef, state: PlacementState) -> BoolArray:
+        """[N] False where pods of the workload are, or are expected."""
+        open_ = np.ones(len(state.nodes), dtype=np.bool_)
+        group = self._membership.groups.get((ref, ""))
+        names = [each.kube_node for each in group.pods.values()] if group is not None else []
+        names += [each.kube_node for each in self._expected if each.workload == ref]
+        open_[[state.nodes.place[name] for name in names if name in state.nodes.place]] = False
+        return open_
+
     async def _found(
         self, world: World, tick: Tick, control: ControlState, breathe: Breathe
     ) -> PlacementState:
@@ -107,6 +152,8 @@ class Placer:
             judge.trusted,
             _why_not(tick, control),
             now_seconds,
+            heard_of(nodes, sums, tick.node_use),
+            control.settled,
         )
         for each in self._expected:
             state.expect(each)
@@ -180,7 +227,7 @@ class Placer:
             return None, "unknown"
         allowed = state.nodes.allowed(needs, state.sums.requested)
         if needs.apart:
-            allowed &= self._without(ref, state)
+            allowed &= self.without(ref, state)
         found, outcome = chosen(state, loads, allowed, policy.spec.placement.node)
         if found is None:
             return None, outcome
@@ -192,23 +239,14 @@ class Placer:
             state.expect(expected)
         return verdict, outcome
 
-    def _without(self, ref: WorkloadRef, state: PlacementState) -> BoolArray:
-        """[N] False where pods of the workload are, or are expected."""
-        open_ = np.ones(len(state.nodes), dtype=np.bool_)
-        group = self._membership.groups.get((ref, ""))
-        names = [each.kube_node for each in group.pods.values()] if group is not None else []
-        names += [each.kube_node for each in self._expected if each.workload == ref]
-        open_[[state.nodes.place[name] for name in names if name in state.nodes.place]] = False
-        return open_
-
     # -- parts ----------------------------------------------------------------------------------------------
 
     def _loads_of(self, pod: PodRecord) -> tuple[WorkloadRef, Loads] | None:
         """Workload and loads of a pod that is not bound yet; what is not known counts with its request."""
-        top = self._owners.top_of(pod, self._world.owners)
-        if top is None:
+        ref = self._workload_of(pod)
+        if ref is None:
             return None
-        rows = [self._membership.row_of(ContainerKey(top.ref, each.spec.name, "")) for each in pod.containers]
+        rows = [self._membership.row_of(ContainerKey(ref, each.spec.name, "")) for each in pod.containers]
         loads = self._book.of(np.array([-1 if row is None else row for row in rows]), self._now())
         constant = np.array([constant_bytes(each) for each in pod.containers])
         known = np.isfinite(loads.mean_bytes)
@@ -217,7 +255,15 @@ class Placer:
             np.where(known, loads.variance, 0.0),
             np.where(known, loads.third, 0.0),
         )
-        return top.ref, filled.total()
+        return ref, filled.total()
+
+    def _workload_of(self, pod: PodRecord) -> WorkloadRef | None:
+        top = self._owners.top_of(pod, self._world.owners)
+        if top is not None or pod.owner is None:
+            return None if top is None else top.ref
+        # Of a ReplicaSet too new for the last loop, the Deployment is in its name.
+        guess = replica_set_owner_guess(pod.owner, pod.owner.name.rpartition("-")[2])
+        return None if guess is None else WorkloadRef(pod.namespace, "Deployment", guess)
 
     def _loads(self, ref: WorkloadRef, specs: Sequence[ContainerSpec]) -> Loads | None:
         """Loads of a pod to be; None unless those of all its containers are known."""

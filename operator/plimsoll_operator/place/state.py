@@ -35,6 +35,8 @@ class PlacementState:
     trusted: bool
     why_not: str  # no opinion at all, and why; "": there may be one
     made_seconds: float
+    heard: BoolArray  # [N] every container of ours on the node gave a sample lately
+    settled: bool  # the engine has run long enough for more than an opinion
 
     def expect(self, pod: Expected) -> None:
         """One more pod on its way to a node."""
@@ -55,6 +57,15 @@ async def table_of(world: World, before: PlacementState | None, breathe: Breathe
         await breathe()
         nodes.file(key)
     return nodes
+
+
+def heard_of(nodes: KubeNodes, sums: Sums, use: NodeUse) -> BoolArray:
+    """[N] kube nodes of whose containers each gave a sample lately."""
+    sampled = np.zeros(len(nodes), dtype=np.int64)
+    for name, count in zip(use.kube_nodes, use.sampled.tolist(), strict=True):
+        if (place := nodes.place.get(name)) is not None:
+            sampled[place] = count
+    return np.asarray((sums.fed > 0) & (sampled >= sums.fed))
 
 
 def node_loads(nodes: KubeNodes, sums: Sums, use: NodeUse, inflation: float) -> NodeLoads:

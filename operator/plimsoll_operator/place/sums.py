@@ -5,7 +5,7 @@ any other with its request, as constant as the scheduler takes it. Pods of a kub
 left out.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +37,7 @@ class Sums:
     asked_bytes: FloatArray  # [N] their requests
     containers: IntArray  # [N] how many there are
     fed: IntArray  # [N] containers that feed a row, with loads or without
+    pods: dict[int, list[PodRecord]]  # by place, those that were added up
 
     def add(self, place: int, loads: Loads) -> None:
         """One more pod that is expected there."""
@@ -53,7 +54,7 @@ def no_sums(nodes: KubeNodes) -> Sums:
     mean, variance, third, foretold = (np.zeros((len(nodes), LANES)) for _ in range(4))
     containers, fed = (np.zeros(len(nodes), dtype=np.int64) for _ in range(2))
     asked = np.zeros(len(nodes))
-    return Sums(mean, variance, third, nodes.nothing(), foretold, asked, containers, fed)
+    return Sums(mean, variance, third, nodes.nothing(), foretold, asked, containers, fed, {})
 
 
 async def add_up(
@@ -70,6 +71,7 @@ async def add_up(
         place = nodes.place.get(pod.kube_node, -1)
         if place < 0 or pod.phase not in ("Running", "Pending"):
             continue
+        sums.pods.setdefault(place, []).append(pod)
         sums.requested.add(place, pod.requested_bytes, pod.requested_cpu_millis)
         for container in pod.containers:
             part.add(place, row_of((pod.uid, container.spec.name)), constant_bytes(container))
@@ -86,6 +88,24 @@ def constant_bytes(container: ContainerRecord) -> float:
     """What a container counts with of which nothing is known."""
     asked = container.spec.request_bytes
     return float(UNASKED_BYTES if asked is None else asked)
+
+
+def gathered(
+    loads: Loads, constant: Sequence[float], of: Sequence[int], count: int
+) -> tuple[Loads, npt.NDArray[np.bool_]]:
+    """Loads of containers added up by pod: `of` says whose each is, of `count`; a container without loads
+    counts with its constant. With them [count] whether all of a pod's containers have loads.
+    """
+    at = np.array(of, dtype=np.intp)
+    known = np.isfinite(loads.mean_bytes[:, 0])
+    whole = np.zeros(count, dtype=np.bool_)
+    whole[at] = True
+    whole[at[~known]] = False
+    mean, variance, third = (np.zeros((count, LANES)) for _ in range(3))
+    np.add.at(mean, at, np.where(known[:, None], loads.mean_bytes, np.array(constant)[:, None]))
+    np.add.at(variance, at[known], loads.variance[known])
+    np.add.at(third, at[known], loads.third[known])
+    return Loads(mean, variance, third), whole
 
 
 class _Part:

@@ -348,6 +348,22 @@ class Metrics:
         assert isinstance(metric, Counter), name
         (metric.labels(**labels) if labels else metric).inc(amount)
 
+    MetricDefinition(
+        "plimsoll_relief_kube_nodes",
+        _G,
+        "kube nodes",
+        "Kube nodes in danger of being short of memory within a day, as the leader sees it: endangered, and "
+        "unrelieved (those of which not enough pods can be moved).",
+        ("state",),
+    ),
+    MetricDefinition(
+        "plimsoll_relief_total",
+        _C,
+        "pods",
+        "Pods that should leave their kube node before it is short, by outcome: proposed (an event), evicted, "
+        "refused (by a disruption budget or the API server).",
+        ("outcome",),
+    ),
     def set(self, name: str, value: float, **labels: str) -> None:
         """Set a gauge."""
         metric = self._by_name[name]

@@ -106,8 +106,26 @@ def test_other_kinds_are_passed_over_with_a_note():
 
 
 def test_what_is_not_built_yet_is_a_note():
+    (note,) = check([policy(placement={"numa": "Bind"})])
+    assert (note.severity, note.path) == (Severity.NOTE, "spec.placement.numa: Bind")
+
+
+def test_needed_memory_that_no_agent_tells_is_a_note():
     (note,) = check([policy(limits={"basis": "needed"})])
     assert (note.severity, note.path) == (Severity.NOTE, "spec.limits.basis")
+    assert "reclaim.mode is Off" in note.message
+    assert check([policy(limits={"basis": "needed"}, reclaim={"mode": "Cold"})]) == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "node", "notes"),
+    [("InPlaceOrRecreate", "Prefer", 0), ("InPlaceOrRecreate", "Off", 1), ("InPlace", "Require", 1)],
+)
+def test_relief_that_cannot_evict_is_a_note(mode, node, notes):
+    found = check([policy(mode=mode, placement={"node": node, "relief": "Evict"})])
+    assert [(each.severity, each.path) for each in found] == [
+        (Severity.NOTE, "spec.placement.relief")
+    ] * notes
 
 
 def test_placement_in_a_mode_that_changes_no_pod_is_a_note():

@@ -6,9 +6,9 @@ import json
 import pytest
 
 from builders.placing import new_pod, patched, placed, preferred
+from plimsoll_operator.parse.needs import REQUIRED
 from plimsoll_operator.parse.pods import pod as parsed
 from plimsoll_operator.place.affinity import PREFERRED, Verdict, placement_patch
-from plimsoll_operator.place.needs import REQUIRED
 
 VERDICT = Verdict(("n2", "n5"), 0.00012, 0.00071, "abc123")
 OURS = {"key": "kubernetes.io/hostname", "operator": "NotIn", "values": ["n1"]}

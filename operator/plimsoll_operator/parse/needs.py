@@ -15,8 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from plimsoll.api.selector import LabelSelector
-from plimsoll_operator.parse.pods import cpu_request_millis
-from plimsoll_operator.parse.scalars import Raw, cpu_millis, listed, part, quantity
+from plimsoll_operator.parse.scalars import Raw, cpu_millis, cpu_request_millis, listed, part, quantity
 
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 HOSTNAME = "kubernetes.io/hostname"

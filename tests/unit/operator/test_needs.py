@@ -8,8 +8,8 @@ import pytest
 
 from builders.placing import new_pod, room_node
 from plimsoll_operator import parse
+from plimsoll_operator.parse.needs import DoubtError, Requirement, needs_of
 from plimsoll_operator.place.kube_nodes import MOST_KEYS, KubeNodes
-from plimsoll_operator.place.needs import DoubtError, Requirement, needs_of
 
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 GIB = 2**30
