@@ -116,11 +116,11 @@ class OperatorSettings(BaseModel):
     """File of the fleet's memory, which outlives profiles (needs the extra `redis`); default: none."""
     memory_redis: str = ""
     """Redis that shares the memory: redis://, redis+sentinel:// or redis+cluster://; see docs/memory.md."""
-    wake_on_oom: bool = True
-    """Start a loop at once when an OOM kill is seen, instead of at the next interval."""
     models_least_nodes: int = Field(default=3, ge=1, le=63)
     """Kube nodes that must have said what they learned of an image before it is a shared model; never more
     than the cluster has. Below three nobody is outvoted."""
+    wake_on_oom: bool = True
+    """Start a loop at once when an OOM kill is seen, instead of at the next interval."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Lowest level that is logged."""
 

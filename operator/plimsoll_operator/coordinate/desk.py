@@ -38,12 +38,12 @@ from plimsoll_operator.planning import Plans, PodPlan
 from plimsoll_operator.serve.metrics import Metrics
 from plimsoll_operator.world import World
 
-logger = logging.getLogger(__name__)
-
-CLOCK_SKEW_SECONDS = 5.0  # an agent's clock that is further off is told; nothing is decided by it
 if TYPE_CHECKING:  # it needs the extra `redis`, which an operator without a memory does without
     from plimsoll_operator.coordinate.sharing import Sharing
 
+logger = logging.getLogger(__name__)
+
+CLOCK_SKEW_SECONDS = 5.0  # an agent's clock that is further off is told; nothing is decided by it
 ENDED_ASK_SECONDS = 3600.0  # how long a lease that has ended is asked back
 
 
@@ -67,11 +67,11 @@ class Desk:
         self.views = Views()
         around = Around(membership.pod, attendance.presence, offer, draw_id, self._shrink_ended)
         self.shrinks = Shrinks(around)
+        self.sharing: Sharing | None = None
+        """Set where there is a memory to keep models in."""
         self.lending = Lending(membership, asks, self.views, raise_now)
         self._world = World()
         self._ended: dict[ContainerUid, tuple[float, Ask]] = {}
-        self.sharing: Sharing | None = None
-        """Set where there is a memory to keep models in."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- what agents say ----------------------------------------------------------------------------------
@@ -99,10 +99,6 @@ class Desk:
             task.add_done_callback(self._tasks.discard)
         elif isinstance(body, OutcomeBatch):
             self.views.reclaimed(kube_node, body)
-
-    async def _lend(self, kube_node: str, request: LeaseRequest, now_seconds: float) -> None:
-        try:
-            answer = await self.lending.answer(kube_node, request, self._world, now_seconds)
         elif isinstance(body, ModelDelta) and self.sharing is not None:
             self.sharing.hear(kube_node, body, now_seconds)
 
@@ -118,6 +114,10 @@ class Desk:
                     if each.container_id in {container_id, ""}
                 }
         return frozenset(found - {""})
+
+    async def _lend(self, kube_node: str, request: LeaseRequest, now_seconds: float) -> None:
+        try:
+            answer = await self.lending.answer(kube_node, request, self._world, now_seconds)
         except Exception:
             logger.exception("a lease was not granted for a fault of ours")
             self._metrics.count("plimsoll_leases_total", outcome="failed")
@@ -140,12 +140,12 @@ class Desk:
         self._asks.lent = {**ended, **self.shrinks.asks()}
         self._attendance.forget(now_seconds, frozenset(world.kube_nodes))
         self.views.keep_only(frozenset(world.kube_nodes))
+        if self.sharing is not None:
+            self.sharing.forget(frozenset(world.kube_nodes))
         self._report(now_seconds)
         return {row for uid in self._asks.lent if (row := self._row(uid)) is not None}
 
     def gate(self, plans: Plans, now_seconds: float) -> None:
-        if self.sharing is not None:
-            self.sharing.forget(frozenset(world.kube_nodes))
         """Take out of the plans what has to wait for an agent or a lease, each with its reason."""
         plans.pods = [kept for plan in plans.pods if (kept := self._gated(plan, plans, now_seconds)).choices]
 

@@ -75,12 +75,12 @@ class Views:
         node = self._nodes.get(kube_node)
         return None if node is None else node.entries.get(index)
 
-    def container(
     def containers(self, kube_node: str) -> frozenset[tuple[str, str]]:
         """Pod and container ids of everything that a node's agent has named."""
         node = self._nodes.get(kube_node)
         return frozenset() if node is None else frozenset(node.indexes)
 
+    def container(
         self, kube_node: str, pod_uid: str, container_id: str, capacity_bytes: int | None
     ) -> ContainerView | None:
         """What a node's agent says of a container; None where it says nothing, or what cannot be."""

@@ -142,14 +142,6 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         "plimsoll_shrinks_under_way", _G, "containers", "Containers whose agent makes room for a lower limit."
     ),
     MetricDefinition(
-        "plimsoll_leases_total",
-        _C,
-        "requests",
-        "Burst leases that agents asked for, by outcome (granted, refused, failed).",
-        ("outcome",),
-    ),
-    MetricDefinition("plimsoll_leases_in_force", _G, "containers", "Containers that have a burst lease."),
-    MetricDefinition(
         "plimsoll_models_total",
         _C,
         "words",
@@ -160,6 +152,14 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
     MetricDefinition(
         "plimsoll_model_versions_sent_total", _C, "models", "Shared models that agents were given."
     ),
+    MetricDefinition(
+        "plimsoll_leases_total",
+        _C,
+        "requests",
+        "Burst leases that agents asked for, by outcome (granted, refused, failed).",
+        ("outcome",),
+    ),
+    MetricDefinition("plimsoll_leases_in_force", _G, "containers", "Containers that have a burst lease."),
     MetricDefinition("plimsoll_agent_streams_total", _C, "streams", "Streams of agents that were let in."),
     MetricDefinition(
         "plimsoll_agent_refusals_total",
@@ -329,6 +329,22 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         "pods",
         "Pods that were given a kube node and are not bound yet.",
     ),
+    MetricDefinition(
+        "plimsoll_relief_kube_nodes",
+        _G,
+        "kube nodes",
+        "Kube nodes in danger of being short of memory within a day, as the leader sees it: endangered, and "
+        "unrelieved (those of which not enough pods can be moved).",
+        ("state",),
+    ),
+    MetricDefinition(
+        "plimsoll_relief_total",
+        _C,
+        "pods",
+        "Pods that should leave their kube node before it is short, by outcome: proposed (an event), evicted, "
+        "refused (by a disruption budget or the API server).",
+        ("outcome",),
+    ),
 )
 
 
@@ -348,22 +364,6 @@ class Metrics:
         assert isinstance(metric, Counter), name
         (metric.labels(**labels) if labels else metric).inc(amount)
 
-    MetricDefinition(
-        "plimsoll_relief_kube_nodes",
-        _G,
-        "kube nodes",
-        "Kube nodes in danger of being short of memory within a day, as the leader sees it: endangered, and "
-        "unrelieved (those of which not enough pods can be moved).",
-        ("state",),
-    ),
-    MetricDefinition(
-        "plimsoll_relief_total",
-        _C,
-        "pods",
-        "Pods that should leave their kube node before it is short, by outcome: proposed (an event), evicted, "
-        "refused (by a disruption budget or the API server).",
-        ("outcome",),
-    ),
     def set(self, name: str, value: float, **labels: str) -> None:
         """Set a gauge."""
         metric = self._by_name[name]
