@@ -52,6 +52,7 @@ from plimsoll.recommend.row_policy import UNSAID, PolicyColumns, RowPolicy
 from plimsoll.recommend.steering import PriceSteering
 from plimsoll.usage.grown import grown
 from plimsoll.usage.history import History
+from plimsoll.usage.needed import LEARNED, NeededSince
 from plimsoll.usage.promises import NO_PROMISE
 from plimsoll.usage.sample import BIN_SECONDS, DAY_SECONDS, HOUR_SECONDS
 
@@ -108,6 +109,7 @@ class LimitPipeline:
         self._known_peak_bytes = np.full(history.capacity, np.nan)
         self._circumstances = Circumstances(history)
         self._steering = PriceSteering(self._policies)
+        self.needed = NeededSince()
 
     # -- what is told ---------------------------------------------------------------------------------------
 
@@ -160,17 +162,21 @@ class LimitPipeline:
             column[rows] = np.nan
         self._policies.clear(rows)
         self._circumstances.forget(rows)
+        self.needed.forget(rows)
         for model in self._models.values():
             model.forget(rows)
 
     def checkpoint(self, row: int) -> bytes:
         """A row's past with what models have learned of it beside the history."""
-        named = ((self._named(code), model.learned(row)) for code, model in self._models.items())
+        named = [(self._named(code), model.learned(row)) for code, model in self._models.items()]
+        named.append((LEARNED, self.needed.learned(row)))
         return self.history.checkpoint(row, {name: learned for name, learned in named if learned})
 
     def restore(self, row: int, data: bytes) -> None:
         """Give a row its past, and models what they had learned of it. Raises `CheckpointError`."""
         for name, learned in self.history.restore(row, data).items():
+            if name == LEARNED:
+                self.needed.relearn(row, learned)
             if name in model_names():
                 self._model(model_names().index(name))  # made, where no row has asked for it yet
             for code, model in self._models.items():
@@ -280,7 +286,8 @@ class LimitPipeline:
         settings, policies = self.settings, self._policies
         self._known_peak_bytes[rows] = last_hour_peak(window)
         memory = remember_ooms(self.history.ooms(rows), now_seconds, settings.guard)
-        lived = self._circumstances.lived(clipped(window, policies.history_hours[rows]), rows)
+        hours = np.minimum(policies.history_hours[rows], self.needed.hours(rows, now_seconds))
+        lived = self._circumstances.lived(clipped(window, hours), rows)
         looked = lived.window
         raw, forecast = self._forecast(rows, looked)
         if settings.adaptive:

@@ -16,6 +16,7 @@ from plimsoll.forecast.workload_class import WorkloadClass
 from plimsoll.guard.state import Ask, Purpose
 from plimsoll.recommend.recommendation import FloatArray, IntArray, Recommendations
 from plimsoll.usage.grown import grown
+from plimsoll.usage.needed import Basis
 from plimsoll_operator.engine.messages import PodContainer, RowShapes, Tick
 
 FIRST_ROWS = 1024
@@ -35,6 +36,14 @@ class RowView:
     request_bytes: int
     quantiles: tuple[tuple[float, int], ...]
     made_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class BasisView:
+    """What a row's limit is made for, where its policy asks for needed memory."""
+
+    basis: Basis
+    needed_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,7 @@ class Asks:
         self._covered: IntArray = np.empty(0, dtype=np.int32)  # ascending
         self._classes: dict[int, int] = {}
         self._leaks: dict[int, LeakView] = {}
+        self._bases: dict[int, BasisView] = {}
         self.lent: Mapping[PodContainer, Ask] = {}
         """What coordination with agents asks for single pods: leases, and shrinks that are taken back."""
 
@@ -70,9 +80,15 @@ class Asks:
         self._recommend(tick.recommendations, tick.now_seconds)
         self._covered = np.sort(tick.covered)
         self._shape(tick.shapes)
+        bases = tick.bases
+        columns = (bases.rows.tolist(), bases.codes.tolist(), bases.needed_bytes.tolist())
+        self._bases = {
+            row: BasisView(Basis(code), math.ceil(needed) if math.isfinite(needed) else None)
+            for row, code, needed in zip(*columns, strict=True)
+        }
         usage = tick.usage
-        columns = (usage.rows.tolist(), usage.current_bytes.tolist(), usage.age_seconds.tolist())
-        self._usage = {row: (used, age) for row, used, age in zip(*columns, strict=True)}
+        uses = (usage.rows.tolist(), usage.current_bytes.tolist(), usage.age_seconds.tolist())
+        self._usage = {row: (used, age) for row, used, age in zip(*uses, strict=True)}
         self._holds = {row: reason for reason, rows in tick.holds.items() for row in rows.tolist()}
         raises = zip(tick.raises.pods, tick.raises.limit_bytes.tolist(), tick.raises.reasons, strict=True)
         self._raises = {uid: (math.ceil(limit), reason) for uid, limit, reason in raises}
@@ -85,6 +101,10 @@ class Asks:
             self._leaks.pop(row, None)
         self._ready[mine] = False
         self._made[mine] = np.nan
+
+    def basis(self, row: int) -> BasisView | None:
+        """What a row's limit is made for; None where its policy asks for usage."""
+        return self._bases.get(row)
 
     def leak(self, row: int) -> LeakView | None:
         """The leak of a row; None where it has none."""

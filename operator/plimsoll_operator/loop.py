@@ -124,6 +124,8 @@ class Loop:
         # After a start the telling takes minutes; by the old clock all samples would be from the future.
         now_seconds = max(now_seconds, parts.clock.now())
         with stage("tick"):
+            if parts.desk is not None:
+                await parts.engine.tell_needs(parts.desk.needs(world))
             tick = await parts.engine.tick(now_seconds, loads=self._places(world))
         with stage("take"):
             parts.asks.take(tick)
@@ -140,16 +142,16 @@ class Loop:
                 await self._follow(now_seconds)
             with stage("leaks"):
                 await self._leaks.answer(self._state, now_seconds)
-            with stage("profiles"):
-                await parts.keeper.keep(world, self._builder(now_seconds), plans.rows, now_seconds)
             with stage("relieve"):
                 await self._relieve(now_seconds)
+            with stage("profiles"):
+                await parts.keeper.keep(world, self._builder(now_seconds), plans.rows, now_seconds)
             with stage("policies"):
                 await parts.keeper.policies(world, now_seconds)
-        parts.metrics.set("plimsoll_leader", float(parts.leader.holds()))
-        with stage("report"):
         elif parts.reliever is not None:
             parts.reliever.rest()
+        parts.metrics.set("plimsoll_leader", float(parts.leader.holds()))
+        with stage("report"):
             await report(parts.metrics, parts.membership, world, plans, tick, changes)
             self._leaks.report(now_seconds)
             self._say(tick)
@@ -248,8 +250,6 @@ class Loop:
         else:
             placer.rest()
 
-    async def _due(self, tick: Tick, changes: Changes) -> list[Group]:
-        """Groups with something new: a recommendation, a raise, a changed pod, or a reason that passes."""
     async def _relieve(self, now_seconds: float) -> None:
         """Who leaves a kube node before it is short; a fault there harms nothing else."""
         reliever = self._parts.reliever
@@ -261,6 +261,8 @@ class Loop:
             reliever.rest()
             logger.exception("relief failed; nobody leaves its kube node")
 
+    async def _due(self, tick: Tick, changes: Changes) -> list[Group]:
+        """Groups with something new: a recommendation, a raise, a changed pod, or a reason that passes."""
         membership = self._parts.membership
         rows = {*tick.recommendations.rows.tolist(), *tick.raises.rows.tolist(), *self._again}
         found: dict[int, Group] = {}  # by identity: a group's key is slow to hash, and all may be due at once
@@ -323,7 +325,8 @@ class Loop:
     def _situations(self, world: World, control: ControlState, now_seconds: float) -> Situations:
         parts = self._parts
         requested = parts.membership.requested_bytes
-        return Situations(world, parts.asks, control, parts.actor.learned, Ledger(), requested, now_seconds)
+        made = Situations(world, parts.asks, control, parts.actor.learned, Ledger(), requested, now_seconds)
+        return made if parts.desk is None else replace(made, needed=parts.desk.needed_bytes)
 
     async def _control(self, world: World, tick: Tick, now_seconds: float) -> ControlState:
         settings = self._parts.settings

@@ -9,6 +9,7 @@ from collections import Counter
 
 from plimsoll.api.precedence import EffectivePolicy
 from plimsoll.guard.decision import DecisionKind
+from plimsoll.usage.needed import Basis
 from plimsoll_operator.engine.messages import Tick
 from plimsoll_operator.forecasters.desks import FitReport
 from plimsoll_operator.membership import Changes, Membership
@@ -78,6 +79,8 @@ def _engine(metrics: Metrics, tick: Tick) -> None:
         metrics.count("plimsoll_source_problems_total")
     ages = [age for age in tick.usage.age_seconds.tolist() if math.isfinite(age)]
     metrics.set("plimsoll_usage_age_seconds_max", max(ages, default=0.0))
+    bases = Counter(Basis(code).name.lower() for code in tick.bases.codes.tolist())
+    metrics.replace("plimsoll_needed_basis_rows", "basis", {name: float(n) for name, n in bases.items()})
     _fits(metrics, tick.fits)
     for name, seconds in tick.stages.items():
         metrics.observe("plimsoll_loop_stage_seconds", seconds, stage=f"engine_{name}")

@@ -6,8 +6,10 @@ guard hold.
 """
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from plimsoll.api.effective import Basis
 from plimsoll.guard.state import (
     ContainerState,
     ControlState,
@@ -58,6 +60,11 @@ class Ledger:
         self.by_kube_node[kube_node] += max(0, request_bytes)
 
 
+def nobody_tells(_pod: PodRecord, _container: ContainerRecord, _now_seconds: float) -> float | None:
+    """Without agents nobody knows what of a container's memory is needed."""
+    return None
+
+
 @dataclass(slots=True)
 class Situations:
     """Builds situations for one loop."""
@@ -69,14 +76,17 @@ class Situations:
     ledger: Ledger
     requested_bytes: dict[str, int]  # by kube node
     now_seconds: float
+    needed: Callable[[PodRecord, ContainerRecord, float], float | None] = nobody_tells
+    """What an agent that is there says is needed of a container (`coordinate.needs`)."""
     _namespaces: dict[str, NamespaceState] = field(default_factory=dict)
 
     def of(
         self, group: Group, pod: PodRecord, container: ContainerRecord, last_change_seconds: float | None
     ) -> Situation:
         """Everything the guards look at for one container of one pod."""
-        spec = container.spec
+        spec, policy = container.spec, group.container_policy(container.spec.name)
         used, age = self.asks.usage(group.rows.get(spec.name, -1))
+        asks_need = policy is not None and policy.basis is Basis.NEEDED
         state = ContainerState(
             name=spec.name,
             limit_bytes=spec.limit_bytes,
@@ -87,11 +97,12 @@ class Situations:
             cpu_guaranteed=spec.cpu_guaranteed,
             usage_bytes=used,
             usage_age_seconds=age,
+            needed_bytes=self.needed(pod, container, self.now_seconds) if asks_need else None,
             last_change_seconds=last_change_seconds,
             leaks=self.asks.leak(group.rows.get(spec.name, -1)) is not None,
         )
         return Situation(
-            policy=group.container_policy(spec.name),
+            policy=policy,
             container=state,
             pod=self._pod(group, pod, container),
             namespace=self.namespace(pod.namespace),

@@ -70,8 +70,11 @@ class Desks:
                 found.append(envelope.body)
         return found
 
-    def samples(self, used_mib, now_seconds, available_mib=32 * GIB_MIB):
+    def samples(self, used_mib, now_seconds, available_mib=32 * GIB_MIB, needed_mib=None):
         columns = {"usage_bytes": np.array([used_mib * MIB]), "memory_max_bytes": np.array([1024.0 * MIB])}
+        if needed_mib is not None:  # an agent that may reclaim the container
+            columns |= {"needed_bytes": np.array([needed_mib * MIB])}
+            columns |= {"working_set_bytes": np.array([used_mib * MIB])}
         batch = SampleBatch(now_seconds, np.array([0]), columns, available_bytes=available_mib * MIB)
         self.says(batch, now_seconds)
 

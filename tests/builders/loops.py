@@ -21,7 +21,7 @@ from plimsoll_operator.actuate.resize import Patience
 from plimsoll_operator.asks import Asks
 from plimsoll_operator.clock import FollowedClock
 from plimsoll_operator.departed import Departed
-from plimsoll_operator.engine.messages import PodRaises, RowShapes, RowUsage, Tick, empty_tick
+from plimsoll_operator.engine.messages import PodRaises, RowBases, RowShapes, RowUsage, Tick, empty_tick
 from plimsoll_operator.fence import FencedApi
 from plimsoll_operator.keeping import Keeper
 from plimsoll_operator.leader import Leader, LeaseSettings
@@ -53,6 +53,8 @@ class SpokenEngine:
         self.restored = {}
         self.related = {}
         self.forgotten = []
+        self.needs = None  # what it was told last of needed memory
+        self.bases = None  # what it says that limits are made for
         self.restarts = 0
 
     async def sync(self, added, removed):
@@ -74,6 +76,9 @@ class SpokenEngine:
     async def relate(self, steps, quantity):
         self.related[quantity] = dict(steps)
 
+    async def tell_needs(self, needs):
+        self.needs = needs
+
     async def checkpoints(self, rows):
         return {row: b"past of row %d" % row for row in rows}
 
@@ -94,9 +99,17 @@ class SpokenEngine:
             ),
             usage=RowUsage(rows, np.full(len(rows), self.used_mib * MIB), np.full(len(rows), 5.0)),
             problems=self.problems,
+            bases=self._bases(rows),
             shapes=self._shapes(rows, names),
             covered=np.array([row for row in rows if names[int(row)] in self.covered], dtype=np.int32),
         )
+
+    def _bases(self, rows):
+        """Of rows whose policy asks for needed memory; 200 MiB are needed."""
+        if self.bases is None:
+            return RowBases()
+        codes = np.full(len(rows), self.bases, dtype=np.int8)
+        return RowBases(rows, codes, np.full(len(rows), 200.0 * MIB))
 
     def _shapes(self, rows, names):
         """Containers of `leaks_mib_per_hour` leak; all are flat or grow."""
@@ -155,6 +168,8 @@ class Rig:
         self.placer = Placer(self.membership, owners, self.metrics, lambda: self.now_seconds, 180.0)
         patience = Patience()
         self.actor = Actor(fenced, Events(fenced, "me"), evictions, self.metrics, patience)
+        most = self.settings.relief_evictions_per_hour
+        self.reliever = Reliever(self.placer, self.membership, self.actor, most)
         profiles = Profiles(fenced, self.settings.profile_interval)
         return Loop(
             Parts(
@@ -168,14 +183,13 @@ class Rig:
                 asks=Asks(),
                 actor=self.actor,
                 keeper=Keeper(fenced, self.engine, self.membership, profiles, departed=Departed(fenced)),
-        most = self.settings.relief_evictions_per_hour
-        self.reliever = Reliever(self.placer, self.membership, self.actor, most)
                 metrics=self.metrics,
                 stages=Stages(self.metrics, lambda: 0.0),
                 snapshot=self._world,
                 quantity=Quantity.WORKING_SET,
                 model="seasonal",
                 placer=self.placer,
+                reliever=self.reliever,
             )
         )
 
@@ -189,7 +203,6 @@ class Rig:
             await self.leader.renew()
         return await self.loop.once(now_seconds)
 
-                reliever=self.reliever,
     def limit(self, pod="web-0", container="app"):
         """Limit in a pod's spec, MiB."""
         return self.record(pod, container).spec.limit_bytes / MIB

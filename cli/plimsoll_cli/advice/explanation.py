@@ -23,6 +23,9 @@ class Usage:
     peak_day_bytes: int | None = None
     peak_history_bytes: int | None = None
     history_hours: int | None = None
+    basis: str | None = None  # "needed" or "usage", where the policy asks for limits.basis needed
+    basis_reason: str = ""
+    needed_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,7 @@ class Explanation:
         yield self._head()
         for label, text in (
             ("usage", self._usage()),
+            ("basis", self._basis()),
             ("class", self.workload_class),
             ("leak", self._leak()),
             ("forecast", self._forecast()),
@@ -158,6 +162,14 @@ class Explanation:
         if seen.peak_history_bytes is not None:
             words.append(f"of all {seen.history_hours} hours seen {say(seen.peak_history_bytes)}")
         return "; ".join(words)
+
+    def _basis(self) -> str:
+        seen = self.usage
+        if seen.basis is None:
+            return ""
+        needed = f" ({say(seen.needed_bytes)} needed now)" if seen.needed_bytes is not None else ""
+        made = "what is needed" if seen.basis == "needed" else "all that is used"
+        return f"the limit is made for {made}{needed}: {seen.basis_reason}"
 
     def _leak(self) -> str:
         leak = self.leak

@@ -119,6 +119,9 @@ def _usage(container: ContainerProfile, now_seconds: float) -> Usage:
         peak_day_bytes=_peak(hourly[-HOURS_PER_DAY:]),
         peak_history_bytes=_peak(hourly),
         history_hours=int(np.count_nonzero(np.isfinite(hourly))) or None,
+        basis=said.basis if said is not None else None,
+        basis_reason=said.basis_reason if said is not None else "",
+        needed_bytes=said.needed_bytes if said is not None else None,
     )
 
 

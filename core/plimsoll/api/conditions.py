@@ -9,11 +9,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from plimsoll.api.duration import format_duration
-from plimsoll.api.effective import HORIZON_SECONDS
+from plimsoll.api.effective import HORIZON_SECONDS, Basis
 from plimsoll.api.engines import HOLIDAY_MODEL, inactive_engines
 from plimsoll.api.fields import Condition
+from plimsoll.api.limits import ContainerOverride
 from plimsoll.api.policy import PolicySpec
 from plimsoll.api.precedence import Conflict, EffectivePolicy
+from plimsoll.api.reclaim import ReclaimMode
 
 CONFLICT = "Conflict"
 NOT_YET_ACTIVE = "NotYetActive"
@@ -22,6 +24,7 @@ HORIZON_NOT_SUPPORTED = "HorizonNotSupported"
 MODEL_UNKNOWN = "ModelUnknown"
 MODEL_UNAVAILABLE = "ModelUnavailable"
 HOLIDAYS_IGNORED = "HolidaysIgnored"
+NEED_NOT_TOLD = "NeedNotTold"
 _MESSAGE_MAX = 1024  # what the schema takes
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -47,6 +50,9 @@ def policy_conditions(
     if policy.problem:
         text = policy.problem[:_MESSAGE_MAX]
         wanted.append(Condition(type=INVALID, status="True", reason="Unreadable", message=text))
+    if text := needed_sentence(policy.spec):
+        text = f"spec.limits.basis: {text}"[:_MESSAGE_MAX]
+        wanted.append(Condition(type=NEED_NOT_TOLD, status="True", reason="NotReclaimed", message=text))
     wanted += _forecast(policy.spec, models, unavailable)
     old = {each.type: each for each in before}
     return tuple(dated(each, old.get(each.type), policy.generation, now_seconds) for each in wanted)
@@ -72,6 +78,28 @@ def holidays_sentence(spec: PolicySpec) -> str:
     if not spec.forecast.holidays or spec.forecast.model == HOLIDAY_MODEL:
         return ""
     return f"only the model {HOLIDAY_MODEL} looks at holidays; this policy's is {spec.forecast.model}"
+
+
+def needed_sentence(spec: PolicySpec) -> str:
+    """Why needed memory, which a spec asks for, is told of no container; "" where it is, or nobody asks."""
+    quiet = [
+        each for each in (None, *spec.containers) if _asks_need(spec, each) and not _reclaims(spec, each)
+    ]
+    if not quiet:
+        return ""
+    which = "it" if quiet[0] is None else f"containers {quiet[0].name}"
+    told = "agents tell what is needed only of what they may reclaim"
+    return f"{told}, and reclaim.mode is Off for {which}: the limit is made for usage"
+
+
+def _asks_need(spec: PolicySpec, override: ContainerOverride | None) -> bool:
+    own = None if override is None or override.limits is None else override.limits.basis
+    return (own or spec.limits.basis) is Basis.NEEDED
+
+
+def _reclaims(spec: PolicySpec, override: ContainerOverride | None) -> bool:
+    reclaim = spec.reclaim if override is None else spec.reclaim.with_override(override.reclaim)
+    return reclaim.mode is not ReclaimMode.OFF
 
 
 def _forecast(

@@ -27,7 +27,14 @@ class Engine(StrEnum):
 HOLIDAY_MODEL = "prophet"  # the one forecaster that looks at holidays
 # Add an engine here in the change that brings it: its policies lose the condition `NotYetActive`.
 ACTIVE_ENGINES: frozenset[Engine] = frozenset(
-    {Engine.LEAK, Engine.HOLIDAYS, Engine.RECLAIM, Engine.PLACEMENT_NODE, Engine.PLACEMENT_NUMA}
+    {
+        Engine.LEAK,
+        Engine.HOLIDAYS,
+        Engine.RECLAIM,
+        Engine.PLACEMENT_NODE,
+        Engine.PLACEMENT_NUMA,
+        Engine.NEEDED,
+    }
 )
 
 

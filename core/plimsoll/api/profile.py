@@ -16,6 +16,7 @@ CHECKPOINT_MAX_CHARACTERS = 11_264  # base64 of 8 KiB is 10,924 characters
 MAX_CONTAINERS = 64
 
 DecisionWord = Annotated[str, Field(json_schema_extra={"enum": ["raise", "lower", "keep", "hold"]})]
+BasisWord = Annotated[str, Field(json_schema_extra={"enum": ["usage", "needed"]})]
 QuantityWord = Annotated[str, Field(json_schema_extra={"enum": ["usage", "working-set"]})]
 
 
@@ -45,6 +46,12 @@ class UsageSummary(Model):
     """How long it has been watched."""
     last_sample_time_seconds: Time | None = None
     """When the newest sample was taken."""
+    basis: BasisWord | None = None
+    """Where the policy asks for limits.basis needed: what the limit is made for now."""
+    basis_reason: Sentence = ""
+    """Why so."""
+    needed_bytes: Quantity | None = None
+    """What of it is needed, by the nodes' agents, the largest over the workload's pods; absent: not known."""
 
 
 class QuantileForecast(Model):

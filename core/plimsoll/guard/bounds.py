@@ -98,13 +98,27 @@ def present_use_floor_bytes(usage_bytes: float) -> int:
 
 def above_present_use(proposal: Proposal, situation: Situation) -> Proposal:
     """Never lower a limit below present use and its margin; a limit that already is below is left, not
-    lowered.
+    lowered. Where an agent tells what of that use is needed, the rest may go: but only once it has gone
+    (`room_below`).
     """
-    current, usage = situation.container.limit_bytes, situation.container.usage_bytes
+    container = situation.container
+    current, usage = container.limit_bytes, container.usage_bytes
     if current is None or proposal.limit_bytes is None or usage is None or proposal.limit_bytes >= current:
         return proposal
-    floor = min(current, present_use_floor_bytes(usage))
-    return proposal.with_limit(max(proposal.limit_bytes, floor), "PresentUse", f"{say(usage)} is in use now")
+    held, text = usage, f"{say(usage)} is in use now"
+    if container.needed_bytes is not None and 0.0 <= container.needed_bytes < usage:
+        held, text = container.needed_bytes, f"{say(container.needed_bytes)} of {say(usage)} in use is needed"
+    floor = min(current, present_use_floor_bytes(held))
+    return proposal.with_limit(max(proposal.limit_bytes, floor), "PresentUse", text)
+
+
+def room_below(proposal: Proposal, situation: Situation) -> int | None:
+    """Where a proposal lowers a limit below present use: below what there must first be room; else None."""
+    container, limit = situation.container, proposal.limit_bytes
+    if container.needed_bytes is None or container.usage_bytes is None or limit is None:
+        return None
+    floor = min(container.limit_bytes or 0, present_use_floor_bytes(container.usage_bytes))
+    return floor if limit < floor else None
 
 
 def no_fall_while_settling(proposal: Proposal, ask_purpose: Purpose, situation: Situation) -> Proposal:

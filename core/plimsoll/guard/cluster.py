@@ -17,6 +17,7 @@ from plimsoll.guard.bounds import (
     no_fall_when_urgent,
     no_fall_while_settling,
     not_after_a_leak,
+    room_below,
     within_controlled,
     within_policy,
 )
@@ -120,7 +121,9 @@ def _in_band(ask: Ask, situation: Situation) -> bool:
 
 def _cut(proposal: Proposal, ask: Ask, situation: Situation) -> Proposal:
     if ask.purpose is Purpose.RESTORE:
-        situation = replace(situation, policy=None)  # the original resources need no policy's leave
+        # The original resources need no policy's leave; what is in use is not reclaimed for them.
+        container = replace(situation.container, needed_bytes=None)
+        situation = replace(situation, policy=None, container=container)
     proposal = keep_qos(within_controlled(proposal, situation), situation)
     proposal = not_after_a_leak(within_policy(proposal, situation), ask, situation)
     proposal = pin_request_under_swap(proposal, situation)
@@ -149,7 +152,10 @@ def _worthwhile(ask: Ask, proposal: Proposal, situation: Situation) -> Decision:
     words += [
         f"cut by {note.reason}: {note.text}" for note in proposal.notes if note.reason != "NotControlled"
     ]
-    return Decision(kind, ask.reason, "; ".join(words), proposal.limit_bytes, proposal.request_bytes)
+    first = room_below(proposal, situation)
+    if first is not None:
+        words.append(f"below {say(first)} only once the rest of what is in use was reclaimed")
+    return Decision(kind, ask.reason, "; ".join(words), proposal.limit_bytes, proposal.request_bytes, first)
 
 
 def _permitted(ask: Ask, decision: Decision, situation: Situation) -> Decision:

@@ -22,6 +22,8 @@ class Decision:
     message: str  # a sentence with the numbers
     limit_bytes: int | None
     request_bytes: int | None
+    # A limit below this is below present use: it is written only after an agent has seen the room.
+    room_below_bytes: int | None = None
 
     @property
     def acts(self) -> bool:

@@ -69,6 +69,7 @@ class ContainerState:
     cpu_guaranteed: bool = False  # cpu limit is set and equals the request
     usage_bytes: float | None = None  # present use (highest of the workload's pods)
     usage_age_seconds: float | None = None
+    needed_bytes: float | None = None  # what would stay of it once its agent has reclaimed; None: unknown
     last_change_seconds: float | None = None  # Unix time of our last change to this container
     leaks: bool = False  # it only ever grows, says the leak detector
 

@@ -12,7 +12,7 @@ from math import ceil, inf, nan
 
 import numpy as np
 
-from plimsoll.api.effective import EffectiveContainerPolicy
+from plimsoll.api.effective import Basis, EffectiveContainerPolicy
 from plimsoll.forecast.registry import DEFAULT_MODEL, model_names
 from plimsoll.forecast.window import HISTORY_HOURS, FloatArray, IntArray
 from plimsoll.recommend.objective import Ask, asked_of, price_of
@@ -34,6 +34,7 @@ class RowPolicy:
     leak_window_hours: int = 24  # how long growth must have lasted to be a leak
     holidays: tuple[str, ...] = ()  # for the model `prophet`: country codes and dates
     asked: Ask | None = None  # the operating point that its fleet's price is steered to (`steering`)
+    needed: bool = False  # the limit is made for needed memory (`usage.needed`)
 
 
 @lru_cache(maxsize=4096)  # a policy's few containers, asked for each of 100,000
@@ -49,6 +50,7 @@ def row_policy(policy: EffectiveContainerPolicy) -> RowPolicy:
         leak_window_hours=min(max(policy.leak_window_seconds // HOUR_SECONDS, 1), HISTORY_HOURS),
         holidays=policy.holidays,
         asked=asked_of(policy.objective) if policy.oom_price is None else None,
+        needed=policy.basis is Basis.NEEDED,
     )
 
 

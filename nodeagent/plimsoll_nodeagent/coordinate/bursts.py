@@ -2,18 +2,20 @@
 
 In: the containers that are near their limits. Out: lease requests, in a thread of its own, for a burst does
 not wait for the loop. Only containers above half of their memory.max are read; all others are far from it by
-`BurstSettings.horizon_seconds`, at any rate of growth seen so far.
+`BurstSettings.horizon_seconds`, at any rate of growth seen so far. Where a policy lets a container be
+reclaimed, file cache that is clean is no burst: the kernel takes it back before it kills.
 """
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from plimsoll.coordinate.burst import BurstAsk, BurstSettings, BurstWatch
 from plimsoll_nodeagent.act.container import opened
 from plimsoll_nodeagent.discover.tracker import Container, ContainerId
 from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelFs
 from plimsoll_nodeagent.loop import Snapshot
+from plimsoll_nodeagent.sample.formats import parse_flat_keyed, parsed
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +27,14 @@ MOST_NEAR = 256  # containers read so often: each costs about 50 microseconds
 class Bursts:
     """The bursts of a node."""
 
-    def __init__(self, fs: KernelFs, settings: BurstSettings | None = None) -> None:
-        self._fs = fs
+    def __init__(
+        self,
+        fs: KernelFs,
+        settings: BurstSettings | None = None,
+        may_reclaim: Callable[[ContainerId], bool] = lambda _: False,
+    ) -> None:
+        """`may_reclaim`: whether a policy lets a container's memory be taken."""
+        self._fs, self._may_reclaim = fs, may_reclaim
         self._watch = BurstWatch(settings)
         self._near: tuple[Container, ...] = ()
         self._guard = threading.Lock()  # of the watch: the loop and the looking thread share it
@@ -60,13 +68,24 @@ class Bursts:
             return self._watch.limit_reached_seconds(key)
 
     def _read(self, container: Container) -> tuple[int, int] | None:
-        """Usage and memory.max; None where there is none, or it cannot be read."""
+        """What meets the limit, and memory.max; None where there is none, or it cannot be read."""
         with opened(self._fs, container) as cgroup:
             if isinstance(cgroup, Answer):
                 return None
             texts = [cgroup.read(name) for name in ("memory.current", "memory.max")]
+            stat = cgroup.read("memory.stat") if self._may_reclaim(container.key) else Absence.UNSUPPORTED
         numbers = [int(text) for text in texts if not isinstance(text, Absence) and text.strip().isdecimal()]
-        return (numbers[0], numbers[1]) if len(numbers) == 2 and numbers[1] > 0 else None
+        if len(numbers) != 2 or numbers[1] <= 0:
+            return None
+        return max(0, numbers[0] - clean_cache_bytes(parsed(stat, parse_flat_keyed) or {})), numbers[1]
+
+
+def clean_cache_bytes(stat: Mapping[str, int]) -> int:
+    """File cache that the kernel can drop without writing it first; 0 where memory.stat does not say."""
+    if not {"active_file", "inactive_file", "file_dirty", "file_writeback"} <= stat.keys():
+        return 0
+    held = stat["file_dirty"] + stat["file_writeback"]
+    return max(0, stat["active_file"] + stat["inactive_file"] - held)
 
 
 def keep_looking(

@@ -21,6 +21,7 @@ from plimsoll_operator.records import ContainerRecord, PodRecord, ProfileRecord
 
 READY, RESIZING, RESTORED = "Ready", "Resizing", "Restored"
 UNSUPPORTED, PAUSED, LEAKING = "Unsupported", "Paused", "Leaking"
+NEED_UNKNOWN = "NeedUnknown"  # the policy says limits.basis: needed, and the limit is made for usage
 MESSAGE_MAX = 1024  # what the schema takes
 # The worst first: the condition speaks of one pod and counts the others.
 WEIGHT = (ResizeStatus.INFEASIBLE, ResizeStatus.ERROR, ResizeStatus.DEFERRED, ResizeStatus.IN_PROGRESS)
@@ -44,6 +45,7 @@ class Standing:
             resizing_condition(list(group.pods.values())),
             _restored(group, record, choices),
             self._leaking(group),
+            self._need_unknown(group),
             self._unsupported(),
             self._paused(),
         )
@@ -89,6 +91,15 @@ class Standing:
         text = ". ".join(each.sentence() for each in found)[:MESSAGE_MAX]
         return Condition(type=LEAKING, status="True", reason="GrowsSteadily", message=text)
 
+    def _need_unknown(self, group: Group) -> Condition | None:
+        views = ((name, self.asks.basis(row)) for name, row in sorted(group.rows.items()))
+        found = [(name, view.basis) for name, view in views if view is not None and not view.basis.needed]
+        if not found:
+            return None
+        name, basis = max(found, key=lambda each: each[1])
+        text = f"container {name}: {basis.sentence}"[:MESSAGE_MAX]
+        return Condition(type=NEED_UNKNOWN, status="True", reason=basis.name.capitalize(), message=text)
+
     def _unsupported(self) -> Condition | None:
         if self.control.supported:
             return None
@@ -108,6 +119,7 @@ class Standing:
 SILENCE = {
     "BackfillPending": "its past has not come out of Prometheus yet",
     "UsageStale": "the usage source gives no fresh sample of it",
+    "NeedUnknown": "its history is of needed memory, and what it needs now is not known",
 }
 
 

@@ -119,7 +119,7 @@ class StatusBuilder:
         return ContainerProfile(
             name=name,
             mode=policy.mode if policy is not None else None,
-            usage=self._usage(used, age, checkpoint),
+            usage=self._based(self._usage(used, age, checkpoint), row),
             forecast=self._forecast(view, policy, checkpoint),
             recommendation=_recommendation(view) or (before.recommended if before is not None else None),
             last_decision=self._decision(
@@ -163,6 +163,19 @@ class StatusBuilder:
             if age_seconds is not None and known
             else None,
         )
+
+    def _based(self, seen: UsageSummary | None, row: int) -> UsageSummary | None:
+        """With what the limit is made for, where the policy asks for needed memory."""
+        view = self._asks.basis(row)
+        if seen is None or view is None:
+            return seen
+        word = "needed" if view.basis.needed else "usage"
+        update = {
+            "basis": word,
+            "basis_reason": view.basis.sentence[:SENTENCE_MAX],
+            "needed_bytes": view.needed_bytes,
+        }
+        return seen.model_copy(update=update)
 
     def _forecast(
         self, view: RowView | None, policy: EffectiveContainerPolicy | None, checkpoint: bytes | None

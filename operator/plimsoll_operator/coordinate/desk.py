@@ -31,10 +31,13 @@ from plimsoll.guard.state import Ask
 from plimsoll.workload import shared_class
 from plimsoll_operator.asks import Asks
 from plimsoll_operator.coordinate.lending import Lending, Raise
+from plimsoll_operator.coordinate.needs import NeedBook
 from plimsoll_operator.coordinate.shrinks import Around, Shrinks, Waits
 from plimsoll_operator.coordinate.views import Views
+from plimsoll_operator.engine.messages import Needs
 from plimsoll_operator.membership import Membership
 from plimsoll_operator.planning import Plans, PodPlan
+from plimsoll_operator.records import ContainerRecord, PodRecord
 from plimsoll_operator.serve.metrics import Metrics
 from plimsoll_operator.world import World
 
@@ -70,6 +73,7 @@ class Desk:
         self.sharing: Sharing | None = None
         """Set where there is a memory to keep models in."""
         self.lending = Lending(membership, asks, self.views, raise_now)
+        self._needs = NeedBook(membership, self.views, attendance.presence)
         self._world = World()
         self._ended: dict[ContainerUid, tuple[float, Ask]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -144,6 +148,14 @@ class Desk:
             self.sharing.forget(frozenset(world.kube_nodes))
         self._report(now_seconds)
         return {row for uid in self._asks.lent if (row := self._row(uid)) is not None}
+
+    def needs(self, world: World) -> Needs:
+        """What the engine is told of needed memory before its tick."""
+        return self._needs.needs(world)
+
+    def needed_bytes(self, pod: PodRecord, container: ContainerRecord, now_seconds: float) -> float | None:
+        """What of a container's use is needed, for the guards; None: not known."""
+        return self._needs.needed_bytes(pod, container, now_seconds)
 
     def gate(self, plans: Plans, now_seconds: float) -> None:
         """Take out of the plans what has to wait for an agent or a lease, each with its reason."""

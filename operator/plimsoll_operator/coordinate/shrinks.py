@@ -78,7 +78,11 @@ class Shrinks:
             return choice
         presence = self._around.presence(pod.kube_node, now_seconds)
         if presence is not Presence.PRESENT:
-            return _lowered_to(choice, lowered_with_care(presence, from_bytes, to_bytes))
+            # Below present use nobody has seen the room: what is needed was told by an agent that has gone.
+            least = max(to_bytes, choice.decision.room_below_bytes or 0)
+            if least >= from_bytes:
+                return Waits("AgentAway", f"the agent of {pod.kube_node} is away: nothing can be reclaimed")
+            return _lowered_to(choice, lowered_with_care(presence, from_bytes, least))
         uid = (pod.uid, name)
         if (why := self._rests(uid, now_seconds)) is not None:
             return Waits("ShrinkFailed", why)

@@ -29,6 +29,7 @@ class ContainerView:
 
     heard_seconds: float
     usage_bytes: int | None
+    working_set_bytes: int | None
     memory_max_bytes: int | None
     needed_bytes: int | None
     cold_bytes: int | None
@@ -137,7 +138,7 @@ def _view(batch: SampleBatch, row: int, heard_seconds: float) -> ContainerView:
         found = math.nan if column is None else float(column[row])
         return int(found) if math.isfinite(found) else None
 
-    names = ("usage_bytes", "memory_max_bytes", "needed_bytes", "cold_bytes")
+    names = ("usage_bytes", "working_set_bytes", "memory_max_bytes", "needed_bytes", "cold_bytes")
     return ContainerView(heard_seconds, *(value(name) for name in names))
 
 

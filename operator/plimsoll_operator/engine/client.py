@@ -25,6 +25,7 @@ from plimsoll_operator.engine.frames import (
     Relate,
     Restore,
     Sync,
+    TellNeeds,
     TickRequest,
 )
 from plimsoll_operator.engine.messages import (
@@ -32,6 +33,7 @@ from plimsoll_operator.engine.messages import (
     Event,
     LimitChange,
     Member,
+    Needs,
     OomEvent,
     PodContainer,
     PodRaises,
@@ -166,6 +168,12 @@ class Engine:
         if self.ready and steps:
             with contextlib.suppress(EngineDownError):
                 await self._ask(Relate(dict(steps), quantity), type(None))
+
+    async def tell_needs(self, needs: Needs) -> None:
+        """What agents say now, before a tick; a worker that does not hear it works from older words."""
+        if self.ready and needs.uids:
+            with contextlib.suppress(EngineDownError):
+                await self._ask(TellNeeds(needs), type(None))
 
     # -- what is asked ------------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from plimsoll_operator.engine.messages import (
     EngineSettings,
     Event,
     LimitChange,
+    Needs,
     OomEvent,
     PodRaises,
     RestartEvent,
@@ -38,6 +39,7 @@ from plimsoll_operator.engine.messages import (
     Tick,
     empty_tick,
 )
+from plimsoll_operator.engine.needs import NeedDesk
 from plimsoll_operator.engine.past import PastLoader
 from plimsoll_operator.engine.raises import RaiseList
 from plimsoll_operator.engine.round import Round
@@ -55,6 +57,7 @@ FRESHEST_SECONDS = 60.0
 OWN_PAST_SECONDS = 86_400.0
 USAGE_STALE = "UsageStale"
 PAST_PENDING = "BackfillPending"
+NEED_UNKNOWN = "NeedUnknown"
 CLOCK_PROBLEMS = {
     ClockStep.BACKWARD_IGNORED: "the clock jumped back",
     ClockStep.FORWARD_HELD: "the clock jumped far forward",
@@ -88,15 +91,15 @@ class EngineCore:
         self._loads = LoadDesk()
         self._kin = Kin()
         self._cache = CacheFloor()
+        self._needs = NeedDesk(self.members, self.rows)
         self._now_seconds = math.nan
 
     # -- what is told -------------------------------------------------------------------------------------
 
     def sync(self, change: Sync) -> None:
         """Take in members that came, let go of those that went."""
-        touched = {
-            int(self.members.rows[slot]) for slot in map(self.members.slot_of, change.removed) if slot >= 0
-        }
+        gone = np.array([slot for slot in map(self.members.slot_of, change.removed) if slot >= 0], dtype=int)
+        touched = set(self.members.rows[gone].tolist())
         for uid in change.removed:
             self.members.remove(uid)
         wanted = {member.row: (member.key, member.quantity) for member in change.added}
@@ -109,6 +112,7 @@ class EngineCore:
         for member in change.added:
             self.members.add(member)
             self._kin.tell(member.row, member.kin)
+        self._needs.sync(change.added, gone)
         self._tell_policies({member.row: member.policy for member in change.added})
         self._tell_images(touched | wanted.keys())
 
@@ -218,6 +222,10 @@ class EngineCore:
         """What the fleet's memory knows of kinds: for young rows without relatives that have a past here."""
         self._kin.remember(steps, str(quantity))
 
+    def tell_needs(self, needs: Needs) -> None:
+        """What agents say of containers whose limits are made for needed memory."""
+        self._needs.tell(needs)
+
     def _remember_kills(self, row: int) -> None:
         ooms = self.rows.store(row).history.ooms(self.rows.place(row))
         kills = zip(ooms.seconds[0].tolist(), ooms.limit_bytes[0].tolist(), strict=True)
@@ -249,11 +257,14 @@ class EngineCore:
             return empty_tick(now_seconds, *doubts)  # events' raises wait for a time that can be believed
         self._now_seconds = now_seconds
         self.members.begin(now_seconds)
+        self._needs.begin(now_seconds)
         made = Round(now_seconds)
         batch = no_samples()
         with made.stage("fetch"):
             batch = self._fetch(made)
         with made.stage("append"):
+            live = np.unique(self.members.rows[self.members.live()])
+            made.bases = self._needs.bases(self._by_store(live), now_seconds)
             self._append(batch, made)
         with made.stage("backfill"):
             self._backfill(made)
@@ -313,8 +324,12 @@ class EngineCore:
             values, seconds = batch.column(quantity)[mine], batch.seconds[mine]
             ceilings = self.members.ceilings(slots[mine])
             places = self.rows.places(rows[mine])
-            needed = self._needed(rows[mine], slots[mine], values, batch.cache_bytes[mine], made.now_seconds)
-            report = store.history.append(places, seconds, needed, made.now_seconds, ceilings)
+            told = self._needed(rows[mine], slots[mine], values, batch.cache_bytes[mine], made.now_seconds)
+            told = self._needs.of_samples(slots[mine], values, seconds, told, quantity, made.now_seconds)
+            kept = np.isfinite(told) | ~np.isfinite(values)  # the others' agents are waited for
+            report = store.history.append(
+                places[kept], seconds[kept], told[kept], made.now_seconds, ceilings[kept]
+            )
             self.members.observe(slots[mine], seconds, values, made.now_seconds)
             made.samples += report.accepted
             for reason, count in report.rejected.items():
@@ -349,6 +364,7 @@ class EngineCore:
         stale = made.usage.rows[made.usage.age_seconds > limit]
         made.hold(USAGE_STALE, stale)
         made.hold(PAST_PENDING, self._pending(made.now_seconds))
+        made.hold(NEED_UNKNOWN, self._needs.held(made.bases))
         if len(stale):
             lost, known = self.members.stale(made.now_seconds, limit), len(self.members)
             words = f"gave no sample younger than {limit:.0f} s of {lost} of {known} containers; they hold"

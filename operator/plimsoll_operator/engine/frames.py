@@ -13,7 +13,7 @@ from typing import IO
 
 from plimsoll.recommend.relatives import Steps
 from plimsoll.usage.sample import Quantity
-from plimsoll_operator.engine.messages import Event, Member, PodContainer
+from plimsoll_operator.engine.messages import Event, Member, Needs, PodContainer
 
 HEADER = struct.Struct(">Q")
 START = 0  # number of the reply that says the worker is up, or why it is not
@@ -67,6 +67,13 @@ class Relate:
 
 
 @dataclass(frozen=True, slots=True)
+class TellNeeds:
+    """What agents say of containers whose limits are made for needed memory."""
+
+    needs: Needs
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointRequest:
     """Rows whose checkpoints are wanted."""
 
@@ -80,7 +87,9 @@ class ExplainRequest:
     row: int
 
 
-Ask = Sync | Forget | Observe | TickRequest | Restore | Relate | CheckpointRequest | ExplainRequest
+Ask = (
+    Sync | Forget | Observe | TickRequest | Restore | Relate | TellNeeds | CheckpointRequest | ExplainRequest
+)
 
 
 @dataclass(frozen=True, slots=True)

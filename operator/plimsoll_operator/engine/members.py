@@ -195,6 +195,10 @@ class MemberTable:
         """Return the newest sample of each slot, bytes, NaN where there was none."""
         return self._last_bytes[slots]
 
+    def lived_seconds(self, slots: SlotArray, now_seconds: float) -> Float64Array:
+        """Return for how long each slot's member has been live, [n]; NaN before its first tick."""
+        return now_seconds - self._since_seconds[slots]
+
     def _ages(self, slots: SlotArray, now_seconds: float) -> Float64Array:
         """Seconds since the last sample, or since a member without one came."""
         last = np.fmax(self._last_seconds[slots], self._since_seconds[slots])

@@ -85,7 +85,7 @@ class Member:
             key,
             own,
             values,
-            (*wishes, *bounds, said.leak_window_hours, said.holidays, said.asked),
+            (*wishes, *bounds, said.leak_window_hours, said.holidays, said.asked, said.needed),
         )
 
 
@@ -93,7 +93,7 @@ def _member(
     key: tuple[str, str, str, str, str],
     own: tuple[int, str, str, str, str, str, str],
     values: tuple[int | None, int | None, str, int | None, int],
-    policy: tuple[float | None, str, int, float, float, int, tuple[str, ...], Ask | None],
+    policy: tuple[float | None, str, int, float, float, int, tuple[str, ...], Ask | None, bool],
 ) -> Member:
     namespace, kind, name, container, node_class = key
     workload = WorkloadRef(namespace, kind, name)
@@ -225,6 +225,30 @@ class NodeUse:
 
 
 @dataclass(frozen=True, slots=True)
+class Needs:
+    """What agents said last of containers whose policy asks for needed memory; NaN: not said.
+
+    `usage_bytes` is all that is charged, `working_set_bytes` what of it is not idle file cache: whichever
+    the row's history holds is compared with its samples.
+    """
+
+    uids: tuple[PodContainer, ...] = ()  # n
+    heard_seconds: FloatArray = field(default_factory=lambda: np.empty(0))  # [n] by the operator's clock
+    usage_bytes: FloatArray = field(default_factory=lambda: np.empty(0))  # [n]
+    working_set_bytes: FloatArray = field(default_factory=lambda: np.empty(0))  # [n]
+    needed_bytes: FloatArray = field(default_factory=lambda: np.empty(0))  # [n]
+
+
+@dataclass(frozen=True, slots=True)
+class RowBases:
+    """What the limits of rows are made for whose policy asks for needed memory, and why."""
+
+    rows: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int32))  # [n] ascending
+    codes: CodeArray = field(default_factory=lambda: np.empty(0, dtype=np.int8))  # [n] `usage.needed.Basis`
+    needed_bytes: FloatArray = field(default_factory=lambda: np.empty(0))  # [n] highest; NaN: not known
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """The answer to one tick.
 
@@ -245,6 +269,7 @@ class Tick:
     shapes: RowShapes = field(default_factory=no_shapes)
     loads: RowLoads = field(default_factory=no_loads)
     node_use: NodeUse = field(default_factory=NodeUse)
+    bases: RowBases = field(default_factory=RowBases)
     fits: FitReport = field(default_factory=FitReport)  # what the forecast workers did
     used_bytes: float = 0.0  # sum over all live members that were sampled
     limit_bytes: float = 0.0  # sum over all live members that have a limit

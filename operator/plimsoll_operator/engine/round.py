@@ -17,6 +17,7 @@ from plimsoll.recommend.recommendation import Recommendations
 from plimsoll_operator.engine.messages import (
     NodeUse,
     PodRaises,
+    RowBases,
     RowLoads,
     RowShapes,
     RowUsage,
@@ -49,6 +50,7 @@ class Round:
     shapes: RowShapes = field(default_factory=no_shapes)
     loads: RowLoads = field(default_factory=no_loads)
     node_use: NodeUse = field(default_factory=NodeUse)
+    bases: RowBases = field(default_factory=RowBases)
     fits: FitReport = field(default_factory=FitReport)
     used_bytes: float = 0.0
     limit_bytes: float = 0.0
@@ -93,6 +95,7 @@ class Round:
             shapes=self.shapes,
             loads=self.loads,
             node_use=self.node_use,
+            bases=self.bases,
             fits=self.fits,
             used_bytes=self.used_bytes,
             limit_bytes=self.limit_bytes,

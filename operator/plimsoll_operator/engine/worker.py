@@ -25,6 +25,7 @@ from plimsoll_operator.engine.frames import (
     Request,
     Restore,
     Sync,
+    TellNeeds,
     TickRequest,
     read_frame,
     write_frame,
@@ -113,6 +114,8 @@ def answer(core: EngineCore, ask: Ask) -> object:
             value = core.restore(checkpoints)
         case Relate(steps, quantity):
             core.relate(steps, quantity)
+        case TellNeeds(needs):
+            core.tell_needs(needs)
         case CheckpointRequest(rows):
             value = core.checkpoints(rows)
         case ExplainRequest(row):

@@ -125,6 +125,14 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         ("status",),
     ),
     MetricDefinition(
+        "plimsoll_needed_basis_rows",
+        _G,
+        "rows",
+        "Rows whose policy says limits.basis needed, by what their limit is made for: needed, or why it is "
+        "usage (awaited, stale, untold, killed).",
+        ("basis",),
+    ),
+    MetricDefinition(
         "plimsoll_agents",
         _G,
         "kube nodes",

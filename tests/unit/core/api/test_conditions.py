@@ -97,6 +97,33 @@ def test_defaults_written_out_ask_for_nothing(spec):
     assert "NotYetActive" not in conditions(memory_policy("p", **spec))
 
 
+@pytest.mark.parametrize(
+    ("spec", "which"),
+    [
+        ({"limits": {"basis": "needed"}}, "for it"),
+        ({"limits": {"basis": "needed"}, "reclaim": {"mode": "Cold"}}, ""),
+        ({"containers": [{"name": "a", "limits": {"basis": "needed"}}]}, "for containers a"),
+        (
+            {"containers": [{"name": "a", "limits": {"basis": "needed"}, "reclaim": {"mode": "Cold"}}]},
+            "",
+        ),
+        (
+            {
+                "limits": {"basis": "needed"},
+                "reclaim": {"mode": "Cold"},
+                "containers": [{"name": "db", "reclaim": {"mode": "Off"}}],
+            },
+            "for containers db",
+        ),
+    ],
+)
+def test_needed_memory_is_told_only_of_what_may_be_reclaimed(spec, which):
+    found = conditions(memory_policy("p", **spec)).get("NeedNotTold")
+    assert (found is not None) == bool(which)
+    if found is not None:
+        assert f"reclaim.mode is Off {which}:" in found.message
+
+
 def test_both_policies_of_a_tie_carry_the_conflict_and_the_third_does_not():
     one, two, three = targeting("one", "web"), targeting("two", "web"), targeting("three", "api")
     found = PolicySet([one, two, three], {"own"}).resolve(WorkloadRef("shop", "Deployment", "web"), {}, {})

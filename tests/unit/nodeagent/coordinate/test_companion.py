@@ -125,6 +125,24 @@ def test_a_burst_asks_for_a_lease_before_the_limit_is_met(attending):
     assert attending.companion.leases == {"asked": 1, "granted": 1, "refused": 0, "away": 0}
 
 
+@pytest.mark.parametrize(("dirty", "asked"), [(0, 0), (20, 1)])
+def test_clean_cache_that_fills_a_container_that_may_be_reclaimed_is_no_burst(attending, dirty, asked):
+    attending.memory(1, "memory.max", 128 * MIB)
+    attending.memory(1, "memory.current", 70 * MIB)
+    attending.on.tick()
+    attending.said()
+    asks = []
+    for quarter in range(1, 5):
+        cache = 5 * quarter * MIB
+        stat = {"active_file": cache, "inactive_file": 0, "file_writeback": 0}
+        stat["file_dirty"] = min(cache, dirty * MIB)
+        text = "".join(f"{name} {value}\n" for name, value in stat.items())
+        attending.memory(1, "memory.stat", text.rstrip())
+        attending.memory(1, "memory.current", 70 * MIB + cache)
+        asks += list(attending.companion.look_for_bursts(attending.on.now + quarter * 0.25))
+    assert len(asks) == asked
+
+
 @pytest.mark.parametrize("how", ["never attended", "silent"])
 def test_with_the_operator_away_no_lease_is_asked_and_everything_else_goes_on(attending, how):
     attending.memory(1, "memory.max", 128 * MIB)
