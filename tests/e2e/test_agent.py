@@ -5,6 +5,8 @@ read, so that it lies between this read and the next.
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -81,12 +83,13 @@ def test_a_kill_is_counted_as_the_kernel_counts_it(cluster, release, namespace):
     agent = agent_on(release, pod["spec"]["nodeName"])
     wait_for(lambda: kills_served(cluster, agent, pod) == 0, "the agent to see the container", 60)
 
-    let_one_process_be_killed(cluster, pod)
     second = "load 256 >/dev/null 2>&1 &"  # far more than the limit, and more than the first one holds
     where = ("-n", namespace, pod["metadata"]["name"], "-c", CONTAINER)
-    cluster.kube("exec", *where, "--", "sh", "-c", second)
-
-    wait_for(lambda: container_memory(cluster, pod, CONTAINER).oom_kills == 1, "a kill of the kernel", 150)
+    with only_the_next_process_killed(cluster, pod):
+        cluster.kube("exec", *where, "--", "sh", "-c", second)
+        wait_for(
+            lambda: container_memory(cluster, pod, CONTAINER).oom_kills == 1, "a kill of the kernel", 150
+        )
     wait_for(lambda: kills_served(cluster, agent, pod) == 1, "the kill in the agent's metrics", 60)
     assert restarts(pod_now(cluster, pod)) == 0
     assert_agrees(cluster, agent, pod)
@@ -159,15 +162,23 @@ def kills_served(cluster: Cluster, agent: Manifest, pod: Manifest) -> float | No
     return value(served_by(cluster, agent), name, **labels_of(pod), event="oom_kill")
 
 
-def let_one_process_be_killed(cluster: Cluster, pod: Manifest) -> None:
-    """Undo the kubelet's memory.oom.group=1: a kill would take the whole container, and the count with it.
+@contextmanager
+def only_the_next_process_killed(cluster: Cluster, pod: Manifest) -> Iterator[None]:
+    """For the block, what runs already stands still, and a kill takes one process instead of the container.
 
-    What runs already is kept from it: it may ask for a page while the victim has not let go of its own.
+    The kubelet sets memory.oom.group=1: the container and its counter would be gone. And a process that asks
+    for a page before the victim has let go of its own would be the next victim.
     """
-    command = f"""cd "$(find /sys/fs/cgroup -type d -name '*{container_id(pod, CONTAINER)}*' | head -n 1)" &&
-        echo 0 >memory.oom.group &&
-        for pid in $(cat cgroup.procs); do echo -1000 >/proc/$pid/oom_score_adj; done"""
-    cluster.node_shell(pod["spec"]["nodeName"], command)
+
+    def on_the_node(command: str) -> None:
+        find = f"find /sys/fs/cgroup -type d -name '*{container_id(pod, CONTAINER)}*' | head -n 1"
+        cluster.node_shell(pod["spec"]["nodeName"], f'cd "$({find})" && {command}')
+
+    on_the_node("echo 0 >memory.oom.group && kill -STOP $(cat cgroup.procs)")
+    try:
+        yield
+    finally:
+        on_the_node("kill -CONT $(cat cgroup.procs)")
 
 
 def stalled_seconds(cluster: Cluster, kube_node: str) -> dict[str, float]:
