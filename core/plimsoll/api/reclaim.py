@@ -38,6 +38,10 @@ class Reclaim(Model):
     is left alone until it has earned the difference again."""
     prefetch: bool = False
     """Bring pages back before they are predicted to be touched, and at once where reclaim was a mistake."""
+    huge_pages: bool = False
+    """Gather memory that is in use all the time into huge pages, where the node has free blocks of that size
+    and nobody stalls. Only with mode Predictive, which knows memory by address; ends where it does not
+    pay."""
 
     def with_override(self, override: "ReclaimOverride | None") -> "Reclaim":
         """What holds for a container with this override."""
@@ -55,3 +59,5 @@ class ReclaimOverride(Model):
     """As reclaim.refaultBudget."""
     prefetch: bool | None = None
     """As reclaim.prefetch."""
+    huge_pages: bool | None = None
+    """As reclaim.hugePages."""

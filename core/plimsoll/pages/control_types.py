@@ -26,6 +26,7 @@ class ReclaimPolicy:
     source: str = ""
     """The policy that says so, for people; empty where none speaks for the container."""
     numa: NumaPlacement = NumaPlacement.OFF
+    huge_pages: bool = False
 
     @classmethod
     def of(
@@ -44,6 +45,7 @@ class ReclaimPolicy:
             reclaim.prefetch,
             source,
             numa,
+            reclaim.huge_pages,
         )
 
 

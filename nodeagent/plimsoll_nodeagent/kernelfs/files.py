@@ -24,6 +24,7 @@ from plimsoll_nodeagent.kernelfs.entries import Entry, Mode, Note, Trigger, as_l
 
 READ_BYTES = 65_536  # more than any memory.stat: the kernel renders such a file whole for one read
 MOST_BYTES = 4 << 20  # a file that is longer is none of those we know, or not worth the time
+PAGE_FLAGS = "/proc/kpageflags"
 OF_THE_HOST = ("/sys/kernel/mm", "/sys/kernel/debug", "/sys/devices/system/node")
 MOST_NOTES = 1000  # of what was done or would be, the newest
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
@@ -95,8 +96,15 @@ class KernelFs:
 
     def read_idle_bits(self, offset: int, length: int) -> bytes | Absence:
         """Read the idle page bitmap: 8 bytes for 64 page frames; offset and length are multiples of 8."""
+        return self._part(IDLE_BITMAP, offset, length)
+
+    def read_page_flags(self, offset: int, length: int) -> bytes | Absence:
+        """Read the flags of page frames, 8 bytes for each (`KPF_*`); offset and length are multiples of 8."""
+        return self._part(PAGE_FLAGS, offset, length)
+
+    def _part(self, path: str, offset: int, length: int) -> bytes | Absence:
         try:
-            descriptor = os.open(self._under(IDLE_BITMAP), _FLAGS)
+            descriptor = os.open(self._under(path), _FLAGS)
             try:
                 return os.pread(descriptor, length, offset)
             finally:

@@ -136,15 +136,23 @@ class KernelProcess:
 
     def pagemap(self, start: int, pages: int) -> NDArray[np.uint64] | Absence:
         """Read pagemap words: bit 63 present, 62 swapped, 61 file or shared, 55 soft-dirty."""
+        found = self.pagemap_of(np.array([[start, pages * PAGE_BYTES]], dtype=np.uint64))
+        return found if isinstance(found, Absence) else found[0]
+
+    def pagemap_of(self, ranges: Ranges) -> list[NDArray[np.uint64]] | Absence:
+        """Read the pagemap words of several ranges, each as far as the kernel gives them."""
+        found = []
         try:
             pagemap = os.open("pagemap", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._directory.fileno())
             try:
-                data = os.pread(pagemap, pages * 8, start // PAGE_BYTES * 8)
+                for start, length in ranges.tolist():
+                    data = os.pread(pagemap, length // PAGE_BYTES * 8, start // PAGE_BYTES * 8)
+                    found.append(np.frombuffer(data[: len(data) // 8 * 8], dtype=np.uint64))
             finally:
                 os.close(pagemap)
         except OSError as error:
             return absence(error)
-        return np.frombuffer(data[: len(data) // 8 * 8], dtype=np.uint64)
+        return found
 
     def forget_writes(self) -> Answer:
         """Clear the soft-dirty bits, so that the next look finds what was written to since."""

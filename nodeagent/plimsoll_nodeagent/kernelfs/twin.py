@@ -68,7 +68,7 @@ class TwinKernel(KernelFs):
         elif name == "lru_gen":
             self._age(where, text)
         elif name == "bitmap":
-            _overwrite(where, data, offset or 0)
+            self._mark_idle(where, data, offset or 0)
         else:
             where.write_text(f"{text}\n")
 
@@ -128,6 +128,15 @@ class TwinKernel(KernelFs):
         lines = (self.root / "proc/meminfo").read_text().splitlines()
         return {line.partition(":")[0]: int(line.split()[1]) for line in lines}
 
+    def _mark_idle(self, bitmap: Path, data: bytes, offset: int) -> None:
+        """Set bits, and clear none: a zero means that nothing is asked; of a folio only its first page's."""
+        whole = bytearray(bitmap.read_bytes())
+        asked = int.from_bytes(data, "little")
+        frames = [offset * 8 + bit for bit in range(8 * len(data)) if asked >> bit & 1]
+        for frame in self.processes.forget_touches(frames):
+            whole[frame // 8] |= 1 << frame % 8
+        bitmap.write_bytes(whole)
+
     def _compact(self, numa_node: int) -> None:
         """Free pages of the node become as large blocks as they can."""
         path = self.root / "proc/buddyinfo"
@@ -176,9 +185,3 @@ def _keyed(path: Path) -> dict[str, int]:
 
 def _add(path: Path, more: int) -> None:
     path.write_text(f"{max(0, int(path.read_text()) + more)}\n")
-
-
-def _overwrite(path: Path, data: bytes, offset: int) -> None:
-    with path.open("r+b") as file:
-        file.seek(offset)
-        file.write(data)

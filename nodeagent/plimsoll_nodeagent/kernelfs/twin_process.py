@@ -16,6 +16,7 @@ from plimsoll_nodeagent.kernelfs.calls import MOST_RANGES, Advice, PageKind, Pag
 
 PAGE_BYTES = 4096
 _HUGE_PAGES = 512
+_HEAD, _TAIL = 1 << 15, 1 << 16  # KPF_COMPOUND_HEAD, KPF_COMPOUND_TAIL
 _BITS = ((PageKind.PRESENT, 63), (PageKind.SWAPPED, 62), (PageKind.FILE, 61), (PageKind.SOFT_DIRTY, 55))
 
 
@@ -31,10 +32,13 @@ class TwinProcess:
     """How many more pages swap can take: 0 is a node without swap, or a full one."""
     started_ticks: int = 100
     first_frame: int = 64
+    folio_pages: int = 1
+    """Pages of each of its folios; they lie at multiples of it by frame."""
     kinds: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, dtype=np.uint64))
     numa_nodes: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
     referenced: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
-    huge_pages: int = 0
+    no_free_blocks: bool = False
+    """The kernel finds no block for a huge page: it takes the advice, or a part of it, and gathers nothing."""
 
     def __post_init__(self) -> None:
         kind = PageKind.PRESENT if self.anonymous else PageKind.PRESENT | PageKind.FILE
@@ -46,6 +50,10 @@ class TwinProcess:
     def end(self) -> int:
         """The first address after the mapping."""
         return self.start + self.pages * PAGE_BYTES
+
+    def owns(self, frame: int) -> bool:
+        """Whether a page frame is of this process."""
+        return 0 <= frame - self.first_frame < self.pages
 
     def has(self, kind: PageKind) -> NDArray[np.bool_]:
         """Say of each page whether it is of the kind."""
@@ -60,7 +68,7 @@ class TwinProcess:
             case Advice.PAGEOUT:
                 self._page_out(np.arange(first, first + count))
             case Advice.COLLAPSE:
-                self.huge_pages += count // _HUGE_PAGES
+                self._collapse(first, count)
             case Advice.WILLNEED:
                 pass  # into the swap cache: the page table does not change
 
@@ -72,6 +80,25 @@ class TwinProcess:
         if write:
             self.kinds[pages] |= np.uint64(int(PageKind.SOFT_DIRTY))
         self.referenced[pages] = True
+
+    @property
+    def huge_pages(self) -> int:
+        """How many huge pages there are."""
+        return int(self.has(PageKind.HUGE).sum()) // _HUGE_PAGES
+
+    def split(self, first: int, count: int) -> None:
+        """What was gathered is broken up again."""
+        self.kinds[first : first + count] &= ~np.uint64(int(PageKind.HUGE))
+
+    def _collapse(self, first: int, count: int) -> None:
+        """Every aligned stretch of a huge page's size becomes one; what is not resident is filled in."""
+        if self.no_free_blocks:
+            return
+        begin = -(-first // _HUGE_PAGES) * _HUGE_PAGES
+        end = (first + count) // _HUGE_PAGES * _HUGE_PAGES
+        if end > begin:
+            kind = PageKind.PRESENT | PageKind.HUGE
+            self.kinds[begin:end] = self.kinds[begin:end] | np.uint64(int(kind))
 
     def _page_out(self, pages: NDArray[np.int64]) -> None:
         resident = pages[self.has(PageKind.PRESENT)[pages]]
@@ -167,6 +194,19 @@ class TwinCalls:
                 runs.append(PageRun(address, address + PAGE_BYTES, kind))
         return runs, end
 
+    def forget_touches(self, frames: list[int]) -> list[int]:
+        """Mark these frames idle; returns those that could be: of a folio the first page's only."""
+        marked = []
+        for frame in frames:
+            owner = next((each for each in self._alive.values() if each.owns(frame)), None)
+            if owner is not None and (frame - owner.first_frame) % owner.folio_pages:
+                continue
+            if owner is not None:
+                first = frame - owner.first_frame
+                owner.referenced[first : first + owner.folio_pages] = False
+            marked.append(frame)
+        return marked
+
     def clear_soft_dirty(self, pid: int) -> None:
         """What a 4 in clear_refs does."""
         process = self._of(pid)
@@ -182,6 +222,29 @@ class TwinCalls:
         with (directory / "pagemap").open("wb") as file:  # sparse, as the process' addresses are
             file.seek(process.start // PAGE_BYTES * 8)
             file.write(_words(process).tobytes())
+        self._show_touches(process)
+        self._show_flags(process)
+
+    def _show_touches(self, process: TwinProcess) -> None:
+        """Whatever was touched is not idle any more, and with it the folio it is of."""
+        bitmap = self._proc.parent / "sys/kernel/mm/page_idle/bitmap"
+        if not bitmap.exists():
+            return
+        bits = np.unpackbits(np.frombuffer(bitmap.read_bytes(), np.uint8), bitorder="little")
+        touched = np.flatnonzero(process.referenced) // process.folio_pages * process.folio_pages
+        frames = process.first_frame + touched
+        bits[frames[frames < len(bits)]] = 0
+        bitmap.write_bytes(np.packbits(bits, bitorder="little").tobytes())
+
+    def _show_flags(self, process: TwinProcess) -> None:
+        path = self._proc / "kpageflags"
+        if not path.exists() or process.folio_pages == 1:
+            return
+        pages = np.arange(process.pages)
+        flags = np.where(pages % process.folio_pages, _TAIL, _HEAD).astype(np.uint64)
+        with path.open("r+b") as file:
+            file.seek(process.first_frame * 8)
+            file.write(flags.tobytes())
 
     def _of(self, pid: int) -> TwinProcess:
         if pid not in self._alive:
