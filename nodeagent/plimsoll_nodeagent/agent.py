@@ -17,12 +17,14 @@ from typing import Protocol
 from plimsoll_nodeagent.act.actor import Actor
 from plimsoll_nodeagent.capabilities import Engine, KernelCapabilities, Level
 from plimsoll_nodeagent.control.by_address import AddressLooks
+from plimsoll_nodeagent.control.collapsing import Collapser
 from plimsoll_nodeagent.control.idle_ages import IdleAgeSampler
 from plimsoll_nodeagent.control.numa_places import NumaPlaces
 from plimsoll_nodeagent.control.policies import PolicySource
 from plimsoll_nodeagent.control.pressing import Pressing
 from plimsoll_nodeagent.control.reclaiming import Done, Plan, Reclaimer
 from plimsoll_nodeagent.control.reports import CoordinationReport, Report, container_reports, node_report
+from plimsoll_nodeagent.control.written_looks import WrittenLooks
 from plimsoll_nodeagent.kernelfs import Answer, KernelFs
 from plimsoll_nodeagent.loop import Snapshot, Watch
 from plimsoll_nodeagent.sample.reading import ContainerSample
@@ -59,7 +61,9 @@ class Agent:
     reclaimer: Reclaimer
     actor: Actor
     places: NumaPlaces
+    collapser: Collapser
     triggers: PressureTriggers | None = None
+    writes: WrittenLooks | None = None
     monotonic: Callable[[], float] = time.monotonic
     sink: Callable[[Report, float], None] | None = None
     """Where reports go besides: NodeMemory. It must not raise and must not block for long."""
@@ -85,6 +89,9 @@ class Agent:
             done = self._act(plan)
         with self._between("numa"):
             self.places.step(self.reclaimer.numa_wanted, now_seconds)
+        with self._between("collapse"):
+            said = self.pressing.forecasts.probability
+            self.collapser.step(snapshot, self.reclaimer.controlled, said)
         with self._stage("measure"):
             self.reclaimer.measure(done)
         with self._stage("report"):
@@ -124,6 +131,7 @@ class Agent:
         wanted = self.reclaimer.follow(snapshot)
         self.ages.sample((each.container for each in wanted), now_seconds)
         self._look_by_address(now_seconds)
+        self._look_at_writes(now_seconds)
         self.reclaimer.predict(self.ages.looked, now_seconds)
         self.pressing.see_all(snapshot, wanted)
         self._listen(wanted)
@@ -136,6 +144,13 @@ class Agent:
             self.looks.step(now_seconds, wanted, self.reclaimer.expert)
         if self.stage_failures["look"] > failures:
             self.reclaimer.forget_addresses()  # what a look left half done is not to be trusted
+
+    def _look_at_writes(self, now_seconds: float) -> None:
+        """Only where nothing better tells: it costs the programs faults."""
+        if self.writes is None or self._capabilities().level(Engine.ACCESSES) is not Level.SOFT_DIRTY:
+            return
+        with self._between("writes"):
+            self.writes.step(self.reclaimer.controlled.values(), now_seconds)
 
     def _listen(self, wanted: list[ContainerSample]) -> None:
         """Have PSI triggers on these containers; without them `heed` still reads PSI each second."""
@@ -161,7 +176,7 @@ class Agent:
         return Report(
             snapshot=snapshot,
             node=node_report(
-                self.fs, self.reclaimer, self.pressing, self.places, self.looks.looks_total, snapshot
+                self.fs, self.reclaimer, self.pressing, self.places, self.looks.all_looks_total, snapshot
             ),
             containers=reports,
             capabilities=self._capabilities(),
@@ -169,17 +184,23 @@ class Agent:
             page_policy=self.reclaimer.page_policy_name or "by policy",
             stage_seconds=dict(self._stage_seconds),
             stage_failures=dict(self.stage_failures),
-            actions_total=dict(self.reclaimer.outcomes),
+            actions_total=dict(self.reclaimer.outcomes + self.collapser.outcomes),
             latest=self.reclaimer.latest,
             models_version=self.reclaimer.models.version,
             coordination=None if self.companion is None else self.companion.report(),
         )
 
     def _capabilities(self) -> KernelCapabilities:
-        """As found at start, but for DAMON, which others may take and give back."""
+        """As found at start, but for what was lost since: others may take DAMON, and give it back."""
         found = self.reclaimer.capabilities
-        if self.looks.absence and found.level(Engine.ACCESSES) is Level.DAMON and self.looks.was_refused:
-            return found.fallen(Engine.ACCESSES, self.looks.absence)
+        for level, why in zip((Level.DAMON, Level.IDLE_BITS), self.looks.refusals, strict=False):
+            if found.level(Engine.ACCESSES) is level:
+                found = found.fallen(Engine.ACCESSES, why)
+        if self.ages.absence is not None and found.level(Engine.ACCESSES) is Level.LRU_GENERATIONS:
+            found = found.fallen(Engine.ACCESSES, f"lru_gen is {self.ages.absence.value}")
+        denied = "" if self.writes is None else self.writes.absence
+        if denied and found.level(Engine.ACCESSES) is Level.SOFT_DIRTY:
+            found = found.fallen(Engine.ACCESSES, denied)
         return found
 
     @contextmanager

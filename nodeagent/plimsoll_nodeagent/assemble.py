@@ -22,9 +22,11 @@ from plimsoll_nodeagent.agent import Agent
 from plimsoll_nodeagent.capabilities import Engine, Level
 from plimsoll_nodeagent.control.by_address import AddressLooks
 from plimsoll_nodeagent.control.cluster_policies import ClusterPolicies
+from plimsoll_nodeagent.control.collapsing import Collapser
 from plimsoll_nodeagent.control.controlled import tables_by_class
 from plimsoll_nodeagent.control.forecasting import PressureForecasts
 from plimsoll_nodeagent.control.idle_ages import IdleAgeSampler
+from plimsoll_nodeagent.control.idle_looks import IdleLooks
 from plimsoll_nodeagent.control.kubeapi import KubeApi
 from plimsoll_nodeagent.control.models import Learnt, Models, ModelStore, by_class
 from plimsoll_nodeagent.control.node_memory import NodeMemoryWriter
@@ -33,6 +35,7 @@ from plimsoll_nodeagent.control.policies import FilePolicies, NoPolicies, Policy
 from plimsoll_nodeagent.control.pressing import Pressing
 from plimsoll_nodeagent.control.reclaiming import Reclaimer
 from plimsoll_nodeagent.control.reports import pressure_dict
+from plimsoll_nodeagent.control.written_looks import WrittenLooks
 from plimsoll_nodeagent.discover.named import NamedTracker
 from plimsoll_nodeagent.kernelfs import KernelFs, Mode
 from plimsoll_nodeagent.loop import Watch
@@ -146,9 +149,14 @@ def assemble(options: argparse.Namespace, fs: KernelFs | None = None) -> Assembl
         triggers = PressureTriggers(fs, Threshold())
     ages = IdleAgeSampler(fs, options.cgroup_root)
     pressing = Pressing(fs, PressureForecasts(models.pressure), reclaimer, watch.look_at)
-    looks = AddressLooks(fs, actor.damon)
+    bits = IdleLooks(fs) if capabilities.has(Engine.ACCESSES, Level.IDLE_BITS) else None
+    looks = AddressLooks(fs, actor.damon, bits)
     places = NumaPlaces(fs, actor)
-    agent = Agent(fs, watch, policies, ages, looks, pressing, reclaimer, actor, places, triggers)
+    writes = WrittenLooks(fs) if capabilities.has(Engine.ACCESSES, Level.SOFT_DIRTY) else None
+    collapser = Collapser(fs, actor, capabilities)
+    agent = Agent(
+        fs, watch, policies, ages, looks, pressing, reclaimer, actor, places, collapser, triggers, writes
+    )
     if options.policies_from_cluster:
         agent.sink = NodeMemoryWriter(KubeApi.of_this_pod, options.kube_node, mode, version("plimsoll"))
     return Assembled(agent, store if mode is Mode.ACT else None, models)

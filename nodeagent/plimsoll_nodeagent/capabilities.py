@@ -2,7 +2,7 @@
 
 In: the facts found by `sample/probe.py`. Out: `KernelCapabilities`, which is shown in `NodeMemory.status` and
 by `plimsoll-agent status`, and asked by the loop before it samples or acts. Levels fall step by step: DAMON,
-generations of the LRU, idle bits, soft-dirty bits, refaults; swap, file pages only; PSI triggers, polling,
+idle bits, generations of the LRU, soft-dirty bits, refaults; swap, file pages only; PSI triggers, polling,
 observe only. A missing fact is a missing feature.
 """
 
@@ -52,8 +52,8 @@ class Level(StrEnum):
 ORDER: Mapping[Engine, tuple[Level, ...]] = {
     Engine.ACCESSES: (
         Level.DAMON,
+        Level.IDLE_BITS,  # by address, as DAMON; generations know ages only
         Level.LRU_GENERATIONS,
-        Level.IDLE_BITS,
         Level.SOFT_DIRTY,
         Level.REFAULTS,
     ),
@@ -83,10 +83,21 @@ class EngineLevel:
 
     engine: Engine
     level: Level
-    falls_back_to: Level
-    """The next level that is available here; NONE if there is none."""
+    beneath: tuple[Level, ...]
+    """The lower levels that are available here, the best first."""
     why: str
     """Why not higher; "" at the highest."""
+
+    @property
+    def falls_back_to(self) -> Level:
+        """The next level that is available here; NONE if there is none."""
+        return self.beneath[0] if self.beneath else Level.NONE
+
+    def fallen(self, why: str) -> "EngineLevel":
+        """At the next level, for what was lost."""
+        reason = f"no {self.level.value}: {why}"
+        said = f"{self.why}; {reason}" if self.why else reason
+        return EngineLevel(self.engine, self.falls_back_to, self.beneath[1:], said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +128,13 @@ class KernelCapabilities:
 
     def fallen(self, engine: Engine, why: str) -> "KernelCapabilities":
         """The same with one engine at the level that it falls back to, for what was lost since the start."""
-        engines = tuple(
-            EngineLevel(engine, each.falls_back_to, Level.NONE, f"no {each.level.value}: {why}")
-            if each.engine is engine
-            else each
-            for each in self.engines
-        )
-        return replace(self, engines=engines)
+        engines = (each.fallen(why) if each.engine is engine else each for each in self.engines)
+        return replace(self, engines=tuple(engines))
+
+    def has(self, engine: Engine, level: Level) -> bool:
+        """Whether that level can be had here, in use or as what is fallen back to."""
+        own = next((each for each in self.engines if each.engine is engine), None)
+        return own is not None and level in (own.level, *own.beneath)
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values for status and JSON."""
@@ -138,6 +149,7 @@ class KernelCapabilities:
                     "engine": each.engine.value,
                     "level": each.level.value,
                     "fallsBackTo": each.falls_back_to.value,
+                    "beneath": [level.value for level in each.beneath],
                     "why": each.why,
                 }
                 for each in self.engines
@@ -160,4 +172,4 @@ def _settled(
     level = there[0] if there else Level.NONE
     above = order if not there else order[: order.index(level)]
     why = "; ".join(f"no {each.level.value}: {each.why}" for each in facts if each.level in above)
-    return EngineLevel(engine, level, there[1] if len(there) > 1 else Level.NONE, why)
+    return EngineLevel(engine, level, tuple(there[1:]), why)

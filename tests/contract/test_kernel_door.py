@@ -28,6 +28,7 @@ from plimsoll_nodeagent.kernelfs import (
     PageKind,
     TwinProcess,
 )
+from plimsoll_nodeagent.sample.idle_bits import idle_frames, mark_idle
 from plimsoll_nodeagent.sample.pagemap import page_counts, written_pages
 from plimsoll_nodeagent.sample.probe import find_capabilities
 from plimsoll_nodeagent.sample.processes import read_mappings, read_rollup
@@ -235,3 +236,24 @@ def test_what_the_host_has_is_found_without_writing():
     assert found.kernel == os.uname().release
     assert all(each.why or each.level for each in found.engines)
     assert len(fs.notes) == 0
+
+
+def test_pagemap_words_of_several_ranges_are_those_of_each(held):
+    ranges = np.concatenate([held.ranges(40, 8), held.ranges(0, 4), held.ranges(0, 0)])
+    with KernelProcess.open(held.fs, held.pid) as process:
+        found = process.pagemap_of(ranges)
+        assert [len(each) for each in found] == [8, 4, 0]
+        whole = process.pagemap(held.start, PAGES)
+        assert (found[0] == whole[40:48]).all()
+        assert (found[1] == whole[:4]).all()
+
+
+def test_marks_of_page_frames_are_asked_back_where_they_were_set(door, tmp_path):
+    bitmap = tmp_path / "sys/kernel/mm/page_idle/bitmap"
+    bitmap.parent.mkdir(parents=True)
+    bitmap.write_bytes(bytes(1024))
+    marked = np.array([5, 64, 65, 4000, 0], dtype=np.uint64)
+    assert mark_idle(door, marked) is Answer.DONE
+    assert idle_frames(door, marked).tolist() == [True, True, True, True, False]
+    assert not idle_frames(door, np.array([4, 66, 3999, 8191], dtype=np.uint64)).any()
+    assert bitmap.stat().st_size == 1024

@@ -74,6 +74,33 @@ def overlapping(spans: Spans, others: Spans) -> Spans:
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Windows:
+    """A few pages of each block: `ranges` int64[k, 2] start and bytes, within `wholes` int64[k, 2]."""
+
+    ranges: npt.NDArray[np.int64]
+    wholes: npt.NDArray[np.int64]
+
+
+def windows_of(
+    spans: Spans, block_bytes: int, pages: int, draw: npt.NDArray[np.float64], page_bytes: int = 4096
+) -> Windows:
+    """Of every block that a span touches so many pages in a row, wherever `draw` (float64[>= 1] in [0, 1),
+    used over and over) puts them; all of it where it has no more."""
+    first = (spans.starts // np.uint64(block_bytes)).astype(np.int64)
+    last = -(-spans.ends.astype(np.int64) // block_bytes)
+    counts = np.maximum(last - first, 0)
+    of = np.repeat(np.arange(len(counts)), counts)
+    number = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts) + first[of]
+    starts = np.maximum(number * block_bytes, spans.starts.astype(np.int64)[of])
+    ends = np.minimum((number + 1) * block_bytes, spans.ends.astype(np.int64)[of])
+    there = (ends - starts) // page_bytes
+    some = np.minimum(there, pages)
+    skipped = (np.resize(draw, len(there)) * (there - some + 1)).astype(np.int64)
+    ranges = np.stack([starts + skipped * page_bytes, some * page_bytes], axis=1)
+    return Windows(ranges, np.stack([starts, there * page_bytes], axis=1))
+
+
 def runs_of(keys: Keys) -> npt.NDArray[np.int64]:
     """[k, 2] stretches of consecutive keys: the first key, how many."""
     if not len(keys):

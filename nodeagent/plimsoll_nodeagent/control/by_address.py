@@ -2,7 +2,8 @@
 
 In: the containers that are wanted, the time, kdamonds of our own. Out: plans that have seen another epoch.
 DAMON is taken when the first container wants it, and given back when none does; where somebody else has it
-(kdamonds, DAMON_STAT: EBUSY) it is left alone and asked for again minutes later, and `absence` says so. Each
+(kdamonds, DAMON_STAT: EBUSY) it is left alone and asked for again minutes later, `absence` says so, and what
+takes its place (`instead`: idle bits) looks meanwhile, if there is any. Each
 look costs processor time of the agent: the next begins only when that has become a small share of the time
 since. A process that ended, moved away or cannot be read is not in the look; a look without any is none.
 """
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,12 +49,32 @@ class Wanted:
     plan: AddressPlan
 
 
+class Looks(Protocol):
+    """Looks by another means than DAMON."""
+
+    @property
+    def absence(self) -> str:
+        """Why it does not work here; empty where it does."""
+
+    @property
+    def looks_total(self) -> int:
+        """Looks that were whole."""
+
+    def step(self, now_seconds: float, wanted: Mapping[ContainerId, Wanted], policy: str) -> None:
+        """As `AddressLooks.step`."""
+
+    def rest(self) -> None:
+        """Give up what is under way."""
+
+
 @dataclass
 class AddressLooks:
     """Watches some containers in turn; call `step` about once a second."""
 
     fs: KernelFs
     slots: DamonSlots
+    instead: Looks | None = None
+    """Looks while DAMON is not to be had; None: nothing else can."""
     most_slots: int = SLOTS
     cpu: Callable[[], float] = time.thread_time
     absence: str = "no container wants it yet"
@@ -77,8 +99,12 @@ class AddressLooks:
         self._now_seconds = now_seconds
         if not wanted or self.fs.mode is not Mode.ACT:
             self._leave("no container wants it" if not wanted else "the agent does not act")
+            if self.instead is not None:
+                self.instead.rest()
             return
         if now_seconds < max(self._rests_until, self._retry_at) or not self._take(now_seconds):
+            if self.instead is not None and self.was_refused:
+                self.instead.step(now_seconds, wanted, policy)
             return
         began = self.cpu()
         failed_before = self.rota.failures[Answer.BUSY]
@@ -89,6 +115,20 @@ class AddressLooks:
         self._rests_until = now_seconds + cost / COST_RATIO - 1.0  # the second until the next step counts
         if self.rota.failures[Answer.BUSY] > failed_before and not self.rota.watches:
             self._lose(now_seconds, "another monitor (DAMON_STAT?) holds DAMON")
+
+    @property
+    def all_looks_total(self) -> int:
+        """By DAMON, and by what took its place."""
+        return self.looks_total + (0 if self.instead is None else self.instead.looks_total)
+
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """Why DAMON, and then what takes its place, is not to be had now; as many as do not work."""
+        if not self.absence or not self.was_refused:
+            return ()
+        if self.instead is None or not self.instead.absence:
+            return (self.absence,)
+        return (self.absence, self.instead.absence)
 
     def close(self) -> None:
         """Give DAMON back."""
@@ -101,6 +141,8 @@ class AddressLooks:
         answer = self.slots.take(self.most_slots)
         if answer is Answer.DONE:
             self.absence, self.was_refused = "", False
+            if self.instead is not None:
+                self.instead.rest()
             return True
         why = "somebody else has kdamonds" if answer is Answer.BUSY else f"DAMON is {answer.value}"
         self._lose(now_seconds, why)

@@ -7,7 +7,9 @@ namespace cannot see (a pod without hostPID): it is counted as unseen.
 
 from dataclasses import dataclass
 
-from plimsoll_nodeagent.kernelfs import Absence, KernelDirectory
+from plimsoll_nodeagent.discover.tracker import Container
+from plimsoll_nodeagent.kernelfs import Absence, KernelDirectory, KernelFs
+from plimsoll_nodeagent.kernelfs.process import start_ticks
 
 MOST_PIDS = 1024
 MOST_CGROUPS = 64  # a container with systemd inside has some tens
@@ -41,6 +43,26 @@ def member_pids(cgroup: KernelDirectory, most: int = MOST_PIDS) -> Members:
         waiting += [f"{below}{each}/" for each in _children(cgroup, below)]
         cut = more or looked + len(waiting) > MOST_CGROUPS
     return Members(tuple(sorted(found)), unseen, cut, absence)
+
+
+def largest_processes(fs: KernelFs, container: Container, most: int) -> dict[int, int]:
+    """Return the container's processes with the most resident memory, and when each started, in ticks."""
+    cgroup = fs.open(container.path)
+    if isinstance(cgroup, Absence):
+        return {}
+    with cgroup:
+        same = cgroup.inode == container.cgroup_inode
+        pids = member_pids(cgroup).pids if same else ()
+    largest = sorted(pids, key=lambda pid: resident_pages(fs, pid), reverse=True)[:most]
+    started = {pid: start_ticks(fs.read(f"/proc/{pid}/stat")) for pid in largest}
+    return {pid: ticks for pid, ticks in started.items() if not isinstance(ticks, Absence)}
+
+
+def resident_pages(fs: KernelFs, pid: int) -> int:
+    """Return how many pages of a process are resident; 0 where it is not told."""
+    text = fs.read(f"/proc/{pid}/statm")
+    words = [] if isinstance(text, Absence) else text.split()
+    return int(words[1]) if len(words) > 1 and words[1].isdecimal() else 0
 
 
 def _pids(text: str, most: int) -> tuple[list[int], bool]:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from plimsoll_nodeagent.act.damon import DamonSlots
 from plimsoll_nodeagent.act.watching import Intervals, Space, Watching
-from plimsoll_nodeagent.discover.pids import member_pids
+from plimsoll_nodeagent.discover.pids import largest_processes
 from plimsoll_nodeagent.discover.tracker import Container, ContainerId
-from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelFs
+from plimsoll_nodeagent.kernelfs import Answer, KernelFs
 from plimsoll_nodeagent.kernelfs.process import start_ticks
 from plimsoll_nodeagent.sample.damon import Regions, read_regions
 
@@ -118,21 +118,7 @@ class DamonRota:
         return [wanted[key] for _, key in order]
 
     def _processes(self, container: Container) -> dict[int, int]:
-        """The container's largest processes, with when they started."""
-        cgroup = self.fs.open(container.path)
-        if isinstance(cgroup, Absence):
-            return {}
-        with cgroup:
-            same = cgroup.inode == container.cgroup_inode
-            pids = member_pids(cgroup).pids if same else ()
-        largest = sorted(pids, key=self._resident_pages, reverse=True)[: self.most_pids]
-        started = {pid: start_ticks(self.fs.read(f"/proc/{pid}/stat")) for pid in largest}
-        return {pid: ticks for pid, ticks in started.items() if not isinstance(ticks, Absence)}
-
-    def _resident_pages(self, pid: int) -> int:
-        text = self.fs.read(f"/proc/{pid}/statm")
-        words = [] if isinstance(text, Absence) else text.split()
-        return int(words[1]) if len(words) > 1 and words[1].isdecimal() else 0
+        return largest_processes(self.fs, container, self.most_pids)
 
     def _is_same(self, turn: _Turn, pid: int) -> bool:
         return start_ticks(self.fs.read(f"/proc/{pid}/stat")) == turn.started_ticks[pid]

@@ -1,8 +1,8 @@
-"""Which pages of a process are resident, swapped or written to, by pagemap; and which are idle, by frames.
+"""Which pages of a process are resident, swapped or written to, by pagemap.
 
 In: an open process and ranges of addresses. Out: counts in bytes, runs of pages, arrays. PAGEMAP_SCAN
-(Linux 6.7) is used where it is there, else every word of pagemap is read: eight bytes a page. Idle bits need
-the numbers of page frames, which the kernel shows to CAP_SYS_ADMIN only (zero to others).
+(Linux 6.7) is used where it is there, else every word of pagemap is read: eight bytes a page. Neither tells
+which pages were read: that is what idle bits are for (`idle_bits.py`).
 """
 
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelFs, KernelProcess, PageKind, PageRun, Ranges
+from plimsoll_nodeagent.kernelfs import Absence, KernelProcess, PageKind, PageRun, Ranges
 from plimsoll_nodeagent.kernelfs.process import PAGE_BYTES
 
 MOST_PAGES = 1 << 21  # 8 GiB in words of pagemap are 16 MiB: more is not read at once
 PRESENT, SWAPPED, FILE, SOFT_DIRTY = (np.uint64(1 << bit) for bit in (63, 62, 61, 55))
 FRAME = np.uint64((1 << 55) - 1)
 _LOOKED_FOR = PageKind.PRESENT | PageKind.SWAPPED
-_FRAMES_A_WORD = 64
+_WRITTEN = PageKind.PRESENT | PageKind.SOFT_DIRTY
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,17 @@ def _counts(process: KernelProcess, start: int, length: int) -> PageCounts | Abs
 
 
 def written_pages(process: KernelProcess, start: int, end: int) -> NDArray[np.uint64] | Absence:
-    """Return addresses of pages written to since `forget_writes` (soft-dirty); reads are not seen."""
-    runs = process.scan(start, end, PageKind.SOFT_DIRTY)
+    """Return addresses of resident pages written to since `forget_writes` (soft-dirty); reads are not seen.
+
+    All of a mapping that is younger than that has the bit, whether anything is in it or not.
+    """
+    runs = process.scan(start, end, _WRITTEN)
     if not isinstance(runs, Absence):
-        parts = [np.arange(each.start, each.end, PAGE_BYTES, dtype=np.uint64) for each in runs]
+        parts = [
+            np.arange(each.start, each.end, PAGE_BYTES, dtype=np.uint64)
+            for each in runs
+            if each.kind & _WRITTEN == _WRITTEN
+        ]
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.uint64)
     if runs is not Absence.UNSUPPORTED:
         return runs
@@ -66,45 +73,9 @@ def written_pages(process: KernelProcess, start: int, end: int) -> NDArray[np.ui
     words = process.pagemap(start, pages)
     if isinstance(words, Absence):
         return words
-    found: NDArray[np.uint64] = np.flatnonzero(words & SOFT_DIRTY).astype(np.uint64)
+    written = (words & SOFT_DIRTY > 0) & (words & PRESENT > 0)
+    found: NDArray[np.uint64] = np.flatnonzero(written).astype(np.uint64)
     return np.uint64(start) + found * np.uint64(PAGE_BYTES)
-
-
-def frames(process: KernelProcess, start: int, end: int) -> NDArray[np.uint64] | Absence:
-    """Return the page frame of every resident page in a range, 0 where it is none or not shown to us."""
-    words = process.pagemap(start, min((end - start) // PAGE_BYTES, MOST_PAGES))
-    if isinstance(words, Absence):
-        return words
-    return np.where(words & PRESENT, words & FRAME, np.uint64(0))
-
-
-def idle_frames(fs: KernelFs, page_frames: NDArray[np.uint64]) -> NDArray[np.bool_] | Absence:
-    """Say of each frame whether it is still idle since `mark_idle`; frame 0 is never idle."""
-    idle = np.zeros(len(page_frames), dtype=np.bool_)
-    words = page_frames // np.uint64(_FRAMES_A_WORD)
-    for word in np.unique(words[page_frames > 0]).tolist():
-        data = fs.read_idle_bits(word * 8, 8)
-        if isinstance(data, Absence):
-            return data
-        bits = np.uint64(int.from_bytes(data, "little"))
-        mine = (words == word) & (page_frames > 0)
-        shift = page_frames[mine] % np.uint64(_FRAMES_A_WORD)
-        idle[mine] = (bits >> shift) & np.uint64(1)
-    return idle
-
-
-def mark_idle(fs: KernelFs, page_frames: NDArray[np.uint64]) -> Answer:
-    """Mark frames idle, and no others; the first refusal ends it."""
-    known = page_frames[page_frames > 0]
-    words = known // np.uint64(_FRAMES_A_WORD)
-    for word in np.unique(words).tolist():
-        bits = 0
-        for frame in known[words == word].tolist():
-            bits |= 1 << (frame % _FRAMES_A_WORD)
-        answer = fs.set_idle_bits(word * 8, bits.to_bytes(8, "little"))
-        if answer is not Answer.DONE:
-            return answer
-    return Answer.DONE
 
 
 def _bytes(runs: list[PageRun], kind: PageKind) -> int:

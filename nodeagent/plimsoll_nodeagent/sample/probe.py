@@ -146,12 +146,19 @@ def _anonymous(fs: KernelFs, cgroup: str | None) -> Iterator[Fact]:
 
 def _advice(fs: KernelFs, release: tuple[int, int]) -> Iterator[Fact]:
     engine, why = Engine.ADVICE, fs.advice_missing() or _right_missing(fs)
-    huge = not isinstance(fs.read("/sys/kernel/mm/transparent_hugepage/enabled"), Absence)
-    collapse = why or ("" if huge and release >= _COLLAPSE_SINCE else "before Linux 6.1, or no huge pages")
+    collapse = why or ("before Linux 6.1" if release < _COLLAPSE_SINCE else _huge_pages_missing(fs))
     willneed = why or ("" if release >= _WILLNEED_SINCE else "before Linux 5.15")
     yield Fact(engine, Level.COLLAPSE, available=not collapse, why=collapse)
     yield Fact(engine, Level.WILLNEED, available=not willneed, why=willneed)
     yield Fact(engine, Level.PAGEOUT, available=not why, why=why)
+
+
+def _huge_pages_missing(fs: KernelFs) -> str:
+    """Say why no huge pages may be made: MADV_COLLAPSE would heed no `never`, but whoever set it meant it."""
+    enabled = fs.read("/sys/kernel/mm/transparent_hugepage/enabled")
+    if isinstance(enabled, Absence):
+        return "no huge pages in this kernel"
+    return "huge pages are off (transparent_hugepage/enabled)" if "[never]" in enabled else ""
 
 
 def _right_missing(fs: KernelFs) -> str:

@@ -13,6 +13,7 @@ from builders.watched_agents import (
     shown,
     watched,
 )
+from plimsoll.pages.refault_set import MOST_PROBED_RATIO
 from plimsoll_nodeagent.act.damon import ADMIN
 from plimsoll_nodeagent.capabilities import Engine, Level
 from plimsoll_nodeagent.kernelfs import Advice, TwinProcess
@@ -127,7 +128,8 @@ def test_cold_is_told_by_damon_where_the_kernel_keeps_no_generations(tmp_path):
     (agent.node.root / "sys/kernel/debug/lru_gen").unlink()
     agent.say({"importance": "Low", "reclaim": {"mode": "Cold"}})
     agent.tick(4)
-    assert agent.tick(1).containers[0].cold_bytes is None
+    (report,) = agent.tick(1).containers  # probed, until enough has been seen
+    assert report.cold_bytes <= MOST_PROBED_RATIO * agent.node.usage_bytes
     looked(agent, 20)
     (report,) = agent.tick(1, seconds=1.0).containers
     assert report.cold_bytes == (PAGES - HOT_PAGES) * 4096

@@ -17,6 +17,7 @@ from plimsoll.pages.blocks import (
     overlapping,
     process_of,
     runs_of,
+    windows_of,
 )
 
 KIB64 = LEAST_BLOCK_BYTES
@@ -77,3 +78,33 @@ def test_what_overlaps_is_what_both_have(lengths: list[tuple[int, int]], seed: i
     ]
     assert len(covered) == len(set(covered))
     assert set(covered) == of_one & of_two
+
+
+def test_windows_lie_within_their_blocks_and_mappings_wherever_they_are_drawn():
+    block, page = 64 << 10, 4096
+    spans = Spans(np.array([3 * page, 40 * page], np.uint64), np.array([37 * page, 41 * page], np.uint64))
+    for draw in (np.zeros(1), np.full(3, 0.999999), np.random.default_rng(1).random(97)):
+        found = windows_of(spans, block, 4, draw)
+        starts, lengths = found.ranges[:, 0], found.ranges[:, 1]
+        assert (lengths // page).tolist() == [4, 4, 4, 1]
+        assert (starts // block).tolist() == [0, 1, 2, 2]
+        assert (starts >= found.wholes[:, 0]).all()
+        assert (starts + lengths <= found.wholes.sum(axis=1)).all()
+        assert found.wholes.tolist() == [
+            [3 * page, 13 * page],
+            [16 * page, 16 * page],
+            [32 * page, 5 * page],
+            [40 * page, page],
+        ]
+
+
+def test_windows_as_large_as_blocks_are_all_of_the_memory():
+    spans = Spans(np.array([0], np.uint64), np.array([1 << 20], np.uint64))
+    found = windows_of(spans, 64 << 10, 16, np.array([0.5]))
+    assert (found.ranges == found.wholes).all()
+    assert int(found.ranges[:, 1].sum()) == 1 << 20
+
+
+def test_no_memory_has_no_windows():
+    none = np.zeros(0, np.uint64)
+    assert len(windows_of(Spans(none, none), 64 << 10, 4, np.array([0.5])).ranges) == 0

@@ -5,7 +5,7 @@ import pytest
 
 from builders.twin_node import TwinNode
 from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelProcess
-from plimsoll_nodeagent.sample.pagemap import frames, idle_frames, mark_idle, page_counts, written_pages
+from plimsoll_nodeagent.sample.pagemap import page_counts, written_pages
 from plimsoll_nodeagent.sample.processes import read_mappings, read_rollup
 
 PAGE = 4096
@@ -22,38 +22,6 @@ def test_written_pages_are_found_with_and_without_pagemap_scan(tmp_path, has_sca
         node.kernel.processes.show(own)
         found = written_pages(process, own.start, own.end)
         assert found.tolist() == [own.start + 7 * PAGE, own.start + 8 * PAGE]
-
-
-def test_idle_frames_are_those_not_touched_since_they_were_marked(tmp_path):
-    node = TwinNode(tmp_path)
-    bitmap = tmp_path / "sys/kernel/mm/page_idle/bitmap"
-    node.tree.write(bitmap, "\0" * 1024)
-    own = node.process(pages=130, first_frame=1000)
-    with KernelProcess.open(node.kernel, 500) as process:
-        found = frames(process, own.start, own.end)
-    assert found[:2].tolist() == [1000, 1001]
-    assert not idle_frames(node.kernel, found).any()
-    assert mark_idle(node.kernel, found) is Answer.DONE
-    assert idle_frames(node.kernel, found).all()
-    bits = bytearray(bitmap.read_bytes())
-    bits[1001 // 8] &= ~(1 << 1001 % 8)  # the kernel, when the page is touched
-    bitmap.write_bytes(bits)
-    assert np.flatnonzero(~idle_frames(node.kernel, found)).tolist() == [1]
-
-
-def test_frames_that_are_not_shown_to_us_are_never_idle(tmp_path):
-    node = TwinNode(tmp_path)
-    node.tree.write(tmp_path / "sys/kernel/mm/page_idle/bitmap", "\xff" * 512)
-    hidden = np.zeros(4, dtype=np.uint64)
-    assert not idle_frames(node.kernel, hidden).any()
-    assert mark_idle(node.kernel, hidden) is Answer.DONE
-    assert not node.kernel.notes
-
-
-def test_a_kernel_without_idle_bits_is_told(tmp_path):
-    node = TwinNode(tmp_path)
-    assert idle_frames(node.kernel, np.array([5], dtype=np.uint64)) is Absence.GONE
-    assert mark_idle(node.kernel, np.array([5], dtype=np.uint64)) is Answer.GONE
 
 
 def test_more_pages_than_are_worth_reading_are_not_read(tmp_path):

@@ -56,7 +56,7 @@ def test_without_damon_accesses_fall_step_by_step_to_refaults(tmp_path, monkeypa
     node = full_node(tmp_path)
     with_ourselves(node, monkeypatch, soft_dirty=True)
     found = []
-    for path in (f"{ADMIN}/nr_kdamonds", "/sys/kernel/debug/lru_gen", "/sys/kernel/mm/page_idle/bitmap"):
+    for path in (f"{ADMIN}/nr_kdamonds", "/sys/kernel/mm/page_idle/bitmap", "/sys/kernel/debug/lru_gen"):
         (tmp_path / path.strip("/")).unlink()
         found.append(levels(node)[Engine.ACCESSES])
     with_ourselves(node, monkeypatch, soft_dirty=False)
@@ -64,8 +64,8 @@ def test_without_damon_accesses_fall_step_by_step_to_refaults(tmp_path, monkeypa
     (node.tree.cgroups / "kubepods/memory.stat").write_text("anon 4096\n")
     found.append(levels(node)[Engine.ACCESSES])
     assert found == [
-        Level.LRU_GENERATIONS,
         Level.IDLE_BITS,
+        Level.LRU_GENERATIONS,
         Level.SOFT_DIRTY,
         Level.REFAULTS,
         Level.NONE,
@@ -202,6 +202,18 @@ def test_the_next_level_that_there_is_stands_beneath(tmp_path, monkeypatch):
     (tmp_path / "sys/kernel/debug/lru_gen").unlink()
     accesses = find_capabilities(node.kernel, ROOT).engines[0]
     assert (accesses.level, accesses.falls_back_to) == (Level.DAMON, Level.IDLE_BITS)
+
+
+def test_what_is_lost_later_falls_step_by_step_and_says_why(tmp_path, monkeypatch):
+    node = full_node(tmp_path)
+    with_ourselves(node, monkeypatch, soft_dirty=True)
+    found = find_capabilities(node.kernel, ROOT)
+    assert found.has(Engine.ACCESSES, Level.SOFT_DIRTY)
+    found = found.fallen(Engine.ACCESSES, "others have it").fallen(Engine.ACCESSES, "denied")
+    accesses = found.engines[0]
+    assert (accesses.level, accesses.falls_back_to) == (Level.LRU_GENERATIONS, Level.SOFT_DIRTY)
+    assert accesses.why == "no damon: others have it; no idle-bits: denied"
+    assert not found.has(Engine.ACCESSES, Level.DAMON)
 
 
 def test_at_least_compares_levels_of_an_engine(tmp_path):
