@@ -2,13 +2,15 @@
 
 In: requests, once a second a look. Out: reports. How much and how fast is `plimsoll.coordinate.towards`; the
 act goes through the agent's `Actor`, which refuses a container without a policy. So a container that nobody
-allowed to be reclaimed is only looked at: what it uses is reported, and the operator decides by that.
+allowed to be reclaimed is only looked at: what it uses is reported, and the operator decides by that. A clock
+that is set meanwhile ends nothing and prolongs nothing.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from plimsoll.coordinate.messages import ShrinkReport, ShrinkRequest, ShrinkStage
+from plimsoll.coordinate.steady import SteadyClock
 from plimsoll.coordinate.towards import Towards, TowardsReading, TowardsTarget
 from plimsoll_nodeagent.act.actor import Actor
 from plimsoll_nodeagent.act.container import opened
@@ -56,12 +58,14 @@ class Shrinking:
     def __init__(self, fs: KernelFs, actor: Actor, allowed: Allowed, find: Find) -> None:
         self._fs, self._actor, self._allowed, self._find = fs, actor, allowed, find
         self._by_id: dict[int, _Shrinking] = {}
+        self._clock = SteadyClock()
 
     def __len__(self) -> int:
         return len(self._by_id)
 
     def ask(self, request: ShrinkRequest, now_seconds: float) -> None:
         """Hear a request, perhaps not for the first time."""
+        now_seconds = self._clock.read(now_seconds)
         known = self._by_id.get(request.shrink_id)
         if known is not None:
             if request.written and not known.request.written:
@@ -81,6 +85,7 @@ class Shrinking:
 
     def step(self, now_seconds: float) -> Iterator[ShrinkReport]:
         """One look at each, and one step where more is to be taken. Call about once a second."""
+        now_seconds = self._clock.read(now_seconds)
         for shrink_id, each in list(self._by_id.items()):
             looked = self._look(each.container)
             if looked is None:

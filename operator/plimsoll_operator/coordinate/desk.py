@@ -75,6 +75,7 @@ class Desk:
         self.lending = Lending(membership, asks, self.views, raise_now)
         self._needs = NeedBook(membership, self.views, attendance.presence)
         self._world = World()
+        self._skews: dict[str, float] = {}  # seconds that a node's clock was ahead of ours at its hello
         self._ended: dict[ContainerUid, tuple[float, Ask]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -84,6 +85,7 @@ class Desk:
         """A node's stream was opened."""
         self.views.greet(kube_node, facts.roster)
         skew = facts.sent_seconds - now_seconds
+        self._skews[kube_node] = skew
         if abs(skew) > CLOCK_SKEW_SECONDS:
             logger.warning("the clock of %s is %.0f s off", kube_node, skew)
         self.shrinks.repeat(kube_node)
@@ -144,6 +146,7 @@ class Desk:
         self._asks.lent = {**ended, **self.shrinks.asks()}
         self._attendance.forget(now_seconds, frozenset(world.kube_nodes))
         self.views.keep_only(frozenset(world.kube_nodes))
+        self._skews = {name: each for name, each in self._skews.items() if name in world.kube_nodes}
         if self.sharing is not None:
             self.sharing.forget(frozenset(world.kube_nodes))
         self._report(now_seconds)
@@ -190,6 +193,8 @@ class Desk:
         counts = self._attendance.count(now_seconds)
         shown = {each.value: float(counts[each]) for each in (Presence.PRESENT, Presence.AWAY)}
         self._metrics.replace("plimsoll_agents", "presence", shown)
+        worst = max((abs(each) for each in self._skews.values()), default=0.0)
+        self._metrics.set("plimsoll_agent_clock_skew_seconds_max", worst)
         self._metrics.set("plimsoll_shrinks_under_way", float(len(self.shrinks)))
         self._metrics.set("plimsoll_leases_in_force", float(len(self.lending.book)))
 

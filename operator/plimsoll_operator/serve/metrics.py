@@ -133,6 +133,13 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         ("basis",),
     ),
     MetricDefinition(
+        "plimsoll_agent_clock_skew_seconds_max",
+        _G,
+        "seconds",
+        "How far the clock of the node that is furthest off was from the operator's at its agent's last "
+        "hello; nothing is decided by an agent's clock.",
+    ),
+    MetricDefinition(
         "plimsoll_agents",
         _G,
         "kube nodes",
