@@ -79,7 +79,9 @@ class Attended:
     hearer: Any = None
     attendance: Attendance | None = None
     now: Callable[[], float] = time.time
+    options: tuple[tuple[str, int], ...] = ()  # of gRPC, instead of the operator's own
     service: Coordination = None  # set while it is served
+    identity: ServerIdentity = None
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator["Attended"]:
@@ -95,8 +97,8 @@ class Attended:
             monotonic=time.monotonic,
             admission=self.admission,
         )
-        identity = ServerIdentity(self.authority.write(self.directory / "server", "operator"))
-        server, self.port = await start(self.service, identity, "127.0.0.1", self.port)
+        self.identity = ServerIdentity(self.authority.write(self.directory / "server", "operator"))
+        server, self.port = await start(self.service, self.identity, "127.0.0.1", self.port, self.options)
         try:
             yield self
         finally:

@@ -26,11 +26,22 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
 
-    def write(self, directory: Path, name: str, *, expired: bool = False) -> Path:
-        """`tls.crt`, `tls.key` and `ca.crt` for 127.0.0.1 and `localhost`, moved into place one by one."""
+    def write(
+        self,
+        directory: Path,
+        name: str,
+        *,
+        expired: bool = False,
+        lasts: dt.timedelta = 12 * HOUR,
+        trusts: "tuple[Authority, ...]" = (),
+    ) -> Path:
+        """`tls.crt`, `tls.key` and `ca.crt` for 127.0.0.1 and `localhost`, moved into place one by one.
+
+        `trusts`: other authorities in `ca.crt`, as while one takes over from another.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         now = dt.datetime.now(dt.UTC)
-        ends = now - HOUR if expired else now + 12 * HOUR
+        ends = now - HOUR if expired else now + lasts
         hosts = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         certificate = (
@@ -42,7 +53,8 @@ class Authority:
         private = key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         directory.mkdir(parents=True, exist_ok=True)
         contents = {"tls.key": private, "tls.crt": certificate.public_bytes(PEM)}
-        for file, content in (contents | {"ca.crt": self._certificate.public_bytes(PEM)}).items():
+        bundle = b"".join(each._certificate.public_bytes(PEM) for each in (self, *trusts))
+        for file, content in (contents | {"ca.crt": bundle}).items():
             part = directory / f".{file}"
             part.write_bytes(content)
             part.rename(directory / file)

@@ -284,10 +284,17 @@ async def _abort(context: Context, code: grpc.StatusCode, why: str, wait_seconds
 
 
 async def start(
-    coordination: Coordination, identity: ServerIdentity, address: str, port: int
+    coordination: Coordination,
+    identity: ServerIdentity,
+    address: str,
+    port: int,
+    options: tuple[tuple[str, int], ...] = (),
 ) -> tuple[grpc.aio.Server, int]:
-    """Listen; returns the server and the port it has. Raises RuntimeError where it cannot."""
-    server = grpc.aio.server(options=OPTIONS)
+    """Listen; returns the server and the port it has. Raises RuntimeError where it cannot.
+
+    `options` of gRPC stand instead of ours of the same name.
+    """
+    server = grpc.aio.server(options=tuple((dict(OPTIONS) | dict(options)).items()))
     server.add_generic_rpc_handlers((service.handlers(coordination.attend),))
     bound = server.add_secure_port(f"{address}:{port}", identity.credentials())
     await server.start()
