@@ -123,7 +123,7 @@ train: $(VENV)/.dev ## fit the forecast's weights and price tables anew: make tr
 train-pressure: $(VENV)/.dev ## fit the pressure predictor's weights anew: make train-pressure [RECORDINGS=files]
 	$(BIN)/python bench/train_pressure.py $(if $(RECORDINGS),--recordings $(RECORDINGS)) $(BENCH_ARGS)
 
-.PHONY: bench bench-ablation bench-agent bench-circumstances bench-cold bench-control bench-coord bench-e2e bench-forecast bench-fuzz bench-leak bench-loop bench-node bench-pages bench-placement bench-placement-scheduler bench-pressure bench-prophet bench-steering bench-usage bench-demo
+.PHONY: bench bench-ablation bench-agent bench-basis bench-circumstances bench-cold bench-control bench-coord bench-e2e bench-forecast bench-fuzz bench-leak bench-loop bench-node bench-pages bench-placement bench-placement-scheduler bench-pressure bench-prophet bench-share bench-steering bench-usage bench-demo
 bench: bench-agent bench-cold bench-demo bench-leak bench-forecast bench-loop bench-prophet bench-usage ## every bench there is
 
 bench-ablation: $(VENV)/.dev ## what each part of the pipeline earns, taken away in turn on the judged half
@@ -131,6 +131,9 @@ bench-ablation: $(VENV)/.dev ## what each part of the pipeline earns, taken away
 
 bench-agent: $(VENV)/.dev ## what the node agent costs a node of 100 and of 500 containers
 	$(BIN)/python bench/agent.py
+
+bench-basis: $(VENV)/.dev ## what limits made for needed memory save at the same refault budget, on a model of a container's memory
+	$(BIN)/python bench/basis.py $(BENCH_ARGS)
 
 bench-circumstances: $(VENV)/.dev ## what knowing of rollouts, starts and pods is worth, on made series
 	$(BIN)/python bench/circumstances.py $(BENCH_ARGS)

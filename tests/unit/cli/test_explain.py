@@ -11,6 +11,7 @@ from plimsoll.pipeline import PipelineSettings
 from plimsoll.recommend.objective import oom_price_of
 from plimsoll.replay.limits import ReplaySettings, replay_limits
 from plimsoll.replay.live import LiveRecommender
+from plimsoll_cli.advice.explanation import Explanation, Kills, Usage, Wanted
 from plimsoll_cli.traces.parquet import read_traces, source_warmup_bins
 from plimsoll_cli.traces.sample import sample_directory
 
@@ -188,3 +189,26 @@ def test_a_recording_that_is_not_there_is_named(plimsoll):
     result = plimsoll("explain", SHORT, "--traces", "none.parquet")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == "Error: none.parquet: no such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        (Usage(), None),
+        (
+            Usage(basis="needed", basis_reason="its agent tells", needed_bytes=200 * MIB),
+            "the limit is made for what is needed (200.0 MiB needed now): its agent tells",
+        ),
+        (
+            Usage(basis="usage", basis_reason="no agent tells"),
+            "the limit is made for all that is used: no agent tells",
+        ),
+    ],
+)
+def test_what_the_limit_is_made_for_is_said_with_its_reason(seen, said):
+    none = Explanation(
+        "w", "app", None, None, None, None, seen, "", (), Wanted(), None, "", Kills(), None, None
+    )
+    lines = [line.split(":", 1)[1].strip() for line in none.sentences() if line.strip().startswith("basis:")]
+    assert lines == ([said] if said else [])
+    assert none.document()["usage"]["basis"] == seen.basis
