@@ -1,7 +1,8 @@
 """What the operator says, on the wire and back: a writer and a reader for each kind.
 
 In: bodies of `plimsoll.coordinate.messages`. Out: `RESPONSES` (type to field and writer) and `RESPONSES_OF`
-(field to reader).
+(field to reader). `UNSAID` are fields that no operator says: agents read policies from the API server (0080),
+and move memory between NUMA nodes by what they see themselves (0126). Their numbers stay taken.
 """
 
 from collections.abc import Callable
@@ -10,39 +11,6 @@ from typing import Any
 from plimsoll.coordinate import messages as core
 from plimsoll_proto.cells import milliseconds, seconds
 from plimsoll_proto.v1 import operator_pb2
-
-
-def _snapshot(snapshot: core.PolicySnapshot) -> operator_pb2.PolicySnapshot:
-    made = operator_pb2.PolicySnapshot(policy_version_number=snapshot.version)
-    for each in snapshot.policies:
-        made.container_policies.add(
-            pod_uid=each.pod_uid,
-            container_name=each.container_name,
-            policy_name=each.policy,
-            reclaim_mode_name=each.reclaim_mode,
-            max_pressure_ratio=each.max_pressure_ratio,
-            refault_budget_ratio=each.refault_budget_ratio,
-            importance_name=each.importance,
-            prefetch_allowed=each.prefetch,
-        )
-    return made
-
-
-def _snapshot_of(found: operator_pb2.PolicySnapshot) -> core.PolicySnapshot:
-    policies = tuple(
-        core.ContainerPolicy(
-            each.pod_uid,
-            each.container_name,
-            each.policy_name,
-            each.reclaim_mode_name,
-            each.max_pressure_ratio,
-            each.refault_budget_ratio,
-            each.importance_name,
-            each.prefetch_allowed,
-        )
-        for each in found.container_policies
-    )
-    return core.PolicySnapshot(found.policy_version_number, policies)
 
 
 def _shrink(asked: core.ShrinkRequest) -> operator_pb2.ShrinkRequest:
@@ -94,36 +62,9 @@ def _models_of(found: operator_pb2.ModelVersion) -> core.ModelVersion:
     )
 
 
-def _moves(moves: core.PlacementMoves) -> operator_pb2.PlacementMoves:
-    made = operator_pb2.PlacementMoves(placement_version_number=moves.version)
-    for each in moves.moves:
-        made.moves.add(
-            pod_uid=each.pod_uid,
-            container_name=each.container_name,
-            from_numa_node_index=each.from_numa_node,
-            to_numa_node_index=each.to_numa_node,
-            most_bytes=each.most_bytes,
-        )
-    return made
-
-
-def _moves_of(found: operator_pb2.PlacementMoves) -> core.PlacementMoves:
-    moves = tuple(
-        core.PlacementMove(
-            each.pod_uid,
-            each.container_name,
-            each.from_numa_node_index,
-            each.to_numa_node_index,
-            each.most_bytes,
-        )
-        for each in found.moves
-    )
-    core.check_amounts(*(each.most_bytes for each in moves))
-    return core.PlacementMoves(found.placement_version_number, moves)
-
+UNSAID = frozenset({"policy_snapshot", "placement_moves"})
 
 RESPONSES: dict[type, tuple[str, Callable[[Any], Any]]] = {
-    core.PolicySnapshot: ("policy_snapshot", _snapshot),
     core.ShrinkRequest: ("shrink_request", _shrink),
     core.ShrinkCancel: (
         "shrink_cancel",
@@ -139,7 +80,6 @@ RESPONSES: dict[type, tuple[str, Callable[[Any], Any]]] = {
         ),
     ),
     core.ModelVersion: ("model_version", _models),
-    core.PlacementMoves: ("placement_moves", _moves),
     core.Drain: (
         "drain",
         lambda each: operator_pb2.Drain(
@@ -148,13 +88,11 @@ RESPONSES: dict[type, tuple[str, Callable[[Any], Any]]] = {
     ),
 }
 RESPONSES_OF: dict[str, Callable[[Any], Any]] = {
-    "policy_snapshot": _snapshot_of,
     "shrink_request": _shrink_of,
     "shrink_cancel": lambda each: core.ShrinkCancel(each.shrink_id, each.cancel_reason),
     "lease_answer": lambda each: core.LeaseAnswer(
         each.lease_id, each.limit_bytes, seconds(each.lasts_milliseconds), each.refusal_reason
     ),
     "model_version": _models_of,
-    "placement_moves": _moves_of,
     "drain": lambda each: core.Drain(seconds(each.reconnect_after_milliseconds), each.drain_reason),
 }

@@ -16,7 +16,7 @@ from plimsoll.coordinate.session import Envelope, HelloNumbers, WelcomeNumbers
 from plimsoll.coordinate.versions import ProtocolError, ProtocolVersion
 from plimsoll_proto.agent_bodies import REQUESTS, REQUESTS_OF, roster, roster_of
 from plimsoll_proto.cells import milliseconds, seconds
-from plimsoll_proto.operator_bodies import RESPONSES, RESPONSES_OF
+from plimsoll_proto.operator_bodies import RESPONSES, RESPONSES_OF, UNSAID
 from plimsoll_proto.v1 import agent_pb2, operator_pb2
 
 LEVELS = frozenset({"sample_batch", "forecast_batch"})
@@ -154,6 +154,8 @@ def _body_of(message: Any, name: str | None, readers: dict[str, Callable[[Any], 
     if name is None:
         # A letter of a kind that a newer minor version has added: it is taken over, and means nothing here.
         return None if number == 0 else MessageError("a message of a kind that this version does not know")
+    if name in UNSAID:
+        return MessageError(f"{name}: nobody says this any more")
     if name not in readers:
         raise ProtocolError(f"{name} is said once, in greeting")
     try:

@@ -103,7 +103,10 @@ class OutcomeBatch:
 
 @dataclass(frozen=True, slots=True)
 class ModelDelta:
-    """What was learnt beside a shared model."""
+    """What a node has learnt of a class, whole, and which version of the shared model it has.
+
+    `base_checksum`: of the `ModelVersion` that it uses, "" for none. An empty payload only asks.
+    """
 
     checksum: str
     kind: str
@@ -165,28 +168,6 @@ LEVELS = (SampleBatch, ForecastBatch)  # a newer one says it all again
 
 
 @dataclass(frozen=True, slots=True)
-class ContainerPolicy:
-    """What a policy lets an agent do with one container."""
-
-    pod_uid: str
-    container_name: str
-    policy: str
-    reclaim_mode: str
-    max_pressure_ratio: float
-    refault_budget_ratio: float
-    importance: str
-    prefetch: bool
-
-
-@dataclass(frozen=True, slots=True)
-class PolicySnapshot:
-    """All that policies say for a node."""
-
-    version: int
-    policies: tuple[ContainerPolicy, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class ShrinkRequest:
     """Reclaim towards a target; or, once `written`, say what the kernel holds."""
 
@@ -220,7 +201,7 @@ class LeaseAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """A shared model."""
+    """A shared model as a node is to use it; an empty payload: what ships."""
 
     kind: str
     class_name: str
@@ -231,25 +212,6 @@ class ModelVersion:
 
 
 @dataclass(frozen=True, slots=True)
-class PlacementMove:
-    """Memory to be moved between NUMA nodes."""
-
-    pod_uid: str
-    container_name: str
-    from_numa_node: int
-    to_numa_node: int
-    most_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class PlacementMoves:
-    """All moves that are wanted on a node now."""
-
-    version: int
-    moves: tuple[PlacementMove, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Drain:
     """This replica ends soon."""
 
@@ -257,9 +219,7 @@ class Drain:
     reason: str
 
 
-OperatorBody = (
-    PolicySnapshot | ShrinkRequest | ShrinkCancel | LeaseAnswer | ModelVersion | PlacementMoves | Drain
-)
+OperatorBody = ShrinkRequest | ShrinkCancel | LeaseAnswer | ModelVersion | Drain
 
 
 def check_batch(indexes: IntArray, names: Sequence[str], values: FloatArray) -> None:

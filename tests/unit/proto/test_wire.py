@@ -12,7 +12,7 @@ from plimsoll.coordinate import messages as core
 from plimsoll.coordinate.session import Envelope, HelloNumbers, WelcomeNumbers
 from plimsoll.coordinate.versions import PROTOCOL, ProtocolError
 from plimsoll_proto import service, wire
-from plimsoll_proto.v1 import agent_pb2
+from plimsoll_proto.v1 import agent_pb2, operator_pb2
 
 INDEXES = np.array([0, 3, 4], dtype=np.int64)
 SAMPLES = core.SampleBatch(
@@ -38,13 +38,11 @@ AGENT = [
     core.LeaseRequest(7, 1, 100, 200, 300, 4.5, 1000.0),
 ]
 OPERATOR = [
-    core.PolicySnapshot(3, (core.ContainerPolicy("uid", "app", "p", "Cold", 0.01, 0.02, "Low", True),)),
     core.ShrinkRequest(1, "uid", "app", 100, 50, 120.0, True, "abc"),
     core.ShrinkCancel(1, "somebody else"),
     core.LeaseAnswer(7, 0, 0.0, "no headroom"),
     core.LeaseAnswer(7, 300, 300.0),
     core.ModelVersion("survival", "web", 4, 1, "sum", b"\2"),
-    core.PlacementMoves(2, (core.PlacementMove("uid", "app", 0, 1, 4096),)),
     core.Drain(5.0, "upgrade"),
 ]
 
@@ -109,6 +107,15 @@ def test_a_kind_that_a_newer_version_added_counts_and_means_nothing():
     newer += b"\xf2\x01\x02\x08\x01"  # field 30, a message: what a next minor version may add to the body
     heard = wire.request_of(service.request_of(newer))
     assert (heard.number, heard.follows) == (4, 3)
+    assert isinstance(heard.body, core.MessageError)
+
+
+@pytest.mark.parametrize("name", ["policy_snapshot", "placement_moves"])
+def test_what_nobody_says_any_more_counts_and_means_nothing(name):
+    message = operator_pb2.AttendResponse(sequence_number=4, follows_sequence_number=3)
+    getattr(message, name).SetInParent()
+    heard = wire.response_of(message)
+    assert heard.number == 4
     assert isinstance(heard.body, core.MessageError)
 
 
