@@ -195,6 +195,9 @@ bench-placement-scheduler: $(VENV)/.dev ## the model of kube-scheduler against k
 bench-prophet: $(VENV)/.dev ## Prophet beside auto, seasonal and VPA, on series of more than two weeks with a season
 	$(BIN)/python bench/judge_prophet.py --traces $(TRACES)
 
+bench-share: $(VENV)/.dev ## what a model learned on one kube node is worth to the same image on another, its first hour: make bench-share PAGE_TRACES=directory
+	$(BIN)/python bench/share.py --traces "$(PAGE_TRACES)" $(BENCH_ARGS)
+
 bench-steering: $(VENV)/.dev ## where slack:X and oom:X land in a fleet that steers its price
 	$(BIN)/python bench/steering.py --traces $(TRACES) $(BENCH_ARGS)
 

@@ -38,6 +38,7 @@ class AgentOn:
     node: TwinNode = field(init=False)
     made: Assembled = field(init=False)
     now: float = START
+    lived: int = 0  # looks, by `lives`
 
     def __post_init__(self) -> None:
         self.node = TwinNode(self.directory / "root", containers=self.containers)
@@ -88,6 +89,22 @@ class AgentOn:
             report = self.made.agent.tick(self.now)
         assert report is not None
         return report
+
+    def lives(self, looks: int, seconds: float = 30.0, returns: tuple[int, int] = (8, 4)) -> None:
+        """Look after look generations age, and of the two oldest so many pages each are touched again."""
+        paths = [each.path.removeprefix("/sys/fs/cgroup") for each in self.node.discovered()]
+        for _ in range(looks):
+            self.lived += 1
+            aged, back = int(1000 * seconds * self.lived), [each * self.lived for each in returns]
+            pages = [max(0, 1536 - back[0]), max(0, 1024 - back[1]), 512, 1024 + sum(back)]
+            ages = (900_000, 300_000, 90_000, 1000)
+            text = "".join(
+                f"{number:11} {age + aged:10} {some:10} {some:10}\n"
+                for number, (age, some) in enumerate(zip(ages, pages, strict=True), 4)
+            )
+            listed = (f"memcg {at:5} {path}\n node     0\n{text}" for at, path in enumerate(paths, 1))
+            self.node.tree.write(self.node.root / "sys/kernel/debug/lru_gen", "".join(listed))
+            self.tick(seconds=seconds)
 
     @property
     def taken_bytes(self) -> int:

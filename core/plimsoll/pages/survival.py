@@ -86,10 +86,11 @@ class SurvivalModel:
 
     def threshold_seconds(self, ages: IdleAges, bytes_per_second: float) -> float:
         """The lowest age above which no more than so much is expected back; infinite where there is none."""
-        for edge in AGE_EDGES[AGE_EDGES >= LEAST_COLD_SECONDS]:
-            if self.returns_per_second(ages, float(edge)) <= bytes_per_second:
-                return float(edge)
-        return math.inf
+        idle = np.array([ages.idle_bytes(float(edge)) for edge in AGE_EDGES])
+        in_bin = np.clip(idle - np.append(idle[1:], 0.0), 0.0, None)
+        beyond = np.cumsum((in_bin * self.hazard)[::-1])[::-1]  # of all that is idle for an edge or longer
+        fits = np.flatnonzero((AGE_EDGES >= LEAST_COLD_SECONDS) & (beyond <= bytes_per_second))
+        return float(AGE_EDGES[fits[0]]) if len(fits) else math.inf
 
     def _score(self, exposure: FloatArray, returned: FloatArray) -> None:
         expected = exposure * self.hazard

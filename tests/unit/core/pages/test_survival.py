@@ -121,3 +121,18 @@ def test_memory_of_one_age_in_a_wide_bin_shows_no_return():
         )
     assert model.returned_bytes.sum() == 0.0
     assert model.observations == 60
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_threshold_is_the_lowest_edge_beyond_which_returns_stay_within_the_budget(seed):
+    rng = np.random.default_rng(seed)
+    edges = np.append(np.cumsum(np.append(0.0, rng.uniform(3.0, 400.0, 20))), np.inf)
+    ages = IdleAges(edges, rng.uniform(0.0, 64.0, 21) * (1 << 20))
+    model = SurvivalModel()
+    model.returned_bytes = rng.uniform(0.0, 4.0, BINS) * (1 << 20)
+    model.idle_byte_seconds = rng.uniform(0.0, 9000.0, BINS) * (1 << 20)
+    fits = [edge for edge in AGE_EDGES if edge >= LEAST_COLD_SECONDS]
+    for budget in (0.0, *np.geomspace(1.0, 1e8, 12)):
+        slow = (edge for edge in fits if model.returns_per_second(ages, float(edge)) <= budget * (1 + 1e-9))
+        found = model.threshold_seconds(ages, budget * (1 + 1e-9))
+        assert found == next(slow, float("inf"))

@@ -131,3 +131,19 @@ def test_it_asks_no_more_often_than_every_half_minute(api):
 def test_the_workload_is_the_owner(owner, kind: str, name: str):
     found = workload_of(pod("x", 1, owner=owner)["metadata"])
     assert (found.kind, found.name) == (kind, name)
+
+
+@pytest.mark.parametrize(("image", "shared"), [
+    ("example.org:5000/shop/web:1.2", "example.org:5000/shop/web app"),
+    ("web@sha256:0123", "web app"),
+    ("", ""),
+    ("x" * 300, ""),
+])  # fmt: skip
+def test_containers_of_an_image_share_whatever_their_workload_and_version(api, image, shared):
+    one = pod("web-7c9f-a", 1)
+    one["spec"] = {"containers": [{"name": "app", "image": image}]}
+    api.lists["/api/v1/pods"] = [one]
+    api.lists["/apis/plimsoll.dev/v1alpha1/memorypolicies"] = [policy("web", **WEB)]
+    policies = read(api)
+    assert policies.shared_class_of(container(1)) == shared
+    assert policies.shared_class_of(container(9)) == ""

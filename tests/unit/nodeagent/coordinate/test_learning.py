@@ -45,25 +45,6 @@ class Sharing:
         self.companion.hear(ModelVersion(kind, KEY, 1, SCHEMA, checksum_of(payload), payload))
         self.companion.heed(self.on.now)
 
-    def lives(self, looks, seconds=30.0):
-        """Look after look, generations age; each time a little of the old ones is touched again."""
-        start = self.on.now
-        for look in range(1, looks + 1):
-            aged = int(1000 * (self.on.now + seconds - start))
-            pages = [1536 - 8 * look, 1024 - 4 * look, 512, 1024 + 12 * look]
-            text = "".join(
-                f"{number:11} {age + aged:10} {some:10} {some:10}\n"
-                for number, (age, some) in enumerate(
-                    zip((900_000, 300_000, 90_000, 1000), pages, strict=True), 4
-                )
-            )
-            listing = "".join(
-                f"memcg {at:5} {each.path.removeprefix('/sys/fs/cgroup')}\n node     0\n{text}"
-                for at, each in enumerate(self.on.node.discovered(), 1)
-            )
-            self.on.node.tree.write(self.on.node.root / "sys/kernel/debug/lru_gen", listing)
-            self.on.tick(seconds=seconds)
-
     @property
     def containers(self):
         return list(self.agent.reclaimer.controlled.values())
@@ -89,7 +70,7 @@ def test_containers_take_over_the_fleets_hazards_and_go_on_learning(sharing):
     sharing.on.tick()
     for each in sharing.containers:
         np.testing.assert_allclose(each.survival.prior, np.clip(HOT, 0, 1), rtol=1e-5)
-    sharing.lives(5)
+    sharing.on.lives(5)
     assert sharing.containers[0].survival.observations > 0
 
 
@@ -102,7 +83,7 @@ def test_a_container_that_comes_later_starts_from_the_fleets_at_once(sharing):
 
 
 def test_what_the_workload_has_learned_on_this_node_goes_before_the_fleets(sharing):
-    sharing.lives(8)
+    sharing.on.lives(8)
     sharing.on.made.save_models(sharing.on.now, at_once=True)
     own = sharing.on.made.models.tables
     assert own
@@ -129,7 +110,7 @@ def test_what_was_learned_is_told_without_what_the_fleet_had_said(sharing):
     sharing.on.tick()
     sharing.said()
     sharing.gives(PAGES, page_vector(np.full_like(HOT, 1e-7)))
-    sharing.lives(30)
+    sharing.on.lives(30)
     told = [each for each in sharing.said() if each.kind == PAGES and each.payload]
     assert told
     said = read_delta(PAGES, told[-1].payload).contribution
@@ -155,7 +136,7 @@ def test_reuse_tables_start_the_plans_by_address(tmp_path, monkeypatch):
 
 def test_with_the_operator_away_nothing_is_said_and_all_goes_on_from_what_is_there(sharing):
     sharing.link.state.attending = False
-    sharing.lives(30)
+    sharing.on.lives(30)
     assert sharing.said() == []
     assert sharing.containers[0].survival.observations > 0
     np.testing.assert_array_equal(sharing.containers[0].survival.prior, prior_hazard())

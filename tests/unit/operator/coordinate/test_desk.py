@@ -252,3 +252,16 @@ async def test_an_operator_that_is_killed_during_a_lease_leaves_the_room_and_its
     for minute in range(2, 40):  # without an agent: by half steps or whole, after the cooldown
         await successor.rig.once(NOW + minute * MINUTE)
     assert successor.rig.limit() == 1024
+
+
+async def test_a_node_may_speak_of_the_images_of_its_own_pods_alone():
+    pods = [
+        raw_pod("web-0", image="example.org/shop/web:1.2@sha256:ab"),
+        raw_pod("web-1", node="n2", image="example.org/shop/api:7"),
+    ]
+    made = Desks(rig(*pods))
+    await made.once(NOW)
+    own, other = RosterEntry(0, "uid-web-0", "web-0-0"), RosterEntry(1, "uid-web-1", "web-1-0")
+    made.attend(NOW, roster=Roster((own, other, RosterEntry(2, "uid-nobody", "x"))))
+    assert made.desk.classes_on("n1") == {"example.org/shop/web app"}
+    assert made.desk.classes_on("n2") == frozenset(), "its agent has said nothing"
