@@ -11,7 +11,7 @@ import errno
 import os
 import select
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -96,17 +96,23 @@ class KernelFs:
 
     def read_idle_bits(self, offset: int, length: int) -> bytes | Absence:
         """Read the idle page bitmap: 8 bytes for 64 page frames; offset and length are multiples of 8."""
-        return self._part(IDLE_BITMAP, offset, length)
+        found = self._parts(IDLE_BITMAP, ((offset, length),))
+        return found if isinstance(found, Absence) else found[0]
 
-    def read_page_flags(self, offset: int, length: int) -> bytes | Absence:
-        """Read the flags of page frames, 8 bytes for each (`KPF_*`); offset and length are multiples of 8."""
-        return self._part(PAGE_FLAGS, offset, length)
+    def read_idle_bits_of(self, parts: Iterable[tuple[int, int]]) -> list[bytes] | Absence:
+        """Read several parts (offset, length) of it."""
+        return self._parts(IDLE_BITMAP, parts)
 
-    def _part(self, path: str, offset: int, length: int) -> bytes | Absence:
+    def read_page_flags_of(self, parts: Iterable[tuple[int, int]]) -> list[bytes] | Absence:
+        """Read flags of page frames, 8 bytes for each (`KPF_*`), in several parts (offset, length)."""
+        return self._parts(PAGE_FLAGS, parts)
+
+    def _parts(self, path: str, parts: Iterable[tuple[int, int]]) -> list[bytes] | Absence:
+        """Opened once; each part as far as there is something."""
         try:
             descriptor = os.open(self._under(path), _FLAGS)
             try:
-                return os.pread(descriptor, length, offset)
+                return [os.pread(descriptor, length, offset) for offset, length in parts]
             finally:
                 os.close(descriptor)
         except OSError as error:

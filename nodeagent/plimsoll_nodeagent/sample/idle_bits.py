@@ -23,6 +23,7 @@ _HEAD, _TAIL = np.uint64(1 << 15), np.uint64(1 << 16)  # KPF_COMPOUND_HEAD, KPF_
 _LARGEST_ORDER = 9  # of a folio on the LRU: 2 MiB of 4 KiB pages
 _GROUP = 1 << _LARGEST_ORDER  # frames: a folio lies within one group
 _FLAG_BYTES = 8
+_GROUPS_AT_ONCE = 256  # a megabyte of flags
 
 
 def frames(process: KernelProcess, start: int, end: int) -> Frames | Absence:
@@ -58,27 +59,36 @@ def _joined(ranges: Ranges) -> Ranges:
 def folios(fs: KernelFs, page_frames: Frames) -> Frames | Absence:
     """Return the first frame of the folio that each frame is of; 0 stays 0."""
     found = page_frames.copy()
-    order = np.argsort(page_frames, kind="stable")
-    order = order[page_frames[order] > 0]
-    groups, begins = np.unique(page_frames[order] // np.uint64(_GROUP), return_index=True)
-    for group, mine in zip(groups.tolist(), np.split(order, begins[1:]), strict=bool(len(groups))):
-        data = fs.read_page_flags(group * _GROUP * _FLAG_BYTES, _GROUP * _FLAG_BYTES)
-        if isinstance(data, Absence):
-            return data
-        flags = np.zeros(_GROUP, dtype=np.uint64)
-        there = np.frombuffer(data[: len(data) // _FLAG_BYTES * _FLAG_BYTES], dtype=np.uint64)
-        flags[: len(there)] = there
-        found[mine] = np.uint64(group * _GROUP) + _firsts(flags)[page_frames[mine] % np.uint64(_GROUP)]
+    known = np.flatnonzero(page_frames)
+    groups, row = np.unique(page_frames[known] // np.uint64(_GROUP), return_inverse=True)
+    for first in range(0, len(groups), _GROUPS_AT_ONCE):
+        some = groups[first : first + _GROUPS_AT_ONCE]
+        flags = _flags(fs, some)
+        if isinstance(flags, Absence):
+            return flags
+        here = known[(row >= first) & (row < first + len(some))]
+        within = page_frames[here] % np.uint64(_GROUP)
+        at = np.searchsorted(some, page_frames[here] // np.uint64(_GROUP))
+        found[here] = page_frames[here] - within + _firsts(flags, at, within)
     return found
 
 
-def _firsts(flags: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """[512] the first frame of each frame's folio: folios lie at multiples of their size."""
-    own = np.arange(_GROUP, dtype=np.uint64)
-    first, searching = own.copy(), (flags & _TAIL) > 0
+def _flags(fs: KernelFs, groups: Frames) -> NDArray[np.uint64] | Absence:
+    """[groups, 512] flags of their frames; 0 beyond the last one there is."""
+    length = _GROUP * _FLAG_BYTES
+    parts = fs.read_page_flags_of([(group * length, length) for group in groups.tolist()])
+    if isinstance(parts, Absence):
+        return parts
+    whole = b"".join(part.ljust(length, b"\0") for part in parts)
+    return np.frombuffer(whole, dtype=np.uint64).reshape(-1, _GROUP)
+
+
+def _firsts(flags: NDArray[np.uint64], at: NDArray[np.intp], within: Frames) -> Frames:
+    """[n] of frames `within` groups the first of their folio: folios lie at multiples of their size."""
+    first, searching = within.copy(), (flags[at, within] & _TAIL) > 0
     for order in range(1, _LARGEST_ORDER + 1):
-        candidate = own >> np.uint64(order) << np.uint64(order)
-        found = searching & ((flags[candidate] & _HEAD) > 0)
+        candidate = within >> np.uint64(order) << np.uint64(order)
+        found = searching & ((flags[at, candidate] & _HEAD) > 0)
         first[found] = candidate[found]
         searching &= ~found
     return first
@@ -90,10 +100,11 @@ def idle_frames(fs: KernelFs, page_frames: Frames) -> NDArray[np.bool_] | Absenc
     known = np.flatnonzero(page_frames)
     words, row = np.unique(page_frames[known] // _WORD, return_inverse=True)
     bits = np.zeros(len(words), dtype=np.uint64)
-    for first, last in _runs(words):
-        data = fs.read_idle_bits(int(words[first]) * 8, (last - first) * 8)
-        if isinstance(data, Absence):
-            return data
+    runs = _runs(words)
+    parts = fs.read_idle_bits_of([(int(words[first]) * 8, (last - first) * 8) for first, last in runs])
+    if isinstance(parts, Absence):
+        return parts
+    for (first, _), data in zip(runs, parts, strict=True):
         there = np.frombuffer(data[: len(data) // 8 * 8], dtype=np.uint64)
         bits[first : first + len(there)] = there
     idle[known] = (bits[row] >> page_frames[known] % _WORD & np.uint64(1)) > 0
