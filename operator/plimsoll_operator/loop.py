@@ -125,7 +125,7 @@ class Loop:
         now_seconds = max(now_seconds, parts.clock.now())
         with stage("tick"):
             if parts.desk is not None:
-                await parts.engine.tell_needs(parts.desk.needs(world))
+                await parts.engine.tell_needs(await parts.desk.needs(world))
             tick = await parts.engine.tick(now_seconds, loads=self._places(world))
         with stage("take"):
             parts.asks.take(tick)

@@ -41,7 +41,8 @@ async def test_samples_and_forecasts_are_all_taken_and_are_as_old_as_when_they_w
     assert counts.messages_total["sample_batch"] == before + TICKS  # accepted
     await until(lambda: counts.messages_total["forecast_batch"] >= TICKS)
     assert counts.refusals_total.total() == 0  # refused
-    (heard,) = joined.desks.desk.needs(joined.rig.loop.world).heard_seconds.tolist()
+    needs = await joined.desks.desk.needs(joined.rig.loop.world)
+    (heard,) = needs.heard_seconds.tolist()
     assert abs(heard - joined.now) <= 10.0  # corrected by the time of receipt
     assert joined.desks.attendance.presence("n1", joined.now) is Presence.PRESENT
     await joined.rig.once(joined.now)

@@ -63,3 +63,29 @@ async def test_a_burst_is_lent_room_before_it_meets_its_limit(joined):
     await until(lambda: not joined.beside.companion._heard.empty())
     await joined.heed(1)
     assert joined.beside.companion.leases["granted"] == 1
+
+
+@pytest.mark.parametrize(("basis", "falls_to"), [("needed", 60), ("usage", None)])
+async def test_a_limit_falls_below_what_was_in_use_only_where_it_is_made_for_need_and_the_rest_is_given_back(
+    tmp_path, basis, falls_to
+):
+    async with join(tmp_path, limits={"basis": basis}, reclaim={"mode": "Cold"}) as joined:
+        joined.rig.engine.used_mib = 75.0  # says the usage source, to the end
+        desk, (pod,) = joined.desks.desk, joined.rig.loop.world.pods
+        joined.agent.tick(2)
+        if falls_to is not None:
+            await until(lambda: desk.needed_bytes(pod, pod.containers[0], joined.now) is not None)
+        await joined.loop(NOW + MINUTE)
+        assert joined.spec_mib() >= 79  # present use and its margin
+        if falls_to is None:
+            return
+        await until(lambda: not joined.beside.companion._heard.empty())
+        await joined.heed(8)
+        await until(lambda: joined.desks.woken)
+        assert joined.spec_mib() == 80
+        await joined.loop(joined.agent.now)
+        assert (joined.spec_mib(), joined.usage_mib() <= 57) == (falls_to, True)
+        await until(lambda: not joined.beside.companion._heard.empty())
+        joined.kubelet()
+        await joined.heed(3)
+        await until(lambda: joined.rig.metrics.value("plimsoll_shrinks_total", outcome="done") == 1)

@@ -152,9 +152,9 @@ class Desk:
         self._report(now_seconds)
         return {row for uid in self._asks.lent if (row := self._row(uid)) is not None}
 
-    def needs(self, world: World) -> Needs:
+    async def needs(self, world: World) -> Needs:
         """What the engine is told of needed memory before its tick."""
-        return self._needs.needs(world)
+        return await self._needs.needs(world)
 
     def needed_bytes(self, pod: PodRecord, container: ContainerRecord, now_seconds: float) -> float | None:
         """What of a container's use is needed, for the guards; None: not known."""

@@ -5,6 +5,7 @@ the engine, and the needed bytes of one container for the guards. Looked up only
 `limits.basis: needed`; what is not fresh, or not said, is not known.
 """
 
+import asyncio
 import math
 from collections.abc import Callable, Iterator
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from plimsoll.api.effective import Basis
 from plimsoll.api.engines import Engine, asked_engines
+from plimsoll.api.precedence import EffectivePolicy
 from plimsoll.coordinate.attendance import Presence
 from plimsoll_operator.coordinate.views import ContainerView, Views
 from plimsoll_operator.engine.messages import Needs, PodContainer
@@ -21,6 +23,7 @@ from plimsoll_operator.world import World
 
 # A guard lets a limit fall below present use on a word no older than this: three looks of an agent.
 FRESH_SECONDS = 30.0
+GROUPS_AT_ONCE = 500  # between two turns of the event loop
 
 
 class NeedBook:
@@ -31,11 +34,20 @@ class NeedBook:
     ) -> None:
         self._membership, self._views, self._presence = membership, views, presence
 
-    def needs(self, world: World) -> Needs:
-        """The words on all containers whose policies ask for needed memory; empty where none does."""
-        if not any(Engine.NEEDED in asked_engines(each.policy.spec) for each in world.policies):
-            return Needs()
-        found = list(self._views_of(world))
+    async def needs(self, world: World) -> Needs:
+        """The words on all containers whose policies ask for needed memory; empty where none does.
+
+        There may be a hundred thousand: the event loop has turns in between.
+        """
+        asking = frozenset(
+            each.policy.ref for each in world.policies if Engine.NEEDED in asked_engines(each.policy.spec)
+        )
+        found: list[tuple[PodContainer, ContainerView]] = []
+        for number, group in enumerate(list(self._membership.groups.values()) if asking else ()):
+            if number % GROUPS_AT_ONCE == GROUPS_AT_ONCE - 1:
+                await asyncio.sleep(0)
+            if isinstance(group.policy, EffectivePolicy) and group.policy.ref in asking:
+                found += self._views_of(group, world)
         columns = (
             np.array([_number(getattr(view, name)) for _, view in found], dtype=np.float64)
             for name in ("heard_seconds", "usage_bytes", "working_set_bytes", "needed_bytes")
@@ -52,18 +64,17 @@ class NeedBook:
         fresh = abs(now_seconds - view.heard_seconds) <= FRESH_SECONDS
         return float(view.needed_bytes) if fresh and view.needed_bytes <= view.usage_bytes else None
 
-    def _views_of(self, world: World) -> Iterator[tuple[PodContainer, ContainerView]]:
-        for group in self._membership.groups.values():
-            names = frozenset(_asking(group))
-            for pod in group.pods.values() if names else ():
-                node = world.kube_nodes.get(pod.kube_node)
-                capacity = None if node is None else node.capacity_bytes
-                for each in pod.containers:
-                    if each.spec.name not in names:
-                        continue
-                    view = self._views.container(pod.kube_node, pod.uid, each.container_id, capacity)
-                    if view is not None:
-                        yield (pod.uid, each.spec.name), view
+    def _views_of(self, group: Group, world: World) -> Iterator[tuple[PodContainer, ContainerView]]:
+        names = frozenset(_asking(group))
+        for pod in group.pods.values() if names else ():
+            node = world.kube_nodes.get(pod.kube_node)
+            capacity = None if node is None else node.capacity_bytes
+            for each in pod.containers:
+                if each.spec.name not in names:
+                    continue
+                view = self._views.container(pod.kube_node, pod.uid, each.container_id, capacity)
+                if view is not None:
+                    yield (pod.uid, each.spec.name), view
 
 
 def _asking(group: Group) -> Iterator[str]:

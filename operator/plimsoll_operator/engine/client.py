@@ -48,6 +48,7 @@ log = logging.getLogger(__name__)
 # Sizes of one message: each takes the loop under 10 ms to pack.
 MEMBERS_PER_MESSAGE = 500
 CHECKPOINTS_PER_MESSAGE = 200
+NEEDS_PER_MESSAGE = 4000
 ANSWER_TIMEOUT_SECONDS = 60.0
 FIRST_RESTART_DELAY_SECONDS = 0.5
 LONGEST_RESTART_DELAY_SECONDS = 30.0
@@ -171,9 +172,11 @@ class Engine:
 
     async def tell_needs(self, needs: Needs) -> None:
         """What agents say now, before a tick; a worker that does not hear it works from older words."""
-        if self.ready and needs.uids:
-            with contextlib.suppress(EngineDownError):
-                await self._ask(TellNeeds(needs), type(None))
+        if not self.ready:
+            return
+        with contextlib.suppress(EngineDownError):
+            for part in needs.parts(NEEDS_PER_MESSAGE):
+                await self._ask(TellNeeds(part), type(None))
 
     # -- what is asked ------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ numpy array a column, so that 100,000 rows cross in a few milliseconds. Row ids 
 process; the worker maps them to rows of its histories, one history per quantity.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -237,6 +237,13 @@ class Needs:
     usage_bytes: FloatArray = field(default_factory=lambda: np.empty(0))  # [n]
     working_set_bytes: FloatArray = field(default_factory=lambda: np.empty(0))  # [n]
     needed_bytes: FloatArray = field(default_factory=lambda: np.empty(0))  # [n]
+
+    def parts(self, size: int) -> Iterator["Needs"]:
+        """The same in parts of at most `size` containers."""
+        for start in range(0, len(self.uids), size):
+            mine = slice(start, start + size)
+            columns = (self.heard_seconds, self.usage_bytes, self.working_set_bytes, self.needed_bytes)
+            yield Needs(self.uids[mine], *(each[mine] for each in columns))
 
 
 @dataclass(frozen=True, slots=True)

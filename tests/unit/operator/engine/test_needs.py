@@ -186,3 +186,17 @@ def test_what_a_policy_asks_crosses_the_pipe(needed):
     kept = member(0, "a", policy=replace(NEEDED, needed=needed))
     make, arguments = kept.__reduce__()
     assert make(*arguments) == kept
+
+
+def test_words_go_in_parts_and_none_is_left_out():
+    count = 10
+    columns = (np.arange(count, dtype=np.float64) + shift for shift in (0.0, 100.0, 200.0, 300.0))
+    whole = Needs(tuple((f"uid-{number}", "app") for number in range(count)), *columns)
+    parts = list(whole.parts(4))
+    assert [len(each.uids) for each in parts] == [4, 4, 2]
+    assert sum((each.uids for each in parts), ()) == whole.uids
+    for name in ("heard_seconds", "usage_bytes", "working_set_bytes", "needed_bytes"):
+        np.testing.assert_array_equal(
+            np.concatenate([getattr(each, name) for each in parts]), getattr(whole, name)
+        )
+    assert list(Needs().parts(4)) == []
