@@ -24,6 +24,7 @@ from plimsoll_nodeagent.control.policies import PolicySource
 from plimsoll_nodeagent.control.pressing import Pressing
 from plimsoll_nodeagent.control.reclaiming import Done, Plan, Reclaimer
 from plimsoll_nodeagent.control.reports import CoordinationReport, Report, container_reports, node_report
+from plimsoll_nodeagent.control.tiering import Tierer
 from plimsoll_nodeagent.control.written_looks import WrittenLooks
 from plimsoll_nodeagent.kernelfs import Answer, KernelFs
 from plimsoll_nodeagent.loop import Snapshot, Watch
@@ -62,6 +63,7 @@ class Agent:
     actor: Actor
     places: NumaPlaces
     collapser: Collapser
+    tierer: Tierer
     triggers: PressureTriggers | None = None
     writes: WrittenLooks | None = None
     monotonic: Callable[[], float] = time.monotonic
@@ -92,6 +94,8 @@ class Agent:
         with self._between("collapse"):
             said = self.pressing.forecasts.probability
             self.collapser.step(snapshot, self.reclaimer.controlled, said)
+        with self._between("tiers"):
+            self.tierer.step(self.reclaimer.controlled, now_seconds)
         with self._stage("measure"):
             self.reclaimer.measure(done)
         with self._stage("report"):
@@ -184,7 +188,7 @@ class Agent:
             page_policy=self.reclaimer.page_policy_name or "by policy",
             stage_seconds=dict(self._stage_seconds),
             stage_failures=dict(self.stage_failures),
-            actions_total=dict(self.reclaimer.outcomes + self.collapser.outcomes),
+            actions_total=dict(self.reclaimer.outcomes + self.collapser.outcomes + self.tierer.outcomes),
             latest=self.reclaimer.latest,
             models_version=self.reclaimer.models.version,
             coordination=None if self.companion is None else self.companion.report(),

@@ -35,6 +35,7 @@ from plimsoll_nodeagent.control.policies import FilePolicies, NoPolicies, Policy
 from plimsoll_nodeagent.control.pressing import Pressing
 from plimsoll_nodeagent.control.reclaiming import Reclaimer
 from plimsoll_nodeagent.control.reports import pressure_dict
+from plimsoll_nodeagent.control.tiering import Tierer
 from plimsoll_nodeagent.control.written_looks import WrittenLooks
 from plimsoll_nodeagent.discover.named import NamedTracker
 from plimsoll_nodeagent.kernelfs import KernelFs, Mode
@@ -155,7 +156,19 @@ def assemble(options: argparse.Namespace, fs: KernelFs | None = None) -> Assembl
     writes = WrittenLooks(fs) if capabilities.has(Engine.ACCESSES, Level.SOFT_DIRTY) else None
     collapser = Collapser(fs, actor, capabilities)
     agent = Agent(
-        fs, watch, policies, ages, looks, pressing, reclaimer, actor, places, collapser, triggers, writes
+        fs,
+        watch,
+        policies,
+        ages,
+        looks,
+        pressing,
+        reclaimer,
+        actor,
+        places,
+        collapser,
+        Tierer(fs, actor, capabilities),
+        triggers,
+        writes,
     )
     if options.policies_from_cluster:
         agent.sink = NodeMemoryWriter(KubeApi.of_this_pod, options.kube_node, mode, version("plimsoll"))

@@ -207,6 +207,11 @@ class AddressPlan:
         rows, self._going = self._going[:count], self._going[count:]
         return self._parts(rows)
 
+    def coldest(self, limit_bytes: int) -> tuple[Part, ...]:
+        """What `take` would offer first, and goes on offering: for whoever moves it to slower memory."""
+        sizes = np.cumsum(self._present[self._going]) * PAGE_BYTES
+        return self._parts(self._going[: int(np.searchsorted(sizes, limit_bytes, side="right"))])
+
     def took(self, part: Part) -> None:
         """This part was paged out."""
         rows = self._rows(part.keys)

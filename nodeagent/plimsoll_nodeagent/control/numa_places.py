@@ -32,7 +32,12 @@ from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelDirectory, Kernel
 from plimsoll_nodeagent.kernelfs.process import PAGE_BYTES
 from plimsoll_nodeagent.sample.cpu_places import CpuPlaces, FloatArray, cpus_by_numa_node
 from plimsoll_nodeagent.sample.formats import FormatError
-from plimsoll_nodeagent.sample.numa import parse_node_list, parse_numa_stat, sample_numa_nodes
+from plimsoll_nodeagent.sample.numa import (
+    fast_numa_nodes,
+    parse_node_list,
+    parse_numa_stat,
+    sample_numa_nodes,
+)
 from plimsoll_nodeagent.sample.processes import Mappings, read_mappings
 from plimsoll_nodeagent.sample.reading import ContainerSample
 
@@ -81,7 +86,7 @@ class NumaPlaces:
         wanted = list(samples)
         present = frozenset(each.container.key for each in wanted)
         self._forget(present)
-        nodes = sample_numa_nodes(self.fs) if wanted else ()
+        nodes = fast_numa_nodes(self.fs) if wanted else ()
         if len(nodes) < 2:
             return
         numbers = tuple(each.numa_node for each in nodes)
@@ -110,7 +115,7 @@ class NumaPlaces:
             if isinstance(cgroup, Answer):
                 return
             pids, bytes_on = member_pids(cgroup).pids, _bytes_on(cgroup, numbers)
-            bound = _bound(cgroup, numbers)
+            bound = is_bound(cgroup, numbers)
         spent = self._cpus.look(key, pids, cpus, len(numbers))
         before, watched, stall = self._remember(sample, spent, now_seconds)
         if spent is None or before is None or bytes_on is None or stall is None:
@@ -233,7 +238,7 @@ def _bytes_on(cgroup: KernelDirectory, numbers: tuple[int, ...]) -> FloatArray |
     return np.array(totals, dtype=np.float64)
 
 
-def _bound(cgroup: KernelDirectory, numbers: tuple[int, ...]) -> bool:
+def is_bound(cgroup: KernelDirectory, numbers: tuple[int, ...]) -> bool:
     """Whether somebody chose its NUMA nodes; taken for so where it cannot be read, but for no file."""
     text = cgroup.read("cpuset.mems")
     if isinstance(text, Absence):

@@ -6,6 +6,7 @@ in a lower memory tier is slower memory; where the kernel knows no tiers, having
 
 from dataclasses import dataclass
 
+from plimsoll.pages.tiering import TierNode, Tiers, tiers_of
 from plimsoll_nodeagent.kernelfs import Absence, KernelFs
 from plimsoll_nodeagent.sample.formats import FormatError
 
@@ -26,6 +27,8 @@ class NumaNodeSample:
     has_cpus: bool
     tier: int | None
     """Number of its memory tier, smaller is faster; None where the kernel knows none."""
+    read_latency_ns: int | None = None
+    """From the processors that reach it fastest; None where the firmware tells none."""
 
 
 def parse_numa_stat(text: str) -> dict[str, dict[int, int]]:
@@ -61,6 +64,29 @@ def sample_numa_nodes(fs: KernelFs) -> tuple[NumaNodeSample, ...]:
     with_cpus, tiers = _list(fs, f"{NODES}/has_cpu"), memory_tiers(fs)
     samples = (_sample(fs, node, node in with_cpus, tiers.get(node)) for node in numa_nodes(fs))
     return tuple(each for each in samples if each is not None)
+
+
+def read_tiers(fs: KernelFs) -> Tiers:
+    """Return which NUMA nodes are slow here, and what each of them has free."""
+    return tiers_of(
+        [
+            TierNode(
+                each.numa_node,
+                each.total_bytes,
+                each.free_bytes,
+                each.has_cpus,
+                each.tier,
+                each.read_latency_ns,
+            )
+            for each in sample_numa_nodes(fs)
+        ]
+    )
+
+
+def fast_numa_nodes(fs: KernelFs) -> tuple[NumaNodeSample, ...]:
+    """Sample the nodes whose memory is not slow: between them memory follows CPUs, slower ones are tiers."""
+    slow = {each.numa_node for each in read_tiers(fs).slow}
+    return tuple(each for each in sample_numa_nodes(fs) if each.numa_node not in slow)
 
 
 def memory_tiers(fs: KernelFs) -> dict[int, int]:
@@ -102,7 +128,14 @@ def _sample(fs: KernelFs, numa_node: int, has_cpus: bool, tier: int | None) -> N
         anon_bytes=found.get("AnonPages", 0),
         has_cpus=has_cpus,
         tier=tier,
+        read_latency_ns=_latency(fs, numa_node),
     )
+
+
+def _latency(fs: KernelFs, numa_node: int) -> int | None:
+    """Of HMAT or CDAT (Linux 5.2): `access0` are the initiators with the best access."""
+    text = fs.read(f"{NODES}/node{numa_node}/access0/initiators/read_latency")
+    return None if isinstance(text, Absence) or not text.strip().isdecimal() else int(text) or None
 
 
 def _list(fs: KernelFs, path: str) -> tuple[int, ...]:
