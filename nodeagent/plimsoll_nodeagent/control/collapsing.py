@@ -34,7 +34,7 @@ from plimsoll_nodeagent.discover.tracker import ContainerId
 from plimsoll_nodeagent.kernelfs import Absence, Advice, Answer, KernelFs, Mode, Ranges
 from plimsoll_nodeagent.loop import Snapshot
 from plimsoll_nodeagent.sample.buddy import HUGE_PAGE_ORDER, free_blocks_from_order
-from plimsoll_nodeagent.sample.dense import dense_units
+from plimsoll_nodeagent.sample.dense import MOST_UNITS, dense_units
 from plimsoll_nodeagent.sample.pressure_readings import fragmentation_ratio, read_node
 from plimsoll_nodeagent.sample.processes import read_rollup
 from plimsoll_nodeagent.sample.triggers import KUBE_NODE
@@ -56,6 +56,8 @@ class Collapser:
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
     _asked: dict[ContainerId, Process] = field(default_factory=dict)
     """Whose memory the newest step was of."""
+    _passed: dict[ContainerId, int] = field(default_factory=dict)
+    """Units that were looked at in vain, or asked for: the next step begins after them."""
     _due_seconds: float = float("-inf")
 
     def step(
@@ -69,6 +71,7 @@ class Collapser:
         wanted = {key: each for key, each in controlled.items() if each.law.policy.huge_pages}
         self.trials.forget(frozenset(map(str, wanted)))
         self._asked = {key: each for key, each in self._asked.items() if key in wanted}
+        self._passed = {key: each for key, each in self._passed.items() if key in wanted}
         for key, each in wanted.items():
             if self.trials.on_trial(str(key), now):
                 self._judge(key, each, now)
@@ -110,6 +113,7 @@ class Collapser:
             if action is not None:
                 self._settle(key, each, before, action, now_seconds)
                 return int(action.ranges[:, 1].sum())
+        self._passed[key] = self._passed.get(key, 0) + MOST_UNITS
         return 0
 
     def _action(self, each: Controlled, of: Process, ranges: Ranges, most: int) -> Advise | None:
@@ -117,7 +121,8 @@ class Collapser:
         with member(self.fs, each.container, of[0]) as process:
             if isinstance(process, Answer) or process.started_ticks != of[1]:
                 return None
-            units = dense_units(process, ranges, most)
+            passed = self._passed.get(each.container.key, 0)
+            units = dense_units(process, ranges, most, passed)
         if isinstance(units, Absence) or not len(units):
             return None
         return Advise(each.container, of[0], units, Advice.COLLAPSE, of[1])
@@ -132,6 +137,8 @@ class Collapser:
     ) -> None:
         """Do it, and measure."""
         outcome = self.actor.act(action)
+        # Before Linux 6.7 nobody says what is huge already: what was asked for comes last.
+        self._passed[key] = self._passed.get(key, 0) + len(action.ranges)
         self.outcomes[outcome.kind.value, outcome.answer.value] += 1
         if outcome.answer is Answer.PLANNED:
             return

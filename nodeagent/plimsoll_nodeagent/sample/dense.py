@@ -16,9 +16,10 @@ from plimsoll_nodeagent.sample.pagemap import FILE, PRESENT
 MOST_UNITS = 256  # of one call: 512 MiB of address space, a megabyte of pagemap
 
 
-def dense_units(process: KernelProcess, ranges: Ranges, most: int) -> Ranges | Absence:
-    """Return at most so many units (start, length), in order of address; looks at `MOST_UNITS` at most."""
-    units = _units(ranges)[:MOST_UNITS]
+def dense_units(process: KernelProcess, ranges: Ranges, most: int, passed: int = 0) -> Ranges | Absence:
+    """Return at most so many units (start, length); looks at `MOST_UNITS` at most, after `passed` others."""
+    units = _units(ranges)
+    units = np.roll(units, -(passed % max(1, len(units))))[:MOST_UNITS]
     found = []
     for start in units.tolist():
         if len(found) == most:

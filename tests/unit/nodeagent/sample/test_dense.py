@@ -58,3 +58,13 @@ def test_a_process_that_cannot_be_read_has_no_answer(tmp_path):
     with KernelProcess.open(node.kernel, own.pid) as process:
         (tmp_path / f"proc/{own.pid}/pagemap").unlink()
         assert dense_units(process, np.array([[own.start, UNIT]], np.uint64), 4) is Absence.GONE
+
+
+def test_units_that_were_passed_come_last(tmp_path):
+    node = TwinNode(tmp_path)
+    own = node.process(pages=4 * PAGES)
+    ranges = np.array([[own.start, 4 * UNIT]], np.uint64)
+    with KernelProcess.open(node.kernel, own.pid) as process:
+        for passed, first in ((0, 0), (1, 1), (5, 1), (4, 0)):
+            (unit,) = dense_units(process, ranges, 1, passed)
+            assert int(unit[0]) == own.start + first * UNIT
