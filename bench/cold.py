@@ -3,7 +3,9 @@
 In: recorded series with a sibling that began earlier (another day of the same job, another task of it,
 another pod of the service). Out: OOMs and slack of the first 24 hours of the series that have one, decided
 from the first bin on: by VPA, by the pipeline alone, and by the pipeline that was told what the siblings had
-used before the series began. Halves are those of `plimsoll.replay.split`; nothing that comes later is told.
+used before the series began: as they are known in their own cluster, and as the fleet's memory would tell it
+in another one (containers that lived for two days, eight of them, a document of kind `relatives`). Halves are
+those of `plimsoll.replay.split`; nothing that comes later is told.
 
     python bench/cold.py --traces DIRECTORY [--half judged]
 """
@@ -13,6 +15,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from forecast import CORE, SEED, STRESS, first_day, judging_brain
 from plimsoll.forecast.protocol import PeakModel
@@ -27,12 +31,16 @@ from plimsoll.replay.resample import CHANGES, OOM, SLACK, draws, figures, interv
 from plimsoll.replay.score import SeriesScores, join, score
 from plimsoll.replay.series import SeriesBatch
 from plimsoll.replay.split import Half, group_of, half_of
-from plimsoll.usage.sample import BIN_SECONDS
+from plimsoll.store.content import decode, encode
+from plimsoll.store.kindred import relatives_document, relatives_steps
+from plimsoll.usage.history import History
+from plimsoll.usage.sample import BIN_SECONDS, Quantity
 from plimsoll_cli.traces.parquet import read_trace, trace_files
 from report import Row, write_results
 
 COMMAND = "make bench-cold"
-VPA, ALONE, TOLD = "vpa", "alone", "relatives"
+QUANTITY = Quantity.WORKING_SET
+VPA, ALONE, TOLD, REMEMBERED = "vpa", "alone", "relatives", "remembered"
 UNITS = {OOM: "OOM/1000 cd", SLACK: "", CHANGES: "changes/cd"}
 NAMES = {OOM: "oom", SLACK: "slack", CHANGES: "changes_per_container_day"}
 
@@ -58,10 +66,13 @@ def main() -> None:
     options = parser.parse_args()
     begun = time.monotonic()
     brain, weights = judging_brain()
-    scores = measure(young_of(options.traces, options.half), brain.model, brain.settings())
-    rows = list(rows_of(scores))
+    young = young_of(options.traces, options.half)
+    rows = list(rows_of(measure(young, brain.model, brain.settings())))
+    known = sum(each.remembered is not None for each in young)
+    rows.append(Row("cold.remembered.series", float(known), "series", len(young), COMMAND))
     for row in rows:
-        print(f"{row.name:52} {row.value:9.3f} ({row.low:.3f} to {row.high:.3f}) {row.unit}")
+        sure = "" if row.low is None else f"({row.low:.3f} to {row.high:.3f}) "
+        print(f"{row.name:52} {row.value:9.3f} {sure}{row.unit}")
     name = "cold" if options.half is Half.JUDGED else f"cold-{options.half}"
     print(write_results(name, rows, SEED, time.monotonic() - begun, {"weights": weights}))
 
@@ -72,6 +83,7 @@ class Young:
 
     batch: SeriesBatch
     steps: Steps
+    remembered: Steps | None  # by a memory that knows its image; None: it would say nothing
 
 
 def young_of(traces: Path, half: Half) -> list[Young]:
@@ -88,7 +100,30 @@ def found(batch: SeriesBatch) -> Iterator[Young]:
         siblings = [other for other, each in enumerate(groups) if each == group and other != index]
         steps = steps_of(past_hours(batch, other, int(batch.start_seconds[index])) for other in siblings)
         if len(steps):
-            yield Young(first_day(batch.take([index])), steps)
+            yield Young(first_day(batch.take([index])), steps, remembered(batch, siblings, index))
+
+
+def remembered(batch: SeriesBatch, siblings: Sequence[int], index: int) -> Steps | None:
+    """What the fleet's memory would say of a series' image when it begins, by way of the record's bytes."""
+    begun = int(batch.start_seconds[index])
+    checkpoints = [checkpoint(batch, each, begun) for each in siblings]
+    document = relatives_document([each for each in checkpoints if each], QUANTITY, float(begun))
+    return None if document is None else relatives_steps(decode(encode(document)))
+
+
+def checkpoint(batch: SeriesBatch, index: int, before_seconds: int) -> bytes:
+    """What a profile has of a series up to a time; b"" where it had not begun."""
+    bins = (before_seconds - int(batch.start_seconds[index])) // BIN_SECONDS
+    used = batch.usage_bytes[index, : max(min(bins, int(batch.length_bins[index])), 0)]
+    if not len(used):
+        return b""
+    history = History(QUANTITY, 1)
+    (row,) = history.add_rows(1)
+    history.advance(float(before_seconds))
+    seconds = batch.start_seconds[index] + BIN_SECONDS * np.arange(len(used), dtype=np.float64)
+    known = np.isfinite(used)
+    history.append(np.full(int(known.sum()), row), seconds[known], used[known], float(before_seconds))
+    return history.checkpoint(int(row))
 
 
 def past_hours(batch: SeriesBatch, index: int, before_seconds: int) -> FloatArray:
@@ -102,13 +137,14 @@ def measure(
     young: Sequence[Young],
     model: PeakModel | None,
     settings: PipelineSettings,
-    arms: Sequence[str] = (VPA, ALONE, TOLD),
+    arms: Sequence[str] = (VPA, ALONE, TOLD, REMEMBERED),
 ) -> dict[str, SeriesScores]:
     """Scores by arm."""
     makers = {
         VPA: lambda _: Vpa(),
         ALONE: lambda _: Related(settings, model),
         TOLD: lambda each: Related(settings, model, steps=each.steps),
+        REMEMBERED: lambda each: Related(settings, model, steps=each.remembered),
     }
     return {arm: join([replayed(each.batch, makers[arm](each)) for each in young]) for arm in arms}
 
@@ -124,6 +160,7 @@ def rows_of(scores: dict[str, SeriesScores]) -> Iterator[Row]:
     count = int((weights[0] > 0).sum())
     columns = {name: figures(each, weights) for name, each in scores.items()}
     columns["relatives.minus_alone"] = columns[TOLD] - columns[ALONE]
+    columns["remembered.minus_alone"] = columns[REMEMBERED] - columns[ALONE]
     for name, values in columns.items():
         for figure, title in NAMES.items():
             sure = interval(values[:, figure])

@@ -8,7 +8,7 @@ that of another program, with the agent's own guard and without. Hazards of idle
 (`survival`, a refault budget of 1 %); reuse tables are judged by their forecasts and in `GuardedReclaim`.
 Intervals are from a bootstrap over programs, all pairs of a program together.
 
-    python bench/share.py --traces DIRECTORY [--jobs 2] [--share 0.1] [--seeds 1]
+    python bench/share.py --traces DIRECTORY [--jobs 2] [--share 0.1] [--seeds 3]
 """
 
 import argparse
@@ -104,7 +104,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--traces", type=Path, required=True, help="a directory of .pgt files")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--share", type=float, default=1.0, help="of each trace, to try it out")
-    parser.add_argument("--seeds", type=int, default=1, help="ways to cut a memory in two")
+    parser.add_argument("--seeds", type=int, default=3, help="ways to cut a memory in two")
     return parser.parse_args()
 
 

@@ -1,9 +1,8 @@
-"""What nodes hand in of shared models, brought into the memory, and what each of them is to use.
+"""What each kube node is to use of a shared model, and what nodes' losses say of one on trial.
 
-In: an agent's payload (`letters`); the operator knows from the stream's identity which kube node that is.
-Out: a contribution in the memory, or the sentence why it is refused: a node cannot speak for another, of a
-kind that is not shared, of another length than what ships, or in numbers that nobody can believe. The way
-back is the release's model for that node: the candidate for a tenth of them, the current one for the others.
+In: words and losses that agents have handed in (`letters`), releases. Out: why a word that was read is not
+taken all the same; the release's model for a node, the candidate for a tenth of them and the current one for
+the others; one round of a trial.
 """
 
 from collections.abc import Sequence
@@ -12,30 +11,18 @@ import numpy as np
 
 from plimsoll.pages.survival import FloatArray
 from plimsoll.store.canary import Release, on_trial, relative_difference
-from plimsoll.store.content import ContentError
 from plimsoll.store.contributions import FUTURE_SECONDS, KEPT_SECONDS, Contribution
 from plimsoll.store.letters import Given, Judged
 from plimsoll.store.memory import Memory
-from plimsoll.store.record import RecordError
 from plimsoll.store.releasing import release_of
 from plimsoll.store.robust import LEAST_NODES
 from plimsoll.store.shared_kinds import KINDS_SHARED
 
 
-def take_in(
-    memory: Memory, kube_node: str, kind: str, key: str, said: Contribution, now_seconds: float
-) -> str:
-    """Add a node's word to the others'; returns why it is refused, "" where it is not.
-
-    The same word again changes nothing. Raises `LevelError`.
-    """
-    if not -FUTURE_SECONDS <= now_seconds - said.made_seconds <= KEPT_SECONDS:
-        return f"made {now_seconds - said.made_seconds:.0f} s ago"
-    try:
-        memory.contribute(kind, key, kube_node, said, now_seconds)
-    except (RecordError, ContentError) as error:
-        return str(error)
-    return ""
+def refusal(said: Contribution, now_seconds: float) -> str:
+    """Why a word that was read is not taken all the same; "" where it is."""
+    age_seconds = now_seconds - said.made_seconds
+    return "" if -FUTURE_SECONDS <= age_seconds <= KEPT_SECONDS else f"made {age_seconds:.0f} s ago"
 
 
 def model_for(memory: Memory, kube_node: str, kind: str, key: str, now_seconds: float) -> FloatArray:

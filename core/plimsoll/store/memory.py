@@ -76,10 +76,16 @@ class Memory:
         self, kind: str, key: str, kube_node: str, said: Contribution, now_seconds: float
     ) -> Record:
         """Add what a kube node has learned to what the others have. The caller knows that it is that node."""
+        return self.contribute_all(kind, key, {kube_node: said}, now_seconds)
+
+    def contribute_all(
+        self, kind: str, key: str, words: Mapping[str, Contribution], now_seconds: float
+    ) -> Record:
+        """The same of several kube nodes at once: the record is read and written once."""
         address = Address(kind, key)
         entry = self.tiers.retrieve(address, now_seconds)
         known = {} if entry is None else contributions.read(decode(entry.content))
-        both = contributions.joined(known, {kube_node: said}, str(address))
+        both = contributions.joined(known, words, str(address))
         samples = sum(each.samples for each in both.values())
         provenance = Provenance.of(set(both), samples, now_seconds)
         return self.tiers.store(address, encode(contributions.document(both)), provenance)

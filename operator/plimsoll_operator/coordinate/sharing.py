@@ -9,6 +9,7 @@ dropped. Where the memory fails nothing is answered, and agents go on with what 
 
 import asyncio
 import logging
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,8 @@ from dataclasses import dataclass, field
 from plimsoll.coordinate.messages import ModelDelta, ModelVersion, OperatorBody
 from plimsoll.store.canary import Release, Verdict
 from plimsoll.store.content import ContentError
-from plimsoll.store.deltas import given_to, losses_of, take_in
+from plimsoll.store.contributions import Contribution
+from plimsoll.store.deltas import given_to, losses_of, refusal
 from plimsoll.store.letters import SCHEMA, Judged, checksum_of, given_payload, read_delta
 from plimsoll.store.levels.protocol import LevelError
 from plimsoll.store.memory import Memory
@@ -28,7 +30,9 @@ from plimsoll_operator.serve.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-SECONDS_BETWEEN = 10.0
+SECONDS_BETWEEN = 30.0
+# A record of 63 nodes' reuse tables is 2.8 MB, and costs a quarter of a second to read, write and merge.
+FEW_WORDS, REST_SECONDS = 8, 600.0
 MOST_OF_A_NODE = 120  # messages a minute: each of three kinds of forty images
 MINUTE_SECONDS = 60.0
 MOST_NOTED = 20_000  # words of all nodes that wait for the next round
@@ -65,6 +69,9 @@ class Sharing:
     kube_nodes: int = LEAST_NODES  # of the cluster; a fleet of two cannot have three that speak
     _noted: list[Word] = field(default_factory=list)
     _paced: dict[str, _Paced] = field(default_factory=dict)
+    _words: dict[Model, dict[str, Contribution]] = field(default_factory=lambda: defaultdict(dict))
+    _kept: dict[Model, tuple[float, int]] = field(default_factory=dict)
+    """When a model's words were last written, and of how many nodes they were."""
     _judged: dict[Model, dict[str, Judged]] = field(default_factory=lambda: defaultdict(dict))
 
     def hear(self, kube_node: str, delta: ModelDelta, now_seconds: float) -> None:
@@ -79,7 +86,7 @@ class Sharing:
             self._noted.append((kube_node, delta))
 
     async def forever(self) -> None:
-        """Work on what was heard, every ten seconds, until the task is cancelled."""
+        """Work on what was heard, every half minute, until the task is cancelled."""
         while True:
             await asyncio.sleep(SECONDS_BETWEEN)
             try:
@@ -120,25 +127,32 @@ class Sharing:
         asked: dict[Model, dict[str, str]] = defaultdict(dict)  # by node what it has
         learns = self.memory.learning(now_seconds)
         for kube_node, delta in noted:
-            kind, key = delta.kind, delta.class_name
-            owns = key in owned[kube_node]
-            outcome = self._take(kube_node, delta, now_seconds, owns=owns, learns=learns)
-            counts[outcome, kind] += 1
+            model = delta.kind, delta.class_name
+            owns = delta.class_name in owned[kube_node]
+            outcome = self._read(kube_node, delta, now_seconds, owns=owns, learns=learns)
+            counts[outcome, delta.kind] += 1
             if outcome != "refused":
-                asked[kind, key][kube_node] = delta.base_checksum
+                asked[model][kube_node] = delta.base_checksum
         answers = []
         for (kind, key), nodes in asked.items():
-            release, verdict = self._decide(kind, key, now_seconds, learns=learns)
+            kept = self._keep((kind, key), now_seconds)
+            release, verdict = self._decide(kind, key, now_seconds, learns=learns, kept=kept)
             if verdict is not Verdict.WAIT:
                 counts[verdict.value, kind] += 1
                 logger.info("a shared model: %s", verdict.value, extra={"kind": kind, "key": key})
             answers += _answers(kind, key, release, nodes)
         return answers, counts
 
-    def _take(
-        self, kube_node: str, delta: ModelDelta, now_seconds: float, *, owns: bool, learns: bool
+    def _read(
+        self,
+        kube_node: str,
+        delta: ModelDelta,
+        now_seconds: float,
+        *,
+        owns: bool,
+        learns: bool,
     ) -> str:
-        """Take one word in; returns what came of it: asked, taken, refused or off."""
+        """Read one word; returns what came of it: asked, taken, refused or off."""
         why = "" if owns else "it runs no container of this image"
         if not why and not delta.payload:
             return "asked"
@@ -155,23 +169,38 @@ class Sharing:
         return "refused"
 
     def _said(self, kube_node: str, delta: ModelDelta, now_seconds: float) -> str:
-        """Keep what a payload says; returns why it is refused, "" where it is not."""
+        """Put down what a payload says, of one node the newest; returns why it is refused, "" where not."""
         try:
             said = read_delta(delta.kind, delta.payload)
         except ContentError as error:
             return str(error)
         if said.contribution is not None:
-            why = take_in(
-                self.memory, kube_node, delta.kind, delta.class_name, said.contribution, now_seconds
-            )
-            if why:
+            if why := refusal(said.contribution, now_seconds):
                 return why
+            words = self._words[delta.kind, delta.class_name]
+            known = words.get(kube_node)
+            if known is None or said.contribution.order > known.order:
+                words[kube_node] = said.contribution
         judged = self._judged[delta.kind, delta.class_name]
         if said.judged is not None and len(judged) < MOST_JUDGED:
             judged[kube_node] = said.judged
         return ""
 
-    def _decide(self, kind: str, key: str, now_seconds: float, *, learns: bool) -> tuple[Release, Verdict]:
+    def _keep(self, model: Model, now_seconds: float) -> bool:
+        """Write a model's words down, if there are any and it is time; True where that was done."""
+        written_seconds, known = self._kept.get(model, (-math.inf, 0))
+        rests = known >= FEW_WORDS and 0.0 <= now_seconds - written_seconds < REST_SECONDS
+        if rests or not (words := self._words.pop(model, {})):
+            return False
+        record = self.memory.contribute_all(*model, words, now_seconds)
+        if len(self._kept) >= MOST_NOTED:
+            self._kept.clear()
+        self._kept[model] = now_seconds, record.provenance.kube_node_count
+        return True
+
+    def _decide(
+        self, kind: str, key: str, now_seconds: float, *, learns: bool, kept: bool
+    ) -> tuple[Release, Verdict]:
         """One round of a trial where one is, else one of merging."""
         shared = KINDS_SHARED[kind]
         ships = shared.ships()
@@ -183,6 +212,8 @@ class Sharing:
             of_this = [each for each in judged.values() if each.generation == release.generation]
             if (losses := losses_of(of_this)) is not None:
                 release, verdict = judge_round(self.memory, kind, key, ships, losses, now_seconds)
+            return release, verdict
+        if not kept:
             return release, verdict
         least = min(self.least_nodes, self.kube_nodes)
         return merge_round(

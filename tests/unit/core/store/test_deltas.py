@@ -10,7 +10,7 @@ from plimsoll.pages.survival import prior_hazard
 from plimsoll.store.canary import Release, Verdict, on_trial
 from plimsoll.store.content import ContentError, decode, encode
 from plimsoll.store.contributions import Contribution, document, read
-from plimsoll.store.deltas import given_to, losses_of, model_for, take_in
+from plimsoll.store.deltas import given_to, losses_of, model_for, refusal
 from plimsoll.store.letters import (
     MOST_PACKED_BYTES,
     MOST_UNPACKED_BYTES,
@@ -49,7 +49,10 @@ def hand_in(memory, kube_node="n1", payload=None, *, kind="pages", now=NOW, **of
         heard = read_delta(kind, said(**of) if payload is None else payload)
     except ContentError as error:
         return str(error)
-    return take_in(memory, kube_node, kind, "cache", heard.contribution, now)
+    why = refusal(heard.contribution, now)
+    if not why:
+        memory.contribute(kind, "cache", kube_node, heard.contribution, now)
+    return why
 
 
 def known(memory):

@@ -243,7 +243,7 @@ async def test_a_memory_that_fails_is_counted_and_the_next_round_is_another_one(
 
     fleet.learned("n0")
     with monkeypatch.context() as patched:
-        patched.setattr(type(fleet.memory), "contribute", broken)
+        patched.setattr(type(fleet.memory), "contribute_all", broken)
         assert await fleet.sharing.round() == 0
     assert fleet.count("unkept", kind="") == 1
     fleet.learned("n0")
@@ -263,3 +263,18 @@ async def test_where_learning_is_off_nothing_is_taken_and_what_is_known_is_still
     assert "n3" not in fleet.words()
     assert fleet.count("off") == 1
     assert len(fleet.told["n3"]) == 1
+
+
+async def test_many_nodes_words_are_written_together_every_ten_minutes_and_none_is_lost():
+    nodes = [f"n{number}" for number in range(12)]
+    fleet = Fleet(nodes)
+    for minute in range(21):
+        for name in nodes:
+            fleet.learned(name, sequence=minute + 1)
+        await fleet.sharing.round()
+        fleet.now += 60.0
+    assert fleet.memory.tiers.file.head(Address("pages", KEY)).version == 3
+    assert {each.sequence for each in fleet.words().values()} == {21}
+    assert len(fleet.words()) == 12
+    assert fleet.count("taken") == 21 * 12
+    fleet.memory.close()
