@@ -14,7 +14,7 @@ from collections.abc import Callable
 from plimsoll.api.fields import Condition
 from plimsoll.api.profile import Capability, NodeMemoryStatus, NumaNodeMemory, ReclaimSummary
 from plimsoll.api.v1alpha1 import API_VERSION
-from plimsoll_nodeagent.capabilities import KernelCapabilities, Level
+from plimsoll_nodeagent.capabilities import EngineLevel, KernelCapabilities, Level
 from plimsoll_nodeagent.control.kubeapi import ApiError, KubeApi
 from plimsoll_nodeagent.control.reports import Report
 from plimsoll_nodeagent.kernelfs import Mode
@@ -146,12 +146,17 @@ def _capabilities(found: KernelCapabilities) -> tuple[Capability, ...]:
             name=each.engine.value,
             level=each.level.value,
             found=not each.why,
-            message=(each.why if each.level is Level.NONE or not each.why else f"falls back: {each.why}")[
-                :SENTENCE
-            ],
+            message=_said(each)[:SENTENCE],
         )
         for each in found.engines
     )
+
+
+def _said(each: EngineLevel) -> str:
+    """What is missing above the level in use, and what would take its place."""
+    beneath = ", then ".join(level.value for level in each.beneath)
+    why = each.why if each.level is Level.NONE or not each.why else f"falls back: {each.why}"
+    return "; ".join(part for part in (why, f"beneath it: {beneath}" if beneath else "") if part)
 
 
 def _ready(snapshot: Snapshot) -> Condition:

@@ -184,4 +184,5 @@ def _addresses(part: Part, passed: int, most: int) -> NDArray[np.uint64]:
     ends = np.cumsum(pages)
     row = np.searchsorted(ends, number, side="right")
     within = (number - (ends - pages)[row]).astype(np.uint64)
-    return part.ranges[row, 0] + within * np.uint64(PAGE_BYTES)
+    found: NDArray[np.uint64] = part.ranges[row, 0] + within * np.uint64(PAGE_BYTES)
+    return found

@@ -29,6 +29,9 @@ def test_makes_the_object_and_merges_its_status_in(api, tmp_path):
     assert status.cold_bytes > 0
     assert {each.type: each.status for each in status.conditions} == {"Ready": "True", "Acting": "True"}
     assert {each.name for each in status.capabilities} >= {"accesses", "pressure", "reclaim"}
+    accesses = next(each for each in status.capabilities if each.name == "accesses")
+    assert (accesses.level, accesses.found) == ("damon", True)
+    assert accesses.message.startswith("beneath it: lru-generations, then ")
     assert status.reclaim.containers == 2
     assert status.agent_version == "0.1.0"
 
@@ -57,6 +60,10 @@ def test_what_is_no_longer_known_is_taken_out(api, tmp_path):
     write(agent.tick(3), agent.now)
     write.wait()
     (agent.node.root / "sys/kernel/debug/lru_gen").unlink()
+    for number in (1, 2):  # without refaults nothing can be probed for either
+        stat = agent.node.file(number, "memory.stat")
+        kept = [line for line in stat.read_text().splitlines() if not line.startswith("workingset_refault")]
+        stat.write_text("\n".join(kept) + "\n")
     write(agent.tick(1, seconds=WRITE_SECONDS + 1), agent.now)
     write.wait()
     assert "cold" not in api.nodes["node-1"]["status"]
