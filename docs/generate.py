@@ -28,7 +28,7 @@ from plimsoll.api.v1alpha1 import API_VERSION, KINDS, Kind
 from plimsoll_nodeagent.rights import RIGHTS as AGENT_RIGHTS
 from plimsoll_nodeagent.serve import metrics as agent
 from plimsoll_operator.forecasters.worker_serving import DEFINITIONS as WORKER
-from plimsoll_operator.rights import RIGHTS, Right
+from plimsoll_operator.rights import RIGHTS, SWEEPER_RIGHTS, Right
 from plimsoll_operator.serve.metrics import DEFINITIONS, MetricDefinition
 
 DOCS = Path(__file__).parent
@@ -294,6 +294,13 @@ def _figure(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
+SWEEPER_RIGHTS_INTRO = """## The sweeper
+
+A pod of its own that lifts our scheduling gate where its time is over and the operator is dead
+({doc}`placement`). Who may patch pods may change their images: a ValidatingAdmissionPolicy of the chart holds
+this account and the operator's to lifting that gate.
+"""
+
 AGENT_RIGHTS_INTRO = """## An agent that acts
 
 Cluster-wide, because pods and policies live in every namespace. RBAC cannot hold an account that all agents
@@ -342,7 +349,8 @@ def rbac_page() -> str:
         for each in AGENT_RIGHTS
     )
     own = table(("group", "resource", "verbs", "for what"), agents)
-    return f"{RBAC_INTRO}\n{table(head, map(_right_row, RIGHTS))}\n{AGENT_RIGHTS_INTRO}\n{own}"
+    operators, sweepers = (table(head, map(_right_row, each)) for each in (RIGHTS, SWEEPER_RIGHTS))
+    return f"{RBAC_INTRO}\n{operators}\n{SWEEPER_RIGHTS_INTRO}\n{sweepers}\n{AGENT_RIGHTS_INTRO}\n{own}"
 
 
 def _right_row(right: Right) -> tuple[str, ...]:
@@ -351,7 +359,11 @@ def _right_row(right: Right) -> tuple[str, ...]:
         if right.names
         else right.scope
     )
-    words = {"always": "always", "agents": "`coordination.enabled`"}
+    words = {
+        "always": "always",
+        "agents": "`coordination.enabled`",
+        "gates": "`placement.gates.enabled`",
+    }
     needed = words.get(right.needed, f"usage source {right.needed}")
     verbs = ", ".join(right.verbs)
     return f"`{right.group or 'core'}`", f"`{right.resource}`", verbs, where, right.why, needed

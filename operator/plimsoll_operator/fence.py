@@ -68,6 +68,10 @@ class FencedApi:
         """See `KubeApi.evict`."""
         await self._write("pods/eviction", lambda: self._api.evict(pod))
 
+    async def lift_gate(self, pod: PodRef) -> Body:
+        """See `KubeApi.lift_gate`."""
+        return await self._write("pods", lambda: self._api.lift_gate(pod))
+
     async def close(self) -> None:
         """See `KubeApi.close`."""
         await self._api.close()

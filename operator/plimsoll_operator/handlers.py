@@ -160,6 +160,10 @@ class KopfIndices:
             made, owners=await _filed(owners, owner_key), profiles=await _filed(profiles, profile_key)
         )
 
+    async def pods(self) -> tuple[PodRecord, ...]:
+        """The pods of this moment alone."""
+        return await self._records("pods")
+
     def shows_pods(self, versions: Mapping[str, int]) -> bool:
         """Whether the pods are these (namespace/name) and no others, each in this version or a newer one."""
         pods = [pod for store in self._indices["pods"].values() for pod in store]

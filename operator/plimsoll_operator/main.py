@@ -45,6 +45,8 @@ from plimsoll_operator.loop import Loop, Parts
 from plimsoll_operator.membership import Membership
 from plimsoll_operator.owners import OwnerResolver
 from plimsoll_operator.place.answering import PlacementAnswer
+from plimsoll_operator.place.gatekeeper import GateKeeper
+from plimsoll_operator.place.gating import Gating
 from plimsoll_operator.place.placer import Placer
 from plimsoll_operator.place.relieving import Reliever
 from plimsoll_operator.records import PodRecord
@@ -93,6 +95,7 @@ class Operator(handlers.Hooks):
         self._parts: Parts | None = None
         self._api: KubeApi | None = None
         self._remembered: Remembered | None = None
+        self._gates: GateKeeper | None = None
         self._complete = False
         self._health = Health()
         self._kept = ExitStack()  # what goes when the process ends
@@ -107,6 +110,8 @@ class Operator(handlers.Hooks):
         """
         if self._parts is not None and self._parts.placer is not None:
             self._parts.placer.seen(record)
+        if self._gates is not None:
+            self._gates.seen(record)
         if not self._wakes or not self._complete or self._loop is None or self._parts is None:
             return
         if self._parts.membership.kill_is_new(record):
@@ -145,6 +150,8 @@ class Operator(handlers.Hooks):
             self._agents = await assemble.serve(settings, self._api, self._loop, parts, self._clock.now)
         self._spawn("lease", parts.leader.keep())
         self._spawn("loop", self._run(parts, indices))
+        if self._gates is not None:
+            self._spawn("gates", self._gates.forever())
         if self._remembered is not None:
             self._spawn("memory", self._remembered.forever())
 
@@ -235,15 +242,20 @@ class Operator(handlers.Hooks):
         )
         self._remembered = keeper.memory = remembered(settings, quantity, metrics)
         patience = Patience(settings.deferred_evict_after, settings.resize_give_up_after)
-        placer = None
+        placer, gating = None, None
         if settings.webhook_port:
             fresh_seconds = max(FRESH_INTERVALS * settings.interval, LEAST_FRESH_SECONDS)
-            placer = Placer(membership, owners, metrics, self._clock.now, fresh_seconds)
+            gating = Gating(settings.namespace) if settings.placement_gates else None
+            placer = Placer(membership, owners, metrics, self._clock.now, fresh_seconds, gating)
         evictions = Evictions(admitting=settings.webhook_port > 0)
         actor = Actor(fenced, Events(fenced, identity), evictions, metrics, patience)
         reliever = None
         if placer is not None:
             reliever = Reliever(placer, membership, actor, settings.relief_evictions_per_hour)
+            if gating is not None:
+                gating.find_room = reliever.find_room
+                held = (fenced, reliever, indices.pods, leader.holds, metrics, self._clock.now)
+                self._gates = GateKeeper(*held)
         return Parts(
             settings=settings,
             clock=self._clock,

@@ -15,6 +15,7 @@ from plimsoll.guard.state import MemoryRange, ResizeStatus
 
 if TYPE_CHECKING:
     from plimsoll_operator.parse.needs import Needs
+    from plimsoll_operator.place.gate import Gate
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -106,9 +107,9 @@ class PodRecord:
     requested_bytes: int  # what the scheduler counts for it
     requested_cpu_millis: int = 0
     placed: PlacedRecord | None = None
-    needs: "Needs | None" = (
-        None  # what its successor asks of a kube node; None: nobody makes one, or in doubt
-    )
+    gate: "Gate | None" = None  # ours, which holds it until room is made
+    # What its successor asks of a kube node; None: nobody makes one, or it is in doubt.
+    needs: "Needs | None" = None
 
     @property
     def live(self) -> bool:

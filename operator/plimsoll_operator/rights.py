@@ -23,7 +23,7 @@ from plimsoll_operator.handlers import CONTROL_CONFIG_MAP
 from plimsoll_operator.leader import LEASE_NAME
 
 Scope = Literal["cluster", "own namespace"]
-Need = Literal["always", "metrics-api", "kubelet", "kubelet through the API server", "agents"]
+Need = Literal["always", "metrics-api", "kubelet", "kubelet through the API server", "agents", "gates"]
 WATCHED = ("list", "watch")
 
 
@@ -103,6 +103,14 @@ RIGHTS: tuple[Right, ...] = (
         "whose token an agent shows that attends (coordination.enabled); at most once a minute for each",
         needed="agents",
     ),
+    Right(
+        "",
+        "pods",
+        ("patch",),
+        "lets a pod go that was held until room was made (placement.gates.enabled); an admission policy "
+        "holds the account to that",
+        needed="gates",
+    ),
     Right("metrics.k8s.io", PODS.plural, ("list",), "working sets", needed="metrics-api"),
     Right("", "nodes/metrics", ("get",), "working sets from each kubelet", needed="kubelet"),
     Right("", "nodes/stats", ("get",), "memory use from each kubelet", needed="kubelet"),
@@ -116,9 +124,22 @@ RIGHTS: tuple[Right, ...] = (
 )
 
 
-def rights(*, usage_source: str, node_proxy: bool, agents: bool = False) -> frozenset[SingleRight]:
-    """The rights that an operator with these settings needs; `agents`: they attend it."""
+# The sweeper's, where pods may be held (placement.gates.enabled); the same admission policy holds it.
+SWEEPER_RIGHTS: tuple[Right, ...] = (
+    Right("", "pods", ("list",), "those that wait for a kube node", needed="gates"),
+    Right("", "pods", ("patch",), "lets those go whose time is over", needed="gates"),
+)
+
+
+def rights(
+    *, usage_source: str, node_proxy: bool, agents: bool = False, gates: bool = False
+) -> frozenset[SingleRight]:
+    """The rights that an operator with these settings needs.
+
+    `agents`: they attend it; `gates`: it may hold pods until room is made.
+    """
     kubelet: Need = "kubelet through the API server" if node_proxy else "kubelet"
     wanted = {"always", kubelet if usage_source == "kubelet" else usage_source}
     wanted |= {"agents"} if agents else set()
+    wanted |= {"gates"} if gates else set()
     return frozenset(each for right in RIGHTS if right.needed in wanted for each in right.single())

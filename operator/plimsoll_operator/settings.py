@@ -101,8 +101,11 @@ class OperatorSettings(BaseModel):
     """Least time between two routine writes of one profile."""
     max_resizes_per_minute: int = Field(default=600, ge=1)
     """Rate of routine resizes over the whole cluster."""
+    placement_gates: bool = False
+    """Hold a new pod for some seconds where room must be made for it first. Needs a sweeper (the chart's
+    placement.gates.enabled), else no pod is held."""
     relief_evictions_per_hour: int = Field(default=30, ge=0)
-    """Most evictions in an hour, over the whole cluster, that relieve kube nodes (placement.relief: Evict)."""
+    """Most evictions in an hour, over the cluster, that relieve kube nodes (placement.relief: Evict)."""
     deferred_evict_after: Seconds = 300.0
     """Mode InPlaceOrRecreate: a resize deferred for so long becomes an eviction."""
     resize_give_up_after: Seconds = 600.0

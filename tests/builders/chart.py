@@ -72,6 +72,7 @@ EVERYTHING: Mapping[str, Any] = {
         "autoscaling": {"kind": "keda", "minReplicas": 0},
         "priorityClassName": "batch",
     },
+    "placement": {"gates": {"enabled": True}},
     "rbac": {"ownerKinds": [{"apiGroup": "example.com", "resource": "fleets"}]},
     "monitoring": {
         "labels": {"release": "prometheus"},

@@ -12,6 +12,7 @@ from collections import defaultdict
 
 from plimsoll_operator import parse
 from plimsoll_operator.actuate.api import PODS, PROFILES, ApiError, resize_body
+from plimsoll_operator.place.gate import lifted
 from plimsoll_operator.world import world
 
 PLURALS = {
@@ -158,6 +159,16 @@ class MemoryApi:
         self._same_uid(self._existing("pods", pod.namespace, pod.name), {"metadata": {"uid": pod.uid}})
         self.evicted.append(pod.name)
         del self.objects["pods", pod.namespace, pod.name]
+
+    async def lift_gate(self, pod):
+        self._called("lift_gate", "pods", pod.name)
+        old = self._existing("pods", pod.namespace, pod.name)
+        body = lifted(pod.uid)
+        self._same_uid(old, body)
+        gone = {each["name"] for each in body["spec"]["schedulingGates"]}
+        gates = old["spec"].get("schedulingGates", ())
+        old["spec"]["schedulingGates"] = [each for each in gates if each["name"] not in gone]
+        return copy.deepcopy(self._stamped(old))
 
     async def close(self):
         self._called("close")

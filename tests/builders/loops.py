@@ -28,6 +28,8 @@ from plimsoll_operator.leader import Leader, LeaseSettings
 from plimsoll_operator.loop import Loop, Parts
 from plimsoll_operator.membership import Membership
 from plimsoll_operator.owners import OwnerResolver
+from plimsoll_operator.place.gatekeeper import GateKeeper
+from plimsoll_operator.place.gating import Gating
 from plimsoll_operator.place.placer import Placer
 from plimsoll_operator.place.relieving import Reliever
 from plimsoll_operator.serve.metrics import Metrics
@@ -165,11 +167,18 @@ class Rig:
         owners = OwnerResolver()
         self.membership = Membership({"plimsoll-system"}, Quantity.WORKING_SET, owners)
         evictions = Evictions(admitting=True)
-        self.placer = Placer(self.membership, owners, self.metrics, lambda: self.now_seconds, 180.0)
+        self.gating = Gating("plimsoll-system") if self.settings.placement_gates else None
+        clock = lambda: self.now_seconds  # noqa: E731
+        self.placer = Placer(self.membership, owners, self.metrics, clock, 180.0, self.gating)
         patience = Patience()
         self.actor = Actor(fenced, Events(fenced, "me"), evictions, self.metrics, patience)
         most = self.settings.relief_evictions_per_hour
         self.reliever = Reliever(self.placer, self.membership, self.actor, most)
+        if self.gating is not None:
+            self.gating.find_room = self.reliever.find_room
+        self.keeper_of_gates = GateKeeper(
+            fenced, self.reliever, self._pods, self.leader.holds, self.metrics, clock
+        )
         profiles = Profiles(fenced, self.settings.profile_interval)
         return Loop(
             Parts(
@@ -192,6 +201,9 @@ class Rig:
                 reliever=self.reliever,
             )
         )
+
+    async def _pods(self):
+        return self.api.world().pods
 
     async def _world(self):
         return self.api.world(paused=self.paused)

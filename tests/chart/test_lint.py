@@ -29,6 +29,7 @@ NOT_VALUES = {
     "forecast_redis",
     "memory_file",
     "memory_redis",
+    "placement_gates",
 }
 KEY_LINE = re.compile(r"^( *)([A-Za-z][A-Za-z0-9]*):")
 WARNING = 2
@@ -74,7 +75,8 @@ def test_every_value_is_in_the_schema_and_the_other_way_round():
             return
         known = set(node["properties"]) - {"global"}  # Helm puts `global` into every chart's values
         assert known >= set(values), f"{path} is not in the schema"
-        if path not in {f".{part}.resources" for part in ("operator", "agent", "worker")}:
+        parts = ("operator", "agent", "worker", "placement.sweeper")
+        if path not in {f".{part}.resources" for part in parts}:
             assert known == set(values), f"{path}: in the schema only"
         for name, inner in values.items():
             if isinstance(inner, dict):

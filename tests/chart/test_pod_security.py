@@ -65,8 +65,9 @@ def test_operator_and_test_pod_are_restricted(name: str):
     assert [list(violations(pod)) for pod in pods] == [[], []]
 
 
-def test_a_worker_is_restricted():
-    pod = render(EVERYTHING).one("Deployment", "-worker")["spec"]["template"]["spec"]
+@pytest.mark.parametrize("part", ["worker", "sweeper"])
+def test_a_worker_and_the_sweeper_are_restricted(part: str):
+    pod = render(EVERYTHING).one("Deployment", f"-{part}")["spec"]["template"]["spec"]
     assert list(violations(pod)) == []
 
 

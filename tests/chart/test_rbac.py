@@ -22,7 +22,8 @@ from plimsoll_nodeagent.rights import RIGHTS as AGENT
 from plimsoll_operator import handlers
 from plimsoll_operator.actuate import api
 from plimsoll_operator.leader import LEASE_NAME
-from plimsoll_operator.rights import RIGHTS, SingleRight, rights
+from plimsoll_operator.place.gate import GATE
+from plimsoll_operator.rights import RIGHTS, SWEEPER_RIGHTS, WATCHED, SingleRight, rights
 
 ROOT = Path(__file__).parents[2]
 SOURCE = Path(plimsoll_operator.__path__[0])
@@ -83,6 +84,49 @@ def test_tokens_are_reviewed_only_where_agents_attend():
     assert set(found) == rights(usage_source="metrics-api", node_proxy=False, agents=True)
 
 
+GATES = {"placement": {"gates": {"enabled": True}}}
+
+
+def test_pods_are_patched_only_where_they_may_be_held():
+    assert set(of_chart(GATES)) == rights(usage_source="metrics-api", node_proxy=False, gates=True)
+    rendered = render(GATES)
+    given = set(granted(rendered.one("ClusterRole", "-sweeper")["rules"], "cluster"))
+    assert given == {each for right in SWEEPER_RIGHTS for each in right.single()}
+    assert bound(rendered) == {"plimsoll-operator", "plimsoll-sweeper"}
+    written = {(each.resource, each.verb) for each in given if each.verb not in WATCHED}
+    assert written == {("pods", "patch")}
+
+
+def test_who_may_patch_pods_may_lift_our_gate_and_change_nothing_else():
+    policy = render(GATES).one("ValidatingAdmissionPolicy", "-gates-only")["spec"]
+    (rule,) = policy["matchConstraints"]["resourceRules"]
+    assert (rule["resources"], rule["operations"]) == (["pods"], ["UPDATE"])
+    (ours,) = policy["matchConditions"]
+    accounts = {f"system:serviceaccount:plimsoll-system:plimsoll-{part}" for part in ("operator", "sweeper")}
+    assert all(each in ours["expression"] for each in accounts)
+    assert f'"{GATE}"' in policy["validations"][-1]["expression"]
+    assert policy["failurePolicy"] == "Fail"
+    assert render(GATES).one("ValidatingAdmissionPolicyBinding")["spec"]["validationActions"] == ["Deny"]
+
+
+def test_the_sweeper_asks_for_what_its_table_lists():
+    source = ast.parse((SOURCE / "place/sweeper.py").read_text())
+    asked = {
+        each.args[0].value
+        for each in ast.walk(source)
+        if isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute) and each.func.attr == "_call"
+    }
+    assert asked == {"GET", "PATCH"}
+    paths = {
+        each.value for each in ast.walk(source) if isinstance(each, ast.Constant) and _is_path(each.value)
+    }
+    assert paths == {"/api/v1/pods?", "/api/v1/namespaces/"}
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str) and value.startswith("/api")
+
+
 @pytest.mark.parametrize("values", VALUE_SETS.values(), ids=VALUE_SETS)
 def test_nothing_is_granted_wholesale(values: Object):
     rendered = render(values)
@@ -113,6 +157,8 @@ def asked_for() -> Iterator[tuple[str, str, str]]:
             yield "", "pods/resize", "patch"
         elif method == "evict":
             yield "", "pods/eviction", "create"
+        elif method == "lift_gate":
+            yield "", "pods", "patch"
         elif method in AUTHORISED:
             verb, subresource = AUTHORISED[method]
             assert isinstance(argument, ast.Name), f"{module}: {method} of something unnamed"
@@ -153,7 +199,9 @@ def test_the_table_lists_what_the_sources_of_usage_ask_for():
     assert set(paths()) - pieces == OF_SOURCES.keys()
     listed = {((r.group, r.resource, verb), r.needed) for r in RIGHTS for verb in r.verbs}
     assert set(OF_SOURCES.values()) <= listed
-    assert {each for each in listed if each[1] not in ("always", "agents")} <= set(OF_SOURCES.values())
+    assert {each for each in listed if each[1] not in ("always", "agents", "gates")} <= set(
+        OF_SOURCES.values()
+    )
 
 
 def watched() -> Iterator[tuple[str, str, str]]:
@@ -169,7 +217,7 @@ def test_the_table_lists_what_the_code_asks_for_and_nothing_else():
     listed = {
         (each.group, each.resource, each.verb)
         for right in RIGHTS
-        if right.needed in ("always", "agents")
+        if right.needed in ("always", "agents", "gates")
         for each in right.single()
     }
     assert listed == {*asked_for(), *watched()}
@@ -304,5 +352,5 @@ def test_people_with_edit_write_policies_of_their_namespace_and_nothing_else_of_
 
 
 def test_owner_kinds_are_read_only():
-    extra = set(of_chart(EVERYTHING)) - rights(usage_source="prometheus", node_proxy=False)
+    extra = set(of_chart(EVERYTHING)) - rights(usage_source="prometheus", node_proxy=False, gates=True)
     assert extra == {SingleRight("cluster", "example.com", "fleets", "get")}

@@ -86,6 +86,10 @@ def test_refuses(values: dict[str, Any], named: str):
             "operator.settings.leaseRenew is `15000ms`: it must be shorter than",
         ),
         (
+            {"webhook": {"enabled": False}, "placement": {"gates": {"enabled": True}}},
+            "placement.gates.enabled is true and webhook.enabled is false",
+        ),
+        (
             {"webhook": {"port": 8080}},
             "webhook.port and operator.metricsPort are both `8080`: they are ports of the same pod",
         ),

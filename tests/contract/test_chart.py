@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from builders.manifests import container, pod
 from builders.operator_process import start_operator
 from builders.waiting import wait_for
 from plimsoll_operator.crds import load
+from plimsoll_operator.place.gate import GATE, lifted
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.slow]
 
@@ -296,6 +298,45 @@ def test_the_operators_account_may_not_do_what_is_not_its_own(helm: Helm, apiser
         ("patch", "admissionregistration.k8s.io", "mutatingwebhookconfigurations", "", False),
     ):
         assert _may(apiserver, "operator", verb, group, resource, name) is allowed, (verb, resource, name)
+
+
+def test_who_may_patch_pods_may_lift_our_gate_and_nothing_else(
+    helm: Helm, apiserver: ApiServer, real_namespace: str
+):
+    helm.install({**LEAST, "webhook": {}, "placement": {"gates": {"enabled": True}}})
+    operator, path = apiserver.client("operator"), f"/api/v1/namespaces/{real_namespace}/pods"
+    body = pod("waits", container("app"), schedulingGates=[{"name": GATE}, {"name": "example.com/wait"}])
+    del body["spec"]["nodeName"]
+    made = helm.http.post(path, json=body).raise_for_status().json()
+    borne = [*made["spec"].get("tolerations", ()), {"key": "x", "operator": "Exists"}]
+
+    def patch(change: Object) -> httpx.Response:
+        headers = {"Content-Type": "application/strategic-merge-patch+json"}
+        return operator.patch(f"{path}/waits", content=json.dumps(change), headers=headers)
+
+    image = {"spec": {"containers": [{"name": "app", "image": "registry.invalid/other:1"}]}}
+    # The API server takes some seconds to hear of a new admission policy.
+    numbers = count()
+    probe = lambda: patch({"metadata": {"labels": {"n": str(next(numbers))}}})  # noqa: E731
+    wait_for(lambda: probe().status_code == 422, "the admission policy", 60)
+    for change, said in (
+        (image, "Plimsoll changes no image"),
+        ({"metadata": {"labels": {"app": "x"}}}, "Plimsoll changes no metadata"),
+        ({"metadata": {"annotations": {"x": "y"}}}, "Plimsoll changes no metadata"),
+        ({"spec": {"nodeSelector": {"zone": "a"}}}, "nothing in a pod's spec but its own gate"),
+        ({"spec": {"tolerations": borne}}, "nothing in a pod's spec but its own gate"),
+        (
+            {"spec": {"schedulingGates": [{"$patch": "delete", "name": "example.com/wait"}]}},
+            "its own gate only",
+        ),
+    ):
+        answer = patch(change)
+        assert (answer.status_code, said in answer.text) == (422, True), answer.text
+    answer = patch(lifted(made["metadata"]["uid"]))
+    assert answer.is_success, answer.text
+    assert answer.json()["spec"]["schedulingGates"] == [{"name": "example.com/wait"}]
+    assert _may(apiserver, "operator", "patch", "", "pods", "")
+    assert not _may(apiserver, "operator", "update", "", "pods", "")
 
 
 def _may(apiserver: ApiServer, user: str, verb: str, group: str, resource: str, name: str) -> bool:

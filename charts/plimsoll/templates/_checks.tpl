@@ -19,6 +19,10 @@ Called once, by the operator's Deployment.
 {{- if and .Values.webhook.enabled (eq (int .Values.webhook.port) (int .Values.operator.metricsPort)) -}}
   {{- fail (printf "webhook.port and operator.metricsPort are both `%d`: they are ports of the same pod" (int .Values.webhook.port)) -}}
 {{- end -}}
+{{- if and .Values.placement.gates.enabled (not .Values.webhook.enabled) -}}
+  {{- fail "placement.gates.enabled is true and webhook.enabled is false: it is the webhook that holds a pod" -}}
+{{- end -}}
+{{- include "plimsoll.checkResources" (list "placement.sweeper.resources" .Values.placement.sweeper.resources) -}}
 {{- include "plimsoll.checkResources" (list "operator.resources" .Values.operator.resources) -}}
 {{- include "plimsoll.checkResources" (list "agent.resources" .Values.agent.resources) -}}
 {{- include "plimsoll.checkMemory" . -}}

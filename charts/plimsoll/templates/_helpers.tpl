@@ -13,6 +13,7 @@
 {{- define "plimsoll.operator" -}}{{ include "plimsoll.fullname" . }}-operator{{- end }}
 {{- define "plimsoll.agent" -}}{{ include "plimsoll.fullname" . }}-agent{{- end }}
 {{- define "plimsoll.worker" -}}{{ include "plimsoll.fullname" . }}-worker{{- end }}
+{{- define "plimsoll.sweeper" -}}{{ include "plimsoll.fullname" . }}-sweeper{{- end }}
 {{- define "plimsoll.agentNamespace" -}}{{ default .Release.Namespace .Values.agent.namespace }}{{- end }}
 
 {{/* What a selector selects by; never changes over upgrades. Call with (list . "operator"). */}}

@@ -18,6 +18,8 @@ from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config import load_incluster_config, load_kube_config
 from kubernetes.aio.config.config_exception import ConfigException
 
+from plimsoll_operator.place.gate import lifted
+
 Body = dict[str, Any]
 REQUEST_TIMEOUT_SECONDS = 15.0
 FIELD_MANAGER = "plimsoll-operator"
@@ -153,6 +155,14 @@ class KubeApi(Protocol):
         """Ask for the pod's eviction; 429 while a disruption budget does not allow it."""
         ...
 
+    async def lift_gate(self, pod: PodRef) -> Body:
+        """Take our scheduling gate off the pod, and no other; the answer is the pod.
+
+        Refused with 409 where the pod of that name has another uid, 404 where there is none. Where the gate
+        is gone already nothing changes, and it succeeds.
+        """
+        ...
+
     async def close(self) -> None:
         """Free the connections."""
         ...
@@ -246,6 +256,10 @@ class KubernetesApi:
             "deleteOptions": {"preconditions": {"uid": pod.uid}},
         }
         await self._call("POST", PODS.path(pod.namespace, pod.name, "eviction"), body)
+
+    async def lift_gate(self, pod: PodRef) -> Body:
+        """See `KubeApi.lift_gate`."""
+        return await self._call("PATCH", PODS.path(pod.namespace, pod.name), lifted(pod.uid), STRATEGIC)
 
     async def close(self) -> None:
         """See `KubeApi.close`."""

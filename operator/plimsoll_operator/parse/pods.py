@@ -22,6 +22,7 @@ from plimsoll_operator.parse.scalars import (
     version,
     whole,
 )
+from plimsoll_operator.place.gate import gate_of
 from plimsoll_operator.records import (
     ContainerRecord,
     ContainerSpec,
@@ -109,6 +110,7 @@ def pod(raw: Raw) -> PodRecord:
         requested_cpu_millis=sum(cpu_request_millis(each) for each in listed(spec, "containers")),
         placed=_placed(meta),
         needs=_successors_needs(raw, meta, owner),
+        gate=gate_of(raw),
     )
 
 
@@ -135,6 +137,8 @@ def _successors_needs(raw: Raw, meta: Raw, owner: OwnerRef | None) -> Needs | No
 
 
 def _template_needs(raw: Raw, meta: Raw) -> Needs | None:
+    if gate_of(raw) is not None:  # ours goes before the pod does
+        raw = {**raw, "spec": {**part(raw, "spec"), "schedulingGates": ()}}
     try:
         found = needs_of(raw, {})
     except DoubtError:

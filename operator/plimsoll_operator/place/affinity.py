@@ -17,6 +17,7 @@ from typing import Any
 from plimsoll.placement.preference import weights_of
 from plimsoll_operator.parse.needs import HOSTNAME, REQUIRED
 from plimsoll_operator.parse.pods import PLACEMENT_ANNOTATION
+from plimsoll_operator.place.gate import GATE, GATE_ANNOTATION, told
 
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 MOST_EXCLUDED = 1000  # hostnames in one pod: 20 KiB; with more, the preference alone must do
@@ -34,13 +35,15 @@ class Verdict:
     short_after: float  # ... and with it
     decision: str  # names it among all
     excluded: Sequence[str] = ()  # hostnames that it must not go to
+    room_until_seconds: float | None = None  # it is held until others have left, and no longer than this
 
     @property
     def sentence(self) -> str:
         """What the annotation says; `parse.pods` reads node and decision off it."""
         chances = f"{self.short_before:.2%} before, {self.short_after:.2%} with this pod"
         barred = f", {len(self.excluded)} kube nodes excluded" if self.excluded else ""
-        text = f"chance of being short of memory within a day {chances}{barred}"
+        held = ", once room is made" if self.room_until_seconds is not None else ""
+        text = f"chance of being short of memory within a day {chances}{held}{barred}"
         others = f", or one of {len(self.kube_nodes) - 1} others" if len(self.kube_nodes) > 1 else ""
         return f"{self.kube_nodes[0]}: {text}{others} ({self.decision})"
 
@@ -59,8 +62,15 @@ def placement_patch(pod: Raw, verdict: Verdict) -> Iterator[Operation]:
     yield {"op": "add", "path": "/spec/affinity/nodeAffinity", "value": nodes}
     if not isinstance(meta.get("annotations"), Mapping):
         yield {"op": "add", "path": "/metadata/annotations", "value": {}}
-    name = PLACEMENT_ANNOTATION.replace("/", "~1")
-    yield {"op": "add", "path": f"/metadata/annotations/{name}", "value": verdict.sentence}
+    yield _annotated(PLACEMENT_ANNOTATION, verdict.sentence)
+    if verdict.room_until_seconds is not None:
+        yield _annotated(GATE_ANNOTATION, told(verdict.room_until_seconds))
+        gates = [*(spec.get("schedulingGates") or ()), {"name": GATE}]
+        yield {"op": "add", "path": "/spec/schedulingGates", "value": gates}
+
+
+def _annotated(name: str, value: str) -> Operation:
+    return {"op": "add", "path": f"/metadata/annotations/{name.replace('/', '~1')}", "value": value}
 
 
 def _preferred(kube_nodes: Sequence[str]) -> Iterator[Raw]:

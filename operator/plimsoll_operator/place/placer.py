@@ -15,7 +15,7 @@ import numpy as np
 from plimsoll.api.policy import NodePlacement
 from plimsoll.api.precedence import EffectivePolicy
 from plimsoll.guard.state import ControlState
-from plimsoll.placement.choose import Chooser
+from plimsoll.placement.choose import DEFAULT_BOUND, Chooser
 from plimsoll.placement.lanes import Loads
 from plimsoll.workload import ContainerKey, WorkloadRef
 from plimsoll_operator import parse
@@ -28,6 +28,7 @@ from plimsoll_operator.parse.scalars import Raw, part
 from plimsoll_operator.place.affinity import Verdict
 from plimsoll_operator.place.book import LoadBook
 from plimsoll_operator.place.expected import Expected, ExpectedPods
+from plimsoll_operator.place.gating import Gating
 from plimsoll_operator.place.kube_nodes import BoolArray
 from plimsoll_operator.place.state import (
     Breathe,
@@ -56,10 +57,13 @@ class Placer:
         metrics: Metrics,
         now: Callable[[], float],
         fresh_seconds: float,
+        gating: Gating | None = None,
     ) -> None:
-        """`fresh_seconds`: a loop that is older than this is no basis for an opinion."""
+        """`fresh_seconds`: a loop that is older than this is no basis for an opinion. Without `gating` no
+        pod is held.
+        """
         self._membership, self._owners, self._metrics = membership, owners, metrics
-        self._now, self._fresh_seconds = now, fresh_seconds
+        self._now, self._fresh_seconds, self._gating = now, fresh_seconds, gating
         self._book = LoadBook()
         self._expected = ExpectedPods()
         self._watch = NodeWatch()
@@ -136,6 +140,8 @@ class Placer:
     ) -> PlacementState:
         now_seconds, before = tick.now_seconds, self._state
         self._world = world
+        if self._gating is not None:
+            self._gating.look(world.pods)
         self._book.take(tick.loads, now_seconds)
         self._watch.hindcast(tick.loads)
         nodes = await table_of(world, before, breathe)
@@ -162,6 +168,8 @@ class Placer:
 
     def seen(self, pod: PodRecord) -> None:
         """A watch shows a pod; one that another replica has placed is expected from now on."""
+        if self._gating is not None:
+            self._gating.seen(pod)
         if pod.placed is None or pod.kube_node or self._state is None:
             return
         if pod.placed.decision in self._expected:
@@ -229,6 +237,9 @@ class Placer:
         if needs.apart:
             allowed &= self.without(ref, state)
         found, outcome = chosen(state, loads, allowed, policy.spec.placement.node)
+        if found is None or found.short_after > DEFAULT_BOUND:
+            held = self._held(state, loads, allowed, policy, now_seconds)
+            found, outcome = (found, outcome) if held is None else (held, "held")
         if found is None:
             return None, outcome
         verdict = replace(found, decision=decision)
@@ -238,6 +249,19 @@ class Placer:
             self._expected.add(decision, expected)
             state.expect(expected)
         return verdict, outcome
+
+    def _held(
+        self,
+        state: PlacementState,
+        loads: Loads,
+        allowed: BoolArray,
+        policy: EffectivePolicy,
+        now_seconds: float,
+    ) -> Verdict | None:
+        """Where no node keeps the bound: the one on which room can be made, if pods may be held for that."""
+        if self._gating is None:
+            return None
+        return self._gating.held(state, loads, allowed, policy.spec.importance, now_seconds)
 
     # -- parts ----------------------------------------------------------------------------------------------
 

@@ -9,14 +9,14 @@ ends as nothing done.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
-from plimsoll.api.effective import Mode
+from plimsoll.api.effective import Importance, Mode
 from plimsoll.api.policy import NodePlacement, Relief
 from plimsoll.api.precedence import EffectivePolicy
 from plimsoll.placement.choose import DEFAULT_BOUND
-from plimsoll.placement.relief import DANGER, MOST_A_NODE, Moving, endangered
+from plimsoll.placement.lanes import Loads
+from plimsoll.placement.relief import DANGER, MOST_A_NODE, Moving, Room, endangered, make_room
 from plimsoll.placement.relief import Relief as Move
 from plimsoll.usage.sample import HOUR_SECONDS
 from plimsoll_operator.acting import Actor
@@ -118,11 +118,17 @@ class Reliever:
         gone = [fleet.pods[each.pod].uid for each in moving.found]
         return tuple(uid for uid in gone if uid in self._left)
 
-    def could_make_room(
-        self, state: PlacementState, places: Iterable[int], importance: int, now_seconds: float
-    ) -> Fleet:
-        """Who is on these nodes, and whom a pod of this importance could have moved."""
-        return self._fleet(state, list(places), now_seconds, importance)
+    def find_room(
+        self,
+        state: PlacementState,
+        loads: Loads,
+        places: list[int],
+        importance: Importance,
+        now_seconds: float,
+    ) -> Room | None:
+        """Where room could be made for a pod to be, by whose leaving; nothing is changed."""
+        fleet = self._fleet(state, places, now_seconds, importance_of(importance))
+        return make_room(fleet.loads, fleet.residents, loads, places, DEFAULT_BOUND, fleet.allowed)
 
     # -- who -------------------------------------------------------------------------------------------------
 
@@ -221,9 +227,6 @@ class Reliever:
     def _report(self, endangered_nodes: int, unrelieved: int) -> None:
         counts = {"endangered": float(endangered_nodes), "unrelieved": float(unrelieved)}
         self._metrics.replace("plimsoll_relief_kube_nodes", "state", counts)
-
-
-Relieve = Callable[[PodRecord, float], Awaitable[tuple[str, ...]]]
 
 
 def _sentence(state: PlacementState, move: Move) -> str:

@@ -312,8 +312,8 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         _C,
         "pods",
         "New pods whose policy asks for placement, by outcome: preferred, required, preferred-only (too many "
-        "nodes to exclude), or why there was no opinion (untrusted, unknown, stale, full, nowhere, no-usage, "
-        "doubt-...).",
+        "nodes to exclude), held (until room is made), or why there was no opinion (untrusted, unknown, "
+        "stale, full, nowhere, no-usage, doubt-...).",
         ("outcome",),
     ),
     MetricDefinition(
@@ -345,6 +345,17 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         "Pods that were given a kube node and are not bound yet.",
     ),
     MetricDefinition(
+        "plimsoll_gates_total",
+        _C,
+        "pods",
+        "Pods that were held until room was made and that the operator let go, by outcome: made, no-room, "
+        "late (its time was over), refused (it was gone by then).",
+        ("outcome",),
+    ),
+    MetricDefinition(
+        "plimsoll_gate_seconds", _H, "seconds", "How long the operator saw a pod held before it let it go."
+    ),
+    MetricDefinition(
         "plimsoll_relief_kube_nodes",
         _G,
         "kube nodes",
@@ -356,8 +367,8 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         "plimsoll_relief_total",
         _C,
         "pods",
-        "Pods that should leave their kube node before it is short, by outcome: proposed (an event), evicted, "
-        "refused (by a disruption budget or the API server).",
+        "Pods that should leave their kube node before it is short, by outcome: proposed (an event), "
+        "evicted, refused (by a disruption budget or the API server).",
         ("outcome",),
     ),
 )

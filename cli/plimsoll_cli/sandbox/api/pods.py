@@ -103,6 +103,11 @@ def check_update(old: JsonObject, new: JsonObject) -> None:
         raise invalid(
             "Pod", name, "spec: Forbidden: pod updates may not change fields other than image, tolerations"
         )
+    gates = {each["name"] for each in old["spec"].get("schedulingGates") or ()}
+    for each in new["spec"].get("schedulingGates") or ():
+        if each["name"] not in gates:
+            why = f"only deletion is allowed, but found new scheduling gate '{each['name']}'"
+            raise invalid("Pod", old["metadata"]["name"], f"spec.schedulingGates: Forbidden: {why}")
 
 
 def resized(old: JsonObject, asked: JsonObject) -> JsonObject:

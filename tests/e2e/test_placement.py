@@ -1,0 +1,126 @@
+"""Where a new pod goes by forecast, and gates that are lifted though the operator is gone."""
+
+import math
+import time
+
+import pytest
+
+from builders.e2e.patience import wait_for
+from builders.e2e.release import cluster_values
+from builders.e2e.workloads import (
+    MIB,
+    container,
+    deployment,
+    live_pods,
+    pod_now,
+    policy,
+    running_pods,
+    template,
+)
+from plimsoll.api.quantity import parse_quantity
+from plimsoll_operator.place.gate import GATE, GATE_ANNOTATION, GATE_SECONDS, told
+
+DAYS_HOURS = 4 * 24
+PEAK_MIB = 700.0
+# Index 96 is the hour that begins now: six hours from now `night` will need its peak, as every day.
+NIGHTS = [PEAK_MIB if hour % 24 == 6 else 20.0 for hour in range(DAYS_HOURS)]
+STEADY = [200.0] * DAYS_HOURS
+GROWING = [20.0 + hour for hour in range(DAYS_HOURS)]
+PLACEMENT = "plimsoll.dev/placement"
+LONGEST_SECONDS = 10.0
+
+
+@pytest.mark.disruptive
+@pytest.mark.past("night", NIGHTS)
+@pytest.mark.past("steady", STEADY)
+@pytest.mark.past("grows", GROWING)
+def test_a_pod_goes_to_the_node_that_will_have_room_though_the_other_has_more_now(
+    cluster, release, namespace
+):
+    full_tonight, other = cluster.nodes[0], cluster.nodes[1]
+    allocatable = parse_quantity(cluster.get("node", full_tonight)["status"]["allocatable"]["memory"])
+    replicas = math.ceil(allocatable / (PEAK_MIB * MIB)) + 1
+
+    def on(kube_node):
+        return {"nodeSelector": {"kubernetes.io/hostname": kube_node}}
+
+    small = {"limit": "1Gi", "request": "24Mi"}
+    cluster.apply(
+        policy(namespace, "night", "night", "Recommend"),
+        policy(namespace, "steady", "steady", "Recommend"),
+        policy(namespace, "grows", "grows", "Initial", placement={"node": "Prefer"}),
+        deployment(cluster, namespace, "night", mib=20, replicas=replicas, **small, **on(full_tonight)),
+        deployment(cluster, namespace, "steady", mib=200, **small, **on(other)),
+        deployment(cluster, namespace, "grows", mib=116, **small),
+    )
+    for name in ("night", "steady", "grows"):
+        running_pods(cluster, namespace, name)
+
+    def told_where():
+        # The first pods come before anything is known of their workload; then the webhook has an opinion.
+        for pod in live_pods(cluster, namespace, "grows"):
+            if PLACEMENT in (pod["metadata"].get("annotations") or {}):
+                return pod
+            if "containerStatuses" in pod["status"]:  # not a new pod every second
+                cluster.kube("-n", namespace, "delete", "pod", pod["metadata"]["name"], "--wait=false")
+        return None
+
+    try:
+        pod = wait_for(told_where, "a new pod that is told where to go", 300)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; outcomes: {release.samples('plimsoll_placements_total')}") from error
+    said = pod["metadata"]["annotations"][PLACEMENT]
+    assert said.partition(":")[0] != full_tonight, said
+    there = lambda: pod_now(cluster, pod)["spec"].get("nodeName", "")  # noqa: E731
+    assert wait_for(there, "the scheduler", 60) != full_tonight
+
+
+@pytest.mark.disruptive
+def test_gates_are_lifted_by_the_sweeper_while_the_operator_is_gone(
+    cluster, release, namespace, prometheus_url
+):
+    values = cluster_values(cluster, prometheus_url)
+    release.install_or_upgrade(values | {"placement": {"gates": {"enabled": True}}})
+    try:
+        where = ("-n", release.namespace, "rollout", "status", "deployment/plimsoll-sweeper")
+        cluster.kube(*where, "--timeout=390s")
+        release.scale_operator(0)
+        held = waiting_pod(cluster, namespace, "held", time.time() + GATE_SECONDS)
+        forged = waiting_pod(cluster, namespace, "forged", time.time() + 86_400)
+        cluster.apply(held, forged)
+        for name in ("held", "forged"):
+            free = lambda name=name: not gates(cluster, namespace, name)  # noqa: E731
+            wait_for(free, f"the gate of {name} to be lifted", LONGEST_SECONDS)
+        for name in ("held", "forged"):
+            bound = lambda name=name: pod_of(cluster, namespace, name)["spec"].get("nodeName")  # noqa: E731
+            wait_for(bound, f"{name} to be scheduled", 60)
+    finally:
+        release.install_or_upgrade(values)
+        release.scale_operator(1)
+    assert (
+        cluster.items("deployments", "-n", release.namespace, "-l", "app.kubernetes.io/component=sweeper")
+        == []
+    )
+
+
+def waiting_pod(cluster, namespace: str, name: str, until: float):
+    """A pod as the webhook leaves it: held until then."""
+    one = container(cluster, mib=4, limit="32Mi", request="8Mi")
+    pod = template(name, one, schedulingGates=[{"name": GATE}])
+    pod["metadata"] |= {
+        "name": name,
+        "namespace": namespace,
+        "annotations": {GATE_ANNOTATION: told(until)},
+    }
+    return {"apiVersion": "v1", "kind": "Pod", **pod}
+
+
+def pod_of(cluster, namespace: str, name: str):
+    """The pod of that name."""
+    return cluster.get("pod", name, "-n", namespace)
+
+
+def gates(cluster, namespace: str, name: str) -> list[str]:
+    """The gates that are on a pod."""
+    found = pod_of(cluster, namespace, name)["spec"].get("schedulingGates") or ()
+    return [each["name"] for each in found]
