@@ -30,6 +30,7 @@ from plimsoll.api.policy import (
     Relief,
 )
 from plimsoll.api.precedence import field_path
+from plimsoll.api.reclaim import Reclaim, ReclaimMode
 from plimsoll.api.v1alpha1 import API_VERSION, GROUP, ClusterMemoryPolicy, MemoryPolicy
 
 Path = tuple[str | int, ...]
@@ -164,9 +165,21 @@ def _remarks(index: int, spec: PolicySpec, models: Collection[str]) -> Iterator[
     ):
         text = "evicts nothing: that takes mode InPlaceOrRecreate and placement.node Prefer or Require"
         yield Finding(index, "spec.placement.relief", text, Severity.NOTE)
+    for path, reclaim in _reclaims(spec):
+        if reclaim.huge_pages and reclaim.mode is not ReclaimMode.PREDICTIVE:
+            text = f"gathers nothing in mode {reclaim.mode}: only Predictive knows memory by address"
+            yield Finding(index, f"{path}.hugePages", text, Severity.NOTE)
     for engine in inactive_engines(spec):
         text = "asks for what is not built yet (condition NotYetActive)"
         yield Finding(index, f"spec.{engine}", text, Severity.NOTE)
+
+
+def _reclaims(spec: PolicySpec) -> Iterator[tuple[str, Reclaim]]:
+    """What holds of reclaim for the policy, and for each container of which it says something else."""
+    yield "spec.reclaim", spec.reclaim
+    for number, each in enumerate(spec.containers):
+        if each.reclaim is not None and each.reclaim.huge_pages is not None:
+            yield f"spec.containers[{number}].reclaim", spec.reclaim.with_override(each.reclaim)
 
 
 @cache

@@ -20,7 +20,7 @@ def dense_units(process: KernelProcess, ranges: Ranges, most: int, passed: int =
     """Return at most so many units (start, length); looks at `MOST_UNITS` at most, after `passed` others."""
     units = _units(ranges)
     units = np.roll(units, -(passed % max(1, len(units))))[:MOST_UNITS]
-    found = []
+    found: list[tuple[int, int]] = []
     for start in units.tolist():
         if len(found) == most:
             break

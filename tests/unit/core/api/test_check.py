@@ -128,6 +128,16 @@ def test_relief_that_cannot_evict_is_a_note(mode, node, notes):
     ] * notes
 
 
+def test_huge_pages_of_memory_that_is_not_known_by_address_are_a_note():
+    (note,) = check([policy(reclaim={"mode": "Cold", "hugePages": True})])
+    assert (note.severity, note.path) == (Severity.NOTE, "spec.reclaim.hugePages")
+    assert "mode Cold" in note.message
+    assert check([policy(reclaim={"mode": "Predictive", "hugePages": True})]) == []
+    own = [{"name": "app", "reclaim": {"hugePages": True}}]
+    (note,) = check([policy(containers=own)])
+    assert note.path == "spec.containers[0].reclaim.hugePages"
+
+
 def test_placement_in_a_mode_that_changes_no_pod_is_a_note():
     (note,) = check([policy(mode="Recommend", placement={"node": "Require"})])
     assert (note.severity, note.path) == (Severity.NOTE, "spec.placement.node")
