@@ -114,8 +114,8 @@ class Sharing:
         return told
 
     def forget(self, kube_nodes: frozenset[str]) -> None:
-        """Only these nodes are left."""
-        self.kube_nodes = max(1, len(kube_nodes))
+        """Only these nodes are left; a look that saw none says nothing of how many there are."""
+        self.kube_nodes = len(kube_nodes) or LEAST_NODES
         self._paced = {name: each for name, each in self._paced.items() if name in kube_nodes}
 
     # -- in the thread ------------------------------------------------------------------------------------

@@ -278,3 +278,12 @@ async def test_many_nodes_words_are_written_together_every_ten_minutes_and_none_
     assert len(fleet.words()) == 12
     assert fleet.count("taken") == 21 * 12
     fleet.memory.close()
+
+
+async def test_a_look_that_saw_no_kube_nodes_makes_no_fleet_of_one():
+    fleet = Fleet(NODES[:1])
+    fleet.sharing.forget(frozenset())
+    fleet.learned("n0")
+    await fleet.sharing.round()
+    assert fleet.release().candidate is None
+    fleet.memory.close()
