@@ -5,18 +5,23 @@ In: pods as admission holds them. Out: pods without our gate, and with everybody
 there at all: what lifts the gate then is the sweeper, over HTTP (and TLS with a token, on the real one).
 """
 
+import threading
+import time
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import pytest
 
+from builders.apiserver import free_port
 from builders.manifests import container, pod
+from builders.operator_process import NAMESPACE, start_operator
 from builders.placing import patched
+from builders.waiting import wait_for
 from plimsoll_operator import parse
 from plimsoll_operator.actuate.api import ApiError, KubernetesApi, PodRef
 from plimsoll_operator.place.affinity import Verdict, placement_patch
-from plimsoll_operator.place.gate import GATE, LONGEST_SECONDS
-from plimsoll_operator.place.sweeper import Address, Pods, Sweeper, SweepError
+from plimsoll_operator.place.gate import GATE, GATE_SECONDS, LONGEST_SECONDS
+from plimsoll_operator.place.sweeper import Address, Pods, Sweeper, SweepError, run
 
 NOW = 1_800_000_000.0
 NO_UID = "00000000-0000-4000-8000-000000000000"
@@ -115,3 +120,31 @@ def test_a_pod_that_went_meanwhile_is_told_apart_from_one_that_cannot_be_lifted(
             pods.lift(ns.namespace, name, NO_UID)
         assert refused.value.status in {404, 409, 422}
     assert gates(ns, "a") == [GATE]
+
+
+@pytest.mark.slow
+def test_killed_with_gates_on_the_operator_leaves_them_to_the_sweeper(cluster, ns, pods, tmp_path):
+    cluster.install_crds()
+    cluster.http.post("/api/v1/namespaces", json={"metadata": {"name": NAMESPACE}})
+    flags = ("--interval", "500ms", "--usage-source", "kubelet", "--placement-gates")
+    webhook = ("--webhook-port", str(free_port()))
+    operator = start_operator(tmp_path, cluster.kubeconfig, f"gates-{cluster.name}", *flags, *webhook)
+    try:
+        operator.wait_until_ready()
+        wait_for(lambda: operator.metric("plimsoll_leader") == 1.0, "the Lease")
+        held(ns, "first", time.time() + 3600)
+        wait_for(lambda: gates(ns, "first") == [], "the operator to let it go")
+        outcome = 'outcome="no-room"'  # nothing is known of its workload, so nobody leaves for it
+        wait_for(lambda: operator.metric("plimsoll_gates_total", outcome) == 1.0, "the metric")
+    finally:
+        operator.child.stop(kill=True)
+    held(ns, "second", time.time() + GATE_SECONDS)
+    began, pause = time.monotonic(), threading.Event()
+
+    def ended(seconds: float) -> bool:
+        pause.wait(seconds)
+        return gates(ns, "second") == [] or time.monotonic() - began > 30
+
+    run(Sweeper(pods), ended)
+    assert gates(ns, "second") == []
+    assert GATE_SECONDS - 0.5 < time.monotonic() - began < 10.0
