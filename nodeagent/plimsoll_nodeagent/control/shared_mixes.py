@@ -6,6 +6,7 @@ class count alike.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -43,10 +44,11 @@ def judge_mixes(
     for name in wanted:
         at = known & (of_rows == name)
         if at.any():
-            inputs, came = forecast.inputs[at], realised[at]
-            fleet.judge(PRESSURE, name, lambda mix, i=inputs, c=came: _log_loss(said_by(mix, i), c))
+            loss = partial(_log_loss, inputs=forecast.inputs[at], came=realised[at])
+            fleet.judge(PRESSURE, name, loss)
 
 
-def _log_loss(said: FloatArray, came: FloatArray) -> float:
+def _log_loss(mix: FloatArray, inputs: FloatArray, came: FloatArray) -> float:
+    said = said_by(mix, inputs)
     of_it = np.where(came > 0.5, said, 1.0 - said)
     return float(-np.log(np.maximum(of_it, LEAST_PROBABILITY)).mean())
