@@ -8,8 +8,8 @@ import pytest
 
 from builders.manifests import container, pod
 from builders.placing import patched, preferred
-from plimsoll_operator.place.affinity import MOST_EXCLUDED, Verdict, placement_patch
 from plimsoll_operator.parse.needs import REQUIRED
+from plimsoll_operator.place.affinity import MOST_EXCLUDED, Verdict, placement_patch
 
 MANY = tuple(f"ip-10-0-{number // 256}-{number % 256}.ec2.internal" for number in range(MOST_EXCLUDED))
 THEIRS = {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a", "b"]}]}

@@ -38,7 +38,7 @@ class TwinProcess:
     numa_nodes: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
     referenced: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
     no_free_blocks: bool = False
-    """The kernel finds no block for a huge page: it takes the advice, or a part of it, and gathers nothing."""
+    """The kernel finds no block for a huge page: it takes the advice, or part of it, and gathers nothing."""
 
     def __post_init__(self) -> None:
         kind = PageKind.PRESENT if self.anonymous else PageKind.PRESENT | PageKind.FILE
