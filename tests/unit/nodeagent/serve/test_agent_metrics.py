@@ -59,6 +59,7 @@ def test_what_reclaim_does_is_served_once_a_policy_asks_for_it(tmp_path):
         "plimsoll_agent_streams_total",
         "plimsoll_agent_batches_given_up_total",
         "plimsoll_agent_leases_total",
+        "plimsoll_agent_models_total",
     }
     assert set(REPORT_VALUES) - served == absent
     assert 'plimsoll_agent_actions_total{answer="done",kind="reclaim"}' in text
