@@ -135,7 +135,8 @@ def test_killed_with_gates_on_the_operator_leaves_them_to_the_sweeper(cluster, n
         held(ns, "first", time.time() + 3600)
         wait_for(lambda: gates(ns, "first") == [], "the operator to let it go")
         outcome = 'outcome="no-room"'  # nothing is known of its workload, so nobody leaves for it
-        wait_for(lambda: operator.metric("plimsoll_gates_total", outcome) == 1.0, "the metric")
+        # More than one where tests before this one have left pods with gates in their namespaces.
+        wait_for(lambda: (operator.metric("plimsoll_gates_total", outcome) or 0.0) >= 1.0, "the metric")
     finally:
         operator.child.stop(kill=True)
     held(ns, "second", time.time() + GATE_SECONDS)
