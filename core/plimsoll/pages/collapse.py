@@ -10,8 +10,9 @@ Source: the kernel's `admin-guide/mm/transhuge.rst`; MADV_COLLAPSE heeds no `max
 is wholly resident is offered to it (`address_plan.AddressPlan.hot`).
 """
 
-import math
 from dataclasses import dataclass, field
+
+from plimsoll.pages.pauses import DoublingPauses
 
 HUGE_PAGE_BYTES = 2 << 20
 HOT_LOOKS = 6  # in a row in which it was accessed: about a minute of looks, or more
@@ -91,12 +92,13 @@ class CollapseTrials:
 
     stopped_total: int = 0
     _trials: dict[str, _Trial] = field(default_factory=dict)
-    _paused_until: dict[str, float] = field(default_factory=dict)
-    _pause_seconds: dict[str, float] = field(default_factory=dict)
+    _pauses: DoublingPauses = field(
+        default_factory=lambda: DoublingPauses(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
+    )
 
     def may(self, name: str, now_seconds: float) -> bool:
         """Whether no step is on trial and no pause lasts."""
-        return name not in self._trials and now_seconds >= self._paused_until.get(name, -math.inf)
+        return name not in self._trials and not self._pauses.last(name, now_seconds)
 
     def on_trial(self, name: str, now_seconds: float) -> bool:
         """Whether a step's time is over, so that it is to be judged."""
@@ -131,7 +133,7 @@ class CollapseTrials:
             return self._stop(name, f"{lost} bytes were broken up again", now_seconds)
         if stalled_ratio > trial.stalled_before + STALL_NOISE:
             return self._stop(name, f"it stalls for {stalled_ratio:.2%} of the time", now_seconds)
-        self._pause_seconds.pop(name, None)
+        self._pauses.forgive(name)
         return ""
 
     def grew(self, name: str, gained_bytes: int, growth_bytes: int, now_seconds: float) -> str:
@@ -143,14 +145,12 @@ class CollapseTrials:
 
     def forget(self, present: frozenset[str]) -> None:
         """Forget containers that are gone."""
-        for kept in (self._trials, self._paused_until, self._pause_seconds):
-            for name in kept.keys() - present:
-                del kept[name]
+        for name in self._trials.keys() - present:
+            del self._trials[name]
+        self._pauses.forget(present)
 
     def _stop(self, name: str, why: str, now_seconds: float) -> str:
-        pause = self._pause_seconds.get(name, FIRST_PAUSE_SECONDS)
-        self._pause_seconds[name] = min(2.0 * pause, LONGEST_PAUSE_SECONDS)
-        self._paused_until[name] = now_seconds + pause
+        self._pauses.begin(name, now_seconds)
         self.stopped_total += 1
         return why
 

@@ -12,6 +12,8 @@ under pressure and in the LRU's order. Sources: the kernel's `mm/memory-tiers.c`
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from plimsoll.pages.pauses import DoublingPauses
+
 SHORT_RATIO = 0.25  # of the fast nodes' memory free: with less, cold memory goes down
 ROOM_RATIO = 0.10  # of a node's memory that is left free by whatever is moved to it
 STEP_BYTES = 64 << 20  # of the node, in one step: some tens of milliseconds of copying
@@ -92,12 +94,13 @@ class DemotionTrials:
 
     stopped_total: int = 0
     _moved: dict[str, _Moved] = field(default_factory=dict)
-    _paused_until: dict[str, float] = field(default_factory=dict)
-    _pause_seconds: dict[str, float] = field(default_factory=dict)
+    _pauses: DoublingPauses = field(
+        default_factory=lambda: DoublingPauses(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
+    )
 
     def may(self, name: str, now_seconds: float) -> bool:
         """Whether it may be demoted from now."""
-        return now_seconds >= self._paused_until.get(name, float("-inf"))
+        return not self._pauses.last(name, now_seconds)
 
     def demoted(self, name: str, moved_bytes: int, now_seconds: float) -> None:
         """So much went down."""
@@ -110,18 +113,16 @@ class DemotionTrials:
         most = MOST_RETURNED_RATIO * max(moved.demoted_bytes, LEAST_JUDGED_BYTES)
         if moved.returned_bytes <= most or not moved.demoted_bytes or not self.may(name, now_seconds):
             return ""
-        pause = self._pause_seconds.get(name, FIRST_PAUSE_SECONDS)
-        self._pause_seconds[name] = min(2.0 * pause, LONGEST_PAUSE_SECONDS)
-        self._paused_until[name] = now_seconds + pause
+        self._pauses.begin(name, now_seconds)
         self.stopped_total += 1
         del self._moved[name]
         return f"{moved.returned_bytes / 2**20:.0f} MiB of {moved.demoted_bytes / 2**20:.0f} came up again"
 
     def forget(self, present: frozenset[str]) -> None:
         """Forget containers that are gone."""
-        for kept in (self._moved, self._paused_until, self._pause_seconds):
-            for name in kept.keys() - present:
-                del kept[name]
+        for name in self._moved.keys() - present:
+            del self._moved[name]
+        self._pauses.forget(present)
 
     def _faded(self, name: str, now_seconds: float) -> _Moved:
         """Halved for every `MEMORY_SECONDS`."""

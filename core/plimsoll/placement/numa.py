@@ -20,6 +20,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
+from plimsoll.pages.pauses import DoublingPauses
 from plimsoll.placement.lanes import FloatArray
 
 PAGE_BYTES = 4096
@@ -170,12 +171,13 @@ class NumaTrials:
     """Moves on trial, by container: taken back where stalls grow, and then left alone for a while."""
 
     _trials: dict[str, _Trial] = field(default_factory=dict)
-    _paused_until: dict[str, float] = field(default_factory=dict)
-    _pauses: dict[str, int] = field(default_factory=dict)
+    _pauses: DoublingPauses = field(
+        default_factory=lambda: DoublingPauses(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
+    )
 
     def may_move(self, container_id: str, now_seconds: float) -> bool:
         """True where nothing is on trial and no pause lasts."""
-        return container_id not in self._trials and now_seconds >= self._paused_until.get(container_id, 0.0)
+        return container_id not in self._trials and not self._pauses.last(container_id, now_seconds)
 
     def moved(
         self, container_id: str, bytes_before: npt.ArrayLike, stall_share: float, now_seconds: float
@@ -194,18 +196,15 @@ class NumaTrials:
         del self._trials[container_id]
         bearable = max(trial.stall_before * WORSE_STALL, trial.stall_before + STALL_NOISE)
         if stall_share <= bearable:
-            self._pauses.pop(container_id, None)
+            self._pauses.forgive(container_id)
             return ()
-        count = self._pauses.get(container_id, 0)
-        self._pauses[container_id] = count + 1
-        pause = min(FIRST_PAUSE_SECONDS * 2.0**count, LONGEST_PAUSE_SECONDS)
-        self._paused_until[container_id] = now_seconds + pause
+        self._pauses.begin(container_id, now_seconds)
         total = trial.bytes_before.sum()
         share = trial.bytes_before / total if total > 0 else trial.bytes_before
         return _moves(bytes_on, share * bytes_on.sum())
 
     def forget(self, present: frozenset[str]) -> None:
         """Forget containers that are gone."""
-        for kept in (self._trials, self._paused_until, self._pauses):
-            for container_id in kept.keys() - present:
-                del kept[container_id]
+        for container_id in self._trials.keys() - present:
+            del self._trials[container_id]
+        self._pauses.forget(present)
