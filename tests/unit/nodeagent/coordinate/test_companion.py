@@ -5,6 +5,7 @@ import pytest
 
 from builders.agents import AgentOn
 from builders.cgroup_tree import MIB
+from builders.companions import Attending
 from plimsoll.coordinate.messages import (
     ForecastBatch,
     LeaseAnswer,
@@ -14,40 +15,9 @@ from plimsoll.coordinate.messages import (
     SampleBatch,
     ShrinkRequest,
 )
-from plimsoll.coordinate.session import WelcomeNumbers
-from plimsoll.coordinate.versions import PROTOCOL
-from plimsoll_nodeagent.coordinate.assemble import accompany
 from plimsoll_nodeagent.flags import DEFAULT_IDENTITY
 from plimsoll_nodeagent.main import accompanied, parser
 from plimsoll_nodeagent.serve.exposition import Exposition
-
-
-class Attending:
-    """An agent whose session is open; no network."""
-
-    def __init__(self, directory, **of):
-        self.on = AgentOn(directory, **of)
-        self.agent = self.on.made.agent
-        arguments = ["run", "--operator-address", "127.0.0.1:1", "--kube-node", "node-a"]
-        self.beside = accompany(parser().parse_args(arguments), self.agent)
-        self.companion, self.link = self.beside.companion, self.beside.link
-        self.session = self.companion._session
-        self.open()
-
-    def open(self):
-        self.session.greet()
-        self.session.welcome(WelcomeNumbers(PROTOCOL, 1, 0))
-        self.link.state.attending = True
-        self.link.state.heard_seconds = self.on.now
-
-    def said(self):
-        found = []
-        while (envelope := self.session.next()) is not None:
-            found.append(envelope.body)
-        return found
-
-    def memory(self, number, name, value):
-        self.on.node.file(number, name).write_text(f"{value}\n")
 
 
 @pytest.fixture

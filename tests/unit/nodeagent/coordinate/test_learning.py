@@ -3,42 +3,25 @@
 import numpy as np
 import pytest
 
-from builders.agents import AgentOn
+from builders.companions import Attending
 from plimsoll.coordinate.messages import ModelDelta, ModelVersion
-from plimsoll.coordinate.session import WelcomeNumbers
-from plimsoll.coordinate.versions import PROTOCOL
 from plimsoll.pages.survival import prior_hazard
 from plimsoll.pressure.bank import shipped_mix
 from plimsoll.store.letters import SCHEMA, Given, checksum_of, given_payload, read_delta
 from plimsoll.store.shared_kinds import KINDS_SHARED, PAGES, PRESSURE, REUSE, page_vector
 from plimsoll_nodeagent.control.policies import FilePolicies
-from plimsoll_nodeagent.coordinate.assemble import accompany
-from plimsoll_nodeagent.main import parser
 from plimsoll_nodeagent.serve.exposition import Exposition
 
 KEY = "example.org/redis redis"
 HOT = 2.0 * prior_hazard()
 
 
-class Sharing:
-    """An agent of one image whose session is open; no network."""
+class Sharing(Attending):
+    """An agent of one image."""
 
-    def __init__(self, directory, **of):
-        self.on = AgentOn(directory, **of)
-        self.agent = self.on.made.agent
-        arguments = ["run", "--operator-address", "127.0.0.1:1", "--kube-node", "node-a"]
-        self.beside = accompany(parser().parse_args(arguments), self.agent)
-        self.companion, self.link = self.beside.companion, self.beside.link
-        self.session = self.companion._session
-        self.session.greet()
-        self.session.welcome(WelcomeNumbers(PROTOCOL, 1, 0))
-        self.link.state.attending = True
-
-    def said(self):
-        found = []
-        while (envelope := self.session.next()) is not None:
-            found.append(envelope.body)
-        return [each for each in found if isinstance(each, ModelDelta)]
+    def told(self):
+        """What it says of models."""
+        return [each for each in self.said() if isinstance(each, ModelDelta)]
 
     def gives(self, kind, vector, rival=None):
         payload = given_payload(Given(1, vector, rival))
@@ -58,9 +41,9 @@ def sharing(tmp_path, monkeypatch):
 
 def test_the_operator_is_asked_once_for_each_kind_of_an_image(sharing):
     sharing.on.tick()
-    assert sorted(each.kind for each in sharing.said()) == sorted(KINDS_SHARED)
+    assert sorted(each.kind for each in sharing.told()) == sorted(KINDS_SHARED)
     sharing.on.tick(3)
-    assert sharing.said() == []
+    assert sharing.told() == []
 
 
 def test_containers_take_over_the_fleets_hazards_and_go_on_learning(sharing):
@@ -108,10 +91,10 @@ def test_new_scopes_start_from_the_fleets_mix_and_those_that_have_seen_little_ta
 
 def test_what_was_learned_is_told_without_what_the_fleet_had_said(sharing):
     sharing.on.tick()
-    sharing.said()
+    sharing.told()
     sharing.gives(PAGES, page_vector(np.full_like(HOT, 1e-7)))
     sharing.on.lives(30)
-    told = [each for each in sharing.said() if each.kind == PAGES and each.payload]
+    told = [each for each in sharing.told() if each.kind == PAGES and each.payload]
     assert told
     said = read_delta(PAGES, told[-1].payload).contribution
     assert said.samples >= KINDS_SHARED[PAGES].least_samples
@@ -137,7 +120,7 @@ def test_reuse_tables_start_the_plans_by_address(tmp_path, monkeypatch):
 def test_with_the_operator_away_nothing_is_said_and_all_goes_on_from_what_is_there(sharing):
     sharing.link.state.attending = False
     sharing.on.lives(30)
-    assert sharing.said() == []
+    assert sharing.told() == []
     assert sharing.containers[0].survival.observations > 0
     np.testing.assert_array_equal(sharing.containers[0].survival.prior, prior_hazard())
 
