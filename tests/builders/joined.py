@@ -65,6 +65,15 @@ class Joined:
             self.agent.made.agent.heed(0.0, lambda: self.agent.now)
             await asyncio.sleep(0.05)
 
+    def burst(self) -> list:
+        """Usage grows by 6 MiB a second towards the limit; what the agent asks for meanwhile."""
+        asked = []
+        for quarter in range(1, 8):
+            self.agent.now += 0.25
+            self.agent.node.file(1, "memory.current").write_text(f"{int((64 + 1.5 * quarter) * MIB)}\n")
+            asked += list(self.beside.companion.look_for_bursts(self.agent.now))
+        return asked
+
     async def loop(self, now_seconds: float):
         """One of the operator's, at its own time."""
         self.agent.now = max(self.agent.now, now_seconds + self.skew_seconds - 5.0)

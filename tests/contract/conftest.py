@@ -5,7 +5,7 @@ for both, so that what the sandbox shows is what a cluster would have done.
 """
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from builders.apiserver import ApiServer, running_apiserver
 from builders.crds import install_crds
 from builders.fakeapi import running_fake_api
 from builders.manifests import kube_node
+from plimsoll_operator.actuate.api import KubernetesApi
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,14 @@ def cluster(request: pytest.FixtureRequest) -> Cluster:
         return request.getfixturevalue("fake_cluster")
     api: ApiServer = request.getfixturevalue("apiserver")
     return Cluster("real", api.url, api.client(), api.kubeconfig())
+
+
+@pytest.fixture
+async def api(cluster: Cluster) -> AsyncIterator[KubernetesApi]:
+    """The operator's adapter, connected to it."""
+    adapter = await KubernetesApi.connect(environment={"KUBECONFIG": str(cluster.kubeconfig)})
+    yield adapter
+    await adapter.close()
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import asyncio
 import pytest
 
 from builders.attending import until
-from builders.cgroup_tree import MIB
 from builders.clusters import NOW
 from builders.joined import join
 from builders.loops import MINUTE
@@ -53,11 +52,7 @@ async def test_samples_and_forecasts_are_all_taken_and_are_as_old_as_when_they_w
 async def test_leases_are_granted_and_last_as_long_as_they_say(joined):
     joined.rig.engine.targets["app"] = 80
     await joined.loop(NOW + MINUTE)
-    asked = []
-    for quarter in range(1, 8):
-        joined.agent.now += 0.25
-        joined.agent.node.file(1, "memory.current").write_text(f"{int((64 + 1.5 * quarter) * MIB)}\n")
-        asked += list(joined.beside.companion.look_for_bursts(joined.agent.now))
+    asked = joined.burst()
     await until(lambda: joined.spec_mib() > 80)
     await until(lambda: not joined.beside.companion._heard.empty())
     await joined.heed(1)

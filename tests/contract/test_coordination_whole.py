@@ -6,7 +6,6 @@ Not real here: the kernel (a twin behind the same door), the API server and the 
 import pytest
 
 from builders.attending import until
-from builders.cgroup_tree import MIB
 from builders.clusters import NOW
 from builders.joined import join
 from builders.loops import MINUTE
@@ -52,11 +51,7 @@ async def test_a_kubelet_that_does_nothing_is_rolled_back(joined):
 async def test_a_burst_is_lent_room_before_it_meets_its_limit(joined):
     joined.rig.engine.targets["app"] = 80
     await joined.loop(NOW + MINUTE)
-    lent = []
-    for quarter in range(1, 8):
-        joined.agent.now += 0.25
-        joined.agent.node.file(1, "memory.current").write_text(f"{int((64 + 1.5 * quarter) * MIB)}\n")
-        lent += list(joined.beside.companion.look_for_bursts(joined.agent.now))
+    lent = joined.burst()
     assert lent
     await until(lambda: joined.spec_mib() > 80)
     assert joined.usage_mib() < 80  # there was still room when it came

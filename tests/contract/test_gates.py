@@ -7,7 +7,6 @@ there at all: what lifts the gate then is the sweeper, over HTTP (and TLS with a
 
 import threading
 import time
-from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,20 +17,13 @@ from builders.operator_process import NAMESPACE, start_operator
 from builders.placing import patched
 from builders.waiting import wait_for
 from plimsoll_operator import parse
-from plimsoll_operator.actuate.api import ApiError, KubernetesApi, PodRef
+from plimsoll_operator.actuate.api import ApiError, PodRef
 from plimsoll_operator.place.affinity import Verdict, placement_patch
 from plimsoll_operator.place.gate import GATE, GATE_SECONDS, LONGEST_SECONDS
 from plimsoll_operator.place.sweeper import Address, Pods, Sweeper, SweepError, run
 
 NOW = 1_800_000_000.0
 NO_UID = "00000000-0000-4000-8000-000000000000"
-
-
-@pytest.fixture
-async def api(cluster) -> AsyncIterator[KubernetesApi]:
-    adapter = await KubernetesApi.connect(environment={"KUBECONFIG": str(cluster.kubeconfig)})
-    yield adapter
-    await adapter.close()
 
 
 @pytest.fixture

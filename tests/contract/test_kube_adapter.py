@@ -1,7 +1,5 @@
 """The operator's own adapter (`KubernetesApi`): every method, the same assertions on fake and real."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from builders.manifests import container, disruption_budget, lease, pod, running
@@ -21,13 +19,6 @@ from plimsoll_operator.actuate.api import (
 MIB = 1024 * 1024
 CONFIG_MAPS = Resource("", "v1", "configmaps")
 NO_UID = "00000000-0000-4000-8000-000000000000"
-
-
-@pytest.fixture
-async def api(cluster) -> AsyncIterator[KubernetesApi]:
-    adapter = await KubernetesApi.connect(environment={"KUBECONFIG": str(cluster.kubeconfig)})
-    yield adapter
-    await adapter.close()
 
 
 @pytest.fixture
