@@ -6,25 +6,20 @@ has been given to another meanwhile answers GONE.
 
 import os
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from plimsoll_nodeagent.kernelfs.allowed import may_write_in_cgroup
 from plimsoll_nodeagent.kernelfs.answers import Absence, Answer, absence
+from plimsoll_nodeagent.kernelfs.door import DIRECTORY_FLAGS, READ_FLAGS, Door
 from plimsoll_nodeagent.kernelfs.entries import Entry, Trigger, as_line
 from plimsoll_nodeagent.kernelfs.held import HeldFile
-
-if TYPE_CHECKING:
-    from plimsoll_nodeagent.kernelfs.files import KernelFs
-
-FILE_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-DIRECTORY_FLAGS = FILE_FLAGS | os.O_DIRECTORY
 
 
 class KernelDirectory:
     """An open directory: what is read or written through it is of this directory or of none."""
 
-    def __init__(self, fs: "KernelFs", descriptor: int, path: str) -> None:
-        self._fs = fs
+    def __init__(self, door: Door, descriptor: int, path: str) -> None:
+        self._door = door
         self._descriptor = descriptor
         self.path = path
 
@@ -47,12 +42,12 @@ class KernelDirectory:
 
     def read(self, name: str) -> str | Absence:
         """Return the whole text of a file in the directory (or below it: `child/cgroup.procs`)."""
-        return self._fs._whole(name, self._descriptor)  # noqa: SLF001 -- one door, two handles
+        return self._door.whole(name, self._descriptor)
 
     def hold(self, name: str) -> HeldFile | Absence:
         """Open a file of this directory to be read many times; it is to be closed."""
         try:
-            return HeldFile(os.open(name, FILE_FLAGS, dir_fd=self._descriptor))
+            return HeldFile(os.open(name, READ_FLAGS, dir_fd=self._descriptor))
         except OSError as error:
             return absence(error)
 
@@ -60,9 +55,9 @@ class KernelDirectory:
         """Write a file of this cgroup; `Answer.REFUSED` if it is not on the list of those we may."""
         what = f"{self.path}/{name}"
         if not may_write_in_cgroup(name, text):
-            return self._fs.note(what, text, Answer.REFUSED)
-        return self._fs._change(  # noqa: SLF001
-            what, text, lambda: self._fs.put(name, as_line(text), self._descriptor, None)
+            return self._door.note(what, text, Answer.REFUSED)
+        return self._door.change(
+            what, text, lambda: self._door.put(name, as_line(text), self._descriptor, None)
         )
 
     def can_write(self, name: str) -> bool:
@@ -73,8 +68,8 @@ class KernelDirectory:
         """Set a PSI trigger on this cgroup's memory.pressure; it ends when its descriptor is closed."""
         what = f"{self.path}/memory.pressure"
         if not may_write_in_cgroup("memory.pressure", text):
-            return self._fs.note(what, text, Answer.REFUSED)
-        return self._fs._trigger(what, text, "memory.pressure", self._descriptor)  # noqa: SLF001
+            return self._door.note(what, text, Answer.REFUSED)
+        return self._door.trigger_at(what, text, "memory.pressure", self._descriptor)
 
     def directories(self, below: str = "") -> list[Entry] | Absence:
         """Return the directories in this one (or in one below it), by name."""

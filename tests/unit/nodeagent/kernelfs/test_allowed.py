@@ -96,4 +96,4 @@ def test_only_the_door_opens_files_for_writing_or_makes_system_calls():
         if re.search(r"ctypes|O_WRONLY|O_RDWR", path.read_text())
     ]
     assert found == []
-    assert opens.search((SOURCE / "kernelfs/files.py").read_text())
+    assert opens.search((SOURCE / "kernelfs/door.py").read_text())
