@@ -8,70 +8,32 @@ becomes a write.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 from plimsoll.guard.cluster import guard
 from plimsoll.guard.decision import Decision, hold
 from plimsoll.guard.state import Ask, ControlState
-from plimsoll.usage.sample import Quantity
-from plimsoll_operator.acting import Actor, resizing
-from plimsoll_operator.actuate.api import ApiError, KubeApi
+from plimsoll_operator.acting import resizing
 from plimsoll_operator.actuate.status import StatusBuilder
-from plimsoll_operator.asks import Asks
-from plimsoll_operator.clock import Clock
-from plimsoll_operator.coordinate.desk import Desk
-from plimsoll_operator.engine.client import Engine
 from plimsoll_operator.engine.messages import OomEvent, PodContainer, Tick
-from plimsoll_operator.keeping import Keeper
-from plimsoll_operator.leader import Leader
+from plimsoll_operator.kube_version import KubeVersion, supported
 from plimsoll_operator.leaking import Leaks
-from plimsoll_operator.membership import Changes, Group, Membership, container_of
-from plimsoll_operator.owners import OwnerResolver
-from plimsoll_operator.place.placer import Placer
-from plimsoll_operator.place.relieving import Reliever
+from plimsoll_operator.membership import Changes, Group, container_of
+from plimsoll_operator.parts import Parts
 from plimsoll_operator.planning import Choice, Planner, Plans, PodPlan, RoutineBudget
 from plimsoll_operator.reporting import report
-from plimsoll_operator.serve.metrics import Metrics
-from plimsoll_operator.settings import OperatorSettings
 from plimsoll_operator.situations import Ledger, Situations
-from plimsoll_operator.stages import Stages
 from plimsoll_operator.world import World
 
 logger = logging.getLogger(__name__)
 
 FOUND_AT_ONCE = 2000  # rows whose groups are looked up between two turns of the event loop
 PLANNED_AT_ONCE = 50  # groups planned between two turns of the event loop
-VERSION_SECONDS = 3600.0  # how often the API server is asked for its version
-MINIMUM_VERSION = (1, 35)
 # A sample may be this many intervals old before it says nothing about the present.
 USAGE_INTERVALS = 3.0
 # However short the interval: a busy kubelet measures every 10-20 s, and metrics-server adds its own 15 s.
 FRESHEST_SECONDS = 60.0
-
-
-@dataclass(slots=True)
-class Parts:
-    """What a loop is made of."""
-
-    settings: OperatorSettings
-    clock: Clock
-    api: KubeApi
-    engine: Engine
-    leader: Leader
-    owners: OwnerResolver
-    membership: Membership
-    asks: Asks
-    actor: Actor
-    keeper: Keeper
-    metrics: Metrics
-    stages: Stages
-    snapshot: Callable[[], Awaitable[World]]
-    quantity: Quantity
-    model: str
-    desk: Desk | None = None  # coordination with agents; None: there is none
-    placer: Placer | None = None  # where new pods go; None: no webhook asks
-    reliever: Reliever | None = None  # who leaves a kube node; only with a placer
 
 
 class Loop:
@@ -83,7 +45,7 @@ class Loop:
         self._again: set[int] = set()
         self._wake = asyncio.Event()
         self._calm_since: tuple[int, float] | None = None  # restarts of the engine, and when the last was
-        self._version: tuple[str, float] = ("", float("-inf"))
+        self._version = KubeVersion(parts.api)
         self._said: frozenset[str] = frozenset()
         self._led = False
         self._since_seconds: float | None = None  # start, or since we are the leader
@@ -330,10 +292,10 @@ class Loop:
 
     async def _control(self, world: World, tick: Tick, now_seconds: float) -> ControlState:
         settings = self._parts.settings
-        version = await self._kubernetes_version(now_seconds)
+        version = await self._version.known(now_seconds)
         self._state = ControlState(
             paused=world.paused,
-            supported=_supported(version),
+            supported=supported(version),
             version=version,
             problems=tick.problems,
             settled=self._settled(now_seconds),
@@ -362,15 +324,6 @@ class Loop:
         if self._calm_since is None or self._calm_since[0] != restarts:
             self._calm_since = (restarts, now_seconds)
         return now_seconds - self._calm_since[1] >= self._parts.settings.settle
-
-    async def _kubernetes_version(self, now_seconds: float) -> str:
-        version, asked = self._version
-        if not version or now_seconds - asked >= VERSION_SECONDS:
-            try:
-                self._version = (await self._parts.api.version(), now_seconds)
-            except ApiError as error:
-                logger.warning("version of the API server not read: %s", error)
-        return self._version[0]
 
     def _builder(self, now_seconds: float) -> StatusBuilder:
         parts = self._parts
@@ -411,15 +364,6 @@ class Loop:
 
 async def _breathe() -> None:
     await asyncio.sleep(0)
-
-
-def _supported(version: str) -> bool:
-    """True for Kubernetes 1.35 and newer; a version nobody can read is not."""
-    parts = version.removeprefix("v").split(".")
-    try:
-        return (int(parts[0]), int(parts[1].rstrip("+"))) >= MINIMUM_VERSION
-    except (IndexError, ValueError):
-        return False
 
 
 async def _nothing_to_record(_: Group) -> None:

@@ -9,46 +9,23 @@ import gc
 import logging
 import os
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import kopf
 
 from plimsoll.api.precedence import PROTECTED_NAMESPACES
-from plimsoll.forecast.registry import peak_model
-from plimsoll.pipeline import PipelineSettings
-from plimsoll.usage.sample import Quantity
 from plimsoll_operator import cache, handlers
-from plimsoll_operator.acting import Actor
 from plimsoll_operator.actuate.api import ApiError, KubeApi, KubernetesApi
-from plimsoll_operator.actuate.events import Events
-from plimsoll_operator.actuate.evict import Evictions
-from plimsoll_operator.actuate.profile import Profiles
-from plimsoll_operator.actuate.resize import Patience
 from plimsoll_operator.admission import PodAdmission
-from plimsoll_operator.asks import Asks
+from plimsoll_operator.assemble import assemble
 from plimsoll_operator.clock import Clock, FollowedClock, SystemClock, clock_from_environment
-from plimsoll_operator.departed import Departed
-from plimsoll_operator.engine.client import Engine
-from plimsoll_operator.engine.messages import EngineSettings
-from plimsoll_operator.fence import FencedApi
-from plimsoll_operator.forecasters.desks import SWITCHED_OFF
-from plimsoll_operator.forecasters.prophet_fit import missing_package
 from plimsoll_operator.initial import InitialResources
-from plimsoll_operator.keeping import Keeper
-from plimsoll_operator.leader import Leader, LeaseSettings
-from plimsoll_operator.loop import Loop, Parts
-from plimsoll_operator.membership import Membership
-from plimsoll_operator.owners import OwnerResolver
+from plimsoll_operator.loop import Loop
+from plimsoll_operator.parts import Parts
 from plimsoll_operator.place.answering import PlacementAnswer
 from plimsoll_operator.place.gatekeeper import GateKeeper
-from plimsoll_operator.place.gating import Gating
-from plimsoll_operator.place.placer import Placer
-from plimsoll_operator.place.relieving import Reliever
 from plimsoll_operator.records import PodRecord
 from plimsoll_operator.remembering import Remembered
 from plimsoll_operator.serve.certificate import certificate_directory
@@ -57,20 +34,17 @@ from plimsoll_operator.serve.logs import configure_logs
 from plimsoll_operator.serve.metrics import Metrics
 from plimsoll_operator.serve.watchdog import TimedEventLoop
 from plimsoll_operator.settings import OperatorSettings, settings_from
-from plimsoll_operator.stages import Stages
 from plimsoll_operator.watching import LastWords, words
 from plimsoll_operator.world import World
 
 if TYPE_CHECKING:
-    from plimsoll_operator.coordinate import assemble as coordination
+    from plimsoll_operator.coordinate.assemble import Serving as AgentsServing
 
 logger = logging.getLogger(__name__)
 
 COMPLETE_POLL_SECONDS = 0.2
 STUCK_INTERVALS = 10.0  # a loop that has not come round for so many intervals is stuck
 LEAST_STUCK_SECONDS = 300.0
-# A loop older than this (and than so many intervals) is no basis for placing pods.
-FRESH_INTERVALS, LEAST_FRESH_SECONDS = 3.0, 180.0
 FORBIDDEN = 403
 STOP_SECONDS = 20.0
 FIRST_LOOPS = 3
@@ -78,7 +52,6 @@ FIRST_LOOPS = 3
 # they made is set aside, nothing walks the oldest generation: that would take seconds for 50,000 pods.
 COLLECT_AFTER = (5_000, 20, 20)
 COLLECT_AT_FIRST = (5_000, 20, 1_000_000)
-LEAST_TICK_SECONDS = 180.0  # a worker that has not answered a tick by then hangs
 
 
 class Operator(handlers.Hooks):
@@ -90,7 +63,7 @@ class Operator(handlers.Hooks):
         self._wakes = settings.wake_on_oom and isinstance(clock, SystemClock)
         self._tasks: list[asyncio.Task[None]] = []
         self._serving: Serving | None = None
-        self._agents: coordination.Serving | None = None
+        self._agents: AgentsServing | None = None
         self._loop: Loop | None = None
         self._parts: Parts | None = None
         self._api: KubeApi | None = None
@@ -137,7 +110,9 @@ class Operator(handlers.Hooks):
         gc.freeze()  # modules stay
         gc.set_threshold(*COLLECT_AT_FIRST)
         self._api = await KubernetesApi.connect(settings.kubeconfig_context)
-        self._parts = parts = self._assemble(self._api, indices)
+        made = assemble(settings, self._clock, self._api, indices)
+        self._parts = parts = made.parts
+        self._remembered, self._gates = made.remembered, made.gates
         self._loop = Loop(parts)
         if isinstance(self._clock, FollowedClock):
             self._clock.shows = indices.shows_pods
@@ -145,9 +120,9 @@ class Operator(handlers.Hooks):
         self._serving = await self._serve(parts, indices)
         if settings.agents_port:
             # gRPC is a quarter of what an operator imports: only who hears agents pays for it.
-            from plimsoll_operator.coordinate import assemble  # noqa: PLC0415
+            from plimsoll_operator.coordinate.assemble import serve  # noqa: PLC0415
 
-            self._agents = await assemble.serve(settings, self._api, self._loop, parts, self._clock.now)
+            self._agents = await serve(settings, self._api, self._loop, parts, self._clock.now)
         self._spawn("lease", parts.leader.keep())
         self._spawn("loop", self._run(parts, indices))
         if self._gates is not None:
@@ -212,70 +187,6 @@ class Operator(handlers.Hooks):
         self._health.why["indices"] = why
         return not why
 
-    def _assemble(self, api: KubeApi, indices: handlers.KopfIndices) -> Parts:
-        settings = self._settings
-        metrics = Metrics(version("plimsoll"))
-        identity = settings.own_identity()
-        lease = LeaseSettings(settings.namespace, identity, settings.lease_duration, settings.lease_renew)
-
-        def count(what: str, status: int) -> None:
-            metrics.count("plimsoll_api_writes_total", what=what, status=str(status))
-
-        leader = Leader(FencedApi(api, lambda: None, count), lease, time.monotonic, time.time)
-        fenced = FencedApi(api, leader.check, count)
-        quantity = Quantity.WORKING_SET if settings.usage_source == "metrics-api" else Quantity.USAGE
-        owners = OwnerResolver()
-        membership = Membership(settings.own_namespaces, quantity, owners)
-        profiles = Profiles(fenced, settings.profile_interval)
-
-        async def stored(rows: Sequence[int]) -> Mapping[int, bytes]:
-            return await keeper.stored(rows)
-
-        patience_seconds = max(LEAST_TICK_SECONDS, 3 * settings.interval)
-        restarted = partial(metrics.count, "plimsoll_engine_restarts_total")
-        engine = Engine(engine_settings(settings), stored, patience_seconds, restarted)
-        metrics.follow("plimsoll_engine_up", lambda: float(engine.ready))
-        metrics.follow("plimsoll_leader", lambda: float(leader.holds()))
-        departed = Departed(fenced)
-        keeper = Keeper(
-            fenced, engine, membership, profiles, settings.interval, departed, unavailable_models(settings)
-        )
-        self._remembered = keeper.memory = remembered(settings, quantity, metrics)
-        patience = Patience(settings.deferred_evict_after, settings.resize_give_up_after)
-        placer, gating = None, None
-        if settings.webhook_port:
-            fresh_seconds = max(FRESH_INTERVALS * settings.interval, LEAST_FRESH_SECONDS)
-            gating = Gating(settings.namespace) if settings.placement_gates else None
-            placer = Placer(membership, owners, metrics, self._clock.now, fresh_seconds, gating)
-        evictions = Evictions(admitting=settings.webhook_port > 0)
-        actor = Actor(fenced, Events(fenced, identity), evictions, metrics, patience)
-        reliever = None
-        if placer is not None:
-            reliever = Reliever(placer, membership, actor, settings.relief_evictions_per_hour)
-            if gating is not None:
-                gating.find_room = reliever.find_room
-                held = (fenced, reliever, indices.pods, leader.holds, metrics, self._clock.now)
-                self._gates = GateKeeper(*held)
-        return Parts(
-            settings=settings,
-            clock=self._clock,
-            api=fenced,
-            engine=engine,
-            leader=leader,
-            owners=owners,
-            membership=membership,
-            asks=Asks(),
-            actor=actor,
-            keeper=keeper,
-            metrics=metrics,
-            stages=Stages(metrics, time.monotonic),
-            snapshot=indices.snapshot,
-            quantity=quantity,
-            model=PipelineSettings().model,
-            placer=placer,
-            reliever=reliever,
-        )
-
     async def _serve(self, parts: Parts, indices: handlers.KopfIndices) -> Serving:
         settings = self._settings
         limit = max(LEAST_STUCK_SECONDS, STUCK_INTERVALS * settings.interval)
@@ -324,55 +235,6 @@ def _set_aside() -> None:
     """
     gc.collect(1)
     gc.freeze()
-
-
-def unavailable_models(settings: OperatorSettings) -> Mapping[str, str]:
-    """Forecast models that policies may name and that cannot work here, each with the reason."""
-    here = missing_package() if settings.forecast_workers else SWITCHED_OFF
-    why = {
-        "prophet": "" if settings.forecast_redis else here,
-        "boosted": missing_trees(),
-    }
-    return {model: text for model, text in why.items() if text}
-
-
-def missing_trees() -> str:
-    """Why boosted trees cannot be asked here; "" where they can."""
-    try:
-        peak_model("boosted")
-    except ImportError as error:
-        return f"{error}; auto stands in for it"
-    return ""
-
-
-def engine_settings(settings: OperatorSettings) -> EngineSettings:
-    """What of the settings the worker process needs."""
-    return EngineSettings(
-        usage_source=settings.usage_source,
-        prometheus_url=settings.prometheus_url,
-        prometheus_token_file=settings.prometheus_token_file,
-        prometheus_ca_file=settings.prometheus_ca_file,
-        kubeconfig_context=settings.kubeconfig_context,
-        interval_seconds=settings.interval,
-        forecast_workers=settings.forecast_workers,
-        forecast_redis=settings.forecast_redis,
-        node_proxy=settings.node_proxy,
-        kubelet_concurrency=settings.kubelet_concurrency,
-        kubelet_port=settings.kubelet_port,
-        kubelet_ca_file=settings.kubelet_ca_file,
-        kubelet_insecure=settings.kubelet_insecure,
-        log_level=settings.log_level,
-    )
-
-
-def remembered(settings: OperatorSettings, quantity: Quantity, metrics: Metrics) -> Remembered | None:
-    """The fleet's memory, where one is named; raises where its file or the extra `redis` is missing."""
-    if not settings.memory_file:
-        return None
-    from plimsoll.store.memory import open_memory  # noqa: PLC0415  (needs the extra `redis`)
-
-    memory = open_memory(settings.memory_file, settings.memory_redis, clock=time.perf_counter)
-    return Remembered(memory, quantity, metrics=metrics)
 
 
 def webhook_hosts(settings: OperatorSettings) -> tuple[str, ...]:

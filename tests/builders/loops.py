@@ -25,9 +25,10 @@ from plimsoll_operator.engine.messages import PodRaises, RowBases, RowShapes, Ro
 from plimsoll_operator.fence import FencedApi
 from plimsoll_operator.keeping import Keeper
 from plimsoll_operator.leader import Leader, LeaseSettings
-from plimsoll_operator.loop import Loop, Parts
+from plimsoll_operator.loop import Loop
 from plimsoll_operator.membership import Membership
 from plimsoll_operator.owners import OwnerResolver
+from plimsoll_operator.parts import Parts
 from plimsoll_operator.place.gatekeeper import GateKeeper
 from plimsoll_operator.place.gating import Gating
 from plimsoll_operator.place.placer import Placer

@@ -23,7 +23,8 @@ from plimsoll_operator.coordinate.desk import Desk
 from plimsoll_operator.coordinate.identity import ServerIdentity
 from plimsoll_operator.coordinate.server import Coordination, start
 from plimsoll_operator.coordinate.tokens import Tokens
-from plimsoll_operator.loop import Loop, Parts
+from plimsoll_operator.loop import Loop
+from plimsoll_operator.parts import Parts
 from plimsoll_operator.settings import OperatorSettings
 from plimsoll_proto.service import AUDIENCE
 
