@@ -3,7 +3,8 @@ KIND_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 CLUSTER_NAME=${PLIMSOLL_CLUSTER_NAME:-plimsoll}
 RUN=${XDG_STATE_HOME:-$HOME/.local/state}/plimsoll/$CLUSTER_NAME
 
-die() { printf '%s\n' "$*" >&2; exit 1; }
+NONE_POSSIBLE=3                                      # exit status: this machine can have no cluster at all
+die() { printf '%s\n' "$*" >&2; exit "${STATUS:-1}"; }
 in_time() { if command -v timeout >/dev/null; then timeout 20 "$@"; else "$@"; fi; } # macOS has no timeout
 container_tool() { # docker or podman, whichever answers
   local tool; for tool in docker podman; do
@@ -22,7 +23,7 @@ provider() { # PLIMSOLL_CLUSTER wins; then what this machine can do
         command -v kind >/dev/null || die "$(container_tool) answers, but the program 'kind' is not installed; install it, or PLIMSOLL_CLUSTER=vm"
         echo kind
       elif vm_possible; then echo vm
-      else die "no cluster can be had here: kind needs the program 'kind' and a docker or podman that answers; VM nodes need root on
+      else STATUS=$NONE_POSSIBLE die "no cluster can be had here: kind needs the program 'kind' and a docker or podman that answers; VM nodes need root on
 Debian (x86-64) with the right to make network namespaces, Go and Debian packages (missing: $("$KIND_DIR/vm/packages.sh" check || true)). Or name a cluster of yours: PLIMSOLL_CLUSTER=kubeconfig KUBECONFIG=..."; fi ;;
     *) die "PLIMSOLL_CLUSTER is '$PLIMSOLL_CLUSTER'; it may be kind, vm, kubeconfig, or kind-vm" ;;
   esac

@@ -7,7 +7,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 TIMES=()
 stage() { # name command...
-  local started name=$1; started=$(now); shift; "$@"; TIMES+=("$(printf '%-34s %7s s' "$name" "$(since "$started")")")
+  local started name=$1; started=$(now); shift; "$@"; TIMES+=("$name	$(since "$started")")
 }
 binaries() { "$VM/build-binaries.sh" apiserver etcd kcm scheduler kubelet kubectl kube-proxy coredns; }
 disk() { "$VM/build-disk.sh" >/dev/null; }
@@ -25,7 +25,7 @@ describe() {
 }
 up() {
   [ "$(id -u)" = 0 ] || die "the VM provider makes a network namespace and disks: it needs root"
-  mkdir -p "$RUN" "$STORE"; echo vm >"$RUN/provider"
+  mkdir -p "$RUN" "$STORE"; echo vm >"$RUN/provider"; rm -f "$RUN/times"
   stage "Debian packages" "$VM/packages.sh"
   stage "binaries" binaries
   stage "node disk" disk
@@ -33,7 +33,7 @@ up() {
   stage "$NODES nodes Ready" nodes
   stage "images of this checkout" images
   describe
-  printf '%s\n' "${TIMES[@]}" >&2
+  printf '%s\n' "${TIMES[@]}" | tee "$RUN/times" | awk -F'\t' '{ printf "%-34s %7s s\n", $1, $2 }' >&2
   cat <<T
 kubeconfig: $RUN/kubeconfig
 enter:      ip netns exec $CLUSTER_NAME env KUBECONFIG=$RUN/kubeconfig PATH=$BIN:\$PATH bash

@@ -37,6 +37,13 @@ debian() { # suite directory packages: a minimal Debian without what only people
   debootstrap --variant=minbase --include="$3" "$1" "$2" "$from" "$script" >"$2.log" 2>&1 || { tail -n 15 "$2.log" >&2; die "debootstrap of $1 failed; its log is $2.log"; }
   rm -rf "$2.log" "$2"/var/cache/apt/* "$2"/var/lib/apt/lists/* "$2"/usr/share/{doc,man,locale,info,lintian,i18n} "$2"/etc/apt/sources.list* "$2"/var/log/*
 }
+SERVING=                                             # who listens with a file for a node; a node that never came would get it later
+serve_once() { # file port: to the first who connects, from inside the cluster's namespace
+  (exec ip netns exec "$CLUSTER_NAME" socat -u "FILE:$1" "TCP-LISTEN:$2,bind=$HOST_IP,reuseaddr" 8>&- 9>&-) &
+  SERVING=$!
+  sleep 0.1; kill -0 "$SERVING" 2>/dev/null || die "port $2 of $HOST_IP is taken: $1 cannot be given to a node"
+}
+not_taken() { kill "$SERVING" 2>/dev/null || true; die "$*"; }   # nobody came for the file
 node_sh() { # number command: run it in a node's root shell; its status is this function's
   local number=$1 out; shift
   out=$({ printf '(%s\n) 2>&1 </dev/null; echo "__status=$?"; exit\n' "$*"; } | inside socat -t 600 -T 600 - "TCP:$NODE_NET.$((10 + number)):$NODE_SHELL_PORT") || return 255

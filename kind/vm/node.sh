@@ -110,9 +110,9 @@ wait_ready() {
 load() { # archive: straight into the node's containerd; nothing where it is there already
   local digest port=$((2300 + N)) out; digest=$(sha256sum "$1" | cut -c1-16)
   ! node_sh "$N" "test -e /var/lib/plimsoll-images/$digest" >/dev/null || return 0
-  (exec ip netns exec "$CLUSTER_NAME" socat -u "FILE:$1" "TCP-LISTEN:$port,bind=$HOST_IP,reuseaddr" 8>&- 9>&-) &
+  serve_once "$1" "$port"
   out=$(node_sh "$N" "socat -u TCP:$HOST_IP:$port,retry=20,interval=0.2 - | ctr -n k8s.io images import --local --digests=false --label io.cri-containerd.image=managed - &&
-    mkdir -p /var/lib/plimsoll-images && : >/var/lib/plimsoll-images/$digest") || die "$NAME did not take the image $1: $out"
+    mkdir -p /var/lib/plimsoll-images && : >/var/lib/plimsoll-images/$digest") || not_taken "$NAME did not take the image $1: $out"
 }
 down() {
   running || { rm -f "$D/pid"; return 0; }

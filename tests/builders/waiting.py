@@ -9,6 +9,12 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
+
+
+class OutOfTimeError(AssertionError):
+    """What was waited for did not come: it may be wrong, or the machine may have been too slow."""
+
+
 WAIT_SECONDS = 30.0
 LOOK_SECONDS = 0.02
 """Between two looks; the other side gets the core meanwhile."""
@@ -22,6 +28,6 @@ def wait_for(
     never = threading.Event()
     while not (answer := question()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds:.0f} s for {what}; last answer: {answer!r}")
+            raise OutOfTimeError(f"waited {seconds:.0f} s for {what}; last answer: {answer!r}")
         never.wait(look_seconds)
     return answer

@@ -27,6 +27,7 @@ from builders.e2e.cluster import (
     found_cluster,
     state_directory,
 )
+from builders.e2e.failures import Failures, mark
 from builders.e2e.prometheus import Past, Prometheus, stop_prometheus
 from builders.e2e.release import NAMESPACE, Release, cluster_values
 from builders.e2e.session import RUN, noted_times, once, run_directory
@@ -39,6 +40,8 @@ BROUGHT_UP = "brought-up"
 
 def pytest_configure(config: pytest.Config) -> None:
     if not is_worker(config):
+        if path := os.environ.get("PLIMSOLL_E2E_FAILED"):
+            config.pluginmanager.register(Failures(Path(path)))
         os.environ[RUN] = secrets.token_hex(3)
 
 
@@ -121,6 +124,7 @@ def pytest_runtest_makereport(item: pytest.Item, call):
     report = yield
     if report.failed:
         item.stash[FAILED] = True
+        mark(report, call)
         here = getattr(item, "funcargs", {})
         if (
             "cluster" in here and "namespace" not in here

@@ -10,8 +10,9 @@ set -euo pipefail
 IN=/root/plimsoll                                    # the checkout in the machine
 TIMES=()
 stage() { # name command...
-  local started name=$1; started=$(now); shift; "$@"; TIMES+=("$(printf '%-44s %7s s' "$name" "$(since "$started")")")
+  local started name=$1; started=$(now); shift; "$@"; TIMES+=("$name	$(since "$started")")
 }
+say_times() { printf '%s\n' "${TIMES[@]}" | tee "$RUN/times" | awk -F'\t' '{ printf "%-44s %7s s\n", $1, $2 }' >&2; }
 binaries() { "$VM/build-binaries.sh" apiserver etcd kcm scheduler kubelet kubectl kube-proxy coredns kubeadm kind; }
 disk() { "$HERE/build-disk.sh" >/dev/null; }
 machine() { "$HERE/machine.sh" "$@"; }
@@ -44,11 +45,11 @@ describe() { # cluster.json of the machine, with the paths of this computer; its
 }
 up() {
   [ "$(id -u)" = 0 ] || die "kind's machine needs a network namespace and disks: it needs root"
-  mkdir -p "$RUN" "$KIND_STORE"; echo kind-vm >"$RUN/provider"
-  checkout
-  if [ -f "$RUN/cluster.json" ] && [ "$(cat "$RUN/checkout.key" 2>/dev/null)" = "$(key_of <"$RUN/checkout.tar")" ]; then return 0; fi
+  mkdir -p "$RUN" "$KIND_STORE"; echo kind-vm >"$RUN/provider"; rm -f "$RUN/times"
   stage "Debian packages" "$VM/packages.sh"
   stage "binaries" binaries
+  checkout   # names the node image after kubeadm's version
+  if [ -f "$RUN/cluster.json" ] && [ "$(cat "$RUN/checkout.key" 2>/dev/null)" = "$(key_of <"$RUN/checkout.tar")" ]; then return 0; fi
   stage "disk of the machine" disk
   stage "machine up" machine up
   stage "checkout in the machine" put_checkout
@@ -57,13 +58,13 @@ up() {
   stage "CoreDNS answers" dns
   describe
   key_of <"$RUN/checkout.tar" >"$RUN/checkout.key"
-  printf '%s\n' "${TIMES[@]}" >&2
+  say_times
   printf 'kubeconfig: %s\nenter:      ip netns exec %s env KUBECONFIG=%s PATH=%s:$PATH bash\n' "$RUN/kubeconfig" "$CLUSTER_NAME" "$RUN/kubeconfig" "$BIN"
 }
 down() { machine down; "$VM/control-plane.sh" down; rm -rf "$RUN"; }
 images() { # builds the Dockerfiles in the machine; sizes as tars and as gzip packs them for a registry, beside the assembled ones
   mkdir -p "$RUN" "$KIND_STORE"; echo kind-vm >"$RUN/provider"
-  checkout; "$VM/packages.sh"; binaries; disk; machine up; put_checkout
+  "$VM/packages.sh"; binaries; checkout; disk; machine up; put_checkout
   stage "Dockerfiles built by podman" machine run build "$(environment); $IN/kind/kind.sh build podman >/root/images"
   local name archive; archive=$(mktemp "$RUN/image.XXXXXX")
   for name in $(machine sh "cat /root/images"); do
@@ -72,6 +73,6 @@ images() { # builds the Dockerfiles in the machine; sizes as tars and as gzip pa
     echo "$name, built by podman: $(($(stat -c %s "$archive") / 1000000)) MB unpacked, $(($(gzip -6c "$archive" | wc -c) / 1000000)) MB compressed"
   done
   rm -f "$archive"; "$VM/make-images.sh" sizes | sed 's/:/, assembled:/'
-  printf '%s\n' "${TIMES[@]}" >&2
+  say_times
 }
 case ${1:-} in up) up ;; down) down ;; images) images ;; *) die "usage: cluster.sh up | down | images" ;; esac

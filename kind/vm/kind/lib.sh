@@ -11,6 +11,6 @@ PODMAN_BASE=localhost/plimsoll-base:1                # BASE of the Dockerfiles: 
 PODMAN_BUILD_BASE=localhost/plimsoll-build:1         # BUILD_BASE: the same Debian with pip, venv and a C compiler
 
 kubernetes_version() { "$BIN/kubeadm" version -o short; }
-node_image() { echo "localhost/plimsoll-kindnode:$(kubernetes_version)"; }
+node_image() { local version; version=$(kubernetes_version); echo "localhost/plimsoll-kindnode:$version"; }   # fails where that fails
 base_layer() { "$VM/make-images.sh" base; }          # the assembled images stand on it
 in_machine() { node_sh "$MACHINE" "$@"; }            # a command in the machine's root shell

@@ -46,8 +46,8 @@ run() { # name command
 }
 put() { # file
   local port=2300 target; target=/root/$(basename "$1")
-  (exec ip netns exec "$CLUSTER_NAME" socat -u "FILE:$1" "TCP-LISTEN:$port,bind=$HOST_IP,reuseaddr" 8>&- 9>&-) &
-  in_machine "socat -u TCP:$HOST_IP:$port,retry=20,interval=0.2 CREATE:$target" || die "the machine did not take $1"
+  serve_once "$1" "$port"
+  in_machine "socat -u TCP:$HOST_IP:$port,retry=20,interval=0.2 CREATE:$target" || not_taken "the machine did not take $1"
   echo "$target"
 }
 down() {

@@ -14,15 +14,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from builders.waiting import OutOfTimeError
+
 Manifest = dict[str, Any]
 REPOSITORY = Path(__file__).parents[3]
 CLONE_NEWNET = 0x40000000
 NODE_SHELLS = "plimsoll-e2e-node-shells"
+KUBECTL_WAITED = "timed out waiting for the condition"
 COMMAND_SECONDS = 400  # a command that hangs fails; one on an emulated node may take minutes
 
 
 class CommandError(AssertionError):
     """A command of the cluster failed; the message has its output."""
+
+
+class CommandTimeoutError(CommandError, OutOfTimeError):
+    """`kubectl wait` or `kubectl rollout status` waited in vain."""
 
 
 def run(
@@ -46,7 +53,8 @@ def run(
     )
     if done.returncode:
         said = f"{done.stdout.strip()}\n{done.stderr.strip()}".strip()
-        raise CommandError(f"{' '.join(command)}: exit {done.returncode}: {said}")
+        kind = CommandTimeoutError if KUBECTL_WAITED in said else CommandError
+        raise kind(f"{' '.join(command)}: exit {done.returncode}: {said}")
     return done.stdout
 
 
