@@ -25,39 +25,33 @@ from plimsoll.api.quantity import parse_quantity
 MODE = "InPlaceOrRecreate"
 
 
-def test_an_infeasible_resize_is_said_and_taken_back(cluster, release, namespace):
+def test_an_infeasible_resize_is_said_and_taken_back_and_with_leave_moved(cluster, release, namespace):
     # A kubelet with the static memory manager resizes no Guaranteed pod, and says so only when asked. An
-    # operator that has learnt it from another test's pod does not ask again.
+    # operator that has learnt it does not ask again: no other test may teach it before this one.
     static = cluster.kube_node_with("Static")
-    cluster.apply(policy(namespace, "bound", "bound"), guaranteed(cluster, namespace, "bound", static))
-    (pod,) = running_pods(cluster, namespace, "bound")
-    hold(cluster, pod, 62)
-
-    held = lambda: held_for(cluster, namespace, "deployment-bound")  # noqa: E731
-    wait_for(lambda: held() == "StaticMemoryManager", "the profile to say why it is held", 240)
-    if "ResizeInfeasible" in reasons(cluster, namespace):
-        told = lambda: "ResizeTakenBack" in reasons(cluster, namespace)  # noqa: E731
-        wait_for(told, "an event that says so", 60)
-    wait_for(lambda: limit_asked(cluster, pod) == 64 * MIB, "the resize to be taken back", 60)
-    now = pod_now(cluster, pod)
-    assert now["status"]["qosClass"] == "Guaranteed"
-    assert memory_max(cluster, pod) == 64 * MIB
-    assert restarts(now) == 0
-
-
-def test_an_infeasible_raise_is_moved_by_an_eviction(cluster, release, namespace):
-    static = cluster.kube_node_with("Static")
-    pinned = guaranteed(cluster, namespace, "leaves", static, replicas=2)
-    cluster.apply(policy(namespace, "leaves", "leaves", MODE), pinned)
-    pods = running_pods(cluster, namespace, "leaves")
+    pinned = guaranteed(cluster, namespace, "bound", static, replicas=2)
+    cluster.apply(policy(namespace, "bound", "bound"), pinned)
+    pods = running_pods(cluster, namespace, "bound")
     uids = {each["metadata"]["uid"] for each in pods}
     hold(cluster, pods[0], 62)
 
-    others = lambda: [p for p in live_pods(cluster, namespace, "leaves") if p["metadata"]["uid"] not in uids]  # noqa: E731
+    told = lambda: "ResizeTakenBack" in reasons(cluster, namespace)  # noqa: E731
+    wait_for(told, "an event that says so", 240)
+    held = lambda: held_for(cluster, namespace, "deployment-bound")  # noqa: E731
+    wait_for(lambda: held() == "StaticMemoryManager", "the profile to say why it is held", 60)
+    wait_for(lambda: limit_asked(cluster, pods[0]) == 64 * MIB, "the resize to be taken back", 60)
+    now = pod_now(cluster, pods[0])
+    assert now["status"]["qosClass"] == "Guaranteed"
+    assert memory_max(cluster, now) == 64 * MIB
+    assert restarts(now) == 0
+    assert {each["metadata"]["uid"] for each in live_pods(cluster, namespace, "bound")} == uids
+
+    cluster.apply(policy(namespace, "bound", "bound", MODE))
+    others = lambda: [p for p in live_pods(cluster, namespace, "bound") if p["metadata"]["uid"] not in uids]  # noqa: E731
     wait_for(others, "another pod in its place", 240)
-    now = {each["metadata"]["uid"]: each for each in running_pods(cluster, namespace, "leaves")}
-    assert pods[1]["metadata"]["uid"] in now
-    (moved,) = (each for uid, each in now.items() if uid not in uids)
+    after = {each["metadata"]["uid"]: each for each in running_pods(cluster, namespace, "bound")}
+    assert pods[1]["metadata"]["uid"] in after
+    (moved,) = (each for uid, each in after.items() if uid not in uids)
     wait_for(lambda: memory_max(cluster, moved) > 64 * MIB, "the raise in the kernel", 60)
     assert pod_now(cluster, moved)["status"]["qosClass"] == "Guaranteed"
 

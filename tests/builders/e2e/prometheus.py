@@ -96,6 +96,9 @@ class Prometheus:
         wait_for(self._answers, "Prometheus to be ready")
 
     def _answers(self) -> bool:
+        if not _runs(self._directory):  # or another's, left at the same address, would answer for it
+            said = (self._directory / "log").read_text()[-2000:]
+            raise CommandError(f"Prometheus at {self._address} ended: {said}")
         try:
             with urllib.request.urlopen(f"{self.url}/-/ready", timeout=5) as answer:
                 return answer.status == 200
@@ -105,12 +108,17 @@ class Prometheus:
 
 def stop_prometheus(directory: Path) -> None:
     """End the Prometheus that was started there, if there is one."""
+    if pid := _runs(directory):
+        os.kill(pid, signal.SIGTERM)
+
+
+def _runs(directory: Path) -> int:
+    """Process id of the Prometheus that was started there; 0 where it has ended."""
     try:
         pid = int((directory / "pid").read_text())
-        if str(directory) in Path(f"/proc/{pid}/cmdline").read_text():
-            os.kill(pid, signal.SIGTERM)
+        return pid if str(directory) in Path(f"/proc/{pid}/cmdline").read_text() else 0
     except OSError:
-        return
+        return 0
 
 
 def _openmetrics(pasts: Sequence[Past], now_seconds: float) -> str:
