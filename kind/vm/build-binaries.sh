@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # build-binaries.sh TARGET...: builds Kubernetes' own programs from Go modules into $PLIMSOLL_CACHE/bin.
 #
-# Targets: apiserver etcd kcm scheduler kubelet kubectl kube-proxy kubeadm coredns kind vpa-recommender.
+# Targets: apiserver etcd kcm scheduler kubelet kubectl kube-proxy kubeadm coredns kind vpa-recommender metrics-server.
 # A binary is kept as long as its stamp (version, module sums, flags) is the one written beside it; go.mod and go.sum pin
 # every module, and -mod=readonly refuses to change them. A build goes to a temporary directory and is moved into place
 # whole, so an interrupted one leaves nothing that looks finished. BUILD_JOBS bounds the compiler's parallelism.
@@ -12,7 +12,7 @@ CACHE=${PLIMSOLL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/plimsoll}
 BIN=$CACHE/bin
 JOBS=${BUILD_JOBS:-2}
 GO_NEEDED=1.26
-TARGETS="apiserver etcd kcm scheduler kubelet kubectl kube-proxy kubeadm coredns kind vpa-recommender"
+TARGETS="apiserver etcd kcm scheduler kubelet kubectl kube-proxy kubeadm coredns kind vpa-recommender metrics-server"
 
 log() { printf '%s %s\n' "$(date +%T)" "$*" >&2; }
 die() { printf 'build-binaries.sh: %s\n' "$*" >&2; exit 1; }
@@ -31,6 +31,7 @@ describe() {
     kind) echo "kind . kind" ;;
     coredns) echo "coredns . coredns" ;;
     vpa-recommender) echo "vpa k8s.io/autoscaler/vertical-pod-autoscaler/pkg/recommender vpa-recommender" ;;
+    metrics-server) echo "metrics-server sigs.k8s.io/metrics-server/cmd/metrics-server metrics-server" ;;
     *) die "unknown target '$1' (there are: $TARGETS)" ;;
   esac
 }
