@@ -2,13 +2,16 @@
 # kind.sh up TOOL | build TOOL | down: the provider for machines with docker or podman; kind/up.sh and kind/down.sh call it.
 # `build` makes the images alone, and prints the names of the operator's and the agent's.
 #
+# A cluster that is there is brought up again: nodes that do not run are started, its kubeconfig is written anew, images loaded.
+#
 # For machines that are slow or reach no registry: PLIMSOLL_KIND_CONFIG is read instead of kind/cluster.yaml, PLIMSOLL_KIND_WAIT
-# says how long nodes may take to be Ready, each line of PLIMSOLL_BUILD_ARGS is a NAME=VALUE for the Dockerfiles' ARGs.
+# says how long nodes may take to be Ready (5m), each line of PLIMSOLL_BUILD_ARGS is a NAME=VALUE for the Dockerfiles' ARGs.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/provider.sh"
 REPO=$(cd "$KIND_DIR/.." && pwd)
-started=$SECONDS
-stage() { printf '%5s s  %s\n' "$((SECONDS - started))" "$1" >&2; }
+WAIT=${PLIMSOLL_KIND_WAIT:-5m}
+began=$SECONDS
+stage() { printf '%5s s  %s\n' "$((SECONDS - began))" "$1" >&2; }
 version() { sed -n 's/^version = "\(.*\)"/\1/p' "$REPO/pyproject.toml" | head -1; }
 tool() { # name; a name that is empty comes from a search that found none
   [ -n "$1" ] || die "kind needs a docker or podman that answers ('docker info'); there is none here"
@@ -27,6 +30,33 @@ build() { # tool; sets IMAGES: operator and agent, and LOAD_IMAGE
   "$1" build --quiet ${arguments[@]+"${arguments[@]}"} -t $LOAD_IMAGE -f "$KIND_DIR/vm/images/load.Dockerfile" "$KIND_DIR/vm/images" >/dev/null
   stage "images built"
 }
+seconds() { case $1 in *h) echo $((${1%h} * 3600)) ;; *m) echo $((${1%m} * 60)) ;; *) echo "${1%s}" ;; esac; }
+create() {
+  local config=${PLIMSOLL_KIND_CONFIG:-$KIND_DIR/cluster.yaml}
+  case $config in /*) ;; *) config=$PWD/$config ;; esac
+  (cd "$REPO" && kind create cluster --name "$CLUSTER_NAME" --config "$config" --kubeconfig "$RUN/kubeconfig" --wait "$WAIT") # mounts in it are relative to the checkout
+}
+ready() { # node since: Ready, and said so since then; a node that ran before is Ready in the API until its kubelet is missed
+  local said; said=$(kubectl --kubeconfig "$RUN/kubeconfig" get node "$1" -o 'jsonpath={range .status.conditions[?(@.type=="Ready")]}{.status} {.lastHeartbeatTime}{end}' 2>/dev/null)
+  [ "${said% *}" = True ] && [[ ! ${said#* } < $2 ]]
+}
+again() { # tool: what is down of a cluster that is there
+  local node nodes since started=' ' deadline; since=$(date -u +%FT%TZ)
+  nodes=$(kind get nodes --name "$CLUSTER_NAME")
+  for node in $nodes; do
+    if [ "$("$1" inspect -f '{{.State.Running}}' "$node")" != true ]; then "$1" start "$node" >/dev/null; started+="$node "; fi
+    # A NUMA node's memory differs by some pages from boot to boot, and a kubelet with the static memory manager refuses to start then.
+    "$1" exec "$node" sh -c 'find /var/lib/kubelet -maxdepth 1 -name "*_manager_state" ! -newermt "@$(sed -n "s/^btime //p" /proc/stat)" -delete'
+  done
+  kind export kubeconfig --name "$CLUSTER_NAME" --kubeconfig "$RUN/kubeconfig"
+  deadline=$((SECONDS + $(seconds "$WAIT")))
+  for node in $nodes; do
+    until case $started in *" $node "*) ready "$node" "$since" ;; *) ready "$node" "" ;; esac; do
+      [ $SECONDS -lt $deadline ] || die "$node is not Ready after $WAIT; see '$1 logs $node', or make the cluster anew: kind/down.sh, kind/up.sh"
+      sleep 1
+    done
+  done
+}
 up() { # tool
   command -v kind >/dev/null || die "the program 'kind' is not installed"
   command -v kubectl >/dev/null || die "the program 'kubectl' is not installed"
@@ -35,8 +65,7 @@ up() { # tool
   [ "$1" != podman ] || several=(--multi-image-archive) # without it podman takes all but the first for further names of the first
   mkdir -p "$RUN"; echo kind >"$RUN/provider"
   build "$1"
-  kind get clusters 2>/dev/null | grep -qx "$CLUSTER_NAME" || kind create cluster --name "$CLUSTER_NAME" --config "${PLIMSOLL_KIND_CONFIG:-$KIND_DIR/cluster.yaml}" \
-    --kubeconfig "$RUN/kubeconfig" --wait "${PLIMSOLL_KIND_WAIT:-5m}"
+  if kind get clusters 2>/dev/null | grep -qx "$CLUSTER_NAME"; then again "$1"; else create; fi
   stage "cluster Ready"
   local minor; minor=$(kubectl --kubeconfig "$RUN/kubeconfig" get --raw /version | sed -n 's/.*"minor": *"\([0-9]*\).*/\1/p')
   [ "${minor:-0}" -ge 35 ] || printf 'this kind has nodes of Kubernetes 1.%s: below 1.35 Plimsoll recommends and does not act; a newer kind has newer nodes\n' "$minor" >&2

@@ -1,18 +1,28 @@
 #!/usr/bin/env bash
-# node.sh up | wait | down | load | sh | console  NUMBER ...: node VM NUMBER (1-9), named node-NUMBER, at 10.77.0.(10+NUMBER).
+# node.sh up | wait | down | load | sh | console | kubelet  NUMBER ...: node VM NUMBER (1-9), named node-NUMBER, at 10.77.0.(10+NUMBER).
 #
 # A QEMU machine (TCG: no KVM is needed) with its own kernel, cgroup v2, two NUMA nodes and zram swap; pods are in
-# 10.244.NUMBER.0/24. NODE_MB, NODE_CPUS, NODE_ZRAM_MB and NODE_SWAP (NoSwap|LimitedSwap) say what it has. With LimitedSwap
-# the kubelet refuses to change a container's memory *request* in place, hence NoSwap by default. KUBELET_EXTRA names a file
-# with more lines of KubeletConfiguration, such as swap-node.yaml. `load ARCHIVE` imports an image; `sh COMMAND` runs it in a root shell.
+# 10.244.NUMBER.0/24. NODE_MB, NODE_CPUS and NODE_ZRAM_MB say what it has. KUBELET_PATCH (swap, static or none) names what of
+# kind/patches is put over its KubeletConfiguration: the last node's is static, of the others none, for with LimitedSwap the
+# kubelet refuses to change a container's memory *request* in place. KUBELET_EXTRA names a file with more lines of it, such
+# as swap-node.yaml. `load ARCHIVE` imports an image; `sh COMMAND` runs it in a root shell; `kubelet` prints the configuration.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 command=${1:?}; N=${2:?}; shift 2
 NAME=node-$N; D=$RUN/$NAME; IP=$NODE_NET.$((10 + N))
-NODE_MB=${NODE_MB:-2048}; NODE_CPUS=${NODE_CPUS:-2}; NODE_ZRAM_MB=${NODE_ZRAM_MB:-512}; NODE_SWAP=${NODE_SWAP:-NoSwap}
+NODE_MB=${NODE_MB:-2048}; NODE_CPUS=${NODE_CPUS:-2}; NODE_ZRAM_MB=${NODE_ZRAM_MB:-512}
+if [ "$N" = "$NODES" ]; then KUBELET_PATCH=${KUBELET_PATCH:-static}; else KUBELET_PATCH=${KUBELET_PATCH:-none}; fi
 
 peer_routes() { local i; for i in 1 2 3 4 5 6 7 8 9; do [ "$i" = "$N" ] || printf '%s.%s.0/24 %s.%s;' "$POD_NET" "$i" "$NODE_NET" "$((10 + i))"; done; }
-kubelet_configuration() {
+with() { # file, or none: the lines of the standard input, those of the file in place of settings of the same names
+  if [ "$1" = none ]; then cat; return; fi
+  awk 'NR == FNR { if (match($0, /^[A-Za-z]+:/)) theirs[substr($0, 1, RLENGTH)]; next }
+    match($0, /^[A-Za-z]+:/) { out = substr($0, 1, RLENGTH) in theirs } !out' "$1" -
+  cat "$1"
+}
+patch_file() { if [ "$KUBELET_PATCH" = none ]; then echo none; else echo "$VM/../patches/$KUBELET_PATCH/kubeletconfiguration+strategic.yaml"; fi; }
+kubelet_configuration() { own_configuration | with "$(patch_file)" | with "${KUBELET_EXTRA:-none}"; }
+own_configuration() {
   cat <<Y
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -25,7 +35,7 @@ clusterDomain: cluster.local
 clusterDNS: [$DNS_IP]
 resolvConf: /etc/resolv.conf
 failSwapOn: false
-memorySwap: {swapBehavior: $NODE_SWAP}
+memorySwap: {swapBehavior: NoSwap}
 makeIPTablesUtilChains: false
 imageGCHighThresholdPercent: 100
 imageMinimumGCAge: 24h
@@ -35,9 +45,6 @@ nodeStatusUpdateFrequency: 5s
 runtimeRequestTimeout: 5m
 syncFrequency: 20s
 Y
-  # The last node binds Guaranteed pods to NUMA nodes, as one worker of kind/cluster.yaml does.
-  [ "$N" != "$NODES" ] || cat "$VM/static-managers.yaml"
-  [ -z "${KUBELET_EXTRA:-}" ] || cat "$KUBELET_EXTRA"
 }
 proxy_configuration() {
   cat <<Y
@@ -128,5 +135,6 @@ case $command in
   load) load "$1" ;;
   sh) node_sh "$N" "$@" ;;
   console) cat "$D/console.log" ;;
-  *) die "usage: node.sh up | wait | down | load | sh | console NUMBER ..." ;;
+  kubelet) kubelet_configuration ;;
+  *) die "usage: node.sh up | wait | down | load | sh | console | kubelet NUMBER ..." ;;
 esac

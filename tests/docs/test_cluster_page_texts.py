@@ -72,7 +72,8 @@ def test_every_command_is_one_that_something_answers(page: str):
             "copies requirements/build.lock",
         ),
         ("container_tools.py docker push plimsoll/agent:0.1.0", "there is no image plimsoll/agent:0.1.0"),
-        ("container_tools.py kind load docker-image plimsoll/agent:0.1.0", "there is no cluster kind"),
+        ("container_tools.py kind load docker-image plimsoll/agent:0.1.0", "invalid choice"),
+        ("container_tools.py kind load image-archive images.tar", "there is no cluster kind"),
     ],
 )
 def test_a_stand_in_refuses_what_it_does_not_know(command: str, refusal: str, tmp_path: Path):

@@ -3,6 +3,7 @@
 import pytest
 
 from builders.e2e.kernel import container_memory
+from builders.e2e.kubelets import differing, given_to_kubelets
 from builders.e2e.patience import wait_for
 from builders.e2e.workloads import CONTAINER, MIB, deployment, pod_now, restarts, running_pod
 
@@ -18,6 +19,15 @@ def test_nodes_are_ready_with_cgroup_v2_and_pressure(cluster):
     for kube_node in cluster.nodes:
         assert "memory" in cluster.node_shell(kube_node, "cat /sys/fs/cgroup/cgroup.controllers").split()
         assert cluster.node_shell(kube_node, "cat /proc/pressure/memory").startswith("some ")
+
+
+def test_kubelets_have_what_users_are_given(cluster):
+    given = given_to_kubelets(cluster)
+    if not given:
+        pytest.skip(f"kubelets of {cluster.provider} are not configured by us")
+    for kube_node, patches in given.items():
+        kubelet = cluster.kubelet_configuration(kube_node)
+        assert [differing(kubelet, each) for each in patches] == [{}] * len(patches), kube_node
 
 
 def test_vm_nodes_have_swap_damon_and_two_numa_nodes(cluster):

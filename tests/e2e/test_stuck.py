@@ -127,7 +127,7 @@ def fill(cluster, namespace: str, kube_node: str) -> None:
             mib=4,
             limit=left,
             request=left,
-            nodeSelector={"kubernetes.io/hostname": kube_node},
+            **cluster.standing_on(kube_node),
         )
     )
     running_pods(cluster, namespace, "fills")

@@ -2,8 +2,9 @@
 """make-configuration.py CLUSTER EXTRA ...: kind's configuration for the machine that it runs in.
 
 In: kind/cluster.yaml, and what an emulated machine needs besides. Out, on standard output: the same cluster
-with the control plane and the first N workers, on our image, its API server at that address. So what users
-are given is what is tried, as far as it goes here.
+with the control plane and the first N workers, on our image, its API server at that address. Workers keep
+their mounts and patches; the control plane, which has none of its own, gets ours. So what users are given is
+what is tried, as far as it goes here.
 """
 
 import argparse
@@ -12,6 +13,9 @@ import sys
 from typing import Any
 
 import yaml
+
+Node = dict[str, Any]
+PATCHES = "/kind/patches"  # where InitConfiguration of the extra file looks for kubeadm's patches
 
 
 def arguments() -> argparse.Namespace:
@@ -22,7 +26,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--image", required=True)
     parser.add_argument("--address", required=True)
     parser.add_argument("--port", type=int, default=6443)
-    parser.add_argument("--patches", required=True, help="kubeadm's patches, as a directory of the machine")
+    parser.add_argument(
+        "--patches", required=True, help="patches of the control plane, as a directory of the machine"
+    )
     parser.add_argument("--workers", type=int, default=0)
     return parser.parse_args()
 
@@ -32,17 +38,25 @@ def reduced(cluster: dict[str, Any], extra: dict[str, Any], options: argparse.Na
     planes = [each for each in cluster["nodes"] if each["role"] == "control-plane"]
     workers = [each for each in cluster["nodes"] if each["role"] == "worker"]
     patches = cluster["kubeadmConfigPatches"] + extra["kubeadmConfigPatches"]
-    ours = {
-        "image": options.image,
-        "extraMounts": [{"hostPath": options.patches, "containerPath": "/kind/patches"}],
-    }
+    mount = {"hostPath": options.patches, "containerPath": PATCHES}
     server = {"apiServerAddress": options.address, "apiServerPort": options.port}
     return {
         **cluster,
         "networking": {**cluster.get("networking", {}), **extra["networking"], **server},
-        "nodes": [{**each, **ours} for each in planes + workers[: options.workers]],
+        "nodes": [
+            *(with_mount({**each, "image": options.image}, mount) for each in planes),
+            *({**each, "image": options.image} for each in workers[: options.workers]),
+        ],
         "kubeadmConfigPatches": patches,
     }
+
+
+def with_mount(node: Node, mount: dict[str, str]) -> Node:
+    """The node with one mount more; exits where that place is taken, since the later would hide the other."""
+    mounts = node.get("extraMounts", [])
+    if any(each["containerPath"] == mount["containerPath"] for each in mounts):
+        sys.exit(f"{node['role']} has a mount at {mount['containerPath']} already: {mounts}")
+    return {**node, "extraMounts": [*mounts, mount]}
 
 
 def main() -> None:

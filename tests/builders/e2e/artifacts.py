@@ -13,7 +13,11 @@ from builders.e2e.kernel import container_memory
 
 OURS = "memorypolicies,memoryprofiles,clustermemorypolicies,nodememories"
 PLIMSOLL = "plimsoll-system"
-NODE_LOGS = "tail -n 300 /var/log/kubelet.log; dmesg | tail -n 100"
+# The kubelet of a kind node is a service of systemd; that of a VM node writes a file.
+NODE_LOGS = (
+    "journalctl -u kubelet -n 300 --no-pager 2>/dev/null || tail -n 300 /var/log/kubelet.log;"
+    " dmesg | tail -n 100"
+)
 
 
 def save_artifacts(cluster: Cluster, namespace: str, directory: Path) -> None:
@@ -55,7 +59,8 @@ def _logs(cluster: Cluster, component: str, *more: str) -> str:
 def _cgroups(cluster: Cluster, namespace: str) -> str:
     texts = []
     for pod in cluster.items("pods", "-n", namespace):
-        for container in pod["status"].get("containerStatuses", []):
+        status = pod["status"]
+        for container in status.get("initContainerStatuses", []) + status.get("containerStatuses", []):
             name = f"{pod['metadata']['name']}/{container['name']}"
             texts.append(
                 f"== {name}\n{_text(lambda p=pod, c=container: container_memory(cluster, p, c['name']).text)}"

@@ -108,21 +108,40 @@ class Cluster:
         listed = {"apiVersion": "v1", "kind": "List", "items": list(manifests)}
         self.kube("apply", "-f", "-", given=json.dumps(listed))
 
-    def memory_managers(self) -> dict[str, str]:
-        """Policy of each kubelet's memory manager: Static ties Guaranteed pods to NUMA nodes."""
-        asked = {name: f"/api/v1/nodes/{name}/proxy/configz" for name in self.nodes}
-        return {
-            name: json.loads(self.kube("get", "--raw", path))["kubeletconfig"]["memoryManagerPolicy"]
-            for name, path in asked.items()
-        }
+    def kubelet_configuration(self, kube_node: str) -> Manifest:
+        """What the kubelet of a node has been started with, as it says itself."""
+        said = json.loads(self.kube("get", "--raw", f"/api/v1/nodes/{kube_node}/proxy/configz"))
+        found: Manifest = said["kubeletconfig"]
+        return found
+
+    def kube_nodes_with(self, setting: Callable[[Manifest], object]) -> list[str]:
+        """Nodes whose kubelets' configuration is such; those that take any pod come first."""
+        found = [each for each in self.nodes if setting(self.kubelet_configuration(each))]
+        return sorted(found, key=lambda each: bool(self.taints(each)))
 
     def kube_node_with(self, memory_manager: str) -> str:
-        """A node whose kubelet has that memory manager."""
-        managers = self.memory_managers()
-        for name, manager in managers.items():
-            if manager == memory_manager:
-                return name
-        raise CommandError(f"no node has the memory manager {memory_manager}: {managers}")
+        """A node whose kubelet has that memory manager: Static ties Guaranteed pods to NUMA nodes.
+
+        Where only a node with taints has it, as kind's worker with swap, it is that one: see `standing_on`.
+        """
+        found = self.kube_nodes_with(lambda each: each["memoryManagerPolicy"] == memory_manager)
+        if not found:
+            raise CommandError(f"no node of {self.nodes} has the memory manager {memory_manager}")
+        return found[0]
+
+    def taints(self, kube_node: str) -> list[Manifest]:
+        """Taints that a node has for good; those that Kubernetes gives for a condition are left out."""
+        taints = self.get("node", kube_node)["spec"].get("taints", [])
+        return [each for each in taints if not each["key"].startswith("node.kubernetes.io/")]
+
+    def open_nodes(self) -> list[str]:
+        """Nodes that take any pod."""
+        return [each for each in self.nodes if not self.taints(each)]
+
+    def standing_on(self, kube_node: str) -> Manifest:
+        """What a pod's spec says to stand on that node, whatever taints it has."""
+        tolerated = [{"key": each["key"], "operator": "Exists"} for each in self.taints(kube_node)]
+        return {"nodeSelector": {"kubernetes.io/hostname": kube_node}, "tolerations": tolerated}
 
     def restart_api_server(self) -> None:
         """Stop the API server; it is started again (in kind by the kubelet, as it is a static pod)."""
@@ -147,16 +166,17 @@ class Cluster:
             run([program, action, number], environment=self.environment, seconds=400)
 
     @contextmanager
-    def another_node(self, number: int, configuration: str, **settings: str) -> Iterator[str]:
-        """A further VM node for the block, with more lines of KubeletConfiguration from a file of kind/vm.
+    def another_node(self, number: int, patch: str, configuration: str, **settings: str) -> Iterator[str]:
+        """A further VM node for the block.
 
-        `settings` are what kind/vm/node.sh reads from the environment.
+        Over its kubelet's configuration come a patch of kind/patches and then a file of kind/vm; `settings`
+        are what kind/vm/node.sh reads from the environment.
         """
         if self.provider != "vm":
             raise CommandError(f"provider {self.provider}: a node cannot be added from here")
         program, name = str(REPOSITORY / "kind/vm/node.sh"), f"node-{number}"
         extra = str(REPOSITORY / "kind/vm" / configuration)
-        environment = {**self.environment, "KUBELET_EXTRA": extra, **settings}
+        environment = {**self.environment, "KUBELET_PATCH": patch, "KUBELET_EXTRA": extra, **settings}
         try:
             for action in ("up", "wait"):
                 run([program, action, str(number)], environment=environment, seconds=400)

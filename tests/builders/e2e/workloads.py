@@ -75,8 +75,7 @@ def guaranteed(cluster: Cluster, namespace: str, name: str, kube_node: str, repl
     one = container(cluster, mib=24, limit="64Mi", request="64Mi", mib_per_minute=120)
     # Half an emulated processor: with less the program is throttled for minutes while it touches its pages.
     one["resources"] = {key: {"memory": "64Mi", "cpu": "500m"} for key in ("requests", "limits")}
-    where = {"kubernetes.io/hostname": kube_node}
-    pod = template(name, one, nodeSelector=where)
+    pod = template(name, one, **cluster.standing_on(kube_node))
     return controller("Deployment", namespace, name, pod, replicas=replicas)
 
 

@@ -2,8 +2,9 @@
 
 In: `container_tools.py docker|kind ...`, a state file (PLIMSOLL_SHOWN_STATE), the kubeconfig of the cluster
 that stands for kind's (PLIMSOLL_SHOWN_CLUSTER). Out: which images were built, pushed and loaded into which
-cluster; exit 1 for a Dockerfile, a build argument, a configuration, an image or a cluster that is not there,
-and for every flag not known here. Nothing is built: `make images-podman` builds them for real.
+cluster, which nodes run; exit 1 for a Dockerfile, a build argument, a configuration, a mount, an image, a
+cluster or a node that is not there, and for every flag not known here. Nothing is built: `make images-podman`
+builds them for real. What a node's shell is told to do (`docker exec`) is remembered, not done.
 """
 
 import argparse
@@ -40,7 +41,14 @@ def parser() -> argparse.ArgumentParser:
     save = docker.add_parser("save", allow_abbrev=False)
     save.add_argument("-o", required=True)
     save.add_argument("images", nargs="+")
-    for command, what in (("create", "cluster"), ("delete", "cluster"), ("get", None), ("load", None)):
+    inspect = docker.add_parser("inspect", allow_abbrev=False)
+    inspect.add_argument("-f", choices=["{{.State.Running}}"], required=True)
+    inspect.add_argument("node")
+    docker.add_parser("start", allow_abbrev=False).add_argument("node")
+    execute = docker.add_parser("exec", allow_abbrev=False)
+    execute.add_argument("node")
+    execute.add_argument("words", nargs=argparse.REMAINDER)
+    for command, what in KIND_COMMANDS:
         each = kind.add_parser(command, allow_abbrev=False)
         each.add_argument("what", choices=[what] if what else KIND_WHAT[command])
         each.add_argument("--name", default="kind")
@@ -48,12 +56,18 @@ def parser() -> argparse.ArgumentParser:
             each.add_argument("--config")
             each.add_argument("--kubeconfig", default=os.environ.get("KUBECONFIG"))
             each.add_argument("--wait")
+        elif command == "export":
+            each.add_argument("--kubeconfig", required=True)
         elif command == "load":
-            each.add_argument("images", nargs="+")
+            each.add_argument("archives", nargs="+")
     return whole
 
 
-KIND_WHAT = {"get": ["clusters", "nodes"], "load": ["docker-image", "image-archive"]}
+KIND_COMMANDS = (
+    *(("create", "cluster"), ("delete", "cluster"), ("export", "kubeconfig")),
+    *(("get", None), ("load", "image-archive")),
+)
+KIND_WHAT = {"get": ["clusters", "nodes"]}
 
 
 def build(state: State, asked: argparse.Namespace) -> str:
@@ -78,6 +92,8 @@ def docker(state: State, asked: argparse.Namespace) -> str:
         return "a stand-in for docker"
     if asked.command == "build":
         return build(state, asked)
+    if asked.command in ("inspect", "start", "exec"):
+        return node(state, asked)
     images = asked.images if asked.command == "save" else [asked.image]
     require("image", images, state["built"])
     if asked.command == "save":
@@ -87,8 +103,24 @@ def docker(state: State, asked: argparse.Namespace) -> str:
     return f"pushed {images[0]}"
 
 
+def node(state: State, asked: argparse.Namespace) -> str:
+    """A docker command about a node of a cluster; its `docker stop` is the test's, in the state file."""
+    nodes = {name: each for made in state["clusters"].values() for name, each in made["nodes"].items()}
+    require("node", [asked.node], nodes)
+    found = nodes[asked.node]
+    if asked.command == "inspect":
+        return "true" if found["running"] else "false"
+    if asked.command == "start":
+        found["running"] = True
+        return asked.node
+    if not found["running"]:
+        sys.exit(f"docker exec: {asked.node} does not run")
+    found["told"].append(asked.words)
+    return ""
+
+
 def kind(state: State, asked: argparse.Namespace) -> str:
-    """One kind command; a cluster is the images that its nodes have and how many nodes those are."""
+    """One kind command; a cluster is its nodes and the images that they have."""
     clusters = state["clusters"]
     if asked.command == "create":
         return create(clusters, asked)
@@ -100,9 +132,12 @@ def kind(state: State, asked: argparse.Namespace) -> str:
         return f"deleted {asked.name}"
     if asked.command == "get":
         return "\n".join(clusters[asked.name]["nodes"])
-    images = asked.images
-    if asked.what == "image-archive":
-        images = [each for archive in images for each in json.loads(Path(archive).read_text())]
+    if asked.command == "export":
+        if not clusters[asked.name]["nodes"][f"{asked.name}-control-plane"]["running"]:
+            sys.exit(f"kind export kubeconfig: the control plane of {asked.name} does not run")
+        shutil.copyfile(os.environ["PLIMSOLL_SHOWN_CLUSTER"], asked.kubeconfig)
+        return "exported"
+    images = [each for archive in asked.archives for each in json.loads(Path(archive).read_text())]
     require("image", images, state["built"])
     clusters[asked.name]["images"] += images
     return f"loaded {' '.join(images)}"
@@ -113,7 +148,17 @@ def create(clusters: State, asked: argparse.Namespace) -> str:
     if asked.name in clusters:
         sys.exit(f"kind create cluster: {asked.name} exists")
     asked_for = yaml.safe_load(Path(asked.config).read_text()) if asked.config else {"nodes": [{}]}
-    nodes = [f"{asked.name}-{each.get('role', 'node')}{i}" for i, each in enumerate(asked_for["nodes"])]
+    nodes: dict[str, State] = {}
+    for each in asked_for["nodes"]:
+        mounts = {mount["containerPath"]: Path(mount["hostPath"]) for mount in each.get("extraMounts", [])}
+        require("directory", [path for path in mounts.values() if not path.is_dir()], ())
+        name = f"{asked.name}-{each.get('role', 'control-plane')}"
+        number = 1 + sum(other.startswith(name) for other in nodes)
+        nodes[f"{name}{number if number > 1 else ''}"] = {
+            "running": True,
+            "told": [],
+            "mounts": {where: str(path.resolve()) for where, path in mounts.items()},
+        }
     shutil.copyfile(os.environ["PLIMSOLL_SHOWN_CLUSTER"], asked.kubeconfig)
     clusters[asked.name] = {"nodes": nodes, "images": []}
     return f"created {asked.name}"

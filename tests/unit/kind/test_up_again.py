@@ -1,0 +1,157 @@
+"""kind/kind.sh makes a cluster, and brings one up again that is down or whose kubeconfig is lost.
+
+In: the real script, stand-ins for docker and kind that remember what is asked, one for kubectl that says of a
+node what the test has written. Nothing is built and no cluster is made.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders.shown.cluster import ROOT, SHOWN
+
+NAME = "shown"
+NODES = [f"{NAME}-{each}" for each in ("control-plane", "worker", "worker2")]
+LONG_AGO = "2020-01-01T00:00:00Z"
+# The first look at a node finds what its kubelet said last; by the second it has spoken again, or never does.
+KUBECTL = """
+case "$*" in
+  *"get --raw /version"*) echo '{"minor": "37"}' ;;
+  *"get node "*)
+    name=$(echo "$*" | sed 's/.*get node \\([^ ]*\\) .*/\\1/'); echo "$name" >>"$LOOKS"
+    if [ "$(grep -cx "$name" "$LOOKS")" = 1 ]; then echo "$FIRST"; else date -u "+$LATER"; fi ;;
+  *) echo "kubectl $*: not played" >&2; exit 1 ;;
+esac
+"""
+
+
+class Kind:
+    """kind.sh with its stand-ins, started from a directory that is not the checkout."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.tools = directory / "bin"
+        self.tools.mkdir()
+        bash = shutil.which("bash")
+        for name in ("docker", "kind"):
+            call = f'exec "{sys.executable}" {SHOWN / "container_tools.py"} {name} "$@"'
+            self.tool(name, f"#!{bash}\n{call}\n")
+        self.tool("kubectl", f"#!{bash}\n{KUBECTL}")
+        self.tool("sleep", f"#!{bash}\n")
+        self.state = directory / "tools.json"
+        self.looks = directory / "looks"
+        self.kubeconfig = directory / "state/plimsoll" / NAME / "kubeconfig"
+        (directory / "of-kind").write_text("what kind knows")
+
+    def tool(self, name: str, text: str) -> None:
+        (self.tools / name).write_text(text)
+        (self.tools / name).chmod(0o755)
+
+    def up(
+        self, first: str = f"True {LONG_AGO}", later: str = "True %FT%TZ", wait: str = "5m"
+    ) -> subprocess.CompletedProcess[str]:
+        """`kind.sh up docker`; a node is `first` at the first look, then `later` (a format of `date`)."""
+        self.looks.write_text("")
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("PLIMSOLL_")}
+        environment |= {
+            "PATH": os.pathsep.join([str(self.tools), os.environ["PATH"]]),
+            "HOME": str(self.directory),
+            "XDG_STATE_HOME": str(self.directory / "state"),
+            "PLIMSOLL_CLUSTER_NAME": NAME,
+            "PLIMSOLL_KIND_WAIT": wait,
+            "PLIMSOLL_SHOWN_STATE": str(self.state),
+            "PLIMSOLL_SHOWN_CLUSTER": str(self.directory / "of-kind"),
+            "LOOKS": str(self.looks),
+            "FIRST": first,
+            "LATER": later,
+        }
+        command = [str(ROOT / "kind/kind.sh"), "up", "docker"]
+        return subprocess.run(
+            command,
+            cwd=self.directory,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    @property
+    def cluster(self) -> dict[str, Any]:
+        made: dict[str, Any] = json.loads(self.state.read_text())["clusters"][NAME]
+        return made
+
+    def stop(self, *nodes: str) -> None:
+        """As the computer's restart does."""
+        state = json.loads(self.state.read_text())
+        for each in nodes:
+            state["clusters"][NAME]["nodes"][each]["running"] = False
+        self.state.write_text(json.dumps(state))
+
+
+@pytest.fixture
+def kind(tmp_path: Path) -> Kind:
+    """A cluster that was made and is up."""
+    made = Kind(tmp_path)
+    done = made.up()
+    assert done.returncode == 0, done.stderr
+    return made
+
+
+def test_mounts_are_those_of_the_checkout_wherever_it_is_started(kind: Kind):
+    mounts = {name: each["mounts"] for name, each in kind.cluster["nodes"].items()}
+    assert mounts == {
+        NODES[0]: {},
+        NODES[1]: {"/kind/patches": str(ROOT / "kind/patches/swap")},
+        NODES[2]: {"/kind/patches": str(ROOT / "kind/patches/static")},
+    }
+    described = json.loads(kind.kubeconfig.with_name("cluster.json").read_text())
+    assert described["nodes"] == NODES[1:]
+
+
+def test_stopped_nodes_are_started_and_waited_for(kind: Kind):
+    loaded = len(kind.cluster["images"])
+    kind.stop(*NODES)
+    done = kind.up()
+    assert done.returncode == 0, done.stderr
+    assert all(each["running"] for each in kind.cluster["nodes"].values())
+    # What they said before they were stopped counts for nothing.
+    assert {name: kind.looks.read_text().split().count(name) for name in NODES} == dict.fromkeys(NODES, 2)
+    assert len(kind.cluster["images"]) == 2 * loaded
+
+
+def test_a_state_of_the_managers_from_before_the_computers_boot_is_forgotten(kind: Kind):
+    kind.stop(NODES[2])
+    kind.up()
+    for each in kind.cluster["nodes"].values():
+        (told,) = each["told"]
+        assert "_manager_state" in told[-1]
+        assert "btime" in told[-1]
+
+
+def test_nodes_that_run_are_left_alone_and_believed(kind: Kind):
+    kind.stop(NODES[1])
+    assert kind.up().returncode == 0
+    looks = kind.looks.read_text().split()
+    assert {name: looks.count(name) for name in NODES} == {NODES[0]: 1, NODES[1]: 2, NODES[2]: 1}
+
+
+def test_a_lost_kubeconfig_is_written_anew(kind: Kind):
+    kind.kubeconfig.unlink()
+    done = kind.up()
+    assert done.returncode == 0, done.stderr
+    assert kind.kubeconfig.read_text() == "what kind knows"
+
+
+def test_a_node_that_does_not_come_back_is_named(kind: Kind):
+    kind.stop(*NODES)
+    done = kind.up(later=f"False {LONG_AGO}", wait="0s")
+    assert done.returncode == 1
+    assert f"{NODES[0]} is not Ready after 0s" in done.stderr
+    assert "kind/down.sh" in done.stderr
