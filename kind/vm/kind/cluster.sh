@@ -5,8 +5,12 @@
 # podman creates the cluster, builds the Dockerfiles and loads the images. The API server is at 10.77.0.11 in the cluster's
 # private network namespace, which the tests enter as they do for VM nodes. `images` only builds the Dockerfiles in the
 # machine, and says what the images weigh.
+#
+# PLIMSOLL_KIND_WORKERS (0) workers of kind/cluster.yaml join the control plane, which then takes no pods of tests itself; of two,
+# the second takes only those that ask for it.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+WORKERS=${PLIMSOLL_KIND_WORKERS:-0}
 IN=/root/plimsoll                                    # the checkout in the machine
 TIMES=()
 stage() { # name command...
@@ -21,7 +25,7 @@ checkout() { # what kind/up.sh reads, as it is here, with the wheels that its Do
   (cd "$REPO" && tar -c --exclude=__pycache__ --exclude=kind/vm/gomod core operator nodeagent cli proto kind requirements pyproject.toml README.md LICENSE .dockerignore) | tar -C "$part" -x
   cp -r "$wheels" "$part/build/wheels"
   "$PYTHON" "$HERE/make-configuration.py" "$REPO/kind/cluster.yaml" "$HERE/emulated.yaml" --image "$(node_image)" --address "$MACHINE_IP" \
-    --patches "$IN/kind/vm/kind/patches" --workers "${PLIMSOLL_KIND_WORKERS:-0}" >"$part/kind/emulated-cluster.yaml"
+    --patches "$IN/kind/vm/kind/patches" --workers "$WORKERS" >"$part/kind/emulated-cluster.yaml"
   tar -C "$part" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -cf "$RUN/checkout.tar" .; rm -rf "$part"
 }
 put_checkout() { local file; file=$(machine put "$RUN/checkout.tar"); machine sh "rm -rf $IN && mkdir -p $IN && tar -C $IN -xf $file && rm $file"; }
@@ -37,6 +41,7 @@ PIP_ARGS=--no-index --find-links=/src/locks"
 E
 }
 kind_up() { machine run kind-up "$(environment); $IN/kind/up.sh" || die "kind/up.sh failed in the machine; what it said stands above, and: machine.sh sh 'podman ps -a'"; }
+networks() { machine run networks "$(environment); $IN/kind/vm/kind/networks.sh $CLUSTER_NAME" || die "the nodes' pods have no networks; what was said stands above"; }
 described() { machine sh "cat /root/.local/state/plimsoll/$CLUSTER_NAME/$1"; }
 dns() { kubectl -n kube-system rollout status deployment/coredns --timeout=600s >&2; }   # kind does not wait for it
 describe() { # cluster.json of the machine, with the paths of this computer; its podman is one that acts in the machine
@@ -54,6 +59,7 @@ up() {
   stage "machine up" machine up
   stage "checkout in the machine" put_checkout
   stage "kind/up.sh in the machine" kind_up
+  [ "$WORKERS" = 0 ] || stage "networks of the workers' pods" networks
   described kubeconfig >"$RUN/kubeconfig"; chmod 600 "$RUN/kubeconfig"
   stage "CoreDNS answers" dns
   describe

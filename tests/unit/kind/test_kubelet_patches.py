@@ -18,7 +18,7 @@ from builders.apiserver import binaries
 from builders.e2e.kubelets import KIND, PATCH, cluster_file, differing, given_by_kind, patch_of
 
 ROOT = KIND.parent
-NAMES = ("swap", "static")
+NAMES = ("static", "swap")
 KUBEADM = binaries() / "kubeadm"
 # kubernetes 1.37, cmd/kubeadm/app/util/patches/patches.go: target, suffix, type, extension.
 READ_BY_KUBEADM = re.compile(r"kubeletconfiguration[^.+]*(\+(json|merge|strategic))?.*\.(json|yaml)")
@@ -62,13 +62,18 @@ def test_only_pods_that_ask_for_it_come_to_the_worker_with_swap():
     assert f"`{taint['key']}`" in (ROOT / "docs/install-kind.md").read_text()
 
 
+def test_one_worker_alone_takes_any_pod():
+    first, *_ = workers()
+    assert first["extraMounts"][0]["hostPath"] == "kind/patches/static"
+
+
 def test_nodes_are_called_as_kind_calls_them():
     given = given_by_kind("x", cluster_file())
     assert list(given) == ["x-control-plane", "x-worker", "x-worker2"]
     (everywhere,) = given["x-control-plane"]
     assert everywhere["nodeStatusUpdateFrequency"] == "5s"
-    assert given["x-worker"] == [everywhere, patch_of("swap")]
-    assert given["x-worker2"] == [everywhere, patch_of("static")]
+    assert given["x-worker"] == [everywhere, patch_of("static")]
+    assert given["x-worker2"] == [everywhere, patch_of("swap")]
 
 
 def test_what_differs_is_told_and_maps_are_merged():

@@ -108,8 +108,8 @@ def test_mounts_are_those_of_the_checkout_wherever_it_is_started(kind: Kind):
     mounts = {name: each["mounts"] for name, each in kind.cluster["nodes"].items()}
     assert mounts == {
         NODES[0]: {},
-        NODES[1]: {"/kind/patches": str(ROOT / "kind/patches/swap")},
-        NODES[2]: {"/kind/patches": str(ROOT / "kind/patches/static")},
+        NODES[1]: {"/kind/patches": str(ROOT / "kind/patches/static")},
+        NODES[2]: {"/kind/patches": str(ROOT / "kind/patches/swap")},
     }
     described = json.loads(kind.kubeconfig.with_name("cluster.json").read_text())
     assert described["nodes"] == NODES[1:]
