@@ -12,6 +12,21 @@ from builders.chart import render
     ("values", "named"),
     [
         ({"operatr": {}}, "operatr"),
+        ({"operator": None}, "operator"),
+        ({"operator": {"settings": None}}, "settings"),
+        ({"webhook": None}, "webhook"),
+        ({"commonLabels": {"a b": "c"}}, "/commonLabels"),
+        ({"commonLabels": {"a": "b c"}}, "/commonLabels/a"),
+        ({"podAnnotations": {"bad key!": "x"}}, "/podAnnotations"),
+        ({"operator": {"tolerations": [{"operator": "Exist"}]}}, "/operator/tolerations/0/operator"),
+        ({"operator": {"podDisruptionBudget": {"maxUnavailable": "200%"}}}, "maxUnavailable"),
+        ({"operator": {"extraEnv": [{"nme": "A"}]}}, "nme"),
+        ({"operator": {"extraVolumeMounts": [{"name": "a", "mountPath": "b"}]}}, "mountPath"),
+        ({"rbac": {"ownerKinds": [{"apiGroup": "", "resource": "secrets"}]}}, "/rbac/ownerKinds/0"),
+        (
+            {"operator": {"topologySpreadConstraints": [{"maxSkew": 0, "topologyKey": "a"}]}},
+            "/operator/topologySpreadConstraints/0",
+        ),
         ({"commonLabels": {"app.kubernetes.io/component": "x"}}, "/commonLabels"),
         (
             {"commonLabels": {"team": "a", "app.kubernetes.io/name": "x"}},
@@ -92,6 +107,22 @@ def test_refuses(values: dict[str, Any], named: str):
         (
             {"webhook": {"port": 8080}},
             "webhook.port and operator.metricsPort are both `8080`: they are ports of the same pod",
+        ),
+        (
+            {"operator": {"metricsPort": 8444}, "coordination": {"enabled": True}},
+            "coordination.port and operator.metricsPort are both `8444`: they are ports of the same pod",
+        ),
+        (
+            {"webhook": {"port": 8444}, "coordination": {"enabled": True}},
+            "coordination.port and webhook.port are both `8444`",
+        ),
+        (
+            {"operator": {"settings": {"prometheusUrl": "http://user:secret@prometheus:9090"}}},
+            "operator.settings.prometheusUrl has a user in it",
+        ),
+        (
+            {"agent": {"updateStrategy": {"rollingUpdate": {"maxUnavailable": 0}}}},
+            "agent.updateStrategy.rollingUpdate.maxUnavailable and maxSurge are both nothing",
         ),
         (
             {"operator": {"resources": {"limits": {"memory": "lots"}}}},

@@ -16,8 +16,23 @@ Called once, by the operator's Deployment.
     {{- fail (printf "operator.settings.leaseRenew is `%s`: it must be shorter than operator.settings.leaseDuration, `%s`, or nobody would lead" .leaseRenew .leaseDuration) -}}
   {{- end -}}
 {{- end }}{{ end -}}
-{{- if and .Values.webhook.enabled (eq (int .Values.webhook.port) (int .Values.operator.metricsPort)) -}}
-  {{- fail (printf "webhook.port and operator.metricsPort are both `%d`: they are ports of the same pod" (int .Values.webhook.port)) -}}
+{{- $ports := dict (toString .Values.operator.metricsPort) "operator.metricsPort" -}}
+{{- range $name := list "webhook" "coordination" }}{{ $part := get $.Values $name }}{{ if $part.enabled -}}
+  {{- $port := toString $part.port -}}
+  {{- with get $ports $port -}}
+    {{- fail (printf "%s.port and %s are both `%s`: they are ports of the same pod" $name . $port) -}}
+  {{- end -}}
+  {{- $_ := set $ports $port (printf "%s.port" $name) -}}
+{{- end }}{{ end -}}
+{{- range $name, $url := dict "operator.settings.prometheusUrl" $settings.prometheusUrl "worker.autoscaling.prometheusUrl" .Values.worker.autoscaling.prometheusUrl -}}
+  {{- if regexMatch "^https?://[^/]*@" (default "" $url) -}}
+    {{- fail (printf "%s has a user in it: everybody sees it who may read the object it goes to; give the operator a token by operator.settings.prometheusTokenFile" $name) -}}
+  {{- end -}}
+{{- end -}}
+{{- with .Values.agent.updateStrategy.rollingUpdate -}}
+  {{- if and (has (toString .maxUnavailable) (list "0" "0%")) (has (toString (default 0 .maxSurge)) (list "0" "0%")) -}}
+    {{- fail "agent.updateStrategy.rollingUpdate.maxUnavailable and maxSurge are both nothing: no agent would ever be replaced" -}}
+  {{- end -}}
 {{- end -}}
 {{- if and .Values.placement.gates.enabled (not .Values.webhook.enabled) -}}
   {{- fail "placement.gates.enabled is true and webhook.enabled is false: it is the webhook that holds a pod" -}}
