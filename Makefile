@@ -52,6 +52,11 @@ lock: | $(UV) ## resolve the locks anew (no addresses in them)
 	$(LOCK_IMAGE) --group build -o requirements/build.lock
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-deps --group peers \
 	  --custom-compile-command 'make lock' -o requirements/peers.lock
+	$(MAKE) --no-print-directory lock-arm64
+
+.PHONY: lock-arm64
+lock-arm64: | $(UV) ## note which wheel each image's lock gives on linux/arm64; fails where there is none
+	$(BIN)/python requirements/arm64.py $(UV)
 
 .PHONY: demo
 demo: $(VENV)/.run ## watch limits follow recorded production memory, then read the outcome
@@ -108,9 +113,20 @@ proto-release: $(VENV)/.dev ## what is in proto/ now is what later versions must
 chart-golden: $(VENV)/.dev ## render the chart's golden files anew, to be read before they are committed
 	PLIMSOLL_WRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests/chart/test_golden.py
 
+.PHONY: released-chart
+released-chart: $(VENV)/.dev ## keep the chart of a release for the tests of upgrades: make released-chart COMMIT=the commit that releases it
+	$(BIN)/python tests/builders/released.py $(COMMIT)
+
 .PHONY: apiserver
 apiserver: ## build and cache a real kube-apiserver, etcd and kubectl from Go modules
 	kind/vm/build-binaries.sh apiserver etcd kubectl
+
+.PHONY: promtool foreign-crds
+promtool: ## fetch and cache a real promtool for tests, from Debian's package (apt-get; nothing is installed)
+	kind/promtool.sh
+
+foreign-crds: ## fetch and cache the CRDs of prometheus-operator, cert-manager and KEDA for tests, from Go modules
+	kind/foreign-crds.sh
 
 .PHONY: redis
 redis: ## fetch and cache a real redis-server for tests, from Debian's packages (apt-get; nothing is installed)

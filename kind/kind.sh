@@ -6,6 +6,7 @@
 #
 # For machines that are slow or reach no registry: PLIMSOLL_KIND_CONFIG is read instead of kind/cluster.yaml, PLIMSOLL_KIND_WAIT
 # says how long nodes may take to be Ready (5m), each line of PLIMSOLL_BUILD_ARGS is a NAME=VALUE for the Dockerfiles' ARGs.
+# PLIMSOLL_SOURCE is the address that the images' labels give for their sources.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/provider.sh"
 REPO=$(cd "$KIND_DIR/.." && pwd)
@@ -18,13 +19,15 @@ tool() { # name; a name that is empty comes from a search that found none
   echo "$1"
 }
 build() { # tool; sets IMAGES: operator and agent, and LOAD_IMAGE
-  local part tag arguments=() line
+  local part tag arguments=() labels=() line
+  labels=(--build-arg "SOURCE=${PLIMSOLL_SOURCE:-}" --build-arg "REVISION=$(git -C "$REPO" rev-parse HEAD 2>/dev/null || true)"
+    --build-arg "CREATED=$(git -C "$REPO" log -1 --format=%cI 2>/dev/null || true)")
   while read -r line; do [ -z "$line" ] || arguments+=(--build-arg "$line"); done <<<"${PLIMSOLL_BUILD_ARGS:-}"
   tag=$(version)-$(cd "$REPO" && find core operator nodeagent cli proto requirements pyproject.toml .dockerignore -type f -not -path '*/__pycache__/*' -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-8)
   IMAGES=() LOAD_IMAGE=localhost/load:1
   for part in operator nodeagent; do
     IMAGES+=("localhost/plimsoll/${part#node}:$tag")
-    "$1" build --quiet ${arguments[@]+"${arguments[@]}"} -t "localhost/plimsoll/${part#node}:$tag" -f "$REPO/$part/Dockerfile" "$REPO" >/dev/null
+    "$1" build --quiet "${labels[@]}" ${arguments[@]+"${arguments[@]}"} -t "localhost/plimsoll/${part#node}:$tag" -f "$REPO/$part/Dockerfile" "$REPO" >/dev/null
     stage "image of $part built"
   done
   "$1" build --quiet ${arguments[@]+"${arguments[@]}"} -t $LOAD_IMAGE -f "$KIND_DIR/vm/images/load.Dockerfile" "$KIND_DIR/vm/images" >/dev/null

@@ -8,6 +8,7 @@ simulation's module does too, so that its run is made once, and the docs' pages,
 import pytest
 
 from builders.apiserver import MISSING, NO_OPENSSL, why_unavailable
+from builders.others_tools import SKIPPED
 
 WHOLE_MODULES = ("tests/simulation/", "tests/docs/test_cluster_pages.py")
 
@@ -41,3 +42,10 @@ def pytest_terminal_summary(terminalreporter) -> None:
         if skipped:
             terminalreporter.section("real API server")
             terminalreporter.write_line(f"{len(skipped)} tests need a real API server; SKIPPED: {reason}")
+    others = [
+        str(r.longrepr) for r in terminalreporter.stats.get("skipped", []) if SKIPPED in str(r.longrepr)
+    ]
+    if others:
+        terminalreporter.section("rules and kinds of others")
+        reasons = sorted({each[each.index(SKIPPED) :].rstrip("')") for each in others})
+        terminalreporter.write_line(f"{len(others)} tests SKIPPED: {'; '.join(reasons)}")

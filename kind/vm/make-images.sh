@@ -78,10 +78,11 @@ directory_of() { case $1 in operator) echo operator ;; agent) echo nodeagent ;; 
 version() { sed -n 's/^version = "\(.*\)"/\1/p' "$REPO/pyproject.toml" | head -1; }
 part_image() { # operator|agent name out --thin N
   local part=$1 name=$2 out=$3; shift 3
-  # Labels, user, environment and entry point are the Dockerfile's.
+  # Labels, user, environment and entry point are the Dockerfile's. The base is the layer below: its digest is known.
   image --name "$name" --out "$out" --layer "$BASE" --layer "$(deps_layer "$part")" --layer "$(app_layer "$part")" "$@" \
     --dockerfile "$REPO/$(directory_of "$part")/Dockerfile" --build-arg "VERSION=$(version)" --build-arg "BASE=debootstrap:$DEBIAN_PYTHON" \
-    --build-arg "REVISION=$(git -C "$REPO" rev-parse HEAD 2>/dev/null || true)"
+    --build-arg "BASE_DIGEST=sha256:$(sha256sum "$BASE" | cut -d' ' -f1)" --build-arg "SOURCE=${PLIMSOLL_SOURCE:-}" \
+    --build-arg "REVISION=$(git -C "$REPO" rev-parse HEAD 2>/dev/null || true)" --build-arg "CREATED=$(git -C "$REPO" log -1 --format=%cI 2>/dev/null || true)"
 }
 small() { # pause|load: one static program, load on the Python layer (a shell and Python to look around with)
   local out; out=$I/$1-$(cat "$VM/images/$1.c" <(echo "$SCRIPT") | key_of).tar

@@ -3,12 +3,10 @@
 import re
 import subprocess
 import sys
-import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
-import yaml
 
 from builders.chart import render
 from plimsoll_operator.settings import OperatorSettings
@@ -85,19 +83,40 @@ def test_the_dockerfile_runs_as_nobody_on_a_base_that_can_be_chosen(image: str):
     assert re.search(r"^ARG BASE=", text, re.MULTILINE)
     assert text.count("FROM ${") == text.count("FROM ") == 2
     assert f"locks/{image}.lock" in text
-    for label in ("title", "description", "version", "revision", "licenses", "base.name"):
-        assert f"org.opencontainers.image.{label}=" in text
+
+
+LABELS = {
+    "title": r"plimsoll-(operator|agent)",
+    "description": r".+",
+    "version": r"\$\{VERSION\}",
+    "revision": r"\$\{REVISION\}",
+    "source": r"\$\{SOURCE\}",
+    "created": r"\$\{CREATED\}",
+    "licenses": r"Apache-2\.0",
+    "vendor": r".+",
+    "base.name": r"\$\{BASE\}",
+    "base.digest": r"\$\{BASE_DIGEST\}",
+}
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_the_version_is_the_packages_and_the_charts(image: str):
-    directory, _ = IMAGES[image]
-    (version,) = re.findall(
-        r"^ARG VERSION=(.+)$", (ROOT / directory / "Dockerfile").read_text(), re.MULTILINE
-    )
-    package = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    chart = yaml.safe_load((ROOT / "charts/plimsoll/Chart.yaml").read_text())["appVersion"]
-    assert version == package == chart
+def test_the_dockerfile_labels_what_a_bill_of_materials_begins_with(image: str):
+    text = (ROOT / IMAGES[image][0] / "Dockerfile").read_text().rpartition("\nFROM ")[2]
+    written = dict(re.findall(r'org\.opencontainers\.image\.([\w.]+)="([^"]*)"', text))
+    assert written.keys() == LABELS.keys()
+    for label, value in written.items():
+        assert re.fullmatch(LABELS[label], value), label
+    arguments = set(re.findall(r"\$\{(\w+)\}", " ".join(written.values())))
+    assert arguments <= set(re.findall(r"^ARG (\w+)", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("script", ["kind/kind.sh", "kind/vm/make-images.sh"])
+def test_whoever_builds_images_says_of_what_and_when(script: str):
+    text = (ROOT / script).read_text()
+    for argument in ("SOURCE=", "REVISION=", "CREATED="):
+        assert f'--build-arg "{argument}' in text
+    # What a base is made of is known where it is made here; else it is the builder's to resolve.
+    assert ('--build-arg "BASE_DIGEST=sha256:' in text) == (script == "kind/vm/make-images.sh")
 
 
 @pytest.mark.parametrize("image", IMAGES)

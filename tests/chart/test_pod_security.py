@@ -201,3 +201,17 @@ def test_plimsolls_own_namespaces_are_told_to_whoever_follows_policies():
     assert "--own-namespaces=plimsoll-system,agents" in agent["args"]
     (operator,) = apart.one("Deployment", "-operator")["spec"]["template"]["spec"]["containers"]
     assert {"name": "PLIMSOLL_AGENTS_NAMESPACE", "value": "agents"} in operator["env"]
+
+
+@pytest.mark.parametrize("part", ["operator", "agent"])
+def test_a_class_of_another_value_has_another_name_and_the_pods_ask_for_it(part: str):
+    kind = "Deployment" if part == "operator" else "DaemonSet"
+    names = set()
+    for value in (1000000, 5, -5):
+        rendered = render({"priorityClasses": {f"{part}Value": value}})
+        (made,) = (each for each in rendered.of_kind("PriorityClass") if part in each["metadata"]["name"])
+        assert made["value"] == value
+        pod = rendered.one(kind, f"-{part}")["spec"]["template"]["spec"]
+        assert pod["priorityClassName"] == made["metadata"]["name"]
+        names.add(made["metadata"]["name"])
+    assert len(names) == 3

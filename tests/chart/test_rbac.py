@@ -338,6 +338,17 @@ def test_an_agent_writes_its_own_nodes_object_only():
     assert render().of_kind("ValidatingAdmissionPolicy") == []
 
 
+@pytest.mark.parametrize("create", [True, False])
+def test_policies_that_narrow_are_made_whoever_makes_the_roles(create: bool):
+    values = {**GATES, "agent": {"act": {"enabled": True}}, "rbac": {"create": create}}
+    rendered = render(values)
+    names = {"plimsoll-agent-own-node", "plimsoll-sweeper-gates-only"}
+    for kind in ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"):
+        assert {each["metadata"]["name"] for each in rendered.of_kind(kind)} == names
+    assert (bound(rendered) == set()) is not create
+    assert (rendered.of_kind("ClusterRole") == []) is not create
+
+
 def test_people_with_edit_write_policies_of_their_namespace_and_nothing_else_of_ours():
     rendered = render()
     aggregated = {

@@ -1,15 +1,18 @@
 """The agent's seccomp profile, loaded into the kernel: the agent works under it, other calls fail."""
 
+import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import helm_python
 import httpx
 import pytest
 
 from builders.apiserver import Child, free_port
-from builders.chart import CHART
+from builders.chart import CHART, NAMESPACE, RELEASE, Rendered, render
 
 PROFILE = CHART / "files" / "agent-seccomp.json"
 PROFILE_TO_ACT = CHART / "files" / "agent-act-seccomp.json"
@@ -160,3 +163,33 @@ print(KernelFs().advice_missing() or "advises", journal.names())
     command = [*under(PROFILE)[:2], str(profile), sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.stdout == "advises []\n", done.stderr
+
+
+def named(rendered: Rendered) -> str:
+    """The file below the kubelet's seccomp directory that the agent's container asks for."""
+    (agent,) = rendered.one("DaemonSet")["spec"]["template"]["spec"]["containers"]
+    return str(agent["securityContext"]["seccompProfile"]["localhostProfile"])
+
+
+@pytest.mark.parametrize(("profile", "acts"), [(PROFILE, False), (PROFILE_TO_ACT, True)])
+def test_its_name_has_a_hash_of_what_is_in_it(profile: Path, acts: bool):
+    rendered = render({"agent": {"act": {"enabled": acts}}})
+    digest = hashlib.sha256(profile.read_bytes()).hexdigest()[:10]
+    assert named(rendered) == f"plimsoll/agent-{digest}.json"
+    (installer,) = rendered.one("DaemonSet")["spec"]["template"]["spec"]["initContainers"]
+    assert installer["args"][-1] == f"/seccomp/agent-{digest}.json"
+    held = rendered.one("ConfigMap", "-seccomp")["data"]["agent-seccomp.json"]
+    assert json.loads(held) == json.loads(profile.read_text())
+
+
+def test_other_contents_of_the_same_version_have_another_name_in_the_same_directory(tmp_path: Path):
+    chart = shutil.copytree(CHART, tmp_path / "plimsoll")
+    profile = chart / "files" / PROFILE.name
+    profile.write_text(profile.read_text().replace('"readv", ', ""))
+    with helm_python.Chart.load(chart) as loaded:
+        other = Rendered(loaded.render({}, name=RELEASE, namespace=NAMESPACE))
+    names = {named(other), named(render()), named(render({"agent": {"act": {"enabled": True}}}))}
+    assert len(names) == 3
+    # What docs/uninstall.md tells to look for.
+    assert {Path(each).parent for each in names} == {Path("plimsoll")}
+    assert all(Path(each).match("agent-*.json") for each in names)

@@ -9,14 +9,19 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import helm_python
 import httpx
 import pytest
 
 from builders.apiserver import ApiServer, running_apiserver
-from builders.crds import install_crds
+from builders.chart import NAMESPACE
+from builders.crds import CRDS, install_crds
 from builders.fakeapi import running_fake_api
+from builders.installed import Helm
 from builders.manifests import kube_node
+from builders.waiting import wait_for
 from plimsoll_operator.actuate.api import KubernetesApi
+from plimsoll_operator.crds import load
 
 
 @dataclass(frozen=True)
@@ -138,3 +143,25 @@ async def api(cluster: Cluster) -> AsyncIterator[KubernetesApi]:
 def ns(cluster: Cluster) -> Namespaced:
     """A fresh namespace in the cluster under test."""
     return cluster.in_namespace(new_namespace(cluster.http))
+
+
+@pytest.fixture(scope="module")
+def empty_cluster(apiserver: ApiServer) -> ApiServer:
+    """The API server without our CRDs, which other tests have put there: Helm takes over nobody's objects."""
+    http = apiserver.client()
+    paths = [f"{CRDS}/{crd['metadata']['name']}" for crd in load()]
+    for path in paths:
+        http.delete(path)
+    wait_for(lambda: all(http.get(path).status_code == 404 for path in paths), "the CRDs to go", 60)
+    return apiserver
+
+
+@pytest.fixture
+def helm(empty_cluster: ApiServer) -> Iterator[Helm]:
+    """Helm on a cluster without a release; from the second test on with the CRDs that the first one left."""
+    kubeconfig = empty_cluster.kubeconfig()
+    fast = {"qps": 1000.0, "burst_limit": 1000}
+    with helm_python.Config(kubeconfig_path=kubeconfig, namespace=NAMESPACE, **fast) as config:
+        made = Helm(config, empty_cluster.client())
+        yield made
+        made.uninstall()

@@ -9,11 +9,8 @@ import copy
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import helm_python
 import httpx
@@ -21,11 +18,11 @@ import pytest
 
 from builders.apiserver import ApiServer, free_port
 from builders.chart import CHART, EVERYTHING, LEAST, NAMESPACE, RELEASE, VALUE_SETS, Object, Rendered, older
-from builders.crds import CRDS, policy
+from builders.crds import policy
+from builders.installed import Helm
 from builders.manifests import container, pod
 from builders.operator_process import start_operator
 from builders.waiting import wait_for
-from plimsoll_operator.crds import load
 from plimsoll_operator.place.gate import GATE, lifted
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.slow]
@@ -39,59 +36,6 @@ PROFILE = {
     "metadata": {"name": "deployment-web"},
     "spec": {"targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}},
 }
-
-
-@dataclass(frozen=True)
-class Helm:
-    """Helm on the API server, for the one release."""
-
-    config: helm_python.Config
-    http: httpx.Client
-
-    def install(self, values: Mapping[str, Any] | None = None, chart: Path = CHART) -> None:
-        """`helm install plimsoll CHART -n plimsoll-system --create-namespace`."""
-        self.config.install(chart, RELEASE, dict(values or {}), namespace=NAMESPACE, create_namespace=True)
-
-    def upgrade(self, values: Mapping[str, Any] | None = None, chart: Path = CHART) -> None:
-        """`helm upgrade plimsoll CHART`."""
-        self.config.upgrade(chart, RELEASE, dict(values or {}), namespace=NAMESPACE)
-
-    def uninstall(self) -> None:
-        """`helm uninstall plimsoll`."""
-        self.config.uninstall(RELEASE, ignore_not_found=True)
-
-    def get(self, path: str) -> Object:
-        """One object as the API server holds it."""
-        answer = self.http.get(path)
-        assert answer.is_success, answer.text
-        return answer.json()
-
-    def schema_of_policies(self) -> Object:
-        """The schema of MemoryPolicy's spec as it is served."""
-        crd = self.get(f"{CRDS}/memorypolicies.plimsoll.dev")
-        return crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
-
-
-@pytest.fixture(scope="module")
-def empty_cluster(apiserver: ApiServer) -> ApiServer:
-    """The API server without our CRDs, which other tests have put there: Helm takes over nobody's objects."""
-    http = apiserver.client()
-    paths = [f"{CRDS}/{crd['metadata']['name']}" for crd in load()]
-    for path in paths:
-        http.delete(path)
-    wait_for(lambda: all(http.get(path).status_code == 404 for path in paths), "the CRDs to go", 60)
-    return apiserver
-
-
-@pytest.fixture
-def helm(empty_cluster: ApiServer) -> Iterator[Helm]:
-    """Helm on a cluster without a release; from the second test on with the CRDs that the first one left."""
-    kubeconfig = empty_cluster.kubeconfig()
-    fast = {"qps": 1000.0, "burst_limit": 1000}
-    with helm_python.Config(kubeconfig_path=kubeconfig, namespace=NAMESPACE, **fast) as config:
-        made = Helm(config, empty_cluster.client())
-        yield made
-        made.uninstall()
 
 
 # -- every object is valid ----------------------------------------------------------------------------------
@@ -133,7 +77,7 @@ def test_the_api_server_takes_every_object_twice_without_an_unknown_field(helm: 
             )
             assert answer.is_success, f"{body['kind']} {body['metadata']['name']}: {answer.text}"
         checked += 1
-    # Kinds of others, whose CRDs are not here; tests/chart looks at what they name.
+    # Kinds of others, which test_foreign_kinds.py asks their own CRDs about.
     assert others <= {"cert-manager.io/v1", "monitoring.coreos.com/v1", "keda.sh/v1alpha1"}
     assert checked >= {"default": 24, "everything": 22, "least": 9}[name]
 
@@ -148,10 +92,30 @@ def test_an_upgrade_keeps_the_certificate_and_a_rollback_too(helm: Helm):
     helm.upgrade({"operator": {"replicas": 3}})
     assert helm.get(SECRET)["data"] == made
     assert helm.get(CONFIGURATION)["webhooks"][0]["clientConfig"]["caBundle"] == made["ca.crt"]
-    helm.config.rollback(RELEASE, version=1)
+    helm.rollback(1)
     assert helm.get(SECRET)["data"] == made
     deployment = helm.get(f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/plimsoll-operator")
     assert deployment["spec"]["replicas"] == 2
+
+
+def test_another_priority_is_another_class_so_that_an_upgrade_goes_through(helm: Helm):
+    root = "/apis/scheduling.k8s.io/v1/priorityclasses"
+    helm.install()
+    refused = helm.http.patch(
+        f"{root}/plimsoll-operator-1000000",
+        content=json.dumps({"value": 5}),
+        headers={"Content-Type": "application/merge-patch+json"},
+    )
+    assert refused.status_code == 422
+    assert "may not be changed" in refused.text
+    values = {"priorityClasses": {"operatorValue": 5, "agentValue": -7}}
+    helm.upgrade(values)
+    classes = {"plimsoll-operator-5": 5, "plimsoll-agent-nonpreempting--7": -7}
+    assert {name: helm.get(f"{root}/{name}")["value"] for name in classes} == classes
+    assert helm.http.get(f"{root}/plimsoll-operator-1000000").status_code == 404
+    helm.rollback(1)
+    assert helm.get(f"{root}/plimsoll-operator-1000000")["value"] == 1000000
+    assert helm.http.get(f"{root}/plimsoll-operator-5").status_code == 404
 
 
 def test_an_upgrade_brings_new_fields_and_loses_no_policy_and_no_profile(
@@ -166,7 +130,7 @@ def test_an_upgrade_brings_new_fields_and_loses_no_policy_and_no_profile(
     helm.upgrade()
     assert "importance" in helm.schema_of_policies()
     helm.get(f"/apis/policy/v1/namespaces/{NAMESPACE}/poddisruptionbudgets/plimsoll-operator")
-    helm.config.rollback(RELEASE, version=1)
+    helm.rollback(1)
     helm.upgrade()
     after = [helm.get(f"{root}/{path}") for path in ("memorypolicies/web", "memoryprofiles/deployment-web")]
     assert [each["metadata"]["uid"] for each in after] == [each["metadata"]["uid"] for each in before]

@@ -71,8 +71,8 @@ def test_every_command_is_one_that_something_answers(page: str):
             "container_tools.py docker build -t x -f nodeagent/Dockerfile docs",
             "copies requirements/build.lock",
         ),
-        ("container_tools.py docker push plimsoll/agent:0.1.0", "there is no image plimsoll/agent:0.1.0"),
-        ("container_tools.py kind load docker-image plimsoll/agent:0.1.0", "invalid choice"),
+        ("container_tools.py docker push plimsoll/agent:0.2.0", "there is no image plimsoll/agent:0.2.0"),
+        ("container_tools.py kind load docker-image plimsoll/agent:0.2.0", "invalid choice"),
         ("container_tools.py kind load image-archive images.tar", "there is no cluster kind"),
     ],
 )
@@ -147,10 +147,16 @@ def test_image_names_in_the_pages_are_the_charts():
         assert shown <= known, page
 
 
-def test_the_file_that_is_left_on_nodes_is_the_charts():
-    (container,) = render().one("DaemonSet")["spec"]["template"]["spec"]["containers"]
-    profile_path = container["securityContext"]["seccompProfile"]["localhostProfile"]
-    assert f"`/var/lib/kubelet/seccomp/{profile_path}`" in (DOCS / "uninstall.md").read_text()
+@pytest.mark.parametrize("acts", [False, True])
+def test_the_files_that_are_left_on_nodes_are_the_charts(acts: bool):
+    rendered = render({"agent": {"act": {"enabled": acts}}})
+    (container,) = rendered.one("DaemonSet")["spec"]["template"]["spec"]["containers"]
+    named = container["securityContext"]["seccompProfile"]["localhostProfile"]
+    path = Path("/var/lib/kubelet/seccomp", named)
+    page = (DOCS / "uninstall.md").read_text()
+    assert f"`{path.parent}`" in page
+    (pattern,) = re.findall(r"`(\S+\*\.json)`", page)
+    assert path.match(pattern)
 
 
 def test_the_agents_page_tells_how_the_chart_starts_it():

@@ -19,8 +19,10 @@ from typing import Any
 import pytest
 
 from builders.apiserver import running_apiserver
-from builders.chart import default_images, older
-from builders.crds import policy
+from builders.chart import default_images
+from builders.crds import CRDS, policy
+from builders.others_tools import MissingError, foreign_crds
+from builders.released import ReleasedChart
 from builders.shown.cluster import DOCS, PAGES, ROOT, Page, ShownCluster, shown_cluster, shown_commands
 from builders.waiting import wait_for
 from plimsoll.api.v1alpha1 import KINDS
@@ -97,10 +99,10 @@ def operator(cluster: ShownCluster) -> dict[str, Any]:
     return spec
 
 
-def knows_importance(cluster: ShownCluster) -> bool:
+def knows_relief(cluster: ShownCluster) -> bool:
     crd = cluster.get("crd", "memorypolicies.plimsoll.dev")
     schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    return "importance" in schema["properties"]["spec"]["properties"]
+    return "relief" in schema["properties"]["spec"]["properties"]["placement"]["properties"]
 
 
 @pytest.mark.apiserver
@@ -132,24 +134,16 @@ def test_page_install(page: Page, cluster: ShownCluster):
 
 
 def monitoring_kinds(cluster: ShownCluster) -> None:
-    """The Prometheus operator's kinds, without their schemas."""
-    http = cluster.api.client()
-    group = "monitoring.coreos.com"
-    for kind in ("ServiceMonitor", "PodMonitor", "PrometheusRule"):
-        plural = f"{kind.lower()}s"
-        schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-        version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
-        names = {"kind": kind, "plural": plural, "singular": kind.lower()}
-        spec = {"group": group, "scope": "Namespaced", "names": names, "versions": [version]}
-        about = {"name": f"{plural}.{group}", "labels": {"plimsoll-test": "yes"}}
-        body = {
-            "apiVersion": "apiextensions.k8s.io/v1",
-            "kind": "CustomResourceDefinition",
-            "metadata": about,
-            "spec": spec,
-        }
-        http.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", json=body).raise_for_status()
-    for plural in ("servicemonitors", "podmonitors", "prometheusrules"):
+    """The Prometheus operator's kinds, as it ships them."""
+    http, group = cluster.api.client(), "monitoring.coreos.com"
+    try:
+        crds = [each for each in foreign_crds() if each["spec"]["group"] == group]
+    except MissingError as missing:
+        pytest.skip(str(missing))
+    for crd in crds:
+        crd["metadata"].setdefault("labels", {})["plimsoll-test"] = "yes"
+        http.post(CRDS, json=crd).raise_for_status()
+    for plural in [each["spec"]["names"]["plural"] for each in crds]:
         wait_for(lambda plural=plural: http.get(f"/apis/{group}/v1/{plural}").is_success, plural)
 
 
@@ -192,13 +186,27 @@ def test_page_install_cloud(page: Page, cluster: ShownCluster):
 @pytest.mark.apiserver
 @pytest.mark.slow
 def test_page_upgrade(page: Page, cluster: ShownCluster, tmp_path: Path):
-    cluster.run(f"{INSTALL.format(older(tmp_path))} --set operator.replicas=3")
+    cluster.run("kind create cluster --config kind/cluster.yaml")
+    # Only what was loaded: the chart asks for no registry here.
+    cluster.images = lambda: [
+        image for each in cluster.tools_state["clusters"].values() for image in each["images"]
+    ]
+    assert cluster.images() == []
+    cluster.run(f"{INSTALL.format(ReleasedChart().unpacked(tmp_path))} --set operator.replicas=3")
+    before = operator(cluster)["template"]["spec"]["containers"][0]["image"]
+    assert before.endswith("plimsoll/operator:0.1.0")
     uid = remember(cluster)
+    page.through("kind load")
+    assert cluster.images() == default_images()
+    page.through("docker push")
+    page.through("docker push")
+    assert cluster.tools_state["pushed"] == default_images("registry.example")
     page.through("helm upgrade")  # the dry run
-    assert not knows_importance(cluster)
-    page.through("helm test")
-    assert knows_importance(cluster)
+    assert not knows_relief(cluster)
+    page.through("helm test")  # Ready, so the nodes have what the new pods ask for
+    assert knows_relief(cluster)
     assert operator(cluster)["replicas"] == 3
+    assert operator(cluster)["template"]["spec"]["containers"][0]["image"] == default_images()[0]
 
     page.through("helm upgrade")
     assert (operator(cluster)["replicas"], settings(cluster)["PLIMSOLL_LOG_LEVEL"]) == (3, "debug")
@@ -207,12 +215,12 @@ def test_page_upgrade(page: Page, cluster: ShownCluster, tmp_path: Path):
     page.through("helm rollback")
     assert settings(cluster)["PLIMSOLL_LOG_LEVEL"] == "info"
     cluster.run("helm rollback plimsoll 1 -n plimsoll-system")
-    assert not knows_importance(cluster)
+    assert not knows_relief(cluster)
 
     before = certificate(cluster)
     page.through("helm upgrade")
     assert certificate(cluster) != before
-    assert knows_importance(cluster)
+    assert knows_relief(cluster)
     assert profile(cluster)["metadata"]["uid"] == uid
 
     cluster.run("helm uninstall plimsoll -n plimsoll-system")

@@ -60,12 +60,19 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
+{{/*
+A class's value cannot be changed, so it is in the name: another value is another class. What else behaves otherwise is named too.
+*/}}
 {{- define "plimsoll.operatorPriorityClass" -}}
-{{- if .Values.priorityClasses.create }}{{ include "plimsoll.operator" . }}{{ else }}{{ .Values.priorityClasses.operatorName }}{{ end -}}
+{{- with .Values.priorityClasses }}{{ if .create }}{{ include "plimsoll.operator" $ }}-{{ int64 .operatorValue }}{{ else }}{{ .operatorName }}{{ end }}{{ end -}}
 {{- end }}
 {{- define "plimsoll.agentPriorityClass" -}}
-{{- if .Values.priorityClasses.create }}{{ include "plimsoll.agent" . }}-nonpreempting{{ else }}{{ .Values.priorityClasses.agentName }}{{ end -}}
+{{- with .Values.priorityClasses }}{{ if .create }}{{ include "plimsoll.agent" $ }}-nonpreempting-{{ int64 .agentValue }}{{ else }}{{ .agentName }}{{ end }}{{ end -}}
 {{- end }}
+
+{{/* The agent's seccomp profile in files/, and a short hash of it: profiles of other contents have other names on a node. */}}
+{{- define "plimsoll.seccompFile" -}}{{ ternary "files/agent-act-seccomp.json" "files/agent-seccomp.json" .Values.agent.act.enabled }}{{- end }}
+{{- define "plimsoll.seccompHash" -}}{{ .Files.Get (include "plimsoll.seccompFile" .) | sha256sum | trunc 10 }}{{- end }}
 
 {{/* Secret with the webhook's certificate. */}}
 {{- define "plimsoll.webhookSecret" -}}

@@ -7,9 +7,7 @@ the process that began the run ends it.
 """
 
 import os
-import shutil
 import signal
-import tempfile
 import time
 import urllib.request
 from collections.abc import Sequence
@@ -17,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builders.e2e.cluster import Cluster, CommandError, run
+from builders.others_tools import prometheus_programs
 from builders.waiting import wait_for
 
 PORT = 9090
@@ -65,7 +64,7 @@ class Prometheus:
 
     def start(self, pasts: Sequence[Past]) -> None:
         """Start it with these pasts, and wait until it answers."""
-        programs, data = _unpacked(), self._directory / "data"
+        programs, data = prometheus_programs(), self._directory / "data"
         self._directory.mkdir(parents=True)
         (self._directory / "prometheus.yml").write_text("{}\n")
         if pasts:
@@ -128,20 +127,3 @@ def _openmetrics(pasts: Sequence[Past], now_seconds: float) -> str:
         for past in pasts:
             lines += past.samples(metric, now_seconds)
     return "\n".join([*lines, "# EOF", ""])
-
-
-def _unpacked() -> Path:
-    """Debian's `prometheus` and `promtool`, unpacked into the cache and not installed."""
-    cache = Path(os.environ.get("PLIMSOLL_CACHE") or _user_cache() / "plimsoll") / "prometheus"
-    if not (cache / "usr/bin/prometheus").exists():
-        with tempfile.TemporaryDirectory() as directory:
-            if shutil.which("apt-get") is None:
-                raise CommandError("tests with a past need Debian's package prometheus; here is no apt-get")
-            run(["apt-get", "download", "-qq", "prometheus"], directory=directory)
-            (package,) = Path(directory).glob("prometheus_*.deb")
-            run(["dpkg-deb", "-x", str(package), str(cache)])
-    return cache / "usr/bin"
-
-
-def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -46,7 +46,8 @@ def dockerfile(image: str) -> Path:
 
 @pytest.mark.parametrize("image", DIRECTORIES)
 def test_labels_are_the_dockerfiles_with_what_was_given(tmp_path: Path, image: str):
-    given = (*BUILD_ARGS, "--build-arg", "BASE=a/base:1")
+    more = ("BASE=a/base:1", "BASE_DIGEST=sha256:ab", "CREATED=2026-11-22T03:00:00+00:00", "SOURCE=a.example")
+    given = (*BUILD_ARGS, *(word for each in more for word in ("--build-arg", each)))
     labels = made(tmp_path, "--dockerfile", dockerfile(image), *given)["Labels"]
     stage = dockerfile(image).read_text().rpartition("FROM ")[2]
     assert set(labels) == set(re.findall(r'^(?:LABEL)?\s+([\w.]+)="', stage, re.MULTILINE))
@@ -55,6 +56,9 @@ def test_labels_are_the_dockerfiles_with_what_was_given(tmp_path: Path, image: s
     assert labels["org.opencontainers.image.version"] == "9.8.7"
     assert labels["org.opencontainers.image.revision"] == "abc123"
     assert labels["org.opencontainers.image.base.name"] == "a/base:1"
+    assert labels["org.opencontainers.image.base.digest"] == "sha256:ab"
+    assert labels["org.opencontainers.image.created"] == "2026-11-22T03:00:00+00:00"
+    assert labels["org.opencontainers.image.source"] == "a.example"
     assert labels["dev.plimsoll.lock"] == f"/opt/plimsoll/{image}.lock"
     assert not any("$" in value for value in labels.values())
 
@@ -65,7 +69,8 @@ def test_what_nobody_gives_is_the_dockerfiles_default(tmp_path: Path, image: str
     (base,) = re.findall(r"^ARG BASE=(.+)$", dockerfile(image).read_text(), re.MULTILINE)
     assert labels["org.opencontainers.image.base.name"] == base
     assert labels["org.opencontainers.image.version"]
-    assert labels["org.opencontainers.image.revision"] == ""
+    for label in ("revision", "source", "created", "base.digest"):
+        assert labels[f"org.opencontainers.image.{label}"] == ""
 
 
 @pytest.mark.parametrize(

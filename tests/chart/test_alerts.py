@@ -1,0 +1,126 @@
+"""Alerts are read by Prometheus' own promtool, and some are played: they fire when they should.
+
+In: the PrometheusRule as it is rendered, promtool of Debian's package (kind/promtool.sh). Out: what
+`promtool check rules` and `promtool test rules` say. Which metrics and labels there are is
+tests/chart/test_monitoring.py's.
+"""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from builders.chart import EVERYTHING, Object, render
+from builders.others_tools import MissingError, prometheus_programs
+
+LABELS = {"namespace": "shop", "kind": "Deployment", "workload": "cart", "container": "app"}
+SERIES = "{" + ",".join(f'{name}="{value}"' for name, value in LABELS.items()) + "}"
+
+
+@pytest.fixture(scope="module")
+def promtool() -> Path:
+    try:
+        return prometheus_programs() / "promtool"
+    except MissingError as missing:
+        pytest.skip(str(missing))
+
+
+def groups() -> Object:
+    return {"groups": render(EVERYTHING).one("PrometheusRule")["spec"]["groups"]}
+
+
+def said(promtool: Path, directory: Path, what: str, **files: object) -> subprocess.CompletedProcess[str]:
+    """What `promtool check|test rules` says of the first file."""
+    for name, content in files.items():
+        (directory / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    return subprocess.run(
+        [promtool, what, "rules", f"{next(iter(files))}.yaml"],
+        cwd=directory, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+
+
+def played(series: dict[str, str], alert: str, at: str, *fires: Object) -> Object:
+    """A unit test of promtool's: these series, a sample a minute, and what of an alert fires then."""
+    asked = {"eval_time": at, "alertname": alert, "exp_alerts": list(fires)}
+    inputs = [{"series": name, "values": values} for name, values in series.items()]
+    return {"interval": "1m", "input_series": inputs, "alert_rule_test": [asked]}
+
+
+def rule(alert: str) -> dict[str, Any]:
+    (found,) = (each for each in groups()["groups"][0]["rules"] if each["alert"] == alert)
+    return dict(found)
+
+
+def test_promtool_reads_every_rule(promtool: Path, tmp_path: Path):
+    done = said(promtool, tmp_path, "check", rules=groups())
+    count = sum(len(each["rules"]) for each in groups()["groups"])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"SUCCESS: {count} rules found" in done.stdout
+
+
+def test_promtool_refuses_what_only_looks_like_promql(promtool: Path, tmp_path: Path):
+    broken = groups()
+    broken["groups"][0]["rules"][0]["expr"] = "max(plimsoll_leader > 0"
+    assert said(promtool, tmp_path, "check", rules=broken).returncode != 0
+
+
+def nobody_leads() -> list[Object]:
+    """Nobody for five minutes, nobody to ask at all, and one of two who leads."""
+    fires = {
+        "exp_labels": {"severity": "critical"},
+        "exp_annotations": rule("PlimsollNobodyLeads")["annotations"],
+    }
+    name = "PlimsollNobodyLeads"
+    standby = {'plimsoll_leader{pod="a"}': "0x30", 'plimsoll_leader{pod="b"}': "0x30"}
+    return [
+        played(standby, name, "4m"),
+        played(standby, name, "6m", fires),
+        played({}, name, "6m", fires),
+        played({**standby, 'plimsoll_leader{pod="b"}': "1x30"}, name, "20m"),
+        played({**standby, 'plimsoll_leader{pod="b"}': "1x10 0x20"}, name, "18m", fires),
+    ]
+
+
+def leak_ends_soon() -> list[Object]:
+    """Of two replicas that tell of the same container one alert comes, with words in it."""
+    summary = "Container app of shop/Deployment/cart leaks memory and reaches its limit in 1h 30m 0s."
+    fires = {
+        "exp_labels": {"severity": "warning", **LABELS},
+        "exp_annotations": {
+            "summary": summary,
+            "description": rule("PlimsollLeakEndsSoon")["annotations"]["description"],
+        },
+    }
+    metric = f"plimsoll_leak_seconds_to_limit{SERIES[:-1]}"
+    soon = {f'{metric},pod="a"}}': "5400x30", f'{metric},pod="b"}}': "5400x30"}
+    return [
+        played(soon, "PlimsollLeakEndsSoon", "4m"),
+        played(soon, "PlimsollLeakEndsSoon", "10m", fires),
+        played({f'{metric},pod="a"}}': "9000x30"}, "PlimsollLeakEndsSoon", "20m"),
+    ]
+
+
+def oom_kills() -> list[Object]:
+    """No kill within an hour, and one a minute."""
+    name, series = "PlimsollOomKills", 'plimsoll_oom_kills_total{pod="a"}'
+    words = rule(name)["annotations"]
+    fires = {
+        "exp_labels": {"severity": "warning", "pod": "a"},
+        "exp_annotations": {**words, "summary": words["summary"].replace("{{ $value | humanize }}", "60")},
+    }
+    return [played({series: "0x120"}, name, "100m"), played({series: "0+1x120"}, name, "100m", fires)]
+
+
+@pytest.mark.parametrize("tests", [nobody_leads, leak_ends_soon, oom_kills], ids=lambda each: each.__name__)
+def test_an_alert_fires_when_it_should(promtool: Path, tmp_path: Path, tests):
+    whole = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": tests()}
+    done = said(promtool, tmp_path, "test", played=whole, rules=groups())
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_play_that_expects_another_alert_fails(promtool: Path, tmp_path: Path):
+    whole = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m"}
+    wrong = {**whole, "tests": [played({}, "PlimsollNobodyLeads", "6m")]}
+    assert said(promtool, tmp_path, "test", played=wrong, rules=groups()).returncode != 0

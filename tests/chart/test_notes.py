@@ -1,0 +1,52 @@
+"""What a person reads after the installation is so: the notes name the rights that the agents really have."""
+
+import re
+
+import pytest
+
+from builders.chart import Object, render
+
+ACTS = {"enabled": True, "debugfs": True}
+AGENTS = {
+    "watching": {},
+    "acting": {"act": {"enabled": True}},
+    "acting with debugfs": {"act": ACTS},
+    "acting, least mounts": {"act": {**ACTS, "debugfs": False, "mm": False, "compact": False}},
+    "acting elsewhere": {
+        "cgroupRoot": "/sys/fs/cgroup/system.slice",
+        "act": {**ACTS, "stateDir": "/run/other"},
+        "seccomp": {"localhostProfile": "ours/of/agents.json", "kubeletRootDir": "/data/kubelet"},
+    },
+    "acting under the runtime's profile": {"act": ACTS, "seccomp": {"type": "RuntimeDefault"}},
+}
+
+
+def pod_of(agent: Object) -> Object:
+    spec: Object = render({"agent": agent}).one("DaemonSet")["spec"]["template"]["spec"]
+    return spec
+
+
+@pytest.mark.parametrize("agent", [each for each in AGENTS.values() if "act" in each], ids=str)
+def test_the_notes_tell_what_an_agent_that_acts_has(agent: Object):
+    notes, pod = render({"agent": agent}).notes, pod_of(agent)
+    listed = re.findall(r"^     (/\S+)", notes, re.MULTILINE)
+    assert sorted(listed) == sorted(each["hostPath"]["path"] for each in pod["volumes"] if "hostPath" in each)
+    for capability in pod["containers"][0]["securityContext"]["capabilities"]["add"]:
+        assert capability in notes
+    assert ("as root" in notes, "hostPID" in notes) == (True, pod["hostPID"])
+    assert "read-only" not in notes
+
+
+def test_the_notes_tell_what_an_agent_that_watches_has():
+    notes, pod = render().notes, pod_of({})
+    assert "(read-only cgroup files, and a directory for their seccomp profile)" in notes
+    assert "hostPID" not in pod
+    assert not any(each in notes for each in ("hostPID", "SYS_", "as root", "writable"))
+
+
+@pytest.mark.parametrize("agent", AGENTS.values(), ids=AGENTS)
+def test_the_notes_say_which_level_a_namespace_needs(agent: Object):
+    notes = render({"agent": agent}).notes
+    assert "pod-security.kubernetes.io/enforce=privileged" in notes
+    assert not re.search(r"\n\n\n", notes)
+    assert max(map(len, notes.splitlines())) <= 120
