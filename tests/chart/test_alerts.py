@@ -5,6 +5,7 @@ In: the PrometheusRule as it is rendered, promtool of Debian's package (kind/pro
 tests/chart/test_monitoring.py's.
 """
 
+import copy
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def promtool() -> Path:
 
 
 def groups() -> Object:
-    return {"groups": render(EVERYTHING).one("PrometheusRule")["spec"]["groups"]}
+    return {"groups": copy.deepcopy(render(EVERYTHING).one("PrometheusRule")["spec"]["groups"])}
 
 
 def said(promtool: Path, directory: Path, what: str, **files: object) -> subprocess.CompletedProcess[str]:
@@ -85,7 +86,7 @@ def nobody_leads() -> list[Object]:
 
 def leak_ends_soon() -> list[Object]:
     """Of two replicas that tell of the same container one alert comes, with words in it."""
-    summary = "Container app of shop/Deployment/cart leaks memory and reaches its limit in 1h 30m 0s."
+    summary = "Container app of shop/Deployment/cart leaks and reaches its limit in 1h 30m 0s."
     fires = {
         "exp_labels": {"severity": "warning", **LABELS},
         "exp_annotations": {
