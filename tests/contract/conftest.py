@@ -20,6 +20,7 @@ from builders.fakeapi import running_fake_api
 from builders.installed import Helm
 from builders.manifests import kube_node
 from builders.waiting import wait_for
+from plimsoll.api.v1alpha1 import API_VERSION, KINDS
 from plimsoll_operator.actuate.api import KubernetesApi
 from plimsoll_operator.crds import load
 
@@ -150,6 +151,10 @@ def empty_cluster(apiserver: ApiServer) -> ApiServer:
     """The API server without our CRDs, which other tests have put there: Helm takes over nobody's objects."""
     http = apiserver.client()
     paths = [f"{CRDS}/{crd['metadata']['name']}" for crd in load()]
+    for kind in KINDS:
+        # The API server opens a kind's storage at the first question, and anew after each change of its CRD.
+        # Were that question the deletion of the CRD, it would be tried again only minutes later.
+        http.get(f"/apis/{API_VERSION}/{kind.plural}", params={"limit": 1})
     for path in paths:
         http.delete(path)
     wait_for(lambda: all(http.get(path).status_code == 404 for path in paths), "the CRDs to go", 60)
