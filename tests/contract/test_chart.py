@@ -336,3 +336,13 @@ def test_agents_get_their_own_namespace_and_every_value_installs(helm: Helm):
     assert seccomp["type"] == "Localhost"
     authority = helm.get(CONFIGURATION)["webhooks"][0]["clientConfig"]["caBundle"]
     assert base64.b64decode(authority).startswith(b"-----BEGIN CERTIFICATE-----")
+
+
+def test_a_namespace_of_others_never_becomes_the_releases(helm: Helm, real_namespace: str):
+    with pytest.raises(helm_python.HelmError, match=r"agent\.createNamespace=true"):
+        helm.install({"agent": {"namespace": real_namespace}})
+    helm.install({"agent": {"namespace": real_namespace, "createNamespace": False}})
+    helm.upgrade({"agent": {"namespace": "plimsoll-agents"}})
+    helm.upgrade({"agent": {"namespace": "plimsoll-agents"}})  # its own, the second time
+    helm.uninstall()
+    helm.get(f"/api/v1/namespaces/{real_namespace}")
