@@ -16,7 +16,7 @@ import yaml
 from builders.chart import CHART, NAMESPACE, RELEASE, Object, Rendered, render
 from builders.e2e.cluster import Cluster
 from builders.e2e.release import cluster_values
-from builders.released import ReleasedChart, git, has_commit, known, packed, tree_id
+from builders.released import ReleasedChart, git, has_commit, known, packed, patient, tree_id
 from plimsoll_nodeagent.main import parser
 from plimsoll_operator.settings import settings_from
 
@@ -116,6 +116,20 @@ def test_todays_operator_takes_its_environment(rendered: Rendered):
     assert ours <= type(settings).model_fields.keys()
     with pytest.raises(SystemExit):
         settings_from(["--no-such-setting", "1"], environment)
+
+
+def test_on_emulated_nodes_it_differs_by_the_start_up_probe_alone(rendered: Rendered, tmp_path: Path):
+    chart = PREVIOUS.unpacked(tmp_path)
+    before = {path: path.read_text() for path in chart.rglob("*") if path.is_file()}
+    patient(chart)
+    changed = [path for path, text in before.items() if path.read_text() != text]
+    assert [str(path.relative_to(chart)) for path in changed] == ["templates/operator/deployment.yaml"]
+    with helm_python.Chart.load(chart) as loaded:
+        slow = Rendered(loaded.render({}, name=RELEASE, namespace=NAMESPACE))
+    today = container(render(), "Deployment")["startupProbe"]
+    probes = [container(each, "Deployment")["startupProbe"] for each in (slow, rendered)]
+    assert [each["failureThreshold"] for each in probes] == [today["failureThreshold"], 90]
+    assert {**probes[0], "failureThreshold": 90} == probes[1]
 
 
 def test_its_watching_agent_has_the_profile_that_todays_is_tried_under(chart: Path):
