@@ -47,5 +47,5 @@ def pytest_terminal_summary(terminalreporter) -> None:
     ]
     if others:
         terminalreporter.section("rules and kinds of others")
-        reasons = sorted({each[each.index(SKIPPED) :].rstrip("')") for each in others})
+        reasons = sorted({each[each.index(SKIPPED) :].rstrip("')\"") for each in others})
         terminalreporter.write_line(f"{len(others)} tests SKIPPED: {'; '.join(reasons)}")

@@ -208,10 +208,16 @@ def test_page_upgrade(page: Page, cluster: ShownCluster, tmp_path: Path):
     assert operator(cluster)["replicas"] == 3
     assert operator(cluster)["template"]["spec"]["containers"][0]["image"] == default_images()[0]
 
+    page.through("kind/values.sh")
+    image = operator(cluster)["template"]["spec"]["containers"][0]["image"]
+    assert image in cluster.tools_state["clusters"]["plimsoll"]["images"]
+    assert image not in default_images()
+    assert operator(cluster)["replicas"] == 3
+
     page.through("helm upgrade")
     assert (operator(cluster)["replicas"], settings(cluster)["PLIMSOLL_LOG_LEVEL"]) == (3, "debug")
     history = page.through("helm history")
-    assert history.count('"revision"') == 3
+    assert history.count('"revision"') == 4
     page.through("helm rollback")
     assert settings(cluster)["PLIMSOLL_LOG_LEVEL"] == "info"
     cluster.run("helm rollback plimsoll 1 -n plimsoll-system")
