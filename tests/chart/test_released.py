@@ -6,6 +6,7 @@ with the images of this checkout, since the nodes of a test cluster have no othe
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,10 @@ def test_that_tree_is_the_one_of_the_commit_that_released_it():
 def test_it_is_the_version_before_this_one(chart: Path):
     about = yaml.safe_load((chart / "Chart.yaml").read_text())
     assert about["version"] == about["appVersion"] == PREVIOUS.version
-    assert f"## [{PREVIOUS.version}] - " in (CHART.parents[1] / "CHANGELOG.md").read_text()
-    assert yaml.safe_load((CHART / "Chart.yaml").read_text())["version"] != PREVIOUS.version
+    today = yaml.safe_load((CHART / "Chart.yaml").read_text())["version"]
+    changelog = (CHART.parents[1] / "CHANGELOG.md").read_text()
+    before = [each for each in re.findall(r"^## \[([0-9.]+)\] - ", changelog, re.MULTILINE) if each != today]
+    assert before[0] == PREVIOUS.version, f"`make released-chart` for {before[0]}, and name it in released.py"
 
 
 def placement(chart: Path) -> Any:
