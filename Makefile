@@ -224,6 +224,12 @@ bench-usage: $(VENV)/.dev ## the columnar history and VPA's histogram at 100k co
 docs-results: $(VENV)/.dev ## copy bench/results/*.json into the docs' tables
 	$(BIN)/python docs/generate.py --results
 
+.PHONY: golden-cron
+golden-cron: ## make the vectors of CronJob schedules anew with the controller's own Go library (needs Go)
+	mkdir -p build
+	cd tests/golden/cron && go run -buildvcs=false . "$(CURDIR)/build/starts.tsv.gz"
+	mv build/starts.tsv.gz tests/golden/cron/starts.tsv.gz
+
 .PHONY: golden-vpa
 golden-vpa: ## make VPA's histogram vectors anew with its own Go package (needs Go)
 	mkdir -p build

@@ -153,7 +153,10 @@ def a_tick(members: list[Member]) -> Tick:
     hours = np.arange(24) + rng.uniform(0, 24, (len(rows), 1))
     mean = level * (1 + 0.3 * np.sin(2 * np.pi * hours / 24))
     deviation = 0.1 * level[:, 0]
-    loads = RowLoads(rows, mean.astype(np.float32), deviation**2, 0.5 * deviation**3, 1.0, 2.0)
+    rhythm = np.zeros(len(rows), dtype=np.int32), np.zeros(len(rows), dtype=np.int8)
+    always = np.zeros(len(rows), dtype=np.bool_)
+    spread = deviation**2, 0.5 * deviation**3
+    loads = RowLoads(rows, mean.astype(np.float32), *spread, *rhythm, always, 1.0, 2.0)
     names, counts = np.unique([each.kube_node for each in members], return_counts=True)
     use = NodeUse(tuple(names.tolist()), counts * 4.5 * GIB, counts, counts)
     return replace(empty_tick(NOW), loads=loads, node_use=use)

@@ -93,6 +93,7 @@ def _simple(made: kopf.OperatorRegistry) -> None:
     kinds: tuple[tuple[str, str, str, str, Callable[[parse.Raw], object]], ...] = (
         ("replicasets", "apps", "v1", "replicasets", parse.owned),
         ("jobs", "batch", "v1", "jobs", parse.owned),
+        ("cronjobs", "batch", "v1", "cronjobs", parse.cron_job),
         ("namespaces", "", "v1", "namespaces", parse.namespace),
         ("limitranges", "", "v1", "limitranges", parse.limit_range),
         ("resourcequotas", "", "v1", "resourcequotas", parse.quota),
@@ -152,6 +153,7 @@ class KopfIndices:
             hpas=small["hpas"],
             kube_nodes=small["nodes"],
             policies=(*small["policies"], *small["cluster_policies"]),
+            cron_jobs=await self._records("cronjobs"),
             paused=any(isinstance(each, ControlRecord) and each.paused for each in small["control"]),
         )
         owners = (*await self._records("replicasets"), *await self._records("jobs"))

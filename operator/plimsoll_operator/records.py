@@ -128,6 +128,20 @@ class OwnerRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class CronJobRecord:
+    """A CronJob that is not suspended: when it starts, and what its pods ask for."""
+
+    namespace: str
+    name: str
+    schedule: str
+    zone: str  # "": the controller's own
+    pods: int  # of one run at the same time
+    labels: Labels  # of its pods
+    specs: tuple[ContainerSpec, ...]
+    needs: "Needs"
+
+
+@dataclass(frozen=True, slots=True)
 class NamespaceRecord:
     """One namespace."""
 

@@ -73,6 +73,7 @@ RIGHTS: tuple[Right, ...] = (
     ),
     Right("apps", "replicasets", WATCHED, "from a pod to its Deployment"),
     Right("batch", "jobs", WATCHED, "from a pod to its CronJob"),
+    Right("batch", "cronjobs", WATCHED, "when they start, so that room is there (placement.node)"),
     Right("autoscaling", "horizontalpodautoscalers", WATCHED, "never fights an HPA on memory"),
     Right("apiextensions.k8s.io", "customresourcedefinitions", WATCHED, "sees kinds installed later"),
     Right(POLICIES.group, POLICIES.plural, WATCHED, "the policies of a namespace"),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from plimsoll_operator.records import (
+    CronJobRecord,
     HpaRecord,
     KubeNodeRecord,
     LimitRangeRecord,
@@ -38,6 +39,7 @@ class World:
     kube_nodes: Mapping[str, KubeNodeRecord] = field(default_factory=dict)
     policies: tuple[PolicyRecord, ...] = ()
     profiles: Mapping[tuple[str, str], ProfileRecord] = field(default_factory=dict)
+    cron_jobs: tuple[CronJobRecord, ...] = ()
     paused: bool = False
 
 
@@ -52,6 +54,7 @@ def world(  # noqa: PLR0913 -- one argument for each kind of object
     kube_nodes: Iterable[KubeNodeRecord] = (),
     policies: Iterable[PolicyRecord] = (),
     profiles: Iterable[ProfileRecord] = (),
+    cron_jobs: Iterable[CronJobRecord] = (),
     paused: bool = False,
 ) -> World:
     """File the records of one moment by what they are looked up by."""
@@ -65,6 +68,7 @@ def world(  # noqa: PLR0913 -- one argument for each kind of object
         kube_nodes={each.name: each for each in kube_nodes},
         policies=tuple(policies),
         profiles={profile_key(each): each for each in profiles},
+        cron_jobs=tuple(cron_jobs),
         paused=paused,
     )
 

@@ -19,6 +19,7 @@ PLURALS = {
     "pods": parse.pod,
     "replicasets": parse.owned,
     "jobs": parse.owned,
+    "cronjobs": parse.cron_job,
     "namespaces": parse.namespace,
     "limitranges": parse.limit_range,
     "resourcequotas": parse.quota,
@@ -79,6 +80,7 @@ class MemoryApi:
             kube_nodes=kept["nodes"],
             policies=[*kept["memorypolicies"], *kept["clustermemorypolicies"]],
             profiles=kept["memoryprofiles"],
+            cron_jobs=kept["cronjobs"],
             paused=paused,
         )
 

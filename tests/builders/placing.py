@@ -30,6 +30,8 @@ class ForetellingEngine(SpokenEngine):
     def __init__(self, day_mib, used_mib=200.0):
         super().__init__({}, used_mib)
         self.day_mib = dict(day_mib)
+        self.begins = {}  # bits of hours by workload
+        self.stays_hours = {}  # by workload that has always ended after so long
         self.hindcast = (1.0, 2.0)  # squared errors of the forecast and of requests, told once
         self.silent = set()  # kube nodes whose containers give no sample
         self.asked = []  # for each tick whether loads were
@@ -51,6 +53,9 @@ class ForetellingEngine(SpokenEngine):
             np.array(days, dtype=np.float32).reshape(n, 24),
             np.full(n, spread**2),
             np.full(n, spread**3),
+            np.array([self.begins.get(name, 0) for name in of_row.values()], dtype=np.int32),
+            np.array([self.stays_hours.get(name, 0) for name in of_row.values()], dtype=np.int8),
+            np.array([name in self.stays_hours for name in of_row.values()], dtype=np.bool_),
             error,
             reference,
         )

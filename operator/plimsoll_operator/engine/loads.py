@@ -1,10 +1,10 @@
 """What each row will use in the coming day, hour by hour, for whoever places pods by it.
 
 In: rows that were just decided about, and their hourly maxima. Out: `RowLoads`, aligned by the hour of the
-day, so that rows made in different hours can be added up. Only while a policy asks for placement; then each
-row once an hour, as often as its recommendation, and rows that have none yet a chunk a tick. With a row's
-first loads comes what would have been said of it a day ago, held against what came: placement begins with
-an opinion of its own worth.
+day, so that rows made in different hours can be added up, and with it at which hours a row is known to begin.
+Only while a policy asks for placement; then each row once an hour, as often as its recommendation, and rows
+that have none yet a chunk a tick. With a row's first loads comes what would have been said of it a day ago,
+held against what came: placement begins with an opinion of its own worth.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +15,8 @@ import numpy.typing as npt
 from plimsoll.forecast.window import CHUNK_ROWS
 from plimsoll.placement.guard import LoadJudge
 from plimsoll.placement.lanes import LANES, loads_of
+from plimsoll.placement.rhythm import PAST_HOURS as RHYTHM_HOURS
+from plimsoll.placement.rhythm import bits_of, rhythms_of
 from plimsoll.replay.placement import PAST_HOURS  # what was measured
 from plimsoll.usage.grown import grown
 from plimsoll.usage.sample import HOUR_SECONDS
@@ -22,7 +24,8 @@ from plimsoll_operator.engine.messages import RowLoads, no_loads
 from plimsoll_operator.engine.rows import RowArray, Store
 
 FIRST_ROWS = 1024
-WINDOW_HOURS = PAST_HOURS + LANES + 1  # beside it a day to judge by, and the hour that is not over
+# Beside it a day to judge by, and the hour that is not over; or as far back as a rhythm is looked for.
+WINDOW_HOURS = max(PAST_HOURS + LANES, RHYTHM_HOURS) + 1
 
 HourlyArray = npt.NDArray[np.float64]
 
@@ -52,8 +55,19 @@ class LoadDesk:
         mean = np.roll(loads.mean_bytes, hour % LANES, axis=1).astype(np.float32)
         judge = _hindcast(hourly, requested, ~self._made[rows])
         self._made[rows] = True
+        beats = rhythms_of(hourly, hour)
         self._parts.append(
-            RowLoads(rows, mean, loads.variance[:, 0], loads.third[:, 0], judge.error, judge.reference)
+            RowLoads(
+                rows,
+                mean,
+                loads.variance[:, 0],
+                loads.third[:, 0],
+                bits_of(beats.begins),
+                beats.stays_hours,
+                beats.ends,
+                judge.error,
+                judge.reference,
+            )
         )
 
     def late(self, rows: RowArray) -> RowArray:
@@ -88,6 +102,9 @@ def joined_loads(parts: Sequence[RowLoads]) -> RowLoads:
         mean_bytes=np.concatenate([each.mean_bytes for each in parts]),
         variance=np.concatenate([each.variance for each in parts]),
         third=np.concatenate([each.third for each in parts]),
+        begins=np.concatenate([each.begins for each in parts]),
+        stays_hours=np.concatenate([each.stays_hours for each in parts]),
+        ends=np.concatenate([each.ends for each in parts]),
         error=sum(each.error for each in parts),
         reference=sum(each.reference for each in parts),
     )

@@ -204,6 +204,9 @@ class RowLoads:
     mean_bytes: npt.NDArray[np.float32]  # [n, 24] of the hourly maximum, by hour of the day (UTC)
     variance: FloatArray  # [n] bytes^2
     third: FloatArray  # [n] third central moment, bytes^3
+    begins: npt.NDArray[np.int32]  # [n] bits: hours of the day (UTC) at which it is known to begin
+    stays_hours: npt.NDArray[np.int8]  # [n] the longest that it ran and ended; 0: it never ended
+    ends: BoolArray  # [n] it ended so often that its next end is known
     error: float = 0.0  # bytes^2
     reference: float = 0.0  # bytes^2
 
@@ -211,7 +214,8 @@ class RowLoads:
 def no_loads() -> RowLoads:
     """Return the loads of no row at all."""
     none = np.empty(0, dtype=np.float64)
-    return RowLoads(np.empty(0, dtype=np.int32), np.empty((0, 24), dtype=np.float32), none, none)
+    rows, mean = np.empty(0, dtype=np.int32), np.empty((0, 24), dtype=np.float32)
+    return RowLoads(rows, mean, none, none, rows, np.empty(0, dtype=np.int8), np.empty(0, dtype=np.bool_))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ never becomes a number.
 """
 
 from plimsoll_operator.parse.cluster import hpa, kube_node, limit_range, namespace, quota
+from plimsoll_operator.parse.cron import cron_job
 from plimsoll_operator.parse.ours import checkpoints, control, policy, profile
 from plimsoll_operator.parse.pods import container_spec, controller, labels, owned, owner_ref, pod, specs
 from plimsoll_operator.parse.scalars import Raw, quantity, seconds, version
@@ -15,6 +16,7 @@ __all__ = [
     "container_spec",
     "control",
     "controller",
+    "cron_job",
     "hpa",
     "kube_node",
     "labels",

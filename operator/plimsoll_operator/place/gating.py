@@ -83,10 +83,7 @@ class Gating:
         """The verdict that holds a pod, where room can be made on a node that the scheduler would allow."""
         if not self.open or self.find_room is None or not state.settled:
             return None
-        nodes = state.chooser.nodes
-        known = np.flatnonzero(allowed & state.heard & np.isfinite(state.chooser.need_bytes))
-        order = np.argsort(-margin(nodes, loads, known), kind="stable")[:CANDIDATES]
-        places = [int(each) for each in known[order]]
+        nodes, places = state.chooser.nodes, candidates(state, loads, allowed)
         room = self.find_room(state, loads, places, importance, now_seconds)
         if room is None or not room.moves:
             return None
@@ -95,3 +92,10 @@ class Gating:
         name = state.nodes.records[room.place].name
         after = min(room.moves[-1].short_after, DEFAULT_BOUND)
         return Verdict((name,), before, after, "", room_until_seconds=now_seconds + GATE_SECONDS)
+
+
+def candidates(state: PlacementState, loads: Loads, allowed: BoolArray) -> list[int]:
+    """Kube nodes on which room may be made: of those that were heard of, the ones left with most."""
+    known = np.flatnonzero(allowed & state.heard & np.isfinite(state.chooser.need_bytes))
+    order = np.argsort(-margin(state.chooser.nodes, loads, known), kind="stable")[:CANDIDATES]
+    return [int(each) for each in known[order]]

@@ -7,12 +7,12 @@ Whatever is not known, old or doubtful ends as no opinion: the pod is scheduled 
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from plimsoll.api.policy import NodePlacement
 from plimsoll.api.precedence import EffectivePolicy
 from plimsoll.guard.state import ControlState
 from plimsoll.placement.choose import DEFAULT_BOUND, Chooser
@@ -27,9 +27,11 @@ from plimsoll_operator.parse.pods import MIRROR_ANNOTATION, PLACEMENT_ANNOTATION
 from plimsoll_operator.parse.scalars import Raw, part
 from plimsoll_operator.place.affinity import Verdict
 from plimsoll_operator.place.book import LoadBook
+from plimsoll_operator.place.coming import Coming, ComingPods, places
 from plimsoll_operator.place.expected import Expected, ExpectedPods
 from plimsoll_operator.place.gating import Gating
 from plimsoll_operator.place.kube_nodes import BoolArray
+from plimsoll_operator.place.room import KeptRoom
 from plimsoll_operator.place.state import (
     Breathe,
     PlacementState,
@@ -38,7 +40,7 @@ from plimsoll_operator.place.state import (
     node_loads,
     table_of,
 )
-from plimsoll_operator.place.sums import add_up, constant_bytes, gathered
+from plimsoll_operator.place.sums import add_up, constant_bytes, gathered, started_seconds
 from plimsoll_operator.place.watch import NodeWatch
 from plimsoll_operator.records import ContainerSpec, PodRecord
 from plimsoll_operator.serve.metrics import Metrics
@@ -67,6 +69,8 @@ class Placer:
         self._book = LoadBook()
         self._expected = ExpectedPods()
         self._watch = NodeWatch()
+        self._coming = ComingPods(membership, self._book)
+        self._room = KeptRoom()
         self._world = World()
         self._state: PlacementState | None = None
 
@@ -74,7 +78,7 @@ class Placer:
 
     def wanted(self, world: World) -> bool:
         """Whether any policy asks for placement; otherwise nothing is computed, sent or kept."""
-        return not world.paused and any(_places(each.policy) for each in world.policies)
+        return not world.paused and any(places(each.policy) for each in world.policies)
 
     def forget(self, rows: Sequence[int]) -> None:
         """These rows stand for nothing any more."""
@@ -118,13 +122,25 @@ class Placer:
         """[P] loads of bound pods, and of which all containers are foretold; the others count with requests,
         as in the sums.
         """
-        rows, constant, of = [], [], []
+        rows, constant, started, of = [], [], [], []
         for place, pod in enumerate(pods):
             for container in pod.containers:
                 rows.append(self._membership.row_of_container((pod.uid, container.spec.name)))
                 constant.append(constant_bytes(container))
+                started.append(started_seconds(container))
                 of.append(place)
-        return gathered(self._book.of(np.array(rows, dtype=np.int64), now_seconds), constant, of, len(pods))
+        loads = self._book.of_running(np.array(rows, dtype=np.int64), np.array(started), now_seconds)
+        return gathered(loads, constant, of, len(pods))
+
+    @property
+    def unfit(self) -> tuple[Coming, ...]:
+        """Pods to come for which no node keeps the bound."""
+        return self._room.unfit
+
+    def open_to(self, coming: Coming, state: PlacementState) -> BoolArray:
+        """[N] where the scheduler would let a pod to come go."""
+        mask = state.nodes.allowed(coming.needs, state.sums.requested)
+        return mask & self.without(coming.workload, state) if coming.needs.apart else mask
 
     def without(self, ref: WorkloadRef, state: PlacementState) -> BoolArray:
         """[N] False where pods of the workload are, or are expected."""
@@ -148,6 +164,8 @@ class Placer:
         row_of = self._membership.row_of_container
         sums = await add_up(world.pods, nodes, row_of, self._book, now_seconds, breathe)
         self._watch.look(nodes, sums, tick.node_use, now_seconds)
+        on_their_way = Counter(each.workload for each in self._expected)
+        coming = await self._coming.look(world, on_their_way, now_seconds, breathe)
         # From here on nothing else runs in between: what was placed meanwhile is expected, too.
         self._expected.settle(world.pods, self._loads_of, now_seconds)
         judge = self._watch.judge
@@ -163,6 +181,7 @@ class Placer:
         )
         for each in self._expected:
             state.expect(each)
+        self._room.keep(state, coming, self.open_to)
         self._report(state)
         return state
 
@@ -212,7 +231,7 @@ class Placer:
         if ref is None:
             return None
         policy = self._membership.resolve(ref, parse.labels(part(pod, "metadata")))
-        return policy if isinstance(policy, EffectivePolicy) and _places(policy) else None
+        return policy if isinstance(policy, EffectivePolicy) and places(policy) else None
 
     def _decide(
         self,
@@ -230,19 +249,21 @@ class Placer:
         if state.why_not or not state.trusted:
             return None, state.why_not or "untrusted"
         needs = needs_of(pod, requests)
-        loads = self._loads(ref, parse.specs(part(pod, "spec")))
-        if loads is None:
-            return None, "unknown"
-        allowed = state.nodes.allowed(needs, state.sums.requested)
-        if needs.apart:
-            allowed &= self.without(ref, state)
-        found, outcome = chosen(state, loads, allowed, policy.spec.placement.node)
-        if found is None or found.short_after > DEFAULT_BOUND:
-            held = self._held(state, loads, allowed, policy, now_seconds)
-            found, outcome = (found, outcome) if held is None else (held, "held")
-        if found is None:
+        taken = self._room.take(state, ref)
+        verdict, loads = None, self._loads(ref, parse.specs(part(pod, "spec")))
+        try:
+            if loads is None:
+                return None, "unknown"
+            allowed = state.nodes.allowed(needs, state.sums.requested)
+            if needs.apart:
+                allowed &= self.without(ref, state)
+            verdict, outcome = self._chosen(state, loads, allowed, policy, now_seconds)
+        finally:
+            if verdict is None or not remember:
+                self._room.give_back(state, ref, taken)
+        if verdict is None:
             return None, outcome
-        verdict = replace(found, decision=decision)
+        verdict = replace(verdict, decision=decision)
         if remember:
             memory, cpu = float(needs.request_bytes), float(needs.request_cpu_millis)
             expected = Expected(verdict.kube_nodes[0], ref, loads, memory, cpu, now_seconds)
@@ -250,18 +271,20 @@ class Placer:
             state.expect(expected)
         return verdict, outcome
 
-    def _held(
+    def _chosen(
         self,
         state: PlacementState,
         loads: Loads,
         allowed: BoolArray,
         policy: EffectivePolicy,
         now_seconds: float,
-    ) -> Verdict | None:
-        """Where no node keeps the bound: the one on which room can be made, if pods may be held for that."""
-        if self._gating is None:
-            return None
-        return self._gating.held(state, loads, allowed, policy.spec.importance, now_seconds)
+    ) -> tuple[Verdict | None, str]:
+        """The best node; where none keeps the bound, the one on which room can be made for a held pod."""
+        found, outcome = chosen(state, loads, allowed, policy.spec.placement.node)
+        if self._gating is None or (found is not None and found.short_after <= DEFAULT_BOUND):
+            return found, outcome
+        held = self._gating.held(state, loads, allowed, policy.spec.importance, now_seconds)
+        return (found, outcome) if held is None else (held, "held")
 
     # -- parts ----------------------------------------------------------------------------------------------
 
@@ -270,6 +293,8 @@ class Placer:
         ref = self._workload_of(pod)
         if ref is None:
             return None
+        if (run := self._coming.of_run(ref, self._now())) is not None:
+            return ref, run
         rows = [self._membership.row_of(ContainerKey(ref, each.spec.name, "")) for each in pod.containers]
         loads = self._book.of(np.array([-1 if row is None else row for row in rows]), self._now())
         constant = np.array([constant_bytes(each) for each in pod.containers])
@@ -290,7 +315,9 @@ class Placer:
         return None if guess is None else WorkloadRef(pod.namespace, "Deployment", guess)
 
     def _loads(self, ref: WorkloadRef, specs: Sequence[ContainerSpec]) -> Loads | None:
-        """Loads of a pod to be; None unless those of all its containers are known."""
+        """Loads of a pod to be; None unless all its containers are known, or it comes by the clock."""
+        if (run := self._coming.of_run(ref, self._now())) is not None:
+            return run
         rows = [self._membership.row_of(ContainerKey(ref, each.name, "")) for each in specs]
         known = [row for row in rows if row is not None]
         if not rows or len(known) < len(rows):
@@ -304,13 +331,10 @@ class Placer:
         metrics.set("plimsoll_placement_trusted", float(judge.trusted))
         metrics.set("plimsoll_placement_inflation", judge.inflation)
         metrics.set("plimsoll_placement_expected_pods", float(len(self._expected)))
+        starts = {"kept": float(len(self._room)), "unfit": float(len(self._room.unfit))}
+        metrics.replace("plimsoll_placement_coming_pods", "room", starts)
         counts = {"known": float(opinion), "unknown": float(len(state.nodes) - opinion)}
         metrics.replace("plimsoll_placement_kube_nodes", "state", counts)
-
-
-def _places(policy: EffectivePolicy) -> bool:
-    """A policy that asks for placement, in a mode in which new pods may be changed."""
-    return policy.mode.admits and policy.spec.placement.node is not NodePlacement.OFF
 
 
 def _settled(pod: Raw, ref: WorkloadRef) -> bool:

@@ -1,15 +1,18 @@
 """Relief: pods leave a kube node before it is forecast to be short, where another has room for them.
 
 In: the placer's state of each loop, and who leads. Out: evictions through the fenced API where a pod's policy
-says `placement.relief: Evict`, events that propose it for the others. A node must have been in danger
-for ten minutes, every container of ours on it must have been heard of lately; at most one pod leaves a node
-in one loop, and of a workload none while its last one is not back. Whatever is missing, stale or doubtful
-ends as nothing done.
+says `placement.relief: Evict`, events that propose it for the others. A node must have been in danger for ten
+minutes, every container of ours on it must have been heard of lately; at most one pod leaves a node in one
+loop, and of a workload none while its last one is not back. Where a pod starts soon for which no node has
+room (`place.coming`), all who stand in its way leave at once, as for a pod that is held. Whatever is missing,
+stale or doubtful ends as nothing done.
 """
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from plimsoll.api.effective import Importance, Mode
 from plimsoll.api.policy import NodePlacement, Relief
@@ -18,11 +21,14 @@ from plimsoll.placement.choose import DEFAULT_BOUND
 from plimsoll.placement.lanes import Loads
 from plimsoll.placement.relief import DANGER, MOST_A_NODE, Moving, Room, endangered, make_room
 from plimsoll.placement.relief import Relief as Move
+from plimsoll.placement.starts import PREPARE_SECONDS
 from plimsoll.usage.sample import HOUR_SECONDS
 from plimsoll_operator.acting import Actor
 from plimsoll_operator.actuate.api import PodRef
 from plimsoll_operator.actuate.evict import RECREATING
 from plimsoll_operator.membership import Group, Membership
+from plimsoll_operator.place.coming import Coming
+from plimsoll_operator.place.gating import candidates
 from plimsoll_operator.place.placer import Placer
 from plimsoll_operator.place.residents import Fleet, Standing, fleet_on, importance_of
 from plimsoll_operator.place.state import PlacementState
@@ -94,6 +100,9 @@ class Reliever:
             await asyncio.sleep(0)
             relieved += moving.relieve(place)
         await self._carry_out(state, fleet, moving.found, now_seconds)
+        for coming in self._placer.unfit:
+            if coming.slot.start_seconds - now_seconds <= PREPARE_SECONDS:
+                await self._prepare(state, coming, now_seconds)
         self._report(len(places), len(moving.left))
 
     async def make_room(self, pod: PodRecord, now_seconds: float) -> tuple[str, ...]:
@@ -112,9 +121,7 @@ class Reliever:
         moving = Moving(fleet.loads, fleet.residents, DEFAULT_BOUND, fleet.allowed)
         if not moving.relieve(place) or not all(fleet.standing[each.pod].willing for each in moving.found):
             return ()
-        for each in moving.found:
-            if not await self._evict(state, fleet, each, now_seconds):
-                break
+        await self._evict_all(state, fleet, moving.found, now_seconds)
         gone = [fleet.pods[each.pod].uid for each in moving.found]
         return tuple(uid for uid in gone if uid in self._left)
 
@@ -129,6 +136,28 @@ class Reliever:
         """Where room could be made for a pod to be, by whose leaving; nothing is changed."""
         fleet = self._fleet(state, places, now_seconds, importance_of(importance))
         return make_room(fleet.loads, fleet.residents, loads, places, DEFAULT_BOUND, fleet.allowed)
+
+    async def _prepare(self, state: PlacementState, coming: Coming, now_seconds: float) -> None:
+        """Evict who stands in the way of a pod that starts soon and for which no node has room; all of them,
+        or nobody. Those who wait for a gate are served the same way, when they are there.
+        """
+        importance = importance_of(coming.importance)
+        places = candidates(state, coming.slot.loads, self._placer.open_to(coming, state))
+        fleet = self._fleet(state, places, now_seconds, importance)
+        room = make_room(
+            fleet.loads, fleet.residents, coming.slot.loads, places, DEFAULT_BOUND, fleet.allowed
+        )
+        if room is not None and all(fleet.standing[each.pod].willing for each in room.moves):
+            soon = datetime.fromtimestamp(coming.slot.start_seconds, UTC).strftime("%H:%M")
+            why = f"room is made for {coming.workload}, which starts at {soon} UTC: "
+            await self._evict_all(state, fleet, room.moves, now_seconds, why)
+
+    async def _evict_all(
+        self, state: PlacementState, fleet: Fleet, moves: Sequence[Move], now_seconds: float, why: str = ""
+    ) -> None:
+        for each in moves:
+            if not await self._evict(state, fleet, each, now_seconds, why):
+                break
 
     # -- who -------------------------------------------------------------------------------------------------
 
@@ -194,7 +223,9 @@ class Reliever:
             elif move.from_place not in busy and await self._evict(state, fleet, move, now_seconds):
                 busy.add(move.from_place)
 
-    async def _evict(self, state: PlacementState, fleet: Fleet, move: Move, now_seconds: float) -> bool:
+    async def _evict(
+        self, state: PlacementState, fleet: Fleet, move: Move, now_seconds: float, why: str = ""
+    ) -> bool:
         """Evict a pod, unless what has happened since the planning forbids it."""
         pod = fleet.pods[move.pod]
         group = self._membership.group_of_pod(pod.uid)
@@ -202,7 +233,7 @@ class Reliever:
             return False
         if self._refusal(pod, group, group.policy, now_seconds):
             return False
-        said = _sentence(state, move)
+        said = why + _sentence(state, move)
         if not await self._actor.evict(pod, group, "Relieved", said, now_seconds):
             self._refused[pod.uid] = now_seconds
             self._metrics.count("plimsoll_relief_total", outcome="refused")

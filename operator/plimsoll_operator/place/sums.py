@@ -1,10 +1,11 @@
 """What runs on each kube node, added up: for the placing, and for the judging of forecasts.
 
 In: pods of a world, rows of their containers, loads. Out: `Sums`. A container with loads counts with them,
-any other with its request, as constant as the scheduler takes it. Pods of a kube node that nobody lists are
-left out.
+any other with its request, as constant as the scheduler takes it; one that has always ended after some hours
+counts until then. Pods of a kube node that nobody lists are left out.
 """
 
+import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -74,7 +75,8 @@ async def add_up(
         sums.pods.setdefault(place, []).append(pod)
         sums.requested.add(place, pod.requested_bytes, pod.requested_cpu_millis)
         for container in pod.containers:
-            part.add(place, row_of((pod.uid, container.spec.name)), constant_bytes(container))
+            row = row_of((pod.uid, container.spec.name))
+            part.add(place, row, constant_bytes(container), started_seconds(container))
         part.pods += 1
         if part.pods == CHUNK_PODS:
             part.into(sums, book, now_seconds)
@@ -88,6 +90,11 @@ def constant_bytes(container: ContainerRecord) -> float:
     """What a container counts with of which nothing is known."""
     asked = container.spec.request_bytes
     return float(UNASKED_BYTES if asked is None else asked)
+
+
+def started_seconds(container: ContainerRecord) -> float:
+    """When a container began; NaN: not known."""
+    return math.nan if container.started_seconds is None else container.started_seconds
 
 
 def gathered(
@@ -116,15 +123,18 @@ class _Part:
         self._places: list[int] = []
         self._rows: list[int] = []
         self._constant: list[float] = []
+        self._started: list[float] = []
 
-    def add(self, place: int, row: int, constant: float) -> None:
+    def add(self, place: int, row: int, constant: float, started: float) -> None:
         self._places.append(place)
         self._rows.append(row)
         self._constant.append(constant)
+        self._started.append(started)
 
     def into(self, sums: Sums, book: LoadBook, now_seconds: float) -> None:
         places, rows = np.array(self._places, dtype=np.intp), np.array(self._rows, dtype=np.int64)
-        loads, constant = book.of(rows, now_seconds), np.array(self._constant)
+        loads = book.of_running(rows, np.array(self._started), now_seconds)
+        constant = np.array(self._constant)
         known = np.isfinite(loads.mean_bytes[:, 0])
         mean = np.where(known[:, None], loads.mean_bytes, constant[:, None])
         np.add.at(sums.mean_bytes, places, mean)

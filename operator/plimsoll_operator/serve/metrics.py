@@ -345,6 +345,14 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         "Pods that were given a kube node and are not bound yet.",
     ),
     MetricDefinition(
+        "plimsoll_placement_coming_pods",
+        _G,
+        "pods",
+        "Pods that are known to start within the day (CronJobs, daily starts), by room: kept on a kube "
+        "node, or unfit, where none has any within the bound.",
+        ("room",),
+    ),
+    MetricDefinition(
         "plimsoll_gates_total",
         _C,
         "pods",

@@ -1,12 +1,14 @@
 """The judge is told what kube nodes used, hour by hour, of the very containers it was said of."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from builders.clusters import MIB
 from builders.placing import room_node
 from plimsoll_operator import parse
-from plimsoll_operator.engine.messages import NodeUse, RowLoads
+from plimsoll_operator.engine.messages import NodeUse, no_loads
 from plimsoll_operator.place.kube_nodes import KubeNodes
 from plimsoll_operator.place.sums import no_sums
 from plimsoll_operator.place.watch import NodeWatch
@@ -92,11 +94,10 @@ def test_an_hour_seen_from_its_middle_on_is_left_out(start):
 
 
 def test_the_hindcast_of_rows_is_taken_in():
-    watch, none = NodeWatch(), np.empty(0)
-    rows = RowLoads(np.empty(0, dtype=np.int32), np.empty((0, 24), dtype=np.float32), none, none)
-    watch.hindcast(rows)
+    watch = NodeWatch()
+    watch.hindcast(no_loads())
     assert not watch.judge.judged
-    watch.hindcast(RowLoads(rows.rows, rows.mean_bytes, none, none, 1.0, 4.0))
+    watch.hindcast(replace(no_loads(), error=1.0, reference=4.0))
     assert watch.judge.trusted
-    watch.hindcast(RowLoads(rows.rows, rows.mean_bytes, none, none, 9.0, 4.0))
+    watch.hindcast(replace(no_loads(), error=9.0, reference=4.0))
     assert not watch.judge.trusted
