@@ -3,7 +3,8 @@
 In: made series (`circumstances_series`). Out: bench/results/circumstances.json: for each circumstance OOM
 kills, slack and limit changes of the pipeline at its default, told and not told, and the difference with a
 95 % interval of a bootstrap over series. A start is told when its process begins, before its peak; a rollout
-when it is over; pods when their number changes.
+when it is over; pods when their number changes; throttling in each bin, beside starts that are told in either
+case.
 
     python bench/circumstances.py [--series 12]
 """
@@ -11,7 +12,7 @@ when it is over; pods when their number changes.
 import argparse
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -52,6 +53,8 @@ class Told(LiveRecommender):
             self._images[row] += observed.bin in made.rollouts
             if observed.bin in made.starts:
                 self._history.record_restart(row, begun)
+            if observed.bin in made.throttled:
+                self._history.record_throttled(row, begun + BIN_SECONDS - 1)
         self._history.images.observe(self._rows, self._images, begun)
         self._tell_pods(observed.bin)
 
@@ -108,6 +111,9 @@ def replayed(name: str, made: tuple[Made, ...], *, told: bool) -> SeriesScores:
         np.zeros(len(made), dtype=np.int64),
     )
     settings = PipelineSettings()
+    if not told and any(each.throttled for each in made):
+        made = tuple(replace(each, throttled=()) for each in made)
+        told = True
     recommender = Told(settings, made=made) if told else LiveRecommender(settings)
     return score(replay_limits(batch, recommender, ReplaySettings(BINS_PER_DAY)))
 

@@ -22,6 +22,7 @@ class Made:
     usage_bytes: FloatArray  # [bins]
     rollouts: tuple[int, ...] = ()  # bins from which another image runs
     starts: tuple[int, ...] = ()  # bins in which its process begins anew
+    throttled: tuple[int, ...] = ()  # bins in which its CPU quota holds it up
     pods: FloatArray = field(default_factory=lambda: np.empty(0))  # [bins]; none: always as many
 
 
@@ -61,6 +62,23 @@ def warming(rng: np.random.Generator) -> Made:
     return Made(usage, starts=tuple(starts.tolist()))
 
 
+def throttled(rng: np.random.Generator) -> Made:
+    """A process that starts every day or two, and takes one to two and a half hours of a small CPU quota.
+
+    It needs half of what it needs later while it is held up, and up to three times as much at the end of it.
+    """
+    usage = rng.uniform(80, 800) * MIB * daily(rng, 0.05)
+    starts = np.cumsum(rng.integers(BINS_PER_DAY // 2, 2 * BINS_PER_DAY, DAYS))
+    starts = starts[starts < BINS - 3 * BINS_PER_HOUR]
+    ratio, held_up = rng.uniform(1.5, 3.0), []
+    for begin in starts.tolist():
+        peak = begin + int(rng.integers(BINS_PER_HOUR, 2.5 * BINS_PER_HOUR))
+        usage[begin:peak] *= 0.5
+        usage[peak : peak + 3] *= ratio * rng.uniform(0.95, 1.05)
+        held_up += range(begin, peak + 3)
+    return Made(usage, starts=tuple(starts.tolist()), throttled=tuple(held_up))
+
+
 def autoscaled(rng: np.random.Generator) -> Made:
     """Load on one to eight pods, as an autoscaler divides it: each keeps near a target until there are fewer.
 
@@ -92,4 +110,10 @@ def thinned(rng: np.random.Generator) -> Made:
     return Made(rng.uniform(80, 800) * MIB * (1 - share + share * carried), pods=pods)
 
 
-MAKERS = {"rollouts": deployed, "starts": warming, "autoscaler": autoscaled, "lost_pods": thinned}
+MAKERS = {
+    "rollouts": deployed,
+    "starts": warming,
+    "throttled_starts": throttled,
+    "autoscaler": autoscaled,
+    "lost_pods": thinned,
+}

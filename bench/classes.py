@@ -18,6 +18,7 @@ from plimsoll.forecast.window import BINS_PER_DAY, BINS_PER_HOUR, HISTORY_HOURS,
 from plimsoll.forecast.workload_class import ClassMemory, WorkloadClass, workload_classes
 from plimsoll.replay.classes import SeriesClass, classify
 from plimsoll.replay.series import SeriesBatch
+from plimsoll.usage.events import starts_at
 from plimsoll_cli.traces.parquet import read_trace, trace_files
 from plimsoll_cli.traces.sample import sample_directory
 
@@ -66,7 +67,7 @@ def walk(batch: SeriesBatch, every: int) -> tuple[np.ndarray, float]:
         alive = rows[(batch.length_bins + every * BINS_PER_HOUR > end)]
         before = memory.told(alive)
         part = UsageWindow(window.recent_bytes[alive], window.hourly_bytes[alive])
-        now = memory.look(alive, workload_classes(part, no_restarts[alive], end * 300.0))
+        now = memory.look(alive, workload_classes(part, starts_at(no_restarts[alive]), end * 300.0))
         changes += float(np.count_nonzero((before != now) & (before != WorkloadClass.UNKNOWN)))
     return memory.told(rows), changes
 

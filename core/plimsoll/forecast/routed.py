@@ -18,6 +18,7 @@ from plimsoll.forecast.protocol import FittedPeak, Hindcast, Memoryless, PeakDis
 from plimsoll.forecast.seasonal import SeasonalPeak
 from plimsoll.forecast.window import UsageWindow, part_of
 from plimsoll.forecast.workload_class import WorkloadClass, workload_classes
+from plimsoll.usage.events import starts_at
 
 
 def suited() -> dict[WorkloadClass, PeakModel]:
@@ -40,7 +41,7 @@ class RoutedPeak(Memoryless):
 
     def fit(self, window: UsageWindow) -> "FittedRouted":
         """Find the classes and let each model read its own rows."""
-        none = np.full((len(window), 1), np.nan)
+        none = starts_at(np.full((len(window), 1), np.nan))
         classes = workload_classes(window, none, 0.0)
         taken = np.zeros(len(window), dtype=np.bool_)
         parts: list[tuple[npt.NDArray[np.intp], FittedPeak]] = []

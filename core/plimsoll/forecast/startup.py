@@ -1,10 +1,11 @@
 """Start-up peaks: what a process needs while it begins, which is not what it needs afterwards.
 
-In: windows, the last starts and the last kills of each row. Out: which rows begin high (a JVM that warms up,
-a cache that is read in, for as long as the CPU quota makes it last), how high, how likely another start comes
-within the hour and finds its limit too low; the window without those peaks, and a forecast that holds them
-with that chance. A limit is then priced for steady use and for the start that may come, instead of holding
-yesterday's start for a day and forgetting it after that. A start that is seen calls for its peak at once
+In: windows, the last starts and the last kills of each row. Out: which rows begin high (a JVM that warms
+up, a cache that is read in, for as long as the CPU quota makes it last), how high, how likely another start
+comes within the hour and finds its limit too low; the window without those peaks, and a forecast that holds
+them with that chance. A start that its CPU quota throttles takes as much longer as that is seen to last. A
+limit is then priced for steady use and for the start that may come, instead of holding yesterday's start
+for a day and forgetting it after that. A start that is seen calls for its peak at once
 (`LimitPipeline.observe_start`); how often that is too late is learned from the starts that were killed.
 """
 
@@ -15,6 +16,8 @@ import numpy.typing as npt
 
 from plimsoll.forecast.protocol import PeakDistribution
 from plimsoll.forecast.window import FloatArray, UsageWindow
+from plimsoll.usage.events import Starts
+from plimsoll.usage.history import THROTTLED_GAP_SECONDS, THROTTLED_START_SECONDS
 from plimsoll.usage.sample import BIN_SECONDS, HOUR_SECONDS
 
 BoolArray = npt.NDArray[np.bool_]
@@ -29,11 +32,12 @@ PRIOR_LATE, PRIOR_STARTS = 1.0, 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Starts:
+class JudgedStarts:
     """The last starts of n rows, as far as the hours around them can be judged."""
 
     column: ColumnArray  # [n, k] of the hour of each start
-    peak_bytes: FloatArray  # [n, k] in that hour and the next
+    more_hours: ColumnArray  # [n, k] for which it was throttled after that hour
+    peak_bytes: FloatArray  # [n, k] in these hours and the next
     later_bytes: FloatArray  # [n, k] peak of the hours after these
     high: BoolArray  # [n, k] began high
     judged: BoolArray  # [n, k] both are known
@@ -45,26 +49,41 @@ class Starts:
 
 
 def starts_of(
-    window: UsageWindow, start_seconds: FloatArray, now_seconds: float, ratio: float = STARTUP_RATIO
-) -> Starts:
+    window: UsageWindow, starts: Starts, now_seconds: float, ratio: float = STARTUP_RATIO
+) -> JudgedStarts:
     """Judge the starts [n, k] (NaN: none) of each row.
 
     The hour of a start also holds the end of the process before, so that one must have been low, too.
     """
     hourly = window.hourly_bytes
-    column, known = hours_of(start_seconds, now_seconds, hourly.shape[1], LATER_HOURS[-1])
+    more = _more_hours(starts)
+    column, known = hours_of(starts.seconds, now_seconds, hourly.shape[1], LATER_HOURS[-1] + more)
     start = np.fmax(at(hourly, column), at(hourly, column + 1))
-    later = np.fmax.reduce([at(hourly, column + step) for step in LATER_HOURS])
+    for step in range(1, int(more.max(initial=0)) + 1):
+        start = np.fmax(start, np.where(step <= more, at(hourly, column + 1 + step), np.nan))
+    later = np.fmax.reduce([at(hourly, column + more + step) for step in LATER_HOURS])
     before = at(hourly, column - 1)
     with np.errstate(invalid="ignore"):
         low_before = np.isnan(before) | (before * ratio < start)
         high = known & (start > ratio * later) & low_before
     judged = known & np.isfinite(start) & np.isfinite(later)
-    return Starts(column, start, later, high, judged)
+    return JudgedStarts(column, more, start, later, high, judged)
+
+
+def _more_hours(starts: Starts) -> ColumnArray:
+    """Whole hours [n, k] after that of each start for which its process was throttled.
+
+    None where that went on as long as it is followed: then it is not the start that wants more than its CPU.
+    """
+    until, since = starts.throttled_until_seconds, starts.seconds
+    with np.errstate(invalid="ignore"):
+        hours = np.floor(until / HOUR_SECONDS) - np.floor(since / HOUR_SECONDS)
+        ended = until - since < THROTTLED_START_SECONDS - THROTTLED_GAP_SECONDS
+    return np.where(ended & (hours > 0), hours, 0).astype(np.int64)
 
 
 def hours_of(
-    start_seconds: FloatArray, now_seconds: float, width: int, after: int
+    start_seconds: FloatArray, now_seconds: float, width: int, after: int | ColumnArray
 ) -> tuple[ColumnArray, BoolArray]:
     """Column [n, k] of the hour of each start, and whether the hours around it are in the window."""
     present = np.floor(now_seconds / HOUR_SECONDS)
@@ -104,20 +123,21 @@ class StartUps:
 
 
 def startups_of(
-    window: UsageWindow, start_seconds: FloatArray, kill_seconds: FloatArray, now_seconds: float
+    window: UsageWindow, known: Starts, kill_seconds: FloatArray, now_seconds: float
 ) -> StartUps | None:
     """What the starts [n, k] and kills [n, l] of a window's rows tell; None where no row begins high."""
-    if not np.isfinite(start_seconds).any():
+    if not np.isfinite(known.seconds).any():
         return None
-    starts = starts_of(window, start_seconds, now_seconds)
+    starts = starts_of(window, known, now_seconds)
     places = np.flatnonzero(starts.usual())
     if not len(places):
         return None
-    high, seconds = starts.high[places], start_seconds[places]
+    high, seconds = starts.high[places], known.seconds[places]
+    lasted = np.fmax(seconds, known.throttled_until_seconds[places])
     seen = np.count_nonzero(np.isfinite(window.hourly_bytes[places]), axis=1)
     count = np.count_nonzero(np.isfinite(seconds) & (seconds <= now_seconds), axis=1)
     with np.errstate(invalid="ignore"):
-        starting = np.asarray((np.abs(now_seconds - seconds) < HELD_SECONDS).any(axis=1))
+        starting = np.asarray((np.abs(now_seconds - lasted) < HELD_SECONDS).any(axis=1))
     return StartUps(
         places,
         np.where(high, starts.peak_bytes[places], 0.0).max(axis=1),
@@ -138,7 +158,7 @@ def _late(seconds: FloatArray, kill_seconds: FloatArray, high: BoolArray) -> Flo
 
 def _without_peaks(
     window: UsageWindow,
-    starts: Starts,
+    starts: JudgedStarts,
     places: npt.NDArray[np.intp],
     seconds: FloatArray,
     now_seconds: float,
@@ -147,12 +167,13 @@ def _without_peaks(
     hourly, recent = window.hourly_bytes.copy(), window.recent_bytes.copy()
     bins = recent.shape[1]
     first = bins - 1 - (np.floor(now_seconds / BIN_SECONDS) - np.floor(seconds / BIN_SECONDS))
-    reach = 2 * HOUR_SECONDS // BIN_SECONDS
+    bins_an_hour = HOUR_SECONDS // BIN_SECONDS
     for index, start in zip(*np.nonzero(starts.high[places]), strict=True):
         place = places[index]
         later, column = starts.later_bytes[place, start], starts.column[place, start]
-        hourly[place, column : column + 2] = np.minimum(hourly[place, column : column + 2], later)
-        begin = int(first[index, start])
+        hours = 2 + int(starts.more_hours[place, start])
+        hourly[place, column : column + hours] = np.minimum(hourly[place, column : column + hours], later)
+        begin, reach = int(first[index, start]), hours * bins_an_hour
         if begin + reach > 0:
             part = recent[place, max(begin, 0) : begin + reach]
             part[:] = np.minimum(part, later)  # NaN stays

@@ -23,6 +23,7 @@ from plimsoll.forecast.window import (
     UsageWindow,
     peak,
 )
+from plimsoll.usage.events import Starts
 from plimsoll.usage.grown import grown, rows_up_to
 from plimsoll.usage.sample import MIN_MEDIAN_BYTES
 
@@ -80,9 +81,9 @@ RULES = ClassRules()
 
 
 def workload_classes(
-    window: UsageWindow, restart_seconds: FloatArray, now_seconds: float, rules: ClassRules = RULES
+    window: UsageWindow, starts: Starts, now_seconds: float, rules: ClassRules = RULES
 ) -> CodeArray:
-    """The class [n] of each row of a chunk; `restart_seconds` [n, k]: its last restarts, NaN where none are.
+    """The class [n] of each row of a chunk; `starts` [n, k]: the last of its processes.
 
     Rules in the scoring classifier's order: the first that holds names the row.
     """
@@ -93,7 +94,7 @@ def workload_classes(
     detrended, grows = _trend(hourly, seen, hours, rules)
     day = _autocorrelation(detrended, HOURS_PER_DAY)
     week = _autocorrelation(detrended, WEEK_HOURS)
-    falls = _falls(window, rules) + _restarts(restart_seconds, now_seconds, window)
+    falls = _falls(window, rules) + _restarts(starts.seconds, now_seconds, window)
     days = np.maximum(hours / HOURS_PER_DAY, 1.0)
     weekly = (hours >= rules.weekly_hours) & (week > rules.season) & (week > day + rules.weekly_gain)
     sawtooth = (falls >= 1) & (falls / days <= rules.sawtooth_falls_per_day)
@@ -101,7 +102,7 @@ def workload_classes(
         (hours < LEAST_HOURS, WorkloadClass.UNKNOWN),
         (shape.median_bytes < MIN_MEDIAN_BYTES, WorkloadClass.IDLE),
         (_batch(seen, hours, rules), WorkloadClass.BATCH),
-        (_starts_high(window, restart_seconds, now_seconds, rules), WorkloadClass.STARTUP_PEAK),
+        (_starts_high(window, starts, now_seconds, rules), WorkloadClass.STARTUP_PEAK),
         ((shape.spread < rules.flat_spread) & (shape.peak < rules.flat_peak), WorkloadClass.FLAT),
         (grows, WorkloadClass.GROWTH),
         (weekly, WorkloadClass.WEEKLY),
@@ -202,13 +203,11 @@ def _restarts(restart_seconds: FloatArray, now_seconds: float, window: UsageWind
     return np.asarray(np.count_nonzero(known & lower & ~seen_as_fall, axis=1))
 
 
-def _starts_high(
-    window: UsageWindow, restart_seconds: FloatArray, now_seconds: float, rules: ClassRules
-) -> BoolArray:
+def _starts_high(window: UsageWindow, starts: Starts, now_seconds: float, rules: ClassRules) -> BoolArray:
     """Most restarts that can be judged began with a peak above what came one to four hours later."""
-    if not np.isfinite(restart_seconds).any():
+    if not np.isfinite(starts.seconds).any():
         return np.zeros(len(window), dtype=np.bool_)
-    return starts_of(window, restart_seconds, now_seconds, rules.startup_peak).usual()
+    return starts_of(window, starts, now_seconds, rules.startup_peak).usual()
 
 
 def _batch(seen: BoolArray, hours: npt.NDArray[np.intp], rules: ClassRules) -> BoolArray:

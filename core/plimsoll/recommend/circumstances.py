@@ -63,8 +63,8 @@ class Circumstances:
 
     def _startups(self, window: UsageWindow, rows: IntArray) -> StartUps | None:
         history = self._history
-        starts = history.restarts(rows).seconds
-        if not np.isfinite(starts).any():
+        starts = history.starts(rows)
+        if not np.isfinite(starts.seconds).any():
             return None
         return startups_of(window, starts, history.ooms(rows).seconds, history.now_seconds)
 

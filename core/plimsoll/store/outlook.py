@@ -116,7 +116,7 @@ def _of_quantity(
     pipeline.observe_limits(rows, np.array([math.nan if each is None else each for each in limits]))
     said = pipeline.decide(rows, now_seconds)
     window = read_window(history, rows)
-    shapes = workload_classes(window, history.restarts(rows).seconds, now_seconds)
+    shapes = workload_classes(window, history.starts(rows), now_seconds)
     made = {}
     for place, (key, limit) in enumerate(zip(histories, limits, strict=True)):
         row = slice(place, place + 1)

@@ -24,8 +24,24 @@ class Events:
     count: IntArray  # [n] all there ever were
 
 
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """The last starts of n rows, oldest first; NaN where there are fewer."""
+
+    seconds: Float64Array  # [n, 8]
+    throttled_until_seconds: Float64Array  # [n, 8] by the CPU quota, since the start; NaN: it was not
+
+
+def starts_at(seconds: Float64Array) -> Starts:
+    """Starts [n, k] of which only the time is known; NaN: none."""
+    return Starts(seconds, np.full(seconds.shape, np.nan))
+
+
 class EventLog:
-    """`[capacity, 3, 8]`: seconds, limit, usage of each row's last events."""
+    """`[capacity, 3, 8]`: seconds, limit, usage of each row's last events.
+
+    A start has neither; its last number says until when its process was throttled.
+    """
 
     def __init__(self, capacity: int) -> None:
         self._data: Float64Array = np.empty((capacity, 3, KEPT_EVENTS), dtype=np.float64)
@@ -66,6 +82,18 @@ class EventLog:
         kept[:, :place] = kept[:, 1 : place + 1].copy()
         kept[:, place] = event
         return True
+
+    def lasts(self, rows: IntArray, seconds: float, gap_seconds: float, most_seconds: float) -> None:
+        """What the newest events of `rows` [n] began still goes on: their last number says until when.
+
+        Not where it was last said longer than the gap ago, nor later than `most_seconds` after the event.
+        """
+        newest = self._data[rows, :, -1]
+        until = np.fmax(newest[:, 0], newest[:, 2])
+        with np.errstate(invalid="ignore"):
+            goes_on = (seconds - until <= gap_seconds) & (seconds > until)
+            goes_on &= seconds - newest[:, 0] <= most_seconds
+        self._data[rows[goes_on], 2, -1] = seconds
 
     def of(self, rows: IntArray) -> Events:
         """A copy of these rows' events."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plimsoll.usage.checkpoint import Learned, RowState, decode, encode
-from plimsoll.usage.events import EventLog, Events, as_column
+from plimsoll.usage.events import EventLog, Events, Starts, as_column
 from plimsoll.usage.images import ImageLog
 from plimsoll.usage.promises import PromiseLog
 from plimsoll.usage.ring import Ring, slots_between
@@ -32,6 +32,10 @@ from plimsoll.usage.timeline import ClockStep, Timeline
 
 FIVE_MINUTE_BINS = 288  # one day
 HOURLY_BINS = 672  # 28 days: four of each weekday
+# A start that was not seen throttled for so long is through: three samples of Prometheus at most are missing.
+THROTTLED_GAP_SECONDS = 600.0
+# Who is throttled for longer is always throttled: that is no start any more.
+THROTTLED_START_SECONDS = 3.0 * HOUR_SECONDS
 
 Rows = npt.ArrayLike  # [n] row numbers, any integer type
 
@@ -233,8 +237,23 @@ class History:
         """The last OOM kills of these rows."""
         return self._ooms.of(self._checked(rows))
 
+    def record_throttled(self, rows: Rows, seconds: float) -> None:
+        """The CPU quota throttles these rows now; told every few minutes while it does.
+
+        Kept with a row's newest start, if it has been so since then: a start takes as long as its quota
+        makes it last.
+        """
+        index = np.atleast_1d(np.asarray(rows, dtype=np.int64))
+        index = index[self._known(index)]
+        self._restarts.lasts(index, seconds, THROTTLED_GAP_SECONDS, THROTTLED_START_SECONDS)
+
+    def starts(self, rows: Rows) -> Starts:
+        """The last starts of these rows, and until when each was throttled."""
+        events = self._restarts.of(self._checked(rows))
+        return Starts(events.seconds, events.usage_bytes)
+
     def restarts(self, rows: Rows) -> Events:
-        """The last restarts of these rows (limit and usage are NaN)."""
+        """The last restarts of these rows (limits are NaN; for the rest see `starts`)."""
         return self._restarts.of(self._checked(rows))
 
     # -- checkpoints --------------------------------------------------------------------------------------

@@ -331,6 +331,7 @@ class EngineCore:
                 places[kept], seconds[kept], told[kept], made.now_seconds, ceilings[kept]
             )
             self.members.observe(slots[mine], seconds, values, made.now_seconds)
+            store.history.record_throttled(places[batch.throttled[mine]], made.now_seconds)
             made.samples += report.accepted
             for reason, count in report.rejected.items():
                 made.reject(str(reason), count)
@@ -447,7 +448,7 @@ class EngineCore:
             self.rows.decided(rows, made.now_seconds)
         with made.stage("shapes"):
             if window is not None:
-                starts = store.history.restarts(places).seconds
+                starts = store.history.starts(places)
                 seen.append(self._shapes.look(rows, window, starts, made.now_seconds))
         return window
 

@@ -11,10 +11,11 @@ from dataclasses import fields
 import numpy as np
 import numpy.typing as npt
 
-from plimsoll.forecast.window import FloatArray, UsageWindow
+from plimsoll.forecast.window import UsageWindow
 from plimsoll.forecast.workload_class import ClassMemory, WorkloadClass, workload_classes
 from plimsoll.leak.detect import DEFAULT_WINDOW_HOURS, find_leaks
 from plimsoll.leak.watch import LeakWatch
+from plimsoll.usage.events import Starts
 from plimsoll.usage.grown import grown
 from plimsoll_operator.engine.messages import RowShapes, no_shapes
 from plimsoll_operator.engine.rows import RowArray
@@ -40,12 +41,10 @@ class Shapes:
         self._classes.forget(rows)
         self._leaks.forget(rows)
 
-    def look(
-        self, rows: RowArray, window: UsageWindow, start_seconds: FloatArray, now_seconds: float
-    ) -> RowShapes:
-        """Look at the windows of a chunk of rows [n]; `start_seconds` [n, k]: when processes were started."""
-        codes = self._classes.look(rows, workload_classes(window, start_seconds, now_seconds))
-        found = find_leaks(window, start_seconds, now_seconds, self._window_hours[rows])
+    def look(self, rows: RowArray, window: UsageWindow, starts: Starts, now_seconds: float) -> RowShapes:
+        """Look at the windows of a chunk of rows [n]; `starts` [n, k]: the last of their processes."""
+        codes = self._classes.look(rows, workload_classes(window, starts, now_seconds))
+        found = find_leaks(window, starts.seconds, now_seconds, self._window_hours[rows])
         told = self._leaks.look(rows, found, now_seconds)
         slopes = (
             np.where(told.leaks, each, np.nan) for each in (found.slope, found.slope_low, found.slope_high)

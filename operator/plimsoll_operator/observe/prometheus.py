@@ -3,13 +3,14 @@
 In: PromQL over cAdvisor's series. Out: one sample a container, its maximum over the last interval, so that
 a peak between two ticks is seen and a series that ended is absent. With it comes the cache on the kernel's
 lists of files, where cAdvisor tells it (its pull request 3445): the minimum, so that never too much of a
-sample counts as cache. A partial answer (`warnings`) is a notice: what is missing holds by its age.
-`PrometheusApi` is also what backfill speaks through.
+sample counts as cache; and whether the CPU quota held the container up, for starts. A partial answer
+(`warnings`) is a notice: what is missing holds by its age. `PrometheusApi` is also what backfill speaks
+through.
 """
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,9 @@ CACHE_NAMES = {
     ),
     Quantity.WORKING_SET: ("container_memory_total_active_file_bytes",),
 }
+# Periods of the CPU quota in which the container wanted more, and all of them; none without a quota.
+THROTTLED_NAMES = ("container_cpu_cfs_throttled_periods_total", "container_cpu_cfs_periods_total")
+LEAST_THROTTLED = 0.25  # of the periods; less is what any burst meets
 CONTAINER = "(namespace, pod, container)"
 # The cgroup of the pod itself has no container label, the pause container is called POD.
 REAL_CONTAINERS = 'container!="",container!="POD"'
@@ -118,14 +122,18 @@ class PrometheusSource:
 
     def fetch(self, now_seconds: float, wanted: frozenset[Quantity]) -> Fetched:
         """Ask for each wanted quantity once."""
-        builder, notices = BatchBuilder(), []
+        builder, notices = BatchBuilder(), list[str]()
+        answers: list[tuple[Quantity, PrometheusAnswer, dict[ContainerName, float]]] = []
         for quantity in sorted(wanted):
             try:
                 answer = self._api.query(self._live_query(quantity), now_seconds)
             except (httpx.HTTPError, SourceError) as error:
                 return failed(f"Prometheus: {str(error) or type(error).__name__}")
             notices += [f"Prometheus answered in part: {text}" for text in answer.warnings]
-            _add_series(answer, quantity, self._cache(quantity, now_seconds, notices), builder)
+            answers.append((quantity, answer, self._cache(quantity, now_seconds, notices)))
+        throttled = self._throttled(now_seconds, notices) if answers else frozenset()
+        for quantity, answer, cache in answers:
+            _add_series(answer, quantity, cache, throttled, builder)
         return Fetched(builder.build(), notices=tuple(notices))
 
     def close(self) -> None:
@@ -142,10 +150,22 @@ class PrometheusSource:
         names = (
             f"min by {CONTAINER} (min_over_time({self._over_range(name)}))" for name in CACHE_NAMES[quantity]
         )
+        return self._beside(" + ".join(names), "file cache", now_seconds, notices)
+
+    def _throttled(self, now_seconds: float, notices: list[str]) -> frozenset[ContainerName]:
+        """Return the containers that their CPU quota held up: only these are answered, mostly none."""
+        held_up, all_ = (f"sum by {CONTAINER} (rate({self._over_range(name)}))" for name in THROTTLED_NAMES)
+        query = f"{held_up} / {all_} > {LEAST_THROTTLED}"
+        return frozenset(self._beside(query, "CPU throttling", now_seconds, notices))
+
+    def _beside(
+        self, query: str, what: str, now_seconds: float, notices: list[str]
+    ) -> dict[ContainerName, float]:
+        """Return a value by container that samples can do without; where it fails, nothing and a notice."""
         try:
-            answer = self._api.query(" + ".join(names), now_seconds)
+            answer = self._api.query(query, now_seconds)
         except (httpx.HTTPError, SourceError) as error:
-            notices.append(f"Prometheus, file cache: {str(error) or type(error).__name__}")
+            notices.append(f"Prometheus, {what}: {str(error) or type(error).__name__}")
             return {}
         return {name: value for name, _, value in _last_points(answer)}
 
@@ -154,14 +174,18 @@ class PrometheusSource:
 
 
 def _add_series(
-    answer: PrometheusAnswer, quantity: Quantity, cache: Mapping[ContainerName, float], builder: BatchBuilder
+    answer: PrometheusAnswer,
+    quantity: Quantity,
+    cache: Mapping[ContainerName, float],
+    throttled: Collection[ContainerName],
+    builder: BatchBuilder,
 ) -> None:
     for name, seconds, value in _last_points(answer):
-        of_it = cache.get(name, math.nan)
+        of_it, held_up = cache.get(name, math.nan), name in throttled
         if quantity is Quantity.USAGE:
-            builder.add(name, seconds, usage_bytes=value, cache_bytes=of_it)
+            builder.add(name, seconds, usage_bytes=value, cache_bytes=of_it, throttled=held_up)
         else:
-            builder.add(name, seconds, working_set_bytes=value, cache_bytes=of_it)
+            builder.add(name, seconds, working_set_bytes=value, cache_bytes=of_it, throttled=held_up)
 
 
 def _last_points(answer: PrometheusAnswer) -> Iterator[tuple[ContainerName, float, float]]:

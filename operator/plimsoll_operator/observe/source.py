@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from plimsoll.usage.sample import Float64Array, Quantity
+from plimsoll.usage.sample import BoolArray, Float64Array, Quantity
 
 ContainerName = tuple[str, str, str]  # (namespace, pod, container)
 NOTICE_LIMIT = 20  # notices kept of one fetch; the rest is counted
@@ -27,6 +27,7 @@ class SampleBatch:
     usage_bytes: Float64Array  # [n]
     working_set_bytes: Float64Array  # [n]
     cache_bytes: Float64Array  # [n] of it on the kernel's lists of files: what it takes before it kills
+    throttled: BoolArray  # [n] its CPU quota holds it up; False where nobody says
 
     def column(self, quantity: Quantity) -> Float64Array:
         """Return the samples of one quantity, bytes, [n]."""
@@ -77,6 +78,7 @@ class BatchBuilder:
     usage_bytes: list[float] = field(default_factory=list)
     working_set_bytes: list[float] = field(default_factory=list)
     cache_bytes: list[float] = field(default_factory=list)
+    throttled: list[bool] = field(default_factory=list)
 
     def add(
         self,
@@ -86,6 +88,7 @@ class BatchBuilder:
         usage_bytes: float = math.nan,
         working_set_bytes: float = math.nan,
         cache_bytes: float = math.nan,
+        throttled: bool = False,
     ) -> None:
         """Add one container's sample."""
         self.names.append(name)
@@ -93,6 +96,7 @@ class BatchBuilder:
         self.usage_bytes.append(usage_bytes)
         self.working_set_bytes.append(working_set_bytes)
         self.cache_bytes.append(cache_bytes)
+        self.throttled.append(throttled)
 
     def extend(self, other: "BatchBuilder") -> None:
         """Add another builder's samples."""
@@ -101,6 +105,7 @@ class BatchBuilder:
         self.usage_bytes.extend(other.usage_bytes)
         self.working_set_bytes.extend(other.working_set_bytes)
         self.cache_bytes.extend(other.cache_bytes)
+        self.throttled.extend(other.throttled)
 
     def build(self) -> SampleBatch:
         """Return the columns."""
@@ -110,6 +115,7 @@ class BatchBuilder:
             usage_bytes=np.array(self.usage_bytes, dtype=np.float64),
             working_set_bytes=np.array(self.working_set_bytes, dtype=np.float64),
             cache_bytes=np.array(self.cache_bytes, dtype=np.float64),
+            throttled=np.array(self.throttled, dtype=np.bool_),
         )
 
 

@@ -35,8 +35,7 @@ def found(days: float, starts: list[int], **more):
 
 
 def judged(history, rows, now):
-    starts, kills = history.restarts(rows).seconds, history.ooms(rows).seconds
-    return startups_of(read_window(history, rows), starts, kills, now)
+    return startups_of(read_window(history, rows), history.starts(rows), history.ooms(rows).seconds, now)
 
 
 def test_rows_without_starts_or_without_high_ones_have_none():
@@ -58,7 +57,7 @@ def test_what_was_not_seen_stays_unseen():
     history, rows, now = row(6, [400, 1600])
     window = read_window(history, rows)
     window.recent_bytes[0, 160:166] = np.nan
-    ups = startups_of(window, history.restarts(rows).seconds, history.ooms(rows).seconds, now)
+    ups = startups_of(window, history.starts(rows), history.ooms(rows).seconds, now)
     np.testing.assert_array_equal(np.isnan(ups.steady.recent_bytes), np.isnan(window.recent_bytes))
 
 
@@ -118,3 +117,63 @@ def test_a_first_start_and_an_old_one_raise_nothing():
     pipeline = LimitPipeline(history)
     pipeline.observe_limits(rows, np.array([130 * MIB]))
     assert len(pipeline.observe_start(rows, now - 7200).rows) == 0
+
+
+def throttled_row(days: float, starts: list[int], bins: int, *, told: bool = True):
+    """A process that takes `bins` bins to begin, with its peak in the last two; its quota holds it up."""
+    used = steady(days)
+    for start in starts:
+        used[start + bins - 2 : start + bins] *= PEAK
+    history, rows, now = history_of(used)
+    for start in starts:
+        history.record_restart(rows, at(start))
+        for step in range(bins if told else 0):
+            history.record_throttled(rows, at(start + step) + 150)
+    return history, rows, now
+
+
+def test_a_throttled_start_lasts_as_long_as_its_quota_makes_it():
+    history, rows, now = throttled_row(6, [400, 1000], 30)
+    ups = judged(history, rows, now)
+    assert ups.peak_bytes[0] == pytest.approx(PEAK * 100 * MIB, rel=0.05)
+    assert np.nanmax(ups.steady.hourly_bytes) < 110 * MIB
+    assert judged(*throttled_row(6, [400, 1000], 30, told=False)) is None
+
+
+def test_the_limit_of_a_throttled_start_is_held_until_it_is_through():
+    history, rows, now = throttled_row(6, [400, 1000], 30)
+    assert held_after(history, rows, now, throttled_bins=0, bins=14) == 0.0
+    history, rows, now = throttled_row(6, [400, 1000], 30)
+    assert held_after(history, rows, now, throttled_bins=30, bins=40) > PEAK * 95 * MIB
+    history, rows, now = throttled_row(6, [400, 1000], 30)
+    assert held_after(history, rows, now, throttled_bins=30, bins=45) == 0.0
+
+
+def held_after(history, rows, now, *, throttled_bins: int, bins: int) -> float:
+    """What is held `bins` bins after a start whose peak has not come yet."""
+    history.record_restart(rows, now)
+    for step in range(bins):
+        append_bin(history, rows, 6 * DAY + step, np.array([100 * MIB]))
+        if step < throttled_bins:
+            history.record_throttled(rows, now + 300 * step + 200)
+    return float(judged(history, rows, now + 300 * bins).held_bytes(1)[0])
+
+
+def test_who_is_always_throttled_has_starts_like_any_other():
+    history, rows, now = row(6, [400, 1000])
+    plain = judged(history, rows, now)
+    for bin_ in range(6 * DAY):
+        history.record_throttled(rows, at(bin_) + 10)
+    always = judged(history, rows, now)
+    np.testing.assert_array_equal(always.steady.hourly_bytes, plain.steady.hourly_bytes)
+    assert always.held_bytes(1)[0] == 0.0
+
+
+def test_throttling_that_begins_long_after_a_start_is_not_the_starts():
+    history, rows, _ = row(6, [400])
+    history.record_throttled(rows, at(400) + 900)
+    history.record_throttled(rows, at(400) - 60)  # of the process before
+    assert np.isnan(history.starts(rows).throttled_until_seconds).all()
+    history.record_throttled(rows, at(400) + 300)
+    history.record_throttled(rows, at(400) + 600)
+    assert history.starts(rows).throttled_until_seconds[0, -1] == at(400) + 600

@@ -5,6 +5,7 @@ import pytest
 
 from plimsoll.forecast.window import BINS_PER_DAY, BINS_PER_HOUR, HISTORY_HOURS, UsageWindow
 from plimsoll.forecast.workload_class import ClassMemory, WorkloadClass, workload_classes
+from plimsoll.usage.events import starts_at
 
 MIB = 2.0**20
 NOW_SECONDS = 3600.0 * 480_000
@@ -24,7 +25,7 @@ def window_of(bins_bytes: np.ndarray) -> UsageWindow:
 
 def class_of(bins_bytes: np.ndarray, restarts: np.ndarray = NONE) -> str:
     """The class of one series."""
-    return WorkloadClass(workload_classes(window_of(bins_bytes), restarts, NOW_SECONDS)[0]).label
+    return WorkloadClass(workload_classes(window_of(bins_bytes), starts_at(restarts), NOW_SECONDS)[0]).label
 
 
 def hours(days: float) -> np.ndarray:
@@ -117,7 +118,7 @@ def test_rows_do_not_disturb_each_other() -> None:
         np.concatenate([each.recent_bytes for each in parts]),
         np.concatenate([each.hourly_bytes for each in parts]),
     )
-    found = workload_classes(whole, np.full((len(parts), 8), np.nan), NOW_SECONDS)
+    found = workload_classes(whole, starts_at(np.full((len(parts), 8), np.nan)), NOW_SECONDS)
     assert [WorkloadClass(code).label for code in found] == list(SHAPES)
 
 

@@ -125,3 +125,25 @@ def test_members_without_an_image_never_roll_out():
     core.sync(Sync((dataclasses.replace(member(pod="b"), image=NEW),), ()))
     core.sync(Sync((), (("uid-a", "app"),)))
     assert np.isnan(since(core))
+
+
+class ThrottledSource(ScriptedSource):
+    """Its pod is held up by its CPU quota."""
+
+    def fetch(self, now_seconds, wanted):
+        builder = BatchBuilder()
+        builder.add(
+            ("shop", "web-5d9-aaaaa", "app"), now_seconds, working_set_bytes=100.0 * MIB, throttled=True
+        )
+        return Fetched(builder.build())
+
+
+def test_a_throttled_sample_makes_the_newest_start_last():
+    core = engine(member(), source=ThrottledSource())
+    core.tick(NOW)
+    core.observe((RestartEvent("uid-web-5d9-aaaaa", "app", NOW + 30),))
+    for minute in (1, 2, 3):
+        core.tick(NOW + 60 * minute)
+    until = core.rows.store(0).history.starts(core.rows.place(0)).throttled_until_seconds
+    assert until[0, -1] == NOW + 180
+    assert np.isnan(until[0, :-1]).all()

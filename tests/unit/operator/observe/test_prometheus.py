@@ -37,11 +37,37 @@ def test_asks_once_a_quantity_for_the_maximum_of_the_last_interval_and_for_its_c
         return as_json(vector(("shop", "a-1", "app", value)))
 
     fetched, asked = fetch(answer, frozenset(Quantity))
-    assert ["_file_bytes" in each.query["query"] for each in asked] == [False, True] * 2
+    queries = [each.query["query"] for each in asked]
+    assert ["_file_bytes" in query for query in queries] == [False, True, False, True, False]
+    assert "throttled_periods" in queries[-1]
     assert "max_over_time" in asked[0].query["query"]
     assert asked[0].query["time"] == f"{NOW:.3f}"
     assert np.nanmax(fetched.batch.usage_bytes) == 5
     assert np.nanmax(fetched.batch.working_set_bytes) == 3
+
+
+def test_who_is_throttled_is_told_with_the_sample_and_silence_is_no():
+    def answer(asked: Asked) -> Answer:
+        query = asked.query["query"]
+        if "throttled" in query:
+            assert query.endswith("> 0.25")
+            return as_json(vector(("shop", "b-1", "app", "0.6"), ("shop", "gone", "app", "0.9")))
+        return as_json(vector(("shop", "a-1", "app", "9"), ("shop", "b-1", "app", "8")))
+
+    fetched, _ = fetch(answer)
+    assert fetched.batch.throttled.tolist() == [False, True]
+
+    def refuses(asked: Asked) -> Answer:
+        if "throttled" in asked.query["query"]:
+            return as_json({"status": "error", "error": "too many samples"})
+        return answer(asked)
+
+    fetched, _ = fetch(refuses)
+    assert (fetched.problems, fetched.notices) == (
+        (),
+        ("Prometheus, CPU throttling: HTTP 200: too many samples",),
+    )
+    assert fetched.batch.throttled.tolist() == [False, False]
 
 
 def test_file_cache_comes_with_the_sample_and_its_absence_is_no_problem():
