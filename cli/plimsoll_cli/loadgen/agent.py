@@ -84,6 +84,7 @@ class SimulatedAgent:
         self._draw = np.random.default_rng(number)
         self._usage = self._draw.integers(12_800, 262_144, said.containers).astype(np.float64)  # pages
         self._asked: dict[int, float] = {}
+        self._leased_max_bytes = 1 << 30  # memory.max of the container that asks for leases
         self._next_id = number << 32
         self.kube_node, pod_uid, container_id = names.of(number)
         entries = [RosterEntry(0, pod_uid, container_id)]
@@ -145,7 +146,8 @@ class SimulatedAgent:
             return
         self._next_id += 1
         self._asked[self._next_id] = self._clock()
-        ask = LeaseRequest(self._next_id, 0, LEASED_BYTES, 1 << 30, MIB, 3.0, time.time())
+        limit = self._leased_max_bytes
+        ask = LeaseRequest(self._next_id, 0, LEASED_BYTES, limit, MIB, 3.0, time.time())
         self.tally.refused_offers += not self.link.offer(ask)
 
     def _delta(self) -> None:
@@ -159,3 +161,4 @@ class SimulatedAgent:
         if isinstance(body, LeaseAnswer) and (asked := self._asked.pop(body.lease_id, None)) is not None:
             self.tally.round_trip_seconds.append(self._clock() - asked)
             self.tally.granted += body.limit_bytes > 0
+            self._leased_max_bytes = max(self._leased_max_bytes, body.limit_bytes)

@@ -2,8 +2,10 @@
 
 In: requests with the limit in force, the policy's ceiling and the kube node's headroom by forecast. Out: a
 grant or a refusal with its reason; the guards have the last word on the write. A request heard twice has the
-same answer. A lying agent gains little: a lease at most doubles a limit, a node's leases stay within its
-headroom, and a container has a bounded number of them an hour.
+same answer; heard again by an operator that does not know its predecessor's answer it raises nothing more,
+for what is wanted is on top of what the agent read, not of what is in force by now. A lying agent gains
+little: a lease at most doubles a limit, a node's leases stay within its headroom, and a container has a
+bounded number of them an hour.
 """
 
 from collections import OrderedDict
@@ -38,6 +40,7 @@ class LeaseAsk:
     limit_bytes: int | None
     ceiling_bytes: int | None  # of the policy
     headroom_bytes: int | None  # of the kube node by forecast, before leases; None: not known
+    read_bytes: int | None = None  # memory.max as the agent read it; None: taken for the limit in force
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,21 +140,33 @@ class LeaseBook:
         recent = [each for each in self._grants.get(ask.uid, ()) if now_seconds - each < 3600.0]
         if len(recent) >= self.settings.per_hour:
             return Refused(ask.lease_id, f"{len(recent)} leases in an hour; it needs a higher limit")
-        before = self._leases[ask.uid].before_bytes if ask.uid in self._leases else ask.limit_bytes
-        room = self._room(ask, before)
-        if room < self.settings.least_bytes:
+        base = min(ask.limit_bytes, ask.read_bytes or ask.limit_bytes)
+        room = self._room(ask, base)
+        limit = whole_mebibytes(min(ask.limit_bytes + room, base + ask.wanted_bytes) - MIB + 1)
+        little = room < self.settings.least_bytes
+        if base < ask.limit_bytes and (little or limit <= ask.limit_bytes):
+            limit = ask.limit_bytes  # what the agent read is behind: a raise is there, or on its way
+        elif little:
             return Refused(
                 ask.lease_id, f"there is room for {say(max(0, room))}, wanted {say(ask.wanted_bytes)}"
             )
-        limit = whole_mebibytes(ask.limit_bytes + min(room, ask.wanted_bytes) - MIB + 1)
+        known = self._leases.get(ask.uid)
+        before = ask.limit_bytes if known is None else known.before_bytes
         until = now_seconds + self.settings.lasts_seconds
         self._leases[ask.uid] = _Lease(ask.kube_node, before, limit, until)
         self._grants[ask.uid] = [*recent, now_seconds]
         return Granted(ask.lease_id, limit, until)
 
-    def _room(self, ask: LeaseAsk, before_bytes: int) -> int:
-        """The least of what the node, the policy and the lease's own bound leave above the limit in force."""
+    def _room(self, ask: LeaseAsk, base_bytes: int) -> int:
+        """The least of what the node, the policy and the lease's own bound leave above the limit in force.
+
+        Both bounds count from the limit before the first lease: of one that a predecessor granted that is
+        what the agent still read.
+        """
         limit, headroom = ask.limit_bytes or 0, ask.headroom_bytes or 0
+        known = self._leases.get(ask.uid)
+        before_bytes = base_bytes if known is None else known.before_bytes
+        unknown_bytes = limit - base_bytes if known is None else 0
         most = int(before_bytes * (1.0 + self.settings.most_fraction))
         ceiling = most if ask.ceiling_bytes is None else min(most, ask.ceiling_bytes)
-        return min(headroom - self.leased_bytes(ask.kube_node), ceiling - limit)
+        return min(headroom - self.leased_bytes(ask.kube_node) - unknown_bytes, ceiling - limit)

@@ -65,6 +65,7 @@ class Lending:
             found.record.spec.limit_bytes,
             None if policy is None else policy.max_bytes,
             self._headroom(kube_node, world),
+            request.memory_max_bytes if request.memory_max_bytes > 0 else None,
         )
         answer = self.book.decide(ask, now_seconds)
         if isinstance(answer, Granted):

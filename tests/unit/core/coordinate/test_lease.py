@@ -11,12 +11,11 @@ MIB = 1 << 20
 GIB = 1 << 30
 
 
-def ask(number: int = 1, *, limit=100, wanted=50, ceiling=None, headroom=1000, name="app") -> LeaseAsk:
-    given = {"limit": limit, "ceiling": ceiling, "headroom": headroom}
-    sized = {key: None if each is None else each * MIB for key, each in given.items()}
-    return LeaseAsk(
-        number, ("pod", name), "node-a", wanted * MIB, sized["limit"], sized["ceiling"], sized["headroom"]
-    )
+def ask(
+    number: int = 1, *, limit=100, wanted=50, ceiling=None, headroom=1000, name="app", read=None
+) -> LeaseAsk:
+    sized = [None if each is None else each * MIB for each in (limit, ceiling, headroom, read)]
+    return LeaseAsk(number, ("pod", name), "node-a", wanted * MIB, *sized)
 
 
 def test_a_lease_raises_the_limit_and_ends_by_itself():
@@ -34,6 +33,32 @@ def test_the_same_request_heard_twice_has_the_same_answer():
     first = book.decide(ask(), 10.0)
     assert book.decide(ask(limit=150), 20.0) is first
     assert book.leased_bytes("node-a") == 50 * MIB
+
+
+@settings(deadline=None)
+@given(st.integers(1, 400), st.integers(100, 300), st.integers(0, 600))
+def test_a_successor_that_hears_a_request_again_raises_nothing_more(wanted, ceiling, headroom):
+    """It knows neither the answer nor the lease, and finds the limit raised."""
+    asked = {"wanted": wanted, "ceiling": ceiling, "headroom": headroom, "read": 100}
+    first = LeaseBook().decide(ask(**asked), 10.0)
+    in_force = first.limit_bytes // MIB if isinstance(first, Granted) else 100
+    again = LeaseBook().decide(ask(**asked, limit=in_force), 20.0)
+    assert isinstance(again, Granted) == isinstance(first, Granted)
+    if isinstance(again, Granted):
+        assert again.limit_bytes == in_force * MIB
+
+
+def test_who_asks_while_a_raise_is_on_its_way_has_that_raise():
+    book = LeaseBook()
+    assert book.decide(ask(1, wanted=50, read=100), 10.0) == Granted(1, 150 * MIB, 310.0)
+    assert book.decide(ask(2, wanted=40, limit=150, read=100), 13.0) == Granted(2, 150 * MIB, 313.0)
+    more = book.decide(ask(3, wanted=70, limit=150, read=100), 14.0)
+    assert more == Granted(3, 170 * MIB, 314.0)
+    assert book.expired(400.0) == {("pod", "app"): 100 * MIB}
+
+
+def test_a_reading_above_the_limit_in_force_is_not_believed():
+    assert LeaseBook().decide(ask(read=10_000), 0.0) == Granted(1, 150 * MIB, 300.0)
 
 
 @pytest.mark.parametrize(

@@ -254,6 +254,21 @@ async def test_an_operator_that_is_killed_during_a_lease_leaves_the_room_and_its
     assert successor.rig.limit() == 1024
 
 
+async def test_a_successor_that_hears_a_lease_request_again_raises_nothing_more_and_lets_it_end():
+    made = await steady()
+    assert (await made.asks_for(400, NOW + 61)).limit_bytes == 1424 * MIB
+    writes = len(made.rig.api.resizes)
+    successor = Desks(made.rig.restart(), epoch_id=2)
+    successor.agent = made.agent
+    await successor.once(NOW + 2 * MINUTE)
+    successor.attend(NOW + 2 * MINUTE)
+    successor.samples(200.0, NOW + 2 * MINUTE)
+    again = await successor.asks_for(400, NOW + 2 * MINUTE + 1)
+    assert again.limit_bytes == 1424 * MIB, "the agent is answered"
+    assert len(successor.rig.api.resizes) == writes
+    assert successor.desk.lending.book.holds(APP, NOW + 3 * MINUTE)
+
+
 async def test_a_node_may_speak_of_the_images_of_its_own_pods_alone():
     pods = [
         raw_pod("web-0", image="example.org/shop/web:1.2@sha256:ab"),
