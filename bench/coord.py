@@ -1,8 +1,9 @@
 """What coordination costs as agents become more, and how it survives a storm: bench/results/coord.json.
 
 In: `--agents 100,1000,5000`, `--seconds`. Out: for each size cores and memory of the operator's process, the
-round trip of a lease at the agent (p50, p99), deltas lost and heard twice; then, at the largest size, a
-storm: the operator is killed and started again, and all agents come back. Operator (`coord_server.py`) and
+round trip of a lease at the agent (p50, p99), deltas lost and heard twice; the same at `--relayed` agents by
+way of a replica that does not lead, beside the same number directly; then, at the largest size, a storm: the
+operator is killed and started again, and all agents come back. Operator (`coord_server.py`) and
 agents (`plimsoll-loadgen`) are processes of their own on loopback with mutual TLS, a connection for each
 agent; 30 containers each at 1 Hz. The API server is in memory: a lease's round trip is the operator's own,
 not a resize's.
@@ -59,10 +60,11 @@ class Server:
         return json.loads(self.out.read_text())
 
 
-def started(directory: Path, agents: int, port: int = 0) -> Server:
+def started(directory: Path, agents: int, port: int = 0, relay_to: int = 0) -> Server:
     """Start the server and wait until it listens. Raises RuntimeError where it does not."""
     out = directory / f"server-{agents}-{time.monotonic_ns()}.json"
     command = [sys.executable, HERE / "coord_server.py", "--agents", agents, "--port", port]
+    command += ["--relay-to", relay_to]
     command += ["--identity-dir", directory / "server", "--out", out]
     process = subprocess.Popen([str(each) for each in command], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -96,7 +98,7 @@ def cost(pid: int, seconds: float) -> Cost:
     return Cost(used / passed, int(resident.split()[1]) / KIB)
 
 
-def steady(directory: Path, agents: int, seconds: float) -> list[Row]:
+def steady(directory: Path, agents: int, seconds: float, name: str = "") -> list[Row]:
     """One size, without trouble."""
     server = started(directory, agents)
     idle = cost(server.process.pid, 1.0)
@@ -105,7 +107,7 @@ def steady(directory: Path, agents: int, seconds: float) -> list[Row]:
         used = cost(server.process.pid, seconds)
         said = json.loads(load.communicate(timeout=120)[0])
     heard = server.stop()
-    name, n = f"coord.{agents}", int(said["samples"])
+    name, n = name or f"coord.{agents}", int(said["samples"])
     return [
         Row(f"{name}.cores", round(used.cores, 3), "cores", n, COMMAND),
         Row(f"{name}.memory_mib", round(used.memory_mib, 1), "MiB", n, COMMAND),
@@ -114,6 +116,25 @@ def steady(directory: Path, agents: int, seconds: float) -> list[Row]:
         _trip(f"{name}.lease_p50_ms", said, "lease_p50_ms"),
         _trip(f"{name}.lease_p99_ms", said, "lease_p99_ms"),
         *_counted(name, said, [heard]),
+    ]
+
+
+def relayed(directory: Path, agents: int, seconds: float) -> list[Row]:
+    """One size, all of it by way of a replica that does not lead; what that replica costs."""
+    leader = started(directory, agents)
+    relay = started(directory, 1, relay_to=leader.port)
+    with loading(directory, relay.port, agents, seconds + SETTLING_SECONDS) as load:
+        time.sleep(SETTLING_SECONDS)
+        used = cost(relay.process.pid, seconds)
+        said = json.loads(load.communicate(timeout=120)[0])
+    relay.stop()
+    heard = leader.stop()
+    return [
+        Row("coord.relayed.cores", round(used.cores, 3), "cores", int(said["samples"]), COMMAND),
+        Row("coord.relayed.memory_mib", round(used.memory_mib, 1), "MiB", int(said["samples"]), COMMAND),
+        _trip("coord.relayed.lease_p50_ms", said, "lease_p50_ms"),
+        _trip("coord.relayed.lease_p99_ms", said, "lease_p99_ms"),
+        *_counted("coord.relayed", said, [heard]),
     ]
 
 
@@ -186,6 +207,7 @@ def main() -> None:
     )
     parser.add_argument("--agents", default="100,1000,5000", help="(default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each size (default: %(default)s)")
+    parser.add_argument("--relayed", type=int, default=1000, help="0: none (default: %(default)s)")
     parser.add_argument("--without-storm", action="store_true")
     options = parser.parse_args()
     sizes = [int(each) for each in options.agents.split(",")]
@@ -196,6 +218,9 @@ def main() -> None:
         authority.write(directory / "agent", "loadgen")
         for agents in sizes:
             rows += steady(directory, agents, options.seconds)
+        if options.relayed:
+            rows += steady(directory, options.relayed, options.seconds, "coord.direct")
+            rows += relayed(directory, options.relayed, options.seconds)
         if not options.without_storm:
             rows += storm(directory, sizes[-1], min(options.seconds, 15.0))
     rows += named(rows, sizes[-1])

@@ -2,7 +2,8 @@
 
 In: how many agents there will be, certificates, a port. Out: "ready PORT" on standard output, then streams
 until SIGTERM; at its end what it heard, as JSON in a file. The door, sessions, desk, guards and actor are the
-operator's; its API server is one in memory that answers at once, tokens are taken from their names.
+operator's; its API server is one in memory that answers at once, tokens are taken from their names. With
+`--relay-to` it does not lead, and carries its streams to the one at that port.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from plimsoll.coordinate.admission import Admission, AdmissionRate
 from plimsoll.coordinate.messages import AgentBody, ModelDelta, NodeFacts
 from plimsoll_operator.coordinate.desk import Desk
 from plimsoll_operator.coordinate.identity import ServerIdentity
+from plimsoll_operator.coordinate.relay import Relay
 from plimsoll_operator.coordinate.server import Coordination, start
 from plimsoll_operator.coordinate.tokens import Tokens
 
@@ -79,20 +81,22 @@ async def serve(options: argparse.Namespace) -> dict[str, object]:
     desks = await cluster(options.agents)
     counting = Counting(desks.desk)
     membership = desks.rig.membership
+    identity, leader = ServerIdentity(options.identity_dir), f"127.0.0.1:{options.relay_to}"
     service = Coordination(
         attendance=desks.attendance,
         tokens=Tokens(NamedTokens(), "plimsoll", time.monotonic),
         username=AGENTS,
         hearer=counting,
         kube_node_of_pod=lambda uid: None if (pod := membership.pod(uid)) is None else pod.kube_node,
-        leads=lambda: True,
+        leads=lambda: not options.relay_to,
         now=time.time,
         monotonic=time.monotonic,
         admission=Admission(AdmissionRate(options.per_second, 2 * options.per_second)),
+        relay=Relay(identity, lambda: leader, "localhost", time.monotonic) if options.relay_to else None,
     )
     desks.offer = service.offer
     desks.desk.begin(desks.rig.loop.world, time.time())
-    server, port = await start(service, ServerIdentity(options.identity_dir), "127.0.0.1", options.port)
+    server, port = await start(service, identity, "127.0.0.1", options.port)
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     print(f"ready {port}", flush=True)
@@ -114,6 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--agents", type=int, required=True)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--relay-to", type=int, default=0)
     parser.add_argument("--identity-dir", type=Path, required=True)
     parser.add_argument("--per-second", type=float, default=100.0)
     parser.add_argument("--out", type=Path, required=True)

@@ -3,7 +3,11 @@
 Elsewhere those tests are skipped, and the end of the run says how many and which command gets them. The
 contract room goes to one xdist worker as a whole, so that the machine carries one API server, not two; a
 simulation's module does too, so that its run is made once, and the docs' pages, which share a cluster.
+`counted` is how a test of a fault says what it has counted.
 """
+
+import json
+from collections.abc import Callable
 
 import pytest
 
@@ -18,6 +22,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if wanting and (reason := why_unavailable()):
         for item in wanting:
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture
+def counted(record_property) -> Callable[..., None]:
+    """Write down what a test of a fault has counted, for the table of `make bench-faults` (bench/faults.py).
+
+    `injected`: how often the fault was made; `survived`: after how many of them everything went on; `of` and
+    `what`: what was to come through meanwhile; `lost`: what of it did not.
+    """
+
+    def count(fault: str, *, injected: int, survived: int, lost: int, of: int, what: str) -> None:
+        assert injected > 0
+        assert of > 0
+        found = {"fault": fault, "injected": injected, "survived": survived, "lost": lost}
+        record_property("fault", json.dumps(found | {"of": of, "what": what}))
+
+    return count
 
 
 @pytest.hookimpl(optionalhook=True)

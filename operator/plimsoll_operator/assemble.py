@@ -60,7 +60,13 @@ def assemble(settings: OperatorSettings, clock: Clock, api: KubeApi, indices: Ko
     """Put the parts together. Raises where the fleet's memory cannot be opened (`remembered`)."""
     metrics = Metrics(version("plimsoll"))
     identity = settings.own_identity()
-    lease = LeaseSettings(settings.namespace, identity, settings.lease_duration, settings.lease_renew)
+    lease = LeaseSettings(
+        settings.namespace,
+        identity,
+        settings.lease_duration,
+        settings.lease_renew,
+        address=settings.agents_address,
+    )
 
     def count(what: str, status: int) -> None:
         metrics.count("plimsoll_api_writes_total", what=what, status=str(status))

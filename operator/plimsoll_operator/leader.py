@@ -4,7 +4,7 @@ In: a Lease in `coordination.k8s.io`, and a clock that only ever counts up. Out:
 every write. The rules are client-go's: another's Lease has run out when it has not *changed* for its
 duration as seen from here (two machines' clocks are never compared), and our own only counts for as long as
 since the moment *before* the renewal that succeeded was sent. A process that was stopped and goes on finds
-out by its own clock.
+out by its own clock. Beside its name the holder writes where other replicas reach it.
 """
 
 import asyncio
@@ -18,6 +18,8 @@ from plimsoll_operator.actuate.api import LEASES, ApiError, Body, KubeApi
 logger = logging.getLogger(__name__)
 
 LEASE_NAME = "plimsoll-operator"
+# Holder and address, in one annotation: a holder of an older version leaves what its predecessor wrote.
+REACHED_AT = "plimsoll.dev/reached-at"
 # We stop acting this part of the duration before others may start.
 SAFETY_FRACTION = 0.2
 
@@ -35,6 +37,8 @@ class LeaseSettings:
     duration_seconds: float = 15.0
     renew_seconds: float = 5.0
     name: str = LEASE_NAME
+    address: str = ""
+    """Host and port at which other replicas reach this one; "" is written as none."""
 
 
 class Leader:
@@ -54,6 +58,7 @@ class Leader:
         self._held_until = float("-inf")
         self._seen: tuple[str, str] = ("", "")  # holder and renewTime last seen
         self._seen_at = float("-inf")
+        self._other: tuple[str, float] = ("", float("-inf"))  # where another is reached, and until when
 
     def holds(self) -> bool:
         """True while this process may write."""
@@ -63,6 +68,11 @@ class Leader:
         """Raise `NotLeaderError` unless this process may write now."""
         if not self.holds():
             raise NotLeaderError(f"{self._settings.identity} does not hold Lease {self._settings.name}")
+
+    def reached_at(self) -> str:
+        """Where the replica is reached that leads now; "" where this one does, or nobody knows."""
+        address, until = self._other
+        return address if not self.holds() and self._monotonic() < until else ""
 
     async def renew(self) -> bool:
         """Take, keep or watch the Lease once; returns `holds()`. API errors leave things as they are."""
@@ -112,6 +122,7 @@ class Leader:
         lasts = float(lease.get("spec", {}).get("leaseDurationSeconds") or settings.duration_seconds)
         if holder not in ("", settings.identity) and asked_at < self._seen_at + lasts:
             self._held_until = float("-inf")
+            self._other = (_reached_at(lease, holder), self._seen_at + lasts)
             return False
         return await self._take(lease, changed_hands=holder != settings.identity)
 
@@ -119,7 +130,7 @@ class Leader:
         body: Body = {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
-            "metadata": {"name": self._settings.name, "namespace": self._settings.namespace},
+            "metadata": self._metadata({"name": self._settings.name, "namespace": self._settings.namespace}),
             "spec": self._spec(0),
         }
         return await self._written(self._api.create(LEASES, self._settings.namespace, body))
@@ -130,7 +141,7 @@ class Leader:
         spec = old | self._spec(transitions)
         if not changed_hands and old.get("acquireTime"):
             spec["acquireTime"] = old["acquireTime"]
-        body = lease | {"spec": spec}
+        body = lease | {"metadata": self._metadata(lease.get("metadata") or {}), "spec": spec}
         return await self._written(
             self._api.replace(LEASES, self._settings.namespace, self._settings.name, body)
         )
@@ -147,6 +158,14 @@ class Leader:
         self._seen_at = self._monotonic()
         return True
 
+    def _metadata(self, metadata: Body) -> Body:
+        """With our own address, or none; never with somebody else's."""
+        kept = {
+            name: each for name, each in (metadata.get("annotations") or {}).items() if name != REACHED_AT
+        }
+        own = {REACHED_AT: f"{self._settings.identity} {self._settings.address}"}
+        return metadata | {"annotations": kept | (own if self._settings.address else {})}
+
     def _spec(self, transitions: int) -> Body:
         now = datetime.fromtimestamp(self._wall(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         return {
@@ -156,6 +175,13 @@ class Leader:
             "renewTime": now,
             "leaseTransitions": transitions,
         }
+
+
+def _reached_at(lease: Body, holder: str) -> str:
+    """Where the holder says it is reached; "" where it says nothing, or another said it."""
+    said = str(((lease.get("metadata") or {}).get("annotations") or {}).get(REACHED_AT) or "")
+    name, _, address = said.partition(" ")
+    return address if name == holder else ""
 
 
 def _holder(lease: Body) -> str:

@@ -87,6 +87,11 @@ class OperatorSettings(BaseModel):
     """Namespace of the agents; default: the operator's. Never managed unless a policy names it, either."""
     agents_service_account: str = "plimsoll-agent"
     """Service account of the agents, in their namespace: whose tokens open a stream."""
+    agents_host: str = ""
+    """Address at which other replicas reach this one's port for agents: then one that does not lead carries
+    agents' streams to the one that does. Default: none, and it refuses them."""
+    agents_server_name: str = ""
+    """Name in the certificate for agents, by which replicas know each other; default: the chart's Service."""
     agents_per_second: float = Field(default=100.0, gt=0)
     """Streams that may be opened a second; the others are told when to come back."""
     lease_duration: Seconds = 15.0
@@ -134,6 +139,12 @@ class OperatorSettings(BaseModel):
         if renew >= duration:
             raise ValueError(f"{renew:g} s is not below --lease-duration, {duration:g} s: nobody would lead")
         return renew
+
+    @property
+    def agents_address(self) -> str:
+        """Where other replicas reach this one for agents' streams; "" where they do not."""
+        host = f"[{self.agents_host}]" if ":" in self.agents_host else self.agents_host
+        return f"{host}:{self.agents_port}" if host and self.agents_port else ""
 
     @property
     def own_namespaces(self) -> frozenset[str]:

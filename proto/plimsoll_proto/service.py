@@ -15,6 +15,7 @@ METHOD = "Attend"
 PATH = f"/{SERVICE}/{METHOD}"
 RETRY_AFTER = "retry-after-milliseconds"  # trailer of a stream that was refused before its token was read
 AUTHORIZATION = "authorization"
+RELAYED = "plimsoll-relayed"  # metadata of a stream that another replica carries here: it goes no further
 AUDIENCE = "plimsoll"  # of the agents' tokens
 MOST_REQUEST_BYTES = 1 << 20  # an agent's message; 2,000 containers need about 100 KiB
 MOST_RESPONSE_BYTES = 8 << 20  # an operator's; a model is the largest
@@ -26,10 +27,13 @@ response_of = operator_pb2.AttendResponse.FromString
 
 
 def handlers(attend: Any) -> grpc.GenericRpcHandler:  # noqa: ANN401 -- a coroutine function, as grpc.aio wants it
-    """The server's side; `attend(requests, context)` answers a stream."""
-    method = grpc.stream_stream_rpc_method_handler(
-        attend,
-        request_deserializer=request_of,
-        response_serializer=response_bytes,
-    )
+    """The server's side; `attend(requests, context)` answers a stream of bytes, with messages or bytes.
+
+    A replica that carries a stream to another one has no need to read what it carries.
+    """
+    method: Any = grpc.stream_stream_rpc_method_handler(attend, response_serializer=_written)
     return grpc.method_handlers_generic_handler(SERVICE, {METHOD: method})
+
+
+def _written(message: operator_pb2.AttendResponse | bytes) -> bytes:
+    return message if isinstance(message, bytes) else message.SerializeToString()

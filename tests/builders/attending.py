@@ -22,6 +22,7 @@ from plimsoll_nodeagent.coordinate.identity import Identity
 from plimsoll_nodeagent.coordinate.link import Link
 from plimsoll_operator.actuate.api import ApiError
 from plimsoll_operator.coordinate.identity import ServerIdentity
+from plimsoll_operator.coordinate.relay import Relay
 from plimsoll_operator.coordinate.server import Coordination, start
 from plimsoll_operator.coordinate.tokens import NODE_NAME, Tokens
 
@@ -80,12 +81,15 @@ class Attended:
     attendance: Attendance | None = None
     now: Callable[[], float] = time.time
     options: tuple[tuple[str, int], ...] = ()  # of gRPC, instead of the operator's own
+    leader: Callable[[], str] | None = None  # where a replica that does not lead carries streams to
     service: Coordination = None  # set while it is served
     identity: ServerIdentity = None
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator["Attended"]:
         """Serve until the block ends."""
+        self.identity = ServerIdentity(self.authority.write(self.directory / "server", "operator"))
+        relay = self.leader and Relay(self.identity, self.leader, "localhost", time.monotonic)
         self.service = Coordination(
             attendance=self.attendance or Attendance(self.epoch_id),
             tokens=Tokens(self.reviews, "plimsoll", time.monotonic),
@@ -96,8 +100,8 @@ class Attended:
             now=self.now,
             monotonic=time.monotonic,
             admission=self.admission,
+            relay=relay,
         )
-        self.identity = ServerIdentity(self.authority.write(self.directory / "server", "operator"))
         server, self.port = await start(self.service, self.identity, "127.0.0.1", self.port, self.options)
         try:
             yield self
@@ -113,6 +117,7 @@ class Attended:
         expired: bool = False,
         session: AgentSession | None = None,
         roster: Roster | None = None,
+        address: str = "",
     ) -> tuple[Link, list[object]]:
         """An agent's link, and the list of what it hears."""
         token = token or f"token-{kube_node}"
@@ -123,7 +128,7 @@ class Attended:
         heard: list[object] = []
         own = roster or Roster((RosterEntry(0, f"pod-{kube_node[-1]}", "c0"),))
         link = Link(
-            f"127.0.0.1:{self.port}",
+            address or f"127.0.0.1:{self.port}",
             Identity(directory, directory / "token"),
             session or AgentSession(7),
             lambda: NodeFacts(kube_node, roster=own, sent_seconds=time.time()),
@@ -131,6 +136,7 @@ class Attended:
             now=time.time,
             draw=lambda: 0.5,
             backoff=QUICK,
+            server_name="localhost",
         )
         return link, heard
 

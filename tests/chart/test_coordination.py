@@ -45,6 +45,9 @@ def test_the_operator_takes_what_the_chart_sets():
         == render(APART).one("DaemonSet")["spec"]["template"]["spec"]["serviceAccountName"]
     )
     assert settings.agents_per_second == 100.0
+    assert settings.agents_server_name == HOST
+    (own,) = (each for each in container("Deployment", APART)["env"] if each["name"].endswith("AGENTS_HOST"))
+    assert own["valueFrom"] == {"fieldRef": {"fieldPath": "status.podIP"}}
 
 
 @pytest.mark.parametrize("act", [False, True])
@@ -93,6 +96,8 @@ def test_cert_managers_certificates_are_of_the_authority_that_is_named():
     )
     assert HOST in ours["dnsNames"]
     assert ("server auth" in ours["usages"], "client auth" in theirs["usages"]) == (True, True)
+    assert "client auth" in ours["usages"], "replicas are clients of the one that leads"
+    assert "server auth" not in theirs["usages"], "an agent is nobody's leader"
 
 
 @pytest.mark.parametrize(
@@ -123,9 +128,18 @@ def test_only_agents_come_in_and_they_go_nowhere_else():
     (door,) = (
         each for each in policies["plimsoll-operator"]["ingress"] if each["ports"][0]["port"] == "agents"
     )
-    (peer,) = door["from"]
+    peer, replica = door["from"]
+    assert replica == {"podSelector": policies["plimsoll-operator"]["podSelector"]}
     assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "plimsoll-agents"}
     assert peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "agent"
     way, names = policies["plimsoll-agent"]["egress"]
     assert way["to"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "operator"
     assert {each["port"] for each in names["ports"]} == {53}
+
+
+def test_where_the_operators_ways_out_are_named_replicas_find_each_other():
+    values = {**ON, "networkPolicy": {"operatorEgress": [{"ports": [{"port": 6443, "protocol": "TCP"}]}]}}
+    policies = {each["metadata"]["name"]: each["spec"] for each in render(values).of_kind("NetworkPolicy")}
+    operator = policies["plimsoll-operator"]
+    assert operator["egress"][-1]["to"] == [{"podSelector": operator["podSelector"]}]
+    assert operator["egress"][-1]["ports"] == [{"port": "agents", "protocol": "TCP"}]

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from plimsoll.coordinate.messages import AgentBody, Drain, MessageError, Operato
 from plimsoll_operator.actuate.api import KubeApi
 from plimsoll_operator.coordinate.desk import Desk
 from plimsoll_operator.coordinate.identity import ServerIdentity
+from plimsoll_operator.coordinate.relay import Relay
 from plimsoll_operator.coordinate.server import Coordination, start
 from plimsoll_operator.coordinate.tokens import Tokens
 from plimsoll_operator.loop import Loop
@@ -32,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 2.0  # for streams to end by themselves once they have been told to go
 COUNT_SECONDS = 5.0
+LOOK_SECONDS = 1.0  # between two looks at who leads, where this replica carries streams
 
 
 @dataclass(slots=True)
@@ -40,16 +42,14 @@ class Serving:
 
     service: Coordination
     server: grpc.aio.Server
-    counting: asyncio.Task[None]
+    tasks: tuple[asyncio.Task[None], ...]
     port: int
-    sharing: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
         """Tell agents to go, and stop."""
-        self.counting.cancel()
-        if self.sharing is not None:
-            self.sharing.cancel()
-        self.service.offer_all(Drain(1.0, "this replica ends"))
+        for each in self.tasks:
+            each.cancel()
+        self.service.drain(Drain(1.0, "this replica ends"))
         await self.server.stop(DRAIN_SECONDS)
 
 
@@ -69,6 +69,9 @@ async def serve(
         wake=loop.wake,
     )
     agents = settings.agents_namespace or settings.namespace
+    identity = ServerIdentity(Path(settings.agents_cert_dir))
+    name = settings.agents_server_name or f"plimsoll-operator-agents.{settings.namespace}.svc"
+    relay = Relay(identity, parts.leader.reached_at, name, time.monotonic)
     service = Coordination(
         attendance=attendance,
         tokens=Tokens(api, AUDIENCE, time.monotonic),
@@ -79,21 +82,22 @@ async def serve(
         now=now,
         monotonic=time.monotonic,
         admission=Admission(AdmissionRate(settings.agents_per_second, 2.0 * settings.agents_per_second)),
+        relay=relay if settings.agents_address else None,
     )
-    identity = ServerIdentity(Path(settings.agents_cert_dir))
     server, port = await start(service, identity, settings.metrics_address, settings.agents_port)
     parts.desk = desk
     logger.info("agents are heard on port %d", port)
     sharing = _share(settings, desk, service, parts, now)
-    return Serving(service, server, asyncio.create_task(_count(service, parts)), port, sharing)
+    tasks = [asyncio.create_task(each) for each in (_count(service, relay, parts), _look(relay), *sharing)]
+    return Serving(service, server, tuple(tasks), port)
 
 
 def _share(
     settings: OperatorSettings, desk: Desk, service: Coordination, parts: Parts, now: Callable[[], float]
-) -> asyncio.Task[None] | None:
+) -> tuple[Coroutine[None, None, None], ...]:
     """Let nodes learn together, where there is a memory to keep what they say in."""
     if parts.keeper.memory is None:
-        return None
+        return ()
     from plimsoll_operator.coordinate.sharing import Sharing  # noqa: PLC0415  (needs the extra `redis`)
 
     desk.sharing = Sharing(
@@ -104,16 +108,25 @@ def _share(
         now,
         settings.models_least_nodes,
     )
-    return asyncio.create_task(desk.sharing.forever())
+    return (desk.sharing.forever(),)
 
 
-async def _count(service: Coordination, parts: Parts) -> None:
+async def _look(relay: Relay) -> None:
+    """Leave a leader that is one no more, though it says nothing."""
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        relay.look()
+
+
+async def _count(service: Coordination, relay: Relay, parts: Parts) -> None:
     """Bring the door's counts to /metrics."""
-    streams, refusals = 0, dict[str, int]()
+    streams, relayed, refusals = 0, 0, dict[str, int]()
     while True:
         counts = service.counts
         parts.metrics.count("plimsoll_agent_streams_total", counts.streams_total - streams)
-        streams = counts.streams_total
+        parts.metrics.count("plimsoll_agent_relays_total", relay.streams_total - relayed)
+        parts.metrics.set("plimsoll_agents_relayed", float(len(relay)))
+        streams, relayed = counts.streams_total, relay.streams_total
         for why, total in counts.refusals_total.items():
             parts.metrics.count("plimsoll_agent_refusals_total", total - refusals.get(why, 0), why=why)
             refusals[why] = total

@@ -2,7 +2,8 @@
 
 In: a directory with `tls.crt`, `tls.key`, `ca.crt` (Helm's or cert-manager's, renewed in place). Out:
 credentials of a gRPC server that asks for a client certificate and takes a renewed pair at the next
-handshake. A pair that cannot be read, or whose halves do not belong together yet, leaves the old one in use.
+handshake; the same pair as a client's, for a stream that is carried to the replica that leads. A pair that
+cannot be read, or whose halves do not belong together yet, leaves the old one in use.
 """
 
 import logging
@@ -39,6 +40,11 @@ class ServerIdentity:
         )  # None is documented too
         return grpc.dynamic_ssl_server_credentials(self._first, newer, require_client_authentication=True)
 
+    def channel_credentials(self) -> grpc.ChannelCredentials:
+        """Mutual TLS to another replica, with what the files hold now. Raises IdentityError."""
+        key, certificate, authority = self._contents()
+        return grpc.ssl_channel_credentials(authority, key, certificate)
+
     def _newer(self) -> grpc.ServerCertificateConfiguration | None:
         """Asked by gRPC at every handshake, in a thread of its own; None: what is in use stays."""
         try:
@@ -57,14 +63,21 @@ class ServerIdentity:
         return found
 
     def _read(self) -> grpc.ServerCertificateConfiguration:
+        key, certificate, authority = self._contents()
         try:
-            key, certificate, authority = ((self._directory / name).read_bytes() for name in FILES)
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(self._directory / "tls.crt", self._directory / "tls.key")
             context.load_verify_locations(cadata=authority.decode("ascii"))
         except (OSError, ValueError) as error:
             raise IdentityError(f"certificate for agents in {self._directory}: {error}") from None
         return grpc.ssl_server_certificate_configuration([(key, certificate)], authority)
+
+    def _contents(self) -> tuple[bytes, bytes, bytes]:
+        try:
+            key, certificate, authority = ((self._directory / name).read_bytes() for name in FILES)
+        except OSError as error:
+            raise IdentityError(f"certificate for agents in {self._directory}: {error}") from None
+        return key, certificate, authority
 
     def _stamp_now(self) -> tuple[tuple[int, int], ...]:
         try:

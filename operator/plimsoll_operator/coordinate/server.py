@@ -1,9 +1,10 @@
 """The operator's side of the streams: lets agents in, carries messages, ends what breaks the rules.
 
 In: streams. Out: bodies to a hearer, and what is offered to a node's session goes out on its stream. The door
-first: at most so many streams a second, before anything is looked at; then leadership, the token, the hello,
-the roster. A stream speaks for one node, and says nothing of pods elsewhere. Method: one task reads, one
-writes; whatever ends either ends the stream, and the session stays for the next.
+first: at most so many streams a second, before anything is looked at; then the token, the hello, the roster.
+A stream speaks for one node, and says nothing of pods elsewhere. A replica that does not lead lets in as
+strictly, and carries the stream to the one that does (`relay`). Method: one task reads, one writes; whatever
+ends either ends the stream, and the session stays for the next.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from plimsoll.coordinate.admission import Admission
 from plimsoll.coordinate.attendance import Attendance
@@ -22,6 +24,8 @@ from plimsoll.coordinate.messages import AgentBody, MessageError, NodeFacts, Ope
 from plimsoll.coordinate.session import Envelope, HelloNumbers, OperatorSession, WelcomeNumbers
 from plimsoll.coordinate.versions import ProtocolError
 from plimsoll_operator.coordinate.identity import ServerIdentity
+from plimsoll_operator.coordinate.refused import NEXT_REPLICA_SECONDS, RefusedError
+from plimsoll_operator.coordinate.relay import Relay
 from plimsoll_operator.coordinate.tokens import ReviewError, Tokens
 from plimsoll_proto import service, wire
 from plimsoll_proto.v1 import agent_pb2
@@ -31,7 +35,7 @@ logger = logging.getLogger(__name__)
 GREETING_SECONDS = 10.0
 SETTLE_SECONDS = 5.0  # acknowledgements wait no longer for a message to travel with
 BEAT_AFTER = 1  # such waits in which nothing was said: then a sign of life
-NEXT_REPLICA_SECONDS = 1.0  # until an agent tries the next replica, where this one does not lead
+LAST_WORD_SECONDS = 1.0  # a stream that ends while the agent writes takes with it what the agent has not read
 MOST_NONSENSE = 20  # messages of one stream that make no sense, until it is ended
 OPTIONS = (
     ("grpc.max_receive_message_length", service.MOST_REQUEST_BYTES),
@@ -79,14 +83,6 @@ class _Stream:
     replaced: asyncio.Event
 
 
-class RefusedError(Exception):
-    """The stream ends here, with this status."""
-
-    def __init__(self, code: grpc.StatusCode, why: str, kind: str, wait_seconds: float = 0.0) -> None:
-        super().__init__(why)
-        self.code, self.kind, self.wait_seconds = code, kind, wait_seconds
-
-
 @dataclass
 class Coordination:
     """The service. `monotonic` paces the door, `now` is the wall clock that decisions are stamped with."""
@@ -101,7 +97,9 @@ class Coordination:
     monotonic: Callable[[], float]
     admission: Admission = field(default_factory=Admission)
     audience: str = service.AUDIENCE
+    relay: Relay | None = None  # None: where this replica does not lead, it takes no streams
     counts: DoorCounts = field(default_factory=DoorCounts)
+    draining: bool = False
     _streams: dict[str, _Stream] = field(default_factory=dict)
 
     def offer(self, kube_node: str, body: OperatorBody) -> bool:
@@ -113,12 +111,19 @@ class Coordination:
             stream.wake.set()
         return True
 
-    def offer_all(self, body: OperatorBody) -> None:
-        """Say something to every node that attends."""
+    def drain(self, body: OperatorBody) -> None:
+        """Send every agent away; nothing more is taken from it, so that a successor is told nothing twice."""
+        self.draining = True
         for kube_node in list(self._streams):
             self.offer(kube_node, body)
+        if self.relay is not None:
+            self.relay.end()
 
-    async def attend(self, requests: AsyncIterator[agent_pb2.AttendRequest], context: Context) -> None:
+    def takes(self) -> bool:
+        """True while what agents say is taken over here."""
+        return self.leads() and not self.draining
+
+    async def attend(self, requests: AsyncIterator[bytes], context: Context) -> None:
         """One stream, from the door to its end."""
         try:
             await self._attend(requests, context)
@@ -129,12 +134,16 @@ class Coordination:
             self.counts.refusals_total["protocol"] += 1
             await _abort(context, Code.FAILED_PRECONDITION, str(error))
 
-    async def _attend(self, requests: AsyncIterator[agent_pb2.AttendRequest], context: Context) -> None:
-        token = self._admit(context)
+    async def _attend(self, requests: AsyncIterator[bytes], context: Context) -> None:
+        token, relay = self._admit(context)
         facts = await self._reviewed(token)
-        numbers, said = await _greeting(requests)
+        first = await _first(requests)
+        numbers, said = wire.hello_of(_message(first))
         if why := hello_refusal(facts, said.kube_node):
             raise RefusedError(Code.PERMISSION_DENIED, why, "node")
+        if relay is not None:
+            await relay.carry(first, requests, context, token)
+            return
         self._own(said.kube_node, said.roster)
         stream, welcome = self._open(said, numbers)
         self.hearer.greeted(said.kube_node, said, self.now())
@@ -147,20 +156,21 @@ class Coordination:
         finally:
             self._close(said.kube_node, stream)
 
-    def _admit(self, context: Context) -> str:
-        """What costs nothing comes first; returns the token that is shown."""
+    def _admit(self, context: Context) -> tuple[str, Relay | None]:
+        """What costs nothing comes first; returns the token that is shown, and who carries the stream on."""
         wait = self.admission.wait_seconds(self.monotonic())
         if wait > 0.0:
             raise RefusedError(
                 Code.RESOURCE_EXHAUSTED, f"too many streams: come back in {wait:.2f} s", "rate", wait
             )
-        if not self.leads():
+        metadata = dict(context.invocation_metadata() or ())
+        relay = None if self.leads() else self.relay
+        if not self.leads() and (relay is None or service.RELAYED in metadata):
             raise RefusedError(Code.UNAVAILABLE, "this replica does not lead", "leader", NEXT_REPLICA_SECONDS)
-        shown = dict(context.invocation_metadata() or ()).get(service.AUTHORIZATION, "")
-        scheme, _, token = str(shown).partition(" ")
+        scheme, _, token = str(metadata.get(service.AUTHORIZATION, "")).partition(" ")
         if scheme != "Bearer" or not token:
             raise RefusedError(Code.UNAUTHENTICATED, "no bearer token", "token")
-        return token
+        return token, relay
 
     async def _reviewed(self, token: str) -> TokenFacts:
         try:
@@ -195,13 +205,15 @@ class Coordination:
         if self._streams.get(kube_node) is stream:
             del self._streams[kube_node]
 
-    async def _read(
-        self, requests: AsyncIterator[agent_pb2.AttendRequest], stream: _Stream, kube_node: str
-    ) -> None:
+    async def _read(self, requests: AsyncIterator[bytes], stream: _Stream, kube_node: str) -> None:
         nonsense = 0
-        async for message in requests:
+        async for text in requests:
+            message = _message(text)
             if stream.replaced.is_set():
                 raise _replaced()
+            if not self.takes():  # what is left is for the next leader, and this one has the last word
+                stream.wake.set()
+                await asyncio.get_running_loop().create_future()
             now = self.now()
             self.attendance.heard(kube_node, now)
             kind = message.WhichOneof("body") or "acknowledgement"
@@ -230,6 +242,9 @@ class Coordination:
             if stream.replaced.is_set():
                 raise _replaced()
             if not self.leads():
+                if (last := stream.session.beat()) is not None:  # all that was taken is acknowledged
+                    await context.write(wire.response(last))
+                    await asyncio.sleep(LAST_WORD_SECONDS)
                 raise RefusedError(Code.UNAVAILABLE, "this replica does not lead any more", "leader")
             while (envelope := _next(stream.session, quiet)) is not None:
                 quiet = 0
@@ -251,17 +266,21 @@ def _next(session: OperatorSide, quiet: int) -> Envelope[OperatorBody] | None:
     return session.beat() if envelope is None and quiet >= BEAT_AFTER else envelope
 
 
-async def _greeting(
-    requests: AsyncIterator[agent_pb2.AttendRequest],
-) -> tuple[HelloNumbers, NodeFacts]:
+async def _first(requests: AsyncIterator[bytes]) -> bytes:
     try:
         async with asyncio.timeout(GREETING_SECONDS):
-            first = await anext(requests)
+            return await anext(requests)
     except TimeoutError:
         raise RefusedError(Code.DEADLINE_EXCEEDED, "no hello came", "greeting") from None
     except StopAsyncIteration:
         raise RefusedError(Code.CANCELLED, "the stream ended before a hello", "greeting") from None
-    return wire.hello_of(first)
+
+
+def _message(text: bytes) -> agent_pb2.AttendRequest:
+    try:
+        return service.request_of(text)
+    except DecodeError:
+        raise ProtocolError("a message is no protobuf of ours") from None
 
 
 async def _first_to_end(*tasks: asyncio.Task[None]) -> None:

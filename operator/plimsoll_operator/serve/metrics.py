@@ -177,6 +177,12 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
     MetricDefinition("plimsoll_leases_in_force", _G, "containers", "Containers that have a burst lease."),
     MetricDefinition("plimsoll_agent_streams_total", _C, "streams", "Streams of agents that were let in."),
     MetricDefinition(
+        "plimsoll_agent_relays_total", _C, "streams", "Streams that were carried to the replica that leads."
+    ),
+    MetricDefinition(
+        "plimsoll_agents_relayed", _G, "streams", "Streams that are carried to the replica that leads now."
+    ),
+    MetricDefinition(
         "plimsoll_agent_refusals_total",
         _C,
         "streams and messages",

@@ -10,11 +10,10 @@ KEY = ("leases", "plimsoll-system", "plimsoll-operator")
 
 
 class Candidate:
-    def __init__(self, api, identity):
+    def __init__(self, api, identity, address=""):
         self.at = 0.0
-        self.leader = Leader(
-            api, LeaseSettings("plimsoll-system", identity), lambda: self.at, lambda: 1e9 + self.at
-        )
+        settings = LeaseSettings("plimsoll-system", identity, address=address)
+        self.leader = Leader(api, settings, lambda: self.at, lambda: 1e9 + self.at)
 
     async def renew(self, at):
         self.at = at
@@ -108,3 +107,39 @@ async def test_the_wait_counts_from_before_the_renewal_was_sent(api):
     await one.renew(0)
     one.at = 12.1
     assert not one.leader.holds()
+
+
+async def test_the_others_know_where_the_leader_is_reached_while_it_leads(api):
+    one, two = Candidate(api, "one", "10.0.0.1:8444"), Candidate(api, "two", "10.0.0.2:8444")
+    await one.renew(0)
+    await two.renew(1)
+    assert (one.leader.reached_at(), two.leader.reached_at()) == ("", "10.0.0.1:8444")
+    two.at = 16.1  # nothing was heard of it since
+    assert two.leader.reached_at() == ""
+    await two.renew(16.1)
+    assert two.leader.holds()
+    await one.renew(16.2)
+    assert (one.leader.reached_at(), two.leader.reached_at()) == ("10.0.0.2:8444", "")
+
+
+async def test_an_address_that_a_predecessor_left_in_the_lease_is_not_the_holders(api):
+    await Candidate(api, "one", "10.0.0.1:8444").renew(0)
+    api.objects[KEY]["metadata"]["annotations"]["another"] = "stays"
+    annotations = dict(api.objects[KEY]["metadata"]["annotations"])
+    two, three = Candidate(api, "two"), Candidate(api, "three", "10.0.0.3:8444")
+    for at in (0, 16):
+        await two.renew(at)
+    assert api.objects[KEY]["metadata"]["annotations"] == {"another": "stays"}, "it has none, and says none"
+    api.objects[KEY]["metadata"]["annotations"] = annotations  # as a version that knows of none leaves it
+    await three.renew(17)
+    assert not three.leader.holds()
+    assert three.leader.reached_at() == ""
+
+
+async def test_whoever_gives_the_lease_up_is_no_longer_named(api):
+    one, two = Candidate(api, "one", "10.0.0.1:8444"), Candidate(api, "two", "10.0.0.2:8444")
+    await one.renew(0)
+    await two.renew(1)
+    await one.leader.release()
+    await two.renew(2)
+    assert (two.leader.holds(), two.leader.reached_at()) == (True, "")

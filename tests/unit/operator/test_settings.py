@@ -58,3 +58,11 @@ def test_no_cluster_wide_policy_reaches_operator_or_agents():
     assert settings_from([], {}).own_namespaces == {"plimsoll-system"}
     apart = settings_from(["--namespace", "control", "--agents-namespace", "agents"], {})
     assert apart.own_namespaces == {"control", "agents"}
+
+
+@pytest.mark.parametrize(
+    ("host", "address"), [("10.0.0.1", "10.0.0.1:8444"), ("fd00::1", "[fd00::1]:8444"), ("", "")]
+)
+def test_an_address_for_other_replicas_is_a_host_and_the_port_for_agents(host, address):
+    assert settings_from(["--agents-port", "8444", "--agents-host", host], {}).agents_address == address
+    assert settings_from(["--agents-host", host], {}).agents_address == ""

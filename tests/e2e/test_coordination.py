@@ -1,0 +1,183 @@
+"""Agents and operator joined, on a real kernel: a limit that falls after the cache was given back, a burst
+that is lent room before it meets the limit; beside each the same without.
+
+In: the release with `coordination.enabled`, for this file alone, so these tests run by themselves. Out: what
+the kernel holds, and what was counted. That a model learned on node A helps on node B takes hours of looks:
+it is shown by tests/contract/test_shared_models.py and `make bench-share`.
+"""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from builders.e2e.cluster import Cluster, Manifest
+from builders.e2e.kernel import container_memory, pod_oom_kills
+from builders.e2e.patience import wait_for
+from builders.e2e.release import Release, cluster_values
+from builders.e2e.workloads import (
+    CONTAINER,
+    MIB,
+    deployment,
+    hold,
+    in_pod,
+    pod_now,
+    policy,
+    profile_of,
+    resized,
+    restarts,
+    running_pod,
+)
+
+pytestmark = pytest.mark.disruptive
+
+HELD_MIB, CACHE_MIB, LIMIT_MIB, FALLS_TO_MIB = 24, 130, 192, 112  # the limit falls by 42 %
+FEW = [float(HELD_MIB)] * 24 * 4
+FALL_SECONDS = 600
+# Reads of 64 KiB all over a file of 8 MiB; the 99th percentile in seconds.
+READS = """
+import os, time
+fd, took = os.open("/tmp/hot", os.O_RDONLY), []
+for number in range(8000):
+    at = time.perf_counter()
+    os.pread(fd, 65536, number * 7919 % 128 * 65536)
+    took.append(time.perf_counter() - at)
+print(sorted(took)[int(len(took) * 0.99)])
+"""
+
+
+@pytest.fixture(scope="module")
+def joined(cluster: Cluster, release: Release, prometheus_url: str) -> Iterator[Release]:
+    """The release with coordination, until the file's end."""
+    values = cluster_values(cluster, prometheus_url)
+    release.install_or_upgrade({**values, "coordination": {"enabled": True}})
+    try:
+        wait_for(lambda: attending(release) >= len(cluster.nodes), "every node's agent to attend", 180)
+        yield release
+    finally:
+        release.install_or_upgrade(values)
+
+
+@pytest.mark.past("caches", FEW)
+def test_a_cache_heavy_containers_limit_falls_after_the_cache_was_given_back(
+    cluster, joined, namespace, record_property
+):
+    pod = cache_heavy(cluster, namespace, "caches")
+    plain = cache_heavy(cluster, namespace, "plain")
+    calm = [hot_p99_seconds(cluster, pod) for _ in range(3)]
+    done_before = counted(joined, "plimsoll_shrinks_total", outcome="done")
+    limits = {"basis": "needed", "min": f"{FALLS_TO_MIB}Mi"}
+    cluster.apply(policy(namespace, "caches", "caches", limits=limits, reclaim={"mode": "Cold"}))
+
+    def fallen() -> bool:
+        now = container_memory(cluster, pod, CONTAINER)
+        assert now.oom_kills == 0, now.text
+        return (now.max_bytes or 0) <= 0.6 * LIMIT_MIB * MIB
+
+    wait_for(fallen, "the limit to have fallen by 40 %", FALL_SECONDS)
+    after = hot_p99_seconds(cluster, pod)
+    memory = container_memory(cluster, pod, CONTAINER)
+    record_property("p99_seconds", json.dumps({"calm": calm, "after": after}))
+    assert memory.current_bytes <= (memory.max_bytes or 0)
+    assert (memory.oom_kills, restarts(pod_now(cluster, pod))) == (0, 0)
+    assert counted(joined, "plimsoll_shrinks_total", outcome="done") > done_before
+    # An emulated processor is its neighbours' too: what calm windows differ by is no doing of the limit's.
+    assert after <= 1.05 * max(calm)
+
+    resized(cluster, plain, limits=f"{FALLS_TO_MIB}Mi")
+    wait_for(lambda: told_why(cluster, plain), "the kubelet to say what is in the way", 120)
+    stalled = container_memory(cluster, plain, CONTAINER)
+    assert stalled.max_bytes == LIMIT_MIB * MIB, "the same amount, asked for plainly, is not done"
+
+
+@pytest.mark.parametrize("mib_per_second", [20, 50, 100])
+def test_a_burst_lease_saves_a_container_that_is_killed_without_it(
+    cluster, joined, namespace, mib_per_second, record_property
+):
+    """It starts above half of its limit and would meet it in three seconds; it goes 30 % beyond."""
+    limit_mib = round(3 * mib_per_second / 0.45)
+    first, last = round(0.55 * limit_mib), round(1.3 * limit_mib)
+    granted_before = counted(joined, "plimsoll_leases_total", outcome="granted")
+    cluster.apply(policy(namespace, "lent", "lent", limits={"max": f"{2 * limit_mib}Mi"}))
+    lent, alone = (
+        bursting(cluster, namespace, name, first, limit_mib, mib_per_second) for name in ("lent", "alone")
+    )
+    wait_for(lambda: seen_by_a_loop(cluster, namespace, "lent"), "the operator to have seen it", 120)
+    for pod in (lent, alone):
+        hold(cluster, pod, last)
+    wait_for(
+        lambda: pod_oom_kills(cluster, alone, CONTAINER) > 0, "the one without a policy to be killed", 90
+    )
+
+    def held() -> bool:
+        now = container_memory(cluster, lent, CONTAINER)
+        assert now.oom_kills == 0, now.text
+        return now.current_bytes >= last * MIB
+
+    wait_for(held, f"the one with a lease to hold {last} MiB", 90)
+    memory = container_memory(cluster, lent, CONTAINER)
+    record_property("limit_bytes", json.dumps([limit_mib * MIB, memory.max_bytes]))
+    assert (memory.oom_kills, restarts(pod_now(cluster, lent))) == (0, 0)
+    assert (memory.max_bytes or 0) > limit_mib * MIB
+    assert counted(joined, "plimsoll_leases_total", outcome="granted") > granted_before
+
+
+def cache_heavy(cluster: Cluster, namespace: str, name: str) -> Manifest:
+    """A running pod that uses mostly file cache; read twice, so that the kernel calls it active."""
+    limit = f"{LIMIT_MIB}Mi"
+    cluster.apply(deployment(cluster, namespace, name, mib=HELD_MIB, limit=limit, request="48Mi"))
+    pod = running_pod(cluster, namespace, name)
+    write = "dd if=/dev/zero of=/tmp/{} bs=1048576 count={} 2>/dev/null"
+    in_pod(cluster, pod, f"{write.format('cold', CACHE_MIB)} && {write.format('hot', 8)} && sync")
+    in_pod(cluster, pod, "for turn in 1 2; do cat /tmp/cold /tmp/hot >/dev/null; done")
+    held = (HELD_MIB + CACHE_MIB) * MIB
+    wait_for(
+        lambda: container_memory(cluster, pod, CONTAINER).current_bytes >= 0.9 * held, f"{name}'s cache", 90
+    )
+    return pod
+
+
+def bursting(
+    cluster: Cluster, namespace: str, name: str, first_mib: int, limit_mib: int, mib_per_second: int
+) -> Manifest:
+    """A running pod that holds so much, and will go on at that rate when it is told to."""
+    made = deployment(
+        cluster, namespace, name, mib=first_mib, limit=f"{limit_mib}Mi", request="64Mi",
+        mib_per_minute=60 * mib_per_second,
+    )  # fmt: skip
+    cluster.apply(made)
+    pod = running_pod(cluster, namespace, name)
+    wait_for(
+        lambda: container_memory(cluster, pod, CONTAINER).current_bytes >= 0.95 * first_mib * MIB,
+        f"{name} to hold {first_mib} MiB",
+        90,
+    )
+    return pod
+
+
+def seen_by_a_loop(cluster: Cluster, namespace: str, name: str) -> bool:
+    """True once its profile names what it uses: its agent's roster has it by then, too."""
+    profile = profile_of(cluster, namespace, f"deployment-{name}")
+    return bool(profile.get("status", {}).get("containers"))
+
+
+def hot_p99_seconds(cluster: Cluster, pod: Manifest) -> float:
+    """The 99th percentile of reads of what is hot."""
+    return float(in_pod(cluster, pod, f"python3 -c '{READS}'"))
+
+
+def told_why(cluster: Cluster, pod: Manifest) -> str:
+    """What the kubelet says of a resize that it has not done; "" while it says nothing."""
+    conditions = pod_now(cluster, pod)["status"].get("conditions", [])
+    under_way = (each for each in conditions if each["type"].startswith("PodResize"))
+    return next((each.get("message", "") for each in under_way if each["status"] == "True"), "")
+
+
+def attending(release: Release) -> float:
+    """Nodes whose agent attends."""
+    return counted(release, "plimsoll_agents", presence="present")
+
+
+def counted(release: Release, metric: str, **labels: str) -> float:
+    """The sum of a metric's samples with these labels, over the replicas."""
+    return sum(value for found, value in release.samples(metric) if found.items() >= labels.items())
