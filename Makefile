@@ -139,7 +139,7 @@ train: $(VENV)/.dev ## fit the forecast's weights and price tables anew: make tr
 train-pressure: $(VENV)/.dev ## fit the pressure predictor's weights anew: make train-pressure [RECORDINGS=files]
 	$(BIN)/python bench/train_pressure.py $(if $(RECORDINGS),--recordings $(RECORDINGS)) $(BENCH_ARGS)
 
-.PHONY: bench bench-ablation bench-agent bench-basis bench-circumstances bench-cold bench-control bench-coord bench-e2e bench-forecast bench-fuzz bench-leak bench-loop bench-node bench-pages bench-placement bench-placement-scheduler bench-pressure bench-prophet bench-share bench-steering bench-usage bench-demo
+.PHONY: bench bench-ablation bench-agent bench-basis bench-circumstances bench-cold bench-control bench-coord bench-e2e bench-faults bench-forecast bench-fuzz bench-leak bench-loop bench-node bench-pages bench-placement bench-placement-scheduler bench-pressure bench-prophet bench-share bench-steering bench-usage bench-demo
 bench: bench-agent bench-cold bench-demo bench-leak bench-forecast bench-loop bench-prophet bench-usage ## every bench there is
 
 bench-ablation: $(VENV)/.dev ## what each part of the pipeline earns, taken away in turn on the judged half
@@ -162,6 +162,9 @@ bench-control: $(VENV)/.dev ## laws of proactive reclaim beside each other, on a
 
 bench-coord: $(VENV)/.dev ## what agents' streams cost the operator, from 100 to 5,000, and a storm of reconnections
 	$(BIN)/python bench/coord.py $(BENCH_ARGS)
+
+bench-faults: $(VENV)/.dev ## every fault that is survived, made by its test and counted; then the fuzzer (make redis first)
+	$(BIN)/python bench/faults.py $(BENCH_ARGS)
 
 bench-fuzz: $(VENV)/.dev ## a million inputs against the operator's side of an agent's stream
 	$(BIN)/python bench/fuzz_coord.py $(BENCH_ARGS)

@@ -1,5 +1,5 @@
 """Write the pages that are made, not typed: `crds.md`, `metrics.md`, `rbac.md`, `results.md`; and the tables
-of `benchmark.md`, `node-benchmark.md` and `pages.md`, pages that are typed.
+of `benchmark.md`, `node-benchmark.md`, `pages.md` and `coordination.md`, pages that are typed.
 
     python docs/generate.py            write them
     python docs/generate.py --check    exit 1 and name those that are stale
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark_tables import with_tables
+from fault_tables import with_faults
 from node_tables import with_node_tables
 from page_tables import with_page_tables
 
@@ -71,6 +72,9 @@ def pages(docs: Path = DOCS) -> dict[str, str]:
     page_benchmark = docs / "pages.md"
     if page_benchmark.is_file():
         made["pages.md"] = with_page_tables(page_benchmark.read_text("utf-8"), results.get("pages"))
+    coordination = docs / "coordination.md"
+    if coordination.is_file():
+        made["coordination.md"] = with_faults(coordination.read_text("utf-8"), results.get("faults"))
     readme = docs.parent / "README.md"
     if readme.is_file():
         made["../README.md"] = with_outcome(readme.read_text("utf-8"), results.get("demo"))

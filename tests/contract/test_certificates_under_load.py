@@ -67,6 +67,13 @@ class Fleet:
         await until(lambda: all(len(link._session.outbox) == 0 for link in self.links))
 
 
+def told(counted, fault: str, fleet: Fleet, injected: int) -> None:
+    """Write down what became of a fault that was made so often."""
+    lost, _ = fleet.counts()
+    of = 2 * len(fleet.nodes) * fleet.said
+    counted(fault, injected=injected, survived=injected, lost=lost, of=of, what="messages")
+
+
 @pytest.fixture
 def operator(tmp_path):
     made = Attended(tmp_path, Authority(), options=SHORT_CONNECTIONS)
@@ -75,7 +82,7 @@ def operator(tmp_path):
 
 
 async def test_pairs_that_end_within_seconds_are_renewed_under_load_and_nothing_is_lost_or_heard_twice(
-    operator,
+    operator, counted
 ):
     async with operator.serving():
         fleet = Fleet(operator)
@@ -91,6 +98,7 @@ async def test_pairs_that_end_within_seconds_are_renewed_under_load_and_nothing_
         assert fleet.counts() == (0, 0)
         assert operator.identity.reloads_total >= 3
         assert operator.service.counts.streams_total >= 4 * AGENTS
+        told(counted, "certificates renewed under load", fleet, 3)
 
 
 async def test_one_authority_takes_over_from_another_under_load(operator):
@@ -121,7 +129,9 @@ async def test_one_authority_takes_over_from_another_under_load(operator):
         assert "node-9" not in operator.heard.greeted_nodes
 
 
-async def test_an_agent_whose_certificate_has_ended_is_refused_keeps_what_it_says_and_loses_nothing(operator):
+async def test_an_agent_whose_certificate_has_ended_is_refused_keeps_what_it_says_and_loses_nothing(
+    operator, counted
+):
     async with operator.serving():
         fleet = Fleet(operator)
         late, others = fleet.links[0], fleet.links[1:]
@@ -138,9 +148,12 @@ async def test_an_agent_whose_certificate_has_ended_is_refused_keeps_what_it_say
             fleet.renew(operator.authority, "node-0")
             await fleet.settled()
         assert fleet.counts() == (0, 0)
+        told(counted, "an agent's certificate has ended", fleet, 1)
 
 
-async def test_an_operator_whose_certificate_has_ended_is_not_spoken_to_until_it_is_renewed(operator):
+async def test_an_operator_whose_certificate_has_ended_is_not_spoken_to_until_it_is_renewed(
+    operator, counted
+):
     async with operator.serving():
         fleet = Fleet(operator)
         async with attending(*fleet.links):
@@ -153,3 +166,4 @@ async def test_an_operator_whose_certificate_has_ended_is_not_spoken_to_until_it
             operator.authority.write(operator.directory / "server", "operator")
             await fleet.settled()
         assert fleet.counts() == (0, 0)
+        told(counted, "the operator's certificate has ended", fleet, 1)

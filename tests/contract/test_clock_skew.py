@@ -31,7 +31,7 @@ def shrinks(joined) -> dict[str, float]:
     return {name: value for name, value in found.items() if value}
 
 
-async def test_samples_and_forecasts_are_all_taken_and_are_as_old_as_when_they_were_heard(joined):
+async def test_samples_and_forecasts_are_all_taken_and_are_as_old_as_when_they_were_heard(joined, counted):
     counts = joined.served.service.counts
     before = counts.messages_total["sample_batch"]
     for tick in range(TICKS):
@@ -47,6 +47,11 @@ async def test_samples_and_forecasts_are_all_taken_and_are_as_old_as_when_they_w
     await joined.rig.once(joined.now)
     skew = joined.rig.metrics.value("plimsoll_agent_clock_skew_seconds_max")
     assert skew == pytest.approx(abs(joined.skew_seconds), abs=15.0)
+    if joined.skew_seconds:
+        lost = before + TICKS - counts.messages_total["sample_batch"]
+        counted(
+            "an agent's clock ten minutes off", injected=1, survived=1, lost=lost, of=TICKS, what="batches"
+        )
 
 
 async def test_leases_are_granted_and_last_as_long_as_they_say(joined):

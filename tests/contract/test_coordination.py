@@ -101,7 +101,7 @@ async def test_one_operator_hears_nothing_twice_over_a_broken_stream(operator):
     assert checksums(operator) == [f"delta-{number}" for number in range(150)]
 
 
-async def test_an_agent_that_speaks_for_another_node_is_refused(operator):
+async def test_an_agent_that_speaks_for_another_node_is_refused(operator, counted):
     operator.reviews.kube_nodes["stolen"] = "node-b"
     async with operator.serving():
         link, _ = operator.agent("node-a", token="stolen")
@@ -109,6 +109,11 @@ async def test_an_agent_that_speaks_for_another_node_is_refused(operator):
             await until(lambda: link.state.failures_total["permission_denied"] >= 1)
     assert "a token bound to kube node node-b does not speak for node-a" in link.state.why
     assert operator.heard.greeted_nodes == []
+    tries, heard = operator.service.counts.refusals_total["node"], len(operator.heard.greeted_nodes)
+    counted(
+        "an agent that speaks for another node", injected=tries + heard, survived=tries, lost=heard,
+        of=tries + heard, what="streams",
+    )  # fmt: skip
 
 
 async def test_an_agent_that_names_another_nodes_pod_is_refused_in_greeting_and_after(operator):

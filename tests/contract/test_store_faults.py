@@ -124,16 +124,25 @@ def through(server: RedisServer, mine: Writer, begin, end) -> list[str]:
     return failures
 
 
-def test_killed(server, writer):
-    failures = through(server, writer(server.url), server.kill, server.start)
+def told(counted, fault: str, *writers: Writer) -> None:
+    """Write down what became of a fault that was made once."""
+    lost, written = sum(len(each.lost()) for each in writers), sum(len(each.written) for each in writers)
+    counted(fault, injected=1, survived=1, lost=lost, of=written, what="records")
+
+
+def test_killed(server, writer, counted):
+    mine = writer(server.url)
+    failures = through(server, mine, server.kill, server.start)
     assert all(failures)
     assert "down" in failures[0]
+    told(counted, "Redis killed", mine)
 
 
-def test_restarted_empty(server, writer):
+def test_restarted_empty(server, writer, counted):
     mine = writer(server.url)
     through(server, mine, server.restart_empty, lambda: None)
     assert mine.store.measures.counts["redis", "taken"] >= KEYS + 5
+    told(counted, "Redis restarted empty", mine)
 
 
 def test_restarted_empty_while_nobody_looked(server, writer):
@@ -146,7 +155,24 @@ def test_restarted_empty_while_nobody_looked(server, writer):
     assert mine.lost() == []
 
 
-def test_slow(server, writer):
+def test_two_seconds_slow(server, writer, counted):
+    """It answers everybody two seconds late, for that long: what is waited for shorter goes on from here."""
+    hasty, patient = writer(server.url, timeout=0.3), writer(server.url, timeout=10.0)
+    for mine in (hasty, patient):
+        mine.write(0, KEYS, name=f"of-{id(mine)}-")
+        mine.settle()
+        mine.write(KEYS, 5, name=f"of-{id(mine)}-")
+    server.tell("CLIENT", "PAUSE", "2000", "ALL")
+    assert "slow" in hasty.send().failure
+    assert hasty.readable() == KEYS + 5
+    assert patient.send().failure == ""
+    for mine in (hasty, patient):
+        mine.settle()
+        assert mine.lost() == []
+    told(counted, "Redis slow (2 s)", hasty, patient)
+
+
+def test_slow(server, writer, counted):
     """It stands still: each try costs a time-out, and readings in between cost none."""
     mine = writer(server.url, timeout=0.3)
     mine.write(0, KEYS)
@@ -163,24 +189,27 @@ def test_slow(server, writer):
         server.thaw()
     mine.settle()
     assert mine.lost() == []
+    told(counted, "Redis stands still", mine)
 
 
-def test_full(server, writer):
+def test_full(server, writer, counted):
     def fill() -> None:
         server.tell("CONFIG", "SET", "maxmemory", "1")
 
-    failures = through(
-        server, writer(server.url), fill, lambda: server.tell("CONFIG", "SET", "maxmemory", "0")
-    )
+    mine = writer(server.url)
+    failures = through(server, mine, fill, lambda: server.tell("CONFIG", "SET", "maxmemory", "0"))
     assert all("full" in each for each in failures)
+    told(counted, "Redis full (OOM reply)", mine)
 
 
-def test_read_only(server, writer):
+def test_read_only(server, writer, counted):
     def replica() -> None:
         server.tell("REPLICAOF", "127.0.0.1", "1")
 
-    failures = through(server, writer(server.url), replica, lambda: server.tell("REPLICAOF", "NO", "ONE"))
+    mine = writer(server.url)
+    failures = through(server, mine, replica, lambda: server.tell("REPLICAOF", "NO", "ONE"))
     assert all("read-only" in each for each in failures)
+    told(counted, "Redis read-only", mine)
 
 
 def acl(server: RedisServer, password: str) -> None:
@@ -188,7 +217,7 @@ def acl(server: RedisServer, password: str) -> None:
     server.tell("ACL", "SETUSER", USER, "reset", "on", f">{password}", "~plimsoll:*", *rights)
 
 
-def test_wrong_password(server, writer, tmp_path):
+def test_wrong_password(server, writer, tmp_path, counted):
     file = tmp_path / "password"
     file.write_text(PASSWORD)
     acl(server, PASSWORD)
@@ -199,16 +228,17 @@ def test_wrong_password(server, writer, tmp_path):
         acl(server, "another")
         server.tell("CLIENT", "KILL", "USER", USER)
 
-    def told() -> None:
+    def renewed() -> None:
         file.write_text("another")
         mine.store.shared.close()  # as a new connection would
 
-    failures = through(server, mine, rotate, told)
+    failures = through(server, mine, rotate, renewed)
     assert all("denied" in each or "down" in each for each in failures)
     assert any("denied" in each for each in failures)
+    told(counted, "wrong password of Redis", mine)
 
 
-def test_a_partition_between_half_of_the_writers_and_redis(server, writer):
+def test_a_partition_between_half_of_the_writers_and_redis(server, writer, counted):
     with line_to(server.port) as line:
         near, far = writer(server.url), writer(f"redis://127.0.0.1:{line.port}/0")
         for mine in (near, far):
@@ -227,9 +257,10 @@ def test_a_partition_between_half_of_the_writers_and_redis(server, writer):
         assert near.lost() == far.lost() == []
         newest = far.store.retrieve(Address("pattern", "shared"), far.now_seconds + 100)
         assert decode(newest.content) == {"by": 1}, "of both the one from more samples"
+        told(counted, "half of the writers cut off from Redis", near, far)
 
 
-def test_sentinel_fails_over(tmp_path, writer):
+def test_sentinel_fails_over(tmp_path, writer, counted):
     settings = {"min_replicas_to_write": "1", "min_replicas_max_lag": "10"}
     with redis_sentinel(tmp_path / "redis", replicas=2, **settings) as made:
         mine = writer(f"{made.url}?replicas=1")
@@ -245,6 +276,7 @@ def test_sentinel_fails_over(tmp_path, writer):
         assert acknowledged == KEYS // 2
         assert len(mine.written) == KEYS + 10
         assert mine.lost() == []
+        told(counted, "Redis failed over (Sentinel)", mine)
 
 
 def test_writes_without_a_replica_are_not_acknowledged(server, writer):

@@ -17,6 +17,7 @@ from builders.e2e.workloads import (
     MIB,
     container,
     controller,
+    in_pod,
     pod_now,
     restarts,
     running_pod,
@@ -267,13 +268,6 @@ def in_agent(cluster: Cluster, agent: Manifest, script: str):
     if not lines:
         raise CommandError(f"the script in {metadata['name']} printed no result: {printed!r}")
     return json.loads(lines[-1])
-
-
-def in_pod(cluster: Cluster, pod: Manifest, command: str) -> str:
-    """Output of a shell command in the workload's container."""
-    metadata = pod["metadata"]
-    where = ("-n", metadata["namespace"], metadata["name"], "-c", CONTAINER)
-    return cluster.kube("exec", *where, "--", "sh", "-c", command)
 
 
 def agent_on(release: Release, kube_node: str) -> Manifest:

@@ -6,7 +6,6 @@ third machine is started that lives as long as the test; on a cluster of somebod
 expected follows from what that node's kubelet says of its configuration.
 """
 
-import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,21 +15,11 @@ import pytest
 from builders.e2e.kernel import container_memory
 from builders.e2e.kubelets import differing, patch_of
 from builders.e2e.patience import wait_for
-from builders.e2e.workloads import CONTAINER, MIB, deployment, pod_now, restarts, running_pod
+from builders.e2e.workloads import CONTAINER, MIB, deployment, pod_now, resized, restarts, running_pod
 
 PAGE = 4096
 NUMBER = 3
 REQUEST_BYTES, LIMIT_BYTES = 32 * MIB, 64 * MIB
-
-
-def resized(cluster, pod, **memory: str) -> None:
-    """Ask for other memory of the pod's container; returns when the API server has taken it."""
-    resources = {part: {"memory": amount} for part, amount in memory.items()}
-    patch = {"spec": {"containers": [{"name": CONTAINER, "resources": resources}]}}
-    cluster.kube(
-        *("-n", pod["metadata"]["namespace"], "patch", "pod", pod["metadata"]["name"]),
-        *("--subresource=resize", "--type=strategic", "-p", json.dumps(patch)),
-    )
 
 
 def refusal(cluster, pod) -> str:

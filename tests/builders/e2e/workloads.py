@@ -4,6 +4,7 @@ In: a namespace, megabytes. Out: manifests, and questions about pods. The image'
 many MiB as it was started with, and goes to the number that is written into its /tmp/mib.
 """
 
+import json
 from typing import Any
 
 from builders.e2e.cluster import Cluster, Manifest
@@ -141,6 +142,23 @@ def hold(cluster: Cluster, pod: Manifest, mib: int, name: str = CONTAINER) -> No
     """Tell the pod's program how much to hold."""
     where = ("-n", pod["metadata"]["namespace"], pod["metadata"]["name"], "-c", name)
     cluster.kube("exec", *where, "--", "sh", "-c", f"echo {mib} >/tmp/mib")
+
+
+def resized(cluster: Cluster, pod: Manifest, **memory: str) -> None:
+    """Ask for other memory of the pod's container; returns when the API server has taken it."""
+    resources = {part: {"memory": amount} for part, amount in memory.items()}
+    patch = {"spec": {"containers": [{"name": CONTAINER, "resources": resources}]}}
+    cluster.kube(
+        *("-n", pod["metadata"]["namespace"], "patch", "pod", pod["metadata"]["name"]),
+        *("--subresource=resize", "--type=strategic", "-p", json.dumps(patch)),
+    )
+
+
+def in_pod(cluster: Cluster, pod: Manifest, command: str) -> str:
+    """Output of a shell command in the workload's container."""
+    metadata = pod["metadata"]
+    where = ("-n", metadata["namespace"], metadata["name"], "-c", CONTAINER)
+    return cluster.kube("exec", *where, "--", "sh", "-c", command)
 
 
 def profile_of(cluster: Cluster, namespace: str, name: str) -> Manifest:

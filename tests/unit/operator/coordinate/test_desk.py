@@ -228,7 +228,9 @@ async def test_present_and_away_are_counted():
     assert made.rig.metrics.value("plimsoll_agents", presence="present") == 1
 
 
-async def test_an_operator_that_is_killed_during_a_shrink_leaves_the_limit_and_its_successor_asks_again():
+async def test_an_operator_that_is_killed_during_a_shrink_leaves_the_limit_and_its_successor_asks_again(
+    counted,
+):
     made = await lowering()
     made.attend(NOW)
     await made.once(NOW + MINUTE)
@@ -243,18 +245,28 @@ async def test_an_operator_that_is_killed_during_a_shrink_leaves_the_limit_and_i
     assert successor.rig.limit() == 1024
     (again,) = (each for each in successor.told() if isinstance(each, ShrinkRequest))
     assert again.target_bytes == request.target_bytes
+    wrong = int(successor.rig.limit() != 1024)
+    counted(
+        "the operator killed during a shrink", injected=1, survived=1 - wrong, lost=wrong, of=1, what="limits"
+    )
 
 
-async def test_an_operator_that_is_killed_during_a_lease_leaves_the_room_and_its_successor_takes_it_back():
+async def test_an_operator_that_is_killed_during_a_lease_leaves_the_room_and_its_successor_takes_it_back(
+    counted,
+):
     made = await steady()
     await made.asks_for(400, NOW + 61)
     successor = Desks(made.rig.restart(), epoch_id=2)
     for minute in range(2, 40):  # without an agent: by half steps or whole, after the cooldown
         await successor.rig.once(NOW + minute * MINUTE)
     assert successor.rig.limit() == 1024
+    wrong = int(successor.rig.limit() != 1024)
+    counted(
+        "the operator killed during a lease", injected=1, survived=1 - wrong, lost=wrong, of=1, what="limits"
+    )
 
 
-async def test_a_successor_that_hears_a_lease_request_again_raises_nothing_more_and_lets_it_end():
+async def test_a_successor_that_hears_a_lease_request_again_raises_nothing_more_and_lets_it_end(counted):
     made = await steady()
     assert (await made.asks_for(400, NOW + 61)).limit_bytes == 1424 * MIB
     writes = len(made.rig.api.resizes)
@@ -267,6 +279,8 @@ async def test_a_successor_that_hears_a_lease_request_again_raises_nothing_more_
     assert again.limit_bytes == 1424 * MIB, "the agent is answered"
     assert len(successor.rig.api.resizes) == writes
     assert successor.desk.lending.book.holds(APP, NOW + 3 * MINUTE)
+    more = len(successor.rig.api.resizes) - writes
+    counted("a lease heard again by a successor", injected=1, survived=1, lost=more, of=1, what="limits")
 
 
 async def test_a_node_may_speak_of_the_images_of_its_own_pods_alone():

@@ -177,7 +177,7 @@ async def test_duplicated_and_reordered_words_change_nothing_and_none_is_lost(fl
     assert fleet.count("refused") == 0
 
 
-async def test_what_is_truncated_oversized_or_poisoned_is_refused_and_counted(fleet):
+async def test_what_is_truncated_oversized_or_poisoned_is_refused_and_counted(fleet, counted):
     sound = delta_payload(Delta(Contribution(1, 50, NOW, page_vector(prior_hazard()))))
     rng = np.random.default_rng(7)
     prior = page_vector(prior_hazard())
@@ -199,9 +199,14 @@ async def test_what_is_truncated_oversized_or_poisoned_is_refused_and_counted(fl
         await fleet.sharing.round()
     assert fleet.count("refused") == len(bad) > 50
     assert fleet.words() == {}
+    refused, kept = int(fleet.count("refused")), len(fleet.words())
     fleet.learned("n0")
     await fleet.sharing.round()
     assert set(fleet.words()) == {"n0"}, "the node is heard again as soon as it makes sense"
+    counted(
+        "poisoned, truncated and oversized models", injected=len(bad), survived=refused, lost=kept,
+        of=len(bad), what="words",
+    )  # fmt: skip
 
 
 async def test_of_five_a_liar_moves_the_candidate_no_further_than_honest_nodes_do(fleet):

@@ -35,6 +35,19 @@ def test_more_than_the_node_has_is_not_believed():
     assert views(usage=np.nan).container("n1", "uid", "id", None) is None
 
 
+def test_absurd_samples_say_nothing(counted):
+    absurd = [np.nan, np.inf, 1e30, 40.0 * MIB]
+    with np.errstate(invalid="ignore"):
+        believed = [
+            each for each in absurd if views(usage=each).container("n1", "uid", "id", 32 * MIB) is not None
+        ]
+    assert believed == []
+    counted(
+        "absurd samples", injected=len(absurd), survived=len(absurd) - len(believed), lost=len(believed),
+        of=len(absurd), what="samples",
+    )  # fmt: skip
+
+
 def test_a_batch_that_makes_no_sense_says_nothing_and_raises_nothing():
     def broken() -> SampleBatch:
         raise MessageError("a container stands twice")
