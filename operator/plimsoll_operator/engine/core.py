@@ -7,14 +7,11 @@ limits are derived from the histories alone, and those only from samples that we
 
 import math
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
 
 import numpy as np
 
-from plimsoll.forecast.window import UsageWindow, chunks
-from plimsoll.guard.limits import GuardSettings, LimitReason
+from plimsoll.guard.limits import GuardSettings
 from plimsoll.pipeline import PipelineSettings
-from plimsoll.recommend.recommendation import Recommendations, joined
 from plimsoll.recommend.relatives import Steps
 from plimsoll.recommend.row_policy import RowPolicy
 from plimsoll.usage.cache import CacheFloor
@@ -22,20 +19,18 @@ from plimsoll.usage.checkpoint import CheckpointError
 from plimsoll.usage.sample import BINS_PER_HOUR, BoolArray, Float64Array, Quantity
 from plimsoll.usage.timeline import ClockStep
 from plimsoll_operator.engine.coverage import Coverage
+from plimsoll_operator.engine.deciding import Decider
+from plimsoll_operator.engine.events import EventDesk
 from plimsoll_operator.engine.explain import explain_row
 from plimsoll_operator.engine.frames import Sync
 from plimsoll_operator.engine.kin import Kin
 from plimsoll_operator.engine.loads import LoadDesk
-from plimsoll_operator.engine.members import UNKNOWN, MemberTable, SlotArray
+from plimsoll_operator.engine.members import MemberTable, SlotArray
 from plimsoll_operator.engine.messages import (
     EngineSettings,
     Event,
-    LimitChange,
     Needs,
-    OomEvent,
     PodRaises,
-    RestartEvent,
-    RowShapes,
     Tick,
     empty_tick,
 )
@@ -43,8 +38,8 @@ from plimsoll_operator.engine.needs import NeedDesk
 from plimsoll_operator.engine.past import PastLoader
 from plimsoll_operator.engine.raises import RaiseList
 from plimsoll_operator.engine.round import Round
-from plimsoll_operator.engine.rows import RowArray, RowTable, Store
-from plimsoll_operator.engine.shapes import Shapes, joined_shapes
+from plimsoll_operator.engine.rows import RowArray, RowTable
+from plimsoll_operator.engine.shapes import Shapes
 from plimsoll_operator.forecasters.desks import Desks
 from plimsoll_operator.forecasters.pool import FitPool
 from plimsoll_operator.observe.backfill import ContainerPast
@@ -85,12 +80,13 @@ class EngineCore:
         self.rows = RowTable(pipeline, self._desks.refusal)
         self._raises = RaiseList()  # of events since the last tick
         self._restored: set[int] = set()
-        self._killed_at: dict[int, dict[float, float]] = {}  # by restored row: time of a kill -> its limit
         self._coverage = Coverage(settings.interval_seconds)
+        self._cache = CacheFloor()
+        self._events = EventDesk(self.members, self.rows, self._cache, self._guard)
         self._shapes = Shapes()
         self._loads = LoadDesk()
         self._kin = Kin()
-        self._cache = CacheFloor()
+        self._decider = Decider(self.rows, self._kin, self._shapes, self._loads)
         self._needs = NeedDesk(self.members, self.rows)
         self._now_seconds = math.nan
 
@@ -119,14 +115,14 @@ class EngineCore:
     def _tell_images(self, rows: Collection[int]) -> None:
         """Rows whose pods came or went: a rollout is over once all that live run the new image."""
         known = np.array(sorted(row for row in rows if self.rows.known(row)), dtype=np.int32)
-        for mine, store in self._by_store(known):
+        for mine, store in self.rows.by_store(known):
             codes = self.members.images_of(mine)
             store.history.images.observe(self.rows.places(mine), codes, self._now_seconds)
 
     def _tell_policies(self, policy_of: Mapping[int, RowPolicy]) -> None:
         for row, policy in policy_of.items():
             self._shapes.tell(row, policy.leak_window_hours)
-        for rows, store in self._by_store(np.array(list(policy_of), dtype=np.int32)):
+        for rows, store in self.rows.by_store(np.array(list(policy_of), dtype=np.int32)):
             said = [policy_of[row] for row in rows.tolist()]
             places = self.rows.places(rows)
             store.pipeline.observe_policies(places, said)
@@ -148,54 +144,13 @@ class EngineCore:
         self._loads.forget(gone)
         self._kin.forget(rows)
         self._cache.doubt(np.array(list(rows), dtype=np.int32))
-        for row in rows:
-            self._killed_at.pop(row, None)
+        self._events.forget(rows)
 
     def observe(self, events: tuple[Event, ...]) -> PodRaises:
         """Take events in; return the raises they ask for, which the next tick also carries."""
-        raises = RaiseList()
-        for event in events:
-            slot = self.members.slot_of((event.pod_uid, event.container))
-            if slot == UNKNOWN:
-                continue
-            if isinstance(event, OomEvent):
-                self._oom(slot, event, raises)
-            elif isinstance(event, RestartEvent):
-                self._started(slot, event, raises)
-            elif isinstance(event, LimitChange):
-                for column, value in (
-                    (self.members.limit_bytes, event.limit_bytes),
-                    (self.members.request_bytes, event.request_bytes),
-                ):
-                    column[slot] = math.nan if value is None else value
+        raises = self._events.take(events, self._now_seconds)
         self._raises.extend(raises)
         return raises.build()
-
-    def _oom(self, slot: int, event: OomEvent, raises: RaiseList) -> None:
-        """Record a kill; a recent one raises its pod at once, an older one is only remembered.
-
-        After a restart a kill is told again, with the limit that a predecessor has already raised: the one
-        on record counts, so that the same raise is asked for, not another one on top of it.
-        """
-        row = int(self.members.rows[slot])
-        limit = float(event.limit_bytes) if event.limit_bytes else float(self.members.limit_bytes[slot])
-        limit = self._killed_at.get(row, {}).get(event.at_seconds, limit)
-        asked = self.rows.store(row).pipeline.observe_oom(
-            self.rows.place(row), event.at_seconds, np.array([limit])
-        )
-        self._cache.doubt(np.array([row], dtype=np.int32))
-        old = event.at_seconds < self._now_seconds - self._guard.oom_hold_seconds
-        if len(asked.rows) and not old:
-            uid = (event.pod_uid, event.container)
-            raises.add(row, uid, float(asked.limit_bytes[0]), LimitReason.OOM_KILLED.label)
-
-    def _started(self, slot: int, event: RestartEvent, raises: RaiseList) -> None:
-        """Record a start; where such starts have needed more than the pod has, it is raised at once."""
-        row = int(self.members.rows[slot])
-        asked = self.rows.store(row).pipeline.observe_start(self.rows.place(row), event.at_seconds)
-        if len(asked.rows) and self.members.limit_bytes[slot] < asked.limit_bytes[0]:
-            uid = (event.pod_uid, event.container)
-            raises.add(row, uid, float(asked.limit_bytes[0]), LimitReason.START_UP.label)
 
     def restore(self, checkpoints: Mapping[int, bytes]) -> tuple[str, ...]:
         """Join checkpoints to their rows; return what could not be read, in words."""
@@ -210,7 +165,7 @@ class EngineCore:
                 refused.append(f"checkpoint of {self.rows.keys[row]}: {error}")
                 continue
             self._restored.add(row)
-            self._remember_kills(row)
+            self._events.remember_kills(row)
             # With samples of its own already, nobody can tell how long the gap before them was.
             self._coverage.restored(row, math.nan if lived else self._last_seen(row))
             self.rows.due_at_once(np.array([row], dtype=np.int32))
@@ -225,13 +180,6 @@ class EngineCore:
     def tell_needs(self, needs: Needs) -> None:
         """What agents say of containers whose limits are made for needed memory."""
         self._needs.tell(needs)
-
-    def _remember_kills(self, row: int) -> None:
-        ooms = self.rows.store(row).history.ooms(self.rows.place(row))
-        kills = zip(ooms.seconds[0].tolist(), ooms.limit_bytes[0].tolist(), strict=True)
-        self._killed_at[row] = {
-            at: limit for at, limit in kills if math.isfinite(at) and math.isfinite(limit)
-        }
 
     # -- what is asked ------------------------------------------------------------------------------------
 
@@ -264,7 +212,7 @@ class EngineCore:
             batch = self._fetch(made)
         with made.stage("append"):
             live = np.unique(self.members.rows[self.members.live()])
-            made.bases = self._needs.bases(self._by_store(live), now_seconds)
+            made.bases = self._needs.bases(self.rows.by_store(live), now_seconds)
             self._append(batch, made)
         with made.stage("backfill"):
             self._backfill(made)
@@ -280,9 +228,10 @@ class EngineCore:
         with made.stage("react"):
             self._react(made)
         requested = self.members.row_requests(len(self.rows)) if loads else None
-        self._decide(made, requested, everything=everything)
+        self._decider.decide(made, requested, everything=everything)
         if requested is not None:
-            self._load(made, requested)
+            self._decider.load(made, requested)
+            made.node_use = self.members.node_use(made.now_seconds, self._fresh_seconds())
         made.raises = self._raises.build()
         self._raises = RaiseList()
         return made.tick()
@@ -386,7 +335,7 @@ class EngineCore:
                 store.history.five_minute(self.rows.places(rows), BINS_PER_HOUR + 1),
                 made.now_seconds,
             )
-            for rows, store in self._by_store(made.usage.rows)
+            for rows, store in self.rows.by_store(made.usage.rows)
         ]
         made.covered = np.concatenate(parts) if parts else made.covered
 
@@ -405,7 +354,7 @@ class EngineCore:
     def _react(self, made: Round) -> None:
         """Add the raises that present use asks for to those of events since the last tick."""
         limits = self.members.row_limits(len(self.rows))
-        for rows, store in self._by_store(made.usage.rows):
+        for rows, store in self.rows.by_store(made.usage.rows):
             places = self.rows.places(rows)
             store.pipeline.observe_limits(places, limits[rows])
             store.pipeline.observe_replicas(places, self.members.counts(rows))
@@ -413,58 +362,6 @@ class EngineCore:
             row_of = dict(zip(places.tolist(), rows.tolist(), strict=True))
             raised = np.array([row_of[place] for place in asked.rows.tolist()], dtype=np.int32)
             self._raises.add_rows(raised, asked, self.members, self._guard)
-
-    def _decide(self, made: Round, requested: Float64Array | None, *, everything: bool) -> None:
-        """Recommendations and shapes of what is due, by chunks: each row's past is read once for all.
-
-        `requested` by row: loads are wanted, too.
-        """
-        decided: list[Recommendations] = []
-        seen: list[RowShapes] = []
-        due = made.usage.rows
-        with made.stage("recommend"):
-            due = due if everything else self.rows.due(due, made.now_seconds)
-        for mine, store in self._by_store(due):
-            for part in chunks(len(mine)):
-                window = self._decide_chunk(made, mine[part], store, decided, seen)
-                if window is not None and requested is not None:
-                    with made.stage("loads", holds=False):
-                        asked = requested[mine[part]]
-                        self._loads.look(mine[part], window.hourly_bytes, asked, made.now_seconds)
-        with made.stage("shapes"):
-            made.shapes = joined_shapes(seen)
-        if decided:
-            made.recommendations = joined(decided)
-
-    def _decide_chunk(
-        self, made: Round, rows: RowArray, store: Store, decided: list[Recommendations], seen: list[RowShapes]
-    ) -> UsageWindow | None:
-        places, window = self.rows.places(rows), None
-        with made.stage("recommend"):
-            window = store.pipeline.look(places, made.now_seconds)
-            relatives = self._kin.steps_for(rows, self.rows, store, made.now_seconds)
-            store.pipeline.observe_relatives(relatives)
-            decided.append(replace(store.pipeline.decide_seen(window, made.now_seconds), rows=rows))
-            self.rows.decided(rows, made.now_seconds)
-        with made.stage("shapes"):
-            if window is not None:
-                starts = store.history.starts(places)
-                seen.append(self._shapes.look(rows, window, starts, made.now_seconds))
-        return window
-
-    def _load(self, made: Round, requested: Float64Array) -> None:
-        """What placement goes by: loads of rows that were due or have none yet, what kube nodes use."""
-        with made.stage("loads", holds=False):
-            late = self._by_store(self._loads.late(made.usage.rows))
-            self._loads.catch_up(late, self.rows.places, requested, made.now_seconds)
-            made.loads = self._loads.take()
-            made.node_use = self.members.node_use(made.now_seconds, self._fresh_seconds())
-
-    def _by_store(self, rows: RowArray) -> Iterator[tuple[RowArray, Store]]:
-        for quantity, store in self.rows.stores.items():
-            mine = self.rows.of_quantity(rows, quantity)
-            if len(mine):
-                yield mine, store
 
 
 def no_samples() -> SampleBatch:

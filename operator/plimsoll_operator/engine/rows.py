@@ -7,7 +7,7 @@ together.
 """
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,6 +116,13 @@ class RowTable:
         """Return those of `rows` that hold `quantity`, in order."""
         mine: RowArray = rows[self.holding(rows, quantity)]
         return mine
+
+    def by_store(self, rows: RowArray) -> Iterator[tuple[RowArray, Store]]:
+        """Rows with the store they are in, store by store."""
+        for quantity, store in self.stores.items():
+            mine = self.of_quantity(rows, quantity)
+            if len(mine):
+                yield mine, store
 
     def holding(self, rows: RowArray, quantity: Quantity) -> BoolArray:
         """Return where `rows` hold `quantity`, [n]; False for -1, no row at all."""

@@ -100,6 +100,7 @@ class Placer:
     def rest(self) -> None:
         """No policy asks for placement any more."""
         self._state = None
+        self._metrics.replace("plimsoll_placement_coming_pods", "room", {})
 
     def policy_of(self, pod: PodRecord) -> EffectivePolicy | None:
         """The policy that speaks for a pod, also for one that no loop has seen yet."""
