@@ -90,7 +90,7 @@ class Agent:
         with self._stage("act"):
             done = self._act(plan)
         with self._between("numa"):
-            self.places.step(self.reclaimer.numa_wanted, now_seconds)
+            self.places.step(self.reclaimer.numa_wanted, now_seconds, self.reclaimer.numa_binds)
         with self._between("collapse"):
             said = self.pressing.forecasts.probability
             self.collapser.step(snapshot, self.reclaimer.controlled, said)

@@ -18,7 +18,7 @@ class Engine(StrEnum):
     RECLAIM = "reclaim.mode"
     PLACEMENT_NODE = "placement.node"
     PLACEMENT_NUMA = "placement.numa"
-    PLACEMENT_BIND = "placement.numa: Bind"  # until it is built, the same as Prefer
+    PLACEMENT_BIND = "placement.numa: Bind"
     LEAK = "leak.action"
     NEEDED = "limits.basis"
     HOLIDAYS = "forecast.holidays"
@@ -33,6 +33,7 @@ ACTIVE_ENGINES: frozenset[Engine] = frozenset(
         Engine.RECLAIM,
         Engine.PLACEMENT_NODE,
         Engine.PLACEMENT_NUMA,
+        Engine.PLACEMENT_BIND,
         Engine.NEEDED,
     }
 )

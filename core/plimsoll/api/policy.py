@@ -134,7 +134,8 @@ class Placement(Model):
     first; needs mode InPlaceOrRecreate and node Prefer or Require, which place its successor. Disruption
     budgets and updates.budget hold)."""
     numa: NumaPlacement = NumaPlacement.OFF
-    """Move memory to the NUMA node whose CPUs use it. Bind means the same as Prefer for now."""
+    """Move memory to the NUMA node whose CPUs use it. Bind also keeps new memory there (cpuset.mems),
+    where there is room and the kubelet's static managers have named no NUMA nodes."""
 
 
 class Leak(Model):

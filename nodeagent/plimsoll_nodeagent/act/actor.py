@@ -10,7 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from plimsoll_nodeagent.act import binding
 from plimsoll_nodeagent.act import leases as memory_high
+from plimsoll_nodeagent.act.binding import Bindings
 from plimsoll_nodeagent.act.damon import DamonSlots
 from plimsoll_nodeagent.act.journal import Journal
 from plimsoll_nodeagent.act.leases import Leases
@@ -36,6 +38,7 @@ class Actor:
         self._schemes: dict[int, ContainerId] = {}
         self._boot_id = boot_id(fs)
         self.leases = Leases(fs, journal, self._boot_id)
+        self.bindings = Bindings(fs, journal, self._boot_id)
         self.damon = DamonSlots(fs, journal, self._boot_id)
         self.counts: Counter[tuple[ActionKind, Answer]] = Counter()
 
@@ -45,6 +48,9 @@ class Actor:
         for held in self.leases.held():
             if held.key not in self._permitted:
                 self.leases.end(held)
+        for each in self.bindings.held():
+            if each.key not in self._permitted:
+                self.let_go(each)
         for slot, key in list(self._schemes.items()):
             if key not in self._permitted:
                 self.damon.stop(slot)
@@ -73,6 +79,21 @@ class Actor:
             )
         return self._counted(self.leases.grant(container, high_bytes, seconds, self._monotonic()))
 
+    def bind(self, container: Container, numa_nodes: tuple[int, ...]) -> Outcome:
+        """Bind a container's memory to NUMA nodes until it is let go, `close`, or `recover` after a kill."""
+        if not self._may(ActionKind.BIND, container):
+            kind = ActionKind.BIND
+            return self._counted(
+                Outcome(kind, container.container_id, Answer.REFUSED, Effect(), None, "no policy")
+            )
+        return self._counted(self.bindings.bind(container, numa_nodes))
+
+    def let_go(self, container: Container) -> None:
+        """End a container's binding, if it has one."""
+        ended = self.bindings.end(container)
+        if ended is not None:
+            self._counted(ended)
+
     def tick(self) -> list[Outcome]:
         """End leases whose time is over. Call at least once a second."""
         return [self._counted(each) for each in self.leases.expire(self._monotonic())]
@@ -85,6 +106,8 @@ class Actor:
                 answer = Answer.GONE  # a reboot has undone it
             elif record.kind == memory_high.KIND:
                 answer = memory_high.undo(self._fs, record)
+            elif record.kind == binding.KIND:
+                answer = binding.undo(self._fs, record)
             else:
                 answer = self.damon.undo(record)
             if answer in (Answer.DONE, Answer.GONE, Answer.REFUSED):
@@ -95,7 +118,7 @@ class Actor:
 
     def close(self) -> list[Outcome]:
         """Take back everything that is set."""
-        ended = [self._counted(each) for each in self.leases.end_all()]
+        ended = [self._counted(each) for each in (*self.leases.end_all(), *self.bindings.end_all())]
         self.damon.close()
         return ended
 

@@ -26,6 +26,7 @@ class ActionKind(StrEnum):
     COMPACT = "compact"
     MIGRATE = "migrate"
     MOVE = "move"
+    BIND = "bind"
     AGE = "age"
 
 

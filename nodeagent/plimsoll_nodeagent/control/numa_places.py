@@ -1,14 +1,16 @@
 """Moves containers' memory to the NUMA nodes whose CPUs use it, where their policy says `placement.numa`.
 
-In: samples of containers whose policy asks for it, every half minute. Out: migrations through the actor,
-each measured, on trial, and taken back where the container then stalls more. Whether and what is decided in
-`plimsoll.placement.numa`; here is only how it is seen and done. A container whose cpuset names NUMA nodes
+In: samples of containers whose policy asks for it, every half minute. Out: migrations through the actor, each
+measured, on trial, and taken back where the container then stalls more. Whether and what is decided in
+`plimsoll.placement.numa`; here is only how it is seen and done. Where the policy says Bind, `cpuset.mems`
+then keeps new memory there, too (`plimsoll.placement.numa_bind`). A container whose cpuset names NUMA nodes
 (the kubelet's static managers do) is left alone, and so is a machine with one NUMA node.
 """
 
 import logging
+import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,6 +25,7 @@ from plimsoll.placement.numa import (
     NumaTrials,
     plan_numa,
 )
+from plimsoll.placement.numa_bind import NumaBindings
 from plimsoll_nodeagent.act.actor import Actor
 from plimsoll_nodeagent.act.container import opened
 from plimsoll_nodeagent.act.numa import MigratePages, MovePages
@@ -72,17 +75,26 @@ class NumaPlaces:
     plans: dict[ContainerId, NumaPlan] = field(default_factory=dict)
     _cpus: CpuPlaces = field(init=False)
     _trials: NumaTrials = field(default_factory=NumaTrials)
+    _bindings: NumaBindings = field(default_factory=NumaBindings)
+    _binds: Collection[ContainerId] = ()
     _watched: dict[ContainerId, _Watched] = field(default_factory=dict)
     _due_seconds: float = float("-inf")
 
     def __post_init__(self) -> None:
         self._cpus = CpuPlaces(self.fs)
 
-    def step(self, samples: Iterable[ContainerSample], now_seconds: float) -> None:
-        """Look where it is time, and move. Nothing is done on a machine with one NUMA node."""
+    def step(
+        self,
+        samples: Iterable[ContainerSample],
+        now_seconds: float,
+        binds: Collection[ContainerId] = frozenset(),
+    ) -> None:
+        """Look where it is time, and move; of `binds` the memory is bound, too. Nothing is done on a machine
+        with one NUMA node.
+        """
         if self._due_seconds - LOOK_SECONDS <= now_seconds < self._due_seconds:
             return
-        self._due_seconds = now_seconds + LOOK_SECONDS
+        self._due_seconds, self._binds = now_seconds + LOOK_SECONDS, binds
         wanted = list(samples)
         present = frozenset(each.container.key for each in wanted)
         self._forget(present)
@@ -115,10 +127,13 @@ class NumaPlaces:
             if isinstance(cgroup, Answer):
                 return
             pids, bytes_on = member_pids(cgroup).pids, _bytes_on(cgroup, numbers)
-            bound = is_bound(cgroup, numbers)
+            ours = self.actor.bindings.is_ours(sample.container, cgroup)
+            bound = not ours and is_bound(cgroup, numbers)
         spent = self._cpus.look(key, pids, cpus, len(numbers))
         before, watched, stall = self._remember(sample, spent, now_seconds)
         if spent is None or before is None or bytes_on is None or stall is None:
+            if ours:  # nobody could tell whether it does harm
+                self._let_go(sample.container)
             return
         back = self._trials.judge(str(key), bytes_on, stall, now_seconds)
         if back:
@@ -136,12 +151,41 @@ class NumaPlaces:
             bound=bound,
         )
         plan = self.plans[key] = plan_numa(machine, container)
+        if not self._bind(sample, machine, container, numbers, stall, now_seconds) and ours:
+            self._let_go(sample.container)
         if plan.moves and self._trials.may_move(str(key), now_seconds):
             logger.info(
                 "memory moves between NUMA nodes", extra=_extra(sample) | {"plan": _told(plan, numbers)}
             )
             self._trials.moved(str(key), bytes_on, stall, now_seconds)
             self._move(sample.container, pids, plan.moves, numbers, bytes_on)
+
+    def _bind(
+        self,
+        sample: ContainerSample,
+        machine: NumaMachine,
+        container: NumaContainer,
+        numbers: tuple[int, ...],
+        stall: float,
+        now_seconds: float,
+    ) -> bool:
+        """Bind it where its policy and everything else allows; whether it is bound."""
+        key = str(sample.container.key)
+        if sample.container.key not in self._binds or not self._trials.may_move(key, now_seconds):
+            return False
+        most = math.inf if sample.memory_max_bytes is None else sample.memory_max_bytes
+        places = self._bindings.decide(key, machine, container, most, stall, now_seconds)
+        if not places:
+            return False
+        outcome = self.actor.bind(sample.container, tuple(numbers[each] for each in places))
+        if outcome.answer is not Answer.DONE:
+            self._bindings.undone(key)
+            return False
+        return True
+
+    def _let_go(self, container: Container) -> None:
+        self._bindings.undone(str(container.key))
+        self.actor.let_go(container)
 
     def _remember(
         self, sample: ContainerSample, spent: FloatArray | None, now_seconds: float
@@ -211,6 +255,7 @@ class NumaPlaces:
     def _forget(self, present: frozenset[ContainerId]) -> None:
         self._cpus.keep_only(present)
         self._trials.forget(frozenset(str(each) for each in present))
+        self._bindings.forget(frozenset(str(each) for each in present))
         self._watched = {key: each for key, each in self._watched.items() if key in present}
         self.plans = {key: each for key, each in self.plans.items() if key in present}
 

@@ -89,6 +89,7 @@ class Reclaimer:
         self.stalls = StallWatch(fs)
         self.controlled: dict[ContainerId, Controlled] = {}
         self.numa_wanted: list[ContainerSample] = []
+        self.numa_binds: set[ContainerId] = set()  # of them, those whose policy says Bind
         self.page_policy_name = ""
         """Set by a person; empty: by the policy's mode."""
         self.outcomes: Counter[tuple[str, str]] = Counter()
@@ -136,10 +137,13 @@ class Reclaimer:
         found = []
         wanted: dict[ContainerId, Controlled] = {}
         self.numa_wanted = []
+        self.numa_binds = set()
         for sample in snapshot.samples:
             policy = self._policies.policy_of(sample.container)
             if policy.numa is not NumaPlacement.OFF:
                 self.numa_wanted.append(sample)
+            if policy.numa is NumaPlacement.BIND:
+                self.numa_binds.add(sample.container.key)
             if policy.mode is ReclaimMode.OFF:
                 continue
             found.append(sample)

@@ -8,11 +8,14 @@ written only through its open directory, whose inode has been checked, and never
 
 import re
 
-# A cgroup's files: one-off reclaim; a lease (act/leases.py); a PSI trigger, which ends with its descriptor.
+# A cgroup's files: one-off reclaim; a lease (act/leases.py); a PSI trigger, which ends with its descriptor;
+# a binding.
 CGROUP_FILES = {
     "memory.reclaim": re.compile(r"[0-9]{1,19}(?: swappiness=(?:[0-9]{1,3}|max))?"),
     "memory.high": re.compile(r"[0-9]{1,19}|max"),
     "memory.pressure": re.compile(r"(?:some|full) [0-9]{1,8} [0-9]{1,8}"),
+    # NUMA nodes of a container for which nobody else has named any, and none again (act/binding.py).
+    "cpuset.mems": re.compile(r"(?:[0-9]{1,4}(?:,[0-9]{1,4})*)?"),
 }
 
 _NUMBER = r"[0-9]{1,20}"

@@ -30,6 +30,7 @@ class World:
         self.places = NumaPlaces(self.node.kernel, self.actor)
         self.watch = Watch(self.node.kernel, "/sys/fs/cgroup", 100)
         self.now, self.ran, self.stalled = 1000.0, 100.0, 0.0
+        self.binds = False
 
     def count(self):
         """What the kernel counts: the twin's cgroup does not count by NUMA node."""
@@ -51,7 +52,20 @@ class World:
             line = f"some avg10=0.00 avg60=0.00 avg300=0.00 total={total}\n"
             self.node.file(1, "memory.pressure").write_text(line + line.replace("some", "full"))
             self.watch.discover()
-            self.places.step(self.watch.sample(self.now).samples, self.now)
+            samples = self.watch.sample(self.now).samples
+            binds = {each.container.key for each in samples} if self.binds else frozenset()
+            self.places.step(samples, self.now, binds)
+
+    def bound_world(self, most=GIB):
+        """A policy says Bind, nobody has named NUMA nodes, and what it may take is bounded."""
+        self.binds = True
+        self.node.file(1, "cpuset.mems").write_text("\n")
+        self.node.file(1, "memory.max").write_text(f"{most}\n")
+        return self
+
+    @property
+    def mems(self):
+        return self.node.file(1, "cpuset.mems").read_text().strip()
 
     @property
     def on(self):
@@ -128,3 +142,79 @@ def test_where_there_is_room_for_a_part_only_single_pages_move(tmp_path):
     moved = np.count_nonzero(world.process.numa_nodes == 1) * PAGE_BYTES
     assert 2 * MIB - PAGE_BYTES <= moved <= 2 * MIB  # whole pages
     assert world.places.moved_bytes_total == moved
+
+
+def test_bind_names_the_numa_node_once_its_memory_has_moved_and_its_cpus_have_stayed(tmp_path):
+    world = World(tmp_path).bound_world()
+    world.pass_time(looks=10)
+    assert (world.on, world.mems) == ([1], "")  # moved, and on trial
+    world.pass_time(looks=15)
+    assert world.mems == "1"
+    world.pass_time(looks=10)
+    assert world.mems == "1"  # our own is not taken for somebody else's
+
+
+def test_prefer_binds_nothing(tmp_path):
+    world = World(tmp_path).bound_world()
+    world.binds = False
+    world.pass_time(looks=40)
+    assert (world.on, world.mems) == ([1], "")
+
+
+def test_without_a_bound_on_what_it_may_take_nothing_is_bound(tmp_path):
+    world = World(tmp_path).bound_world(most="max")
+    world.pass_time(looks=40)
+    assert world.mems == ""
+
+
+def test_the_static_managers_of_the_kubelet_are_not_fought_by_bind(tmp_path):
+    world = World(tmp_path).bound_world()
+    world.node.file(1, "cpuset.mems").write_text("0\n")
+    world.pass_time(looks=40)
+    assert (world.on, world.mems) == ([0], "0")
+
+
+def test_who_names_numa_nodes_later_has_them_from_then_on(tmp_path):
+    world = World(tmp_path).bound_world()
+    world.pass_time(looks=30)
+    world.node.file(1, "cpuset.mems").write_text("0\n")
+    world.pass_time(looks=30)
+    assert world.mems == "0"
+    assert world.node.journal().names() == []
+
+
+def test_it_is_let_go_when_the_room_gets_less_and_when_the_policy_says_prefer(tmp_path):
+    world = World(tmp_path).bound_world()
+    world.pass_time(looks=30)
+    meminfo = tmp_path / "sys/devices/system/node/node1/meminfo"
+    little = MEMINFO.format(1, 8 * GIB // 1024, 400 * MIB // 1024)
+    before = meminfo.read_text()
+    world.node.tree.write(meminfo, little)
+    world.pass_time()
+    assert world.mems == ""
+    world.node.tree.write(meminfo, before)
+    world.pass_time()
+    assert world.mems == "1"
+    world.binds = False
+    world.pass_time()
+    assert world.mems == ""
+
+
+def test_more_stalls_let_it_go(tmp_path):
+    world = World(tmp_path).bound_world()
+    world.pass_time(looks=30)
+    world.pass_time(looks=3, stall=0.4)
+    assert world.mems == ""
+    world.pass_time(looks=10)
+    assert world.mems == ""
+
+
+def test_without_psi_it_is_let_go(tmp_path):
+    world = World(tmp_path).bound_world()
+    world.pass_time(looks=30)
+    world.node.file(1, "memory.pressure").unlink()
+    world.now += LOOK_SECONDS
+    world.watch.discover()
+    samples = world.watch.sample(world.now).samples
+    world.places.step(samples, world.now, {each.container.key for each in samples})
+    assert world.mems == ""
