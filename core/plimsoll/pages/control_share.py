@@ -1,12 +1,13 @@
 """Several containers on one kube node: what each may really take, when together they want too much.
 
-In: what every container's own law decided, its importance, and what the node has room for (swap space that
-all share, and the reclaim work of one tick). Out: bytes for each, never more than it asked for. The least
-important go first and are served whole; equals share in proportion. What one container is refused is not made
-up for elsewhere.
+In: what every container's own law decided, its importance, whether it is a batch job, what of its memory is
+expected back, and what the node has room for (swap space that all share, and the reclaim work of one tick).
+Out: bytes for each, never more than it asked for. The least important go first, of equal importance batch
+jobs before services, then those of whose memory least comes back: it costs least. Each is served whole before
+the next; equals share in proportion. What one container is refused is not made up for elsewhere.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from plimsoll.api.effective import Importance
@@ -14,6 +15,9 @@ from plimsoll.api.effective import Importance
 # Reclaim work of one tick for a whole node: at 100-200 MiB/s of zram it is over within a second.
 MOST_BYTES_PER_TICK = 128 << 20
 SWAP_KEPT_RATIO = 0.10  # of the node's swap: kept for the kernel's own need
+
+# Of what is taken: shares that come back which differ by less are one, for they are estimates.
+SAME_COST_RATIO = 0.02
 
 _ORDER = (Importance.LOW, Importance.NORMAL, Importance.HIGH, Importance.CRITICAL)
 
@@ -25,6 +29,8 @@ class Claim:
     wanted_bytes: int
     importance: Importance
     file_bytes: int = 0
+    batch: bool = False  # nobody waits for its answers
+    return_ratio: float = 1.0  # forecast: of what is taken, so much is touched again and must be brought back
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +51,7 @@ def share_out(claims: Sequence[Claim], room: NodeRoom) -> list[int]:
     """Bytes for each claim, in the same order."""
     given = [0] * len(claims)
     left, swap_left = room.most_bytes, room.swap_bytes
-    for importance in _ORDER:
-        rows = [row for row, each in enumerate(claims) if each.importance is importance]
+    for rows in _turns(claims):
         swap_wanted = [max(0, claims[row].wanted_bytes - claims[row].file_bytes) for row in rows]
         for_swap = _in_proportion(swap_wanted, swap_left)
         wanted = [
@@ -58,6 +63,23 @@ def share_out(claims: Sequence[Claim], room: NodeRoom) -> list[int]:
         swap_left -= sum(for_swap)
         left -= sum(given[row] for row in rows)
     return given
+
+
+def _turns(claims: Sequence[Claim]) -> Iterator[list[int]]:
+    """Rows that are served together, those whose memory costs least first."""
+    for importance in _ORDER:
+        for batch in (True, False):
+            rows = [
+                row
+                for row, each in enumerate(claims)
+                if each.importance is importance and each.batch is batch
+            ]
+            rows.sort(key=lambda row: claims[row].return_ratio)
+            while rows:
+                bound = claims[rows[0]].return_ratio + SAME_COST_RATIO
+                turn = [row for row in rows if claims[row].return_ratio <= bound]
+                yield turn
+                rows = rows[len(turn) :]
 
 
 def _in_proportion(wanted: Sequence[int], room: int) -> list[int]:

@@ -5,12 +5,14 @@ for the core. What could not be read stays None.
 """
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from plimsoll.pages.address_plan import AddressPlan
 from plimsoll.pages.cold import Cold
 from plimsoll.pages.control_law import ReclaimLaw
+from plimsoll.pages.control_share import Claim
 from plimsoll.pages.control_types import ContainerReading, ReclaimDecision
 from plimsoll.pages.refault_set import RefaultSet
 from plimsoll.pages.reuse_predictor import ReusePredictor
@@ -24,6 +26,8 @@ from plimsoll_nodeagent.kernelfs.process import PAGE_BYTES
 from plimsoll_nodeagent.sample.reading import ContainerSample
 
 WRITTEN_SECONDS = 300.0  # what was written within it is in use; a look at writes speaks of the time before it
+
+_BATCH = re.compile(r"[^/]+/(?:Job|CronJob)/")  # of `namespace/kind/name/container`
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,16 @@ class Controlled:
     cold_age_seconds: float = math.nan
     decision: ReclaimDecision | None = None
     hint: LeakHint | None = None
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether it is a job's, by its workload: nobody waits for its answers."""
+        return _BATCH.match(self.workload_class) is not None
+
+    def claim(self, wanted_bytes: int, file_bytes: int) -> Claim:
+        """What it says in a division over the node."""
+        law = self.law
+        return Claim(wanted_bytes, law.policy.importance, file_bytes, self.is_batch, law.budget.return_ratio)
 
     @property
     def aged_cold_bytes(self) -> int | None:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from plimsoll.pages.control_share import Claim, NodeRoom, share_out
+from plimsoll.pages.control_share import NodeRoom, share_out
 from plimsoll.pressure.policy import ActionCounts, ActionKind, PlannedAction, PressurePolicy, ScopeView
 from plimsoll.pressure.protocol import PressureForecast
 from plimsoll.pressure.sample import ScopeKind
@@ -153,12 +153,10 @@ class Pressing:
     def _shares(
         self, action: PlannedAction, key: ContainerId, offers: Mapping[ContainerId, int]
     ) -> list[tuple[Controlled, int]]:
-        """Who gives how much: the least important first, none more than it offers."""
+        """Who gives how much: where it costs least first, none more than it offers."""
         controlled = self.reclaimer.controlled
         givers = [controlled[key]] if kind_of(key) is ScopeKind.CONTAINER else list(controlled.values())
-        claims = [
-            Claim(offers[each.container.key], each.law.policy.importance, each.file_bytes) for each in givers
-        ]
+        claims = [each.claim(offers[each.container.key], each.file_bytes) for each in givers]
         room = NodeRoom(self._room.swap_total_bytes, self._room.swap_free_bytes, action.reclaim_bytes)
         given = share_out(claims, room)
         return [(each, amount) for each, amount in zip(givers, given, strict=True) if amount > 0]

@@ -18,7 +18,7 @@ from plimsoll.pages.blocks import aimed_blocks_for
 from plimsoll.pages.bring_back import room_bytes
 from plimsoll.pages.cold import ADDRESS_POLICIES, DEFAULT_PAGE_POLICY, by_ages, page_policy
 from plimsoll.pages.control_law import ReclaimLaw
-from plimsoll.pages.control_share import Claim, NodeRoom, share_out
+from plimsoll.pages.control_share import NodeRoom, share_out
 from plimsoll.pages.control_types import ContainerReading, Reason, ReclaimDecision, ReclaimPolicy
 from plimsoll.pages.guarded_plan import GUARDED
 from plimsoll.pages.survival import SurvivalModel
@@ -185,8 +185,7 @@ class Reclaimer:
             if not each.decision.holds and not self.capabilities.observe_only:
                 decided.append((each, each.decision, reading))
         claims = [
-            Claim(decision.reclaim_bytes, each.law.policy.importance, reading.file_bytes or 0)
-            for each, decision, reading in decided
+            each.claim(decision.reclaim_bytes, reading.file_bytes or 0) for each, decision, reading in decided
         ]
         given = share_out(claims, node_room(snapshot))
         actions = [(each, amount) for (each, _, _), amount in zip(decided, given, strict=True) if amount > 0]
