@@ -28,6 +28,7 @@ from builders.e2e.cluster import (
     state_directory,
 )
 from builders.e2e.failures import Failures, mark
+from builders.e2e.figures import noted
 from builders.e2e.prometheus import Past, Prometheus, stop_prometheus
 from builders.e2e.release import NAMESPACE, Release, cluster_values
 from builders.e2e.session import RUN, noted_times, once, run_directory
@@ -137,6 +138,10 @@ def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
     terminalreporter.section("times")
     for name, seconds in [*noted_times(), ("everything", time.monotonic() - STARTED)]:
         terminalreporter.write_line(f"{name:<24}{seconds:8.1f} s")
+    if found := noted():
+        terminalreporter.section("figures")
+        for line in found:
+            terminalreporter.write_line(line.replace("\t", "  "))
 
 
 def bring_up() -> None:

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from builders.e2e.patience import wait_for
+from builders.e2e.figures import note, quantile, upper_quantile
+from builders.e2e.patience import LOOK_SECONDS, slowness, wait_for
 from builders.e2e.release import cluster_values
 from builders.e2e.workloads import (
     MIB,
@@ -28,6 +29,7 @@ STEADY = [200.0] * DAYS_HOURS
 GROWING = [20.0 + hour for hour in range(DAYS_HOURS)]
 PLACEMENT = "plimsoll.dev/placement"
 LONGEST_SECONDS = 10.0
+HELD = 7  # beside a forged one: as many as are ever held at once
 
 
 @pytest.mark.disruptive
@@ -76,6 +78,7 @@ def test_a_pod_goes_to_the_node_that_will_have_room_though_the_other_has_more_no
     assert said.partition(":")[0] != full_tonight, said
     there = lambda: pod_now(cluster, pod)["spec"].get("nodeName", "")  # noqa: E731
     assert wait_for(there, "the scheduler", 60) != full_tonight
+    note_admission(release)
 
 
 @pytest.mark.disruptive
@@ -88,13 +91,16 @@ def test_gates_are_lifted_by_the_sweeper_while_the_operator_is_gone(
         where = ("-n", release.namespace, "rollout", "status", "deployment/plimsoll-sweeper")
         cluster.kube(*where, "--timeout=390s")
         release.scale_operator(0)
-        held = waiting_pod(cluster, namespace, "held", time.time() + GATE_SECONDS)
-        forged = waiting_pod(cluster, namespace, "forged", time.time() + 86_400)
-        cluster.apply(held, forged)
-        for name in ("held", "forged"):
-            free = lambda name=name: not gates(cluster, namespace, name)  # noqa: E731
-            wait_for(free, f"the gate of {name} to be lifted", LONGEST_SECONDS)
-        for name in ("held", "forged"):
+        names = [*(f"held-{number}" for number in range(HELD)), "forged"]
+        until = time.time() + GATE_SECONDS
+        held = [waiting_pod(cluster, namespace, name, until) for name in names[:-1]]
+        cluster.apply(*held, waiting_pod(cluster, namespace, "forged", time.time() + 86_400))
+        times = gate_times(cluster, namespace, names)
+        for percent in (50, 99):
+            note(f"gate.without_operator.p{percent}", quantile(times, percent / 100), "s")
+        note("gate.without_operator.count", len(times), "pods")
+        note("gate.slowness", slowness(), "times a node of its own")
+        for name in names:
             bound = lambda name=name: pod_of(cluster, namespace, name)["spec"].get("nodeName")  # noqa: E731
             wait_for(bound, f"{name} to be scheduled", 60)
     finally:
@@ -104,6 +110,31 @@ def test_gates_are_lifted_by_the_sweeper_while_the_operator_is_gone(
         cluster.items("deployments", "-n", release.namespace, "-l", "app.kubernetes.io/component=sweeper")
         == []
     )
+
+
+def note_admission(release) -> None:
+    """How long the webhook took, of every answer and of the decision about a node."""
+    for name, metric in (("answer", "plimsoll_webhook_seconds"), ("decision", "plimsoll_placement_seconds")):
+        buckets = release.samples(f"{metric}_bucket")
+        for percent in (50, 99):
+            bound = upper_quantile(buckets, percent / 100)
+            note(f"admission.{name}.p{percent}", bound, "s, bound of the bucket")
+        note(f"admission.{name}.count", sum(value for _, value in release.samples(f"{metric}_count")), "pods")
+
+
+def gate_times(cluster, namespace: str, names: list[str]) -> list[float]:
+    """Seconds from now until the gate of each pod was seen to be gone; a look a second."""
+    began, gone = time.monotonic(), {}
+
+    def all_gone() -> bool:
+        for each in cluster.items("pods", "-n", namespace):
+            name = each["metadata"]["name"]
+            if name in names and not (each["spec"].get("schedulingGates") or ()):
+                gone.setdefault(name, time.monotonic() - began)
+        return len(gone) == len(names)
+
+    wait_for(all_gone, f"the gates of {', '.join(names)} to be lifted", LONGEST_SECONDS + LOOK_SECONDS)
+    return list(gone.values())
 
 
 def waiting_pod(cluster, namespace: str, name: str, until: float):
@@ -121,9 +152,3 @@ def waiting_pod(cluster, namespace: str, name: str, until: float):
 def pod_of(cluster, namespace: str, name: str):
     """The pod of that name."""
     return cluster.get("pod", name, "-n", namespace)
-
-
-def gates(cluster, namespace: str, name: str) -> list[str]:
-    """The gates that are on a pod."""
-    found = pod_of(cluster, namespace, name)["spec"].get("schedulingGates") or ()
-    return [each["name"] for each in found]
