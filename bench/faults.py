@@ -129,7 +129,7 @@ def tested(tests: Sequence[str]) -> list[Fault]:
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider"]
-        command += ["-o", "junit_family=xunit2", f"--junitxml={report}", *tests]
+        command += ["-o", "junit_family=xunit1", f"--junitxml={report}", *tests]
         subprocess.run(command, cwd=ROOT, check=False)
         return joined(list(counted(report)))
 
