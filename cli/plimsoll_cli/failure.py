@@ -4,6 +4,8 @@ Exit status 1: what was asked for cannot be done. Exit status 2: an option has a
 file, a cluster or Prometheus did not give what was needed: a script can tell a wrong answer from none.
 """
 
+from plimsoll.install import install_hint
+
 
 class CommandError(Exception):
     """The message names the thing that failed."""
@@ -36,8 +38,8 @@ class ExtraNeededError(CommandError):
     """What was asked for needs packages that the base install leaves out."""
 
     def __init__(self, what: str, extra: str, module: str) -> None:
-        install = f"pip install 'plimsoll[{extra}]'"
-        super().__init__(f"{what} needs the extra `{extra}`: {install} (there is no module {module})")
+        hint = install_hint(extra)
+        super().__init__(f"{what} needs the extra `{extra}`: {hint} (there is no module {module})")
 
 
 def extra_needed(error: ModuleNotFoundError, what: str, extra: str) -> ExtraNeededError | None:

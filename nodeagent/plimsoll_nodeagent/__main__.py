@@ -4,6 +4,8 @@ In: flags. Out: the node agent; on a base install, which lacks the client of Pro
 names the extra, and exit code 1.
 """
 
+from plimsoll.install import install_hint
+
 
 def main() -> int:
     """Run the agent, if what it needs is installed."""
@@ -12,9 +14,9 @@ def main() -> int:
     except ModuleNotFoundError as error:
         if not error.name or error.name.startswith("plimsoll"):
             raise
-        install = "pip install 'plimsoll[agent]'"
+        hint = install_hint("agent")
         raise SystemExit(
-            f"plimsoll-agent needs the extra `agent`: {install} (there is no module {error.name})"
+            f"plimsoll-agent needs the extra `agent`: {hint} (there is no module {error.name})"
         ) from error
     return run()
 

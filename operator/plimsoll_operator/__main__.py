@@ -4,6 +4,8 @@ In: flags. Out: the operator; on a base install, which lacks kopf and the client
 sentence that names the extra, and exit code 1.
 """
 
+from plimsoll.install import install_hint
+
 
 def main() -> None:
     """Run the operator, if what it needs is installed."""
@@ -12,9 +14,9 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if not error.name or error.name.startswith("plimsoll"):
             raise
-        install = "pip install 'plimsoll[operator]'"
+        hint = install_hint("operator")
         raise SystemExit(
-            f"plimsoll-operator needs the extra `operator`: {install} (there is no module {error.name})"
+            f"plimsoll-operator needs the extra `operator`: {hint} (there is no module {error.name})"
         ) from error
     run()
 

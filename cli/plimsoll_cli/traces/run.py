@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from plimsoll.forecast.prophet import PROPHET, PeakFitter
+from plimsoll.install import install_hint
 from plimsoll.replay.classes import SeriesClass
 from plimsoll.replay.columns import LimitColumns, from_columns
 from plimsoll.replay.limits import LimitReplay, ReplayRecommender, ReplaySettings
@@ -120,7 +121,7 @@ def outcome_rows(name: str, scores: SeriesScores) -> list[dict[str, object]]:
 def prophet_fitter() -> PeakFitter:
     """Who fits Prophet in a replay: this very process, synchronously."""
     if missing_package():
-        raise CommandError("the model prophet needs a package: pip install 'plimsoll[forecast]'")
+        raise CommandError(f"the model prophet needs the extra `forecast`: {install_hint('forecast')}")
     return fit
 
 

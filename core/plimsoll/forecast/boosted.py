@@ -18,6 +18,7 @@ from plimsoll.forecast.features import features
 from plimsoll.forecast.hazard import FittedHazard
 from plimsoll.forecast.protocol import Memoryless
 from plimsoll.forecast.window import Float32Array, FloatArray, UsageWindow
+from plimsoll.install import install_hint
 
 Booster = Any  # lightgbm.Booster; LightGBM ships no types
 
@@ -35,7 +36,7 @@ def booster_of(text: str) -> Booster:
         import lightgbm  # noqa: PLC0415 - an extra: whoever does not ask for this model does not need it
     except (ImportError, OSError) as error:
         raise ImportError(
-            "forecast model boosted needs LightGBM: install plimsoll[forecast] (and libgomp)"
+            f"forecast model boosted needs LightGBM: {install_hint('forecast')} (and libgomp)"
         ) from error
     return lightgbm.Booster(model_str=text)
 

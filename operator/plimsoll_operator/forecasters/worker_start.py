@@ -3,6 +3,8 @@
 In: flags. Out: the worker; without Redis' client one sentence that names the extra, and exit code 1.
 """
 
+from plimsoll.install import install_hint
+
 
 def main() -> int:
     """Run the worker, if what it needs is installed."""
@@ -11,6 +13,6 @@ def main() -> int:
     except ModuleNotFoundError as error:
         if not error.name or error.name.startswith("plimsoll"):
             raise
-        install = "pip install 'plimsoll[operator,redis,forecast]'"
-        raise SystemExit(f"plimsoll-worker: {install} (there is no module {error.name})") from error
+        hint = install_hint("operator", "redis", "forecast")
+        raise SystemExit(f"plimsoll-worker: {hint} (there is no module {error.name})") from error
     return run()

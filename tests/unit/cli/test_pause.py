@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from plimsoll.install import install_hint
 from plimsoll_operator import handlers, leader, parse
 
 CONTROL = "/api/v1/namespaces/plimsoll-system/configmaps/plimsoll-control"
@@ -118,5 +119,5 @@ def test_without_the_extra_the_sentence_names_it(own_world):
         check=False,
     )
     assert done.returncode == 1
-    assert "pip install 'plimsoll[operator]'" in done.stderr
+    assert install_hint("operator") in done.stderr
     assert "Traceback" not in done.stderr

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from builders.pagetraces import mixed_trace, page_trace
 from builders.replacement import lru
+from plimsoll.install import install_hint
 from plimsoll_cli.main import app
 from plimsoll_cli.traces.pgt import write_pages
 
@@ -139,7 +140,7 @@ def test_without_numba_the_extra_is_named(command, trace):
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 1
-    assert "needs the extra `bench`: pip install 'plimsoll[bench]'" in done.stderr
+    assert f"needs the extra `bench`: {install_hint('bench')}" in done.stderr
     assert "Traceback" not in done.stderr
 
 
