@@ -196,6 +196,58 @@ def test_policy_check_refuses_the_same_without_an_api_server(spec: dict):
     assert any(each.severity is Severity.ERROR for each in check([policy(**spec)]))
 
 
+def headed(**metadata: object) -> dict:
+    """A policy with this in its metadata."""
+    return policy() | {"metadata": {"name": "web", **metadata}}
+
+
+DOCUMENTS = [
+    # (what is wrong, document, what of it the API server names)
+    ("a name with capitals", headed(name="Bad_Name"), "metadata.name"),
+    ("a name that is too long", headed(name="a" * 254), "metadata.name"),
+    ("a name that is a number", headed(name=5), "ObjectMeta.name"),
+    ("a namespace that none can have", headed(namespace="BAD NS"), "namespace"),
+    ("a label that is a number", headed(labels={"a": 1}), "labels"),
+    ("a label's key with a space", headed(labels={"a b": "c"}), "metadata.labels"),
+    ("a label that is too long", headed(labels={"a": "c" * 64}), "metadata.labels"),
+    ("a label that ends in a dash", headed(labels={"a": "c-"}), "metadata.labels"),
+    ("an annotation that is a boolean", headed(annotations={"a": True}), "annotations"),
+    ("an annotation's key with two slashes", headed(annotations={"a/b/c": ""}), "metadata.annotations"),
+    ("annotations without end", headed(annotations={"a": "x" * 2**18}), "metadata.annotations"),
+    ("finalizers that are a text", headed(finalizers="a"), "finalizers"),
+    ("a generation that is a text", headed(generation="1"), "generation"),
+    ("an unknown field of metadata", headed(label={}), 'unknown field "metadata.label"'),
+    ("metadata that is a list", policy() | {"metadata": [1]}, "ObjectMeta"),
+    ("a spec that is a list", policy() | {"spec": []}, "spec"),
+    ("a spec that is false", policy() | {"spec": False}, "spec"),
+    ("a spec that is a number", policy() | {"spec": 0}, "spec"),
+    ("no spec", policy() | {"spec": None}, "spec"),
+    ("a kind that is a list", policy() | {"kind": ["MemoryPolicy"]}, "kind"),
+]
+
+
+@pytest.mark.parametrize(
+    ("body", "named"), [each[1:] for each in DOCUMENTS], ids=[each[0] for each in DOCUMENTS]
+)
+def test_a_document_is_refused_by_both(http: httpx.Client, policies: str, body: dict, named: str):
+    assert named in refused(http, policies, body)
+    assert any(each.severity is Severity.ERROR for each in check([body]))
+
+
+TAKEN = [
+    headed(name="web.v2"),
+    headed(labels={"a": "", "example.com/b_C.d": "x_Y.z-1"}, annotations={"Example.com/a": "any text\n"}),
+    headed(labels=None, finalizers=[], generation=7, creationTimestamp=None),
+]
+
+
+@pytest.mark.parametrize("body", TAKEN)
+def test_a_document_is_taken_by_both(http: httpx.Client, policies: str, body: dict):
+    answer = http.post(policies, json=body, params={"fieldValidation": "Strict"})
+    assert answer.status_code == 201, answer.text
+    assert check([body]) == []
+
+
 def test_refuses_a_policy_for_nothing(http: httpx.Client, policies: str):
     message = refused(http, policies, policy() | {"spec": {}})
     assert "set exactly one of spec.targetRef and spec.selector" in message

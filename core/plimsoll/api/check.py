@@ -21,6 +21,7 @@ from plimsoll.api.contradictions import contradictions
 from plimsoll.api.crd import schema
 from plimsoll.api.engines import inactive_engines
 from plimsoll.api.fields import VALIDATIONS, Model
+from plimsoll.api.metadata import metadata_findings
 from plimsoll.api.overlap import overlaps
 from plimsoll.api.policy import (
     ClusterMemoryPolicySpec,
@@ -108,6 +109,8 @@ def _metadata(body: Mapping[str, Any], key: str) -> str:
 def _head(index: int, body: Mapping[str, Any]) -> Finding | None:
     """Why a document is not ours to check, or None."""
     version, kind = body.get("apiVersion"), body.get("kind")
+    if not isinstance(kind, str) or not kind:
+        return Finding(index, "kind", f"is {kind!r}; want one of {', '.join(_KINDS)}")
     if version == API_VERSION and kind in _KINDS:
         return None
     if kind in _KINDS or not version:
@@ -117,10 +120,16 @@ def _head(index: int, body: Mapping[str, Any]) -> Finding | None:
     return Finding(index, "kind", f"{version} {kind} is not a policy and was not checked", Severity.NOTE)
 
 
+def _spec(body: Mapping[str, Any]) -> object:
+    """What stands there as the spec; the API server drops nulls."""
+    spec = body.get("spec")
+    return {} if spec is None else spec
+
+
 def _read(body: Mapping[str, Any]) -> tuple[PolicySpec | None, list[tuple[str, str]]]:
     """The typed spec and what was refused; the spec is read without the refused fields, to see what else
     is wrong."""
-    model, raw = _SPECS[body["kind"]], body.get("spec") or {}
+    model, raw = _SPECS[body["kind"]], _spec(body)
     try:
         return model.model_validate(raw), []
     except ValidationError as error:
@@ -192,9 +201,9 @@ def _shape_findings(body: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
     for name in body:
         if name not in whole["properties"]:
             yield str(name), _unknown(str(name), whole["properties"]), True
-    if not _metadata(body, "name"):
-        yield "metadata.name", "is missing", True
-    for path, message, certain in _shape(("spec",), body.get("spec") or {}, whole["properties"]["spec"]):
+    for where, message in metadata_findings(body.get("metadata")):
+        yield where, message, True
+    for path, message, certain in _shape(("spec",), _spec(body), whole["properties"]["spec"]):
         yield field_path(path), message, certain
 
 

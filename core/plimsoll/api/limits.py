@@ -5,9 +5,10 @@ In: `spec.limits` and `spec.containers[]` of a policy. Out: frozen models. The r
 `limits` and between an override and its policy; `contradictions.py` says the same in Python.
 """
 
+import re
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from plimsoll.api.effective import Basis, Controlled, Importance, Mode
 from plimsoll.api.fields import Model, Quantity, rule, rules
@@ -17,7 +18,19 @@ OBJECTIVE_PATTERN = r"^(balanced|slack:0?\.[0-9]{0,3}[1-9][0-9]{0,3}|oom:[0-9]{1
 CONTAINER_PATTERN = r"^[a-z0-9*?]([a-z0-9*?-]*[a-z0-9*?])?$"
 MAX_OVERRIDES = 32
 
-Objective = Annotated[str, Field(max_length=32, pattern=OBJECTIVE_PATTERN)]
+OBJECTIVE_FORMS = "want balanced, slack:X with 0 < X < 1, or oom:X with X >= 0"
+
+
+def _checked_objective(text: object) -> object:
+    """The text, refused with a sentence where the pattern would refuse it with itself."""
+    if isinstance(text, str) and not re.search(OBJECTIVE_PATTERN, text):
+        raise ValueError(f"objective {text!r}: {OBJECTIVE_FORMS}")
+    return text
+
+
+Objective = Annotated[
+    str, Field(max_length=32, pattern=OBJECTIVE_PATTERN), BeforeValidator(_checked_objective)
+]
 OomPrice = Annotated[float, Field(gt=0, le=1_000_000)]
 
 _MIN_MAX = rule(

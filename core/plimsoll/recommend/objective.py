@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from plimsoll.api.effective import EffectiveContainerPolicy, Importance
+from plimsoll.api.limits import OBJECTIVE_FORMS
 from plimsoll.forecast.prior import document
 
 # A kill of a critical container is worth 16 kills of an unimportant one.
@@ -61,13 +62,11 @@ def price_at(objective: str, table: Mapping[str, Sequence[float]]) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise ValueError(
-            f"objective {objective!r}: want balanced, slack:X or oom:X with a number X"
-        ) from None
+        raise ValueError(f"objective {objective!r}: {OBJECTIVE_FORMS}") from None
     prices = np.log(np.array(table["oom_price"]))
     if kind == "slack" and 0 < value < 1:
         return float(np.exp(np.interp(value, table["slack"], prices)))
     if kind == "oom" and value >= 0:
         # More kills allowed, lower price: kills fall as the table goes on, np.interp wants them to rise.
         return float(np.exp(np.interp(-value, -np.array(table["oom_per_1000_cd"]), prices)))
-    raise ValueError(f"objective {objective!r}: want balanced, slack:X with 0 < X < 1, or oom:X with X >= 0")
+    raise ValueError(f"objective {objective!r}: {OBJECTIVE_FORMS}")

@@ -4,6 +4,8 @@ no YAML."""
 import csv
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,13 +78,51 @@ def test_reads_standard_input():
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [("a: [", "is not YAML"), ("a: 1\na: 2\n", "'a' is there twice"), ("? {a: b}\n: 1", "is not YAML")],
+    [
+        ("a: [", "is not YAML"),
+        ("a: 1\na: 2\n", "'a' is there twice"),
+        ("? {a: b}\n: 1", "is not YAML"),
+        ("metadata: {name: !!int abc}", "'abc' is not of type int"),
+        ("spec: !!map foo", "is not YAML"),
+        ("apiVersion: v1\nkind: List\nitems: 5", "the items of a v1 List have to be a list"),
+    ],
 )
 def test_what_is_no_yaml_is_one_sentence(text: str, sentence: str):
     result = check("-", stdin=text)
     assert result.exit_code == 2
     assert sentence in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_what_kubectl_exported_as_a_list_is_checked_item_by_item(tmp_path: Path):
+    inner = {"apiVersion": "plimsoll.dev/v1alpha1", "kind": "MemoryPolicyList"}
+    inner["items"] = [{"metadata": {"name": "third"}, "spec": {"mode": "Wild"}}]
+    listed = {"apiVersion": "v1", "kind": "List", "items": [policy(), policy("bad", mode="Wild"), inner]}
+    (tmp_path / "list.yaml").write_text(yaml.safe_dump(listed))
+    found = json.loads(check(str(tmp_path / "list.yaml"), "-o", "json").stdout)
+    assert [
+        (row["file"][-1], row["policy"], row["field"]) for row in found if row["field"] == "spec.mode"
+    ] == [
+        ("2", "bad", "spec.mode"),
+        ("3", "third", "spec.mode"),
+    ]
+
+
+def test_yaml_is_read_as_kubectl_reads_it(tmp_path: Path):
+    text = yaml.safe_dump(
+        policy(selector={"matchLabels": {"release": "RELEASE"}}, limits={"oomPrice": "PRICE"})
+    )
+    (tmp_path / "good.yaml").write_text(text.replace("RELEASE", "2024-05-01").replace("PRICE", "1e3"))
+    result = check(str(tmp_path / "good.yaml"))
+    assert (result.exit_code, result.stdout) == (0, "1 policy: nothing to object to\n")
+
+
+def test_a_closed_standard_input_is_one_sentence():
+    command = [sys.executable, "-m", "plimsoll_cli.main", "policy", "check", "-"]
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" <&-', "sh", *command], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (2, "Error: -: standard input is closed\n")
 
 
 def test_a_missing_file_is_one_sentence(tmp_path: Path):
