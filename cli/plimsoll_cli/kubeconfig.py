@@ -61,7 +61,10 @@ def _misshapen(file: str) -> str:
     """What of it is not as it has to be, as far as its outline tells."""
     paths = [Path(each).expanduser() for each in file.split(os.pathsep)]
     for path in paths:
-        found = _wrong_in(yaml.safe_load(path.read_text("utf-8"))) if path.is_file() else ""
+        try:
+            found = _wrong_in(yaml.safe_load(path.read_text("utf-8"))) if path.is_file() else ""
+        except Exception as error:  # noqa: BLE001 - PyYAML trips over a value that is none of its tag
+            return f"is not YAML that can be read: {_line(str(error) or type(error).__name__)}"
         if found:
             return found
     return "is not as a kubeconfig has to be"

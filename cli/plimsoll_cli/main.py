@@ -10,6 +10,8 @@ import importlib
 import importlib.metadata
 import importlib.util
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,8 +63,9 @@ COMMANDS = {
     "resume": Entry("plimsoll_cli.pause", "Act again.", "resume_app"),
 }
 
-# What a full disk behind `>` says; a pipe whose reader left is typer's own business.
-OF_A_STREAM = frozenset({errno.ENOSPC, errno.EBADF, errno.EIO, errno.EFBIG, errno.EDQUOT})
+# What a full disk behind `>` says, and a pipe whose reader left.
+OF_A_STREAM = frozenset({errno.ENOSPC, errno.EBADF, errno.EIO, errno.EFBIG, errno.EDQUOT, errno.EPIPE})
+READER_LEFT = 141  # what a shell says of a program that a closed pipe ended
 COMPLETION = ("install_completion", "show_completion")
 
 
@@ -100,26 +103,44 @@ class LazyCommands(TyperGroup):
         finally:
             self._listing = False
 
+    def parse_args(self, ctx: "Context", args: list[str]) -> list[str]:
+        """Read what was typed; here `--help` and `--version` print."""
+        with _in_one_sentence():
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: "Context") -> object:
         """Run; a failure is one sentence."""
-        try:
+        with _in_one_sentence():
             return self._invoke(ctx)
-        except CommandError as failure:
-            typer.echo(f"Error: {failure}", err=True)
-            raise typer.Exit(failure.status) from failure
-        except OSError as error:
-            if error.filename is not None or error.errno not in OF_A_STREAM:
-                raise
-            # The interpreter would try, and complain, once more at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            typer.echo(f"Error: cannot write the output: {error.strerror}", err=True)
-            raise typer.Exit(FileError.status) from error
 
     def _invoke(self, ctx: "Context") -> object:
         try:
             return super().invoke(ctx)
         except ModuleNotFoundError as error:
             raise _said(error, ctx.invoked_subcommand) from error
+
+
+@contextmanager
+def _in_one_sentence() -> Iterator[None]:
+    """What ends a command, as a sentence and an exit status; nobody is told that a reader left."""
+    try:
+        yield
+    except CommandError as failure:
+        typer.echo(f"Error: {failure}", err=True)
+        raise typer.Exit(failure.status) from failure
+    except OSError as error:
+        if error.filename is not None or error.errno not in OF_A_STREAM:
+            raise
+        # The interpreter would try, and complain, once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if error.errno == errno.EPIPE:
+            raise typer.Exit(READER_LEFT) from error
+        typer.echo(f"Error: cannot write the output: {error.strerror}", err=True)
+        raise typer.Exit(FileError.status) from error
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # rich's own way out
+            raise typer.Exit(READER_LEFT) from end
+        raise
 
 
 def _said(error: ModuleNotFoundError, command: str | None) -> Exception:

@@ -36,9 +36,9 @@ OutputOption = Annotated[OutputFormat, typer.Option("--output", "-o", help="How 
 def print_rows(rows: Sequence[Row], output: OutputFormat, title: str | None = None) -> None:
     """Print rows to standard output. `title` is shown above a table only."""
     if output is OutputFormat.TABLE:
-        from rich.console import Console  # noqa: PLC0415  (keeps `plimsoll --help` fast)
+        from plimsoll_cli.console import PlainConsole  # noqa: PLC0415  (keeps `plimsoll --help` fast)
 
-        console = Console()
+        console = PlainConsole()
         if not console.is_terminal:
             console.width = PIPED_WIDTH
         console.print(table(rows, title))
@@ -57,9 +57,9 @@ def render(rows: Sequence[Row], output: OutputFormat) -> str:
         return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
     if output is OutputFormat.CSV:
         return _csv(plain)
-    from rich.console import Console  # noqa: PLC0415
+    from plimsoll_cli.console import PlainConsole  # noqa: PLC0415
 
-    console = Console(file=io.StringIO(), width=PIPED_WIDTH)
+    console = PlainConsole(file=io.StringIO(), width=PIPED_WIDTH)
     with console.capture() as captured:
         console.print(table(rows))
     return captured.get()
@@ -80,19 +80,24 @@ def table(rows: Sequence[Row], title: str | None = None) -> "Table":
     """Rows as a rich table: numbers to the right, text to the left, headings that may wrap."""
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
 
-    made = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
+    # As Text: rich would take `[blue]` in a plain string, a series' name for one, for a colour.
+    heading = None if title is None else Text(title, style="table.title")
+    made = Table(title=heading, box=SIMPLE_HEAD, title_justify="left")
     for name in rows[0] if rows else ():
         number = any(isinstance(row[name], (int, float)) for row in rows)
         made.add_column(name.replace("_", " "), justify="right" if number else "left", overflow="fold")
     for row in rows:
-        made.add_row(*(_cell(value) for value in row.values()))
+        made.add_row(*(Text(_cell(value)) for value in row.values()))
     return made
 
 
 def _csv(rows: Sequence[Row]) -> str:
+    if not rows:
+        return ""  # nobody knows the columns
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()

@@ -18,10 +18,13 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
     if not sys.stderr.isatty():
         yield lambda _done, _total: None
         return
-    from rich.console import Console  # noqa: PLC0415  (keeps `plimsoll --help` fast)
-    from rich.progress import Progress  # noqa: PLC0415
+    from rich.progress import Progress, TextColumn  # noqa: PLC0415  (keeps `plimsoll --help` fast)
 
-    bar = Progress(console=Console(stderr=True), transient=True)
+    from plimsoll_cli.console import PlainConsole  # noqa: PLC0415
+
+    _, *others = Progress.get_default_columns()
+    described = TextColumn("{task.description}", style="progress.description", markup=False)
+    bar = Progress(described, *others, console=PlainConsole(stderr=True), transient=True)
     task = bar.add_task(what, total=None)
 
     def report(done: int, total: int) -> None:

@@ -12,8 +12,7 @@ import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from rich._export_format import CONSOLE_SVG_FORMAT
@@ -21,6 +20,8 @@ from rich.console import Console
 from rich.live import Live
 
 from plimsoll.api.duration import DurationError, parse_duration
+from plimsoll_cli.console import PlainConsole
+from plimsoll_cli.ending import told_to_end
 from plimsoll_cli.sandbox import table
 from plimsoll_cli.sandbox.run import RunSettings, sandbox_run
 from plimsoll_cli.written import can_be_written, write_file
@@ -29,7 +30,7 @@ app = typer.Typer(add_completion=False)
 
 DEFAULT_SEED = 7
 DEFAULT_HOURS = 48.0
-LEAST_HOURS = 0.1
+LEAST_HOURS, MOST_HOURS = 0.1, 10_000.0  # the most is above a year; no recording is nearly as long
 DEFAULT_PODS = 150
 _PLAIN_LINE_BINS = 36  # without a terminal a line this often
 _SVG_WIDTH = 118
@@ -47,8 +48,8 @@ def hours_of(text: str | float) -> float:
             hours = parse_duration(str(text)) / 3600
         except DurationError as error:
             raise typer.BadParameter(str(error)) from error
-    if not hours >= LEAST_HOURS:
-        raise typer.BadParameter(f"{text}: at least {LEAST_HOURS:g} hours")
+    if not LEAST_HOURS <= hours <= MOST_HOURS:
+        raise typer.BadParameter(f"{text}: from {LEAST_HOURS:g} to {MOST_HOURS:g} hours")
     return hours
 
 
@@ -83,8 +84,8 @@ def sandbox(  # noqa: PLR0913, PLR0917 - a flag each
     )
     for path in (json_, svg):
         can_be_written(path)
-    signal.signal(signal.SIGTERM, _told_to_end)
-    console = Console()
+    signal.signal(signal.SIGTERM, told_to_end)
+    console = PlainConsole()
     screen = Screen(console)
     with sandbox_run(settings) as run, screen.shown():
         if not run.has_admission:
@@ -95,15 +96,6 @@ def sandbox(  # noqa: PLR0913, PLR0917 - a flag each
         write_file(json_, json.dumps(outcome, indent=1) + "\n")
     if svg is not None:
         _write_svg(svg, screen.last, outcome)
-
-
-def _told_to_end(number: int, _frame: FrameType | None) -> NoReturn:
-    """End as Ctrl-C does: the children are ended, the run's directory is removed.
-
-    A second signal does not disturb that.
-    """
-    signal.signal(number, signal.SIG_IGN)
-    raise SystemExit(128 + number)
 
 
 class Screen:
@@ -143,7 +135,7 @@ def _print_outcome(console: Console, outcome: dict[str, Any]) -> None:
 
 def _write_svg(path: Path, frame: dict[str, Any], outcome: dict[str, Any]) -> None:
     """The last live table and the outcome as a picture."""
-    console = Console(record=True, width=_SVG_WIDTH, file=io.StringIO(), force_terminal=True)
+    console = PlainConsole(record=True, width=_SVG_WIDTH, file=io.StringIO(), force_terminal=True)
     console.print(table.live_view(frame, 18, _SVG_WIDTH))
     console.print()
     console.print(table.outcome_table(outcome))

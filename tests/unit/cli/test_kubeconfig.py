@@ -29,6 +29,8 @@ def changed(**parts):
         (changed(users=["me"]), "config/users list"),
         ("- a\n- b\n", "it holds no mapping"),
         ("a: [\nb: c\n", "while parsing"),
+        ("a: !!bool zz\n", "is not YAML that can be read: 'zz'"),
+        ("a: !!timestamp zz\n", "is not YAML that can be read"),
     ],
 )
 def test_what_is_wrong_is_one_line(plimsoll, tmp_path, text, why):

@@ -35,10 +35,22 @@ def test_table_has_headings_and_a_dash_for_what_is_absent():
     assert [line.split()[-1] for line in lines[3:5]] == ["-", "series"]
 
 
-@pytest.mark.parametrize("output", list(OutputFormat))
-def test_no_rows_are_no_error(output, capsys):
+@pytest.mark.parametrize("name", ["job[blue]", "job[/blue]", "[link=x]a[/link]", "a:fire:b", "\\[b]"])
+def test_a_name_that_looks_like_markup_is_a_name(name, capsys):
+    print_rows([{"name": name}], OutputFormat.TABLE, title=f"of {name}")
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"of {name} \n")
+    assert f"  {name} " in printed
+    assert f"  {name} " in render([{"name": name}], OutputFormat.TABLE)
+
+
+@pytest.mark.parametrize(
+    ("output", "printed"),
+    [(OutputFormat.JSON, "[]\n"), (OutputFormat.YAML, "[]\n"), (OutputFormat.CSV, "")],
+)
+def test_no_rows_are_no_error_and_no_empty_line(output, printed, capsys):
     print_rows([], output)
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr() == (printed, "")
 
 
 @pytest.mark.parametrize("output", list(OutputFormat))

@@ -27,6 +27,15 @@ def test_is_shown_after_a_second_on_a_terminal(monkeypatch, stream, seconds, sho
     assert ("replaying" in written.getvalue()) is shown
 
 
+def test_what_looks_like_markup_is_shown_as_it_stands(monkeypatch):
+    written = Terminal()
+    monkeypatch.setattr("sys.stderr", written)
+    monkeypatch.setattr(module, "elapsed_seconds", lambda since: 2.0)
+    with progress("mine[/blue]:fire:") as report:
+        report(1, 2)
+    assert "mine[/blue]:fire:" in written.getvalue()
+
+
 def test_is_gone_when_the_work_fails(monkeypatch):
     monkeypatch.setattr("sys.stderr", Terminal())
     monkeypatch.setattr(module, "elapsed_seconds", lambda since: 2.0)

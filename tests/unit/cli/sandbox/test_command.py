@@ -17,7 +17,7 @@ def test_a_duration_is_written_with_its_unit_or_in_hours(text, hours):
     assert hours_of(text) == hours
 
 
-@pytest.mark.parametrize("text", ["", "soon", "-1", "0", "nan", "1s"])
+@pytest.mark.parametrize("text", ["", "soon", "-1", "0", "nan", "1s", "inf", "1e9", "9999d"])
 def test_nonsense_is_refused(text):
     with pytest.raises(typer.BadParameter):
         hours_of(text)
