@@ -39,6 +39,8 @@ def read_limits(path: Path) -> LimitColumns:
     for name in ("series_id", "bin", "limit_bytes"):
         if name not in table.column_names:
             raise TraceError(f"{path}: column {name!r} is missing")
+        if (times := table.column_names.count(name)) > 1:
+            raise TraceError(f"{path}: column {name!r} is there {times} times")
         if table[name].null_count:
             raise TraceError(f"{path}: column {name!r} has {table[name].null_count} empty values")
     if not pa.types.is_integer(table["bin"].type):

@@ -4,7 +4,7 @@ Columns: `series_id` (string), `timestamp` (int64, seconds), `memory_bytes` (flo
 has it, `memory_max_bytes`. Other columns are left alone. Every error names the file and the column.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import typer
 
 from plimsoll.replay.series import SampleColumns, SeriesBatch, bin_samples
 from plimsoll_cli.failure import FileError
@@ -27,6 +28,8 @@ WARMUP_BINS = 288
 LATEST_SECONDS = 4_102_444_800  # 2100: what is later is a finer unit than seconds
 LONGEST_SECONDS = 20 * 366 * 86_400
 SHORT_WARMUP_BINS = 36
+# No container of a file's largest use fits in this: such values are MiB, or shares of something.
+LEAST_LARGEST_BYTES = 64 * 1024
 
 
 class TraceError(FileError):
@@ -68,6 +71,8 @@ def read_trace(path: Path) -> SeriesBatch:
     maximum = None
     if "memory_max_bytes" in table.column_names:
         maximum = _floats(path, table["memory_max_bytes"], "memory_max_bytes")
+    for note in _notes(memory if maximum is None else np.where(np.isnan(maximum), memory, maximum)):
+        typer.echo(f"Note: {path}: {note}", err=True)
     return bin_samples(
         path.stem,
         SampleColumns(
@@ -81,12 +86,27 @@ def source_warmup_bins(batch: SeriesBatch) -> int:
     return WARMUP_BINS if batch.bins >= SHORT_SOURCE_BINS else SHORT_WARMUP_BINS
 
 
+def _notes(value: npt.NDArray[np.float64]) -> Iterator[str]:
+    """What looks odd about samples [m]: values that are no usage, and a unit that is not bytes."""
+    usage = value[np.isfinite(value) & (value >= 0)]
+    wrong = int(np.count_nonzero((value < 0) | np.isinf(value)))  # a NaN is a value that is missing
+    if value.size and not usage.size:
+        yield f"{value.size} of {value.size} values are negative or not finite"
+    elif wrong:
+        yield f"{wrong} of {value.size} values are negative or infinite, and count as missing"
+    if usage.size and 0 < usage.max() < LEAST_LARGEST_BYTES:
+        yield f"the largest value of memory is {usage.max():g} bytes: was it written in another unit?"
+
+
 def _read_columns(path: Path) -> pa.Table:
     try:
         names = pq.read_schema(path).names
         missing = [name for name in REQUIRED if name not in names]
         if missing:
             raise TraceError(f"{path}: column {missing[0]!r} is missing (there are: {', '.join(names)})")
+        twice = [name for name in (*REQUIRED, *OPTIONAL) if names.count(name) > 1]
+        if twice:
+            raise TraceError(f"{path}: column {twice[0]!r} is there {names.count(twice[0])} times")
         return pq.read_table(path, columns=[*REQUIRED, *(name for name in OPTIONAL if name in names)])
     except (pa.ArrowException, OSError) as error:
         raise TraceError(f"{path}: not a readable Parquet file: {error}") from error
@@ -106,13 +126,14 @@ def _integers(path: Path, column: pa.ChunkedArray, name: str) -> npt.NDArray[np.
         raise TraceError(f"{path}: column {name!r} holds {column.type}, not whole seconds")
     if column.null_count:
         raise TraceError(f"{path}: column {name!r} has {column.null_count} empty values")
-    seconds: npt.NDArray[np.int64] = column.to_numpy().astype(np.int64)
-    first, last = (int(seconds.min()), int(seconds.max())) if seconds.size else (0, 0)
+    first, last = pc.min_max(column).as_py().values() if len(column) else (0, 0)
+    # Before the cast: the last of 64 bits without a sign would be turned into -1 by it.
     if last > LATEST_SECONDS or last - first > LONGEST_SECONDS:
         raise TraceError(
             f"{path}: column {name!r} goes from {first} to {last}: as seconds that is no recording; "
             "are these milliseconds, or finer?"
         )
+    seconds: npt.NDArray[np.int64] = column.to_numpy().astype(np.int64)
     return seconds
 
 

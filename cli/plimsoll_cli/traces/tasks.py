@@ -5,18 +5,23 @@ wherever it suits; the limits are the same, bit for bit, however it is cut and w
 """
 
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from plimsoll.install import install_hint
 from plimsoll.replay.limits import LimitReplay, Progress, ReplayRecommender, ReplaySettings, replay_limits
 from plimsoll.replay.series import SeriesBatch
+from plimsoll_cli.ending import told_to_end
 from plimsoll_cli.failure import CommandError
 from plimsoll_cli.traces.engine import Engine
 
@@ -82,8 +87,11 @@ def _in_processes(tasks: Sequence[Task[Result]], jobs: int, report: Progress) ->
     total, done = sum(task.size for task in tasks), 0
     # The longest first, so that no process is left with a long one at the end.
     order = sorted(range(len(tasks)), key=lambda index: -tasks[index].size)
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        futures: dict[Future[Result], int] = {pool.submit(replayed, tasks[index]): index for index in order}
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool, _ended_at_once(pool):
+        with _deaf_to_interrupts():
+            futures: dict[Future[Result], int] = {
+                pool.submit(replayed, tasks[index]): index for index in order
+            }
         for future in as_completed(futures):
             if future.exception() is not None:
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -97,10 +105,44 @@ def _in_processes(tasks: Sequence[Task[Result]], jobs: int, report: Progress) ->
     return [by_index[index] for index in range(len(tasks))]
 
 
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Who is spawned meanwhile ignores Ctrl-C, which a terminal sends to all: this process ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _ended_at_once(pool: ProcessPoolExecutor) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the pool's processes too, each of which would finish what it has begun.
+
+    The pool finds them gone and gives its semaphores back.
+    """
+    before = set(active_children())
+    is_main = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGTERM, told_to_end) if is_main else None
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in set(active_children()) - before:
+            process.terminate()
+        raise
+    finally:
+        if handler is not None:
+            signal.signal(signal.SIGTERM, handler)
+
+
 def _by_dask(tasks: Sequence[Task[Result]], jobs: int, report: Progress) -> list[Result]:
     """On the cluster that $DASK_SCHEDULER_ADDRESS names, else in dask's own processes on this machine."""
     if not _installed("dask"):
-        raise CommandError("--engine dask needs dask: pip install 'plimsoll[dask]'")
+        raise CommandError(f"--engine dask needs the extra `dask`: {install_hint('dask')}")
     if address := os.environ.get(SCHEDULER_VARIABLE):
         return _on_cluster(tasks, address, report)
     dask: Any = import_module("dask")  # an extra, without types
@@ -114,7 +156,7 @@ def _by_dask(tasks: Sequence[Task[Result]], jobs: int, report: Progress) -> list
 
 def _on_cluster(tasks: Sequence[Task[Result]], address: str, report: Progress) -> list[Result]:
     if not _installed("distributed"):
-        raise CommandError(f"${SCHEDULER_VARIABLE} needs distributed: pip install 'plimsoll[dask]'")
+        raise CommandError(f"${SCHEDULER_VARIABLE} needs the extra `dask`: {install_hint('dask')}")
     distributed: Any = import_module("distributed")
 
     total, done = sum(task.size for task in tasks), 0

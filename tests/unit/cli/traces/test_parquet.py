@@ -65,6 +65,7 @@ def test_float32_is_widened_not_rounded_again(write):
         ({"timestamp": [0, None, 2]}, "column 'timestamp' has 1 empty values"),
         ({"timestamp": [1_790_000_000_000, 1_790_000_300_000, 1_790_000_000_000]}, "are these milliseconds"),
         ({"timestamp": [0, 1_209_600_000, 0]}, "are these milliseconds"),
+        ({"timestamp": np.array([0, 300, 2**64 - 1], np.uint64)}, "goes from 0 to 18446744073709551615"),
         ({"memory_bytes": ["x", "y", "z"]}, "column 'memory_bytes' holds string, not numbers"),
         ({"memory_max_bytes": ["x", "y", "z"]}, "column 'memory_max_bytes' holds string, not numbers"),
     ],
@@ -74,6 +75,34 @@ def test_an_unfit_column_is_named_with_its_file(write, columns, message):
     with pytest.raises(CommandError, match=message) as told:
         read_trace(path)
     assert str(told.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("name", ["timestamp", "memory_bytes"])
+def test_a_column_that_is_there_twice_is_told(tmp_path, name):
+    twice = pa.table([*GOOD.values(), GOOD[name]], names=[*GOOD, name])
+    pq.write_table(twice, tmp_path / "t.parquet")
+    with pytest.raises(CommandError, match=rf"t.parquet: column '{name}' is there 2 times$"):
+        read_trace(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize(
+    ("values", "note"),
+    [
+        ([180.0, 200.0, 210.0], "the largest value of memory is 210 bytes: was it written in another unit?"),
+        ([-1.0, -2.0, float("nan")], "3 of 3 values are negative or not finite"),
+        ([-1.0, float("inf"), 1e9], "2 of 3 values are negative or infinite, and count as missing"),
+    ],
+)
+def test_odd_values_are_noted(write, capsys, values, note):
+    path = write(memory_bytes=values)
+    read_trace(path)
+    assert capsys.readouterr() == ("", f"Note: {path}: {note}\n")
+
+
+@pytest.mark.parametrize("values", [[0.0, 0.0, 0.0], [65536.0, float("nan"), 1.0], [1e9, 2e9, 3e9]])
+def test_plain_values_are_read_without_a_word(write, capsys, values):
+    read_trace(write(memory_bytes=values))
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("name", ["series_id", "timestamp", "memory_bytes"])

@@ -1,13 +1,20 @@
 """However a replay is cut and whoever works it off: the same results, in order; and clear words where not."""
 
+import os
+import re
+import select
+import signal
+import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from builders.replays import broken, limits_of
 from builders.series import mixed_batch
+from plimsoll.install import install_hint
 from plimsoll.replay.limits import ReplaySettings
 from plimsoll.replay.recommenders import recommender
 from plimsoll_cli.failure import CommandError
@@ -73,7 +80,7 @@ def test_a_dask_cluster_gives_the_same_bit_for_bit(in_one_piece, monkeypatch):
 
 def test_without_dask_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "dask", None)
-    with pytest.raises(CommandError, match=r"pip install 'plimsoll\[dask\]'"):
+    with pytest.raises(CommandError, match=re.escape(install_hint("dask"))):
         work_off(tasks_of(2), Engine.DASK, 2, silent)
 
 
@@ -82,6 +89,48 @@ def test_a_scheduler_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setattr("plimsoll_cli.traces.tasks.PATIENCE_SECONDS", 1)
     with pytest.raises(CommandError, match=r"no dask scheduler at tcp://127\.0\.0\.1:9"):
         work_off(tasks_of(2), Engine.DASK, 2, silent)
+
+
+ENDLESS = """
+import sys
+from functools import partial
+from builders.replays import endless, limits_of
+from builders.series import mixed_batch
+from plimsoll.replay.limits import ReplaySettings
+from plimsoll_cli.traces.engine import Engine
+from plimsoll_cli.traces.tasks import Task, parts, work_off
+make = partial(endless, sys.argv[1])
+tasks = [Task(make, part, ReplaySettings(36), limits_of) for part in parts(mixed_batch(), 2)]
+try:
+    work_off(tasks, Engine.PROCESSES, 2, lambda done, of: None)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+TESTS = Path(__file__).parents[3]
+# As at a terminal: what a shell runs in the background inherits that SIGINT is ignored.
+HEARING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_what_ends_a_replay_ends_its_processes_at_once_and_without_a_word(tmp_path, sent):
+    os.mkfifo(tmp_path / "begun")
+    begun = os.open(tmp_path / "begun", os.O_RDWR)
+    with subprocess.Popen(
+        [sys.executable, "-c", HEARING + ENDLESS, str(tmp_path / "begun")],
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(TESTS)},
+        start_new_session=True,
+        text=True,
+    ) as process:
+        pids = ""
+        while pids.count("\n") < 2 and select.select([begun], [], [], 120)[0]:
+            pids += os.read(begun, 100).decode()
+        # A terminal interrupts all of them, a supervisor the first.
+        (os.killpg if sent is signal.SIGINT else os.kill)(process.pid, sent)
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (128 + sent, "")
+    assert len(pids.split()) == 2
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids.split())
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
