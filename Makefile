@@ -44,7 +44,7 @@ NOT_IN_OPERATOR := pyarrow typer rich shellingham pygments markdown-it-py mdurl 
 lock: | $(UV) ## resolve the locks anew (no addresses in them)
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --all-extras \
 	  --group build $(LOCK_ARGS) --custom-compile-command 'make lock' pyproject.toml -o requirements/dev.lock
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --extra operator --extra sandbox \
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --extra operator --extra sandbox --extra redis \
 	  --group build -c requirements/dev.lock --custom-compile-command 'make lock' pyproject.toml -o requirements/run.lock
 	$(LOCK_IMAGE) --extra operator --extra redis $(addprefix --no-emit-package ,$(NOT_IN_OPERATOR)) pyproject.toml -o requirements/operator.lock
 	$(LOCK_IMAGE) --extra operator --extra redis --extra forecast $(addprefix --no-emit-package ,$(NOT_IN_OPERATOR)) pyproject.toml -o requirements/operator-forecast.lock

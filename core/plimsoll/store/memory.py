@@ -12,7 +12,7 @@ The command line (`plimsoll memory`) is this module with a terminal around it.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plimsoll.pipeline import PipelineSettings
 from plimsoll.store import contributions
@@ -21,13 +21,16 @@ from plimsoll.store.contributions import Contribution
 from plimsoll.store.kinds import KINDS, kind_of, merged
 from plimsoll.store.levels.address import parse_redis_address
 from plimsoll.store.levels.file import FileLevel
-from plimsoll.store.levels.shared import SharedLevel
+from plimsoll.store.levels.packing import packed
 from plimsoll.store.levels.snapshots import Snapshots
 from plimsoll.store.outlook import Outlook, describe, outlooks
 from plimsoll.store.record import Address, Entry, Provenance, Record
 from plimsoll.store.search import Hit, search
 from plimsoll.store.sending import Sent, send
 from plimsoll.store.tiered import TieredStore
+
+if TYPE_CHECKING:
+    from plimsoll.store.levels.shared import SharedLevel
 
 LEARNING = Address("control", "learning")
 SPOKEN = ("pattern", "incident")  # kinds with a sentence of their own
@@ -203,6 +206,17 @@ def open_memory(
 
     A damaged file is set aside and a new one begun; without `set_aside` it is an error.
     """
-    shared = SharedLevel(parse_redis_address(redis_url)) if redis_url else None
-    tiers = TieredStore(FileLevel(file, set_aside=set_aside), shared=shared, kinds=KINDS, clock=clock)
+    packed(b"")  # who has no zstandard is told now, not at the first write
+    tiers = TieredStore(
+        FileLevel(file, set_aside=set_aside),
+        shared=_shared(redis_url) if redis_url else None,
+        kinds=KINDS,
+        clock=clock,
+    )
     return Memory(tiers, Snapshots(snapshots_url) if snapshots_url else None)
+
+
+def _shared(redis_url: str) -> "SharedLevel":
+    from plimsoll.store.levels.shared import SharedLevel  # noqa: PLC0415 - only who has Redis needs its client
+
+    return SharedLevel(parse_redis_address(redis_url))

@@ -12,16 +12,18 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from plimsoll.store.kinds import KINDS, Kinds, NewerSchemaError, kind_of
 from plimsoll.store.levels.breaker import Breaker
 from plimsoll.store.levels.file import FileLevel, State
 from plimsoll.store.levels.process import ProcessLevel
 from plimsoll.store.levels.protocol import LevelError, Reason
-from plimsoll.store.levels.shared import SharedLevel
 from plimsoll.store.measures import Measures
 from plimsoll.store.record import Address, Entry, Provenance, Record, RecordError, entry_of, tombstone
+
+if TYPE_CHECKING:  # Redis' client is slow to import, and not there for who has no Redis
+    from plimsoll.store.levels.shared import SharedLevel
 
 T = TypeVar("T")
 FRESH_SECONDS = 30.0
@@ -35,7 +37,7 @@ class TieredStore:
 
     file: FileLevel
     process: ProcessLevel = field(default_factory=ProcessLevel)
-    shared: SharedLevel | None = None
+    shared: "SharedLevel | None" = None
     kinds: Kinds = field(default_factory=lambda: KINDS)
     fresh_seconds: float = FRESH_SECONDS
     clock: Callable[[], float] = lambda: 0.0
@@ -99,7 +101,7 @@ class TieredStore:
 
     # For `sending`
 
-    def ask(self, action: Callable[[SharedLevel], T], operation: str, now_seconds: float) -> T:
+    def ask(self, action: "Callable[[SharedLevel], T]", operation: str, now_seconds: float) -> T:
         """Ask Redis. Raises `LevelError`, having told the breaker."""
         if self.shared is None:
             raise ValueError("nothing is shared")

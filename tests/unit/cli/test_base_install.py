@@ -3,11 +3,14 @@
 The processes are real; of the packages that only extras bring, none can be found in them.
 """
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from plimsoll.install import install_hint
 from plimsoll_cli.failure import extra_needed
 
 EXTRAS_BRING = (
@@ -35,16 +38,21 @@ contexts: [{name: here, context: {cluster: here, user: me}}]
 """
 
 
-def on_base_install(module: str, *arguments: str) -> subprocess.CompletedProcess:
+def on_base_install(module: str, *arguments: str, state: Path | None = None) -> subprocess.CompletedProcess:
     code = f"{BASE}\nfrom {module} import main\nsys.argv[1:] = {list(arguments)}\nmain()\n"
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=os.environ | ({"XDG_STATE_HOME": str(state)} if state else {}),
     )
 
 
 def needs(done: subprocess.CompletedProcess, who: str, extra: str) -> bool:
     (sentence,) = done.stderr.splitlines()
-    wanted = f"{who} needs the extra `{extra}`: pip install 'plimsoll[{extra}]' (there is no module "
+    wanted = f"{who} needs the extra `{extra}`: {install_hint(extra)} (there is no module "
     return done.returncode == 1 and not done.stdout and wanted in sentence
 
 
@@ -53,9 +61,18 @@ def test_the_sandbox_names_its_extra(arguments):
     assert needs(on_base_install("plimsoll_cli.main", "sandbox", *arguments), "plimsoll sandbox", "sandbox")
 
 
-def test_the_memory_names_its_extra(tmp_path):
-    done = on_base_install("plimsoll_cli.main", "memory", "status", "--store", str(tmp_path / "m.db"))
+@pytest.mark.parametrize("arguments", [["learn", "--enable"], ["status", "--redis", "redis://127.0.0.1:1"]])
+def test_the_memory_names_its_extra(arguments, tmp_path):
+    (tmp_path / "state").mkdir()
+    done = on_base_install("plimsoll_cli.main", "memory", *arguments, state=tmp_path / "state")
     assert needs(done, "plimsoll memory", "redis")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["learn", "--help"], ["backup", "--help"]])
+def test_help_about_the_memory_is_for_all(arguments):
+    done = on_base_install("plimsoll_cli.main", "memory", *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Usage" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,9 @@
 """Contents as they lie in files and in Redis: compressed by zstd, with the length they unpack to.
 
 In: content, or packed bytes of unknown origin. Out: the other. A bomb is refused by the length in its frame,
-before anything is unpacked.
+before anything is unpacked. zstandard is of an extra, and is imported by who packs: help about the
+memory is for all.
 """
-
-import zstandard
 
 from plimsoll.store.record import MOST_CONTENT_BYTES, DamagedError
 
@@ -13,11 +12,15 @@ LEVEL = 9  # tables of floats gain little beyond; 100 KiB take a millisecond
 
 def packed(content: bytes) -> bytes:
     """Compressed, the same bytes for the same content."""
+    import zstandard  # noqa: PLC0415
+
     return zstandard.ZstdCompressor(level=LEVEL, write_checksum=False).compress(content)
 
 
 def unpacked(data: bytes) -> bytes:
     """What was packed. Raises `DamagedError`."""
+    import zstandard  # noqa: PLC0415
+
     try:
         size = zstandard.frame_content_size(data)
         if not 0 <= size <= MOST_CONTENT_BYTES:

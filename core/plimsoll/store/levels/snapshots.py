@@ -13,8 +13,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import fsspec  # type: ignore[import-untyped]
-
 from plimsoll.store.levels import snapshot_forms
 from plimsoll.store.levels.packing import packed, unpacked
 from plimsoll.store.levels.protocol import LevelError, Reason
@@ -46,6 +44,8 @@ class Snapshots:
     def __init__(self, url: str, form: str = "json") -> None:
         if form not in snapshot_forms.FORMS:
             raise ValueError(f"snapshots are json or parquet, not {form!r}")
+        import fsspec  # type: ignore[import-untyped]  # noqa: PLC0415 - only who keeps snapshots needs it
+
         self.url = url
         self._form = form
         try:
