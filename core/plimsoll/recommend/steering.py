@@ -18,9 +18,8 @@ from plimsoll.recommend.row_policy import UNSAID, PolicyColumns
 from plimsoll.usage.sample import DAY_SECONDS, HOUR_SECONDS
 
 MOST_LOG = np.log(16.0)  # no further from the price of the table
-SLACK_GAIN = (
-    0.35  # log of price an hour for a slack that is off by 1: half of an error is gone in a day or two
-)
+# Log of price an hour for a slack that is off by 1: half of an error is gone within a day or so (0134).
+SLACK_GAIN = 1.0
 KILLS_GAIN = 0.02  # ... for as many kills again as were asked for; kills are rare, and come in bursts
 SURE_KILLS = 2.0  # expected in a day; a smaller fleet is steered by so much less
 HOURS_IN_1000_DAYS = 1000 * DAY_SECONDS / HOUR_SECONDS

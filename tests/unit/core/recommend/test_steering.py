@@ -43,7 +43,7 @@ def test_more_slack_than_was_asked_for_lowers_the_price_of_those_that_asked():
 
 def test_rows_that_come_due_one_by_one_weigh_together_what_they_weigh_at_once():
     together, apart = (steering(*[TIGHT] * 4) for _ in range(2))
-    for hour in range(48):
+    for hour in range(24):
         usage, limits, killed = np.full((4, 12), 70 * MIB), np.full(4, 100 * MIB), np.zeros(4)
         together.learn(ROWS, usage, limits, killed, hour)
         for row in ROWS:
