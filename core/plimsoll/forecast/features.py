@@ -18,6 +18,7 @@ from plimsoll.forecast.window import (
     Float32Array,
     FloatArray,
     UsageWindow,
+    count_true,
     held,
     last_hour_peak,
     mean,
@@ -45,7 +46,7 @@ STEPS = np.union1d(LOG_LEVELS.astype(np.float32), RISES)
 RISE_STEPS, LEVEL_STEPS = (np.searchsorted(STEPS, each) for each in (RISES, LOG_LEVELS.astype(np.float32)))
 PEAKS = ("before", "three", "six", "half", "day", "days", "week", "weeks", "ever")
 CLIP = 4.0  # log ratios beyond +-4 (55 times) say nothing more
-RESTART_RATIO = 0.7  # a bin below this part of the one before counts as a restart
+LOG_RESTART = np.log(0.7)  # a bin below this part of the one before counts as a restart
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,11 @@ def features(window: UsageWindow) -> Features:
         *_seasons(recent, hourly, peaks["day"]),
         *_ages(window, recent, hourly, peaks),
     ]
-    stacked = without_nan(np.stack(row, axis=1).astype(np.float32))
-    return Features(reference, stacked, _level_features(hourly, recent, rises, above[:, LEVEL_STEPS], peaks))
+    stacked = np.empty((len(reference), len(row)), dtype=np.float32)
+    for place, column in enumerate(row):
+        stacked[:, place] = column
+    level = _level_features(hourly, recent, rises, above[:, LEVEL_STEPS], peaks)
+    return Features(reference, without_nan(stacked), level)
 
 
 def _log_ratio(values: FloatArray, scale: FloatArray) -> Float32Array:
@@ -111,7 +115,7 @@ def _shape(window: UsageWindow, recent: Float32Array, scale: FloatArray) -> list
 
 def _movement(recent: Float32Array) -> list[Column]:
     """Jumps between bins, up and down, over the last day and the last hour."""
-    jump = np.diff(recent, axis=1)
+    jump = recent[:, 1:] - recent[:, :-1]
     hour = jump[:, -BINS_PER_HOUR:]
     count = np.maximum(_seen(jump), 1)
     known = without_nan(jump)
@@ -120,21 +124,21 @@ def _movement(recent: Float32Array) -> list[Column]:
         np.fmax(peak(hour), 0),
         np.fmin(trough(jump), 0),
         np.fmin(trough(hour), 0),
-        np.sqrt(np.square(known).sum(axis=1) / count),
-        10 * np.abs(known).sum(axis=1) / count,
-        np.log1p(np.count_nonzero(jump < np.log(RESTART_RATIO), axis=1)),
+        np.sqrt(np.add.reduce(np.square(known), axis=1) / count),
+        10 * np.add.reduce(np.abs(known), axis=1) / count,
+        np.log1p(count_true(jump < LOG_RESTART)),
     ]
 
 
 def _rises(hourly: Float32Array) -> Float32Array:
     """Log rise from each whole hour to the next, [n, PAST_HOURS - 1]."""
-    return np.asarray(np.diff(hourly[:, :-1], axis=1))
+    return np.asarray(hourly[:, 1:-1] - hourly[:, :-2])
 
 
 def _frequencies(hourly: Float32Array, rises: Float32Array, above: CountArray) -> list[Column]:
     """How often the past hours rose, against the hour before and against their last day's peak."""
     count = _seen(rises)[:, None]
-    day = _counts_above(rises[:, -HOURS_PER_DAY:], DAY_RISES)
+    day = count_true(rises[:, None, -HOURS_PER_DAY:] > DAY_RISES[:, None])
     whole = hourly[:, :-1]
     record = whole[:, 1:] - trailing_peak(whole, HOURS_PER_DAY)[:, :-1]
     records = _counts_above(record, RECORD_RISES)
@@ -149,7 +153,7 @@ def _frequencies(hourly: Float32Array, rises: Float32Array, above: CountArray) -
 
 def _seen(values: Float32Array) -> CountArray:
     """How many of each row's values [n, t] are none."""
-    return np.asarray(np.count_nonzero(~np.isnan(values), axis=1))
+    return count_true(~np.isnan(values))
 
 
 def _rarity(events: CountArray, tries: CountArray) -> FloatArray:
@@ -177,10 +181,10 @@ def _ages(
     """How long the past is, how much is missing, and how long ago the peaks and the last restart were."""
     seen = np.isfinite(window.hourly_bytes)
     length = np.where(seen.any(axis=1), seen.shape[1] - np.argmax(seen, axis=1), 0)
-    restarted = np.diff(recent, axis=1) < np.log(RESTART_RATIO)
+    restarted = recent[:, 1:] - recent[:, :-1] < LOG_RESTART
     return [
         np.log1p(length) / np.log(seen.shape[1]),
-        np.isnan(recent[:, -2 * BINS_PER_HOUR :]).mean(axis=1),
+        count_true(np.isnan(recent[:, -2 * BINS_PER_HOUR :])) / (2 * BINS_PER_HOUR),
         _log_age(recent >= peaks["day"][:, None] - 0.005),
         _log_age(hourly >= peaks["weeks"][:, None] - 0.005),
         _log_age(restarted),
@@ -205,17 +209,12 @@ def _level_features(
     levels = LOG_LEVELS.astype(np.float32)
     out = np.empty((len(hourly), len(levels), 10), dtype=np.float32)
     out[:, :, 0] = levels
-    for column, name in enumerate(("day", "days", "weeks", "ever"), start=1):
-        out[:, :, column] = held(levels - peaks[name][:, None], -1, 1)
-    for column, name in enumerate(("day", "weeks"), start=5):
-        out[:, :, column] = levels > peaks[name][:, None]
-    counted = (
-        (_counts_above(hourly, levels), hourly),
-        (jumped, rises),
-        (_counts_above(recent, levels), recent),
-    )
-    for column, (above, values) in enumerate(counted, start=7):
-        out[:, :, column] = _rarity(above, _seen(values)[:, None])
+    past = np.array([peaks[name] for name in ("day", "weeks", "days", "ever")]).T[:, None, :]
+    out[:, :, [1, 3, 2, 4]] = held(levels[:, None] - past, -1, 1)
+    out[:, :, 5:7] = levels[:, None] > past[:, :, :2]
+    counts = np.array([_counts_above(hourly, levels), jumped, _counts_above(recent, levels)])
+    seen = np.array([_seen(hourly), _seen(rises), _seen(recent)])
+    out[:, :, 7:] = _rarity(counts, seen[:, :, None]).transpose(1, 2, 0)
     return out
 
 
@@ -230,6 +229,6 @@ def _counts_above(values: Float32Array, thresholds: Float32Array) -> CountArray:
     some = np.flatnonzero(values > thresholds[1])
     place = np.searchsorted(thresholds, values.ravel()[some], side="left")
     counts = np.bincount(some // max(width, 1) * bins + place - 1, minlength=n * bins).reshape(n, bins)
-    out = np.cumsum(counts[:, ::-1], axis=1)[:, ::-1]
-    out[:, 0] = np.count_nonzero(values > thresholds[0], axis=1)
+    out = np.add.accumulate(counts[:, ::-1], axis=1)[:, ::-1]
+    out[:, 0] = count_true(values > thresholds[0])
     return np.asarray(out)

@@ -28,7 +28,7 @@ class Ordered(Generic[Real]):
             return np.full(rank.shape, np.nan, dtype=self.values.dtype)
         last = np.maximum(self.count - 1, 0)[:, None]
         place = np.clip(np.round(ranks), 0, last).astype(np.int64)
-        return np.take_along_axis(self.values, place, axis=1).reshape(rank.shape)
+        return self.values[np.arange(len(place))[:, None], place].reshape(rank.shape)
 
     def nearest(self, share: float) -> npt.NDArray[Real]:
         """The value [n] nearest to `share` of the way from the least to the largest."""
@@ -37,4 +37,4 @@ class Ordered(Generic[Real]):
 
 def ordered(values: npt.NDArray[Real]) -> Ordered[Real]:
     """The rows of [n, t] in order."""
-    return Ordered(np.sort(values, axis=1), np.count_nonzero(np.isfinite(values), axis=1))
+    return Ordered(np.sort(values, axis=1), np.add.reduce(np.isfinite(values), axis=1, dtype=np.intp))

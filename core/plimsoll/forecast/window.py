@@ -95,6 +95,11 @@ def without_nan(values: npt.NDArray[Real]) -> npt.NDArray[Real]:
     return np.where(np.isnan(values), values.dtype.type(0), values)
 
 
+def count_true(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+    """How many along the last axis are. np.count_nonzero by axis costs one row three times as much."""
+    return np.asarray(np.add.reduce(flags, axis=-1, dtype=np.intp))
+
+
 def trough(values: npt.NDArray[Real]) -> npt.NDArray[Real]:
     """Minimum along the last axis, NaN where nothing was seen."""
     if values.shape[-1] == 0:
@@ -105,9 +110,9 @@ def trough(values: npt.NDArray[Real]) -> npt.NDArray[Real]:
 def mean(values: FloatArray) -> FloatArray:
     """Mean along the last axis of what was seen, NaN where nothing was."""
     seen = np.isfinite(values)
-    total = np.where(seen, values, 0.0).sum(axis=-1)
-    count = np.count_nonzero(seen, axis=-1)
-    return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan), dtype=np.float64)
+    total = np.add.reduce(np.where(seen, values, 0.0), axis=-1)
+    count = count_true(seen)
+    return np.asarray(total / np.where(count > 0, count, np.nan))
 
 
 def quantile_of_seen(values: FloatArray, level: float) -> FloatArray:
@@ -141,6 +146,8 @@ def peak_of_seen_hours(hourly: FloatArray, hours: int) -> FloatArray:
     past, present = hourly[:, :-1], hourly[:, -1]
     found = peak(past[:, -hours:])
     gaps = np.flatnonzero(np.isnan(past[:, -hours:]).any(axis=1))
+    if not len(gaps):
+        return np.fmax(found, present)
     seen = np.isfinite(past[gaps])
     newest_first = np.cumsum(seen[:, ::-1], axis=1)[:, ::-1]
     found[gaps] = peak(np.where(seen & (newest_first <= hours), past[gaps], np.nan))

@@ -118,6 +118,8 @@ class OomMemory:
 
 def remember_ooms(events: Events, now_seconds: float, settings: GuardSettings) -> OomMemory:
     """Floors from the kills that a history remembers."""
+    if not events.count.any():  # of most rows nothing was ever killed
+        return OomMemory(np.zeros(len(events.count)), np.zeros(len(events.count)))
     age = now_seconds - events.seconds
     needed = np.fmax(after_oom(events.limit_bytes, settings), events.usage_bytes)
     needed = np.where(np.isfinite(needed), needed, 0.0)

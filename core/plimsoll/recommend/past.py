@@ -4,6 +4,8 @@ In: windows, and the forecast where a quantile of it counts. Out: columns [n], N
 The pipeline puts them beside what the forecast and the price say.
 """
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -25,6 +27,7 @@ from plimsoll.guard.limits import GuardSettings, floor_by_use
 # A request is for packing: it covers so much of the coming hour's peak and of the last day's hours, not the
 # rare peaks that the limit is for.
 REQUEST_LEVEL = 0.9
+Places = npt.NDArray[np.intp]
 
 
 def expected_usage(window: UsageWindow) -> FloatArray:
@@ -48,6 +51,8 @@ def past_peak(window: UsageWindow, cheap: npt.NDArray[np.bool_], hours: int, che
     Short floors forget restart peaks. Hours are counted as seen: an outage of the usage source is not a calm
     that lets a peak fall out.
     """
+    if not cheap.any():
+        return peak_of_seen_hours(window.hourly_bytes, hours)
     floor = np.empty(len(window))
     for mine, reach in ((cheap, cheap_hours), (~cheap, hours)):
         if mine.any():
@@ -65,8 +70,15 @@ def ready(window: UsageWindow, forecast: PeakDistribution, least_hours: int) -> 
 
 def quantiles(forecast: PeakDistribution, levels: FloatArray) -> FloatArray:
     """Quantiles at other levels, by interpolation: [n, len(levels)]."""
-    right = held(np.searchsorted(forecast.levels, levels), 1, len(forecast.levels) - 1)
-    low, high = forecast.levels[right - 1], forecast.levels[right]
-    part = held((levels - low) / (high - low), 0, 1)
+    left, right, part = _between(forecast.levels.tobytes(), levels.tobytes())
     values = forecast.values_bytes
-    return np.asarray(values[:, right - 1] * (1 - part) + values[:, right] * part, dtype=np.float64)
+    return np.asarray(values[:, left] * (1 - part) + values[:, right] * part, dtype=np.float64)
+
+
+@lru_cache(maxsize=32)  # a handful of levels are ever asked for
+def _between(known: bytes, wanted: bytes) -> tuple[Places, Places, FloatArray]:
+    """Columns to the left and right of each level that is wanted, and how far it lies between them."""
+    levels, asked = (np.frombuffer(each, dtype=np.float64) for each in (known, wanted))
+    right = held(np.searchsorted(levels, asked), 1, len(levels) - 1)
+    low, high = levels[right - 1], levels[right]
+    return right - 1, right, held((asked - low) / (high - low), 0, 1)

@@ -8,6 +8,7 @@ prices.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from plimsoll.forecast.window import FloatArray, held
 
 # Limits tried between two neighbouring quantiles: finer moves the target by less than a change is worth.
 STEPS_BETWEEN = 4
+PARTS = np.arange(STEPS_BETWEEN) / STEPS_BETWEEN
 # A raise must gain this much cost, a cut that much: a change is an API write and, on a cut, a risk.
 RAISE_GAIN = 0.05
 LOWER_GAIN = 0.12
@@ -78,15 +80,20 @@ def exceedance_at(distribution: PeakDistribution, limits_bytes: FloatArray) -> F
 
 def _candidates(distribution: PeakDistribution, floor_bytes: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Limits to try and P(peak > limit) at each, [n, m]; those below the floor are the floor."""
-    part = np.arange(STEPS_BETWEEN) / STEPS_BETWEEN
     log_values = np.log(np.maximum(distribution.values_bytes, 1.0))
-    log_tail = np.log(1 - distribution.levels)
-    values = np.exp(_between(log_values, part))
-    tail = np.broadcast_to(np.exp(_between(log_tail[None, :], part)), values.shape)
+    values = np.exp(_between(log_values, PARTS))
+    tail = np.broadcast_to(_tail(distribution.levels.tobytes()), values.shape)
     floor = np.where(np.isfinite(floor_bytes), np.maximum(floor_bytes, 1.0), 1.0)
     at_floor = exceedance_at(distribution, floor)
     below = values < floor[:, None]
     return np.where(below, floor[:, None], values), np.where(below, at_floor[:, None], tail)
+
+
+@lru_cache(maxsize=8)  # there is hardly more than one set of levels
+def _tail(levels: bytes) -> FloatArray:
+    """P(peak > candidate) [1, m] of the candidates between these levels."""
+    log_tail = np.log(1 - np.frombuffer(levels, dtype=np.float64))
+    return np.exp(_between(log_tail[None, :], PARTS))
 
 
 def _between(columns: FloatArray, part: FloatArray) -> FloatArray:

@@ -32,6 +32,8 @@ class Recommendations:
 
 def joined(parts: Sequence[Recommendations]) -> Recommendations:
     """The rows of several (at least one), one after the other; all have the same levels."""
+    if len(parts) == 1:
+        return parts[0]
     levels = "quantile_levels"
     columns = {
         each.name: np.concatenate([getattr(part, each.name) for part in parts])

@@ -144,12 +144,14 @@ class NeededSince:
     def __init__(self) -> None:
         self._since: Float64Array = np.empty(0)
         self._last: Float64Array = np.empty(0)
+        self._told = False  # of any row, ever: most of the time nobody is asked for needed memory
 
     def observe(self, rows: Places, codes: CodeArray, now_seconds: float) -> None:
         """What rows [n] were told now. A day of usage, a kill or another policy ends what was before."""
         self._grow(rows)
         since, last = self._since[rows], self._last[rows]
         needed = codes == Basis.NEEDED
+        self._told = self._told or bool(needed.any())
         with np.errstate(invalid="ignore"):
             over = ~(np.abs(now_seconds - last) <= DAY_SECONDS)
         ended = ~needed & (over | (codes == Basis.UNASKED) | (codes == Basis.KILLED))
@@ -164,6 +166,8 @@ class NeededSince:
 
     def hours(self, rows: Places, now_seconds: float) -> npt.NDArray[np.int64]:
         """How far back [n] a forecast looks, so that it sees needed memory alone; else all there is."""
+        if not self._told:
+            return np.full(len(rows), EVERYTHING_HOURS, dtype=np.int64)
         self._grow(rows)
         with np.errstate(invalid="ignore"):
             whole = np.floor((now_seconds - self._since[rows]) / HOUR_SECONDS)
@@ -182,6 +186,7 @@ class NeededSince:
         since, last = numbers.get("since", np.nan), numbers.get("last", np.nan)
         if 0.0 <= since <= last:
             self._since[row], self._last[row] = since, last
+            self._told = True
 
     def forget(self, rows: Places) -> None:
         """Rows were freed or given to another container."""
