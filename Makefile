@@ -139,7 +139,7 @@ train: $(VENV)/.dev ## fit the forecast's weights and price tables anew: make tr
 train-pressure: $(VENV)/.dev ## fit the pressure predictor's weights anew: make train-pressure [RECORDINGS=files]
 	$(BIN)/python bench/train_pressure.py $(if $(RECORDINGS),--recordings $(RECORDINGS)) $(BENCH_ARGS)
 
-.PHONY: bench bench-ablation bench-agent bench-basis bench-circumstances bench-cold bench-control bench-coord bench-e2e bench-faults bench-forecast bench-fuzz bench-leak bench-loop bench-node bench-pages bench-placement bench-placement-scheduler bench-pressure bench-prophet bench-share bench-steering bench-usage bench-demo
+.PHONY: bench bench-ablation bench-agent bench-basis bench-circumstances bench-cold bench-control bench-coord bench-e2e bench-faults bench-forecast bench-fuzz bench-leak bench-loop bench-node bench-own bench-pages bench-placement bench-placement-scheduler bench-pressure bench-prophet bench-share bench-steering bench-usage bench-demo
 bench: bench-agent bench-cold bench-demo bench-leak bench-forecast bench-loop bench-prophet bench-usage ## every bench there is
 
 bench-ablation: $(VENV)/.dev ## what each part of the pipeline earns, taken away in turn on the judged half
@@ -190,6 +190,9 @@ bench-loop: $(VENV)/.dev ## the operator's loop at 1k, 10k and 100k containers, 
 bench-node: $(VENV)/.dev ## agent on, off and Senpai in turn on a real kernel, then the pressure stress: about 45 minutes
 	kind/vm/packages.sh
 	$(BIN)/python bench/node.py $(BENCH_ARGS)
+
+bench-own: $(VENV)/.dev ## what refitting the forecast to a fleet's own hours gains on workloads held out
+	$(BIN)/python bench/own.py --traces $(TRACES) $(BENCH_ARGS)
 
 # libcachesim (GPL-3) is a peer: installed for this bench alone, without what it declares for other readers.
 PAGE_TRACES ?= $(wildcard ../shared/data/page_traces)

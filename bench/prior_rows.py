@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from plimsoll.forecast.features import LOG_LEVELS, features
+from plimsoll.forecast.features import features
 from plimsoll.forecast.window import BINS_PER_DAY, BINS_PER_HOUR, HISTORY_HOURS, UsageWindow
-from plimsoll.guard.limits import GuardSettings, exceeded
+from plimsoll.guard.limits import GuardSettings
+from plimsoll.recommend.lessons import needs
 from plimsoll.replay.series import SeriesBatch
 from plimsoll.replay.split import group_of
 
@@ -109,12 +110,6 @@ def windows_at(usage: FloatArray, bins: npt.NDArray[np.int64]) -> UsageWindow:
         if k % BINS_PER_HOUR:
             hourly[i, -1] = np.fmax.reduce(usage[hour * BINS_PER_HOUR : k])
     return UsageWindow(recent, hourly)
-
-
-def needs(coming: FloatArray, reference_bytes: FloatArray, guard: GuardSettings) -> npt.NDArray[np.int64]:
-    """First level [m] whose limit survives the coming bins [m, 12] with the reactive guard at work."""
-    killed = exceeded(coming, np.exp(LOG_LEVELS)[None, :] * reference_bytes[:, None], guard)
-    return np.where(killed.all(axis=1), len(LOG_LEVELS), np.argmin(killed, axis=1))
 
 
 def _rows(usage: FloatArray, bins: npt.NDArray[np.int64], group: str) -> Rows:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plimsoll.forecast.protocol import LEVELS, Outcome, PeakDistribution, PeakModel
-from plimsoll.forecast.registry import DEFAULT_MODEL, model_names, peak_model
+from plimsoll.forecast.registry import DEFAULT_MODEL
 from plimsoll.forecast.window import (
     BINS_PER_DAY,
     BINS_PER_HOUR,
@@ -41,20 +41,29 @@ from plimsoll.guard.limits import (
     remember_ooms,
     settle,
 )
-from plimsoll.recommend.buffer import calibrate, next_shift, outcome, shifted, within_buffer
+from plimsoll.recommend.buffer import (
+    calibrate,
+    killed_at_or_above,
+    next_shift,
+    outcome,
+    shifted,
+    within_buffer,
+)
 from plimsoll.recommend.circumstances import Circumstances
+from plimsoll.recommend.lessons import LessonBook
 from plimsoll.recommend.objective import DEFAULT_OBJECTIVE, oom_price_of
 from plimsoll.recommend.past import expected_usage, past_peak, quantiles, ready, typical_need
 from plimsoll.recommend.price import LOWER_GAIN, RAISE_GAIN, Priced, cheapest, exceedance_at
 from plimsoll.recommend.recommendation import Recommendations, joined
 from plimsoll.recommend.relatives import Steps
-from plimsoll.recommend.row_policy import UNSAID, PolicyColumns, RowPolicy
+from plimsoll.recommend.row_models import RowModels
+from plimsoll.recommend.row_policy import PolicyColumns, RowPolicy
 from plimsoll.recommend.steering import PriceSteering
 from plimsoll.usage.grown import grown
 from plimsoll.usage.history import History
 from plimsoll.usage.needed import LEARNED, NeededSince
 from plimsoll.usage.promises import NO_PROMISE
-from plimsoll.usage.sample import BIN_SECONDS, DAY_SECONDS, HOUR_SECONDS
+from plimsoll.usage.sample import DAY_SECONDS, HOUR_SECONDS
 
 # Quantiles that are reported (and shown by `plimsoll explain`); the price looks at all of `LEVELS`.
 REPORTED_LEVELS = np.array([0.5, 0.9, 0.95, 0.99, 0.999])
@@ -93,19 +102,21 @@ class LimitPipeline:
         settings: PipelineSettings | None = None,
         model: PeakModel | None = None,
         models: Mapping[str, PeakModel] | None = None,
+        lessons: LessonBook | None = None,
     ) -> None:
-        """`models` stand in for those of the registry of the same name: a shell knows their answers."""
+        """`models` stand in for those of the registry of the same name: a shell knows their answers.
+
+        `lessons` are told of decisions and of what came of them.
+        """
         self.history = history
+        self._lessons = lessons
         self.settings = settings or PipelineSettings()
         price = self.settings.oom_price
         self._default_price = oom_price_of(self.settings.objective) if price is None else price
         self._limit_bytes = np.full(history.capacity, np.nan)
         self._policies = PolicyColumns()
         self._policies.grow(history.capacity)
-        given = dict(models or {})
-        own = model or given.get(self.settings.model) or peak_model(self.settings.model)
-        self._models: dict[int, PeakModel] = {UNSAID: own}
-        self._models |= {code: given[name] for code, name in enumerate(model_names()) if name in given}
+        self._models = RowModels(self.settings.model, model, models)
         self._known_peak_bytes = np.full(history.capacity, np.nan)
         self._circumstances = Circumstances(history)
         self._steering = PriceSteering(self._policies)
@@ -163,25 +174,21 @@ class LimitPipeline:
         self._policies.clear(rows)
         self._circumstances.forget(rows)
         self.needed.forget(rows)
-        for model in self._models.values():
-            model.forget(rows)
+        if self._lessons is not None:
+            self._lessons.forget(rows)
+        self._models.forget(rows)
 
     def checkpoint(self, row: int) -> bytes:
         """A row's past with what models have learned of it beside the history."""
-        named = [(self._named(code), model.learned(row)) for code, model in self._models.items()]
-        named.append((LEARNED, self.needed.learned(row)))
-        return self.history.checkpoint(row, {name: learned for name, learned in named if learned})
+        named = self._models.learned(row) | {LEARNED: self.needed.learned(row)}
+        return self.history.checkpoint(row, {name: learned for name, learned in named.items() if learned})
 
     def restore(self, row: int, data: bytes) -> None:
         """Give a row its past, and models what they had learned of it. Raises `CheckpointError`."""
         for name, learned in self.history.restore(row, data).items():
             if name == LEARNED:
                 self.needed.relearn(row, learned)
-            if name in model_names():
-                self._model(model_names().index(name))  # made, where no row has asked for it yet
-            for code, model in self._models.items():
-                if self._named(code) == name:
-                    model.relearn(row, learned)
+            self._models.relearn(row, name, learned)
 
     # -- what is asked --------------------------------------------------------------------------------------
 
@@ -223,9 +230,9 @@ class LimitPipeline:
         if not self.settings.guarded or not len(rows):
             return self._raises(rows[:0], np.empty(0), np.empty(0))
         self.history.advance(now_seconds)
-        limit = self._limit_bytes[rows]
-        climbed = self._climb(rows, limit)
-        asked, why = self._ask_again(rows, limit, now_seconds)
+        limit, recent = self._limit_bytes[rows], self.history.five_minute(rows, 3).astype(np.float64)
+        climbed = self._climb(recent, limit)
+        asked, why = self._ask_again(rows, peak(recent[:, -2:]), limit, now_seconds)
         raised = np.fmax(climbed, asked)
         reason = np.where(np.fmax(asked, 0) > np.fmax(climbed, 0), why, LimitReason.CLIMB)
         found = np.isfinite(raised)
@@ -253,23 +260,14 @@ class LimitPipeline:
         usage = np.where(column >= 0, np.take_along_axis(recent, np.maximum(column, 0), axis=1), np.nan)
         limit, chance = open_.limit_bytes[over], open_.chance[over]
         came = outcome(usage, limit, self.settings.guard)
-        came = np.where(self._killed_at_or_above(hour, open_.bin[over], limit), 1.0, came)
-        for model in self._models.values():
-            model.update(Outcome(hour, peak(usage)))
+        came = np.where(killed_at_or_above(self.history.ooms(hour), open_.bin[over], limit), 1.0, came)
+        if self._lessons is not None:
+            self._lessons.end(hour, open_.bin[over], usage)
+        self._models.update(Outcome(hour, peak(usage)))
         # Raises within the hour count by half: nobody noted when they came.
         stood = np.fmax(limit, self._limit_bytes[hour])
         self._steering.learn(hour, usage, (limit + stood) / 2, came, present // BINS_PER_HOUR)
         log.close(hour, came, next_shift(log.record(hour).shift, chance, came))
-
-    def _killed_at_or_above(
-        self, rows: IntArray, first_bin: npt.NDArray[np.int64], limit: FloatArray
-    ) -> BoolArray:
-        """Rows whose promised limit [n] an OOM kill within the hour disproves: they died at no less."""
-        kills = self.history.ooms(rows)
-        start = (first_bin * BIN_SECONDS)[:, None]
-        with np.errstate(invalid="ignore"):
-            within = (kills.seconds >= start) & (kills.seconds < start + HOUR_SECONDS)
-            return np.asarray((within & (kills.limit_bytes >= limit[:, None])).any(axis=1))
 
     def _promise(self, rows: IntArray, priced: Priced, forecast: PeakDistribution, ready: BoolArray) -> None:
         """Note what the limit that stands after this decision is expected to bear."""
@@ -284,7 +282,8 @@ class LimitPipeline:
         self, rows: IntArray, window: UsageWindow, now_seconds: float, *, promise: bool
     ) -> Recommendations:
         settings, policies = self.settings, self._policies
-        self._known_peak_bytes[rows] = last_hour_peak(window)
+        present, hour_peak = present_bytes(window), last_hour_peak(window)
+        self._known_peak_bytes[rows] = hour_peak
         memory = remember_ooms(self.history.ooms(rows), now_seconds, settings.guard)
         hours = np.minimum(policies.history_hours[rows], self.needed.hours(rows, now_seconds))
         lived = self._circumstances.lived(clipped(window, hours), rows)
@@ -294,12 +293,11 @@ class LimitPipeline:
             forecast = shifted(forecast, self.history.promises.record(rows).shift)
         forecast = self._circumstances.corrected(forecast, rows, lived)
         price = self.oom_prices(rows)
-        floor = np.maximum(floor_by_use(present_bytes(window), settings.guard), memory.hold_bytes)
+        floor = np.maximum(floor_by_use(present, settings.guard), memory.hold_bytes)
         cheap = price < settings.cheap_oom_price
         floor = np.fmax(floor, past_peak(looked, cheap, settings.floor_hours, settings.floor_hours_cheap))
         if settings.guarded:  # a limit that the guard would raise in the next bin is no limit to ask for
-            present = present_bytes(window)
-            used = np.where(np.isnan(present), last_hour_peak(window), present)
+            used = np.where(np.isnan(present), hour_peak, present)
             used = np.fmax(used, lived.held_bytes())
             floor = np.fmax(floor, used / settings.guard.climb_threshold)
         priced = cheapest(
@@ -315,6 +313,9 @@ class LimitPipeline:
         known = ready(window, forecast, settings.least_history_hours) & np.isfinite(priced.target_bytes)
         if promise:
             self._promise(rows, priced, forecast, known)
+            if self._lessons is not None:
+                told = np.flatnonzero(known)
+                self._lessons.begin(rows[told], part_of(looked, told), self.history.current_bin)
         reported = quantiles(forecast, REPORTED_LEVELS)
         request = np.minimum(typical_need(forecast, looked, settings.guard), priced.target_bytes)
         columns = [
@@ -332,39 +333,26 @@ class LimitPipeline:
         """What each row's model says, and the same corrected by that model's own past errors."""
         raw, corrected = (np.empty((len(rows), len(LEVELS))) for _ in range(2))
         codes = self._policies.model[rows]
-        for code in np.unique(codes).tolist():
+        for code in set(codes.tolist()):
             mine = np.flatnonzero(codes == code)
             part = window if len(mine) == len(rows) else part_of(window, mine)
-            fitted = self._model(code).fit(part)
+            fitted = self._models.of(code).fit(part)
             said = fitted.predict(self.settings.horizon_seconds, LEVELS)
             raw[mine] = said.values_bytes
             corrected[mine] = calibrate(said, fitted.hindcast()).values_bytes
         return PeakDistribution(LEVELS, raw), PeakDistribution(LEVELS, corrected)
 
-    def _named(self, code: int) -> str:
-        return self._models[UNSAID].name if code == UNSAID else model_names()[code]
-
-    def _model(self, code: int) -> PeakModel:
-        if code not in self._models:
-            try:
-                self._models[code] = peak_model(model_names()[code])
-            except ImportError:  # an extra that is not here; the policy's condition says so
-                self._models[code] = peak_model(DEFAULT_MODEL)
-        return self._models[code]
-
-    def _climb(self, rows: IntArray, limit_bytes: FloatArray) -> FloatArray:
-        """Limit to rise to because usage is close to it, or NaN."""
-        recent = self.history.five_minute(rows, 3).astype(np.float64)
+    def _climb(self, recent: FloatArray, limit_bytes: FloatArray) -> FloatArray:
+        """Limit to rise to because usage, of the last bins [n, 3], is close to it, or NaN."""
         usage = peak(recent[:, -2:])
         previous = np.where(np.isnan(recent[:, -1]), recent[:, -3], recent[:, -2])
         return after_climb(usage, previous, limit_bytes, self.settings.guard)
 
     def _ask_again(
-        self, rows: IntArray, limit_bytes: FloatArray, now_seconds: float
+        self, rows: IntArray, usage: FloatArray, limit_bytes: FloatArray, now_seconds: float
     ) -> tuple[FloatArray, CodeArray]:
         """Limit to rise to because usage left what the last forecast knew, or will; NaN: none. And why."""
         raised = np.full(len(rows), np.nan)
-        usage = peak(self.history.five_minute(rows, 2).astype(np.float64))
         known = self._known_peaks(rows)
         least_rise = np.log(self.settings.ask_again_above)
         fewer = self._circumstances.replicas.expected_rise(rows, usage) > least_rise

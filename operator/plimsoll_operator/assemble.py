@@ -158,6 +158,7 @@ def engine_settings(settings: OperatorSettings) -> EngineSettings:
         interval_seconds=settings.interval,
         forecast_workers=settings.forecast_workers,
         forecast_redis=settings.forecast_redis,
+        own_weights_file=settings.own_weights_file,
         node_proxy=settings.node_proxy,
         kubelet_concurrency=settings.kubelet_concurrency,
         kubelet_port=settings.kubelet_port,

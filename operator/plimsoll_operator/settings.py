@@ -120,6 +120,9 @@ class OperatorSettings(BaseModel):
     `forecast`); 0: none, auto stands in."""
     forecast_redis: str = ""
     """Redis whose `plimsoll-worker` processes fit Prophet instead of this one's; see docs/memory.md."""
+    own_weights_file: str = ""
+    """File of the forecast's weights as this cluster's own hours teach them: refitted once a day by a
+    forecast worker, used only while surely better on workloads held out; default: none."""
     memory_file: str = ""
     """File of the fleet's memory, which outlives profiles (needs the extra `redis`); default: none."""
     memory_redis: str = ""

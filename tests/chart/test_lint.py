@@ -29,6 +29,7 @@ NOT_VALUES = {
     "forecast_redis",
     "memory_file",
     "memory_redis",
+    "own_weights_file",
     "placement_gates",
 }
 KEY_LINE = re.compile(r"^( *)([A-Za-z][A-Za-z0-9]*):")

@@ -55,6 +55,9 @@ def test_the_file_lies_on_a_volume_that_the_operator_may_write():
     (volume,) = (each for each in pod["volumes"] if each["name"] == "memory")
     assert volume["emptyDir"] == {"sizeLimit": "1Gi"}
     assert settings(values).memory_redis == "", "there is none"
+    assert settings(values).own_weights_file == ""
+    learning = settings({"fleetMemory": {"enabled": True, "ownWeights": True}})
+    assert learning.own_weights_file.startswith(f"{mount['mountPath']}/")
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,15 @@ the series does. `within_buffer` holds what is priced on top of that between a p
 """
 
 import numpy as np
+import numpy.typing as npt
 
 from plimsoll.forecast.ordered import ordered
 from plimsoll.forecast.protocol import Hindcast, PeakDistribution
 from plimsoll.forecast.window import FloatArray
 from plimsoll.guard.limits import GuardSettings, exceeded
 from plimsoll.recommend.price import Priced
+from plimsoll.usage.events import Events
+from plimsoll.usage.sample import BIN_SECONDS, HOUR_SECONDS
 
 SHIFT_STEP = 0.15  # an exceedance that nobody expected adds so much (in log) to every level
 LEAST_SHIFT, MOST_SHIFT = -0.1, 0.7
@@ -56,6 +59,16 @@ def outcome(usage_bytes: FloatArray, limit_bytes: FloatArray, guard: GuardSettin
     return np.where(seen | broken, broken.astype(np.float64), np.nan)
 
 
+def killed_at_or_above(
+    kills: Events, first_bin: npt.NDArray[np.int64], limit_bytes: FloatArray
+) -> npt.NDArray[np.bool_]:
+    """Rows [n] whose promise a kill within the hour from `first_bin` on disproves: they died at no less."""
+    start = (first_bin * BIN_SECONDS)[:, None]
+    with np.errstate(invalid="ignore"):
+        within = (kills.seconds >= start) & (kills.seconds < start + HOUR_SECONDS)
+        return np.asarray((within & (kills.limit_bytes >= limit_bytes[:, None])).any(axis=1))
+
+
 def shifted(distribution: PeakDistribution, shift: FloatArray) -> PeakDistribution:
     """Every level of each row times e^shift [n]."""
     return PeakDistribution(distribution.levels, distribution.values_bytes * np.exp(shift)[:, None])
@@ -68,6 +81,8 @@ def within_buffer(
 
     Infinite bounds bind nothing. No bound takes a limit below `floor_bytes` [n]: use and kills are facts.
     """
+    if not (np.isfinite(least).any() or np.isfinite(most).any()):
+        return priced
     lowest = np.where(np.isfinite(least), quantile_bytes * (1 + np.fmax(least, -1.0)), -np.inf)
     highest = np.where(np.isfinite(most), quantile_bytes * (1 + np.fmin(most, 1e6)), np.inf)
     free = ~np.isfinite(least) & ~np.isfinite(most)

@@ -37,6 +37,7 @@ from plimsoll_operator.engine.messages import (
 from plimsoll_operator.engine.needs import NeedDesk
 from plimsoll_operator.engine.past import PastLoader
 from plimsoll_operator.engine.raises import RaiseList
+from plimsoll_operator.engine.refits import Refits
 from plimsoll_operator.engine.round import Round
 from plimsoll_operator.engine.rows import RowArray, RowTable
 from plimsoll_operator.engine.shapes import Shapes
@@ -76,8 +77,10 @@ class EngineCore:
         self._source = source
         self._past = past
         self._guard = pipeline.guard if pipeline else GuardSettings()
+        here = pool is not None and not settings.forecast_redis
+        self._refits = Refits(settings.own_weights_file, self._guard, workers=here)
         self.members = MemberTable()
-        self.rows = RowTable(pipeline, self._desks.refusal)
+        self.rows = RowTable(pipeline, self._desks.refusal, self._refits.desk)
         self._raises = RaiseList()  # of events since the last tick
         self._restored: set[int] = set()
         self._coverage = Coverage(settings.interval_seconds)
@@ -223,7 +226,8 @@ class EngineCore:
             self._cover(made)
         with made.stage("prophet"):
             desks = [store.prophet for store in self.rows.stores.values()]
-            made.fits = self._desks.step(desks, now_seconds)
+            made.fits = self._desks.step((*desks, *self._refits.desks), now_seconds)
+            made.notices += self._refits.keep()
             made.notices += sorted(f"holidays: {remark}" for remark in made.fits.remarks)
         with made.stage("react"):
             self._react(made)

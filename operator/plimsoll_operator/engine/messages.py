@@ -45,6 +45,7 @@ class EngineSettings:
     backfill_seconds: float = 28 * 86_400.0  # how much history is asked of Prometheus for a new workload
     forecast_workers: int = 1  # processes that fit Prophet, for rows whose policy names it; 0: none
     forecast_redis: str = ""  # where plimsoll-worker processes fit Prophet instead; "": nowhere
+    own_weights_file: str = ""  # of the forecast's weights, refitted to this cluster; "": they are not
     backfill_budget_seconds: float = 10.0  # wall time that one tick may spend on backfill
     log_level: str = "info"
 

@@ -7,14 +7,15 @@ together.
 """
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from plimsoll.forecast.prophet_desk import ProphetDesk
-from plimsoll.forecast.registry import prophet_with
+from plimsoll.forecast.refit_desk import RefitDesk
+from plimsoll.forecast.registry import DEFAULT_MODEL, prophet_with
 from plimsoll.pipeline import LimitPipeline, PipelineSettings
 from plimsoll.usage.grown import grown
 from plimsoll.usage.history import History
@@ -38,13 +39,20 @@ class Store:
     history: History
     pipeline: LimitPipeline
     prophet: ProphetDesk
+    refits: RefitDesk | None = None  # None: nothing is learned of the cluster
 
 
 class RowTable:
     """Columns over the main process's row ids."""
 
-    def __init__(self, settings: PipelineSettings | None = None, no_prophet: str = "") -> None:
+    def __init__(
+        self,
+        settings: PipelineSettings | None = None,
+        no_prophet: str = "",
+        refits: Callable[[Quantity], RefitDesk | None] = lambda _: None,
+    ) -> None:
         """`no_prophet`: why rows whose policy names that model cannot have it; "": they can."""
+        self._refits = refits
         self._settings = settings
         self._no_prophet = no_prophet
         self.stores: dict[Quantity, Store] = {}
@@ -71,6 +79,10 @@ class RowTable:
         for row in new:
             key = self.keys[row] = wanted[row][0]
             self._phase[row] = zlib.crc32(str(key).encode()) % BINS_PER_HOUR
+            lessons = self.store(row).refits
+            if lessons is not None:
+                code = zlib.crc32(str(key.workload).encode())
+                lessons.book.tell(self.place(row), np.array([code], dtype=np.int64))
         self._decided_bin[new] = NEVER
         return new
 
@@ -150,10 +162,12 @@ class RowTable:
         if quantity not in self.stores:
             history = History(quantity, capacity=RESERVED_ROWS)
             desk = ProphetDesk(history, self._no_prophet)
-            models = {"prophet": prophet_with(desk.book)}
-            self.stores[quantity] = Store(
-                history, LimitPipeline(history, self._settings, models=models), desk
-            )
+            models, refits = {"prophet": prophet_with(desk.book)}, self._refits(quantity)
+            if refits is not None:
+                models[DEFAULT_MODEL] = refits.model
+            lessons = None if refits is None else refits.book
+            pipeline = LimitPipeline(history, self._settings, models=models, lessons=lessons)
+            self.stores[quantity] = Store(history, pipeline, desk, refits)
         return self.stores[quantity]
 
     def _grow(self, count: int) -> None:

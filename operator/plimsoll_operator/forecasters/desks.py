@@ -5,14 +5,30 @@ tick, which never waits: answers that are not there yet come in a later one, and
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
-from plimsoll.forecast.prophet_desk import ProphetDesk
 from plimsoll_operator.forecasters.pool import FitPool
 from plimsoll_operator.forecasters.prophet_fit import missing_package
 
 SWITCHED_OFF = "the operator runs without forecast workers (--forecast-workers 0); auto stands in"
+
+
+class Desk(Protocol):
+    """Knows what is to be fitted when, and what becomes of the answers."""
+
+    def due(self, now_seconds: float, most: int) -> Iterator[Any]:
+        """At most `most` tasks."""
+        ...
+
+    def take(self, answer: Any) -> None:  # noqa: ANN401 -- of its own kind
+        """An answer came in."""
+        ...
+
+    def count(self) -> Mapping[str, int]:
+        """Rows by state, in one word each."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +51,13 @@ class Desks:
     def __init__(self, pool: FitPool | None, *, elsewhere: bool = False) -> None:
         """`elsewhere`: the pool's workers are on other machines, and need not the package here."""
         self._pool = pool
-        self._out: dict[int, tuple[ProphetDesk, int]] = {}  # our ticket -> desk and its ticket
+        self._out: dict[int, tuple[Desk, int]] = {}  # our ticket -> desk and its ticket
         self._tickets = 0
         self._replaced = 0
         here = "" if elsewhere else missing_package()
         self.refusal = SWITCHED_OFF if pool is None else here
 
-    def step(self, desks: Iterable[ProphetDesk], now_seconds: float) -> FitReport:
+    def step(self, desks: Iterable[Desk], now_seconds: float) -> FitReport:
         """Take answers in, hand out what is due as far as there is room."""
         pool = self._pool
         desks = tuple(desks)
@@ -69,7 +85,7 @@ class Desks:
             self._pool.close()
 
 
-def _counted(desks: Iterable[ProphetDesk]) -> dict[str, int]:
+def _counted(desks: Iterable[Desk]) -> dict[str, int]:
     total: Counter[str] = Counter()
     for desk in desks:
         total.update(desk.count())

@@ -11,14 +11,20 @@ import os
 import queue
 import signal
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from typing import Protocol
+from typing import Any, Protocol
 
-from plimsoll.forecast.prophet import FitAnswer, FitTask, PeakFitter
-from plimsoll_operator.forecasters.prophet_fit import fit as prophet_fit
+from plimsoll.forecast.own import RefitAnswer, RefitTask
+from plimsoll.forecast.prophet import FitAnswer, FitTask
+from plimsoll_operator.forecasters.fits import fit as any_fit
+
+Task = FitTask | RefitTask
+Answer = FitAnswer | RefitAnswer
+Fitter = Callable[[Any], Answer]
 
 NICENESS = 15  # below everything that answers somebody
 STOP_SECONDS = 5.0
@@ -42,11 +48,11 @@ class FitPool(Protocol):
         """Workers that had to be replaced so far."""
         ...
 
-    def submit(self, task: FitTask) -> bool:
+    def submit(self, task: Task) -> bool:
         """Take a task; False where there is no room."""
         ...
 
-    def collect(self) -> list[FitAnswer]:
+    def collect(self) -> Sequence[Answer]:
         """The answers that have come since the last time."""
         ...
 
@@ -68,11 +74,11 @@ class PoolSettings:
 class WorkerPool:
     """`FitPool` with processes of this machine."""
 
-    def __init__(self, settings: PoolSettings | None = None, fit: PeakFitter = prophet_fit) -> None:
+    def __init__(self, settings: PoolSettings | None = None, fit: Fitter = any_fit) -> None:
         self._settings = settings or PoolSettings()
         self._fit = fit
-        self._tasks: queue.Queue[FitTask | None] = queue.Queue(self._settings.queued)
-        self._answers: queue.SimpleQueue[FitAnswer] = queue.SimpleQueue()
+        self._tasks: queue.Queue[Task | None] = queue.Queue(self._settings.queued)
+        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._out = 0  # taken, not yet collected
         self._closed = threading.Event()
         self._keepers = [_Keeper(self) for _ in range(self._settings.workers)]
@@ -93,7 +99,7 @@ class WorkerPool:
         """Workers that had to be replaced so far."""
         return sum(keeper.replaced for keeper in self._keepers)
 
-    def submit(self, task: FitTask) -> bool:
+    def submit(self, task: Task) -> bool:
         """Take a task; False where there is no room."""
         if self._closed.is_set():
             return False
@@ -108,7 +114,7 @@ class WorkerPool:
                 keeper.start()
         return True
 
-    def collect(self) -> list[FitAnswer]:
+    def collect(self) -> list[Answer]:
         """The answers that have come since the last time; never waits."""
         answers = []
         with contextlib.suppress(queue.Empty):
@@ -117,7 +123,7 @@ class WorkerPool:
         self._out -= len(answers)
         return answers
 
-    def wait(self, timeout_seconds: float) -> FitAnswer | None:
+    def wait(self, timeout_seconds: float) -> Answer | None:
         """The next answer, waited for: for callers that have nothing else to do. None: none came in time."""
         try:
             answer = self._answers.get(timeout=timeout_seconds)
@@ -134,7 +140,7 @@ class WorkerPool:
 
     # -- for the keepers ----------------------------------------------------------------------------------
 
-    def next_task(self) -> FitTask | None:
+    def next_task(self) -> Task | None:
         """The next task; None: none for a while, or it is over."""
         try:
             task = self._tasks.get(timeout=self._settings.idle_seconds)
@@ -150,7 +156,7 @@ class WorkerPool:
         with contextlib.suppress(queue.Full):
             self._tasks.put_nowait(None)
 
-    def answer(self, answer: FitAnswer) -> None:
+    def answer(self, answer: Answer) -> None:
         """A keeper has an answer."""
         self._answers.put(answer)
 
@@ -198,7 +204,7 @@ class _Keeper:
                 self._pool.answer(self._fitted(task))
         self._let_go()
 
-    def _fitted(self, task: FitTask) -> FitAnswer:
+    def _fitted(self, task: Task) -> Answer:
         try:
             if self._worker is None:
                 self._worker = self._pool.new_worker()
@@ -225,19 +231,19 @@ class _Keeper:
 class _Worker:
     """One process and the pipe to it."""
 
-    def __init__(self, fit: PeakFitter) -> None:
+    def __init__(self, fit: Fitter) -> None:
         context = get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process: SpawnProcess = context.Process(target=serve, args=(theirs, fit), daemon=True)
         self._process.start()
         theirs.close()  # so that its end is seen here
 
-    def ask(self, task: FitTask, timeout_seconds: float) -> FitAnswer | None:
+    def ask(self, task: Task, timeout_seconds: float) -> Answer | None:
         """The answer; None: not in time. Raises EOFError or OSError where the process is gone."""
         self._connection.send(task)
         if not self._connection.poll(timeout_seconds):
             return None
-        answer: FitAnswer = self._connection.recv()
+        answer: Answer = self._connection.recv()
         return answer
 
     def kill(self) -> None:
@@ -261,7 +267,7 @@ class _Worker:
         return code
 
 
-def serve(connection: Connection, fit: PeakFitter) -> None:
+def serve(connection: Connection, fit: Fitter) -> None:
     """Answer tasks until the pipe ends: the body of a worker process."""
     os.setsid()  # what a fit starts ends with us
     os.nice(NICENESS)

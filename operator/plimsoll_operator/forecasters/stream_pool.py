@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from plimsoll.forecast.own import RefitTask
 from plimsoll.forecast.prophet import FitAnswer, FitTask
 from plimsoll.store.levels.protocol import LevelError
 from plimsoll.store.levels.work import Offer, WorkStream
@@ -74,9 +75,9 @@ class StreamPool:
         """Workers here that had to be replaced: there are none."""
         return 0
 
-    def submit(self, task: FitTask) -> bool:
-        """Take a task; False where there is no room."""
-        if not self.room:
+    def submit(self, task: FitTask | RefitTask) -> bool:
+        """Take a task; False where there is no room, or for one that no job has a form for."""
+        if not self.room or isinstance(task, RefitTask):
             return False
         payload = task_bytes(task)
         with self._lock:

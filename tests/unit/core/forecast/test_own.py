@@ -1,0 +1,80 @@
+"""A refit learns what differs in a cluster, leaves alone what does not; who judges it taught it nothing."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from builders.lessons import lessons_of
+from plimsoll.forecast.hazard import shipped_networks
+from plimsoll.forecast.own import LEAST_JUDGES, Lessons, RefitTask, dealt, refit
+
+
+def test_a_cluster_whose_usage_rises_oftener_gets_weights_of_its_own():
+    answer = refit(RefitTask(7, lessons_of(100, 20, moved=1.0)))
+    assert answer.ticket == 7
+    own = answer.own
+    assert own is not None
+    assert "kept" in answer.verdict
+    assert own.evidence.own_loss < own.evidence.shipped_loss
+    assert own.evidence.difference[1] < 0
+    assert own.evidence.judges >= LEAST_JUDGES
+    for mine, shipped in zip(own.networks(), shipped_networks(), strict=True):
+        assert np.array_equal(mine.first, shipped.first)
+        assert mine.bias[0] > shipped.bias[0]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_shipped_weights_stay_where_they_are_right(seed):
+    answer = refit(RefitTask(1, lessons_of(100, 20, seed=seed)))
+    assert answer.own is None
+    assert "shipped weights stay" in answer.verdict
+
+
+def test_the_same_lessons_give_the_same_weights():
+    first, again = (refit(RefitTask(1, lessons_of(80, 12, moved=1.5))).own for _ in range(2))
+    assert first is not None
+    for one, other in zip(first.layers, again.layers, strict=True):
+        np.testing.assert_array_equal(one.third, other.third)
+        np.testing.assert_array_equal(one.skip, other.skip)
+
+
+def test_few_workloads_prove_nothing_however_many_hours_they_have():
+    answer = refit(RefitTask(1, lessons_of(12, 150, moved=2.0)))
+    assert answer.own is None
+    assert "to judge by" in answer.verdict
+
+
+def test_no_lessons_at_all_and_lessons_that_are_none_change_nothing():
+    some = lessons_of(80, 12, moved=1.5)
+    row = some.row.copy()
+    row[:, 3] = np.nan
+    for lessons in (some.take(np.zeros(len(some), dtype=bool)), replace(some, row=row)):
+        assert refit(RefitTask(1, lessons)).own is None
+
+
+def test_a_workload_is_on_one_side_and_stays_there():
+    codes = np.repeat(np.arange(200), 3)
+    parts = dealt(codes)
+    assert np.array_equal(sum(part.astype(int) for part in parts), np.ones(len(codes)))
+    for part in parts:
+        assert len(set(codes[part]) & set(codes[~part])) == 0
+    later = dealt(np.arange(400))
+    for before, after in zip(parts, later, strict=True):
+        assert set(codes[before]) == set(np.flatnonzero(after[:200]))
+    shares = [part.mean() for part in later]
+    assert shares == pytest.approx([0.5, 0.2, 0.3], abs=0.08)
+
+
+def test_weights_made_for_other_networks_are_refused():
+    own = refit(RefitTask(1, lessons_of(80, 12, moved=1.5))).own
+    assert own is not None
+    with pytest.raises(ValueError, match="other networks"):
+        replace(own, fingerprint="0" * 32).networks()
+
+
+def test_lessons_can_be_taken_by_mask():
+    some = lessons_of(3, 2)
+    part = some.take(some.workload == 1)
+    assert isinstance(part, Lessons)
+    assert (len(some), len(part), part.level.shape[0]) == (6, 2, 2)
