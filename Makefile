@@ -210,8 +210,8 @@ bench-placement: $(VENV)/.dev ## what placing pods by forecast is worth: nodes, 
 bench-placement-admission: $(VENV)/.dev ## what placing pods at admission costs the operator, with up to 5,000 kube nodes
 	$(BIN)/python bench/placement_admission.py $(BENCH_ARGS)
 
-bench-placement-scheduler: $(VENV)/.dev ## the model of kube-scheduler against kube-scheduler, on a real API server with 1,000 nodes
-	kind/vm/build-binaries.sh apiserver etcd kubectl scheduler
+bench-placement-scheduler: $(VENV)/.dev ## the model of kube-scheduler against kube-scheduler, on a real API server with 1,000 nodes of kwok
+	kind/vm/build-binaries.sh apiserver etcd kubectl scheduler kwok
 	PYTHONPATH=tests $(BIN)/python bench/placement_scheduler.py --traces $(TRACES) $(BENCH_ARGS)
 
 bench-prophet: $(VENV)/.dev ## Prophet beside auto, seasonal and VPA, on series of more than two weeks with a season

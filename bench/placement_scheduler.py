@@ -1,11 +1,12 @@
 """The model of kube-scheduler against kube-scheduler: a real API server, many nodes, recorded pods.
 
-In: the pods of `bench/placement.py`'s draws; nodes that are objects with a capacity (nobody runs pods: the
-scheduler needs no kubelet). Out: rows `placement.scheduler.*`: shortages and requests by node of the real
-scheduler and of the model, alone and with the preferences that the operator would add, how often one was
-heeded, and how long a pod takes.
+In: the pods of `bench/placement.py`'s draws; nodes that kwok keeps, or (`--no-kwok`) that are objects with a
+capacity and nothing behind them. Out: rows `placement.scheduler.*`: shortages and requests by node of the
+real scheduler with the interval over nodes, the model's beside them as mean, least and most over seeds; alone
+and with the preferences that the operator would add; and pods bound a second. Both get the same pods, in the
+same order and the same batches (`bench/placement_model.py`).
 
-    python bench/placement_scheduler.py [--traces DIRECTORY] [--nodes 1000] [--pods 10000]
+    python bench/placement_scheduler.py [--traces DIRECTORY] [--nodes 1000] [--pods 10000] [--no-kwok]
 """
 
 import argparse
@@ -14,32 +15,21 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
 import numpy as np
 
 from builders.apiserver import ApiServer, Child, binaries, running_apiserver
-from placement import ALONE, PAST_DAYS, PLACED, SEED, Drawn, draws
-from plimsoll.placement.choose import Chooser
-from plimsoll.placement.fit import empty_nodes
-from plimsoll.placement.lanes import LANES, loads_of
-from plimsoll.placement.preference import terms_for, weights_of
-from plimsoll.replay.placement import (
-    MOST_PODS,
-    NODE_CORES,
-    NOWHERE,
-    KubeScheduler,
-    Places,
-    nodes_to_score,
-)
-from plimsoll.replay.series import BINS_PER_DAY
+from placement import ALONE, PLACED, SEED, Drawn, draws
+from placement_model import Outcome, Webhook, batches, capacity_for, figures_of, in_process
+from plimsoll.placement.preference import weights_of
+from plimsoll.replay.placement import MOST_PODS, NODE_CORES, NOWHERE, Places
 from report import Row, write_results
 
 COMMAND = "make bench-placement-scheduler"
 AT_ONCE = 8
-BATCH = 500  # pods whose preferences are made before the scheduler has bound them
 WAIT_SECONDS = 900.0
 
 
@@ -52,121 +42,82 @@ def main() -> None:
     parser.add_argument(
         "--filled", type=float, default=0.7, help="of all nodes, at the peak of the sum of use"
     )
+    parser.add_argument("--seeds", type=int, default=5, help="runs of the model")
+    parser.add_argument(
+        "--kwok",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="nodes are kept and pods run by kwok (else nodes are objects that nobody keeps)",
+    )
     options = parser.parse_args()
     begun = time.monotonic()
     (drawn,) = draws(options.traces, options.pods, 1)
-    used = drawn.usage_bytes[:, PAST_DAYS * BINS_PER_DAY :].sum(axis=0).max()
-    capacity = float(used / options.nodes / options.filled)
+    capacity = capacity_for(drawn, options.nodes, options.filled)
     rows: list[Row] = []
     for arm in (ALONE, PLACED):
-        modelled, _ = in_process(drawn, arm, options.nodes, capacity)
-        real, rate = really(drawn, arm, options.nodes, capacity)
-        rows += compared(drawn, arm, modelled, real, options.nodes, capacity)
+        seeds = range(SEED, SEED + options.seeds)
+        modelled = [in_process(drawn, arm, options.nodes, capacity, seed) for seed in seeds]
+        places, rate = really(drawn, arm, options.nodes, capacity, kwok=options.kwok)
+        outcomes = [figures_of(drawn, each, options.nodes, capacity) for each in (places, *modelled)]
+        rows += compared(arm, outcomes[0], outcomes[1:], options.pods)
         rows.append(Row(f"placement.scheduler.{arm}.pods_per_second", rate, "pods/s", options.pods, COMMAND))
     for row in rows:
         print(f"{row.name:60} {row.value:10.4g} {row.against}")
     print(write_results("placement_scheduler", rows, SEED, time.monotonic() - begun))
 
 
-class Preferences:
-    """What the operator's webhook would say of one pod after the other."""
-
-    def __init__(self, drawn: Drawn, nodes: int, capacity: float) -> None:
-        past = drawn.fleet(ALONE).hourly_bytes[:, : PAST_DAYS * LANES]
-        self._loads = loads_of(past)
-        self._chooser = Chooser(empty_nodes(np.full(nodes, capacity), LANES))
-        self._terms = terms_for(nodes_to_score(nodes) / nodes)
-
-    def of(self, pod: int, allowed: np.typing.NDArray[np.bool_]) -> list[int]:
-        """Nodes for a pod, the best first."""
-        ranked = self._chooser.rank(self._loads.take([pod]), self._terms, allowed)
-        return [each.place for each in ranked]
-
-    def went(self, pod: int, place: int) -> None:
-        """The pod is, or is expected, there."""
-        self._chooser.add(place, self._loads.take([pod]))
-
-    def left(self, pod: int, place: int) -> None:
-        """It is not there after all."""
-        self._chooser.add(place, self._loads.take([pod]), -1.0)
-
-
-def order_of(pods: int) -> list[int]:
-    """The order in which pods come."""
-    return [int(each) for each in np.random.default_rng(SEED).permutation(pods)]
-
-
-def in_process(drawn: Drawn, arm: str, nodes: int, capacity: float) -> tuple[Places, int]:
-    """Places by the model, and how many were not where most preferred."""
-    scheduler = KubeScheduler(np.full(nodes, capacity), np.random.default_rng(SEED))
-    said = Preferences(drawn, nodes, capacity) if arm == PLACED else None
-    places, unheeded = np.full(len(drawn.own_bytes), NOWHERE, dtype=np.intp), 0
-    for pod in order_of(len(places)):
-        request = drawn.own_bytes[pod]
-        wanted = said.of(pod, scheduler.feasible(request)) if said else []
-        places[pod] = scheduler.place(request, wanted)
-        unheeded += bool(wanted) and places[pod] != wanted[0]
-        if said and places[pod] != NOWHERE:
-            said.went(pod, int(places[pod]))
-    return places, unheeded
-
-
 # -- the real one ---------------------------------------------------------------------------------------
 
 
-def really(drawn: Drawn, arm: str, nodes: int, capacity: float) -> tuple[Places, float]:
+def really(drawn: Drawn, arm: str, nodes: int, capacity: float, *, kwok: bool) -> tuple[Places, float]:
     """Places by kube-scheduler, and pods bound a second."""
-    with tempfile.TemporaryDirectory() as name, running_apiserver(Path(name)) as api:
+    with tempfile.TemporaryDirectory() as name, running_apiserver(Path(name)) as api, ExitStack() as running:
         client = api.client()
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(lambda number: make_node(client, number, capacity), range(nodes)))
-            said = Preferences(drawn, nodes, capacity) if arm == PLACED else None
-            places = np.full(len(drawn.own_bytes), NOWHERE, dtype=np.intp)
-            requested = np.zeros(nodes)
-            with kube_scheduler(api, Path(name)):
-                began = time.monotonic()
-                order = order_of(len(places))
-                for start in range(0, len(order), BATCH):
-                    batch = order[start : start + BATCH]
-                    wanted = [prefer(said, drawn, pod, requested, capacity) for pod in batch]
-                    list(
-                        pool.map(lambda pair: make_pod(client, drawn, *pair), zip(batch, wanted, strict=True))
-                    )
-                    found = bound(client, batch)
-                    for pod, guess in zip(batch, wanted, strict=True):
-                        settle(said, pod, guess, found.get(pod, NOWHERE))
-                        places[pod] = found.get(pod, NOWHERE)
-                    requested = np.bincount(
-                        places[places != NOWHERE], drawn.own_bytes[places != NOWHERE], minlength=nodes
-                    )
-                return places, len(order) / (time.monotonic() - began)
+        pool = running.enter_context(ThreadPoolExecutor(AT_ONCE))
+        list(pool.map(lambda number: make_node(client, number, capacity, kwok=kwok), range(nodes)))
+        if kwok:
+            child = running.enter_context(kept_by_kwok(api, Path(name)))
+            child.wait_until(lambda: nodes_ready(client) == nodes, WAIT_SECONDS)
+        running.enter_context(kube_scheduler(api, Path(name)))
+        webhook = Webhook(drawn, arm, nodes, capacity)
+        places = np.full(len(drawn.own_bytes), NOWHERE, dtype=np.intp)
+        began = time.monotonic()
+        for batch in batches(len(places), len(places)):
+            pods = [pod for pod, _ in batch]
+            wanted = webhook.batch(pods)
+            list(pool.map(lambda pair: make_pod(client, drawn, *pair), zip(pods, wanted, strict=True)))
+            found = bound(client, pods)
+            went = [found.get(pod, NOWHERE) for pod in pods]
+            webhook.settle(pods, wanted, went)
+            places[pods] = went
+        return places, len(places) / (time.monotonic() - began)
 
 
-def prefer(
-    said: Preferences | None,
-    drawn: Drawn,
-    pod: int,
-    requested: np.typing.NDArray[np.float64],
-    capacity: float,
-) -> list[int]:
-    """The preferences of a pod, which is expected at the first of them."""
-    if said is None:
-        return []
-    wanted = said.of(pod, requested + drawn.own_bytes[pod] <= capacity)
-    if wanted:
-        said.went(pod, wanted[0])
-        requested[wanted[0]] += drawn.own_bytes[pod]
-    return wanted
+@contextmanager
+def kept_by_kwok(api: ApiServer, directory: Path) -> Iterator[Child]:
+    """Kwok, which keeps all nodes ready and runs whatever is bound to them."""
+    argv = [
+        str(binaries() / "kwok"),
+        f"--kubeconfig={api.kubeconfig()}",
+        f"--config={binaries() / 'kwok-stages.yaml'}",
+        "--manage-all-nodes=true",
+        "--cidr=10.0.0.0/8",
+        "--node-ip=127.0.0.1",
+        "--server-address=127.0.0.1:0",
+    ]
+    child = Child("kwok", argv, directory / "kwok.log")
+    child.start()
+    try:
+        yield child
+    finally:
+        child.stop()
 
 
-def settle(said: Preferences | None, pod: int, wanted: Sequence[int], place: int) -> None:
-    """Put right what was expected."""
-    if said is None or (wanted and place == wanted[0]):
-        return
-    if wanted:
-        said.left(pod, wanted[0])
-    if place != NOWHERE:
-        said.went(pod, place)
+def nodes_ready(client: httpx.Client) -> int:
+    """How many are."""
+    found = client.get("/api/v1/nodes", params={"resourceVersion": "0"}).json()["items"]
+    conditions = [node["status"].get("conditions") or () for node in found]
+    return sum(any(each["type"] == "Ready" and each["status"] == "True" for each in of) for of in conditions)
 
 
 @contextmanager
@@ -197,15 +148,15 @@ def kube_scheduler(api: ApiServer, directory: Path) -> Iterator[None]:
         child.stop()
 
 
-def make_node(client: httpx.Client, number: int, capacity: float) -> None:
-    """A node that is Ready and has memory, and nothing behind it."""
+def make_node(client: httpx.Client, number: int, capacity: float, *, kwok: bool) -> None:
+    """A node that has memory; Ready, unless kwok is to make it so."""
     has = {"cpu": f"{NODE_CORES:.0f}", "memory": str(int(capacity)), "pods": str(MOST_PODS)}
     name = f"node-{number:05}"
     meta = {"name": name, "labels": {"kubernetes.io/hostname": name}}
     made = client.post("/api/v1/nodes", json={"apiVersion": "v1", "kind": "Node", "metadata": meta})
     made.raise_for_status()
     ready = {"type": "Ready", "status": "True", "reason": "Simulated", "message": ""}
-    status = {"status": {"capacity": has, "allocatable": has, "conditions": [ready]}}
+    status = {"status": {"capacity": has, "allocatable": has, "conditions": [] if kwok else [ready]}}
     kind = {"Content-Type": "application/merge-patch+json"}
     client.patch(f"/api/v1/nodes/{name}/status", content=json.dumps(status), headers=kind).raise_for_status()
     # Admission taints a new node as not ready; the controller that takes the taint away does not run here.
@@ -265,40 +216,19 @@ def bound(client: httpx.Client, pods: Sequence[int]) -> dict[int, int]:
 # -- beside each other ----------------------------------------------------------------------------------
 
 
-def compared(
-    drawn: Drawn, arm: str, modelled: Places, real: Places, nodes: int, capacity: float
-) -> list[Row]:
-    """Figures of the real scheduler, the model's beside them."""
-    figures = {
-        "model": figures_of(drawn, modelled, nodes, capacity),
-        "real": figures_of(drawn, real, nodes, capacity),
-    }
-    return [
-        Row(
-            f"placement.scheduler.{arm}.{name}",
-            value,
-            unit,
-            len(real),
-            COMMAND,
-            against={"model": figures["model"][name][0]},
+def compared(arm: str, real: Outcome, modelled: Sequence[Outcome], pods: int) -> list[Row]:
+    """Figures of the real scheduler with the interval over nodes; of the model the mean, least and most over
+    seeds beside them.
+    """
+    rows = []
+    for name, (value, unit) in real.figures().items():
+        low, high = real.interval(name)
+        found = [each.figures()[name][0] for each in modelled]
+        against = {"model": float(np.mean(found)), "model least": min(found), "model most": max(found)}
+        rows.append(
+            Row(f"placement.scheduler.{arm}.{name}", value, unit, pods, COMMAND, low, high, against=against)
         )
-        for name, (value, unit) in figures["real"].items()
-    ]
-
-
-def figures_of(drawn: Drawn, places: Places, nodes: int, capacity: float) -> dict[str, tuple[float, str]]:
-    """What came of places: nodes in use, pods without one, shortages, how uneven requests are."""
-    placed = places != NOWHERE
-    usage = drawn.usage_bytes[placed, PAST_DAYS * BINS_PER_DAY :]
-    used = np.zeros((nodes, usage.shape[1]))
-    np.add.at(used, places[placed], usage)
-    requested = np.bincount(places[placed], drawn.own_bytes[placed], minlength=nodes)
-    return {
-        "nodes_used": (float((requested > 0).sum()), "nodes"),
-        "unplaced": (float((~placed).sum()), "pods"),
-        "short_node_bins": (float((used > capacity).sum()), "bins"),
-        "requested_deviation": (float(requested.std() / requested.mean()), "of the mean"),
-    }
+    return rows
 
 
 if __name__ == "__main__":

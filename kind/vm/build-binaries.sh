@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # build-binaries.sh TARGET...: builds Kubernetes' own programs from Go modules into $PLIMSOLL_CACHE/bin.
 #
-# Targets: apiserver etcd kcm scheduler kubelet kubectl kube-proxy kubeadm coredns kind vpa-recommender metrics-server.
+# Targets: apiserver etcd kcm scheduler kubelet kubectl kube-proxy kubeadm coredns kind kwok vpa-recommender metrics-server.
 # A binary is kept as long as its stamp (version, module sums, flags) is the one written beside it; go.mod and go.sum pin
 # every module, and -mod=readonly refuses to change them. A build goes to a temporary directory and is moved into place
 # whole, so an interrupted one leaves nothing that looks finished. BUILD_JOBS bounds the compiler's parallelism.
@@ -12,7 +12,7 @@ CACHE=${PLIMSOLL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/plimsoll}
 BIN=$CACHE/bin
 JOBS=${BUILD_JOBS:-2}
 GO_NEEDED=1.26
-TARGETS="apiserver etcd kcm scheduler kubelet kubectl kube-proxy kubeadm coredns kind vpa-recommender metrics-server"
+TARGETS="apiserver etcd kcm scheduler kubelet kubectl kube-proxy kubeadm coredns kind kwok vpa-recommender metrics-server"
 
 log() { printf '%s %s\n' "$(date +%T)" "$*" >&2; }
 die() { printf 'build-binaries.sh: %s\n' "$*" >&2; exit 1; }
@@ -29,6 +29,7 @@ describe() {
     kubeadm) echo "k8sbin k8s.io/kubernetes/cmd/kubeadm kubeadm" ;;
     etcd) echo "etcd . etcd" ;;
     kind) echo "kind . kind" ;;
+    kwok) echo "kwok sigs.k8s.io/kwok/cmd/kwok kwok" ;;
     coredns) echo "coredns . coredns" ;;
     vpa-recommender) echo "vpa k8s.io/autoscaler/vertical-pod-autoscaler/pkg/recommender vpa-recommender" ;;
     metrics-server) echo "metrics-server sigs.k8s.io/metrics-server/cmd/metrics-server metrics-server" ;;
@@ -100,6 +101,11 @@ build() { # target
   go build -p "$JOBS" ${more:+"$more"} -trimpath -ldflags "$flags" -o "$scratch_bin" "$package" || die "go build of $package failed"
   if [ "$1" = vpa-recommender ]; then # its CRDs, which the bench installs
     install -m 644 "$(go list -m -f '{{.Dir}}' k8s.io/autoscaler/vertical-pod-autoscaler)/deploy/vpa-v1-crd-gen.yaml" "$BIN/vpa-crds.yaml"
+  fi
+  if [ "$1" = kwok ]; then # what it does with nodes and pods, without which it ends at once
+    local stages; stages=$(go list -m -f '{{.Dir}}' sigs.k8s.io/kwok)/kustomize/stage
+    for stage in "$stages"/node/{fast,heartbeat-with-lease}/node-*.yaml "$stages"/pod/fast/pod-*.yaml; do cat "$stage"; echo "---"; done \
+      >"$SCRATCH/stages" && install -m 644 "$SCRATCH/stages" "$BIN/kwok-stages.yaml"
   fi
   rm -f "$BIN/.$name.stamp"
   mv -f "$scratch_bin" "$BIN/$name"

@@ -82,9 +82,10 @@ class PlacementOutcome:
 class KubeScheduler:
     """What kube-scheduler does with bare pods that differ in memory alone.
 
-    Source: kube-scheduler 1.37, default profile: NodeResourcesFit (filter; LeastAllocated),
-    NodeResourcesBalancedAllocation, NodeAffinity (weight 2); a pod without a CPU request scores as 100m; of
-    many nodes some feasible ones are scored (`percentageOfNodesToScore` 0), beginning where it left off.
+    Source: kube-scheduler 1.37, default profile: NodeResourcesFit (filter; LeastAllocated, for which a pod
+    without a CPU request counts as 100m), NodeResourcesBalancedAllocation (by what is requested, and only by
+    how the pod changes the balance), NodeAffinity (weight 2); of many nodes some feasible ones are scored
+    (`percentageOfNodesToScore` 0), beginning where it left off.
     """
 
     def __init__(self, capacity_bytes: FloatArray, rng: np.random.Generator) -> None:
@@ -125,10 +126,13 @@ class KubeScheduler:
         return np.asarray(order[found], dtype=np.intp)
 
     def _score(self, scored: Places, request_bytes: float) -> FloatArray:
-        memory = (self.requested_bytes[scored] + request_bytes) / self.capacity_bytes[scored]
+        before = self.requested_bytes[scored] / self.capacity_bytes[scored]
+        memory = before + request_bytes / self.capacity_bytes[scored]
         cpu = np.minimum((self.pods[scored] + 1) * SCORED_POD_CORES / NODE_CORES, 1.0)
-        least = np.floor((np.floor(MAX_SCORE * (1 - memory)) + np.floor(MAX_SCORE * (1 - cpu))) / 2)
-        balanced = np.floor(MAX_SCORE * (1 - np.abs(memory - cpu) / 2))
+        least = np.floor((_points(1 - memory) + _points(1 - cpu)) / 2)
+        # Nobody requests CPU here: the balance is off by half of what memory is requested.
+        change = _points(1 - memory / 2) - _points(1 - before / 2)
+        balanced = MAX_SCORE / 2 + np.floor((MAX_SCORE / 2 + change) / 2)
         return np.asarray(least + balanced)
 
     def _affinity(self, scored: Places, preferred: Sequence[int]) -> FloatArray:
@@ -138,6 +142,11 @@ class KubeScheduler:
         found = raw[scored]
         highest = found.max(initial=0.0)
         return AFFINITY_WEIGHT * np.floor(MAX_SCORE * found / highest) if highest > 0 else found
+
+
+def _points(share: FloatArray) -> FloatArray:
+    """Whole points of a share; the scheduler counts in integers, so a rounding error must not cost one."""
+    return np.floor(MAX_SCORE * share + 1e-9)
 
 
 def nodes_to_score(nodes: int) -> int:

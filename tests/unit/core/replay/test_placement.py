@@ -97,3 +97,23 @@ def test_of_many_nodes_only_some_are_scored_and_several_preferences_find_one():
     hits = sum(one.place(0.001, [999]) == 999 for _ in range(60))
     assert 15 <= hits <= 40
     assert sum(several.place(0.001, wanted) in wanted for _ in range(60)) >= hits
+
+
+def scored_as_in_go(before, request, pods):
+    """kube-scheduler 1.37's integers: LeastAllocated of memory and 100m CPU, and the balance."""
+    capacity, cpu = 1000, 32_000
+    least = (capacity - before - request) * 100 // capacity + (cpu - (pods + 1) * 100) * 100 // cpu
+
+    def balance(requested):
+        return int((1 - abs(requested / capacity - 0.0) / 2) * 100)
+
+    return least // 2 + 50 + (50 + balance(before + request) - balance(before)) // 2
+
+
+@pytest.mark.parametrize("before", [0, 100, 490, 700])
+@pytest.mark.parametrize("request_", [10, 100, 300])
+@pytest.mark.parametrize("pods", [0, 7])
+def test_the_score_is_that_of_the_scheduler(before, request_, pods):
+    scheduler = KubeScheduler(np.array([1000.0]), np.random.default_rng(1))
+    scheduler.requested_bytes[0], scheduler.pods[0] = before, pods
+    assert scheduler._score(np.array([0]), request_)[0] == scored_as_in_go(before, request_, pods)
