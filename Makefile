@@ -67,13 +67,16 @@ test: $(VENV)/.dev ## every test; the real API server's too where `make apiserve
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered tests
 	$(BIN)/coverage report --fail-under=90 --include='core/*' >/dev/null
 
-.PHONY: e2e e2e-all cluster cluster-down images-podman
+.PHONY: e2e e2e-all e2e-kind cluster cluster-down images-podman
 # The core: installing and upgrading, following usage, OOM kills, disruptions.
 e2e: $(VENV)/.dev ## core of the end-to-end tests, on a real cluster (PLIMSOLL_CLUSTER=kind|vm|kubeconfig); fails where none can be had
 	kind/e2e.sh core $(E2E_ARGS)
 
 e2e-all: $(VENV)/.dev ## all end-to-end tests
 	kind/e2e.sh all $(E2E_ARGS)
+
+e2e-kind: $(VENV)/.dev ## kind itself, run in a virtual machine where there is no docker: the Dockerfiles, the chart, a stated core of the tests
+	PLIMSOLL_CLUSTER=kind-vm PLIMSOLL_CLUSTER_NAME=plimsoll-kind WORKERS=1 kind/e2e.sh kind $(E2E_ARGS)
 
 cluster: $(VENV)/.dev ## bring up the cluster of `make e2e` and leave it up
 	kind/up.sh

@@ -3,20 +3,22 @@
 import pytest
 
 from builders.e2e.kernel import container_memory
-from builders.e2e.patience import wait_for
+from builders.e2e.patience import slowness, wait_for
 from builders.e2e.workloads import CONTAINER, MIB, deployment, hold, pod_now, policy, restarts, running_pod
 from plimsoll.api.quantity import parse_quantity
 
 RISE_SECONDS = 600
+CLIMB_MIB_PER_MINUTE = 24
 FALLEN = [150.0] * 24 * 7 + [60.0] * 24 * 4
 """A week at 150 MiB, then four days at 60: a peak binds for a day."""
 
 
 def test_usage_rises_and_the_limit_rises_before_the_kill(cluster, release, namespace):
-    # 8 MiB a minute: the kubelet measures every ten seconds or so and an emulated resize takes as long: the
-    # climb is seen many times on its way.
+    # The kubelet measures every ten seconds or so and an emulated resize takes as long: the climb is slow
+    # enough (8 MiB a minute on emulated nodes, as their slowness says) to be seen many times on its way.
+    pace = max(1, round(CLIMB_MIB_PER_MINUTE / slowness()))
     rising = deployment(
-        cluster, namespace, "rises", mib=100, limit="128Mi", request="100Mi", mib_per_minute=8
+        cluster, namespace, "rises", mib=100, limit="128Mi", request="100Mi", mib_per_minute=pace
     )
     cluster.apply(policy(namespace, "rises", "rises"), rising)
     pod = running_pod(cluster, namespace, "rises")

@@ -43,10 +43,18 @@ E
 kind_up() { machine run kind-up "$(environment); $IN/kind/up.sh" || die "kind/up.sh failed in the machine; what it said stands above, and: machine.sh sh 'podman ps -a'"; }
 networks() { machine run networks "$(environment); $IN/kind/vm/kind/networks.sh $CLUSTER_NAME" || die "the nodes' pods have no networks; what was said stands above"; }
 described() { machine sh "cat /root/.local/state/plimsoll/$CLUSTER_NAME/$1"; }
-dns() { kubectl -n kube-system rollout status deployment/coredns --timeout=600s >&2; }   # kind does not wait for it
+dns() { # kind does not wait for it. kubeadm's Corefile names plugins that our CoreDNS is built without, and asks outside, where nobody is
+  local deadline=$((SECONDS + 900)) corefile=$RUN/Corefile
+  printf '.:53 {\n  errors\n  health\n  ready\n  kubernetes cluster.local in-addr.arpa ip6.arpa {\n    pods insecure\n  }\n  cache 30\n  loadbalance\n}\n' >"$corefile"
+  until kubectl -n kube-system create configmap coredns --from-file="$corefile" --dry-run=client -o yaml | kubectl apply -f - >/dev/null &&
+    kubectl -n kube-system rollout restart deployment/coredns >/dev/null && kubectl -n kube-system rollout status deployment/coredns --timeout=600s >&2; do
+    [ $SECONDS -lt $deadline ] || die "CoreDNS in kind's cluster does not answer: machine.sh sh 'podman exec ... crictl logs', and kubectl -n kube-system logs deployment/coredns"
+    log "kind's API server does not answer yet; asking again"; sleep 10   # after the images were unpacked it can be busy for minutes
+  done
+}
 describe() { # cluster.json of the machine, with the paths of this computer; its podman is one that acts in the machine
   described cluster.json | jq --arg run "$RUN" --arg kubectl "$BIN/kubectl" --arg namespace "$CLUSTER_NAME" --arg tool "$HERE/podman.sh" \
-    '. + {slowness: 4, kubeconfig: ($run + "/kubeconfig"), run: $run, kubectl: $kubectl, network_namespace: $namespace, tool: $tool}' >"$RUN/cluster.json"
+    '. + {slowness: 8, kubeconfig: ($run + "/kubeconfig"), run: $run, kubectl: $kubectl, network_namespace: $namespace, tool: $tool}' >"$RUN/cluster.json"
 }
 up() {
   [ "$(id -u)" = 0 ] || die "kind's machine needs a network namespace and disks: it needs root"
