@@ -142,7 +142,7 @@ train: $(VENV)/.dev ## fit the forecast's weights and price tables anew: make tr
 train-pressure: $(VENV)/.dev ## fit the pressure predictor's weights anew: make train-pressure [RECORDINGS=files]
 	$(BIN)/python bench/train_pressure.py $(if $(RECORDINGS),--recordings $(RECORDINGS)) $(BENCH_ARGS)
 
-.PHONY: bench bench-ablation bench-agent bench-basis bench-circumstances bench-cold bench-control bench-coord bench-e2e bench-faults bench-forecast bench-fuzz bench-leak bench-loop bench-node bench-own bench-pages bench-placement bench-placement-scheduler bench-pressure bench-prophet bench-share bench-steering bench-usage bench-demo
+.PHONY: bench bench-ablation bench-agent bench-basis bench-circumstances bench-cold bench-control bench-coord bench-e2e bench-faults bench-forecast bench-fuzz bench-leak bench-loop bench-node bench-own bench-pages bench-placement bench-placement-scheduler bench-pressure bench-priors bench-prophet bench-share bench-steering bench-usage bench-demo
 bench: bench-agent bench-cold bench-demo bench-leak bench-forecast bench-loop bench-prophet bench-usage ## every bench there is
 
 bench-ablation: $(VENV)/.dev ## what each part of the pipeline earns, taken away in turn on the judged half
@@ -216,6 +216,9 @@ bench-placement-admission: $(VENV)/.dev ## what placing pods at admission costs 
 bench-placement-scheduler: $(VENV)/.dev ## the model of kube-scheduler against kube-scheduler, on a real API server with 1,000 nodes of kwok
 	kind/vm/build-binaries.sh apiserver etcd kubectl scheduler kwok
 	PYTHONPATH=tests $(BIN)/python bench/placement_scheduler.py --traces $(TRACES) $(BENCH_ARGS)
+
+bench-priors: $(VENV)/.dev ## what calibration and OOM kills of an image's other containers would be worth to a young one
+	$(BIN)/python bench/priors.py --traces $(TRACES) $(BENCH_ARGS)
 
 bench-prophet: $(VENV)/.dev ## Prophet beside auto, seasonal and VPA, on series of more than two weeks with a season
 	$(BIN)/python bench/judge_prophet.py --traces $(TRACES)

@@ -153,7 +153,7 @@ async def attending(*links: Link) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def until(what: Callable[[], object], seconds: float = 30.0) -> None:
+async def until(what: Callable[[], object], seconds: float = 120.0) -> None:
     """Wait until something holds; the event loop runs meanwhile. Raises TimeoutError."""
     async with asyncio.timeout(seconds):
         while not what():  # noqa: ASYNC110 -- what is waited for happens in code that knows no event

@@ -53,10 +53,8 @@ class Kind:
 Kinds = Mapping[str, Kind]
 
 KINDS: Kinds = {
-    "history": Kind("usage history of a container (a checkpoint)"),
+    "history": Kind("usage history of a container (a checkpoint): its OOM kills and calibration, too"),
     "relatives": Kind("what containers of an image did from hour to hour"),
-    "calibration": Kind("how promises of a container were kept"),
-    "oom": Kind("OOM kills of a container", merging.events),
     "pages": Kind("return hazards of idle pages by image", merging.of_nodes),
     "reuse": Kind("tables of the reuse predictor by image", merging.of_nodes),
     "pressure": Kind("mixes of the pressure nets by image", merging.of_nodes),

@@ -7,17 +7,12 @@ cases for each.
 
 from collections.abc import Callable
 
-import numpy as np
-
 from plimsoll.store import contributions
-from plimsoll.store.content import ContentError, decode, encode
+from plimsoll.store.content import decode, encode
 from plimsoll.store.record import Entry, Provenance
 
 Content = tuple[bytes, Provenance]
 Merge = Callable[[Entry, Entry], Content]
-
-KEPT_EVENTS = 64
-EVENT_NUMBERS = 3  # seconds, limit_bytes, usage_bytes
 
 
 def newest(mine: Entry, other: Entry) -> Content:
@@ -28,16 +23,6 @@ def newest(mine: Entry, other: Entry) -> Content:
 def richest(mine: Entry, other: Entry) -> Content:
     """The one from more samples; of equally many the later one."""
     return _of(max(mine, other, key=lambda each: (each.record.provenance.samples, *_age(each))))
-
-
-def events(mine: Entry, other: Entry) -> Content:
-    """All events of both ([n, 3] seconds, limit, usage), the latest 64; the larger of the two counts."""
-    said = [decode(each.content) for each in (mine, other)]
-    rows = np.concatenate([_events(each.get("events")) for each in said])
-    unique = np.unique(rows, axis=0)[-KEPT_EVENTS:]  # sorted by seconds
-    counts = [int(each.get("count", 0)) for each in said]
-    content = encode({"events": unique, "count": max(*counts, len(unique))})
-    return content, mine.record.provenance.joined(other.record.provenance)
 
 
 def of_nodes(mine: Entry, other: Entry) -> Content:
@@ -66,10 +51,3 @@ def _of(chosen: Entry) -> Content:
 def _age(each: Entry) -> tuple[float, int, str]:
     said = each.record.provenance
     return said.made_seconds, said.samples, each.record.digest
-
-
-def _events(value: object) -> np.ndarray:
-    rows = np.asarray(value, dtype=np.float64)
-    if rows.ndim != 2 or rows.shape[1] != EVENT_NUMBERS or not np.isfinite(rows).all():
-        raise ContentError(f"events of the shape {rows.shape}")
-    return rows
