@@ -304,7 +304,7 @@ def test_whatever_comes_no_limit_is_nan_or_below_present_use(usage: list[float],
 def weights_of(pipeline: LimitPipeline, row: int) -> np.ndarray:
     """The weights of the row's ensemble."""
     code = model_names().index("ensemble")
-    return pipeline._models[code].weights(np.array([row], dtype=np.int32))[0]
+    return pipeline._models.of(code).weights(np.array([row], dtype=np.int32))[0]
 
 
 def judged(days: int = 5, hours: int = 30) -> tuple[LimitPipeline, float]:

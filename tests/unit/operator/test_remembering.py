@@ -186,7 +186,7 @@ def engine_with_an_ensemble(now, source):
 def ensemble_weights(core):
     pipeline = core.rows.store(0).pipeline
     rows = core.rows.places(np.array([0], dtype=np.int32))
-    return pipeline._models[model_names().index("ensemble")].weights(rows)[0]
+    return pipeline._models.of(model_names().index("ensemble")).weights(rows)[0]
 
 
 async def test_an_ensembles_weights_outlive_profiles_and_reach_another_operator_by_redis():
