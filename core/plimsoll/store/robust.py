@@ -69,7 +69,8 @@ def trimmed_mean(vectors: FloatArray, shares: FloatArray) -> FloatArray:
 def clipped(steps: FloatArray, most: float) -> FloatArray:
     """Steps [n, d] with the length of each at most `most`."""
     lengths = norms(steps)
-    scale = np.minimum(1.0, most / np.where(lengths > 0, lengths, 1.0))
+    # Divided only where something is cut: the quotient of a tiny length is beyond any number.
+    scale = np.divide(most, lengths, out=np.ones_like(lengths), where=lengths > most)
     return np.asarray(steps * scale[:, None])
 
 

@@ -113,6 +113,15 @@ def test_a_liar_moves_no_model_further_than_honest_nodes_go(said, lied, before, 
     assert norms((after - predecessor)[None])[0] <= most * (1 + 1e-9) + 1e-9
 
 
+def test_the_tiniest_step_is_not_cut_and_overflows_nothing():
+    steps = np.array([[0.0, 0.0, 2.3e-308], [0.0, 0.0, 0.0], [3.0, 4.0, 0.0]])
+    assert clipped(steps, 4.0).tolist() == [
+        [0.0, 0.0, 2.3e-308],
+        [0.0, 0.0, 0.0],
+        [2.4000000000000004, 3.2, 0.0],
+    ]
+
+
 @EXAMPLES
 @given(st.lists(st.floats(0, 1e300) | st.just(float("nan")) | st.just(float("inf")), min_size=3, max_size=9))
 def test_nobody_has_more_than_a_third(weights):
