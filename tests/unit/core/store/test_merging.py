@@ -114,9 +114,9 @@ def test_a_liar_moves_no_model_further_than_honest_nodes_go(said, lied, before, 
 
 
 def test_the_tiniest_step_is_not_cut_and_overflows_nothing():
-    steps = np.array([[0.0, 0.0, 2.3e-308], [0.0, 0.0, 0.0], [3.0, 4.0, 0.0]])
+    steps = np.array([[0.0, 0.0, 1e-308], [0.0, 0.0, 0.0], [3.0, 4.0, 0.0]])
     assert clipped(steps, 4.0).tolist() == [
-        [0.0, 0.0, 2.3e-308],
+        [0.0, 0.0, 1e-308],
         [0.0, 0.0, 0.0],
         [2.4000000000000004, 3.2, 0.0],
     ]
