@@ -21,8 +21,8 @@ from builders.e2e.workloads import (
 
 def test_a_policy_deleted_in_the_middle_of_a_resize(cluster, release, namespace):
     pod = climbing(cluster, namespace, "orphan")
-    # The spec is changed, the kernel not necessarily yet: the policy goes now. (Nothing can hold the kernel back
-    # that lets the kubelet measure: a runtime that stands still answers neither.)
+    # The spec is changed, the kernel not necessarily yet: the policy goes now. A runtime that stands
+    # still would hold the kernel back, and keep the kubelet from measuring too.
     wait_for(lambda: spec_limit(pod_now(cluster, pod)) != "64Mi", "a resize to be asked for", 150)
     cluster.kube("-n", namespace, "delete", "memorypolicy", "orphan")
 
