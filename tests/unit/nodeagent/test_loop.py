@@ -4,10 +4,10 @@ import logging
 import tracemalloc
 
 from builders.cgroup_tree import CgroupTree, Memory, container_id
+from plimsoll.logs import JsonFormatter
 from plimsoll_nodeagent.kernelfs import Absence
 from plimsoll_nodeagent.loop import Watch
 from plimsoll_nodeagent.main import keep_watching
-from plimsoll_nodeagent.serve.logs import JsonFormatter
 
 ROOT = "/sys/fs/cgroup"
 NOW = 1_700_000_000.0

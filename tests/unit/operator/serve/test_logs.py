@@ -1,46 +1,10 @@
-"""Log lines are JSON with stable keys, whatever is logged."""
+"""The operator's logs go to standard error, each once."""
 
-import io
 import json
 import logging
 import sys
 
-import pytest
-
-from plimsoll_operator.serve.logs import JsonFormatter, configure_logs
-
-
-@pytest.fixture
-def logger():
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonFormatter())
-    logger = logging.getLogger("plimsoll_operator.test")
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.lines = lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
-    yield logger
-    logger.removeHandler(handler)
-
-
-def test_a_line_has_time_level_logger_message_and_what_was_given(logger):
-    logger.info("resized %s", "a-1", extra={"limit_bytes": 5, "pod": "shop/a-1"})
-    line = logger.lines()[0]
-    assert list(line)[:4] == ["time", "level", "logger", "message"]
-    assert line["message"] == "resized a-1"
-    assert line["level"] == "info"
-    assert (line["limit_bytes"], line["pod"]) == (5, "shop/a-1")
-    assert line["time"].endswith("+00:00")
-
-
-def test_an_exception_and_newlines_stay_on_one_line(logger):
-    try:
-        int("two\nlines")
-    except ValueError:
-        logger.exception("it\nfailed", extra={"odd": object()})
-    (line,) = logger.lines()
-    assert "ValueError: invalid literal" in line["exception"]
-    assert line["message"] == "it\nfailed"
+from plimsoll_operator.serve.logs import configure_logs
 
 
 def test_configuring_sends_everything_to_standard_error_once(capsys, monkeypatch):
