@@ -39,7 +39,7 @@ def test_clean_policies_exit_0_and_say_so(tmp_path: Path):
 def test_notes_alone_exit_0():
     result = check(*EXAMPLES)
     assert result.exit_code == 0
-    assert "NotYetActive" in result.stdout
+    assert "HolidaysIgnored" in result.stdout
 
 
 def test_an_error_exits_1_and_names_document_policy_and_field(bad: str):

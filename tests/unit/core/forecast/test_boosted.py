@@ -40,7 +40,7 @@ def test_a_rows_answer_does_not_depend_on_the_others():
 
 def test_without_lightgbm_the_extra_is_named_and_the_default_stands_in(monkeypatch):
     monkeypatch.setitem(sys.modules, "lightgbm", None)
-    with pytest.raises(ImportError, match=r"plimsoll\[forecast\]"):
+    with pytest.raises(ImportError, match=r"'\.\[forecast\]'"):
         booster_of("tree")
     monkeypatch.setitem(registry._MODELS, "boosted", lambda: BoostedPeak(booster_of("tree")))
     history, rows, now = history_of(np.stack([steady(3)] * 2))
