@@ -342,7 +342,8 @@ def test_a_namespace_of_others_never_becomes_the_releases(helm: Helm, real_names
     with pytest.raises(helm_python.HelmError, match=r"agent\.createNamespace=true"):
         helm.install({"agent": {"namespace": real_namespace}})
     helm.install({"agent": {"namespace": real_namespace, "createNamespace": False}})
-    helm.upgrade({"agent": {"namespace": "plimsoll-agents"}})
-    helm.upgrade({"agent": {"namespace": "plimsoll-agents"}})  # its own, the second time
+    own = {"agent": {"namespace": f"{real_namespace}-own"}}
+    helm.upgrade(own)
+    helm.upgrade(own)  # its own, the second time
     helm.uninstall()
     helm.get(f"/api/v1/namespaces/{real_namespace}")
