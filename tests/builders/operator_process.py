@@ -4,12 +4,14 @@ In: a kubeconfig, an address of Prometheus, a directory. Out: the child, its met
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
-from builders.apiserver import Child, free_port
+from builders.apiserver import ApiServer, Child, free_port
 from builders.waiting import wait_for
 from plimsoll_operator.rights import RIGHTS
 
@@ -17,12 +19,21 @@ NAMESPACE = "plimsoll-system"
 START_SECONDS = 60.0
 
 
-def grant(http: httpx.Client, user: str) -> None:
-    """Create the operator's namespace; let `user` do what the table of rights says, and nothing else."""
+@contextmanager
+def granted(api: ApiServer, user: str) -> Iterator[None]:
+    """The operator's namespace, in which and in the cluster `user` may do what the table of rights says, and
+    nothing else; the rights are gone afterwards: others ask the same API server what the chart's roles allow.
+    """
+    http = api.client()
     http.post("/api/v1/namespaces", json={"metadata": {"name": NAMESPACE}})
     rbac = "/apis/rbac.authorization.k8s.io/v1"
-    _bind(http, user, rbac, "Cluster", _rules("cluster"))
-    _bind(http, user, f"{rbac}/namespaces/{NAMESPACE}", "", _rules("own namespace"))
+    made = [
+        *_bind(http, user, rbac, "Cluster", _rules("cluster")),
+        *_bind(http, user, f"{rbac}/namespaces/{NAMESPACE}", "", _rules("own namespace")),
+    ]
+    yield
+    for path in made:  # another client than before where the server was stopped meanwhile
+        api.client().delete(path).raise_for_status()
 
 
 def _rules(scope: str) -> list[dict]:
@@ -38,19 +49,18 @@ def _rules(scope: str) -> list[dict]:
     ]
 
 
-def _bind(http: httpx.Client, user: str, root: str, prefix: str, rules: list[dict]) -> None:
-    """Create a role (`prefix` is "Cluster" for a cluster role) and bind it; what exists already stays."""
-    group = "rbac.authorization.k8s.io"
-    name = {"metadata": {"name": "plimsoll-operator"}}
-    role_ref = {"apiGroup": group, "kind": f"{prefix}Role", "name": "plimsoll-operator"}
+def _bind(http: httpx.Client, user: str, root: str, prefix: str, rules: list[dict]) -> Iterator[str]:
+    """Create a role (`prefix` is "Cluster" for a cluster role) and bind it; the path of each object."""
+    group, name = "rbac.authorization.k8s.io", "plimsoll-operator"
+    metadata = {"metadata": {"name": name}}
+    role_ref = {"apiGroup": group, "kind": f"{prefix}Role", "name": name}
     subject = {"apiGroup": group, "kind": "User", "name": user}
     for plural, body in (
-        (f"{prefix}Roles".lower(), {**name, "rules": rules}),
-        (f"{prefix}RoleBindings".lower(), {**name, "roleRef": role_ref, "subjects": [subject]}),
+        (f"{prefix}Roles".lower(), {**metadata, "rules": rules}),
+        (f"{prefix}RoleBindings".lower(), {**metadata, "roleRef": role_ref, "subjects": [subject]}),
     ):
-        made = http.post(f"{root}/{plural}", json=body)
-        if made.status_code != 409:
-            made.raise_for_status()
+        http.post(f"{root}/{plural}", json=body).raise_for_status()
+        yield f"{root}/{plural}/{name}"
 
 
 @dataclass

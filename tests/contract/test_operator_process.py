@@ -17,7 +17,7 @@ import pytest
 from builders.apiserver import OPERATOR_USER, ApiServer, free_port
 from builders.crds import install_crds
 from builders.manifests import container, deployment, kube_node, pod, running
-from builders.operator_process import NAMESPACE, OperatorProcess, grant, start_operator
+from builders.operator_process import NAMESPACE, OperatorProcess, granted, start_operator
 from builders.placing import preferred
 from builders.prometheus import Prometheus, running_prometheus
 from builders.waiting import wait_for
@@ -220,8 +220,7 @@ def owner(kind: str, made: dict) -> dict:
 def shop(apiserver: ApiServer, real_namespace: str, tmp_path: Path) -> Iterator[Shop]:
     http = apiserver.client()
     install_crds(http)
-    grant(http, OPERATOR_USER)
-    with running_prometheus() as prometheus:
+    with granted(apiserver, OPERATOR_USER), running_prometheus() as prometheus:
         yield Shop(apiserver, tmp_path, real_namespace, prometheus)
 
 
