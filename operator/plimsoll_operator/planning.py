@@ -42,6 +42,11 @@ class Choice:
     from_bytes: int | None
     purpose: Purpose
 
+    @property
+    def weight(self) -> tuple[int, bool]:
+        """Which of a row's pods is told of: one that is changed, then one whose need cannot be met."""
+        return RANK[self.decision.kind], self.purpose is Purpose.URGENT
+
 
 @dataclass(frozen=True, slots=True)
 class PodPlan:
@@ -98,7 +103,7 @@ class Plans:
     def note(self, row: int, choice: Choice) -> None:
         """Remember a row's choice where it weighs more than what is there."""
         known = self.rows.get(row)
-        if known is None or RANK[choice.decision.kind] > RANK[known.decision.kind]:
+        if known is None or choice.weight > known.weight:
             self.rows[row] = choice
         if choice.decision.acts or choice.decision.reason in PASSING:
             self.again.add(row)
