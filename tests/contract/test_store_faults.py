@@ -16,7 +16,7 @@ from builders.partition import line_to
 from builders.redis_server import MISSING, RedisServer, binaries, redis_sentinel, redis_server
 from builders.store import NOW
 from builders.waiting import wait_for
-from plimsoll.store.care import check
+from plimsoll.store.care import check, repair
 from plimsoll.store.content import decode, encode
 from plimsoll.store.forgetting import forget
 from plimsoll.store.levels.address import parse_redis_address
@@ -210,6 +210,32 @@ def test_read_only(server, writer, counted):
     failures = through(server, mine, replica, lambda: server.tell("REPLICAOF", "NO", "ONE"))
     assert all("read-only" in each for each in failures)
     told(counted, "Redis read-only", mine)
+
+
+def test_records_that_cannot_be_read(server, writer, counted):
+    """Bit rot, a bug, or somebody with our password: what stands there in a record's place is no record."""
+    mine = writer(server.url)
+
+    def spoil() -> None:
+        hashes = [Address("history", f"k{number}").hashed for number in range(KEYS + 5)]
+        for number, hashed in enumerate(hashes):
+            key = f"plimsoll:r:{hashed}"
+            if number % 3 == 0:
+                server.tell("HSET", key, "v", "5", "d", "abc", "m", "no record")
+            elif number % 3 == 1:
+                server.tell("DEL", key)
+                server.tell("SET", key, "no hash")
+        nobodys = Address("history", "of-nobody").hashed
+        server.tell("HSET", f"plimsoll:r:{nobodys}", "v", "1", "d", "a", "m", "b")
+
+    def repaired() -> None:
+        assert len(check(mine.store, None, mine.now_seconds)) > 1
+        repair(mine.store, mine.now_seconds)
+
+    assert through(server, mine, spoil, repaired) == [""] * 4
+    assert mine.store.measures.counts["redis", "unsound"] == 0
+    assert mine.store.shared.survey().unreadable == {}
+    told(counted, "records in Redis that cannot be read", mine)
 
 
 def acl(server: RedisServer, password: str) -> None:

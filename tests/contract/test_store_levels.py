@@ -203,3 +203,35 @@ def test_another_record_in_its_place_is_damage(level):
     link.client.hset(keys[1], mapping=held)
     with pytest.raises(DamagedError, match="in its place"):
         level.head(mine)
+    assert set(level.survey().unreadable) == {mine.hashed}
+    assert level.remove_unreadable(mine.hashed)
+    assert [*level.records()] == [other.record]
+
+
+UNREADABLE = ({"v": 5, "d": "abc", "m": "garbage"}, {"v": "five", "d": b"\xff", "m": "{}"}, None)
+
+
+@pytest.mark.parametrize("damage", UNREADABLE, ids=["words", "version", "no-hash"])
+def test_what_cannot_be_read_is_damage_and_the_next_write_takes_its_place(level, damage):
+    if not isinstance(level, SharedLevel):
+        pytest.skip("only Redis' keys can be written by somebody else")
+    mine, good, nobodys = address("mine"), entry("good"), address("nobodys")
+    level.put(good, 0)
+    for each in (mine, nobodys):
+        key = f"{level.address.prefix}:r:{each.hashed}"
+        client = level._linked().client
+        client.hset(key, mapping=damage) if damage else client.set(key, "no hash")
+        with pytest.raises(DamagedError):
+            level.head(each)
+    survey = level.survey()
+    assert survey.records == [good.record]
+    assert set(survey.unreadable) == {mine.hashed, nobodys.hashed}
+    assert level.traces_of([mine], []) == 1
+    held = level.put(entry("mine", version=1), 9)
+    assert not held.stored
+    assert level.put(entry("mine", version=held.version + 1), held.version).stored
+    assert level.get(mine).record.version == held.version + 1
+    assert level.remove_unreadable(nobodys.hashed)
+    assert not level.remove_unreadable(mine.hashed)
+    assert level.survey().unreadable == {}
+    assert len([*level.records()]) == 2

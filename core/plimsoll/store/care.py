@@ -1,10 +1,12 @@
 """Looking after the store: what is wrong with it, and putting right what can be.
 
 In: a store, its snapshots, a `now`. Out: findings in words. What is damaged in the file is dropped and read
-again from Redis; what is damaged or missing in Redis is sent again from the file; older schemas are migrated;
-contents nobody refers to are swept. Nothing that can be read is ever removed here.
+again from Redis; what is damaged or missing in Redis is sent again from the file, or removed where it cannot
+be read and is nowhere else; older schemas are migrated; contents nobody refers to are swept. Nothing that can
+be read is ever removed here.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from plimsoll.store.kinds import NewerSchemaError, kind_of
@@ -46,7 +48,9 @@ def repair(store: TieredStore, now_seconds: float) -> int:
         done += _migrated(store, record)
     if store.shared is None:
         return done
-    for record in store.ask(lambda shared: [*shared.records()], "records", now_seconds):
+    survey = store.ask(lambda shared: shared.survey(), "records", now_seconds)
+    done += _replaced(store, survey.unreadable, now_seconds)
+    for record in survey.records:
         if _whole(store, record, now_seconds):
             continue
         held = store.file.held(record.address)
@@ -55,6 +59,20 @@ def repair(store: TieredStore, now_seconds: float) -> int:
             store.file.mark(record.address, held.record.digest, State.PENDING, max(base, 0), now_seconds)
             done += 1
     return done + store.ask(lambda shared: shared.sweep(), "sweep", now_seconds)
+
+
+def _replaced(store: TieredStore, unreadable: Collection[str], now_seconds: float) -> int:
+    """Send again what the file has of records that cannot be read in Redis; the others are removed there."""
+    mine = {each.address.hashed: each for each in store.file.records()} if unreadable else {}
+    done = 0
+    for hashed in unreadable:
+        if (record := mine.get(hashed)) is not None:
+            store.file.mark(record.address, record.digest, State.PENDING, 0, now_seconds)
+            done += 1
+        else:
+            remove = store.ask(lambda shared, h=hashed: shared.remove_unreadable(h), "put", now_seconds)  # type: ignore[misc]
+            done += remove
+    return done
 
 
 def _forms(store: TieredStore) -> list[Finding]:
@@ -89,25 +107,32 @@ def _shared(store: TieredStore, now_seconds: float) -> list[Finding]:
     if store.shared is None:
         return []
     try:
-        records = store.ask(lambda shared: [*shared.records()], "records", now_seconds)
+        survey = store.ask(lambda shared: shared.survey(), "records", now_seconds)
+        records = survey.records
         damaged = [each for each in records if not _whole(store, each, now_seconds)]
         contents = store.ask(lambda shared: shared.content_count(), "contents", now_seconds)
     except LevelError as error:
         return [Finding("redis", str(error), repairable=False)]
     except RecordError as error:
         return [Finding("redis", str(error), repairable=True)]
-    found = []
+    known_here = {each.address.hashed for each in store.file.records()} if survey.unreadable else set()
+    found = [
+        Finding("redis", f"{why}; it {_where(in_file=hashed in known_here)}", repairable=True)
+        for hashed, why in survey.unreadable.items()
+    ]
     for each in damaged:
         here = store.file.head(each.address)
         known = here is not None and not here.forgotten
-        where = "is in the file" if known else "is nowhere else that this process knows"
-        found.append(
-            Finding("redis", f"the content of {each.address} is missing or damaged; it {where}", known)
-        )
+        what = f"the content of {each.address} is missing or damaged; it {_where(in_file=known)}"
+        found.append(Finding("redis", what, known))
     unused = contents - len({each.digest for each in records})
     if unused > 0:
         found.append(Finding("redis", f"{unused} contents that no record refers to", repairable=True))
     return found
+
+
+def _where(*, in_file: bool) -> str:
+    return "is in the file" if in_file else "is nowhere else that this process knows"
 
 
 def _whole(store: TieredStore, record: Record, now_seconds: float) -> bool:

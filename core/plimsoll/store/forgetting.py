@@ -46,7 +46,7 @@ def matching(pattern: str, records: Collection[Record]) -> list[Address]:
 
 def forget(store: TieredStore, snapshots: Snapshots | None, pattern: str, now_seconds: float) -> Proof:
     """Forget all that is like a pattern, everywhere."""
-    known, problems = _everything(store, snapshots, now_seconds)
+    known, unreadable, problems = _everything(store, snapshots, now_seconds)
     addresses = matching(pattern, known)
     kept = {each.digest for each in known if each.address not in set(addresses)}
     digests = {each.digest for each in known if each.address in set(addresses)} - kept
@@ -56,6 +56,8 @@ def forget(store: TieredStore, snapshots: Snapshots | None, pattern: str, now_se
         store.forget(address)
         _bury(store, address, now_seconds, problems)
     _sweep(store, snapshots, addresses, digests, now_seconds, problems)
+    if left := unreadable - {each.hashed for each in addresses}:
+        problems.setdefault("redis", f"{len(left)} records cannot be read, and may be of these: repair them")
     after = {name: _looked(look, addresses, digests) for name, look in looks.items()}
     levels = [
         Gone(name, before[name][0], after[name][0], problems.get(name) or after[name][1]) for name in looks
@@ -86,13 +88,16 @@ def _looked(look: Look, addresses: Sequence[Address], digests: Collection[str]) 
 
 def _everything(
     store: TieredStore, snapshots: Snapshots | None, now_seconds: float
-) -> tuple[list[Record], dict[str, str]]:
-    """Every record that any level knows, and which level does not answer."""
+) -> tuple[list[Record], set[str], dict[str, str]]:
+    """Every record that a level knows, hashes of what Redis cannot tell, which level does not answer."""
     known = [*store.file.records(), *store.process.records()]
+    unreadable: set[str] = set()
     problems: dict[str, str] = {}
     if store.shared is not None:
         try:
-            known += store.ask(lambda shared: [*shared.records()], "records", now_seconds)
+            survey = store.ask(lambda shared: shared.survey(), "records", now_seconds)
+            known += survey.records
+            unreadable |= set(survey.unreadable)
         except (LevelError, RecordError) as error:
             problems["redis"] = str(error)
     if snapshots is not None:
@@ -100,7 +105,7 @@ def _everything(
             known += [entry.record for each in snapshots.all() for entry in snapshots.read(each.number)]
         except (LevelError, RecordError) as error:
             problems["snapshots"] = str(error)
-    return known, problems
+    return known, unreadable, problems
 
 
 def _bury(store: TieredStore, address: Address, now_seconds: float, problems: dict[str, str]) -> None:
@@ -109,9 +114,11 @@ def _bury(store: TieredStore, address: Address, now_seconds: float, problems: di
     if store.shared is None or held is None or "redis" in problems:
         return
     try:
-        head = store.ask(lambda shared: shared.head(address), "head", now_seconds)
-        version = max(held.record.version, 1 + (head.version if head else 0))
-        store.ask(lambda shared: shared.bury(address.hashed, version), "put", now_seconds)
+        version = held.record.version
+        put = store.ask(lambda shared: shared.bury(address.hashed, version), "put", now_seconds)
+        if not put.stored:
+            version = put.version + 1
+            store.ask(lambda shared: shared.bury(address.hashed, version), "put", now_seconds)
         store.file.clear_tombstone(address.hashed, version)
     except (LevelError, RecordError) as error:
         problems["redis"] = str(error)

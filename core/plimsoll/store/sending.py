@@ -4,9 +4,11 @@ In: a store with its file of waiting records, a `now`. Out: counts. One round: i
 (`epoch`; if not, all is to be read back); what was sent longer than `SETTLE_SECONDS` ago is read back, and
 sent again where it is missing (a fail-over may lose what was acknowledged); what waits is sent, each by
 compare-and-set. A conflict is joined with what is there by the kind's merge and tried again. What was
-forgotten wins over what was written from an older version. A Redis that fails ends the round.
+forgotten wins over what was written from an older version. A Redis that fails ends the round; a record that
+cannot be read there is written anew, and whatever else is wrong with one record holds up no other.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from plimsoll.store.kinds import kind_of, merged
@@ -33,7 +35,7 @@ class Sent:
     confirmed: int = 0  # read back
     again: int = 0  # were missing when they were read back, and wait once more
     buried: int = 0  # forgotten there, or here and told there
-    unsound: int = 0  # cannot be joined: set aside here, what is there stands
+    unsound: int = 0  # cannot be joined, and what is there stands; or cannot be sent
     waiting: int = 0  # after the round
     failure: str = ""  # why the round ended early
     marks: list[Mark] = field(default_factory=list, repr=False)  # to be written down when the round ends
@@ -50,9 +52,9 @@ def send(store: TieredStore, now_seconds: float, settle_seconds: float = SETTLE_
         try:
             _epoch(store, now_seconds)
             for held in store.file.in_state(State.SENT, SENT_AT_ONCE, now_seconds - settle_seconds):
-                _read_back(store, held, now_seconds, done)
+                _one(_read_back, store, held, now_seconds, done)
             for held in store.file.in_state(State.PENDING, SENT_AT_ONCE):
-                _send(store, held, now_seconds, done)
+                _one(_send, store, held, now_seconds, done)
         except LevelError as error:
             if error.level != "redis":
                 raise
@@ -69,6 +71,31 @@ def send(store: TieredStore, now_seconds: float, settle_seconds: float = SETTLE_
     return done
 
 
+def _one(
+    step: Callable[[TieredStore, Held, float, Sent], None],
+    store: TieredStore,
+    held: Held,
+    now_seconds: float,
+    done: Sent,
+) -> None:
+    """One record's step; what is wrong with it is its own affair."""
+    try:
+        step(store, held, now_seconds, done)
+    except RecordError:
+        done.unsound += 1
+
+
+def _mine(store: TieredStore, held: Held) -> Entry | None:
+    """What is to be sent, as it is here; None where it changed meanwhile, or is damaged."""
+    try:
+        mine = store.file.get(held.record.address)
+    except RecordError:
+        store.measures.count("file", "damaged")
+        store.file.drop(held.record.address)  # nothing of it can be sent, by nobody
+        return None
+    return None if mine is None or mine.record.digest != held.record.digest else mine
+
+
 def _epoch(store: TieredStore, now_seconds: float) -> None:
     epoch = store.ask(lambda shared: shared.epoch(), "epoch", now_seconds)
     if epoch and epoch != store.file.meta(EPOCH):
@@ -81,8 +108,8 @@ def _read_back(store: TieredStore, held: Held, now_seconds: float, done: Sent) -
     if held.record.forgotten:
         _bury(store, held, now_seconds, done)
         return
-    mine = store.file.get(held.record.address)
-    if mine is None or mine.record.digest != held.record.digest:
+    mine = _mine(store, held)
+    if mine is None:
         return
     theirs = _theirs(store, mine, now_seconds)
     if theirs is not None and _has(store, mine, theirs):
@@ -97,13 +124,13 @@ def _read_back(store: TieredStore, held: Held, now_seconds: float, done: Sent) -
 def _theirs(store: TieredStore, mine: Entry, now_seconds: float) -> Entry | None:
     """What Redis holds, whole; None where it is missing or damaged."""
     address = mine.record.address
-    head = store.ask(lambda shared: shared.head(address), "head", now_seconds)
-    if head is None:
-        return None
-    if head.digest == mine.record.digest:
-        there = store.ask(lambda shared: shared.has_content(head.digest), "head", now_seconds)
-        return Entry(head, mine.content) if there else None
     try:
+        head = store.ask(lambda shared: shared.head(address), "head", now_seconds)
+        if head is None:
+            return None
+        if head.digest == mine.record.digest:
+            there = store.ask(lambda shared: shared.has_content(head.digest), "head", now_seconds)
+            return Entry(head, mine.content) if there else None
         return store.ask(lambda shared: shared.with_content(head), "get", now_seconds)
     except DamagedError:
         return None
@@ -123,9 +150,9 @@ def _send(store: TieredStore, held: Held, now_seconds: float, done: Sent) -> Non
     if held.record.forgotten:
         _bury(store, held, now_seconds, done)
         return
-    mine = store.file.get(held.record.address)
-    if mine is None or mine.record.digest != held.record.digest:
-        return  # changed meanwhile: it comes with the next round
+    mine = _mine(store, held)
+    if mine is None:
+        return  # it comes with the next round
     entry, expected = mine, held.base
     for _ in range(ATTEMPTS):
         version = max(entry.record.version, expected + 1)

@@ -5,12 +5,15 @@ digest, what is said of it), `PREFIX:b:{DIGEST}` a content packed by zstd and `P
 records that use it, `PREFIX:epoch` a word that is gone when the data is. A content is held before the
 record that names it is written, and released by whom it was replaced; no two of these need a common slot,
 so a Cluster may spread them. With `replicas` a write counts when so many have said that they have it
-(WAIT). `COMMANDS` is all that an ACL user needs; a test runs everything with no other right.
+(WAIT). What stands at a key of ours and cannot be read is damage (`DamagedError`), never a failure of Redis,
+and the next write takes its place. `COMMANDS` is all that an ACL user needs; a test runs everything with no
+other right.
 """
 
 import contextlib
 import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import redis
@@ -21,13 +24,13 @@ from plimsoll.store.levels.address import RedisAddress
 from plimsoll.store.levels.connect import Link, connected
 from plimsoll.store.levels.packing import packed, unpacked
 from plimsoll.store.levels.protocol import LevelError, Put, Reason
-from plimsoll.store.record import Address, DamagedError, Entry, Record
+from plimsoll.store.record import MOST_COUNT, Address, DamagedError, Entry, Record, RecordError, tombstone
 
 T = TypeVar("T")
 Fields = tuple[bytes | None, bytes | None, bytes | None]  # version, digest, what is said
 
 COMMANDS = (
-    *("ping", "eval", "hget", "hmget", "hset", "get", "set", "exists", "expire", "persist"),
+    *("ping", "eval", "hmget", "hset", "get", "set", "exists", "expire", "persist"),
     *("sadd", "srem", "scard", "scan", "unlink", "wait"),
 )
 """All that is sent, or called within Lua."""
@@ -39,12 +42,21 @@ _WAIT_SHARE = 0.8  # of the time-out that WAIT may take
 
 # KEYS[1] the record. ARGV: expected version (-1: any older), version, digest ("" for a tombstone), what is
 # said, seconds that a tombstone stays. Returns whether it was taken, the version after, the digest before.
+# What is no hash, or has no version that could be one, holds nothing.
 COMPARE_AND_SET = """
-local held = tonumber(redis.call('HGET', KEYS[1], 'v') or '0')
-local before = redis.call('HGET', KEYS[1], 'd') or ''
+local found = redis.pcall('HMGET', KEYS[1], 'v', 'd')
+local foreign = found.err ~= nil
+local held = not foreign and tonumber(found[1] or '0') or 0
+local before = not foreign and found[2] or ''
+if not (held >= 0 and held < 9007199254740992 and held == math.floor(held)) then
+  held = 0
+end
 local expected = tonumber(ARGV[1])
 if tonumber(ARGV[2]) <= held or (expected >= 0 and expected ~= held) then
   return {0, held, before}
+end
+if foreign then
+  redis.call('UNLINK', KEYS[1])
 end
 redis.call('HSET', KEYS[1], 'v', ARGV[2], 'd', ARGV[3], 'm', ARGV[4])
 if ARGV[3] == '' then
@@ -54,10 +66,14 @@ else
 end
 return {1, tonumber(ARGV[2]), before}
 """
-# KEYS: a content and the set of those that use it, in one slot. ARGV: who; the content.
+# KEYS: a content and the set of those that use it, in one slot. ARGV: who; the content. It is written
+# even where it is: what is there may be damaged.
 HOLD = """
-redis.call('SADD', KEYS[2], ARGV[1])
-redis.call('SET', KEYS[1], ARGV[2], 'NX')
+if type(redis.pcall('SADD', KEYS[2], ARGV[1])) == 'table' then
+  redis.call('UNLINK', KEYS[2])
+  redis.call('SADD', KEYS[2], ARGV[1])
+end
+redis.call('SET', KEYS[1], ARGV[2])
 return 1
 """
 RELEASE = """
@@ -76,6 +92,15 @@ return {1, 0}
 """
 
 
+@dataclass(slots=True)
+class Survey:
+    """All that stands at the keys of records."""
+
+    records: list[Record] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    """Why, by the hash of an address that nobody can tell."""
+
+
 class SharedLevel:
     """One Redis, Sentinel's master or Cluster. Connects when first asked; threads may share it."""
 
@@ -90,7 +115,10 @@ class SharedLevel:
 
     def head(self, address: Address) -> Record | None:
         """The record, or its tombstone."""
-        return _record(address, self._fields(self._record_key(address.hashed)))
+        record = _record(self._fields(self._record_key(address.hashed)), address)
+        if record is not None and record.address != address:
+            raise DamagedError(f"{address}: Redis has {record.address} in its place")
+        return record
 
     def get(self, address: Address) -> Entry | None:
         """Record and content. Raises `DamagedError` where the content is not what the record names."""
@@ -134,11 +162,30 @@ class SharedLevel:
         return bool(self._do(lambda link: link.client.exists(self._content_key(digest))))
 
     def records(self) -> Iterator[Record]:
-        """All records, by SCAN."""
+        """All records that can be read, by SCAN."""
+        yield from self.survey().records
+
+    def survey(self) -> Survey:
+        """All records, by SCAN, and what cannot be read of them."""
+        found = Survey()
         for key in self._scan("r"):
-            version, digest, said = self._fields(key)
-            if version is not None and digest:
-                yield Record.from_json((said or b"").decode(), int(version), digest.decode())
+            hashed = key.decode(errors="surrogateescape").removeprefix(self._record_key(""))
+            try:
+                record = self._found(hashed)
+            except DamagedError as error:
+                found.unreadable[hashed] = str(error)
+                continue
+            if record is not None:
+                found.records.append(record)
+        return found
+
+    def remove_unreadable(self, hashed: str) -> bool:
+        """Take away what stands at a record's key, where it still cannot be read; returns whether."""
+        try:
+            self._found(hashed)
+        except DamagedError:
+            return bool(self._do(lambda link: link.client.unlink(_bytes(self._record_key(hashed)))))
+        return False
 
     def sweep(self, digests: Collection[str] | None = None) -> int:
         """Remove contents without a record. A writer between its two steps notices when it reads back."""
@@ -148,9 +195,7 @@ class SharedLevel:
 
     def traces_of(self, addresses: Sequence[Address], digests: Collection[str]) -> int:
         """Records and contents of these that are there."""
-        heads = [self.head(each) for each in addresses]
-        named = sum(1 for each in heads if each is not None and not each.forgotten)
-        return named + sum(self.has_content(each) for each in digests)
+        return sum(map(self._named, addresses)) + sum(map(self.has_content, digests))
 
     def close(self) -> None:
         """Close the connections."""
@@ -167,11 +212,15 @@ class SharedLevel:
     def epoch(self) -> str:
         """A word that stays as long as the data does; a Redis that comes back empty has another one."""
         key = f"{self.address.prefix}:epoch"
-        held = self._do(lambda link: link.client.get(key))
+        try:
+            held = self._do(lambda link: link.client.get(key))
+        except DamagedError:
+            held = None
+            self._do(lambda link: link.client.unlink(key))
         if held is None:
             self._do(lambda link: link.client.set(key, secrets.token_hex(8), nx=True))
             held = self._do(lambda link: link.client.get(key))
-        return held.decode() if held else ""
+        return held.decode(errors="replace") if held else ""
 
     def content_count(self) -> int:
         """How many contents there are."""
@@ -183,7 +232,7 @@ class SharedLevel:
         key, digest = self._record_key(hashed), held[0]
         numbers = (-1 if expected is None else expected, version)
         answer = self._write(key, ("EVAL", COMPARE_AND_SET, 1, key, *numbers, *held, TOMBSTONE_SECONDS))
-        taken, before = bool(answer[0]), answer[2].decode()
+        taken, before = bool(answer[0]), answer[2].decode(errors="replace")
         if unused := (before if taken else digest) if before != digest else "":
             self._release(unused, hashed)
         return Put(taken, int(answer[1]))
@@ -196,7 +245,7 @@ class SharedLevel:
     def _release(self, digest: str, hashed: str) -> None:
         """A record uses it no longer; the last one takes it away. What fails here is swept some day."""
         keys = (self._content_key(digest), self._users_key(digest))
-        with contextlib.suppress(LevelError):
+        with contextlib.suppress(LevelError, DamagedError):
             self._write(keys[0], ("EVAL", RELEASE, 2, *keys, hashed))
 
     def _write(self, key: str, command: tuple[str | bytes | int, ...]) -> Any:  # noqa: ANN401  (Redis' answer)
@@ -220,7 +269,10 @@ class SharedLevel:
         return result
 
     def _do(self, action: Callable[[Link], T]) -> T:
-        """Do it; where a server says that it is not the one any more, ask who is and do it once more."""
+        """Do it; where a server says that it is not the one any more, ask who is and do it once more.
+
+        Raises `LevelError`, and `DamagedError` where somebody put another type of value at a key of ours.
+        """
         try:
             return action(self._linked())
         except (redis.ReadOnlyError, redis.exceptions.MovedError):
@@ -228,9 +280,9 @@ class SharedLevel:
                 self._linked().renew()
                 return action(self._linked())
             except (redis.RedisError, RedisClusterException, OSError) as error:
-                raise level_error(error) from error
+                raise _raised(error) from error
         except (redis.RedisError, RedisClusterException, OSError) as error:
-            raise level_error(error) from error
+            raise _raised(error) from error
 
     def _linked(self) -> Link:
         if self._link is None:
@@ -241,8 +293,23 @@ class SharedLevel:
         version, digest, said = self._do(lambda link: link.client.hmget(key, "v", "d", "m"))
         return version, digest, said
 
+    def _named(self, address: Address) -> bool:
+        """True where something stands under a name; what cannot be read does."""
+        try:
+            head = self.head(address)
+        except DamagedError:
+            return True
+        return head is not None and not head.forgotten
+
+    def _found(self, hashed: str) -> Record | None:
+        """The record at a key; None where there is none, or a tombstone. Raises `DamagedError`."""
+        record = _record(self._fields(_bytes(self._record_key(hashed))))
+        if record is not None and record.address.hashed != hashed:
+            raise DamagedError(f"{record.address} stands in another's place")
+        return record
+
     def _contents(self) -> set[str]:
-        return {key.decode().rpartition(":")[2].strip("{}") for key in self._scan("b")}
+        return {key.decode(errors="replace").rpartition(":")[2].strip("{}") for key in self._scan("b")}
 
     def _unlinking(self, digest: str) -> Callable[[Link], int]:
         keys = (self._content_key(digest), self._users_key(digest))
@@ -267,16 +334,29 @@ class SharedLevel:
         return f"{self.address.prefix}:u:{{{digest}}}"
 
 
-def _record(address: Address, fields: Fields) -> Record | None:
+def _record(fields: Fields, address: Address | None = None) -> Record | None:
+    """The record in a hash; None where there is none, or a tombstone whose name is not known.
+
+    Raises `DamagedError`.
+    """
     version, digest, said = fields
     if version is None:
         return None
-    if not digest:
-        return Record(address, 0, int(version), "", 0)
-    record = Record.from_json((said or b"").decode(), int(version), digest.decode())
-    if record.address != address:
-        raise DamagedError(f"{address}: Redis has {record.address} in its place")
-    return record
+    try:
+        number = int(version)
+        if not 0 < number < MOST_COUNT:
+            raise RecordError(f"version {number}: want 1 to {MOST_COUNT - 1}")
+        if not digest:
+            return None if address is None else tombstone(address, number)
+        return Record.from_json((said or b"").decode(), number, digest.decode())
+    except ValueError as error:  # of a RecordError too
+        what = "a record" if address is None else str(address)
+        raise DamagedError(f"{what}: what Redis has of it cannot be read: {error}"[:400]) from error
+
+
+def _bytes(key: str) -> bytes:
+    """A key as Redis has it; one that somebody else has made need not be text."""
+    return key.encode(errors="surrogateescape")
 
 
 _BY_TEXT = (
@@ -290,6 +370,13 @@ _BY_TEXT = (
     ("permissions", Reason.DENIED),
     ("executing the script can't", Reason.DENIED),
 )
+
+
+def _raised(error: Exception) -> Exception:
+    """What redis-py raised, as ours: a value of another type is one key's damage, not Redis'."""
+    if isinstance(error, redis.ResponseError) and "WRONGTYPE" in str(error):
+        return DamagedError("Redis has a value of another type at a key of a record")
+    return level_error(error)
 
 
 def level_error(error: Exception) -> LevelError:

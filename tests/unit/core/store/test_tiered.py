@@ -65,6 +65,31 @@ def settled(store, now=NOW):
     return first, send(store, now + SETTLE_SECONDS + 1)
 
 
+UNREADABLE = (
+    {"v": 5, "d": "abc", "m": "garbage"},
+    {"v": 5, "d": "abc", "m": b"\xff\xfe"},
+    {"v": 5, "d": b"\xff", "m": "{}"},
+    {"v": 5, "d": "abc"},
+    {"v": "five", "d": "abc", "m": "{}"},
+    {"v": "nan", "d": "abc", "m": "{}"},
+    {"v": "-1", "d": "abc", "m": "{}"},
+    {"v": "1e300", "d": "abc", "m": "{}"},
+    {"v": "9007199254740992", "d": "", "m": ""},
+    {"v": b"9" * 5000, "d": "abc", "m": "{}"},
+    "no hash",
+)
+
+
+def put_down(redis, key, damage):
+    """Something at a record's key that is none."""
+    name, client = f"plimsoll:r:{Address('history', key).hashed}", fakeredis.FakeRedis(server=redis)
+    client.delete(name)
+    if isinstance(damage, str):
+        client.set(name, damage)
+    else:
+        client.hset(name, mapping=damage)
+
+
 # Without Redis
 
 
@@ -313,10 +338,117 @@ def test_damage_in_redis_is_found_and_sent_again(redis):
     assert len(findings) == 2
     with pytest.raises(DamagedError):
         store.shared.get(Address("history", "x"))
-    client.delete(key, *client.scan_iter("plimsoll:u:*"))
     repair(store, NOW)
     settled(store, NOW + 100)
     assert check(store, None, NOW + 300) == []
+
+
+@pytest.mark.parametrize("damage", UNREADABLE, ids=lambda each: str(each)[:40])
+def test_a_record_that_cannot_be_read_in_redis_holds_up_no_other_and_is_written_over(redis, damage):
+    store = store_on(redis)
+    put_down(redis, "bad", damage)
+    for name in ("bad", "good", "better"):
+        store.store(Address("history", name), content(1), SAID)
+    first, second = settled(store)
+    assert (first.taken, first.unsound, first.failure) == (3, 0, "")
+    assert (second.confirmed, second.waiting) == (3, 0)
+    assert number_in(store_on(redis), "bad", LATER) == 1
+    assert check(store, None, LATER) == []
+
+
+@pytest.mark.parametrize("damage", UNREADABLE, ids=lambda each: str(each)[:40])
+def test_what_became_unreadable_in_redis_is_sent_again_by_who_sent_it(redis, damage):
+    store = store_on(redis)
+    store.store(Address("history", "x"), content(1), SAID)
+    assert send(store, NOW).taken == 1
+    put_down(redis, "x", damage)
+    done = send(store, LATER)
+    assert (done.again, done.taken, done.failure) == (1, 1, "")
+    assert send(store, LATER + SETTLE_SECONDS + 1).confirmed == 1
+
+
+@pytest.mark.parametrize("damage", UNREADABLE, ids=lambda each: str(each)[:40])
+def test_repair_writes_over_what_cannot_be_read_in_redis(redis, damage):
+    store = store_on(redis)
+    store.store(Address("history", "x"), content(1), SAID)
+    settled(store)
+    put_down(redis, "x", damage)
+    assert number_in(store, "x", NOW + 100) == 1, "from the file"
+    found, unused = check(store, None, NOW + 100)
+    assert found.repairable
+    assert "is in the file" in found.what
+    assert "no record refers to" in unused.what
+    assert repair(store, NOW + 100) == 2
+    settled(store, NOW + 200)
+    assert check(store, None, NOW + 300) == []
+    assert number_in(store_on(redis), "x", NOW + 300) == 1
+
+
+@pytest.mark.parametrize("damage", UNREADABLE, ids=lambda each: str(each)[:40])
+def test_nothing_is_proven_forgotten_until_what_cannot_be_read_is_repaired(redis, damage):
+    store = store_on(redis)
+    store.store(Address("history", "mine"), content(1), SAID)
+    settled(store)
+    put_down(redis, "whose", damage)
+    proof = forget(store, None, "mine", NOW + 100)
+    assert not proof.proven
+    assert [each.problem for each in proof.levels if "1 records cannot be read" in each.problem]
+    assert number_in(store_on(redis), "mine", NOW + 100) is None, "it is done all the same"
+    (found,) = check(store, None, NOW + 100)
+    assert "nowhere else" in found.what
+    assert repair(store, NOW + 100) >= 1
+    assert check(store, None, NOW + 100) == []
+    assert forget(store, None, "mine", NOW + 100).proven
+
+
+@pytest.mark.parametrize("damage", UNREADABLE, ids=lambda each: str(each)[:40])
+def test_what_cannot_be_read_is_forgotten_by_its_name(redis, damage):
+    store = store_on(redis)
+    store.store(Address("history", "x"), content(1), SAID)
+    settled(store)
+    put_down(redis, "x", damage)
+    assert forget(store, None, "x", NOW + 100).proven
+    assert store.shared.head(Address("history", "x")).forgotten
+
+
+@pytest.mark.parametrize("pattern", ["plimsoll:b:*", "plimsoll:u:*", "plimsoll:epoch"])
+def test_a_value_of_another_type_at_any_key_of_ours_stops_nobody(redis, pattern):
+    store = store_on(redis)
+    store.store(Address("history", "x"), content(1), SAID)
+    settled(store)
+    client = fakeredis.FakeRedis(server=redis)
+    (key,) = client.scan_iter(pattern)
+    client.delete(key)
+    client.rpush(key, "no value of ours")
+    store.store(Address("history", "y"), content(1), SAID)
+    done = send(store, NOW + 100)
+    assert (done.failure, done.taken) == ("", 1)
+    repair(store, NOW + 100)
+    settled(store, NOW + 200)
+    assert check(store, None, NOW + 300) == []
+    assert number_in(store_on(redis), "y", NOW + 300) == 1
+
+
+def test_what_is_damaged_in_the_file_while_it_waits_holds_up_no_other(tmp_path, redis):
+    store = store_on(redis, tmp_path / "m.db")
+    store.store(Address("history", "x"), content(1), SAID)
+    store.store(Address("history", "y"), content(2), SAID)
+    digest = store.file.head(Address("history", "x")).digest
+    store.file._db.execute("UPDATE blobs SET packed = x'00' WHERE digest = ?", (digest,))
+    done = send(store, NOW)
+    assert (done.taken, done.waiting) == (1, 1)
+    assert store.measures.counts["file", "damaged"] == 1
+
+
+def test_a_record_of_a_kind_that_nobody_knows_holds_up_no_other(redis):
+    kinds = {**KINDS, "former": Kind("", schema=1)}
+    before, store = store_on(redis, kinds=kinds), store_on(redis)
+    before.store(Address("former", "x"), content(1), SAID)
+    settled(before)
+    store.file.keep(entry("x", content(2), kind="former"), 0)
+    store.store(Address("history", "y"), content(1), SAID)
+    done = send(store, NOW + 100)
+    assert (done.taken, done.unsound, done.waiting) == (1, 1, 2)
 
 
 def test_older_schemas_are_read_and_migrated(redis):
