@@ -1,18 +1,21 @@
 """Acting: plans become writes, resizes are followed to an end, profiles and policies are kept.
 
 In: plans and the world of one loop. Out: writes through the fenced API, each with its event, metric and log
-line. The order is that of a crash: originals and OOM kills are on record before a pod is touched.
+line. The order is that of a crash: originals and OOM kills are on record before a pod is touched. A plan may
+wait, behind others and between attempts: what of it still holds is asked anew directly before each attempt.
+Writes to one pod go one after the other, so that a fall on its way never lands on a raise made meanwhile.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 from plimsoll.api.precedence import EffectivePolicy
 from plimsoll.guard.decision import DecisionKind
 from plimsoll_operator import parse
-from plimsoll_operator.actuate.api import ApiError, KubeApi, MemoryValues, PodRef
+from plimsoll_operator.actuate.api import ApiError, Body, KubeApi, MemoryValues, PodRef
 from plimsoll_operator.actuate.events import Events
 from plimsoll_operator.actuate.evict import Evictions
 from plimsoll_operator.actuate.resize import (
@@ -42,6 +45,20 @@ logger = logging.getLogger(__name__)
 WRITES_AT_ONCE = 8  # each takes the event loop 2 to 3 ms; together they must stay under 50
 BeforeUrgent = Callable[[Group], Awaitable[None]]
 BeforeMove = Callable[[Group], Awaitable[bool]]
+Still = Callable[[PodPlan], PodPlan]
+"""What of a plan may be written now; a plan without choices where nothing may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """What became of plans: in neither is what was withheld at the last moment."""
+
+    written: list[PodPlan]
+    failed: list[PodPlan]
+
+
+class _WithheldError(Exception):
+    """Nothing of a plan may be written any more."""
 
 
 @dataclass(slots=True)
@@ -57,21 +74,29 @@ class Actor:
     expectations: Expectations = field(default_factory=Expectations)
     changes: dict[PodContainer, float] = field(default_factory=dict)  # when we last changed it
     asked: dict[PodContainer, MemoryValues] = field(default_factory=dict)  # and what we asked for then
+    _turns: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)  # by pod uid
 
     async def act(
-        self, plans: Iterable[PodPlan], now_seconds: float, before_urgent: BeforeUrgent
-    ) -> list[PodPlan]:
-        """Carry out plans, the urgent ones first; returns those that could not be written."""
+        self,
+        plans: Iterable[PodPlan],
+        now_seconds: float,
+        before_urgent: BeforeUrgent,
+        still: Still = lambda plan: plan,
+    ) -> Acted:
+        """Carry out plans, the urgent ones first; returns them as they were written, or tried last."""
         ordered = sorted(plans, key=lambda each: not each.urgent)
         await self._record_first(ordered, before_urgent)
         gate = asyncio.Semaphore(WRITES_AT_ONCE)
 
-        async def one(plan: PodPlan) -> bool:
+        async def one(plan: PodPlan) -> tuple[PodPlan, bool]:
             async with gate:
-                return await self._resize(plan, now_seconds)
+                return await self._resize(plan, now_seconds, still)
 
-        written = await asyncio.gather(*(one(each) for each in ordered))
-        return [plan for plan, done in zip(ordered, written, strict=True) if not done]
+        tried = await asyncio.gather(*(one(each) for each in ordered))
+        return Acted(
+            [plan for plan, done in tried if done and plan.choices],
+            [plan for plan, done in tried if not done and plan.choices],
+        )
 
     async def follow(
         self,
@@ -128,26 +153,48 @@ class Actor:
         groups = {id(each.group): each.group for each in plans if each.urgent}
         await asyncio.gather(*(before_urgent(group) for group in groups.values()))
 
-    async def _resize(self, plan: PodPlan, now_seconds: float) -> bool:
-        direction = _direction(plan)
+    async def _resize(self, plan: PodPlan, now_seconds: float, still: Still) -> tuple[PodPlan, bool]:
+        """Write a plan; returns it as it was written or tried last, and whether it was written."""
+        whole = plan
+
+        async def attempt() -> Body:
+            nonlocal plan
+            async with self._turn(whole.pod.uid):
+                plan = still(whole)
+                if not plan.choices:
+                    raise _WithheldError
+                return await self.api.resize(plan.ref, plan.values)
+
         try:
-            body = await persistently(lambda: self.api.resize(plan.ref, plan.values))
+            body = await persistently(attempt)
+        except _WithheldError:
+            return plan, False
         except NotLeaderError as error:
             logger.info("not written: %s", error)
-            return False
+            return plan, False
         except ApiError as error:
-            await self._refused(plan, error, direction, now_seconds)
-            return False
+            await self._refused(plan, error, _direction(plan), now_seconds)
+            return plan, False
+        await self._written(plan, body, now_seconds)
+        return plan, True
+
+    def _turn(self, pod_uid: str) -> asyncio.Lock:
+        """Whose turn it is to write to a pod; forgotten when nobody waits for it."""
+        lock = self._turns.get(pod_uid)
+        if lock is None:
+            lock = self._turns[pod_uid] = asyncio.Lock()
+        return lock
+
+    async def _written(self, plan: PodPlan, body: Body, now_seconds: float) -> None:
         version = parse.version(body.get("metadata") or {})
         self.expectations.wrote(plan.pod.uid, Expectation(version, plan.values, now_seconds))
-        self.metrics.count("plimsoll_resizes_total", direction=direction, outcome="accepted")
+        self.metrics.count("plimsoll_resizes_total", direction=_direction(plan), outcome="accepted")
         for name, choice in plan.choices.items():
             self.changes[plan.pod.uid, name] = now_seconds
             self.asked[plan.pod.uid, name] = plan.values[name]
             note = f"container {name}: {choice.decision.message}"
             _log_choice(plan, name, note)
             await self.events.say(plan.ref, choice.decision.reason, note, now_seconds)
-        return True
 
     async def _refused(self, plan: PodPlan, error: ApiError, direction: str, now_seconds: float) -> None:
         if error.missing or error.conflict:
@@ -191,7 +238,8 @@ class Actor:
             return
         ref = PodRef(pod.namespace, pod.name, pod.uid)
         try:
-            body = await persistently(lambda: self.api.resize(ref, values))
+            async with self._turn(pod.uid):
+                body = await persistently(lambda: self.api.resize(ref, values))
         except (ApiError, NotLeaderError) as error:
             logger.warning("resize of pod %s not taken back: %s", ref, error)
             return

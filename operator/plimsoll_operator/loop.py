@@ -84,7 +84,7 @@ class Loop:
         with stage("tell"):
             await self._tell(world, changes)
         # After a start the telling takes minutes; by the old clock all samples would be from the future.
-        now_seconds = max(now_seconds, parts.clock.now())
+        now_seconds = self._present(now_seconds)
         with stage("tick"):
             if parts.desk is not None:
                 await parts.engine.tell_needs(await parts.desk.needs(world))
@@ -141,7 +141,8 @@ class Loop:
         decision = guard(ask, situations.of(group, pod, container, parts.actor.changes.get(uid)))
         if decision.acts:
             plan = PodPlan(pod, group, {spec.name: Choice(decision, spec.limit_bytes, ask.purpose)})
-            if await parts.actor.act([plan], now_seconds, _nothing_to_record):
+            acted = await parts.actor.act([plan], now_seconds, _nothing_to_record)
+            if not acted.written:
                 return hold("NotWritten", f"could not be written: {decision.message}", None, None)
         return decision
 
@@ -198,7 +199,7 @@ class Loop:
                 await _breathe()
             planner.plan(group, parts.keeper.profiles.known(group, world.profiles), plans)
         if parts.desk is not None:
-            parts.desk.gate(plans, now_seconds)
+            parts.desk.gate(plans, self._present(now_seconds))
         self._again = plans.again
         return plans
 
@@ -249,13 +250,16 @@ class Loop:
             choices = {name: plans.rows[row] for name, row in group.rows.items() if row in plans.rows}
             await parts.keeper.record_kills(group, world, builder, choices)
 
-        failed = await parts.actor.act(plans.pods, now_seconds, record_first)
-        refused = {plan.pod.uid for plan in failed}
-        done = [plan for plan in plans.pods if plan.pod.uid not in refused]
+        def still(plan: PodPlan) -> PodPlan:
+            """Agents speak while a plan waits for its turn."""
+            desk = parts.desk
+            return plan if desk is None else desk.still(plan, plans, self._present(now_seconds))
+
+        acted = await parts.actor.act(plans.pods, now_seconds, record_first, still)
         if parts.desk is not None:
-            parts.desk.wrote(done, now_seconds)
-        written = {plan.group.rows[name] for plan in done for name in plan.choices}
-        for plan in failed:
+            parts.desk.wrote(acted.written, self._present(now_seconds))
+        written = {plan.group.rows[name] for plan in acted.written for name in plan.choices}
+        for plan in acted.failed:
             if written.isdisjoint(plan.group.rows.values()):
                 plans.unwritten(plan)
         parts.actor.keep_only({pod.uid for pod in world.pods}, now_seconds)
@@ -283,6 +287,10 @@ class Loop:
         self._said = words
 
     # -- parts --------------------------------------------------------------------------------------------
+
+    def _present(self, now_seconds: float) -> float:
+        """The time now: a loop takes long, and what agents say ages in seconds."""
+        return max(now_seconds, self._parts.clock.now())
 
     def _situations(self, world: World, control: ControlState, now_seconds: float) -> Situations:
         parts = self._parts

@@ -36,7 +36,7 @@ from plimsoll_operator.coordinate.shrinks import Around, Shrinks, Waits
 from plimsoll_operator.coordinate.views import Views
 from plimsoll_operator.engine.messages import Needs
 from plimsoll_operator.membership import Membership
-from plimsoll_operator.planning import Plans, PodPlan
+from plimsoll_operator.planning import Choice, Plans, PodPlan
 from plimsoll_operator.records import ContainerRecord, PodRecord
 from plimsoll_operator.serve.metrics import Metrics
 from plimsoll_operator.world import World
@@ -164,6 +164,22 @@ class Desk:
         """Take out of the plans what has to wait for an agent or a lease, each with its reason."""
         plans.pods = [kept for plan in plans.pods if (kept := self._gated(plan, plans, now_seconds)).choices]
 
+    def still(self, plan: PodPlan, plans: Plans, now_seconds: float) -> PodPlan:
+        """What of a plan that `gate` let pass may be written now; asked directly before each write.
+
+        Between the two lie other stages, other pods' writes and their retries, and agents speak meanwhile: a
+        lease may have been granted, the room taken again, or its word grown old.
+        """
+        choices: dict[str, Choice] = {}
+        for name, choice in plan.choices.items():
+            waits = self._leased(plan, name, now_seconds)
+            waits = waits or self.shrinks.stands(plan.pod, choice, name, now_seconds)
+            if waits is None:
+                choices[name] = choice
+            else:
+                plans.withheld(plan, name, waits.reason, waits.text)
+        return replace(plan, choices=choices)
+
     def wrote(self, plans: list[PodPlan], now_seconds: float) -> None:
         """These were written."""
         for plan in plans:
@@ -173,17 +189,21 @@ class Desk:
     def _gated(self, plan: PodPlan, plans: Plans, now_seconds: float) -> PodPlan:
         choices = {}
         for name, choice in plan.choices.items():
-            uid = (plan.pod.uid, name)
-            lower = (choice.decision.limit_bytes or 0) < (choice.from_bytes or 0)
-            if lower and self.lending.book.holds(uid, now_seconds):
-                plans.withheld(plan, name, "Leased", "a burst lease is in force")
-                continue
-            passed = self.shrinks.gate(plan.pod, choice, name, now_seconds)
+            leased = self._leased(plan, name, now_seconds)
+            passed = leased or self.shrinks.gate(plan.pod, choice, name, now_seconds)
             if isinstance(passed, Waits):
                 plans.withheld(plan, name, passed.reason, passed.text)
             else:
                 choices[name] = passed
         return replace(plan, choices=choices)
+
+    def _leased(self, plan: PodPlan, name: str, now_seconds: float) -> Waits | None:
+        """A lease in force is not taken back, not by a raise either that was planned before and asks less."""
+        uid, choice = (plan.pod.uid, name), plan.choices[name]
+        most = max(choice.from_bytes or 0, self.lending.book.limit(uid) or 0)
+        if (choice.decision.limit_bytes or 0) < most and self.lending.book.holds(uid, now_seconds):
+            return Waits("Leased", "a burst lease is in force")
+        return None
 
     def _row(self, uid: ContainerUid) -> int | None:
         group = self._membership.group_of_pod(uid[0])

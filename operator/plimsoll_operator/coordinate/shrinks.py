@@ -73,8 +73,7 @@ class Shrinks:
     def gate(self, pod: PodRecord, choice: Choice, name: str, now_seconds: float) -> Choice | Waits:
         """Let a choice pass, or say why it waits. What is no lowering passes."""
         to_bytes, from_bytes = choice.decision.limit_bytes, choice.from_bytes
-        lowers = choice.decision.kind is DecisionKind.LOWER
-        if not lowers or to_bytes is None or from_bytes is None or to_bytes >= from_bytes:
+        if not _lowers(choice) or to_bytes is None or from_bytes is None:
             return choice
         presence = self._around.presence(pod.kube_node, now_seconds)
         if presence is not Presence.PRESENT:
@@ -91,6 +90,22 @@ class Shrinks:
             return _lowered_to(choice, max(to_bytes, shrink.target_bytes))
         left = "" if shrink.remaining_bytes is None else f", {shrink.remaining_bytes >> 20} MiB are left"
         return Waits("ShrinkUnderWay", f"the agent of {pod.kube_node} reclaims first{left}")
+
+    def stands(self, pod: PodRecord, choice: Choice, name: str, now_seconds: float) -> Waits | None:
+        """None where a choice that `gate` let pass may still be written; else what it waits for."""
+        to_bytes = choice.decision.limit_bytes
+        if not _lowers(choice) or to_bytes is None:
+            return None
+        shrink = self._by_uid.get((pod.uid, name))
+        if shrink is None and self._around.presence(pod.kube_node, now_seconds) is not Presence.PRESENT:
+            return None  # nobody who could have seen the room
+        if (
+            shrink is not None
+            and may_write(shrink, now_seconds, self._settings)
+            and to_bytes >= shrink.target_bytes
+        ):
+            return None
+        return Waits("ShrinkUnderWay", f"the room that the agent of {pod.kube_node} had seen is gone, or old")
 
     def hear(self, report: ShrinkReport, kube_node: str, now_seconds: float) -> bool:
         """Take an agent's report in; True where the loop should not wait for its interval."""
@@ -193,6 +208,14 @@ class Shrinks:
         if pod is None:
             return None
         return next((each for each in pod.containers if each.spec.name == uid[1]), None)
+
+
+def _lowers(choice: Choice) -> bool:
+    """True where a limit falls, not where a request alone does."""
+    to_bytes, from_bytes = choice.decision.limit_bytes, choice.from_bytes
+    if choice.decision.kind is not DecisionKind.LOWER or to_bytes is None or from_bytes is None:
+        return False
+    return to_bytes < from_bytes
 
 
 def _lowered_to(choice: Choice, limit_bytes: int) -> Choice:

@@ -4,6 +4,8 @@ The streams are left out (tests/contract/test_coordination.py): bodies are put i
 the sessions' own boxes.
 """
 
+import asyncio
+
 import pytest
 
 from builders.clusters import MIB, NOW, raw_kube_node, raw_pod
@@ -11,6 +13,7 @@ from builders.desks import Desks
 from builders.loops import MINUTE, rig
 from plimsoll.coordinate.messages import Roster, RosterEntry, ShrinkCancel, ShrinkRequest, ShrinkStage
 from plimsoll.coordinate.session import AgentSession
+from plimsoll_operator.actuate.api import ApiError
 
 APP = ("uid-web-0", "app")
 
@@ -294,3 +297,114 @@ async def test_a_node_may_speak_of_the_images_of_its_own_pods_alone():
     made.attend(NOW, roster=Roster((own, other, RosterEntry(2, "uid-nobody", "x"))))
     assert made.desk.classes_on("n1") == {"example.org/shop/web app"}
     assert made.desk.classes_on("n2") == frozenset(), "its agent has said nothing"
+
+
+def meanwhile(made, happens):
+    """Let something happen in a loop after its plans were made, before they are written."""
+    loop, place = made.rig.loop, made.rig.loop._place
+
+    async def placing(world, tick):
+        loop._place = place
+        await happens()
+        await place(world, tick)
+
+    loop._place = placing
+
+
+async def room_seen(target_mib=700):
+    """An operator whose next loop would lower web-0's limit at NOW + 71, and the request for it."""
+    made = await lowering(target_mib)
+    made.attend(NOW)
+    made.samples(200, NOW)
+    await made.once(NOW + MINUTE)
+    (request,) = made.told()
+    made.report(request, ShrinkStage.REACHED, 600, NOW + 70)
+    return made, request
+
+
+async def test_a_lease_that_is_granted_between_plan_and_write_is_not_taken_back_by_the_plan():
+    made, request = await room_seen()
+
+    async def burst():
+        made.report(request, ShrinkStage.RECLAIMING, 900, NOW + 71)
+        assert (await made.asks_for(400, NOW + 71)).limit_bytes == 1424 * MIB
+
+    meanwhile(made, burst)
+    plans = await made.once(NOW + 71)
+    assert made.rig.limit() == 1424
+    assert made.reasons(plans) == ["Leased"]
+    assert made.desk.lending.book.holds(APP, NOW + 72)
+
+
+async def test_a_raise_that_was_planned_before_a_lease_and_asks_less_does_not_take_it_back():
+    made = Desks(rig(targets={"app": 1200}))
+    await made.once(NOW)
+    made.attend(NOW)
+    made.samples(900, NOW)
+
+    async def burst():
+        assert (await made.asks_for(400, NOW + 60)).limit_bytes == 1424 * MIB
+
+    meanwhile(made, burst)
+    await made.once(NOW + MINUTE)
+    assert made.rig.limit() == 1424
+
+
+async def test_room_that_is_taken_again_between_plan_and_write_lowers_nothing():
+    made, request = await room_seen()
+
+    async def grown():
+        made.report(request, ShrinkStage.RECLAIMING, 900, NOW + 71)
+
+    meanwhile(made, grown)
+    plans = await made.once(NOW + 71)
+    assert made.rig.limit() == 1024
+    assert made.reasons(plans) == ["ShrinkUnderWay"]
+
+
+async def test_room_that_grows_old_between_plan_and_write_lowers_nothing():
+    made, _ = await room_seen()
+
+    async def slow():
+        made.rig.loop._parts.clock._now_seconds = NOW + 76
+
+    meanwhile(made, slow)
+    await made.once(NOW + 71)
+    assert made.rig.limit() == 1024
+
+
+async def test_a_lowering_that_is_tried_again_asks_whether_it_still_may(monkeypatch):
+    made, request = await room_seen()
+    api, attempts = made.rig.api, []
+    resize = api.resize
+
+    async def busy(pod, values):
+        attempts.append(values)
+        made.report(request, ShrinkStage.RECLAIMING, 900, NOW + 71)
+        raise ApiError(503, "ServiceUnavailable", "busy")
+
+    monkeypatch.setattr(api, "resize", busy)
+    monkeypatch.setattr("plimsoll_operator.actuate.retry.FIRST_PAUSE_SECONDS", 0.0)
+    await made.once(NOW + 71)
+    monkeypatch.setattr(api, "resize", resize)
+    assert len(attempts) == 1
+    assert made.rig.limit() == 1024
+
+
+async def test_a_lease_that_is_asked_while_a_lowering_is_on_its_way_comes_after_it(monkeypatch):
+    made, _ = await room_seen()
+    api, asked = made.rig.api, []
+    resize = api.resize
+
+    async def slow(pod, values):
+        if not asked:  # the lowering is on its way, and slow
+            asked.append(asyncio.create_task(made.asks_for(400, NOW + 71)))
+            for _ in range(10):
+                await asyncio.sleep(0)
+        return await resize(pod, values)
+
+    monkeypatch.setattr(api, "resize", slow)
+    await made.once(NOW + 71)
+    assert (await asked[0]).limit_bytes == 1424 * MIB
+    assert [values["app"].limit_bytes // MIB for _, values in api.resizes] == [700, 1424]
+    assert made.rig.limit() == 1424
