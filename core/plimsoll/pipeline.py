@@ -43,7 +43,7 @@ from plimsoll.guard.limits import (
 )
 from plimsoll.recommend.buffer import (
     calibrate,
-    killed_at_or_above,
+    killed_at_bytes,
     next_shift,
     outcome,
     shifted,
@@ -58,7 +58,7 @@ from plimsoll.recommend.recommendation import Recommendations, joined
 from plimsoll.recommend.relatives import Steps
 from plimsoll.recommend.row_models import RowModels
 from plimsoll.recommend.row_policy import PolicyColumns, RowPolicy
-from plimsoll.recommend.steering import PriceSteering
+from plimsoll.recommend.steering import PriceSteering, is_in_force
 from plimsoll.usage.grown import grown
 from plimsoll.usage.history import History
 from plimsoll.usage.needed import LEARNED, NeededSince
@@ -120,6 +120,7 @@ class LimitPipeline:
         self._known_peak_bytes = np.full(history.capacity, np.nan)
         self._circumstances = Circumstances(history)
         self._steering = PriceSteering(self._policies)
+        self._followed = np.zeros(history.capacity, dtype=np.bool_)
         self.needed = NeededSince()
 
     # -- what is told ---------------------------------------------------------------------------------------
@@ -128,6 +129,8 @@ class LimitPipeline:
         """The limits now in force, [n] bytes; NaN: none is set."""
         self._grow()
         self._limit_bytes[rows] = limit_bytes
+        promised = self.history.promises.open(rows).limit_bytes
+        self._followed[rows] |= is_in_force(promised, self._limit_bytes[rows])
 
     def observe_policies(self, rows: IntArray, policies: Sequence[RowPolicy]) -> None:
         """What their policies say about `rows` [n]."""
@@ -171,6 +174,7 @@ class LimitPipeline:
         self._grow()
         for column in (self._limit_bytes, self._known_peak_bytes):
             column[rows] = np.nan
+        self._followed[rows] = False
         self._policies.clear(rows)
         self._circumstances.forget(rows)
         self.needed.forget(rows)
@@ -260,13 +264,16 @@ class LimitPipeline:
         usage = np.where(column >= 0, np.take_along_axis(recent, np.maximum(column, 0), axis=1), np.nan)
         limit, chance = open_.limit_bytes[over], open_.chance[over]
         came = outcome(usage, limit, self.settings.guard)
-        came = np.where(killed_at_or_above(self.history.ooms(hour), open_.bin[over], limit), 1.0, came)
+        killed = killed_at_bytes(self.history.ooms(hour), open_.bin[over])
+        came = np.where(killed >= limit, 1.0, came)
         if self._lessons is not None:
-            self._lessons.end(hour, open_.bin[over], usage)
-        self._models.update(Outcome(hour, peak(usage)))
+            self._lessons.end(hour, open_.bin[over], usage, killed)
+        # Who was killed wanted more than anybody saw: at least what it was killed at.
+        self._models.update(Outcome(hour, np.fmax(peak(usage), killed)))
         # Raises within the hour count by half: nobody noted when they came.
-        stood = np.fmax(limit, self._limit_bytes[hour])
-        self._steering.learn(hour, usage, (limit + stood) / 2, came, present // BINS_PER_HOUR)
+        stood = (limit + np.fmax(limit, self._limit_bytes[hour])) / 2
+        ours = np.flatnonzero(self._followed[hour])
+        self._steering.learn(hour[ours], usage[ours], stood[ours], came[ours], present // BINS_PER_HOUR)
         log.close(hour, came, next_shift(log.record(hour).shift, chance, came))
 
     def _promise(self, rows: IntArray, priced: Priced, forecast: PeakDistribution, ready: BoolArray) -> None:
@@ -275,6 +282,7 @@ class LimitPipeline:
         with np.errstate(invalid="ignore"):
             stays = (limit >= priced.lower_bytes) & (limit <= priced.upper_bytes)
         stands = np.where(ready, np.where(stays, limit, priced.target_bytes), np.nan)
+        self._followed[rows] = ready & stays
         chance = exceedance_at(forecast, np.where(ready, stands, 1.0))
         self.history.promises.promise(rows, self.history.current_bin, stands, chance)
 
@@ -385,4 +393,5 @@ class LimitPipeline:
         rows = self.history.capacity
         self._limit_bytes = grown(self._limit_bytes, rows, np.nan)
         self._known_peak_bytes = grown(self._known_peak_bytes, rows, np.nan)
+        self._followed = grown(self._followed, rows, False)
         self._policies.grow(rows)

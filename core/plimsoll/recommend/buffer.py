@@ -59,14 +59,12 @@ def outcome(usage_bytes: FloatArray, limit_bytes: FloatArray, guard: GuardSettin
     return np.where(seen | broken, broken.astype(np.float64), np.nan)
 
 
-def killed_at_or_above(
-    kills: Events, first_bin: npt.NDArray[np.int64], limit_bytes: FloatArray
-) -> npt.NDArray[np.bool_]:
-    """Rows [n] whose promise a kill within the hour from `first_bin` on disproves: they died at no less."""
+def killed_at_bytes(kills: Events, first_bin: npt.NDArray[np.int64]) -> FloatArray:
+    """The highest limit [n] at which rows were killed in the hour from `first_bin` [n] on; NaN: never."""
     start = (first_bin * BIN_SECONDS)[:, None]
     with np.errstate(invalid="ignore"):
         within = (kills.seconds >= start) & (kills.seconds < start + HOUR_SECONDS)
-        return np.asarray((within & (kills.limit_bytes >= limit_bytes[:, None])).any(axis=1))
+    return np.asarray(np.fmax.reduce(np.where(within, kills.limit_bytes, np.nan), axis=1, initial=np.nan))
 
 
 def shifted(distribution: PeakDistribution, shift: FloatArray) -> PeakDistribution:

@@ -6,6 +6,8 @@ lesson whose hour was not seen is dropped. Oldest go first. Nothing here is kept
 weeks is worth less than the weights that were made from it, and those are (`forecast.own`).
 """
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -65,8 +67,12 @@ class LessonBook:
                 lesson = Lessons(seen.row[at], seen.level[at], unknown, self._workload[[row]])
                 self._open[row] = (bin_, lesson, float(seen.reference_bytes[place]))
 
-    def end(self, rows: IntArray, bins: npt.NDArray[np.int64], usage_bytes: FloatArray) -> None:
-        """The hours from `bins` [n] on are over for `rows` [n]; what was used in each, [n, 12]."""
+    def end(
+        self, rows: IntArray, bins: npt.NDArray[np.int64], usage_bytes: FloatArray, killed_bytes: FloatArray
+    ) -> None:
+        """The hours from `bins` [n] on are over for `rows` [n]: what was used in each, [n, 12], and the
+        highest limit at which it was killed then [n]; NaN: it was not. It would have used more than that.
+        """
         for place, row in enumerate(rows.tolist() if self._open else ()):
             begun = self._open.pop(row, None)
             usage = usage_bytes[place : place + 1]
@@ -74,6 +80,9 @@ class LessonBook:
                 continue
             _, lesson, reference = begun
             need = needs(usage, np.array([reference]), self._guard)
+            if math.isfinite(killed_bytes[place]):
+                log_limit = math.log(killed_bytes[place] / reference)
+                need = np.maximum(need, np.searchsorted(LOG_LEVELS, log_limit, side="right"))
             self._done.append(Lessons(lesson.row, lesson.level, need, lesson.workload))
         del self._done[: max(len(self._done) - self._most, 0)]
 

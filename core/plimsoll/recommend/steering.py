@@ -4,8 +4,10 @@ In: rows whose policy asks for `slack:X` or `oom:X`, and hour by hour the slack 
 their limits. Out: factors of the price. A table of training series says where to begin; slack and
 kills at one price hang on who is in the fleet, by a fifth and more (docs/decisions/0082). So all rows that
 ask for the same share one offset of the log of the price, and each hour of each adds its part of the error to
-it (integral control): in the mean over T hours the fleet is off by at most its reach over gain x T. No
-container gets another price than its like, and a replay under the contract, where a series may know of
+it (integral control): in the mean over T hours the fleet is off by at most its reach over gain x T. Only
+hours count in which the limit that was decided was in force: what comes of a person's own (mode Recommend,
+a pause, `limits.min`) says nothing of a price, and would drive it to its bound (docs/decisions/0138).
+No container gets another price than its like, and a replay under the contract, where a series may know of
 itself only, is never steered. It is not kept over a restart of the operator.
 """
 
@@ -24,6 +26,15 @@ KILLS_GAIN = 0.02  # ... for as many kills again as were asked for; kills are ra
 SURE_KILLS = 2.0  # expected in a day; a smaller fleet is steered by so much less
 HOURS_IN_1000_DAYS = 1000 * DAY_SECONDS / HOUR_SECONDS
 Rows = npt.NDArray[np.integer]
+ROUNDING = 1.01  # a limit is written in whole MiB, and its float in the kernel's pages
+ROUNDING_BYTES = 2**20
+
+
+def is_in_force(decided_bytes: FloatArray, limit_bytes: FloatArray) -> npt.NDArray[np.bool_]:
+    """Which limits in force [n] are those that were decided [n], but for how they are rounded."""
+    with np.errstate(invalid="ignore"):
+        above = limit_bytes >= decided_bytes / ROUNDING
+        return np.asarray(above & (limit_bytes <= decided_bytes * ROUNDING + ROUNDING_BYTES))
 
 
 class PriceSteering:

@@ -17,6 +17,7 @@ from plimsoll.usage.ring import Ring, slots_between
 from plimsoll.usage.sample import (
     BIN_SECONDS,
     BINS_PER_HOUR,
+    DAY_SECONDS,
     HOUR_SECONDS,
     MAX_PLAUSIBLE_BYTES,
     AppendReport,
@@ -57,6 +58,9 @@ class History:
         self._live: BoolArray = np.zeros(capacity, dtype=np.bool_)
         self._first_seen: Float64Array = np.full(capacity, np.nan)
         self._last_seen: Float64Array = np.full(capacity, np.nan)
+        self._newest: Float64Array = np.zeros(capacity)  # bytes of the newest sample
+        # The most that two samples in a row were, since the last known start: one alone may be a slip.
+        self._reached: Float64Array = np.zeros(capacity)
 
     # -- rows ---------------------------------------------------------------------------------------------
 
@@ -97,12 +101,16 @@ class History:
         self._live = np.concatenate([self._live, np.zeros(extra, dtype=np.bool_)])
         self._first_seen = np.concatenate([self._first_seen, np.full(extra, np.nan)])
         self._last_seen = np.concatenate([self._last_seen, np.full(extra, np.nan)])
+        self._newest = np.concatenate([self._newest, np.zeros(extra)])
+        self._reached = np.concatenate([self._reached, np.zeros(extra)])
 
     def _reset(self, rows: IntArray) -> None:
         for store in (self._five, self._hour, self._ooms, self._restarts, self.promises, self.images):
             store.reset(rows)
         self._first_seen[rows] = np.nan
         self._last_seen[rows] = np.nan
+        self._newest[rows] = 0.0
+        self._reached[rows] = 0.0
 
     def _known(self, rows: IntArray) -> BoolArray:
         inside = (rows >= 0) & (rows < self._used)
@@ -165,19 +173,33 @@ class History:
 
         A sample lands in the bin of its time, in whatever order they come; one older than a day counts for
         its hour only. `ceiling_bytes` (scalar or [n]): what cannot be exceeded, e.g. the kube node's memory.
+        Who falls to a 512th without a start was read in another unit: refused, for a day at the longest.
         """
         self.advance(now_seconds)
         index = np.atleast_1d(np.asarray(rows, dtype=np.int64))
         times = np.broadcast_to(np.asarray(seconds, dtype=np.float64), index.shape)
         values = np.broadcast_to(np.asarray(bytes_, dtype=np.float64), index.shape)
         oldest = (self.current_bin // BINS_PER_HOUR - HOURLY_BINS + 1) * HOUR_SECONDS
-        good, report = judge(self._known(index), times, values, oldest, self.now_seconds, ceiling_bytes)
+        known = self._known(index)
+        reached = self._still_reached(np.where(known, index, 0))
+        good, report = judge(known, times, values, oldest, self.now_seconds, ceiling_bytes, reached)
         index, times, values = index[good], np.minimum(times[good], self.now_seconds), values[good]
         slots = (times // BIN_SECONDS).astype(np.int64)
         self._store(index, slots, round_up_float32(values))
         np.fmin.at(self._first_seen, index, times)
         np.fmax.at(self._last_seen, index, times)
+        self._reached[index] = np.fmax(reached[good], np.fmin(values, self._newest[index]))
+        self._newest[index] = values
+        if len(index) and np.bincount(index).max() > 1:  # a past that is read back
+            for row in np.unique(index).tolist():
+                self._reached[row] = np.fmax(self._reached[row], self._since_start_bytes(row))
         return report
+
+    def _still_reached(self, rows: IntArray) -> Float64Array:
+        """What samples of `rows` [n] are held against, in bytes: 0 where nothing was believed for a day."""
+        with np.errstate(invalid="ignore"):
+            heard = self.now_seconds - self._last_seen[rows] < DAY_SECONDS
+        return np.where(heard, self._reached[rows], 0.0)
 
     def _store(self, rows: IntArray, slots: IntArray, stored: Float32Array) -> None:
         """Maxima by absolute bin, none later than the present; hours follow."""
@@ -217,6 +239,9 @@ class History:
 
     def record_restart(self, rows: Rows, seconds: npt.ArrayLike) -> int:
         """Remember when containers were started anew. The history of maxima goes on."""
+        index = np.atleast_1d(np.asarray(rows, dtype=np.int64))
+        index = index[self._known(index)]
+        self._newest[index], self._reached[index] = 0.0, 0.0
         return self._record(self._restarts, rows, seconds, None, None)
 
     def _record(
@@ -309,3 +334,11 @@ class History:
         self.images.merge(row, state.image, state.last_seen_seconds)
         self._first_seen[row] = np.fmin(self._first_seen[row], state.first_seen_seconds)
         self._last_seen[row] = np.fmax(self._last_seen[row], state.last_seen_seconds)
+        self._reached[row] = np.fmax(self._reached[row], self._since_start_bytes(row))
+
+    def _since_start_bytes(self, row: int) -> float:
+        """The second largest of a row's hours that began after its last start, 0 where there is none."""
+        hours = self.hourly(row)[0]
+        began = (self.current_bin // BINS_PER_HOUR - np.arange(len(hours))[::-1]) * HOUR_SECONDS
+        started = np.fmax.reduce(self.restarts(row).seconds[0], initial=-np.inf)
+        return float(np.sort(np.nan_to_num(hours[began > started]))[-2:-1].sum())

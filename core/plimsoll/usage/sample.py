@@ -19,6 +19,8 @@ DAY_SECONDS = 24 * HOUR_SECONDS
 FUTURE_TOLERANCE_SECONDS = 30.0
 # 64 TiB, more than any machine of today gives one container. A larger value is a unit mistake or garbage.
 MAX_PLAUSIBLE_BYTES = float(2**46)
+# Who falls further without a new start was most likely read in another unit: KiB are a thousandth.
+UNIT_RATIO = 512.0
 # Below it (the median of what was seen) a container is idle: of no class but that, and no replay scores it.
 MIN_MEDIAN_BYTES = 16.0 * 2**20
 
@@ -43,6 +45,7 @@ class Rejection(StrEnum):
     NEGATIVE = "negative"
     INFINITE = "infinite"
     IMPLAUSIBLE = "implausible"
+    UNIT = "unit"
     BAD_TIME = "bad_time"
     FUTURE = "future"
     TOO_OLD = "too_old"
@@ -75,12 +78,14 @@ def judge(
     oldest_seconds: float,
     now_seconds: float,
     ceiling_bytes: npt.ArrayLike,
+    reached_bytes: npt.ArrayLike = 0.0,
 ) -> tuple[BoolArray, AppendReport]:
     """Which of n samples may be stored, and the report.
 
     `known[n]` says whether the row exists; `ceiling_bytes` (scalar or [n]) is what a sample cannot exceed,
-    for example the kube node's memory. Each sample is counted under the first reason that applies; while the
-    present is unknown (NaN) every time lies in the future.
+    for example the kube node's memory; `reached_bytes` (scalar or [n]) is what was used since the container's
+    start: a sample that is far below it and not zero is in another unit. Each sample is counted under the
+    first reason that applies; while the present is unknown (NaN) every time lies in the future.
     """
     with np.errstate(invalid="ignore"):
         verdicts = (
@@ -89,6 +94,7 @@ def judge(
             (Rejection.INFINITE, np.isinf(values)),
             (Rejection.NEGATIVE, values < 0),
             (Rejection.IMPLAUSIBLE, values > np.fmin(ceiling_bytes, MAX_PLAUSIBLE_BYTES)),
+            (Rejection.UNIT, (values > 0) & (values < np.asarray(reached_bytes) / UNIT_RATIO)),
             (Rejection.BAD_TIME, ~np.isfinite(seconds)),
             (Rejection.FUTURE, ~(seconds <= now_seconds + FUTURE_TOLERANCE_SECONDS)),
             (Rejection.TOO_OLD, seconds < oldest_seconds),

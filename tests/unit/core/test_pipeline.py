@@ -12,7 +12,7 @@ from plimsoll.pipeline import LimitPipeline, PipelineSettings
 from plimsoll.recommend.recommendation import Recommendations
 from plimsoll.recommend.row_policy import RowPolicy
 from plimsoll.usage.history import History
-from plimsoll.usage.sample import Quantity
+from plimsoll.usage.sample import Quantity, Rejection
 
 
 def decided(usage: np.ndarray, **options: object) -> tuple[Recommendations, LimitPipeline, float]:
@@ -360,3 +360,15 @@ def test_what_a_model_nobody_knows_has_learned_is_passed_over() -> None:
     after = successor(now, 1)
     after.restore(0, data)
     assert np.nanmax(after.history.hourly(0)) > 0
+
+
+def test_a_source_that_turns_to_kibibytes_lowers_nothing():
+    history, rows, now = history_of(steady(2))
+    pipeline = LimitPipeline(history)
+    limit = pipeline.settle(pipeline.decide(rows, now), now).limit_bytes
+    for bin_ in range(2 * 288, 3 * 288 - 1):
+        middle = at(bin_) + 150
+        assert history.append(rows, middle, 100 * 1024.0, middle).rejected == {Rejection.UNIT: 1}
+        pipeline.observe_limits(rows, limit)
+        limit = pipeline.settle(pipeline.decide(rows, at(bin_ + 1)), at(bin_ + 1)).limit_bytes
+        assert limit[0] > 100 * MIB

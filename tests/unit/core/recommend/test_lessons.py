@@ -42,6 +42,23 @@ def test_a_calm_hour_needs_no_more_than_the_last_peak():
     assert taught(0.8)[0].lessons().need.tolist() == [0, 0, 0]
 
 
+def test_an_hour_in_which_it_was_killed_needs_more_than_the_limit_it_was_killed_at():
+    """Between two samples nobody saw how much it wanted: the kill says that the limit was too little."""
+    book = LessonBook()
+    history, rows, now = history_of(np.stack([steady(1), steady(1, seed=1)]))
+    pipeline = LimitPipeline(history, lessons=book)
+    book.tell(rows, np.array([5, 6]))
+    reference = features(read_window(history, rows)).reference_bytes
+    pipeline.decide(rows, now)
+    for bin_ in range(DAY, DAY + 12):
+        append_bin(history, rows, bin_, np.full(2, 80 * MIB))
+    pipeline.observe_oom(rows[:1], at(DAY + 6), [130 * MIB])
+    pipeline.decide(rows, at(DAY + 12))
+    need, other = book.lessons().need.tolist()
+    assert LOG_LEVELS[need - 1] <= np.log(130 * MIB / reference[0]) < LOG_LEVELS[need]
+    assert other == 0
+
+
 def test_the_guard_saves_what_climbs_slowly():
     climbing = 100 * MIB * np.linspace(0.9, 1.5, 12)[None, :]
     sudden = 100 * MIB * np.r_[np.full(11, 0.8), 1.5][None, :]
@@ -75,6 +92,6 @@ def test_a_large_fleet_teaches_no_faster_than_a_small_one_and_old_lessons_go():
         book.begin(rows, window, 12 * hour)
         assert AN_HOUR / 2 < len(book._open) < 2 * AN_HOUR
         usage = np.full((len(rows), 12), 100.0 * MIB)
-        book.end(rows, np.full(len(rows), 12 * hour), usage)
+        book.end(rows, np.full(len(rows), 12 * hour), usage, np.full(len(rows), np.nan))
         assert not book._open
     assert len(book) == len(book.lessons()) == 30

@@ -7,7 +7,7 @@ from builders.histories import MIB, append_bin, at, history_of, steady
 from plimsoll.pipeline import LimitPipeline
 from plimsoll.recommend.objective import asked_of
 from plimsoll.recommend.row_policy import PolicyColumns, RowPolicy
-from plimsoll.recommend.steering import MOST_LOG, PriceSteering
+from plimsoll.recommend.steering import MOST_LOG, PriceSteering, is_in_force
 
 ROWS = np.arange(4, dtype=np.int32)
 TIGHT, OTHER, KILLS = ("slack", 0.2), ("slack", 0.4), ("oom", 75.0)
@@ -91,3 +91,24 @@ def test_a_fleet_of_calm_containers_comes_nearer_to_the_slack_that_was_asked_for
     unsteered = fleets_slack(None)
     assert unsteered < 0.16
     assert fleets_slack(("slack", 0.18)) == pytest.approx(0.18, abs=0.02)
+
+
+@pytest.mark.parametrize("theirs_mib", [400.0, 1.0])
+def test_a_limit_that_is_not_ours_moves_no_price(theirs_mib: float):
+    """Mode Recommend, a pause, `limits.min`: what is decided is never in force."""
+    usage = steady(4, 100)
+    history, rows, _ = history_of(usage[: 2 * 288])
+    pipeline = LimitPipeline(history)
+    pipeline.observe_policies(rows, [RowPolicy(asked=("slack", 0.18))])
+    before = pipeline.oom_prices(rows)
+    for bin_ in range(2 * 288, 4 * 288):
+        append_bin(history, rows, bin_, usage[bin_ : bin_ + 1])
+        pipeline.observe_limits(rows, [theirs_mib * MIB])
+        pipeline.decide(rows, at(bin_ + 1))
+    assert pipeline.oom_prices(rows) == before
+
+
+def test_a_limit_is_in_force_as_it_was_written_in_whole_mebibytes():
+    decided = np.full(5, 100.4 * MIB)
+    written = np.array([100.4, 101, 105, 96, np.nan]) * MIB
+    assert is_in_force(decided, written).tolist() == [True, True, False, False, False]

@@ -124,11 +124,39 @@ def test_sample_above_the_machines_memory_is_implausible():
     assert present(h.five_minute([0, 1])) == [2000 * MIB]
 
 
-def test_unit_mistakes_and_spikes_are_stored_without_error():
+def used(h: History, mib: float, at_seconds: float) -> bool:
+    return h.append(0, at_seconds, mib * MIB, at_seconds).accepted == 1
+
+
+def test_a_thousandth_of_what_was_used_is_another_unit_until_the_next_start():
     h = history()
-    report = h.append([0, 0, 0], [NOW - 600, NOW - 300, NOW], [MIB, MIB / 1024, MIB * 1000], NOW)
-    assert report.accepted == 3
-    assert present(h.five_minute(0)) == [MIB, MIB / 1024, MIB * 1000]
+    assert [used(h, 100, NOW), used(h, 100, NOW + 60)] == [True, True]
+    assert h.append(0, NOW + 120, 100 * MIB / 1024, NOW + 120).rejected == {Rejection.UNIT: 1}
+    assert used(h, 0.0, NOW + 180)
+    assert used(h, 0.3, NOW + 240)
+    assert not used(h, 0.1, NOW + 300)
+    h.record_restart(0, NOW + 310)
+    assert used(h, 0.1, NOW + 360)
+
+
+def test_one_spike_makes_no_unit_mistake_of_what_follows():
+    h = history()
+    assert all(used(h, mib, NOW + 60 * minute) for minute, mib in enumerate([1, 1000, 1, 1]))
+
+
+def test_a_fall_that_lasts_a_day_is_believed():
+    h = history()
+    assert [used(h, 100, NOW), used(h, 100, NOW + 60)] == [True, True]
+    believed = [used(h, 0.1, NOW + 60 + 1800 * half_hour) for half_hour in range(1, 60)]
+    assert believed == [False] * 47 + [True] * 12
+
+
+def test_a_past_that_was_read_back_or_restored_shows_the_unit_as_well():
+    h, other = history(), history()
+    h.append([0] * 3, [NOW - 7200, NOW - 3600, NOW], [100 * MIB] * 3, NOW)
+    assert not used(h, 0.1, NOW + 60)
+    other.restore(0, h.checkpoint(0))
+    assert not used(other, 0.1, NOW + 120)
 
 
 def test_sample_a_little_ahead_counts_as_now():
