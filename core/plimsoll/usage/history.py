@@ -188,11 +188,12 @@ class History:
         self._store(index, slots, round_up_float32(values))
         np.fmin.at(self._first_seen, index, times)
         np.fmax.at(self._last_seen, index, times)
-        self._reached[index] = np.fmax(reached[good], np.fmin(values, self._newest[index]))
+        self._reached[index] = reached[good]
+        np.fmax.at(self._reached, index, np.fmin(values, self._newest[index]))
         self._newest[index] = values
-        if len(index) and np.bincount(index).max() > 1:  # a past that is read back
-            for row in np.unique(index).tolist():
-                self._reached[row] = np.fmax(self._reached[row], self._since_start_bytes(row))
+        read_back = times < self.now_seconds - HOUR_SECONDS  # a past comes all at once
+        for row in np.unique(index[read_back]).tolist():
+            self._reached[row] = np.fmax(self._reached[row], self._since_start_bytes(row))
         return report
 
     def _still_reached(self, rows: IntArray) -> Float64Array:

@@ -144,6 +144,14 @@ def test_one_spike_makes_no_unit_mistake_of_what_follows():
     assert all(used(h, mib, NOW + 60 * minute) for minute, mib in enumerate([1, 1000, 1, 1]))
 
 
+def test_replicas_that_share_a_row_reach_what_the_largest_reaches():
+    h = history()
+    for minute in range(3):
+        at_seconds = NOW + 60 * minute
+        assert h.append([0, 0], [at_seconds] * 2, [100 * MIB, 90 * MIB], at_seconds).accepted == 2
+    assert not used(h, 0.1, NOW + 240)
+
+
 def test_a_fall_that_lasts_a_day_is_believed():
     h = history()
     assert [used(h, 100, NOW), used(h, 100, NOW + 60)] == [True, True]
