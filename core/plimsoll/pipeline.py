@@ -248,6 +248,10 @@ class LimitPipeline:
         prices = np.where(np.isnan(said), self._default_price, said)
         return np.asarray(prices * self._steering.factors(rows))
 
+    def price_factors(self) -> dict[str, float]:
+        """How far the price of each objective has been steered from the table's, 1 where it has not."""
+        return self._steering.told()
+
     # -- parts ----------------------------------------------------------------------------------------------
 
     def _close_promises(self, rows: IntArray) -> None:

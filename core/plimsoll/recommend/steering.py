@@ -49,6 +49,10 @@ class PriceSteering:
         """The factor of the price for those that ask for this."""
         return float(np.exp(self._offset.get(ask, 0.0)))
 
+    def told(self) -> dict[str, float]:
+        """The factor of each objective that was asked for, as policies spell it (`slack:0.25`)."""
+        return {f"{kind}:{wanted:g}": self.factor((kind, wanted)) for kind, wanted in self._policies.asks}
+
     def factors(self, rows: Rows) -> FloatArray:
         """The factors of the price of `rows` [n]; 1 where no point was asked for."""
         codes = self._policies.asked[rows]

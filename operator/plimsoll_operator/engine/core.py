@@ -224,7 +224,7 @@ class EngineCore:
             made.used_bytes, made.limit_bytes = self.members.totals()
             self._hold(made)
             self._cover(made)
-        with made.stage("prophet"):
+        with made.stage("prophet", holds=False):  # without an answer `auto` stands in: nothing need wait
             desks = [store.prophet for store in self.rows.stores.values()]
             made.fits = self._desks.step((*desks, *self._refits.desks), now_seconds)
             made.notices += self._refits.keep()
@@ -233,6 +233,8 @@ class EngineCore:
             self._react(made)
         requested = self.members.row_requests(len(self.rows)) if loads else None
         self._decider.decide(made, requested, everything=everything)
+        for store in self.rows.stores.values():
+            made.steered(store.pipeline.price_factors())
         if requested is not None:
             self._decider.load(made, requested)
             made.node_use = self.members.node_use(made.now_seconds, self._fresh_seconds())

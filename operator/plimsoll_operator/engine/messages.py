@@ -287,6 +287,7 @@ class Tick:
     limit_bytes: float = 0.0  # sum over all live members that have a limit
     samples: int = 0  # accepted by the histories
     rejected: Mapping[str, int] = field(default_factory=dict)  # reason -> samples dropped
+    price_factors: Mapping[str, float] = field(default_factory=dict)  # objective -> of the table's price
 
 
 def no_recommendations() -> Recommendations:

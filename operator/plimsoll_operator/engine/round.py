@@ -6,8 +6,9 @@ trips must not keep a raise after an OOM kill from being told.
 """
 
 import logging
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -56,6 +57,7 @@ class Round:
     limit_bytes: float = 0.0
     samples: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
+    price_factors: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def stage(self, name: str, *, holds: bool = True) -> Iterator[None]:
@@ -80,6 +82,12 @@ class Round:
         if len(rows):
             self.holds[reason] = np.asarray(rows, dtype=np.int32)
 
+    def steered(self, factors: Mapping[str, float]) -> None:
+        """Factors of prices by objective; of two histories' that which is further from the table's."""
+        for objective, factor in factors.items():
+            known = self.price_factors.get(objective, 1.0)
+            self.price_factors[objective] = max(known, factor, key=lambda each: abs(math.log(each)))
+
     def tick(self) -> Tick:
         """Return what crosses the pipe."""
         return Tick(
@@ -101,4 +109,5 @@ class Round:
             limit_bytes=self.limit_bytes,
             samples=self.samples,
             rejected=self.rejected,
+            price_factors=self.price_factors,
         )

@@ -125,6 +125,14 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         ("status",),
     ),
     MetricDefinition(
+        "plimsoll_price_factor",
+        _G,
+        "1",
+        "What the price of an objective (slack:X, oom:X) has been multiplied by, so that its containers come "
+        "to what they ask for.",
+        ("objective",),
+    ),
+    MetricDefinition(
         "plimsoll_needed_basis_rows",
         _G,
         "rows",

@@ -64,6 +64,12 @@ def test_kills_raise_the_price_and_their_absence_lowers_it_slowly():
     assert hours(calm, slack=0.3, count=1, killed=1.0).factor(KILLS) > 1
 
 
+def test_factors_are_told_as_policies_spell_the_objective():
+    made = hours(steering(TIGHT, OTHER, KILLS, None), slack=0.3, count=24)
+    assert made.told().keys() == {"slack:0.2", "slack:0.4", "oom:75"}
+    assert made.told()["slack:0.2"] < 1 < made.told()["slack:0.4"]
+
+
 def test_what_nobody_saw_teaches_nothing():
     made = steering(*[TIGHT] * 4)
     made.learn(ROWS, np.full((4, 12), np.nan), np.full(4, MIB), np.full(4, np.nan), 1)
