@@ -92,6 +92,8 @@ class Loop:
         with stage("take"):
             parts.asks.take(tick)
             if parts.desk is not None:
+                if not parts.leader.holds():
+                    parts.desk.rest()
                 self._again |= parts.desk.begin(world, now_seconds)
         with stage("plan"):
             plans = await self._plan(world, tick, changes, now_seconds)

@@ -100,6 +100,7 @@ class Situations:
             needed_bytes=self.needed(pod, container, self.now_seconds) if asks_need else None,
             last_change_seconds=last_change_seconds,
             leaks=self.asks.leak(group.rows.get(spec.name, -1)) is not None,
+            in_force_bytes=container.actual_limit_bytes,
         )
         return Situation(
             policy=policy,

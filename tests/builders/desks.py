@@ -93,9 +93,10 @@ class Desks:
             self.attendance.heard("n1", now_seconds)
         return await self.rig.once(now_seconds)
 
-    async def asks_for(self, wanted_mib, now_seconds, lease_id=9, index=0):
-        """A lease request and its answer."""
-        ask = LeaseRequest(lease_id, index, int(wanted_mib * MIB), 1024 * MIB, 50 * MIB, 3.0, now_seconds)
+    async def asks_for(self, wanted_mib, now_seconds, lease_id=9, index=0, read_mib=1024):
+        """A lease request and its answer; `read_mib` is what the agent reads in memory.max."""
+        read_bytes = int(read_mib * MIB)
+        ask = LeaseRequest(lease_id, index, int(wanted_mib * MIB), read_bytes, 50 * MIB, 3.0, now_seconds)
         self.says(ask, now_seconds)
         await asyncio.gather(*self.desk._tasks)
         (answer,) = [each for each in self.told() if isinstance(each, LeaseAnswer)]

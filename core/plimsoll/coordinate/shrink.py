@@ -3,8 +3,9 @@
 In: what is wanted, what the agent reports, what the kubelet has in force, the time. Out: the next state of
 one container's shrink; the shell sends, writes and asks for the raise back. ask → the agent reclaims → it
 reports what is left → resize → the kernel's file is seen to have changed. Whatever else happens ends it:
-before the write nothing needs undoing, after it the old limit is asked for again, with the reason. A report
-counts only as long as it is fresh: what was given back can be taken again.
+before the write nothing needs undoing, after it the old limit is asked for again, with the reason, until it
+is there. Who finds another limit than the one written has nothing to take back. A report counts only as long
+as it is fresh: what was given back can be taken again.
 """
 
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ class ShrinkSettings:
     reclaim_seconds: float = 120.0  # for the agent to get there
     fresh_seconds: float = 5.0  # a report older than this says nothing about the present
     verify_seconds: float = 60.0  # for the kubelet to do it and the kernel to hold it
+    roll_back_seconds: float = 600.0  # for the guards to let the old limit through; then the forecast counts
 
 
 class Step(StrEnum):
@@ -35,9 +37,10 @@ class Step(StrEnum):
     ABANDONED = "abandoned"  # nothing was written
     ROLL_BACK = "roll-back"  # written, and to be taken back
     ROLLED_BACK = "rolled-back"
+    SUPERSEDED = "superseded"  # written, and neither to be seen in the kernel nor taken back any more
 
 
-ENDED = frozenset({Step.DONE, Step.ABANDONED, Step.ROLLED_BACK})
+ENDED = frozenset({Step.DONE, Step.ABANDONED, Step.ROLLED_BACK, Step.SUPERSEDED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +116,25 @@ def ticked(
 ) -> Shrink:  # fmt: skip
     """Let time pass. `limit_bytes`: the spec's; `in_force_bytes`: the kubelet's (None: not reported)."""
     waited = now_seconds - shrink.since_seconds
-    if shrink.ended or shrink.step is Step.ROLL_BACK:
+    if shrink.ended:
         return shrink
+    if shrink.step is Step.ROLL_BACK:
+        return _back(shrink, now_seconds, settings, limit_bytes)
     if shrink.step is Step.WRITTEN:
-        return _verified(shrink, now_seconds, settings, present=present, in_force_bytes=in_force_bytes)
-    if limit_bytes != shrink.from_bytes:
-        return _fail(shrink, f"the limit is {say(limit_bytes)} now, set by somebody else", now_seconds)
-    if not present:
-        return _fail(shrink, "the agent is away", now_seconds)
-    if not 0.0 <= waited <= settings.reclaim_seconds + settings.fresh_seconds:
-        return _fail(shrink, f"the agent did not get there in {settings.reclaim_seconds:.0f} s", now_seconds)
+        if limit_bytes not in (shrink.target_bytes, None):
+            shrink = superseded(
+                shrink, f"something else has set the limit, to {say(limit_bytes)}", now_seconds
+            )
+        else:
+            shrink = _verified(shrink, now_seconds, settings, present=present, in_force_bytes=in_force_bytes)
+    elif limit_bytes != shrink.from_bytes:
+        shrink = _fail(shrink, f"the limit is {say(limit_bytes)} now, set by somebody else", now_seconds)
+    elif not present:
+        shrink = _fail(shrink, "the agent is away", now_seconds)
+    elif not 0.0 <= waited <= settings.reclaim_seconds + settings.fresh_seconds:
+        shrink = _fail(
+            shrink, f"the agent did not get there in {settings.reclaim_seconds:.0f} s", now_seconds
+        )
     return shrink
 
 
@@ -142,8 +154,12 @@ def rolled_back(shrink: Shrink, now_seconds: float) -> Shrink:
 
 
 def superseded(shrink: Shrink, why: str, now_seconds: float) -> Shrink:
-    """Something else is wanted of this container now."""
-    return shrink if shrink.ended else _fail(shrink, why, now_seconds)
+    """Something else is wanted of this container now, or set already; nothing is taken back."""
+    if shrink.ended:
+        return shrink
+    written_before = shrink.step in (Step.WRITTEN, Step.ROLL_BACK)
+    step = Step.SUPERSEDED if written_before else Step.ABANDONED
+    return _to(replace(shrink, reason=why), step, now_seconds)
 
 
 def _stopped(shrink: Shrink, report: ShrinkReport, now_seconds: float, settings: ShrinkSettings) -> Shrink:
@@ -174,6 +190,15 @@ def _verified(
         return _to(replace(shrink, reason="seen by the kubelet; the agent is away"), Step.DONE, now_seconds)
     text = f"after {settings.verify_seconds:.0f} s the kubelet has {say(in_force_bytes)} in force"
     return _fail(shrink, text, now_seconds)
+
+
+def _back(shrink: Shrink, now_seconds: float, settings: ShrinkSettings, limit_bytes: int | None) -> Shrink:
+    """A roll-back ends where the old limit is there, whoever set it, and where the guards never let it."""
+    if limit_bytes is not None and limit_bytes >= shrink.from_bytes:
+        return rolled_back(shrink, now_seconds)
+    if 0.0 <= now_seconds - shrink.since_seconds <= settings.roll_back_seconds:
+        return shrink
+    return superseded(shrink, f"{shrink.reason}; the old limit was not let through", now_seconds)
 
 
 def _fail(shrink: Shrink, why: str, now_seconds: float) -> Shrink:

@@ -83,11 +83,21 @@ def _refused(_: Ask | None, situation: Situation) -> str:
     return situation.pod.refused
 
 
-def _under_way(_: Ask | None, situation: Situation) -> str:
+def _under_way(ask: Ask | None, situation: Situation) -> str:
+    if _replaces_a_fall(ask, situation):
+        return ""
     if situation.pod.resize in (ResizeStatus.DEFERRED, ResizeStatus.IN_PROGRESS):
         said = situation.pod.resize_message or "waiting for the kubelet"
         return f"a resize is {situation.pod.resize.value}: {said}"
     return ""
+
+
+def _replaces_a_fall(ask: Ask | None, situation: Situation) -> bool:
+    """An urgent raise of a container whose limit is about to fall: waiting for that would kill it first."""
+    limit, in_force = situation.container.limit_bytes, situation.container.in_force_bytes
+    if ask is None or ask.purpose is not Purpose.URGENT or limit is None or in_force is None:
+        return False
+    return in_force > limit and (ask.limit_bytes or 0) > limit
 
 
 def _resize_policy(_: Ask | None, situation: Situation) -> str:

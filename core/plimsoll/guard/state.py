@@ -72,6 +72,7 @@ class ContainerState:
     needed_bytes: float | None = None  # what would stay of it once its agent has reclaimed; None: unknown
     last_change_seconds: float | None = None  # Unix time of our last change to this container
     leaks: bool = False  # it only ever grows, says the leak detector
+    in_force_bytes: int | None = None  # the limit that the kubelet says it enforces; None: not said
 
 
 @dataclass(frozen=True, slots=True)

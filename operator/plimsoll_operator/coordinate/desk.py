@@ -135,6 +135,12 @@ class Desk:
 
     # -- the loop's part ----------------------------------------------------------------------------------
 
+    def rest(self) -> None:
+        """Another replica leads: what is under way here is its own now, and is not taken up again later."""
+        self.shrinks.drop()
+        self.lending.drop()
+        self._ended.clear()
+
     def begin(self, world: World, now_seconds: float) -> set[int]:
         """A loop begins; returns the rows that are asked for, whatever else is due."""
         self._world = world

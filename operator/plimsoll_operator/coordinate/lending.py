@@ -74,6 +74,10 @@ class Lending:
             return LeaseAnswer(request.lease_id, 0, 0.0, answer.reason)
         return LeaseAnswer(request.lease_id, answer.limit_bytes, answer.until_seconds - now_seconds)
 
+    def drop(self) -> None:
+        """Forget all leases: whoever leads now has its own."""
+        self.book = LeaseBook(self.book.settings)
+
     def asks(self, now_seconds: float) -> dict[ContainerUid, Ask]:
         """Limits of leases that have ended, where the forecast says nothing: back to what was before.
 

@@ -134,8 +134,7 @@ class Shrinks:
         for uid, shrink in list(self._by_uid.items()):
             container = self._container(uid)
             if container is None:
-                gone = superseded(shrink, "the container is gone", now_seconds)
-                self._set(uid, replace(gone, step=Step.ABANDONED), now_seconds)
+                self._set(uid, superseded(shrink, "the container is gone", now_seconds), now_seconds)
                 continue
             present = self._around.presence(shrink.of.kube_node, now_seconds) is Presence.PRESENT
             now = ticked(
@@ -147,6 +146,11 @@ class Shrinks:
                 in_force_bytes=container.actual_limit_bytes if container.reported else None,
             )
             self._set(uid, now, now_seconds)
+
+    def drop(self) -> None:
+        """Forget all: whoever leads now goes by what it finds."""
+        self._by_uid.clear()
+        self._resting.clear()
 
     def asks(self) -> Mapping[PodContainer, Ask]:
         """Limits that are to be taken back."""

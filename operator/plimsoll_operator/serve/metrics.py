@@ -158,7 +158,8 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         "plimsoll_shrinks_total",
         _C,
         "shrinks",
-        "Usage-aware shrinks that came to an end: done, abandoned (nothing was written), rolled-back.",
+        "Usage-aware shrinks that came to an end: done, abandoned (nothing was written), rolled-back, "
+        "superseded (written, then something else set the limit, or the old one was not let through).",
         ("outcome",),
     ),
     MetricDefinition(

@@ -80,10 +80,38 @@ def test_a_gain_that_is_not_worth_it_is_abandoned_with_the_agents_reason():
 
 def test_a_kernel_that_never_holds_the_limit_is_rolled_back():
     shrink = written(hears(begun(), said(ShrinkStage.REACHED, 50), 2.0), 3.0)
-    assert ticks(shrink, 60.0).step is Step.WRITTEN
-    shrink = ticks(shrink, 64.0)
+    assert ticks(shrink, 60.0, limit=60).step is Step.WRITTEN
+    shrink = ticks(shrink, 64.0, limit=60)
     assert (shrink.step, "in force" in shrink.reason) == (Step.ROLL_BACK, True)
     assert rolled_back(shrink, 65.0).step is Step.ROLLED_BACK
+
+
+def to_be_taken_back() -> Shrink:
+    shrink = written(hears(begun(), said(ShrinkStage.REACHED, 50), 2.0), 3.0)
+    return hears(shrink, said(ShrinkStage.OBSERVED, 50, kills=1), 4.0)
+
+
+@pytest.mark.parametrize("limit", [100, 120])
+def test_a_roll_back_ends_where_the_old_limit_is_there_whoever_set_it(limit):
+    assert ticks(to_be_taken_back(), 5.0, limit=60).step is Step.ROLL_BACK
+    assert ticks(to_be_taken_back(), 5.0, limit=limit).step is Step.ROLLED_BACK
+
+
+def test_a_roll_back_that_the_guards_never_let_through_ends_with_its_reason():
+    shrink = to_be_taken_back()
+    assert ticks(shrink, 604.0, limit=60).step is Step.ROLL_BACK
+    shrink = ticks(shrink, 605.0, limit=60)
+    assert shrink.step is Step.SUPERSEDED
+    assert shrink.reason == "the container was OOM-killed meanwhile; the old limit was not let through"
+
+
+@pytest.mark.parametrize("limit", [50, 80, 100, 120])
+def test_a_limit_that_something_else_sets_after_the_write_is_neither_waited_for_nor_taken_back(limit):
+    shrink = written(hears(begun(), said(ShrinkStage.REACHED, 50), 2.0), 3.0)
+    shrink = ticks(shrink, 4.0, limit=limit)
+    assert (shrink.step, shrink.ended) == (Step.SUPERSEDED, True)
+    assert f"to {limit}.0 MiB" in shrink.reason
+    assert superseded(to_be_taken_back(), "a raise", 5.0).step is Step.SUPERSEDED
 
 
 def test_an_oom_kill_after_the_write_is_rolled_back_and_one_before_ends_it():
@@ -150,12 +178,13 @@ def test_no_limit_ever_falls_without_fresh_room_and_every_end_is_final(happening
         elif event == "replace":
             shrink = superseded(shrink, "another target", now)
         else:
-            shrink = ticks(shrink, now, present=event == "tick")
+            in_spec = 60 if before.step in (Step.WRITTEN, Step.ROLL_BACK) else 100
+            shrink = ticks(shrink, now, present=event == "tick", limit=in_spec)
         if before.step in ENDED:
             assert shrink == before
         if before.step is Step.WRITTEN:
-            assert shrink.step in (Step.WRITTEN, Step.DONE, Step.ROLL_BACK)
-        if shrink.step in (Step.ABANDONED, Step.ROLL_BACK):
+            assert shrink.step in (Step.WRITTEN, Step.DONE, Step.ROLL_BACK, Step.SUPERSEDED)
+        if shrink.step in (Step.ABANDONED, Step.ROLL_BACK, Step.SUPERSEDED):
             assert shrink.reason
 
 

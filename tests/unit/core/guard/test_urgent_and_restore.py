@@ -22,6 +22,7 @@ from plimsoll.guard.state import (
     Purpose,
     QosClass,
     QuotaRoom,
+    ResizeStatus,
 )
 
 POD = PodState("shop", "web-0")
@@ -46,6 +47,24 @@ def test_an_oom_raise_does_not_wait(parts):
     decision = guard(urgent(1229), situation(**parts))
     assert (decision.kind, decision.reason) == (DecisionKind.RAISE, "OomKilled")
     assert (decision.limit_bytes, decision.request_bytes) == (1229 * MIB, 512 * MIB)
+
+
+@pytest.mark.parametrize("status", [ResizeStatus.DEFERRED, ResizeStatus.IN_PROGRESS])
+@pytest.mark.parametrize(
+    ("asked", "in_force_mib", "reason"),
+    [
+        (urgent(1229), 2048, "OomKilled"),  # the limit is about to fall to 1 GiB, and the old one is better
+        (urgent(1229), 1024, "ResizeUnderWay"),  # something else is under way
+        (urgent(1229), 512, "ResizeUnderWay"),  # a raise is
+        (urgent(1229), None, "ResizeUnderWay"),
+        (urgent(1024), 2048, "ResizeUnderWay"),
+        (ask(1229), 2048, "ResizeUnderWay"),
+    ],
+)
+def test_an_urgent_raise_does_not_wait_for_a_fall_that_is_under_way(status, asked, in_force_mib, reason):
+    in_force = None if in_force_mib is None else in_force_mib * MIB
+    parts = {"pod": replace(POD, resize=status), "container": container(in_force_bytes=in_force)}
+    assert guard(asked, situation(**parts)).reason == reason
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ import asyncio
 
 import pytest
 
-from builders.clusters import MIB, NOW, raw_kube_node, raw_pod
+from builders.clusters import MIB, NOW, raw_kube_node, raw_pod, resize_condition
 from builders.desks import Desks
 from builders.loops import MINUTE, rig
 from plimsoll.coordinate.messages import Roster, RosterEntry, ShrinkCancel, ShrinkRequest, ShrinkStage
 from plimsoll.coordinate.session import AgentSession
-from plimsoll_operator.actuate.api import ApiError
+from plimsoll_operator.actuate.api import ApiError, MemoryValues, PodRef
 
 APP = ("uid-web-0", "app")
 
@@ -110,6 +110,70 @@ async def test_an_oom_kill_after_the_write_takes_the_limit_back_at_once():
     made.report(request, ShrinkStage.OBSERVED, 690, NOW + 73, max_mib=700, kills=1)
     assert made.woken == 2
     await made.once(NOW + 74)
+    assert made.rig.limit() == 1024
+
+
+def resizing(made, kind, reason, message=""):
+    """The kubelet says that a resize of web-0 is not done."""
+    pod = made.rig.api.get("pods", "shop", "web-0")
+    kept = [each for each in pod["status"]["conditions"] if each["type"] == "Ready"]
+    pod["status"]["conditions"] = [*kept, resize_condition(kind, reason, message, NOW)]
+    made.rig.api.put("pods", pod)
+
+
+async def by_a_lease(made):
+    made.samples(600, NOW + 75)
+    assert (await made.asks_for(400, NOW + 76, read_mib=700)).limit_bytes == 1100 * MIB
+
+
+async def by_the_operator_itself(made):
+    message = "memory manager policy is static"
+    resizing(made, "PodResizePending", "Infeasible", message)
+    await made.once(NOW + 80)
+    assert made.rig.limit() == 1024
+    made.rig.api.get("pods", "shop", "web-0")["status"]["conditions"].pop()
+    made.rig.actor.learned.refusals.clear()  # an hour has passed
+    made.rig.actor.learned.pinning.clear()
+
+
+async def by_a_person(made):
+    await made.rig.api.resize(PodRef("shop", "web-0", "uid-web-0"), {"app": MemoryValues(1200 * MIB, None)})
+
+
+async def by_another_leader(made):
+    made.rig.loop._parts.leader.holds = lambda: False
+    made.rig.api.settle()
+    await made.rig.loop.once(NOW + 80)
+    del made.rig.loop._parts.leader.holds
+    await by_a_person(made)
+
+
+@pytest.mark.parametrize("kills", [0, 1])
+@pytest.mark.parametrize("raised", [by_a_lease, by_the_operator_itself, by_a_person, by_another_leader])
+async def test_a_limit_that_was_raised_after_a_shrink_is_not_taken_back_and_masks_no_forecast(raised, kills):
+    made, request = await room_seen()
+    await made.once(NOW + 71)
+    assert made.rig.limit() == 700
+    made.told()
+    await raised(made)
+    limit = made.rig.limit()
+    for second in range(80, 150, 10):  # the kernel does not hold what was written, or a kill came
+        made.report(request, ShrinkStage.OBSERVED, 690, NOW + second, max_mib=limit, kills=kills)
+    made.rig.engine.targets["app"] = 1600
+    for minute in range(3, 16):
+        await made.once(NOW + minute * MINUTE)
+    assert len(made.desk.shrinks) == 0
+    assert made.rig.limit() == 1600
+
+
+async def test_a_kubelet_that_is_stuck_with_a_fall_is_told_to_keep_the_old_limit():
+    made, request = await room_seen()
+    await made.once(NOW + 71)
+    resizing(made, "PodResizeInProgress", "")
+    for second in range(72, 140, 10):
+        made.report(request, ShrinkStage.OBSERVED, 690, NOW + second)
+    plans = await made.once(NOW + 140)
+    assert made.reasons(plans) == ["ShrinkRolledBack"]
     assert made.rig.limit() == 1024
 
 
