@@ -75,7 +75,7 @@ RESPONSES: dict[type, tuple[str, Callable[[Any], Any]]] = {
         lambda each: operator_pb2.LeaseAnswer(
             lease_id=each.lease_id,
             limit_bytes=each.limit_bytes,
-            lasts_milliseconds=milliseconds(each.lasts_seconds),
+            lasts_milliseconds=max(0, milliseconds(each.lasts_seconds)),
             refusal_reason=each.refusal,
         ),
     ),

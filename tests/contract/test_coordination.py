@@ -253,6 +253,64 @@ async def test_an_oversized_message_ends_the_stream_and_not_the_server(operator)
             await until(lambda: checksums(operator) == ["delta-3"])
 
 
+async def test_what_cannot_be_put_on_the_wire_is_given_up_and_everything_else_is_heard(operator):
+    """Either side: a number that no column holds, text that is none, an id beyond 64 bits."""
+    async with operator.serving():
+        link, heard = operator.agent()
+        async with attending(link):
+            await until(lambda: link.state.attending)
+            link.offer(samples(2.0**53), level=True)
+            link.offer(ModelDelta("d", "k", "\ud800", 1, "", 1, b""))
+            link.offer(delta(1))
+            await until(lambda: checksums(operator) == ["delta-1"])
+            operator.service.offer("node-a", ShrinkCancel(1 << 70, "too long an id"))
+            operator.service.offer("node-a", LeaseAnswer(9, 1, -5.0))
+            await until(lambda: heard)
+            assert heard == [LeaseAnswer(9, 1, 0.0)]
+            assert operator.service.counts.refusals_total == {"unsaid": 1}
+            assert link._session.outbox.dropped_total == 2
+    assert link.state.streams_total == 1
+    assert len(operator.heard.bodies) == 1
+
+
+async def test_a_stream_whose_sender_has_died_ends_and_the_next_one_says_everything(operator, monkeypatch):
+    link, _ = operator.agent()
+    sends, whole = [], link._next
+
+    def once_broken(quiet):
+        sends.append(quiet)
+        if len(sends) == 1:
+            raise RuntimeError("a fault of ours")
+        return whole(quiet)
+
+    monkeypatch.setattr(link, "_next", once_broken)
+    link.offer(delta(1))
+    async with operator.serving():
+        link._address = f"127.0.0.1:{operator.port}"
+        async with attending(link):
+            await until(lambda: checksums(operator) == ["delta-1"])
+    assert link.state.failures_total == {"fault": 1}
+    assert link.state.streams_total == 2
+
+
+async def test_a_fault_before_the_greeting_ends_no_attending(operator, monkeypatch):
+    link, _ = operator.agent()
+    whole, tries = link._facts, []
+
+    def once_broken():
+        tries.append(1)
+        if len(tries) == 1:
+            raise RuntimeError("a fault of ours")
+        return whole()
+
+    monkeypatch.setattr(link, "_facts", once_broken)
+    async with operator.serving():
+        link._address = f"127.0.0.1:{operator.port}"
+        async with attending(link):
+            await until(lambda: link.state.attending)
+    assert link.state.failures_total == {"fault": 1}
+
+
 async def test_a_drain_sends_the_agent_away_for_a_while(operator):
     async with operator.serving():
         link, _ = operator.agent()

@@ -75,6 +75,13 @@ class Outbox(Generic[Body]):
         self._previous = number
         return letter
 
+    def give_up(self, letter: Letter[Body]) -> None:
+        """The letter that `next` gave cannot be said at all: it leaves a gap as any that was given up."""
+        _, level = self._held.pop(letter.number, (None, False))
+        self._levels -= level
+        self._previous = min(self._previous, letter.follows)
+        self.dropped_total += 1
+
     def acknowledge(self, number: int) -> None:
         """Everything up to `number` has been taken over. Raises ProtocolError for what was never said."""
         if number > self._previous:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from plimsoll.coordinate.mailbox import Bounds, Heard, Inbox, Outbox
+from plimsoll.coordinate.mailbox import Bounds, Heard, Inbox, Letter, Outbox
 from plimsoll.coordinate.versions import PROTOCOL, ProtocolError, ProtocolVersion, spoken
 
 Said = TypeVar("Said")
@@ -86,6 +86,11 @@ class Session(Generic[Said, Told]):
         if letter is None:
             return Envelope(0, 0, self.inbox.taken, None)
         return Envelope(letter.number, letter.follows, self.inbox.taken, letter.body)
+
+    def give_up(self, envelope: Envelope[Said]) -> None:
+        """What `next` gave cannot be put on the wire: it is said on no stream, and holds up nothing else."""
+        if envelope.number and envelope.body is not None:
+            self.outbox.give_up(Letter(envelope.number, envelope.follows, envelope.body))
 
     def beat(self) -> Envelope[Said] | None:
         """Something to send where nothing was said for a while, so that the other side knows who is there."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from plimsoll.coordinate.columns import MOST_ROWS
+from plimsoll.coordinate.columns import LARGEST, MOST_ROWS
 from plimsoll.coordinate.messages import ForecastBatch, OutcomeBatch, SampleBatch
 from plimsoll_nodeagent.control.reports import ContainerReport, Report
 from plimsoll_nodeagent.coordinate.roster import Numbered
@@ -111,7 +111,9 @@ def _refaulted(sample: ContainerSample) -> float | None:
 
 
 def _column(values: Sequence[float | None]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    return np.array([NAN if each is None else each for each in values], dtype=np.float64)
+    """A column as it can be told: a total beyond what the wire holds (4 PiB) is missing."""
+    found = np.array([NAN if each is None else each for each in values], dtype=np.float64)
+    return np.where(np.abs(found) <= LARGEST, found, NAN)
 
 
 def _indexes(keys: Sequence[ContainerId], numbered: Numbered) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

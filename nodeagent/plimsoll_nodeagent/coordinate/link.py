@@ -3,6 +3,7 @@
 In: a session of the core, who we are, what to say in greeting. Out: bodies to a callback, for the loop to act
 on. Whatever breaks ends the stream and nothing else: the session keeps what has not been acknowledged, and
 the next stream goes on from there, after a wait that the core chooses. The agent's loop never waits for it.
+A letter that cannot be put on the wire is given up and counted, or it would be the first of every stream.
 """
 
 import asyncio
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 GREETING_SECONDS = 10.0  # an operator that does not answer a hello by then is not there
 SETTLE_SECONDS = 2.0  # acknowledgements wait no longer for a message to travel with
+LAST_WORD_SECONDS = 2.0  # for how a stream has ended, where writing to it failed first
 BEAT_AFTER = 2  # such waits in which nothing was said: then a sign of life
 OPTIONS = (
     ("grpc.keepalive_time_ms", 20_000),
@@ -40,6 +42,8 @@ OPTIONS = (
     ("grpc.enable_retries", 0),
 )
 
+# What writing raises where the stream has ended.
+_ENDED = (grpc.aio.AioRpcError, asyncio.InvalidStateError)
 Call = grpc.aio.StreamStreamCall[agent_pb2.AttendRequest, operator_pb2.AttendResponse]
 AgentSide = AgentSession[AgentBody, OperatorBody | MessageError]
 
@@ -134,6 +138,9 @@ class Link:
             self._failed(type(error).__name__, str(error))
         except TimeoutError:
             self._failed("greeting", f"the operator did not answer in {GREETING_SECONDS:.0f} s")
+        except Exception as error:  # of ours: the next stream may do without it, no stream cannot
+            logger.exception("a stream to the operator ended for a fault of ours")
+            self._failed("fault", f"{type(error).__name__}: {error}")
         finally:
             with self._guard:
                 self._session.part()
@@ -152,12 +159,18 @@ class Link:
         with self._guard:
             self._session.welcome(welcome)
         self._attended(away_after_seconds)
-        sender = asyncio.create_task(self._send(call))
+        listener, sender = asyncio.create_task(self._listen(call)), asyncio.create_task(self._send(call))
         try:
-            return await self._listen(call)
+            await asyncio.wait((listener, sender), return_when=asyncio.FIRST_COMPLETED)
+            if sender.done() and isinstance(sender.exception(), _ENDED):
+                await asyncio.wait((listener,), timeout=LAST_WORD_SECONDS)
+            if not listener.done():  # who cannot speak any more does not attend
+                sender.result()
+            return await listener
         finally:
-            sender.cancel()
-            await asyncio.gather(sender, return_exceptions=True)
+            for each in (listener, sender):
+                each.cancel()
+            await asyncio.gather(listener, sender, return_exceptions=True)
             call.cancel()
 
     async def _listen(self, call: Call) -> float:
@@ -192,11 +205,19 @@ class Link:
                 quiet += 1
 
     def _next(self, quiet: int) -> agent_pb2.AttendRequest | None:
-        with self._guard:
-            envelope = self._session.next(settle=quiet > 0)
-            if envelope is None and quiet >= BEAT_AFTER:
-                envelope = self._session.beat()
-        return None if envelope is None else wire.request(envelope)
+        while True:
+            with self._guard:
+                envelope = self._session.next(settle=quiet > 0)
+                if envelope is None and quiet >= BEAT_AFTER:
+                    envelope = self._session.beat()
+            if envelope is None:
+                return None
+            try:
+                return wire.request(envelope)
+            except Exception:
+                logger.exception("something cannot be told to the operator, and is given up")
+                with self._guard:
+                    self._session.give_up(envelope)
 
     def _attended(self, away_after_seconds: float) -> None:
         state = self.state

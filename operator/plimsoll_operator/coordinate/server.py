@@ -28,7 +28,7 @@ from plimsoll_operator.coordinate.refused import NEXT_REPLICA_SECONDS, RefusedEr
 from plimsoll_operator.coordinate.relay import Relay
 from plimsoll_operator.coordinate.tokens import ReviewError, Tokens
 from plimsoll_proto import service, wire
-from plimsoll_proto.v1 import agent_pb2
+from plimsoll_proto.v1 import agent_pb2, operator_pb2
 
 logger = logging.getLogger(__name__)
 
@@ -246,9 +246,9 @@ class Coordination:
                     await context.write(wire.response(last))
                     await asyncio.sleep(LAST_WORD_SECONDS)
                 raise RefusedError(Code.UNAVAILABLE, "this replica does not lead any more", "leader")
-            while (envelope := _next(stream.session, quiet)) is not None:
+            while (message := self._next(stream.session, quiet)) is not None:
                 quiet = 0
-                await context.write(wire.response(envelope))
+                await context.write(message)
             try:
                 async with asyncio.timeout(SETTLE_SECONDS):
                     await stream.wake.wait()
@@ -256,12 +256,23 @@ class Coordination:
             except TimeoutError:
                 quiet += 1
 
+    def _next(self, session: OperatorSide, quiet: int) -> operator_pb2.AttendResponse | None:
+        """What is to be said; what cannot be put on the wire is given up, or no stream would get past it."""
+        while (envelope := _envelope(session, quiet)) is not None:
+            try:
+                return wire.response(envelope)
+            except Exception:
+                logger.exception("something cannot be told to %s, and is given up", session.kube_node)
+                session.give_up(envelope)
+                self.counts.refusals_total["unsaid"] += 1
+        return None
+
 
 def _replaced() -> RefusedError:
     return RefusedError(Code.ABORTED, "a newer stream of this node has replaced this one", "replaced")
 
 
-def _next(session: OperatorSide, quiet: int) -> Envelope[OperatorBody] | None:
+def _envelope(session: OperatorSide, quiet: int) -> Envelope[OperatorBody] | None:
     envelope = session.next(settle=quiet > 0)
     return session.beat() if envelope is None and quiet >= BEAT_AFTER else envelope
 

@@ -10,7 +10,9 @@ from plimsoll.coordinate.versions import ProtocolError
 BOUNDS = Bounds(most_kept=5, most_levels=3)
 # What happens next; a letter is carried, lost, repeated or swapped with another.
 EVENTS = st.lists(
-    st.sampled_from(["keep", "level", "carry", "lose", "repeat", "swap", "break", "acknowledge"]),
+    st.sampled_from(
+        ["keep", "level", "carry", "lose", "repeat", "swap", "break", "acknowledge", "unsayable"]
+    ),
     max_size=200,
 )
 
@@ -24,15 +26,29 @@ class Channel:
         self.under_way: list[Letter[tuple[str, int]]] = []
         self.arrived: list[tuple[str, int]] = []
         self.said: list[tuple[str, int]] = []
+        self.carried: set[int] = set()
+        self.bodies = 0
 
     def say(self, kind: str) -> None:
-        body = (kind, len(self.said))
+        body = (kind, self.bodies)
+        self.bodies += 1
         if self.outbox.offer(body, level=kind == "level"):
             self.said.append(body)
 
     def carry(self) -> None:
         if (letter := self.outbox.next()) is not None:
             self.under_way.append(letter)
+            self.carried.add(letter.number)
+
+    def spoil(self) -> None:
+        """The next letter cannot be put on the wire; one that could be once can be again."""
+        if (letter := self.outbox.next()) is None:
+            return
+        if letter.number in self.carried:
+            self.under_way.append(letter)
+        else:
+            self.outbox.give_up(letter)
+            self.said.remove(letter.body)
 
     def deliver(self, letter: Letter[tuple[str, int]]) -> None:
         heard = self.inbox.take(letter.number, letter.follows)
@@ -50,6 +66,8 @@ class Channel:
             self.say(event)
         elif event == "break":
             self.reopen()
+        elif event == "unsayable":
+            self.spoil()
         elif event == "acknowledge":
             self.outbox.acknowledge(min(self.inbox.taken, self.outbox._previous))
         else:
@@ -87,6 +105,19 @@ def test_a_full_buffer_gives_the_oldest_level_up_and_counts_it():
     assert all(outbox.offer(f"sample {number}", level=True) for number in range(4))
     assert outbox.dropped_total == 1
     assert outbox.next() == Letter(2, 0, "sample 1")
+
+
+def test_what_cannot_be_said_is_a_gap_and_makes_room():
+    outbox: Outbox[str] = Outbox(BOUNDS)
+    for number in range(5):
+        outbox.offer(f"outcome {number}", level=False)
+    outbox.next()
+    outbox.give_up(outbox.next())
+    assert outbox.next() == Letter(3, 1, "outcome 2")
+    assert (outbox.dropped_total, len(outbox)) == (1, 4)
+    assert outbox.offer("there is room", level=False)
+    outbox.resume(1)
+    assert outbox.next() == Letter(3, 1, "outcome 2")
 
 
 def test_a_full_buffer_refuses_what_must_arrive_and_keeps_what_it_has():

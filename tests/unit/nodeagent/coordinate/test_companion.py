@@ -15,9 +15,11 @@ from plimsoll.coordinate.messages import (
     SampleBatch,
     ShrinkRequest,
 )
+from plimsoll.coordinate.session import Envelope
 from plimsoll_nodeagent.flags import DEFAULT_IDENTITY
 from plimsoll_nodeagent.main import accompanied, parser
 from plimsoll_nodeagent.serve.exposition import Exposition
+from plimsoll_proto import wire
 
 
 @pytest.fixture
@@ -48,6 +50,18 @@ def test_a_tick_tells_of_containers_once_and_of_their_use_each_time(attending):
     kinds = [type(each) for each in attending.said()]
     assert Roster not in kinds
     assert SampleBatch in kinds
+
+
+def test_a_total_that_the_wire_does_not_hold_is_missing_and_everything_else_is_told(attending):
+    """4 PiB of refaults are 52 days at a gigabyte a second."""
+    for number, pages in ((1, 2**41), (2, 10)):
+        text = f"workingset_refault_anon 0\nworkingset_refault_file {pages}"
+        attending.memory(number, "memory.stat", text)
+    attending.on.tick()
+    (samples,) = [each for each in attending.said() if isinstance(each, SampleBatch)]
+    np.testing.assert_array_equal(samples.columns["refault_bytes_total"], [np.nan, 10 * 4096])
+    read = wire.request_of(wire.request(Envelope(1, 0, 0, samples))).body
+    np.testing.assert_array_equal(read.columns["usage_bytes"], [64 * MIB, 64 * MIB])
 
 
 def test_what_reclaim_has_done_is_told_as_totals_when_it_has_changed(attending):
