@@ -143,7 +143,7 @@ train-pressure: $(VENV)/.dev ## fit the pressure predictor's weights anew: make 
 	$(BIN)/python bench/train_pressure.py $(if $(RECORDINGS),--recordings $(RECORDINGS)) $(BENCH_ARGS)
 
 .PHONY: bench bench-ablation bench-agent bench-basis bench-circumstances bench-cold bench-control bench-coord bench-e2e bench-faults bench-forecast bench-fuzz bench-leak bench-loop bench-node bench-own bench-pages bench-placement bench-placement-scheduler bench-pressure bench-priors bench-prophet bench-share bench-steering bench-usage bench-demo
-bench: bench-agent bench-cold bench-demo bench-leak bench-forecast bench-loop bench-prophet bench-usage ## every bench there is
+bench: bench-agent bench-cold bench-demo bench-leak bench-forecast bench-loop bench-prophet bench-usage ## the benches of the core; the others are run one by one
 
 bench-ablation: $(VENV)/.dev ## what each part of the pipeline earns, taken away in turn on the judged half
 	$(BIN)/python bench/ablation.py --traces $(TRACES) $(BENCH_ARGS)

@@ -112,9 +112,12 @@ def test_a_clock_that_goes_back_changes_no_answer():
     history, rows, now = history_of(steady(2))
     pipeline = LimitPipeline(history)
     before = pipeline.decide(rows, now)
+    pipeline.observe_limits(rows, [10 * MIB])  # far below use: the next reaction raises it
     back = pipeline.decide(rows, now - 6 * 3600)
     assert back.target_bytes[0] == before.target_bytes[0]
-    assert len(pipeline.react(rows, now - 6 * 3600).rows) == 0
+    raised = pipeline.react(rows, now - 6 * 3600).limit_bytes
+    assert raised.tolist() == pipeline.react(rows, now).limit_bytes.tolist()
+    assert raised[0] > 100 * MIB
 
 
 def test_a_kill_raises_at_once_and_is_remembered_by_the_history():
