@@ -3,6 +3,8 @@
 In: a directory, what `AgentOn` takes. Out: the agent, and what its companion has to say.
 """
 
+from shutil import rmtree
+
 from builders.agents import AgentOn
 from plimsoll.coordinate.session import WelcomeNumbers
 from plimsoll.coordinate.versions import PROTOCOL
@@ -36,3 +38,7 @@ class Attending:
 
     def memory(self, number, name, value):
         self.on.node.file(number, name).write_text(f"{value}\n")
+
+    def remove(self, number):
+        """A container ends, and its cgroup goes."""
+        rmtree(self.on.node.file(number, "memory.current").parent)

@@ -311,6 +311,17 @@ async def test_a_fault_before_the_greeting_ends_no_attending(operator, monkeypat
     assert link.state.failures_total == {"fault": 1}
 
 
+async def test_what_a_full_buffer_of_the_operators_does_not_take_is_counted(operator):
+    async with operator.serving():
+        link, _ = operator.agent()
+        async with attending(link):
+            await until(lambda: link.state.attending)
+        await until(lambda: not operator.service._streams)
+        taken = [operator.service.offer("node-a", ShrinkCancel(number, "test")) for number in range(300)]
+        assert taken.count(True) == Bounds().most_kept
+        assert operator.service.counts.refusals_total["full"] == 300 - Bounds().most_kept
+
+
 async def test_a_drain_sends_the_agent_away_for_a_while(operator):
     async with operator.serving():
         link, _ = operator.agent()

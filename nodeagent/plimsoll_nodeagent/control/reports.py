@@ -145,9 +145,13 @@ class CoordinationReport:
     attending: bool
     streams_total: int
     given_up_total: int
-    """Batches of samples that a full buffer gave up."""
+    """Batches of totals and samples that a full buffer gave up, and messages that could not be written."""
+    refused_total: int
+    """Messages that a full buffer did not take: what must arrive."""
     leases_total: dict[str, int]
     """By what came of it: asked, granted, refused; away: wanted, and there was nobody to ask."""
+    stream_failures_total: dict[str, int] = field(default_factory=dict)
+    """Streams that were not opened, or ended, by why."""
     models_total: dict[str, int] = field(default_factory=dict)
     """Shared models by what came of them: told, given, withdrawn, unreadable, refused."""
 

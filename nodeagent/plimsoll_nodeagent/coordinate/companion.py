@@ -52,7 +52,7 @@ class Companion:
         self._session, self._numbered, self._shrinking = session, numbered, shrinking
         self._bursts, self._forecasts, self._draw_id = bursts, forecasts, draw_id
         self._heard: SimpleQueue[OperatorBody] = SimpleQueue()
-        self._acted = 0
+        self._acted = (0, 0)  # all that was asked of the kernel when it was told last, and on which stream
         self.link: Link | None = None
         self.leases: dict[str, int] = {"asked": 0, "granted": 0, "refused": 0, "away": 0}
 
@@ -65,8 +65,8 @@ class Companion:
         if self.link is None:
             return
         change = self._numbered.follow(each.container for each in report.snapshot.samples)
-        if change.added or change.removed:
-            self.link.offer(change)
+        if (change.added or change.removed) and self.link.offer(change):
+            self._numbered.said()
         self._bursts.follow(report.snapshot)
         dropped = self._session.outbox.dropped_total
         self.link.offer(sample_batch(report, self._numbered, dropped), level=True)
@@ -75,8 +75,9 @@ class Companion:
         )
         if len(ahead.indexes) or ahead.kube_node_pressure is not None:
             self.link.offer(ahead, level=True)
-        total = acted(report.containers)
-        if total != self._acted and self.link.offer(outcome_batch(report, self._numbered)):
+        total = (acted(report.containers), self.link.state.streams_total)
+        if total[0] and total != self._acted:
+            self.link.offer(outcome_batch(report, self._numbered), level=True)
             self._acted = total
 
         if self._learning is not None and self.link.state.attending:
@@ -96,6 +97,8 @@ class Companion:
             attending=state is not None and state.attending,
             streams_total=0 if state is None else state.streams_total,
             given_up_total=self._session.outbox.dropped_total,
+            refused_total=self._session.outbox.refused_total,
+            stream_failures_total={} if state is None else dict(state.failures_total),
             leases_total=dict(self.leases),
             models_total={} if self._learning is None else dict(self._learning.fleet.counts),
         )

@@ -1,7 +1,8 @@
 """Short numbers for containers: what a stream calls them.
 
-In: the containers of each look. Out: differences as a `Roster`, and the index of each. An index is given once
-in the life of the process; the whole roster goes with every hello.
+In: the containers of each look. Out: differences from what was said as a `Roster`, and the index of each. An
+index is given once in the life of the process; the whole roster goes with every hello. A difference is one
+until a buffer has taken it (`said`): what was refused once is in the next.
 """
 
 from collections.abc import Iterable
@@ -15,19 +16,26 @@ class Numbered:
 
     def __init__(self) -> None:
         self._entries: dict[ContainerId, tuple[RosterEntry, Container]] = {}
+        self._said: frozenset[int] = frozenset()
         self._next = 0
         self.roster = Roster()
         """Everyone who is there; replaced whole, for the stream's thread reads it."""
 
     def follow(self, containers: Iterable[Container]) -> Roster:
-        """Take over who is there now; returns who came and who went."""
+        """Take over who is there now; returns who came and who went since `said` was called."""
         now = {each.key: each for each in containers}
-        removed = tuple(entry.index for key, (entry, _) in self._entries.items() if key not in now)
-        self._entries = {key: each for key, each in self._entries.items() if key in now}
-        added = tuple(self._add(each) for key, each in now.items() if key not in self._entries)
-        if added or removed:
+        if now.keys() != self._entries.keys():
+            self._entries = {key: each for key, each in self._entries.items() if key in now}
+            for each in [container for key, container in now.items() if key not in self._entries]:
+                self._add(each)
             self.roster = Roster(tuple(entry for entry, _ in self._entries.values()))
-        return Roster(added, removed)
+        there = {entry.index for entry, _ in self._entries.values()}
+        added = tuple(each for each in self.roster.added if each.index not in self._said)
+        return Roster(added, tuple(sorted(self._said - there)))
+
+    def said(self) -> None:
+        """The last difference was taken by who carries it."""
+        self._said = frozenset(each.index for each in self.roster.added)
 
     def index(self, key: ContainerId) -> int | None:
         """The index of a container; None for one that is not followed."""
@@ -41,8 +49,7 @@ class Numbered:
         )
         return next((each for each in found if each.pod_uid == pod_uid), None)
 
-    def _add(self, container: Container) -> RosterEntry:
+    def _add(self, container: Container) -> None:
         entry = RosterEntry(self._next, container.pod_uid, container.container_id)
         self._entries[container.key] = (entry, container)
         self._next += 1
-        return entry

@@ -301,7 +301,21 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         "plimsoll_agent_batches_given_up_total",
         _C,
         "batches",
-        "Batches of samples for the operator that a full buffer gave up.",
+        "Batches of samples and totals for the operator that a full buffer gave up, and messages that could "
+        "not be written.",
+    ),
+    MetricDefinition(
+        "plimsoll_agent_messages_refused_total",
+        _C,
+        "messages",
+        "Messages for the operator that a full buffer did not take; changes of the roster are said again.",
+    ),
+    MetricDefinition(
+        "plimsoll_agent_stream_failures_total",
+        _C,
+        "streams",
+        "Streams to the operator that could not be opened or ended, by why (gRPC's word; `fault`: ours).",
+        ("why",),
     ),
     MetricDefinition(
         "plimsoll_agent_leases_total",

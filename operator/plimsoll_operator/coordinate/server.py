@@ -105,7 +105,10 @@ class Coordination:
     def offer(self, kube_node: str, body: OperatorBody) -> bool:
         """Say something to a node; kept until it attends. False: it never has, or its buffer is full."""
         session = self.attendance.session(kube_node)
-        if session is None or not session.offer(body):
+        if session is None:
+            return False
+        if not session.offer(body):
+            self.counts.refusals_total["full"] += 1
             return False
         if (stream := self._streams.get(kube_node)) is not None:
             stream.wake.set()

@@ -195,8 +195,8 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         "plimsoll_agent_refusals_total",
         _C,
         "streams and messages",
-        "Streams of agents that were refused or ended, and messages that make no sense or (`unsaid`) "
-        "could not be written, by why.",
+        "Streams of agents that were refused or ended, and messages that make no sense, or for "
+        "them could not be written (`unsaid`) or kept (`full`), by why.",
         ("why",),
     ),
     MetricDefinition(

@@ -10,6 +10,7 @@ from plimsoll.coordinate.messages import (
     ForecastBatch,
     LeaseAnswer,
     LeaseRequest,
+    ModelDelta,
     OutcomeBatch,
     Roster,
     SampleBatch,
@@ -50,6 +51,42 @@ def test_a_tick_tells_of_containers_once_and_of_their_use_each_time(attending):
     kinds = [type(each) for each in attending.said()]
     assert Roster not in kinds
     assert SampleBatch in kinds
+
+
+def test_a_change_of_the_roster_that_a_full_buffer_refused_is_said_later_whole(attending):
+    number = 0
+    while attending.link.offer(ModelDelta("d", "k", "c", 1, "", number, b"")):
+        number += 1
+    attending.on.tick()
+    attending.remove(1)
+    attending.on.tick()
+    assert not [each for each in attending.said() if isinstance(each, Roster)]
+    attending.session.outbox.acknowledge(number)
+    attending.on.tick()
+    (told,) = [each for each in attending.said() if isinstance(each, Roster)]
+    assert ([each.index for each in told.added], told.removed) == ([1], ())
+    while attending.link.offer(ModelDelta("d", "k", "c", 1, "", number, b"")):
+        number += 1
+    attending.remove(1)  # of those left
+    attending.on.tick()
+    attending.said()
+    attending.session.outbox.acknowledge(attending.session.outbox._previous)
+    attending.on.tick()
+    (gone,) = [each for each in attending.said() if isinstance(each, Roster)]
+    assert (gone.added, gone.removed) == ((), (1,))
+    assert attending.companion.report().refused_total >= 4
+
+
+def test_what_reclaim_has_done_takes_no_room_of_what_must_arrive_and_is_told_to_the_next_stream(attending):
+    attending.on.tick(300)
+    outbox = attending.session.outbox
+    assert len(outbox) - outbox._levels == 1  # the roster
+    assert [each for each in attending.said() if isinstance(each, OutcomeBatch)]
+    attending.link.state.streams_total += 1
+    attending.on.tick()
+    assert [each for each in attending.said() if isinstance(each, OutcomeBatch)]
+    attending.on.tick()
+    assert not [each for each in attending.said() if isinstance(each, OutcomeBatch)]
 
 
 def test_a_total_that_the_wire_does_not_hold_is_missing_and_everything_else_is_told(attending):
