@@ -42,6 +42,7 @@ class Desks:
             offer=lambda kube_node, body: self.offer(kube_node, body),  # noqa: PLW0108 -- as it is then
             draw_id=lambda: next(ids),
             raise_now=made.loop.raise_now,
+            overlaid=made.actor.expectations.overlaid,
             wake=self._wake,
         )
         self.agent = AgentSession(7)

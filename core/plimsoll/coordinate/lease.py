@@ -1,16 +1,17 @@
 """Burst leases, the operator's side: what is granted, how long it lasts, and that it ends.
 
 In: requests with the limit in force, the policy's ceiling and the kube node's headroom by forecast. Out: a
-grant or a refusal with its reason; the guards have the last word on the write. A request heard twice has the
-same answer; heard again by an operator that does not know its predecessor's answer it raises nothing more,
-for what is wanted is on top of what the agent read, not of what is in force by now. A lying agent gains
-little: a lease at most doubles a limit, a node's leases stay within its headroom, and a container has a
-bounded number of them an hour.
+grant or a refusal with its reason; the guards have the last word on the write. A grant takes its room at
+once, and the place of the lease before it only when it is written. A request heard twice has the same answer;
+heard again by an operator that does not know its predecessor's answer it raises nothing more, for what is
+wanted is on top of what the agent read, not of what is in force by now. A lying agent gains little: a lease
+at most doubles a limit, a node's leases stay within its headroom, and a container has a bounded number of
+them an hour.
 """
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from plimsoll.guard.proposal import MIB, say, whole_mebibytes
 
@@ -62,11 +63,14 @@ class Refused:
 
 @dataclass(slots=True)
 class _Lease:
+    lease_id: int
     kube_node: str
     before_bytes: int
     limit_bytes: int
+    granted_seconds: float
     until_seconds: float
-    granted: list[float] = field(default_factory=list)
+    written: bool = False
+    replaces: "_Lease | None" = None  # one that is written, as long as this one is not
 
 
 def headroom_bytes(
@@ -93,18 +97,31 @@ class LeaseBook:
         return len(self._leases)
 
     def decide(self, ask: LeaseAsk, now_seconds: float) -> Granted | Refused:
-        """Answer a request; the same one again has the same answer."""
+        """Answer a request; the same one again has the same answer, while that holds."""
         key = (ask.uid, ask.lease_id)
         if key not in self._answers:
             self._answers[key] = self._decide(ask, now_seconds)
             while len(self._answers) > ANSWERS_KEPT:
                 self._answers.popitem(last=False)
-        return self._answers[key]
+        answer = self._answers[key]
+        if isinstance(answer, Granted) and now_seconds >= answer.until_seconds:
+            return Refused(ask.lease_id, "this lease has ended")
+        return answer
 
     def holds(self, uid: ContainerUid, now_seconds: float) -> bool:
         """True while a container has a lease: its limit is not lowered."""
         lease = self._leases.get(uid)
         return lease is not None and now_seconds < lease.until_seconds
+
+    def wrote(self, uid: ContainerUid, granted: Granted, limit_bytes: int) -> Granted:
+        """A grant's raise is there, as far as the guards let it; what it is answered with from now on."""
+        lease = self._leases.get(uid)
+        if lease is not None and lease.lease_id == granted.lease_id and not lease.written:
+            lease.limit_bytes = min(lease.limit_bytes, limit_bytes)
+            lease.written, lease.replaces = True, None
+        answer = replace(granted, limit_bytes=limit_bytes)
+        self._answers[uid, granted.lease_id] = answer
+        return answer
 
     def limit(self, uid: ContainerUid) -> int | None:
         """What a container's lease raised its limit to."""
@@ -112,8 +129,15 @@ class LeaseBook:
         return None if lease is None else lease.limit_bytes
 
     def refuted(self, uid: ContainerUid, lease_id: int, reason: str) -> Refused:
-        """A grant that the guards or the API server did not let through."""
-        self._leases.pop(uid, None)
+        """A grant that the guards or the API server did not let through: what was before it still is."""
+        lease = self._leases.get(uid)
+        if lease is not None and lease.lease_id == lease_id and not lease.written:
+            if lease.replaces is None:
+                del self._leases[uid]
+            else:
+                self._leases[uid] = lease.replaces
+            if lease.granted_seconds in (times := self._grants.get(uid, [])):
+                times.remove(lease.granted_seconds)
         answer = Refused(lease_id, reason)
         self._answers[uid, lease_id] = answer
         return answer
@@ -153,7 +177,10 @@ class LeaseBook:
         known = self._leases.get(ask.uid)
         before = ask.limit_bytes if known is None else known.before_bytes
         until = now_seconds + self.settings.lasts_seconds
-        self._leases[ask.uid] = _Lease(ask.kube_node, before, limit, until)
+        replaces = known if known is None or known.written else known.replaces
+        self._leases[ask.uid] = _Lease(
+            ask.lease_id, ask.kube_node, before, limit, now_seconds, until, replaces=replaces
+        )
         self._grants[ask.uid] = [*recent, now_seconds]
         return Granted(ask.lease_id, limit, until)
 

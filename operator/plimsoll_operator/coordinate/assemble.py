@@ -66,6 +66,7 @@ async def serve(
         offer=lambda kube_node, body: service.offer(kube_node, body),  # noqa: PLW0108 -- it is made below
         draw_id=lambda: secrets.randbits(63),
         raise_now=loop.raise_now,
+        overlaid=parts.actor.expectations.overlaid,
         wake=loop.wake,
     )
     agents = settings.agents_namespace or settings.namespace

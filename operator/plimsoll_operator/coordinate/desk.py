@@ -30,7 +30,7 @@ from plimsoll.coordinate.shrink import Shrink
 from plimsoll.guard.state import Ask
 from plimsoll.workload import shared_class
 from plimsoll_operator.asks import Asks
-from plimsoll_operator.coordinate.lending import Lending, Raise
+from plimsoll_operator.coordinate.lending import Lending, Overlaid, Raise
 from plimsoll_operator.coordinate.needs import NeedBook
 from plimsoll_operator.coordinate.shrinks import Around, Shrinks, Waits
 from plimsoll_operator.coordinate.views import Views
@@ -63,6 +63,7 @@ class Desk:
         offer: Callable[[str, OperatorBody], bool],
         draw_id: Callable[[], int],
         raise_now: Raise,
+        overlaid: Overlaid,
         wake: Callable[[], None],
     ) -> None:
         self._attendance, self._membership, self._asks = attendance, membership, asks
@@ -72,7 +73,7 @@ class Desk:
         self.shrinks = Shrinks(around)
         self.sharing: Sharing | None = None
         """Set where there is a memory to keep models in."""
-        self.lending = Lending(membership, asks, self.views, raise_now)
+        self.lending = Lending(membership, asks, self.views, raise_now, overlaid)
         self._needs = NeedBook(membership, self.views, attendance.presence)
         self._world = World()
         self._skews: dict[str, float] = {}  # seconds that a node's clock was ahead of ours at its hello

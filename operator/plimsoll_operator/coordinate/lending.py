@@ -3,12 +3,15 @@
 In: lease requests. Out: a raise through the guards and the actor, as every raise, without waiting for the
 loop; the answer to the agent. `plimsoll.coordinate.lease` says how much and how long. Headroom is what the
 node gives to pods, less what every container on it is expected to reach, and never more than what is
-available there now by the agent's own word.
+available there now by the agent's own word. Requests of one container are answered one after the other, each
+with the limit that the one before it has left.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from plimsoll.coordinate.lease import (
     ContainerUid,
@@ -31,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 REASON = "BurstLease"
 Raise = Callable[[ContainerUid, Ask, float], Awaitable[Decision]]
+Overlaid = Callable[[PodRecord, float], PodRecord]
+"""A pod with our own writes that the watch has not brought back yet (`Expectations.overlaid`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +48,28 @@ class _Container:
 class Lending:
     """Leases of one operator. `raise_now` decides and writes one raise (`Loop.raise_now`)."""
 
-    def __init__(self, membership: Membership, asks: Asks, views: Views, raise_now: Raise) -> None:
-        self._membership, self._asks, self._views, self._raise_now = membership, asks, views, raise_now
+    def __init__(
+        self, membership: Membership, asks: Asks, views: Views, raise_now: Raise, overlaid: Overlaid
+    ) -> None:
+        self._membership, self._asks, self._views = membership, asks, views
+        self._raise_now, self._overlaid = raise_now, overlaid
         self.book = LeaseBook()
+        self._turns: WeakValueDictionary[ContainerUid, asyncio.Lock] = WeakValueDictionary()
         self._by_kube_node: tuple[World | None, dict[str, list[PodRecord]]] = (None, {})
 
     async def answer(
         self, kube_node: str, request: LeaseRequest, world: World, now_seconds: float
     ) -> LeaseAnswer:
         """Decide, write, and say what came of it."""
-        found = self._find(kube_node, request.index)
+        entry = self._views.entry(kube_node, request.index)
+        turn = ("", "") if entry is None else (entry.pod_uid, entry.container_id)
+        async with self._turns.setdefault(turn, asyncio.Lock()):
+            return await self._answered(kube_node, request, world, now_seconds)
+
+    async def _answered(
+        self, kube_node: str, request: LeaseRequest, world: World, now_seconds: float
+    ) -> LeaseAnswer:
+        found = self._find(kube_node, request.index, now_seconds)
         if found is None:
             return LeaseAnswer(request.lease_id, 0, 0.0, "no policy speaks for this container")
         uid = (found.pod.uid, found.record.spec.name)
@@ -92,21 +109,25 @@ class Lending:
         return over
 
     async def _written(self, uid: ContainerUid, granted: Granted, now_seconds: float) -> Granted | Refused:
-        limit = self.book.limit(uid)
-        ask = Ask(limit, None, purpose=Purpose.URGENT, reason=REASON)
-        decision = await self._raise_now(uid, ask, now_seconds)
-        there = decision.limit_bytes is not None and decision.limit_bytes >= (limit or 0)  # heard twice
-        if decision.limit_bytes is not None and (decision.acts or there):
-            return Granted(granted.lease_id, decision.limit_bytes, granted.until_seconds)
-        return self.book.refuted(uid, granted.lease_id, f"{decision.reason}: {decision.message}")
+        book, decision = self.book, None
+        ask = Ask(granted.limit_bytes, None, purpose=Purpose.URGENT, reason=REASON)
+        try:
+            decision = await self._raise_now(uid, ask, now_seconds)
+        finally:
+            if decision is None:
+                book.refuted(uid, granted.lease_id, "not granted for a fault of ours")
+        limit = decision.limit_bytes
+        if limit is not None and (decision.acts or limit >= granted.limit_bytes):  # or: heard twice
+            return book.wrote(uid, granted, limit)
+        return book.refuted(uid, granted.lease_id, f"{decision.reason}: {decision.message}")
 
-    def _find(self, kube_node: str, index: int) -> _Container | None:
+    def _find(self, kube_node: str, index: int, now_seconds: float) -> _Container | None:
         """The container that a node calls by an index: on that node, and under a policy."""
         entry = self._views.entry(kube_node, index)
         pod = None if entry is None else self._membership.pod(entry.pod_uid)
         if entry is None or pod is None or pod.kube_node != kube_node:
             return None
-        group = self._membership.group_of_pod(pod.uid)
+        group, pod = self._membership.group_of_pod(pod.uid), self._overlaid(pod, now_seconds)
         record = next((each for each in pod.containers if each.container_id == entry.container_id), None)
         if group is None or record is None or group.container_policy(record.spec.name) is None:
             return None

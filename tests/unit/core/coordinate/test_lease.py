@@ -108,6 +108,46 @@ def test_a_grant_that_could_not_be_written_is_no_lease():
     assert (book.decide(ask(), 1.0), book.leased_bytes("node-a")) == (refused, 0)
 
 
+def test_a_second_grant_that_could_not_be_written_leaves_the_first_as_it_was():
+    book, uid = LeaseBook(), ("pod", "app")
+    first = book.decide(ask(1), 0.0)
+    assert book.wrote(uid, first, 150 * MIB) == first
+    book.decide(ask(2, limit=150, wanted=40), 10.0)
+    assert book.leased_bytes("node-a") == 90 * MIB, "while it is on its way its room is taken"
+    book.refuted(uid, 2, "ResizeUnderWay")
+    assert (book.holds(uid, 299.0), book.leased_bytes("node-a")) == (True, 50 * MIB)
+    assert book.limit(uid) == 150 * MIB
+    assert book.expired(300.0) == {uid: 100 * MIB}
+
+
+def test_a_written_lease_is_not_refuted_by_its_own_request_heard_again():
+    book, uid = LeaseBook(), ("pod", "app")
+    book.wrote(uid, book.decide(ask(1), 0.0), 150 * MIB)
+    book.refuted(uid, 1, "Paused")
+    assert book.holds(uid, 299.0)
+
+
+def test_a_grant_takes_no_more_room_than_the_guards_let_through():
+    book, uid = LeaseBook(), ("pod", "app")
+    granted = book.decide(ask(1), 0.0)
+    assert book.wrote(uid, granted, 120 * MIB) == Granted(1, 120 * MIB, 300.0)
+    assert (book.leased_bytes("node-a"), book.limit(uid)) == (20 * MIB, 120 * MIB)
+    assert book.decide(ask(1), 1.0) == Granted(1, 120 * MIB, 300.0)
+
+
+def test_a_grant_that_could_not_be_written_counts_for_no_hour():
+    book = LeaseBook(LeaseSettings(per_hour=2))
+    for number in range(5):
+        assert isinstance(book.decide(ask(number), float(number)), Granted)
+        book.refuted(("pod", "app"), number, "ResizeUnderWay")
+
+
+def test_a_request_that_is_heard_again_after_its_lease_has_ended_is_refused():
+    book = LeaseBook()
+    book.wrote(("pod", "app"), book.decide(ask(1), 0.0), 150 * MIB)
+    assert book.decide(ask(1), 300.0) == Refused(1, "this lease has ended")
+
+
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 400), st.sampled_from("abcde")), max_size=30), st.integers(0, 600))
 def test_leases_of_a_node_never_exceed_its_headroom(asks, headroom):

@@ -11,7 +11,14 @@ import pytest
 from builders.clusters import MIB, NOW, raw_kube_node, raw_pod, resize_condition
 from builders.desks import Desks
 from builders.loops import MINUTE, rig
-from plimsoll.coordinate.messages import Roster, RosterEntry, ShrinkCancel, ShrinkRequest, ShrinkStage
+from plimsoll.coordinate.messages import (
+    LeaseRequest,
+    Roster,
+    RosterEntry,
+    ShrinkCancel,
+    ShrinkRequest,
+    ShrinkStage,
+)
 from plimsoll.coordinate.session import AgentSession
 from plimsoll_operator.actuate.api import ApiError, MemoryValues, PodRef
 
@@ -241,6 +248,66 @@ async def test_a_request_that_is_heard_twice_raises_once():
     again = await made.asks_for(400, NOW + 62)
     assert again.limit_bytes == first.limit_bytes
     assert made.rig.limit() == 1424
+
+
+async def test_a_second_lease_that_the_guards_hold_leaves_the_first_in_force_and_lets_it_end():
+    made = await steady()
+    assert (await made.asks_for(400, NOW + 61)).limit_bytes == 1424 * MIB
+    resizing(made, "PodResizeInProgress", "")  # the kubelet is still at the first
+    made.rig.engine.targets.clear()
+    await made.once(NOW + 62)
+    refused = await made.asks_for(400, NOW + 63, lease_id=10, read_mib=1424)
+    assert (refused.limit_bytes, refused.refusal.partition(":")[0]) == (0, "ResizeUnderWay")
+    book = made.desk.lending.book
+    assert (book.holds(APP, NOW + 64), book.leased_bytes("n1")) == (True, 400 * MIB)
+    assert book.expired(NOW + 61 + 300) == {APP: 1024 * MIB}
+
+
+async def test_two_leases_of_one_container_that_are_asked_at_once_are_both_answered(monkeypatch):
+    made = await steady()
+    resize = made.rig.api.resize
+
+    async def slow(pod, values):
+        for _ in range(10):
+            await asyncio.sleep(0)
+        return await resize(pod, values)
+
+    monkeypatch.setattr(made.rig.api, "resize", slow)
+    for lease_id, wanted_mib in ((9, 400), (10, 300)):
+        ask = LeaseRequest(lease_id, 0, wanted_mib * MIB, 1024 * MIB, 50 * MIB, 3.0, NOW + 61)
+        made.says(ask, NOW + 61)
+    await asyncio.gather(*made.desk._tasks)
+    answers = {each.lease_id: each.limit_bytes // MIB for each in made.told()}
+    assert answers == {9: 1424, 10: 1424}, "who read the old limit has the raise that is there"
+    assert made.desk.lending.book.leased_bytes("n1") == 400 * MIB
+
+
+async def test_a_second_lease_before_the_next_loop_counts_from_what_the_first_has_left():
+    made = await steady()
+    assert (await made.asks_for(400, NOW + 61)).limit_bytes == 1424 * MIB
+    assert (await made.asks_for(400, NOW + 64, lease_id=10, read_mib=1424)).limit_bytes == 1824 * MIB
+    assert made.rig.limit() == 1824
+
+
+async def test_a_lease_right_after_a_shrink_doubles_the_limit_that_was_written():
+    made, _ = await room_seen()
+    await made.once(NOW + 71)
+    assert made.rig.limit() == 700
+    made.told()
+    made.samples(600, NOW + 72)
+    assert (await made.asks_for(900, NOW + 73)).limit_bytes == 1400 * MIB
+
+
+async def test_a_lease_that_fails_for_a_fault_of_ours_takes_no_room(monkeypatch):
+    made = await steady()
+
+    async def broken(*_):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(made.desk.lending, "_raise_now", broken)
+    made.says(LeaseRequest(9, 0, 400 * MIB, 1024 * MIB, 50 * MIB, 3.0, NOW + 61), NOW + 61)
+    await asyncio.gather(*made.desk._tasks)
+    assert made.desk.lending.book.leased_bytes("n1") == 0
 
 
 async def test_no_lease_without_headroom_by_forecast():
