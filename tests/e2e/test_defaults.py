@@ -5,12 +5,12 @@ import pytest
 from builders.e2e.metrics_server import metrics_answer, metrics_server
 from builders.e2e.patience import wait_for
 from builders.e2e.release import cluster_values, image_value
-from builders.e2e.workloads import MIB, deployment, policy, profile_of, recommended, running_pod
+from builders.e2e.workloads import MIB, deployment, policy, profile_of, running_pod
 from plimsoll.api.quantity import parse_quantity
 
 
 @pytest.mark.disruptive
-def test_defaults_recommend_from_metrics_server(cluster, release, prometheus_url, namespace):
+def test_defaults_watch_by_metrics_server(cluster, release, prometheus_url, namespace):
     images = {part: {"image": image_value(cluster.images[part])} for part in ("operator", "agent")}
     cluster.apply(
         policy(namespace, "plain", "plain", "Recommend"),
@@ -25,10 +25,18 @@ def test_defaults_recommend_from_metrics_server(cluster, release, prometheus_url
             assert len(release.pods("operator")) == 2
             release.helm("test", name=release.name, timeout=600)
 
-            def target():
-                return recommended(profile_of(cluster, namespace, "deployment-plain")).get("target")
+            def watched():
+                status = profile_of(cluster, namespace, "deployment-plain").get("status", {})
+                seen = [each for each in status.get("containers", ()) if "current" in each.get("usage", {})]
+                known = seen and seen[0].get("lastDecision", {}).get("reason") != "NoProfile"
+                return (status, seen[0]) if known else None
 
-            wait_for(target, "a recommendation", 300)
-            assert 48 * MIB < parse_quantity(target()) < 256 * MIB
+            status, seen = wait_for(watched, "its usage", 300)
+            assert 48 * MIB < parse_quantity(seen["usage"]["current"]) < 96 * MIB
+            assert seen["usage"]["quantity"] == "working-set"
+            # Without a Prometheus nothing is known of the past: three hours go by before it recommends.
+            assert (seen["lastDecision"]["kind"], seen["lastDecision"]["reason"]) == ("hold", "NoHistory")
+            (ready,) = (each for each in status["conditions"] if each["type"] == "Ready")
+            assert (ready["status"], ready["reason"]) == ("False", "NoHistory")
         finally:
             release.install_or_upgrade(cluster_values(cluster, prometheus_url))
