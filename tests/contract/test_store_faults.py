@@ -13,15 +13,24 @@ from pathlib import Path
 import pytest
 
 from builders.partition import line_to
-from builders.redis_server import MISSING, RedisServer, binaries, redis_sentinel, redis_server
-from builders.store import NOW
+from builders.redis_server import (
+    MISSING,
+    RedisServer,
+    binaries,
+    redis_cluster,
+    redis_sentinel,
+    redis_server,
+)
+from builders.store import NOW, entry
 from builders.waiting import wait_for
 from plimsoll.store.care import check, repair
 from plimsoll.store.content import decode, encode
 from plimsoll.store.forgetting import forget
 from plimsoll.store.levels.address import parse_redis_address
 from plimsoll.store.levels.file import FileLevel
-from plimsoll.store.levels.shared import COMMANDS, CONNECTING, SharedLevel
+from plimsoll.store.levels.protocol import LevelError, Reason
+from plimsoll.store.levels.shared import CLUSTER_COMMANDS, COMMANDS, CONNECTING, SharedLevel
+from plimsoll.store.levels.work import WORK_COMMANDS, WorkStream
 from plimsoll.store.memory import Memory
 from plimsoll.store.record import Address, Provenance
 from plimsoll.store.sending import Sent, send
@@ -238,8 +247,8 @@ def test_records_that_cannot_be_read(server, writer, counted):
     told(counted, "records in Redis that cannot be read", mine)
 
 
-def acl(server: RedisServer, password: str) -> None:
-    rights = [f"+{each}" for each in (*COMMANDS, *CONNECTING)]
+def acl(server: RedisServer, password: str, *more: str) -> None:
+    rights = [*(f"+{each}" for each in (*COMMANDS, *CONNECTING)), *more]
     server.tell("ACL", "SETUSER", USER, "reset", "on", f">{password}", "~plimsoll:*", *rights)
 
 
@@ -254,14 +263,56 @@ def test_wrong_password(server, writer, tmp_path, counted):
         acl(server, "another")
         server.tell("CLIENT", "KILL", "USER", USER)
 
-    def renewed() -> None:
-        file.write_text("another")
-        mine.store.shared.close()  # as a new connection would
-
-    failures = through(server, mine, rotate, renewed)
+    failures = through(server, mine, rotate, lambda: file.write_text("another"))
     assert all("denied" in each or "down" in each for each in failures)
     assert any("denied" in each for each in failures)
     told(counted, "wrong password of Redis", mine)
+
+
+@pytest.mark.parametrize("form", ["single", "sentinel", "cluster"])
+def test_a_password_that_is_rotated_under_a_running_process_is_found(tmp_path, form):
+    """Neither level nor worker is made anew: a new connection reads the file."""
+    with ExitStack() as stack:
+        if form == "single":
+            servers = [stack.enter_context(redis_server(tmp_path / "redis"))]
+            url = f"redis://{USER}@{servers[0].host}/0"
+        elif form == "sentinel":
+            made = stack.enter_context(redis_sentinel(tmp_path / "redis", replicas=1))
+            servers, url = made.servers, made.url.replace("://", f"://{USER}@")
+        else:
+            servers = stack.enter_context(redis_cluster(tmp_path / "redis"))
+            url = f"redis+cluster://{USER}@{servers[0].host}"
+        file = tmp_path / "password"
+        rights = [f"+{each}" for each in CLUSTER_COMMANDS] if form == "cluster" else []
+
+        def rotate(password: str) -> None:
+            for each in servers:
+                acl(each, password, *rights, *(f"+{word}" for word in WORK_COMMANDS))
+                each.tell("CLIENT", "KILL", "USER", USER)
+
+        address = parse_redis_address(f"{url}?password_file={file}&timeout=5")
+        level, stream = SharedLevel(address), WorkStream(address)
+        stack.callback(level.close)
+        stack.callback(stream.close)
+        for number, password in enumerate(("first", "second", "third")):
+            rotate(password)
+            if number:
+                with pytest.raises(LevelError):
+                    level.ping()
+                with pytest.raises(LevelError):
+                    stream.counts()
+            file.write_text(password + "\n")
+            level.ping()
+            assert level.put(entry(f"k{number}"), 0).stored
+            stream.offer(f"job-{number}", b"payload")
+        file.unlink()
+        for each in servers:
+            each.tell("CLIENT", "KILL", "USER", USER)
+        with pytest.raises(LevelError, match="cannot be read") as raised:
+            level.ping()
+        assert raised.value.reason is Reason.DOWN
+        file.write_text("third")
+        assert len([*level.records()]) == 3
 
 
 def test_a_partition_between_half_of_the_writers_and_redis(server, writer, counted):

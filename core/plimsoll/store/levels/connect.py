@@ -1,7 +1,8 @@
 """From an address to a client of redis-py that fails fast: half a second, one new connection, no more.
 
 In: a `RedisAddress`. Out: a `Link`: the client, and the connection on which a key's writes go, so that WAIT
-speaks of them. Waiting longer is the caller's decision (`breaker`), never the client's.
+speaks of them. Waiting longer is the caller's decision (`breaker`), never the client's. Each new connection
+reads a password in a file anew, and so finds one that was rotated.
 """
 
 from collections.abc import Callable
@@ -27,6 +28,21 @@ class Link:
     close: Callable[[], None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Login(redis.CredentialProvider):
+    """What a new connection shows."""
+
+    address: RedisAddress
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        """User and password, or the password alone. Raises redis.ConnectionError without its file."""
+        try:
+            secret = self.address.secret()
+        except (OSError, UnicodeError) as error:
+            raise redis.ConnectionError(f"the password's file cannot be read: {error}") from error
+        return (self.address.user, secret) if self.address.user else (secret,)
+
+
 def connected(address: RedisAddress) -> Link:
     """A link; only a Cluster's client sends something before the first command: it asks for the map."""
     if address.form == "cluster":
@@ -43,7 +59,7 @@ def _single(client: redis.Redis) -> Link:
 
 def _sentinel(address: RedisAddress) -> Link:
     settings = _settings(address)
-    asking = {key: value for key, value in settings.items() if key not in {"username", "password"}}
+    asking = {key: value for key, value in settings.items() if key != "credential_provider"}
     # redis-py gives neither this class nor the next one types.
     sentinel = cast("Any", Sentinel)(
         list(address.hosts), sentinel_kwargs=asking | _retry(), **settings, **_retry()
@@ -76,9 +92,9 @@ def _settings(address: RedisAddress) -> dict[str, Any]:
         "protocol": 2,
         "decode_responses": False,
         "driver_info": None,
-        "username": address.user or None,
-        "password": address.secret() or None,
     }
+    if address.user or address.password or address.password_file:
+        made["credential_provider"] = _Login(address)
     if address.tls:
         made |= {
             "ssl": True,
