@@ -29,7 +29,7 @@ class Desks:
     """A rig whose operator has a desk, and one agent on n1."""
 
     def __init__(self, made, epoch_id=1):
-        self.rig, self.woken = made, 0
+        self.rig, self.woken, self._said = made, 0, None
         self.attendance = Attendance(epoch_id)
         self.offer = self._offer  # a served `Coordination.offer` where there are streams
         parts = made.loop._parts
@@ -72,6 +72,8 @@ class Desks:
         return found
 
     def samples(self, used_mib, now_seconds, available_mib=32 * GIB_MIB, needed_mib=None):
+        """What the agent says of its container from now on: again with each lease it asks for."""
+        self._said = (used_mib, available_mib, needed_mib)
         columns = {"usage_bytes": np.array([used_mib * MIB]), "memory_max_bytes": np.array([1024.0 * MIB])}
         if needed_mib is not None:  # an agent that may reclaim the container
             columns |= {"needed_bytes": np.array([needed_mib * MIB])}
@@ -96,6 +98,9 @@ class Desks:
 
     async def asks_for(self, wanted_mib, now_seconds, lease_id=9, index=0, read_mib=1024):
         """A lease request and its answer; `read_mib` is what the agent reads in memory.max."""
+        if self._said is not None:
+            used_mib, available_mib, needed_mib = self._said
+            self.samples(used_mib, now_seconds, available_mib, needed_mib)
         read_bytes = int(read_mib * MIB)
         ask = LeaseRequest(lease_id, index, int(wanted_mib * MIB), read_bytes, 50 * MIB, 3.0, now_seconds)
         self.says(ask, now_seconds)

@@ -117,5 +117,5 @@ async def join(directory: Path, skew_seconds: float = 0.0, **spec: object) -> As
         async with attending(link):
             await until(lambda: link.state.attending)
             agent.tick()
-            await until(lambda: desks.desk.views.available_bytes("n1"))
+            await until(lambda: desks.desk.views.available_bytes("n1", joined.now))
             yield joined

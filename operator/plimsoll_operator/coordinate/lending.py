@@ -3,8 +3,8 @@
 In: lease requests. Out: a raise through the guards and the actor, as every raise, without waiting for the
 loop; the answer to the agent. `plimsoll.coordinate.lease` says how much and how long. Headroom is what the
 node gives to pods, less what every container on it is expected to reach, and never more than what is
-available there now by the agent's own word. Requests of one container are answered one after the other, each
-with the limit that the one before it has left.
+available there now by the agent's own fresh word; without one nothing is lent. Requests of one container are
+answered one after the other, each with the limit that the one before it has left.
 """
 
 import asyncio
@@ -81,7 +81,7 @@ class Lending:
             request.wanted_bytes,
             found.record.spec.limit_bytes,
             None if policy is None else policy.max_bytes,
-            self._headroom(kube_node, world),
+            self._headroom(kube_node, world, now_seconds),
             request.memory_max_bytes if request.memory_max_bytes > 0 else None,
         )
         answer = self.book.decide(ask, now_seconds)
@@ -133,15 +133,15 @@ class Lending:
             return None
         return _Container(pod, record, group)
 
-    def _headroom(self, kube_node: str, world: World) -> int | None:
+    def _headroom(self, kube_node: str, world: World, now_seconds: float) -> int | None:
         node = world.kube_nodes.get(kube_node)
         if node is None:
             return None
         pods = self._pods(world).get(kube_node, ())
         forecast = headroom_bytes(node.allocatable_bytes, self._expected(pods), self.book.settings)
-        available = self._views.available_bytes(kube_node)
+        available = self._views.available_bytes(kube_node, now_seconds)
         if forecast is None or available is None:
-            return forecast
+            return None
         return min(forecast, available + self.book.leased_bytes(kube_node))
 
     def _expected(self, pods: Iterable[PodRecord]) -> Iterable[float | None]:

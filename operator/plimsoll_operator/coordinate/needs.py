@@ -15,14 +15,12 @@ from plimsoll.api.effective import Basis
 from plimsoll.api.engines import Engine, asked_engines
 from plimsoll.api.precedence import EffectivePolicy
 from plimsoll.coordinate.attendance import Presence
-from plimsoll_operator.coordinate.views import ContainerView, Views
+from plimsoll_operator.coordinate.views import FRESH_SECONDS, ContainerView, Views
 from plimsoll_operator.engine.messages import Needs, PodContainer
 from plimsoll_operator.membership import Group, Membership
 from plimsoll_operator.records import ContainerRecord, PodRecord
 from plimsoll_operator.world import World
 
-# A guard lets a limit fall below present use on a word no older than this: three looks of an agent.
-FRESH_SECONDS = 30.0
 GROUPS_AT_ONCE = 500  # between two turns of the event loop
 
 

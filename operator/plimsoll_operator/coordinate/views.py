@@ -20,6 +20,8 @@ from plimsoll.coordinate.messages import (
     Unread,
 )
 
+# Older than this no word is taken for the present: three looks of an agent.
+FRESH_SECONDS = 30.0
 ABSURD_RATIO = 1.1  # of a node's capacity: no container uses more
 
 
@@ -100,11 +102,16 @@ class Views:
         absurd = view.usage_bytes is None or view.usage_bytes > most
         return None if absurd else view
 
-    def available_bytes(self, kube_node: str) -> int | None:
-        """What a node has left now, by its agent's word; None where it has not said."""
+    def available_bytes(self, kube_node: str, now_seconds: float) -> int | None:
+        """What a node has left now, by its agent's fresh word; None where it has not said.
+
+        0 is what agents say that could not read it; a node that has really nothing left is no better known.
+        """
         node = self._nodes.get(kube_node)
-        batch = None if node is None else _read(node)
-        return None if batch is None else batch.available_bytes or None
+        if node is None or not abs(now_seconds - node.heard_seconds) <= FRESH_SECONDS:
+            return None
+        batch = _read(node)
+        return None if batch is None or batch.available_bytes <= 0 else batch.available_bytes
 
     def reclaimed(self, kube_node: str, batch: OutcomeBatch) -> None:
         """What reclaim has done on a node since its agent started: the newest totals say it all."""

@@ -273,6 +273,7 @@ async def test_two_leases_of_one_container_that_are_asked_at_once_are_both_answe
         return await resize(pod, values)
 
     monkeypatch.setattr(made.rig.api, "resize", slow)
+    made.samples(900, NOW + 61)
     for lease_id, wanted_mib in ((9, 400), (10, 300)):
         ask = LeaseRequest(lease_id, 0, wanted_mib * MIB, 1024 * MIB, 50 * MIB, 3.0, NOW + 61)
         made.says(ask, NOW + 61)
@@ -325,6 +326,21 @@ async def test_no_lease_beyond_what_the_node_has_left_by_its_own_word():
     made.samples(900, NOW + 61, available_mib=50)
     answer = await made.asks_for(400, NOW + 62)
     assert answer.limit_bytes == 1074 * MIB
+
+
+@pytest.mark.parametrize("said", ["nothing", "0", "long ago"])
+async def test_a_node_whose_free_memory_is_not_known_lends_nothing(said):
+    made = Desks(rig(targets={"app": 1024}))
+    await made.once(NOW)
+    made.attend(NOW)
+    if said != "nothing":
+        made.samples(900, NOW + 29, available_mib=0 if said == "0" else 32 * 1024)
+    if said == "long ago":
+        made._said = None  # heard, and says nothing more of its memory
+    await made.once(NOW + MINUTE)
+    answer = await made.asks_for(400, NOW + 61)
+    assert (answer.limit_bytes, answer.refusal) == (0, "the kube node's headroom is not known")
+    assert made.rig.limit() == 1024
 
 
 async def test_while_paused_no_lease_is_granted_and_the_guards_reason_is_told():

@@ -1,6 +1,7 @@
 """In: what agents say of their containers. Out: one container's view, or nothing where it makes no sense."""
 
 import numpy as np
+import pytest
 
 from plimsoll.coordinate.messages import MessageError, OutcomeBatch, Roster, RosterEntry, SampleBatch, Unread
 from plimsoll_operator.coordinate.views import Views
@@ -55,7 +56,18 @@ def test_a_batch_that_makes_no_sense_says_nothing_and_raises_nothing():
     made = views()
     made.take("n1", Unread(broken), 101.0)
     assert made.container("n1", "uid", "id", None) is None
-    assert made.available_bytes("n1") is None
+    assert made.available_bytes("n1", 101.0) is None
+
+
+@pytest.mark.parametrize(
+    ("said_mib", "age_seconds", "known"), [(8, 30.0, True), (8, 31.0, False), (0, 0.0, False)]
+)
+def test_what_a_node_has_left_is_known_where_its_agent_has_just_said_so(said_mib, age_seconds, known):
+    made = views()
+    assert made.available_bytes("n2", 100.0) is None
+    made.take("n1", SampleBatch(1.0, np.array([3]), {"usage_bytes": np.array([5.0])}, said_mib * MIB), 100.0)
+    found = [made.available_bytes("n1", 100.0 + sign * age_seconds) for sign in (1, -1)]
+    assert found == ([said_mib * MIB] * 2 if known else [None, None])
 
 
 def test_what_came_is_read_once_and_only_when_it_is_asked_for():
@@ -69,7 +81,7 @@ def test_what_came_is_read_once_and_only_when_it_is_asked_for():
     made.take("n1", Unread(read), 101.0)
     assert reads == []
     assert made.container("n1", "uid", "id", None).usage_bytes == 5
-    assert made.available_bytes("n1") == MIB
+    assert made.available_bytes("n1", 101.0) == MIB
     assert reads == [1]
 
 
