@@ -35,7 +35,7 @@ from plimsoll_operator.coordinate.needs import NeedBook
 from plimsoll_operator.coordinate.shrinks import Around, Shrinks, Waits
 from plimsoll_operator.coordinate.views import Views
 from plimsoll_operator.engine.messages import Needs
-from plimsoll_operator.membership import Membership
+from plimsoll_operator.membership import Membership, container_of
 from plimsoll_operator.planning import Choice, Plans, PodPlan
 from plimsoll_operator.records import ContainerRecord, PodRecord
 from plimsoll_operator.serve.metrics import Metrics
@@ -146,11 +146,7 @@ class Desk:
         """A loop begins; returns the rows that are asked for, whatever else is due."""
         self._world = world
         self.shrinks.tick(now_seconds)
-        for uid, ask in self.lending.asks(now_seconds).items():
-            self._ended[uid] = (now_seconds + ENDED_ASK_SECONDS, ask)
-        self._ended = {uid: each for uid, each in self._ended.items() if now_seconds < each[0]}
-        ended = {uid: replace(ask, made_seconds=now_seconds) for uid, (_, ask) in self._ended.items()}
-        self._asks.lent = {**ended, **self.shrinks.asks()}
+        self._asks.lent = {**self._ended_leases(now_seconds), **self.shrinks.asks()}
         self._attendance.forget(now_seconds, frozenset(world.kube_nodes))
         self.views.keep_only(frozenset(world.kube_nodes))
         self._skews = {name: each for name, each in self._skews.items() if name in world.kube_nodes}
@@ -211,6 +207,35 @@ class Desk:
         if (choice.decision.limit_bytes or 0) < most and self.lending.book.holds(uid, now_seconds):
             return Waits("Leased", "a burst lease is in force")
         return None
+
+    def _ended_leases(self, now_seconds: float) -> dict[ContainerUid, Ask]:
+        """What ended leases ask for where the limit is above that from before the first; until a forecast is
+        there, which knows better.
+        """
+        for uid, ask in self.lending.asks(now_seconds).items():
+            _, before = self._ended.get(uid, (0.0, ask))
+            least = min(before.limit_bytes or 0, ask.limit_bytes or 0)
+            self._ended[uid] = (now_seconds + ENDED_ASK_SECONDS, replace(ask, limit_bytes=least))
+        self._ended = {
+            uid: (until, ask)
+            for uid, (until, ask) in self._ended.items()
+            if now_seconds < until and self._unforeseen(uid, now_seconds)
+        }
+        return {
+            uid: replace(ask, made_seconds=now_seconds)
+            for uid, (_, ask) in self._ended.items()
+            if self._limit(uid) > (ask.limit_bytes or 0) and not self.lending.book.holds(uid, now_seconds)
+        }
+
+    def _unforeseen(self, uid: ContainerUid, now_seconds: float) -> bool:
+        """True where nothing says what a container's limit should be."""
+        row = self._row(uid)
+        return row is not None and self._asks.for_row(row, now_seconds) is None
+
+    def _limit(self, uid: ContainerUid) -> int:
+        pod = self._membership.pod(uid[0])
+        container = None if pod is None else container_of(pod, uid[1])
+        return 0 if container is None else container.spec.limit_bytes or 0
 
     def _row(self, uid: ContainerUid) -> int | None:
         group = self._membership.group_of_pod(uid[0])

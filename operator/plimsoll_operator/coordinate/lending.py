@@ -102,9 +102,9 @@ class Lending:
         """
         over = {}
         for uid, before_bytes in self.book.expired(now_seconds).items():
-            pod, group = self._membership.pod(uid[0]), self._membership.group_of_pod(uid[0])
-            row = -1 if group is None else group.rows.get(uid[1], -1)
-            if pod is not None and self._asks.for_row(row, now_seconds) is None:
+            group = self._membership.group_of_pod(uid[0])
+            row = None if group is None else group.rows.get(uid[1])
+            if row is not None and self._asks.for_row(row, now_seconds) is None:
                 over[uid] = Ask(before_bytes, None, reason="LeaseEnded", made_seconds=now_seconds)
         return over
 

@@ -311,6 +311,64 @@ async def test_a_lease_that_fails_for_a_fault_of_ours_takes_no_room(monkeypatch)
     assert made.desk.lending.book.leased_bytes("n1") == 0
 
 
+async def silent(made, monkeypatch):
+    """An operator on which a lease of 400 MiB was granted, and whose engine holds the row since."""
+    asks = made.desk._asks
+    known, hidden = asks.for_row, [True]
+    monkeypatch.setattr(asks, "for_row", lambda row, now: None if hidden[0] else known(row, now))
+    assert (await made.asks_for(400, NOW + 61)).limit_bytes == 1424 * MIB
+    return hidden
+
+
+async def loops(made, minutes):
+    """Loops of these minutes, with an agent that makes room wherever it is asked to, and a kernel that holds
+    what is written from the second time on.
+    """
+    writes = 0
+    for minute in minutes:
+        await made.once(NOW + minute * MINUTE)
+        for request in (each for each in made.told() if isinstance(each, ShrinkRequest)):
+            if request.written:
+                holds_mib = made.rig.limit() if writes > 1 else 9999
+                made.report(request, ShrinkStage.OBSERVED, 500, NOW + minute * MINUTE, max_mib=holds_mib)
+            else:
+                writes += 1
+                made.report(request, ShrinkStage.REACHED, 500, NOW + minute * MINUTE)
+                await made.once(NOW + minute * MINUTE + 1)
+
+
+async def test_a_forecast_that_comes_after_a_lease_has_ended_counts_at_once(monkeypatch):
+    made = await steady()
+    hidden = await silent(made, monkeypatch)
+    await loops(made, range(2, 8))
+    assert list(made.desk._asks.lent) == [APP]
+    hidden[0], made.rig.engine.targets["app"] = False, 1800
+    await loops(made, range(8, 15))
+    assert made.rig.limit() == 1800
+    assert made.desk._asks.lent == {}
+
+
+async def test_without_a_forecast_a_lease_that_ended_brings_the_old_limit_back_and_asks_no_more(monkeypatch):
+    made = await steady()
+    await silent(made, monkeypatch)
+    await loops(made, range(2, 50))
+    assert made.rig.metrics.value("plimsoll_shrinks_total", outcome="rolled-back") == 1, "and tried again"
+    assert made.rig.limit() == 1024
+    assert made.desk._asks.lent == {}
+
+
+async def test_a_lease_after_one_that_ended_ends_at_the_limit_from_before_both(monkeypatch):
+    made = await steady()
+    await silent(made, monkeypatch)
+    await loops(made, range(2, 8))
+    assert made.rig.limit() == 1424, "the cooldown is not over"
+    assert (await made.asks_for(200, NOW + 421, lease_id=10, read_mib=1424)).limit_bytes == 1624 * MIB
+    await loops(made, range(8, 12))
+    assert made.desk._asks.lent == {}, "a lease is in force"
+    await loops(made, range(12, 60))
+    assert made.rig.limit() == 1024
+
+
 async def test_no_lease_without_headroom_by_forecast():
     made = await steady()
     made.rig.api.put("nodes", raw_kube_node(memory="1080Mi"))
