@@ -81,6 +81,8 @@ class Attended:
     attendance: Attendance | None = None
     now: Callable[[], float] = time.time
     options: tuple[tuple[str, int], ...] = ()  # of gRPC, instead of the operator's own
+    username: str = AGENTS
+    review_seconds: float = 60.0  # between two reviews of an open stream's token
     leader: Callable[[], str] | None = None  # where a replica that does not lead carries streams to
     service: Coordination = None  # set while it is served
     identity: ServerIdentity = None
@@ -93,7 +95,7 @@ class Attended:
         self.service = Coordination(
             attendance=self.attendance or Attendance(self.epoch_id),
             tokens=Tokens(self.reviews, "plimsoll", time.monotonic),
-            username=AGENTS,
+            username=self.username,
             hearer=self.hearer or self.heard,
             kube_node_of_pod=self.pods.get,
             leads=lambda: self.leading,
@@ -101,6 +103,7 @@ class Attended:
             monotonic=time.monotonic,
             admission=self.admission,
             relay=relay,
+            review_seconds=self.review_seconds,
         )
         server, self.port = await start(self.service, self.identity, "127.0.0.1", self.port, self.options)
         try:
@@ -122,7 +125,7 @@ class Attended:
         """An agent's link, and the list of what it hears."""
         token = token or f"token-{kube_node}"
         self.reviews.kube_nodes.setdefault(token, kube_node)
-        directory = self.directory / f"agent-{token}"
+        directory = self.directory / f"agent-{token[-40:]}"
         (authority or self.authority).write(directory, kube_node, expired=expired)
         (directory / "token").write_text(token + "\n")
         heard: list[object] = []

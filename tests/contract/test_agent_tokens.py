@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from builders.attending import Attended, Reviews, attending, until
+from builders.authority import Authority
 from builders.manifests import container, kube_node, pod
 from plimsoll.coordinate.authority import hello_refusal, token_refusal
 from plimsoll_operator.actuate.api import KubernetesApi
@@ -79,6 +81,35 @@ async def test_a_token_dies_with_its_pod(agents, tokens):
     token = agents.token("agent-3", "tokens-n1")
     agents.gone("agent-3")
     assert token_refusal(await tokens.facts(token), USERNAME, AUDIENCE)
+
+
+class RealReviews(Reviews):
+    """Whose token it is says a real API server."""
+
+    def __init__(self, api: KubernetesApi) -> None:
+        super().__init__()
+        self.api = api
+
+    async def create(self, resource, namespace, body):
+        self.asked += 1
+        return await self.api.create(resource, namespace, body)
+
+
+async def test_a_pod_that_goes_takes_its_open_stream_with_it(agents, apiserver, tmp_path):
+    api = await KubernetesApi.connect(environment={"KUBECONFIG": str(apiserver.kubeconfig())})
+    reviews = RealReviews(api)
+    operator = Attended(tmp_path, Authority(), reviews, username=USERNAME, review_seconds=0.1)
+    token = agents.token("agent-5", "node-a")
+    async with operator.serving():
+        link, _ = operator.agent("node-a", token=token)
+        async with attending(link):
+            await until(lambda: link.state.attending)
+            await until(lambda: reviews.asked >= 3)
+            assert link.state.streams_total == 1
+            agents.gone("agent-5")
+            await until(lambda: not operator.service._streams)
+            await until(lambda: "the token is not valid" in link.state.why)
+    await api.close()
 
 
 async def test_a_forged_token_is_told(agents, tokens):

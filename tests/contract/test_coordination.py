@@ -191,6 +191,58 @@ async def test_a_token_is_reviewed_once_a_minute(operator):
     assert operator.reviews.asked == 1
 
 
+async def test_a_token_that_is_withdrawn_ends_the_stream_that_it_opened(operator):
+    operator.review_seconds = 0.05
+    async with operator.serving():
+        link, _ = operator.agent()
+        async with attending(link):
+            await until(lambda: link.state.attending)
+            await until(lambda: operator.reviews.asked >= 4)  # each time by the API server, not from memory
+            assert link.state.streams_total == 1
+            operator.reviews.kube_nodes.clear()
+            await until(lambda: operator.service.counts.refusals_total["token"] >= 1)
+            await until(lambda: not operator.service._streams)
+            await until(lambda: "the token is not valid" in link.state.why)
+            assert not link.state.attending
+
+
+async def test_a_token_that_is_bound_to_another_node_by_now_ends_its_stream(operator):
+    operator.review_seconds = 0.05
+    async with operator.serving():
+        link, _ = operator.agent()
+        async with attending(link):
+            await until(lambda: link.state.attending)
+            operator.reviews.kube_nodes["token-node-a"] = "node-b"
+            await until(lambda: not operator.service._streams)
+            await until(lambda: "does not speak for node-a" in link.state.why)
+
+
+async def test_an_open_stream_outlasts_an_api_server_that_is_away_for_a_while_and_no_longer(operator):
+    operator.review_seconds, clock, reviews = 0.05, [0.0], operator.reviews
+
+    async def reviewed(times):
+        asked = reviews.asked
+        await until(lambda: reviews.asked >= asked + times)
+
+    async with operator.serving():
+        operator.service.monotonic = lambda: clock[0]
+        link, _ = operator.agent()
+        async with attending(link):
+            await until(lambda: link.state.attending)
+            reviews.down = True
+            clock[0] = 299.0
+            await reviewed(5)
+            reviews.down = False
+            await reviewed(2)
+            reviews.down = True
+            clock[0] = 590.0  # less than so long after the last answer
+            await reviewed(5)
+            assert (link.state.attending, link.state.streams_total) == (True, 1)
+            clock[0] = 700.0
+            await until(lambda: operator.service.counts.refusals_total["review"] >= 1)
+            await until(lambda: "TokenReview: 503" in link.state.why)
+
+
 async def test_without_an_api_server_nobody_is_let_in_and_nobody_is_called_a_liar(operator):
     operator.reviews.down = True
     async with operator.serving():

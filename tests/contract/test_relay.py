@@ -50,6 +50,16 @@ async def test_connections_between_replicas_are_shared_as_far_as_a_server_allows
         assert len(lanes) == 2
 
 
+async def test_a_token_that_is_withdrawn_ends_a_relayed_stream_too(made):
+    made.leader.service.review_seconds = 0.05
+    link, _ = made.agent("node-1", 1)
+    async with attending(link):
+        await until(lambda: link.state.attending)
+        made.leader.reviews.kube_nodes.clear()
+        await until(lambda: "the token is not valid" in link.state.why)
+        await until(lambda: not made.leader.service._streams)
+
+
 async def test_relays_that_die_under_load_lose_and_repeat_nothing(made, counted):
     said, deaths, survived = Said(made, AGENTS, 1, 2), 0, 0
     async with attending(*said.links):

@@ -3,8 +3,8 @@
 In: streams. Out: bodies to a hearer, and what is offered to a node's session goes out on its stream. The door
 first: at most so many streams a second, before anything is looked at; then the token, the hello, the roster.
 A stream speaks for one node, and says nothing of pods elsewhere. A replica that does not lead lets in as
-strictly, and carries the stream to the one that does (`relay`). Method: one task reads, one writes; whatever
-ends either ends the stream, and the session stays for the next.
+strictly, and carries the stream to the one that does (`relay`). Method: one task reads, one writes, one has
+the token reviewed anew; whatever ends any of them ends the stream, and the session stays for the next.
 """
 
 import asyncio
@@ -36,6 +36,8 @@ GREETING_SECONDS = 10.0
 SETTLE_SECONDS = 5.0  # acknowledgements wait no longer for a message to travel with
 BEAT_AFTER = 1  # such waits in which nothing was said: then a sign of life
 LAST_WORD_SECONDS = 1.0  # a stream that ends while the agent writes takes with it what the agent has not read
+REVIEW_SECONDS = 60.0  # a token that is withdrawn, or whose pod is gone, ends its stream within this
+UNREVIEWED_SECONDS = 300.0  # a stream goes on for so long while the API server does not say whose token it is
 MOST_NONSENSE = 20  # messages of one stream that make no sense, until it is ended
 OPTIONS = (
     ("grpc.max_receive_message_length", service.MOST_REQUEST_BYTES),
@@ -44,7 +46,7 @@ OPTIONS = (
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_ping_strikes", 3),
     ("grpc.max_concurrent_streams", 4),
-    # A renewed certificate and a withdrawn token count after this at the latest.
+    # A renewed certificate counts after this at the latest.
     ("grpc.max_connection_age_ms", 1_800_000),
     ("grpc.max_connection_age_grace_ms", 10_000),
     ("grpc.so_reuseport", 0),
@@ -100,6 +102,8 @@ class Coordination:
     relay: Relay | None = None  # None: where this replica does not lead, it takes no streams
     counts: DoorCounts = field(default_factory=DoorCounts)
     draining: bool = False
+    review_seconds: float = REVIEW_SECONDS
+    unreviewed_seconds: float = UNREVIEWED_SECONDS
     _streams: dict[str, _Stream] = field(default_factory=dict)
 
     def offer(self, kube_node: str, body: OperatorBody) -> bool:
@@ -154,8 +158,9 @@ class Coordination:
         await context.write(wire.welcome(welcome, self.now(), patience))
         reader = asyncio.create_task(self._read(requests, stream, said.kube_node))
         writer = asyncio.create_task(self._write(context, stream))
+        reviewer = asyncio.create_task(self._review(token, said.kube_node))
         try:
-            await _first_to_end(reader, writer)
+            await _first_to_end(reader, writer, reviewer)
         finally:
             self._close(said.kube_node, stream)
 
@@ -183,6 +188,22 @@ class Coordination:
         if why := token_refusal(facts, self.username, self.audience):
             raise RefusedError(Code.UNAUTHENTICATED, why, "token")
         return facts
+
+    async def _review(self, token: str, kube_node: str) -> None:
+        """While a stream is open: whose token it is by now."""
+        answered = self.monotonic()
+        while True:
+            await asyncio.sleep(self.review_seconds)
+            try:
+                facts = await self.tokens.facts(token, anew=True)
+            except ReviewError as error:
+                if self.monotonic() - answered > self.unreviewed_seconds:
+                    raise RefusedError(Code.UNAVAILABLE, str(error), "review") from None
+                continue
+            answered = self.monotonic()
+            why = token_refusal(facts, self.username, self.audience) or hello_refusal(facts, kube_node)
+            if why:
+                raise RefusedError(Code.UNAUTHENTICATED, why, "token")
 
     def _own(self, kube_node: str, roster: Roster) -> None:
         """Only pods of the speaker's node: a uid elsewhere is a lie, for neither ever moves."""

@@ -35,13 +35,13 @@ class Tokens:
         self._gate = asyncio.Semaphore(REVIEWS_AT_ONCE)
         self.reviews_total = 0
 
-    async def facts(self, token: str) -> TokenFacts:
-        """What the API server says of a token. Raises ReviewError."""
+    async def facts(self, token: str, *, anew: bool = False) -> TokenFacts:
+        """What the API server says of a token; `anew`: now, whatever is remembered. Raises ReviewError."""
         if not token or len(token) > LONGEST_TOKEN:
             return TokenFacts(authenticated=False, problem="there is none, or it is too long to be one")
         digest = hashlib.sha256(token.encode()).digest()
         known = self._known.get(digest)
-        if known is not None and 0.0 <= self._monotonic() - known[0] < REMEMBERED_SECONDS:
+        if known is not None and not anew and 0.0 <= self._monotonic() - known[0] < REMEMBERED_SECONDS:
             return known[1]
         task = self._asked.get(digest)
         if task is None:
