@@ -2,10 +2,12 @@
 
 In: bodies to say, numbers heard. Out: letters to send, verdicts on what came. The sender keeps a letter until
 it is acknowledged; after a break it goes on from what the receiver says it has taken. Each letter names the
-number it follows on this stream, so that a level given up by a full buffer is told apart from a loss.
+number it follows on this stream, so that a level given up by a full buffer is told apart from a loss. What
+speaks of a moment is given up once it has waited longer than that lasts: said late, it would be a lie.
 Method: go-back-N, with declared gaps.
 """
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from enum import StrEnum
@@ -39,6 +41,9 @@ class Outbox(Generic[Body]):
     def __init__(self, bounds: Bounds, first_number: int = 1) -> None:
         self._bounds = bounds
         self._held: OrderedDict[int, tuple[Body, bool]] = OrderedDict()
+        self._until: dict[
+            int, float
+        ] = {}  # of letters that speak of a moment, by the caller's clock, seconds
         self._levels = 0
         self._next = first_number
         self._previous = first_number - 1  # the last number said on this stream
@@ -54,20 +59,29 @@ class Outbox(Generic[Body]):
         """What has not been acknowledged, the oldest first."""
         return tuple(body for body, _ in self._held.values())
 
-    def offer(self, body: Body, *, level: bool) -> bool:
-        """Take a body in. A level pushes the oldest level out; anything else is refused by a full buffer."""
+    def offer(
+        self, body: Body, *, level: bool, lasts_seconds: float = math.inf, now_seconds: float = 0.0
+    ) -> bool:
+        """Take a body in. A level pushes the oldest level out; anything else is refused by a full buffer.
+
+        `lasts_seconds`: how long it may wait to be said, by the clock of `now_seconds`.
+        """
+        self._give_up_late(now_seconds)
         if level and self._levels >= self._bounds.most_levels:
             self._give_up_oldest_level()
         elif not level and len(self._held) - self._levels >= self._bounds.most_kept:
             self.refused_total += 1
             return False
         self._held[self._next] = (body, level)
+        if lasts_seconds < math.inf:
+            self._until[self._next] = now_seconds + lasts_seconds
         self._levels += level
         self._next += 1
         return True
 
-    def next(self) -> Letter[Body] | None:
+    def next(self, now_seconds: float = 0.0) -> Letter[Body] | None:
         """The next letter to send on this stream; None where all is said."""
+        self._give_up_late(now_seconds)
         number = next((each for each in self._ahead() if each > self._previous), None)
         if number is None:
             return None
@@ -78,6 +92,7 @@ class Outbox(Generic[Body]):
     def give_up(self, letter: Letter[Body]) -> None:
         """The letter that `next` gave cannot be said at all: it leaves a gap as any that was given up."""
         _, level = self._held.pop(letter.number, (None, False))
+        self._until.pop(letter.number, None)
         self._levels -= level
         self._previous = min(self._previous, letter.follows)
         self.dropped_total += 1
@@ -109,10 +124,20 @@ class Outbox(Generic[Body]):
         self.acknowledged = max(self.acknowledged, number)
         while self._held and (first := next(iter(self._held))) <= number:
             self._levels -= self._held.pop(first)[1]
+            self._until.pop(first, None)
+
+    def _give_up_late(self, now_seconds: float) -> None:
+        """What is under way on this stream may still arrive in time, and stays."""
+        late = [each for each, until in self._until.items() if each > self._previous and now_seconds >= until]
+        for number in late:
+            del self._until[number]
+            self._levels -= self._held.pop(number)[1]
+            self.dropped_total += 1
 
     def _give_up_oldest_level(self) -> None:
         oldest = next(number for number, (_, level) in self._held.items() if level)
         del self._held[oldest]
+        self._until.pop(oldest, None)
         self._levels -= 1
         self.dropped_total += 1
 

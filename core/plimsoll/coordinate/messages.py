@@ -167,6 +167,10 @@ AgentBody = (
 LEVELS = (SampleBatch, ForecastBatch)  # a newer one says it all again
 
 
+LASTS_SECONDS: Mapping[type, float] = {ShrinkReport: 2.0, LeaseRequest: 6.0}
+"""How long what speaks of a moment may wait to be said: said again each second, asked again after three."""
+
+
 @dataclass(frozen=True, slots=True)
 class ShrinkRequest:
     """Reclaim towards a target; or, once `written`, say what the kernel holds."""

@@ -5,6 +5,7 @@ streams: `greet` or `resume` starts one, `part` ends it, and nothing kept is los
 network: the shell carries envelopes and decides when to try again (`reconnect.py`).
 """
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
@@ -66,20 +67,30 @@ class Session(Generic[Said, Told]):
         self.version = PROTOCOL
         self._owed = 0
 
-    def offer(self, body: Said, *, level: bool = False) -> bool:
-        """Say something when there is a stream; False where the buffer of what must arrive is full."""
-        return self.outbox.offer(body, level=level)
+    def offer(
+        self,
+        body: Said,
+        *,
+        level: bool = False,
+        lasts_seconds: float = math.inf,
+        now_seconds: float = 0.0,
+    ) -> bool:
+        """Say something when there is a stream; False where the buffer of what must arrive is full.
+
+        After `lasts_seconds`, by the clock of `now_seconds`, it is not said any more.
+        """
+        return self.outbox.offer(body, level=level, lasts_seconds=lasts_seconds, now_seconds=now_seconds)
 
     @property
     def owes(self) -> bool:
         """True where an acknowledgement should wait no longer."""
         return self._owed >= ACKNOWLEDGE_EVERY
 
-    def next(self, *, settle: bool = False) -> Envelope[Said] | None:
+    def next(self, *, settle: bool = False, now_seconds: float = 0.0) -> Envelope[Said] | None:
         """The next envelope to send; with `settle` also for an acknowledgement that could wait."""
         if self.phase is not Phase.ATTENDING:
             return None
-        letter = self.outbox.next()
+        letter = self.outbox.next(now_seconds)
         if letter is None and not self._owed >= (1 if settle else ACKNOWLEDGE_EVERY):
             return None
         self._owed = 0

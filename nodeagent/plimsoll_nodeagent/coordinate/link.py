@@ -9,7 +9,9 @@ A letter that cannot be put on the wire is given up and counted, or it would be 
 import asyncio
 import contextlib
 import logging
+import math
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +19,14 @@ from typing import Protocol, cast
 
 import grpc
 
-from plimsoll.coordinate.messages import AgentBody, Drain, MessageError, NodeFacts, OperatorBody
+from plimsoll.coordinate.messages import (
+    LASTS_SECONDS,
+    AgentBody,
+    Drain,
+    MessageError,
+    NodeFacts,
+    OperatorBody,
+)
 from plimsoll.coordinate.reconnect import Backoff
 from plimsoll.coordinate.session import AgentSession
 from plimsoll.coordinate.versions import ProtocolError
@@ -87,10 +96,12 @@ class Link:
         server_name: str = "",
         backoff: Backoff | None = None,
         options: tuple[tuple[str, int], ...] = (),
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`now` is the wall clock, which may be set; `monotonic` says how long something has waited."""
         self._address, self._identity, self._session = address, identity, session
         self._facts, self._hear = facts, hear
-        self._now, self._draw = now, draw
+        self._now, self._draw, self._monotonic = now, draw, monotonic
         self._backoff = backoff or Backoff()
         override = (("grpc.ssl_target_name_override", server_name),) if server_name else ()
         self._options = (*OPTIONS, *override, *options)
@@ -100,9 +111,15 @@ class Link:
         self.state = LinkState()
 
     def offer(self, body: AgentBody, *, level: bool = False) -> bool:
-        """Say something, from any thread; False where the buffer of what must arrive is full."""
+        """Say something, from any thread; False where the buffer of what must arrive is full.
+
+        What speaks of a moment (`LASTS_SECONDS`) is said while that lasts, and not after an absence.
+        """
+        lasts_seconds = LASTS_SECONDS.get(type(body), math.inf)
         with self._guard:
-            taken = self._session.offer(body, level=level)
+            taken = self._session.offer(
+                body, level=level, lasts_seconds=lasts_seconds, now_seconds=self._monotonic()
+            )
         loop, wake = self._loop, self._wake
         if loop is not None and wake is not None:
             with contextlib.suppress(RuntimeError):  # the loop has just ended
@@ -207,7 +224,7 @@ class Link:
     def _next(self, quiet: int) -> agent_pb2.AttendRequest | None:
         while True:
             with self._guard:
-                envelope = self._session.next(settle=quiet > 0)
+                envelope = self._session.next(settle=quiet > 0, now_seconds=self._monotonic())
                 if envelope is None and quiet >= BEAT_AFTER:
                     envelope = self._session.beat()
             if envelope is None:

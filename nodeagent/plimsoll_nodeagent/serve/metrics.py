@@ -302,7 +302,7 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         _C,
         "batches",
         "Batches of samples and totals for the operator that a full buffer gave up, and messages that could "
-        "not be written.",
+        "not be written or had waited too long.",
     ),
     MetricDefinition(
         "plimsoll_agent_messages_refused_total",

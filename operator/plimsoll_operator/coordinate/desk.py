@@ -7,6 +7,7 @@ its own. Without leadership nothing is written, for the actor behind it is fence
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING
 from plimsoll.coordinate.attendance import Attendance, Presence
 from plimsoll.coordinate.lease import ContainerUid
 from plimsoll.coordinate.messages import (
+    LASTS_SECONDS,
     AgentBody,
+    LeaseAnswer,
     LeaseRequest,
     MessageError,
     ModelDelta,
@@ -47,6 +50,8 @@ if TYPE_CHECKING:  # it needs the extra `redis`, which an operator without a mem
 logger = logging.getLogger(__name__)
 
 CLOCK_SKEW_SECONDS = 5.0  # an agent's clock that is further off is told; nothing is decided by it
+GREETED_SECONDS = 10.0  # after a hello: requests that waited for the stream have come by then
+REPORTED_SECONDS = 1.0  # and reports, of which another comes each second
 ENDED_ASK_SECONDS = 3600.0  # how long a lease that has ended is asked back
 
 
@@ -77,6 +82,7 @@ class Desk:
         self._needs = NeedBook(membership, self.views, attendance.presence)
         self._world = World()
         self._skews: dict[str, float] = {}  # seconds that a node's clock was ahead of ours at its hello
+        self._greeted: dict[str, tuple[float, float]] = {}  # when a hello was said and heard, by either clock
         self._ended: dict[ContainerUid, tuple[float, Ask]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -87,6 +93,7 @@ class Desk:
         self.views.greet(kube_node, facts.roster)
         skew = facts.sent_seconds - now_seconds
         self._skews[kube_node] = skew
+        self._greeted[kube_node] = (facts.sent_seconds, now_seconds)
         if abs(skew) > CLOCK_SKEW_SECONDS:
             logger.warning("the clock of %s is %.0f s off", kube_node, skew)
         self.shrinks.repeat(kube_node)
@@ -98,8 +105,13 @@ class Desk:
         elif isinstance(body, Roster):
             self.views.change(kube_node, body)
         elif isinstance(body, ShrinkReport):
+            if self._just_greeted(kube_node, now_seconds, REPORTED_SECONDS):
+                return  # it may have waited for this stream; the agent says it again in a second
             if self.shrinks.hear(body, kube_node, now_seconds):
                 self._wake()
+        elif isinstance(body, LeaseRequest) and self._waited(kube_node, body, now_seconds):
+            self._metrics.count("plimsoll_leases_total", outcome="refused")
+            self._offer(kube_node, LeaseAnswer(body.lease_id, 0, 0.0, "it was asked before the stream broke"))
         elif isinstance(body, LeaseRequest):
             task = asyncio.create_task(self._lend(kube_node, body, now_seconds))
             self._tasks.add(task)
@@ -150,6 +162,7 @@ class Desk:
         self._attendance.forget(now_seconds, frozenset(world.kube_nodes))
         self.views.keep_only(frozenset(world.kube_nodes))
         self._skews = {name: each for name, each in self._skews.items() if name in world.kube_nodes}
+        self._greeted = {name: each for name, each in self._greeted.items() if name in world.kube_nodes}
         if self.sharing is not None:
             self.sharing.forget(frozenset(world.kube_nodes))
         self._report(now_seconds)
@@ -207,6 +220,20 @@ class Desk:
         if (choice.decision.limit_bytes or 0) < most and self.lending.book.holds(uid, now_seconds):
             return Waits("Leased", "a burst lease is in force")
         return None
+
+    def _waited(self, kube_node: str, request: LeaseRequest, now_seconds: float) -> bool:
+        """True for a request that waited for this stream: older agents keep it over any absence.
+
+        Both times are the agent's own. One that sets its clock later is not misunderstood for long: what
+        waited comes right after the hello.
+        """
+        said_seconds, _ = self._greeted.get(kube_node, (-math.inf, -math.inf))
+        late = request.asked_seconds < said_seconds - LASTS_SECONDS[LeaseRequest]
+        return late and self._just_greeted(kube_node, now_seconds, GREETED_SECONDS)
+
+    def _just_greeted(self, kube_node: str, now_seconds: float, within_seconds: float) -> bool:
+        _, heard_seconds = self._greeted.get(kube_node, (-math.inf, -math.inf))
+        return 0.0 <= now_seconds - heard_seconds <= within_seconds
 
     def _ended_leases(self, now_seconds: float) -> dict[ContainerUid, Ask]:
         """What ended leases ask for where the limit is above that from before the first; until a forecast is

@@ -1,5 +1,7 @@
 """Numbers over a channel that loses, repeats and reorders: what is kept arrives once, in order."""
 
+import math
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +13,19 @@ BOUNDS = Bounds(most_kept=5, most_levels=3)
 # What happens next; a letter is carried, lost, repeated or swapped with another.
 EVENTS = st.lists(
     st.sampled_from(
-        ["keep", "level", "carry", "lose", "repeat", "swap", "break", "acknowledge", "unsayable"]
+        [
+            "keep",
+            "level",
+            "moment",
+            "pass",
+            "carry",
+            "lose",
+            "repeat",
+            "swap",
+            "break",
+            "acknowledge",
+            "unsayable",
+        ]
     ),
     max_size=200,
 )
@@ -28,21 +42,26 @@ class Channel:
         self.said: list[tuple[str, int]] = []
         self.carried: set[int] = set()
         self.bodies = 0
+        self.now = 0.0
+        self.born: dict[int, float] = {}  # of moments, by body
 
     def say(self, kind: str) -> None:
         body = (kind, self.bodies)
         self.bodies += 1
-        if self.outbox.offer(body, level=kind == "level"):
+        lasts = 2.0 if kind == "moment" else math.inf
+        self.born[body[1]] = self.now if kind == "moment" else math.inf
+        if self.outbox.offer(body, level=kind == "level", lasts_seconds=lasts, now_seconds=self.now):
             self.said.append(body)
 
     def carry(self) -> None:
-        if (letter := self.outbox.next()) is not None:
+        if (letter := self.outbox.next(self.now)) is not None:
+            assert self.now - self.born[letter.body[1]] < 2.0, "said late"
             self.under_way.append(letter)
             self.carried.add(letter.number)
 
     def spoil(self) -> None:
         """The next letter cannot be put on the wire; one that could be once can be again."""
-        if (letter := self.outbox.next()) is None:
+        if (letter := self.outbox.next(self.now)) is None:
             return
         if letter.number in self.carried:
             self.under_way.append(letter)
@@ -62,7 +81,7 @@ class Channel:
         self.outbox.resume(self.inbox.taken)
 
     def happen(self, event: str) -> None:
-        if event in ("keep", "level"):
+        if event in ("keep", "level", "moment"):
             self.say(event)
         elif event == "break":
             self.reopen()
@@ -88,15 +107,18 @@ class Channel:
 def test_what_is_kept_arrives_once_and_in_order_whatever_the_channel_does(events):
     channel = Channel()
     for event in events:
-        channel.happen(event)
+        if event == "pass":
+            channel.now += 1.0
+        else:
+            channel.happen(event)
     channel.reopen()  # a last good stream
-    while (letter := channel.outbox.next()) is not None:
+    while (letter := channel.outbox.next(channel.now)) is not None:
         channel.deliver(letter)
     kept = [each for each in channel.said if each[0] == "keep"]
     assert [each for each in channel.arrived if each[0] == "keep"] == kept
     assert channel.arrived == sorted(set(channel.arrived), key=lambda each: each[1])
-    levels = [each for each in channel.said if each[0] == "level"]
-    given_up = len(levels) - sum(each[0] == "level" for each in channel.arrived)
+    passing = [each for each in channel.said if each[0] != "keep"]
+    given_up = len(passing) - sum(each[0] != "keep" for each in channel.arrived)
     assert given_up <= channel.outbox.dropped_total  # none is missing that was not counted
 
 
@@ -105,6 +127,20 @@ def test_a_full_buffer_gives_the_oldest_level_up_and_counts_it():
     assert all(outbox.offer(f"sample {number}", level=True) for number in range(4))
     assert outbox.dropped_total == 1
     assert outbox.next() == Letter(2, 0, "sample 1")
+
+
+def test_what_has_waited_longer_than_it_lasts_is_not_said_and_makes_room():
+    outbox: Outbox[str] = Outbox(BOUNDS)
+    outbox.offer("outcome", level=False)
+    for number in range(4):
+        assert outbox.offer(f"lease {number}", level=False, lasts_seconds=6.0, now_seconds=10.0 + number)
+    assert not outbox.offer("more", level=False, now_seconds=15.9)
+    assert [outbox.next(15.9).body, outbox.next(15.9).body] == ["outcome", "lease 0"]
+    assert outbox.offer("more", level=False, now_seconds=17.0), "lease 1 is given up"
+    outbox.resume(0)  # the stream broke, and nothing was taken
+    assert [outbox.next(18.0), outbox.next(18.0)] == [Letter(1, 0, "outcome"), Letter(5, 1, "lease 3")]
+    assert outbox.next(18.0) == Letter(6, 5, "more")
+    assert outbox.dropped_total == 3
 
 
 def test_what_cannot_be_said_is_a_gap_and_makes_room():

@@ -146,6 +146,31 @@ def test_a_burst_asks_for_a_lease_before_the_limit_is_met(attending):
     assert attending.companion.leases == {"asked": 1, "granted": 1, "refused": 0, "away": 0}
 
 
+@pytest.mark.parametrize(
+    ("waited_seconds", "said"), [(1.0, {"lease_request", "shrink_report"}), (10.0, set())]
+)
+def test_a_request_and_a_report_that_waited_over_an_absence_are_not_said(attending, waited_seconds, said):
+    link, now = attending.link, [50.0]
+    link._monotonic = lambda: now[0]
+    attending.on.tick()
+    attending.said()
+    entry = attending.companion._numbered.roster.added[0]
+    request = ShrinkRequest(
+        5, entry.pod_uid, "app", 80 * MIB, 40 * MIB, 60.0, container_id=entry.container_id
+    )
+    attending.session.part()
+    link.offer(LeaseRequest(9, 0, MIB, 128 * MIB, MIB, 3.0, attending.on.now))
+    attending.companion.hear(request)
+    attending.companion.heed(attending.on.now)
+    now[0] += waited_seconds
+    attending.open()
+    kinds = set()
+    while (message := link._next(0)) is not None:
+        kinds.add(message.WhichOneof("body"))
+    assert kinds & {"lease_request", "shrink_report"} == said
+    assert "roster" in kinds, "what must arrive does"
+
+
 @pytest.mark.parametrize(("dirty", "asked"), [(0, 0), (20, 1)])
 def test_clean_cache_that_fills_a_container_that_may_be_reclaimed_is_no_burst(attending, dirty, asked):
     attending.memory(1, "memory.max", 128 * MIB)

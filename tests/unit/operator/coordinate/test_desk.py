@@ -386,6 +386,42 @@ async def test_no_lease_beyond_what_the_node_has_left_by_its_own_word():
     assert answer.limit_bytes == 1074 * MIB
 
 
+@pytest.mark.parametrize(
+    ("asked", "heard", "granted"),
+    [
+        (-300.0, 1.0, False),  # it waited for the stream
+        (-2.0, 1.0, True),
+        (0.5, 1.0, True),
+        (-300.0, 60.0, True),  # the agent's clock was set back
+    ],
+)
+async def test_a_request_that_an_older_agent_kept_over_an_absence_is_refused(asked, heard, granted):
+    made = await steady()
+    made.agent = AgentSession(8)
+    made.attend(NOW + 600.0)
+    made.samples(900, NOW + 600.0 + heard)
+    ask = LeaseRequest(9, 0, 400 * MIB, 1024 * MIB, 50 * MIB, 3.0, NOW + 600.0 + asked)
+    made.says(ask, NOW + 600.0 + heard)
+    await asyncio.gather(*made.desk._tasks)
+    (answer,) = made.told()
+    assert (answer.limit_bytes > 0) == granted
+    assert made.rig.limit() == (1424 if granted else 1024)
+
+
+async def test_room_that_is_reported_with_a_hello_may_be_old_and_lowers_nothing():
+    made = await lowering()
+    made.attend(NOW)
+    await made.once(NOW + MINUTE)
+    (request,) = made.told()
+    made.attend(NOW + 65)
+    made.report(request, ShrinkStage.REACHED, 600, NOW + 65.5)
+    await made.once(NOW + 66)
+    assert made.rig.limit() == 1024
+    made.report(request, ShrinkStage.REACHED, 600, NOW + 66.5)
+    await made.once(NOW + 67)
+    assert made.rig.limit() == 700
+
+
 @pytest.mark.parametrize("said", ["nothing", "0", "long ago"])
 async def test_a_node_whose_free_memory_is_not_known_lends_nothing(said):
     made = Desks(rig(targets={"app": 1024}))
