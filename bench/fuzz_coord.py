@@ -87,7 +87,7 @@ def heard(desks: Desks, text: bytes, now_seconds: float) -> str:
         return "nonsense"
     if body is not None:
         desks.desk.heard("n1", body, now_seconds)
-    desks.desk.views.container("n1", "uid-web-0", "web-0-0", None)
+    desks.desk.views.container("n1", "uid-web-0", "web-0-0")
     return "taken"
 
 

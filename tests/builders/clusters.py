@@ -102,7 +102,7 @@ def raw_kube_node(name="n1", memory="64Gi", labels=None, swap=None):
     info = {"swap": {"capacity": swap}} if swap is not None else {}
     return {
         "metadata": {"name": name, "labels": labels or {}},
-        "status": {"allocatable": {"memory": memory}, "nodeInfo": info},
+        "status": {"allocatable": {"memory": memory}, "capacity": {"memory": memory}, "nodeInfo": info},
     }
 
 

@@ -97,6 +97,7 @@ async def join(directory: Path, skew_seconds: float = 0.0, **spec: object) -> As
     made.engine.used_mib = 40.0
     await made.once(NOW)
     desks = Desks(made)
+    desks.desk.begin(made.loop.world, NOW)
     joined = Joined(desks, agent, None, None, skew_seconds)
     served = joined.served = Attended(
         directory, Authority(), attendance=desks.attendance, now=lambda: joined.now

@@ -5,8 +5,11 @@ import pytest
 
 from builders.attending import AGENTS, Attended, attending, until
 from builders.authority import Authority
+from builders.desks import Desks
+from builders.loops import rig
 from plimsoll.coordinate.admission import Admission, AdmissionRate
 from plimsoll.coordinate.attendance import Presence
+from plimsoll.coordinate.columns import MOST_ROWS
 from plimsoll.coordinate.mailbox import Bounds
 from plimsoll.coordinate.messages import (
     SAMPLE_COLUMNS,
@@ -372,6 +375,63 @@ async def test_what_a_full_buffer_of_the_operators_does_not_take_is_counted(oper
         taken = [operator.service.offer("node-a", ShrinkCancel(number, "test")) for number in range(300)]
         assert taken.count(True) == Bounds().most_kept
         assert operator.service.counts.refusals_total["full"] == 300 - Bounds().most_kept
+
+
+async def test_a_node_that_says_more_than_any_has_to_say_is_read_slowly_and_loses_nothing(operator):
+    session = AgentSession(7)
+    link, _ = operator.agent(session=session)
+    assert all(link.offer(delta(number)) for number in range(200))
+    async with operator.serving():
+        operator.service.messages = AdmissionRate(per_second=0.001, burst=20.0)
+        link._address = f"127.0.0.1:{operator.port}"
+        async with attending(link):
+            await until(lambda: len(checksums(operator)) == 20)
+            other, _ = operator.agent("node-b")
+            other.offer(delta(1000))
+            async with attending(other):
+                await until(lambda: "delta-1000" in checksums(operator))
+            assert len(checksums(operator)) == 21
+            assert link.state.attending
+        await until(lambda: not operator.service._streams)
+        async with attending(link):  # another stream is no way round it
+            await until(lambda: link.state.streams_total == 2)
+            other.offer(delta(1001))
+            async with attending(other):
+                await until(lambda: "delta-1001" in checksums(operator))
+            assert len(checksums(operator)) == 22
+    operator.epoch_id += 1
+    async with operator.serving(), attending(link):
+        await until(lambda: {f"delta-{number}" for number in range(200)} <= set(checksums(operator)))
+
+
+async def test_a_node_that_asks_for_leases_without_end_is_told_so_and_costs_nothing_more(operator):
+    async with operator.serving():
+        operator.service.leases = AdmissionRate(per_second=0.001, burst=3.0)
+        link, heard = operator.agent()
+        async with attending(link):
+            await until(lambda: link.state.attending)
+            for number in range(50):
+                link.offer(LeaseRequest(number + 1, 0, 1 << 20, 1 << 30, 1 << 20, 3.0, 0.0))
+            await until(lambda: len(heard) == 47)
+    asked = [body.lease_id for _, body in operator.heard.bodies if isinstance(body, LeaseRequest)]
+    assert asked == [1, 2, 3]
+    assert {each.refusal for each in heard} == {"this node asks too often"}
+    assert operator.service.counts.refusals_total == {"leases": 47}
+
+
+async def test_a_roster_without_end_ends_the_stream(tmp_path, authority):
+    desks = Desks(rig())
+    operator = Attended(tmp_path, authority, hearer=desks.desk)
+    async with operator.serving():
+        link, _ = operator.agent()
+        async with attending(link):
+            await until(lambda: link.state.attending)
+            for number in range(3):
+                first = 1 + number * 2000
+                some = (RosterEntry(each, f"nobodys-{each}", "c") for each in range(first, first + 2000))
+                assert link.offer(Roster(tuple(some)))
+            await until(lambda: link.state.failures_total["failed_precondition"] >= 1)
+    assert len(desks.desk.views.containers("node-a")) <= MOST_ROWS
 
 
 async def test_a_drain_sends_the_agent_away_for_a_while(operator):

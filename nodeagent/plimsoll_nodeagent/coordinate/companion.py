@@ -7,7 +7,7 @@ is away no lease is asked for, a shrink stops at its own deadline, and policies 
 
 import logging
 from collections.abc import Callable, Iterator
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 
 from plimsoll.coordinate.degradation import operator_away
 from plimsoll.coordinate.messages import (
@@ -35,6 +35,9 @@ from plimsoll_nodeagent.discover.tracker import ContainerId
 logger = logging.getLogger(__name__)
 
 
+MOST_HEARD = 1024  # of what the operator says, between two looks at it a second apart
+
+
 class Companion:
     """The operator's side of the agent. `link` is set once it is there: the two know each other."""
 
@@ -51,13 +54,13 @@ class Companion:
         self._learning = learning
         self._session, self._numbered, self._shrinking = session, numbered, shrinking
         self._bursts, self._forecasts, self._draw_id = bursts, forecasts, draw_id
-        self._heard: SimpleQueue[OperatorBody] = SimpleQueue()
+        self._heard: Queue[OperatorBody] = Queue(MOST_HEARD)
         self._acted = (0, 0)  # all that was asked of the kernel when it was told last, and on which stream
         self.link: Link | None = None
         self.leases: dict[str, int] = {"asked": 0, "granted": 0, "refused": 0, "away": 0}
 
     def hear(self, body: OperatorBody) -> None:
-        """Put down what the operator says; called in the stream's thread."""
+        """Put down what the operator says; the stream's thread calls it, and waits where there is no room."""
         self._heard.put(body)
 
     def tick(self, report: Report, now_seconds: float) -> None:

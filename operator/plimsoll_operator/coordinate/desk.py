@@ -160,7 +160,7 @@ class Desk:
         self.shrinks.tick(now_seconds)
         self._asks.lent = {**self._ended_leases(now_seconds), **self.shrinks.asks()}
         self._attendance.forget(now_seconds, frozenset(world.kube_nodes))
-        self.views.keep_only(frozenset(world.kube_nodes))
+        self._know(world)
         self._skews = {name: each for name, each in self._skews.items() if name in world.kube_nodes}
         self._greeted = {name: each for name, each in self._greeted.items() if name in world.kube_nodes}
         if self.sharing is not None:
@@ -170,6 +170,7 @@ class Desk:
 
     async def needs(self, world: World) -> Needs:
         """What the engine is told of needed memory before its tick."""
+        self._know(world)
         return await self._needs.needs(world)
 
     def needed_bytes(self, pod: PodRecord, container: ContainerRecord, now_seconds: float) -> float | None:
@@ -263,6 +264,10 @@ class Desk:
         pod = self._membership.pod(uid[0])
         container = None if pod is None else container_of(pod, uid[1])
         return 0 if container is None else container.spec.limit_bytes or 0
+
+    def _know(self, world: World) -> None:
+        """What nodes there are, and what they have."""
+        self.views.keep_only({name: each.capacity_bytes for name, each in world.kube_nodes.items()})
 
     def _row(self, uid: ContainerUid) -> int | None:
         group = self._membership.group_of_pod(uid[0])

@@ -150,7 +150,7 @@ class Lending:
             for each in pod.containers:
                 row = -1 if group is None else group.rows.get(each.spec.name, -1)
                 view = self._asks.view(row) if row >= 0 else None
-                seen = self._views.container(pod.kube_node, pod.uid, each.container_id, None)
+                seen = self._views.container(pod.kube_node, pod.uid, each.container_id)
                 used = None if seen is None else seen.usage_bytes
                 yield _expected(each, None if view is None else view.target_bytes, used)
 

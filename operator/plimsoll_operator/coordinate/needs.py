@@ -45,7 +45,7 @@ class NeedBook:
             if number % GROUPS_AT_ONCE == GROUPS_AT_ONCE - 1:
                 await asyncio.sleep(0)
             if isinstance(group.policy, EffectivePolicy) and group.policy.ref in asking:
-                found += self._views_of(group, world)
+                found += self._views_of(group)
         columns = (
             np.array([_number(getattr(view, name)) for _, view in found], dtype=np.float64)
             for name in ("heard_seconds", "usage_bytes", "working_set_bytes", "needed_bytes")
@@ -56,21 +56,19 @@ class NeedBook:
         """What of a container its agent, which is there, has just said is needed; None: not known."""
         if self._presence(pod.kube_node, now_seconds) is not Presence.PRESENT:
             return None
-        view = self._views.container(pod.kube_node, pod.uid, container.container_id, None)
+        view = self._views.container(pod.kube_node, pod.uid, container.container_id)
         if view is None or view.needed_bytes is None or view.usage_bytes is None:
             return None
         fresh = abs(now_seconds - view.heard_seconds) <= FRESH_SECONDS
         return float(view.needed_bytes) if fresh and view.needed_bytes <= view.usage_bytes else None
 
-    def _views_of(self, group: Group, world: World) -> Iterator[tuple[PodContainer, ContainerView]]:
+    def _views_of(self, group: Group) -> Iterator[tuple[PodContainer, ContainerView]]:
         names = frozenset(_asking(group))
         for pod in group.pods.values() if names else ():
-            node = world.kube_nodes.get(pod.kube_node)
-            capacity = None if node is None else node.capacity_bytes
             for each in pod.containers:
                 if each.spec.name not in names:
                     continue
-                view = self._views.container(pod.kube_node, pod.uid, each.container_id, capacity)
+                view = self._views.container(pod.kube_node, pod.uid, each.container_id)
                 if view is not None:
                     yield (pod.uid, each.spec.name), view
 

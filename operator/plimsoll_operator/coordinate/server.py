@@ -4,7 +4,8 @@ In: streams. Out: bodies to a hearer, and what is offered to a node's session go
 first: at most so many streams a second, before anything is looked at; then the token, the hello, the roster.
 A stream speaks for one node, and says nothing of pods elsewhere. A replica that does not lead lets in as
 strictly, and carries the stream to the one that does (`relay`). Method: one task reads, one writes, one has
-the token reviewed anew; whatever ends any of them ends the stream, and the session stays for the next.
+the token reviewed anew; whatever ends any of them ends the stream, and the session stays for the next. A node
+that says more than any has to say is read more slowly, until its own buffers are full.
 """
 
 import asyncio
@@ -17,10 +18,19 @@ from typing import Any, NoReturn, Protocol
 import grpc
 from google.protobuf.message import DecodeError
 
-from plimsoll.coordinate.admission import Admission
+from plimsoll.coordinate.admission import Admission, AdmissionRate
 from plimsoll.coordinate.attendance import Attendance
 from plimsoll.coordinate.authority import TokenFacts, hello_refusal, judged_roster, token_refusal
-from plimsoll.coordinate.messages import AgentBody, MessageError, NodeFacts, OperatorBody, Roster, Unread
+from plimsoll.coordinate.messages import (
+    AgentBody,
+    LeaseAnswer,
+    LeaseRequest,
+    MessageError,
+    NodeFacts,
+    OperatorBody,
+    Roster,
+    Unread,
+)
 from plimsoll.coordinate.session import Envelope, HelloNumbers, OperatorSession, WelcomeNumbers
 from plimsoll.coordinate.versions import ProtocolError
 from plimsoll_operator.coordinate.identity import ServerIdentity
@@ -38,6 +48,9 @@ BEAT_AFTER = 1  # such waits in which nothing was said: then a sign of life
 LAST_WORD_SECONDS = 1.0  # a stream that ends while the agent writes takes with it what the agent has not read
 REVIEW_SECONDS = 60.0  # a token that is withdrawn, or whose pod is gone, ends its stream within this
 UNREVIEWED_SECONDS = 300.0  # a stream goes on for so long while the API server does not say whose token it is
+MESSAGES = AdmissionRate(per_second=200.0, burst=1000.0)  # of a node; a full buffer of an agent is 376
+LEASES = AdmissionRate(per_second=10.0, burst=100.0)  # of a node: a walk over its pods each
+MOST_PACED = 20_000  # nodes whose pace is remembered
 MOST_NONSENSE = 20  # messages of one stream that make no sense, until it is ended
 OPTIONS = (
     ("grpc.max_receive_message_length", service.MOST_REQUEST_BYTES),
@@ -85,6 +98,14 @@ class _Stream:
     replaced: asyncio.Event
 
 
+@dataclass(slots=True)
+class _Pace:
+    """How much a node may say, over all of its streams."""
+
+    messages: Admission
+    leases: Admission
+
+
 @dataclass
 class Coordination:
     """The service. `monotonic` paces the door, `now` is the wall clock that decisions are stamped with."""
@@ -102,9 +123,12 @@ class Coordination:
     relay: Relay | None = None  # None: where this replica does not lead, it takes no streams
     counts: DoorCounts = field(default_factory=DoorCounts)
     draining: bool = False
+    messages: AdmissionRate = MESSAGES
+    leases: AdmissionRate = LEASES
     review_seconds: float = REVIEW_SECONDS
     unreviewed_seconds: float = UNREVIEWED_SECONDS
     _streams: dict[str, _Stream] = field(default_factory=dict)
+    _paces: dict[str, _Pace] = field(default_factory=dict)
 
     def offer(self, kube_node: str, body: OperatorBody) -> bool:
         """Say something to a node; kept until it attends. False: it never has, or its buffer is full."""
@@ -230,8 +254,9 @@ class Coordination:
             del self._streams[kube_node]
 
     async def _read(self, requests: AsyncIterator[bytes], stream: _Stream, kube_node: str) -> None:
-        nonsense = 0
+        nonsense, pace = 0, self._pace(kube_node)
         async for text in requests:
+            await self._paced(pace)
             message = _message(text)
             if stream.replaced.is_set():
                 raise _replaced()
@@ -253,11 +278,36 @@ class Coordination:
                         Code.INVALID_ARGUMENT, f"{nonsense} messages make no sense: {body}", "nonsense"
                     )
             elif body is not None:
-                if isinstance(body, Roster):
-                    self._own(kube_node, body)
                 if isinstance(body, Unread) and kind != "sample_batch":
                     continue  # forecasts: nobody here asks for them yet
-                self.hearer.heard(kube_node, body, now)
+                self._heard(kube_node, body, now)
+
+    def _pace(self, kube_node: str) -> _Pace:
+        pace = self._paces.get(kube_node)
+        if pace is None:
+            while len(self._paces) >= MOST_PACED:
+                del self._paces[next(iter(self._paces))]
+            pace = self._paces[kube_node] = _Pace(Admission(self.messages), Admission(self.leases))
+        return pace
+
+    async def _paced(self, pace: _Pace) -> None:
+        """Wait until a node may say one message more; what it says meanwhile waits with it."""
+        wait = pace.messages.wait_seconds(self.monotonic())
+        while wait > 0.0:
+            await asyncio.sleep(wait)
+            wait = pace.messages.wait_seconds(self.monotonic())
+
+    def _heard(self, kube_node: str, body: AgentBody, now_seconds: float) -> None:
+        if isinstance(body, Roster):
+            self._own(kube_node, body)
+        if isinstance(body, LeaseRequest) and self._asks_too_often(kube_node):
+            self.counts.refusals_total["leases"] += 1
+            self.offer(kube_node, LeaseAnswer(body.lease_id, 0, 0.0, "this node asks too often"))
+            return
+        self.hearer.heard(kube_node, body, now_seconds)
+
+    def _asks_too_often(self, kube_node: str) -> bool:
+        return self._pace(kube_node).leases.wait_seconds(self.monotonic()) > 0.0
 
     async def _write(self, context: Context, stream: _Stream) -> None:
         quiet = 0  # times in a row that nothing was to be said

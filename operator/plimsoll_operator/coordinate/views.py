@@ -2,15 +2,17 @@
 
 In: rosters and sample batches, each under the node of the stream it came by. Out: one container's view. A
 batch is kept as it came and looked into only when asked: five thousand nodes say thirty rows a second, and
-few are ever asked for. Times are the operator's own, of when it heard: an agent's clock may be wrong.
+few are ever asked for. Times are the operator's own, of when it heard: an agent's clock may be wrong. A node
+has at most as many containers as a batch has rows, and none that uses more than the node has.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from plimsoll.coordinate.columns import ColumnError
+from plimsoll.coordinate.columns import MOST_ROWS, ColumnError
 from plimsoll.coordinate.messages import (
     MessageError,
     OutcomeBatch,
@@ -51,6 +53,7 @@ class Views:
 
     def __init__(self) -> None:
         self._nodes: dict[str, _Node] = {}
+        self._capacities: dict[str, int | None] = {}
 
     def greet(self, kube_node: str, roster: Roster) -> None:
         """A hello: its roster replaces all that was known of the node."""
@@ -58,12 +61,14 @@ class Views:
         self.change(kube_node, roster)
 
     def change(self, kube_node: str, roster: Roster) -> None:
-        """Containers came and went."""
+        """Containers came and went. Raises MessageError where a node would have more than any has."""
         node = self._nodes.setdefault(kube_node, _Node())
-        for index in roster.removed:
+        for index in (*roster.removed, *(each.index for each in roster.added)):
             gone = node.entries.pop(index, None)
             if gone is not None:
                 node.indexes.pop((gone.pod_uid, gone.container_id), None)
+        if len(node.entries) + len(roster.added) > MOST_ROWS:
+            raise MessageError(f"a roster of more than {MOST_ROWS} containers of one node")
         for each in roster.added:
             node.entries[each.index] = each
             node.indexes[each.pod_uid, each.container_id] = each.index
@@ -83,11 +88,12 @@ class Views:
         node = self._nodes.get(kube_node)
         return frozenset() if node is None else frozenset(node.indexes)
 
-    def container(
-        self, kube_node: str, pod_uid: str, container_id: str, capacity_bytes: int | None
-    ) -> ContainerView | None:
-        """What a node's agent says of a container; None where it says nothing, or what cannot be."""
-        node = self._nodes.get(kube_node)
+    def container(self, kube_node: str, pod_uid: str, container_id: str) -> ContainerView | None:
+        """What a node's agent says of a container.
+
+        None where it says nothing, or what cannot be; and where nobody knows what the node has.
+        """
+        node, capacity_bytes = self._nodes.get(kube_node), self._capacities.get(kube_node)
         batch = None if node is None else _read(node)
         if node is None or batch is None:
             return None
@@ -98,9 +104,9 @@ class Views:
         if len(rows) != 1:
             return None
         view = _view(batch, int(rows[0]), node.heard_seconds)
-        most = math.inf if capacity_bytes is None else capacity_bytes * ABSURD_RATIO
-        absurd = view.usage_bytes is None or view.usage_bytes > most
-        return None if absurd else view
+        if capacity_bytes is None or view.usage_bytes is None:
+            return None
+        return view if view.usage_bytes <= capacity_bytes * ABSURD_RATIO else None
 
     def available_bytes(self, kube_node: str, now_seconds: float) -> int | None:
         """What a node has left now, by its agent's fresh word; None where it has not said.
@@ -123,8 +129,9 @@ class Views:
         taken, returned = ("taken_bytes_total", "returned_bytes_total")
         return _total(found, taken), _total(found, returned)
 
-    def keep_only(self, kube_nodes: frozenset[str]) -> None:
-        """Forget nodes that are gone."""
+    def keep_only(self, kube_nodes: Mapping[str, int | None]) -> None:
+        """The nodes that there are, with their capacities in bytes; the others are forgotten."""
+        self._capacities = dict(kube_nodes)
         self._nodes = {name: each for name, each in self._nodes.items() if name in kube_nodes}
 
 

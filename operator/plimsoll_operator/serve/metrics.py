@@ -196,7 +196,8 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         _C,
         "streams and messages",
         "Streams of agents that were refused or ended, and messages that make no sense, or for "
-        "them could not be written (`unsaid`) or kept (`full`), by why.",
+        "them could not be written (`unsaid`) or kept (`full`); lease requests that came too "
+        "fast; by why.",
         ("why",),
     ),
     MetricDefinition(

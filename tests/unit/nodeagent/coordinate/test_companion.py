@@ -1,11 +1,14 @@
 """In: ticks of a whole agent on a twin kernel. Out: what it tells its operator, when it asks for leases."""
 
+from threading import Thread
+
 import numpy as np
 import pytest
 
 from builders.agents import AgentOn
 from builders.cgroup_tree import MIB
 from builders.companions import Attending
+from builders.waiting import wait_for
 from plimsoll.coordinate.messages import (
     ForecastBatch,
     LeaseAnswer,
@@ -17,6 +20,7 @@ from plimsoll.coordinate.messages import (
     ShrinkRequest,
 )
 from plimsoll.coordinate.session import Envelope
+from plimsoll_nodeagent.coordinate.companion import MOST_HEARD
 from plimsoll_nodeagent.flags import DEFAULT_IDENTITY
 from plimsoll_nodeagent.main import accompanied, parser
 from plimsoll_nodeagent.serve.exposition import Exposition
@@ -214,6 +218,23 @@ def test_forecasts_of_pressure_are_told(attending):
     assert ahead
     ppm = ahead[-1].columns["pressure_probability_ppm"]
     assert ((ppm >= 0) & (ppm <= 1e6)).all()
+
+
+def test_what_the_operator_says_faster_than_it_is_heeded_is_read_no_further_and_none_is_lost(attending):
+    companion = attending.companion
+
+    def says():
+        for number in range(MOST_HEARD + 3):
+            companion.hear(LeaseAnswer(number, 0, 0.0, "no"))
+
+    stream = Thread(target=says, daemon=True)
+    stream.start()
+    wait_for(companion._heard.full, "as much to be said as is put down")
+    assert stream.is_alive()
+    companion.heed(attending.on.now)
+    stream.join(60.0)
+    companion.heed(attending.on.now)
+    assert companion.leases["refused"] == MOST_HEARD + 3
 
 
 def test_a_companion_that_fails_is_counted_and_ends_nothing(attending, monkeypatch):
