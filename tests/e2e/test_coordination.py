@@ -105,9 +105,7 @@ def test_a_burst_lease_saves_a_container_that_is_killed_without_it(
     wait_for(lambda: seen_by_a_loop(cluster, namespace, "lent"), "the operator to have seen it", 120)
     for pod in (lent, alone):
         hold(cluster, pod, last)
-    wait_for(
-        lambda: pod_oom_kills(cluster, alone, CONTAINER) > 0, "the one without a policy to be killed", 90
-    )
+    wait_for(lambda: pod_oom_kills(cluster, alone) > 0, "the one without a policy to be killed", 90)
 
     def held() -> bool:
         now = container_memory(cluster, lent, CONTAINER)

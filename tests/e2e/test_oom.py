@@ -76,7 +76,7 @@ def test_a_crash_loop_ends_within_two_kills(cluster, release, namespace):
     wait_for(stands, "the program to hold 110 MiB", 300)
     (pod,) = live_pods(cluster, namespace, "loops")
     assert limit_now(cluster, pod) >= RAISED_BYTES
-    assert 1 <= pod_oom_kills(cluster, pod, CONTAINER) <= MOST_KILLS
+    assert 1 <= pod_oom_kills(cluster, pod) <= MOST_KILLS
     assert restarts(pod) <= MOST_KILLS
 
 

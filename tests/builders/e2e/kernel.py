@@ -46,10 +46,12 @@ def container_memory(cluster: Cluster, pod: Manifest, container: str) -> Contain
     )
 
 
-def pod_oom_kills(cluster: Cluster, pod: Manifest, container: str) -> int:
+def pod_oom_kills(cluster: Cluster, pod: Manifest) -> int:
     """Kills in a pod's cgroup, which outlives its containers, since the pod began."""
-    found = _directory(container_id(pod, container))
-    text = cluster.node_shell(pod["spec"]["nodeName"], f"cat {found}/../memory.events")
+    uid = pod["metadata"]["uid"]
+    # systemd's driver writes the id with underscores; a directory's parent is found before what is in it.
+    found = _directory(f"pod{uid}", f"pod{uid.replace('-', '_')}")
+    text = cluster.node_shell(pod["spec"]["nodeName"], f"cat {found}/memory.events")
     return int(dict(line.split() for line in text.splitlines())["oom_kill"])
 
 
@@ -80,8 +82,10 @@ def container_id(pod: Manifest, container: str) -> str:
     return found["containerID"].partition("://")[2]
 
 
-def _directory(identity: str) -> str:
-    return f"\"$(find /sys/fs/cgroup -type d -name '*{identity}*' | head -n 1)\""
+def _directory(*identities: str) -> str:
+    """A shell's word for the first directory that has one of these in its name."""
+    named = " -o ".join(f"-name '*{each}*'" for each in identities)
+    return f'"$(find /sys/fs/cgroup -type d \\( {named} \\) | head -n 1)"'
 
 
 def _reading(identity: str) -> str:
