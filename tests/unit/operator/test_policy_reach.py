@@ -40,6 +40,7 @@ async def test_a_forecast_that_cannot_be_had_is_said_on_the_policy():
 
 async def test_the_engine_hears_what_a_kube_node_has_as_soon_as_it_is_known():
     made = rig()
+    made.api.put("nodes", raw_kube_node() | {"status": {}})
     await made.once(NOW)
     assert next(iter(made.engine.members.values())).ceiling_bytes is None
     made.api.put("nodes", raw_kube_node() | {"status": {"capacity": {"memory": "16Gi"}}})
