@@ -22,6 +22,7 @@ from plimsoll.replay.peers.krr import Krr
 from plimsoll.replay.peers.oracle import Oracle
 from plimsoll.replay.peers.static import Static
 from plimsoll.replay.peers.vpa import Vpa
+from plimsoll.replay.peers.vpa_climb import VpaClimb
 from plimsoll.replay.peers.vpa_guarded import VpaGuarded
 from plimsoll.replay.series import FloatArray, SeriesBatch
 from plimsoll.usage.promises import NO_PROMISE
@@ -143,6 +144,7 @@ def knobs(brain: Brain) -> Iterator[Arm]:
 PEERS: dict[str, Callable[..., ReplayRecommender]] = {
     "vpa": Vpa,
     "vpa-guarded": VpaGuarded,
+    "vpa-climb": VpaClimb,
     "krr": Krr,
     "autopilot": Autopilot,
     "autopilot-ml": AutopilotMlPeer,
@@ -152,6 +154,7 @@ PEERS: dict[str, Callable[..., ReplayRecommender]] = {
 KNOBS: dict[str, tuple[str, tuple[float, ...], float]] = {
     "vpa": ("margin", MARGINS, 1.15),
     "vpa-guarded": ("margin", MARGINS, 1.15),
+    "vpa-climb": ("margin", MARGINS, 1.15),
     "krr": ("buffer", MARGINS, 1.15),
     "autopilot": ("margin", MARGINS, 1.15),
     "static": ("headroom", HEADROOMS, 1.2),

@@ -25,16 +25,22 @@ COLOURS = {
     "plimsoll-no-guard": "#6f9be8",
     "vpa": "#c0392b",
     "vpa-guarded": "#e67e22",
+    "vpa-climb": "#f1b04c",
     "krr": "#7d3c98",
     "autopilot": "#148f77",
     "autopilot-ml": "#58b368",
     "static": "#8a8f98",
     "oracle": "#111111",
 }
-BANDED = ("plimsoll", "vpa-guarded")
+BANDED = ("plimsoll", "vpa-climb")
 CROSSED = ("plimsoll", "vpa")  # whose default shows its intervals
 NAMED = {"plimsoll": "Plimsoll", "plimsoll-no-guard": "Plimsoll, no guard", "vpa": "VPA", "krr": "KRR"}
-NAMED |= {"vpa-guarded": "VPA + our guard", "autopilot": "Autopilot, window", "autopilot-ml": "Autopilot, ML"}
+NAMED |= {
+    "vpa-guarded": "VPA + guard",
+    "vpa-climb": "VPA + our guard",
+    "autopilot": "Autopilot, window",
+    "autopilot-ml": "Autopilot, ML",
+}
 CLASS_ORDER = ("flat", "drift", "sawtooth", "bursty", "growth", "diurnal")
 STYLE = {
     "svg.fonttype": "none",
@@ -86,10 +92,7 @@ def frontier_figure(document: Mapping[str, Any]) -> Figure:
     figure = Figure(figsize=(9, 6))
     axes = figure.subplots()
     points = of_class(document["frontier"], "all")
-    for band in document["bands"]:
-        if band["recommender"] in BANDED and band["slack_oom_low_high"]:
-            slack, _, low, high = zip(*band["slack_oom_low_high"], strict=True)
-            axes.fill_between(slack, low, high, color=COLOURS[band["recommender"]], alpha=0.13, linewidth=0)
+    bands(axes, of_class(document["bands"], "all"))
     curves(axes, points)
     unasked = [p["oom"][0] for p in points if p["setting"] == DEFAULT and p["recommender"] != "static"]
     axes.set_ylim(0, 1.15 * max(*unasked, 100.0))
@@ -105,6 +108,14 @@ def frontier_figure(document: Mapping[str, Any]) -> Figure:
     beside = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "alignment": "left"}
     axes.legend(frameon=False, title="ring: as it is unasked", title_fontsize=9, fontsize=9, **beside)
     return figure
+
+
+def bands(axes: Axes, found: Sequence[Mapping[str, Any]]) -> None:
+    """The intervals of those that matter most."""
+    for band in found:
+        if band["recommender"] in BANDED and band["slack_oom_low_high"]:
+            slack, _, low, high = zip(*band["slack_oom_low_high"], strict=True)
+            axes.fill_between(slack, low, high, color=COLOURS[band["recommender"]], alpha=0.13, linewidth=0)
 
 
 def aims(axes: Axes) -> None:
@@ -161,6 +172,7 @@ def classes_figure(document: Mapping[str, Any]) -> Figure:
     panels = figure.subplots(-(-len(kinds) // 3), 3, squeeze=False)
     for axes, kind in zip(panels.flat, kinds, strict=False):
         points = of_class(document["frontier"], kind)
+        bands(axes, of_class(document["bands"], kind))
         curves(axes, points)
         axes.set_title(f"{kind}  ·  {points[0]['n']} series", loc="left", fontsize=10, fontweight="bold")
         usual = [

@@ -32,7 +32,7 @@ from report import RESULTS, Row, finite
 UNITS = ("1/1000 container-days", "fraction of the limit", "1/container-day")
 NAMES = ("oom", "slack", "changes_per_container_day")
 # Held against Plimsoll draw by draw.
-RIVALS = ("vpa", "vpa-guarded")
+RIVALS = ("vpa", "vpa-guarded", "vpa-climb")
 ASKED_SLACK, ASKED_OOM = 0.268, 76.0
 GRID = np.round(np.arange(0.10, 0.501, 0.01), 3)
 COMMAND = ".venv/bin/python bench/forecast.py"
@@ -232,7 +232,7 @@ def document_parts(found: Sequence[Findings], seed: int) -> dict[str, Any]:
         weights = draws(core.subject, seed, among)
         points += [point(core, key, kind, weights) for key in core.scores]
         kept += calibration(core.kept, kind, weights)
-        bands += [band(core, who, weights) for who in RECOMMENDERS if kind == "all" and core.settings(who)]
+        bands += [{"class": kind, **band(core, who, weights)} for who in RECOMMENDERS if core.settings(who)]
     return {"frontier": points, "bands": bands, "calibration": kept}
 
 

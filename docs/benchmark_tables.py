@@ -65,12 +65,12 @@ def _points(document: Document) -> Iterator[str]:
 
 def _differences(document: Document) -> Iterator[str]:
     """Plimsoll minus a rival, on the same draws."""
-    yield from _table(("figure", "Plimsoll minus VPA", "Plimsoll minus VPA with our guard"))
+    yield from _table(("figure", "Plimsoll minus `vpa`", "minus `vpa-guarded`", "minus `vpa-climb`"))
     rows = _rows(document)
     for name, row in rows.items():
         if name.endswith(".minus_vpa"):
-            guarded = rows[f"{name}_guarded"]
-            spread = (_spread((each["value"], each["low"], each["high"])) for each in (row, guarded))
+            others = (rows[each] for each in (f"{name}_guarded", f"{name}_climb") if each in rows)
+            spread = (_spread((each["value"], each["low"], each["high"])) for each in (row, *others))
             yield _line(f"`{name.removesuffix('.minus_vpa')}` ({row['unit']})", *spread)
 
 
@@ -94,7 +94,7 @@ def _classes(document: Document) -> Iterator[str]:
     for kind in kinds:
         found = {point["recommender"]: point for point in _unasked(document, kind)}
         n = found[SUBJECT]["n"]
-        cells = (f"{_figure(found[who]['oom'][0])} @ {_figure(found[who]['slack'][0])}" for who in people)
+        cells = (f"{_spread(found[who]['oom'])} @ {_spread(found[who]['slack'])}" for who in people)
         yield _line(kind, str(n), *cells)
 
 
@@ -110,7 +110,8 @@ def _sources(document: Document) -> Iterator[str]:
     yield from _table(("source", "series", _who(SUBJECT), *map(_who, people)))
     for prefix in prefixes:
         oom, slack = rows[f"{prefix}.oom"], rows[f"{prefix}.slack"]
-        cells = [f"{_figure(oom['value'])} @ {_figure(slack['value'])}"]
+        mine = (_spread((each["value"], each["low"], each["high"])) for each in (oom, slack))
+        cells = [" @ ".join(mine)]
         cells += [f"{_figure(oom['against'][who])} @ {_figure(slack['against'][who])}" for who in people]
         yield _line(prefix.removeprefix("forecast.").removeprefix("source."), str(oom["n"]), *cells)
 

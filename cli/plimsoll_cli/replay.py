@@ -47,8 +47,8 @@ def replay_command(  # noqa: PLR0913, PLR0917  (options of a command)
     recommender: Annotated[
         list[str] | None,
         typer.Option(
-            help="plimsoll, plimsoll-no-guard, vpa, vpa-guarded, krr, autopilot, autopilot-ml, static or "
-            "oracle; repeat to compare.",
+            help="plimsoll, plimsoll-no-guard, vpa, vpa-guarded, vpa-climb, krr, autopilot, autopilot-ml, "
+            "static or oracle; repeat to compare.",
             show_default="plimsoll",
         ),
     ] = None,

@@ -18,6 +18,7 @@ from plimsoll.replay.peers.krr import Krr
 from plimsoll.replay.peers.oracle import Oracle
 from plimsoll.replay.peers.static import Static
 from plimsoll.replay.peers.vpa import Vpa
+from plimsoll.replay.peers.vpa_climb import VpaClimb
 from plimsoll.replay.peers.vpa_guarded import VpaGuarded
 from plimsoll.replay.series import SeriesBatch
 
@@ -25,6 +26,7 @@ LIVE = ("plimsoll", "plimsoll-no-guard")
 PEERS: dict[str, Callable[[SeriesBatch], ReplayRecommender]] = {
     "vpa": lambda _: Vpa(),
     "vpa-guarded": lambda _: VpaGuarded(),
+    "vpa-climb": lambda _: VpaClimb(),
     "krr": lambda _: Krr(),
     "autopilot": lambda _: Autopilot(),
     "autopilot-ml": lambda _: AutopilotMlPeer(),

@@ -66,7 +66,7 @@ def found(bench):
     ]
     brain = bench.arms.Brain()
     peers = [arm for arm in bench.arms.defaults(brain) if not arm.recommender.startswith("plimsoll")]
-    vpas = [arm for arm in bench.arms.knobs(brain) if arm.recommender in ("vpa", "vpa-guarded")]
+    vpas = [arm for arm in bench.arms.knobs(brain) if arm.recommender in bench.rows.RIVALS]
     results = []
     for dataset in datasets:
         arms = [*own, *peers, *(vpas if dataset.name == "core" else [])]

@@ -12,6 +12,7 @@ from plimsoll.replay.peers.autopilot import Autopilot
 from plimsoll.replay.peers.krr import Krr
 from plimsoll.replay.peers.static import Static
 from plimsoll.replay.peers.vpa import Vpa
+from plimsoll.replay.peers.vpa_climb import VpaClimb
 from plimsoll.replay.peers.vpa_guarded import VpaGuarded
 from plimsoll.replay.recommenders import NAMES, recommender
 from plimsoll.replay.series import batch_of
@@ -73,6 +74,7 @@ def test_static_is_the_warm_ups_p99_and_20_percent_for_ever():
         (Static, "headroom", 1.2, 1.5),
         (Vpa, "margin", 1.15, 1.3),
         (VpaGuarded, "margin", 1.15, 1.3),
+        (VpaClimb, "margin", 1.15, 1.3),
     ],
 )
 def test_a_peers_knob_scales_its_limit_and_is_at_what_was_published(kind, knob, published, other):
@@ -157,6 +159,17 @@ def test_guarded_vpa_raises_after_a_bin_that_uses_92_percent():
     assert limits[303] == base
     assert limits[304] == pytest.approx(1.12 * 0.93 * base)
     assert decided("vpa", usage, [304]) == [base]
+
+
+def test_climbing_vpa_raises_before_the_next_step_of_a_rise_would_reach_the_limit():
+    usage = np.full(320, 100.0)
+    base = decided("vpa", usage, [300])[0]
+    usage[301] = 0.6 * base
+    usage[302] = 0.85 * base  # another such step would be beyond the limit, and 92 % are not used yet
+    limits = replay("vpa-climb", usage)
+    assert limits[302] == base
+    assert limits[303] == pytest.approx((1.12 * 0.85 + 0.25) * base)
+    assert decided("vpa-guarded", usage, [303]) == [base]
 
 
 @pytest.mark.parametrize("name", NAMES)
