@@ -108,7 +108,7 @@ def test_classes_and_calibration_are_by_class(tables):
         )
     )
     made = tables.with_tables("<!-- table classrows -->\n<!-- end of table -->\n", document)
-    assert "| flat | 4 | 1 @ 0.2 | 2 @ 0.2 |\n" in made
+    assert "| flat | 4 | 1 [0, 9] @ 0.2 [0, 1] | 2 [0, 9] @ 0.2 [0, 1] |\n" in made
     made = tables.with_tables("<!-- table calibrationrows -->\n<!-- end of table -->\n", document)
     assert "| all | 3 | 0.1 % | 0.12 % [0.06 %, 0.24 %] | 1.2 [0.6, 2.4] |\n" in made
     assert "| flat | 3 |" in made

@@ -181,8 +181,11 @@ class History:
         values = np.broadcast_to(np.asarray(bytes_, dtype=np.float64), index.shape)
         oldest = (self.current_bin // BINS_PER_HOUR - HOURLY_BINS + 1) * HOUR_SECONDS
         known = self._known(index)
+        with np.errstate(invalid="ignore"):  # the past is what it was
+            present = times > self.now_seconds - HOUR_SECONDS
         reached = self._still_reached(np.where(known, index, 0))
-        good, report = judge(known, times, values, oldest, self.now_seconds, ceiling_bytes, reached)
+        held_against = np.where(present, reached, 0.0)
+        good, report = judge(known, times, values, oldest, self.now_seconds, ceiling_bytes, held_against)
         index, times, values = index[good], np.minimum(times[good], self.now_seconds), values[good]
         slots = (times // BIN_SECONDS).astype(np.int64)
         self._store(index, slots, round_up_float32(values))
