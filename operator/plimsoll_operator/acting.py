@@ -180,10 +180,7 @@ class Actor:
 
     def _turn(self, pod_uid: str) -> asyncio.Lock:
         """Whose turn it is to write to a pod; forgotten when nobody waits for it."""
-        lock = self._turns.get(pod_uid)
-        if lock is None:
-            lock = self._turns[pod_uid] = asyncio.Lock()
-        return lock
+        return self._turns.setdefault(pod_uid, asyncio.Lock())
 
     async def _written(self, plan: PodPlan, body: Body, now_seconds: float) -> None:
         version = parse.version(body.get("metadata") or {})

@@ -160,6 +160,11 @@ class Membership:
         tracked = self._tracked.get(uid)
         return None if tracked is None else self.groups.get(tracked.group)
 
+    def row_in_group(self, uid: PodContainer) -> int | None:
+        """The row of a container of such a pod."""
+        group = self.group_of_pod(uid[0])
+        return None if group is None else group.rows.get(uid[1])
+
     def of_workload(self, profile: ProfileRecord) -> Iterator[Group]:
         """The group that a profile is of, if it has pods."""
         ref = WorkloadRef(profile.namespace, profile.kind, profile.target)

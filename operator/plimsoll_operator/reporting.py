@@ -81,7 +81,7 @@ def _engine(metrics: Metrics, tick: Tick) -> None:
     metrics.set("plimsoll_usage_age_seconds_max", max(ages, default=0.0))
     bases = Counter(Basis(code).name.lower() for code in tick.bases.codes.tolist())
     metrics.replace("plimsoll_needed_basis_rows", "basis", {name: float(n) for name, n in bases.items()})
-    metrics.replace("plimsoll_price_factor", "objective", dict(tick.price_factors))
+    metrics.replace("plimsoll_price_factor", "objective", tick.price_factors)
     _fits(metrics, tick.fits)
     for name, seconds in tick.stages.items():
         metrics.observe("plimsoll_loop_stage_seconds", seconds, stage=f"engine_{name}")

@@ -41,9 +41,8 @@ class Outbox(Generic[Body]):
     def __init__(self, bounds: Bounds, first_number: int = 1) -> None:
         self._bounds = bounds
         self._held: OrderedDict[int, tuple[Body, bool]] = OrderedDict()
-        self._until: dict[
-            int, float
-        ] = {}  # of letters that speak of a moment, by the caller's clock, seconds
+        # Of letters that speak of a moment: until when they may be said, seconds by the caller's clock.
+        self._until: dict[int, float] = {}
         self._levels = 0
         self._next = first_number
         self._previous = first_number - 1  # the last number said on this stream

@@ -16,6 +16,7 @@ from plimsoll.forecast.own import Lessons
 from plimsoll.forecast.window import FloatArray, IntArray, UsageWindow, part_of
 from plimsoll.guard.limits import GuardSettings, exceeded
 from plimsoll.recommend.buffer import LEAST_SEEN_BINS
+from plimsoll.recommend.in_an_hour import InAnHour
 from plimsoll.usage.grown import grown, rows_up_to
 
 MOST_LESSONS = 16_384  # 15 MB: two weeks and more at the pace below
@@ -34,7 +35,7 @@ class LessonBook:
         self._workload: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
         self._open: dict[int, tuple[int, Lessons, float]] = {}  # by row: bin, features, reference bytes
         self._done: list[Lessons] = []
-        self._heard: tuple[int, int, int] = (0, 0, 0)  # hour, rows in it, and in the one before
+        self._decided = InAnHour()
 
     def __len__(self) -> int:
         """Lessons that are complete."""
@@ -55,7 +56,7 @@ class LessonBook:
     def begin(self, rows: IntArray, window: UsageWindow, bin_: int) -> None:
         """Decisions about `rows` [n] were made in this bin, from this window of theirs."""
         self._grow(rows)
-        share = AN_HOUR / self._in_an_hour(len(rows), bin_ // BINS_PER_HOUR)
+        share = AN_HOUR / self._decided.heard(len(rows), bin_ // BINS_PER_HOUR)
         picked = np.flatnonzero((_drawn(rows, bin_) < share) & (self._workload[rows] != NOBODY))
         if not len(picked):
             return
@@ -90,13 +91,6 @@ class LessonBook:
         """All that are complete; at least one."""
         columns = ("row", "level", "need", "workload")
         return Lessons(*(np.concatenate([getattr(each, name) for each in self._done]) for name in columns))
-
-    def _in_an_hour(self, rows: int, hour: int) -> int:
-        at, count, before = self._heard
-        if hour != at:
-            count, before = 0, count
-        self._heard = (hour, count + rows, before)
-        return max(count + rows, before, 1)
 
     def _grow(self, rows: IntArray) -> None:
         self._workload = grown(self._workload, rows_up_to(rows), NOBODY)

@@ -11,10 +11,13 @@ No container gets another price than its like, and a replay under the contract, 
 itself only, is never steered. It is not kept over a restart of the operator.
 """
 
+from collections import defaultdict
+
 import numpy as np
 import numpy.typing as npt
 
 from plimsoll.forecast.window import FloatArray, mean
+from plimsoll.recommend.in_an_hour import InAnHour
 from plimsoll.recommend.objective import Ask
 from plimsoll.recommend.row_policy import UNSAID, PolicyColumns
 from plimsoll.usage.sample import DAY_SECONDS, HOUR_SECONDS
@@ -43,7 +46,7 @@ class PriceSteering:
     def __init__(self, policies: PolicyColumns) -> None:
         self._policies = policies
         self._offset: dict[Ask, float] = {}
-        self._fleet: dict[Ask, tuple[int, int, int]] = {}  # hour, rows heard of in it, and in the one before
+        self._fleet: defaultdict[Ask, InAnHour] = defaultdict(InAnHour)
 
     def factor(self, ask: Ask) -> float:
         """The factor of the price for those that ask for this."""
@@ -72,7 +75,7 @@ class PriceSteering:
         for code in np.unique(codes[codes != UNSAID]).tolist():
             kind, wanted = ask = self._policies.asks[code]
             mine = codes == code
-            fleet = self._heard(ask, hour, int(np.count_nonzero(mine)))
+            fleet = self._fleet[ask].heard(int(np.count_nonzero(mine)), hour)
             if kind == "slack":
                 errors = wanted - (1 - mean(usage_bytes[mine]) / limit_bytes[mine])
                 gain = SLACK_GAIN
@@ -81,11 +84,3 @@ class PriceSteering:
                 gain = KILLS_GAIN * min(1.0, fleet * wanted / 1000 / SURE_KILLS)
             moved = self._offset.get(ask, 0.0) + gain * float(np.nansum(errors)) / fleet
             self._offset[ask] = float(np.clip(moved, -MOST_LOG, MOST_LOG))
-
-    def _heard(self, ask: Ask, hour: int, rows: int) -> int:
-        """Count these rows in; return how many are heard of in an hour."""
-        at, count, before = self._fleet.get(ask, (hour, 0, 0))
-        if hour != at:
-            count, before = 0, count
-        self._fleet[ask] = (hour, count + rows, before)
-        return max(count + rows, before)

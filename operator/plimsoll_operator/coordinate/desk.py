@@ -166,7 +166,7 @@ class Desk:
         if self.sharing is not None:
             self.sharing.forget(frozenset(world.kube_nodes))
         self._report(now_seconds)
-        return {row for uid in self._asks.lent if (row := self._row(uid)) is not None}
+        return {row for uid in self._asks.lent if (row := self._membership.row_in_group(uid)) is not None}
 
     async def needs(self, world: World) -> Needs:
         """What the engine is told of needed memory before its tick."""
@@ -247,18 +247,13 @@ class Desk:
         self._ended = {
             uid: (until, ask)
             for uid, (until, ask) in self._ended.items()
-            if now_seconds < until and self._unforeseen(uid, now_seconds)
+            if now_seconds < until and self.lending.unforeseen(uid, now_seconds)
         }
         return {
             uid: replace(ask, made_seconds=now_seconds)
             for uid, (_, ask) in self._ended.items()
             if self._limit(uid) > (ask.limit_bytes or 0) and not self.lending.book.holds(uid, now_seconds)
         }
-
-    def _unforeseen(self, uid: ContainerUid, now_seconds: float) -> bool:
-        """True where nothing says what a container's limit should be."""
-        row = self._row(uid)
-        return row is not None and self._asks.for_row(row, now_seconds) is None
 
     def _limit(self, uid: ContainerUid) -> int:
         pod = self._membership.pod(uid[0])
@@ -268,10 +263,6 @@ class Desk:
     def _know(self, world: World) -> None:
         """What nodes there are, and what they have."""
         self.views.keep_only({name: each.capacity_bytes for name, each in world.kube_nodes.items()})
-
-    def _row(self, uid: ContainerUid) -> int | None:
-        group = self._membership.group_of_pod(uid[0])
-        return None if group is None else group.rows.get(uid[1])
 
     def _report(self, now_seconds: float) -> None:
         counts = self._attendance.count(now_seconds)

@@ -102,11 +102,14 @@ class Lending:
         """
         over = {}
         for uid, before_bytes in self.book.expired(now_seconds).items():
-            group = self._membership.group_of_pod(uid[0])
-            row = None if group is None else group.rows.get(uid[1])
-            if row is not None and self._asks.for_row(row, now_seconds) is None:
+            if self.unforeseen(uid, now_seconds):
                 over[uid] = Ask(before_bytes, None, reason="LeaseEnded", made_seconds=now_seconds)
         return over
+
+    def unforeseen(self, uid: ContainerUid, now_seconds: float) -> bool:
+        """True where nothing says what a container's limit should be."""
+        row = self._membership.row_in_group(uid)
+        return row is not None and self._asks.for_row(row, now_seconds) is None
 
     async def _written(self, uid: ContainerUid, granted: Granted, now_seconds: float) -> Granted | Refused:
         book, decision = self.book, None

@@ -28,6 +28,7 @@ from plimsoll.coordinate.shrink import (
 from plimsoll.guard.decision import DecisionKind
 from plimsoll.guard.state import Ask, Purpose
 from plimsoll_operator.engine.messages import PodContainer
+from plimsoll_operator.membership import container_of
 from plimsoll_operator.planning import Choice
 from plimsoll_operator.records import ContainerRecord, PodRecord
 
@@ -209,9 +210,7 @@ class Shrinks:
 
     def _container(self, uid: PodContainer) -> ContainerRecord | None:
         pod = self._around.pod(uid[0])
-        if pod is None:
-            return None
-        return next((each for each in pod.containers if each.spec.name == uid[1]), None)
+        return None if pod is None else container_of(pod, uid[1])
 
 
 def _lowers(choice: Choice) -> bool:

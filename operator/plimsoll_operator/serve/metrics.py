@@ -5,7 +5,7 @@ that is not in the table is an error at once, so that nothing undocumented is se
 names: `_seconds`, `_bytes`, `_total` (a counter), and none for plain counts.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -427,7 +427,7 @@ class Metrics:
         assert isinstance(metric, Gauge), name
         metric.set_function(read)
 
-    def replace(self, name: str, label: str, values: dict[str, float]) -> None:
+    def replace(self, name: str, label: str, values: Mapping[str, float]) -> None:
         """Set all of a one-label gauge's series; those that are not named go."""
         metric = self._by_name[name]
         assert isinstance(metric, Gauge), name
