@@ -21,7 +21,7 @@ from plimsoll_operator.kube_version import KubeVersion, supported
 from plimsoll_operator.leaking import Leaks
 from plimsoll_operator.membership import Changes, Group, container_of
 from plimsoll_operator.parts import Parts
-from plimsoll_operator.planning import Choice, Planner, Plans, PodPlan, RoutineBudget
+from plimsoll_operator.planning import UNWRITTEN, Choice, Planner, Plans, PodPlan, RoutineBudget
 from plimsoll_operator.reporting import report
 from plimsoll_operator.situations import Ledger, Situations
 from plimsoll_operator.world import World
@@ -138,7 +138,7 @@ class Loop:
         spec = container.spec
         if parts.keeper.profiles.known(group, self.world.profiles) is None:
             text = "the profile that remembers the original resources is not written yet"
-            return hold("NoProfile", text, spec.limit_bytes, spec.request_bytes)
+            return hold(UNWRITTEN, text, spec.limit_bytes, spec.request_bytes)
         situations = self._situations(self.world, self._state, now_seconds)
         decision = guard(ask, situations.of(group, pod, container, parts.actor.changes.get(uid)))
         if decision.acts:

@@ -20,12 +20,13 @@ from plimsoll_operator.membership import Group, GroupKey
 from plimsoll_operator.records import ContainerRecord, PodRecord, ProfileRecord, RememberedContainer
 from plimsoll_operator.situations import Situations
 
+UNWRITTEN = "NoProfile"  # the reason of every decision before the workload's profile is there
 # Reasons that pass by themselves: such a container is looked at again in the next loop, not in an hour.
 PASSING = frozenset(
     {
         "Cooldown", "OutsideWindow", "BudgetSpent", "ResizeUnderWay", "Paused", "SourceProblem", "NoUsage",
         "PodNotRunning", "NotReported", "KubeNodeUnknown", "Settling", "ResourceQuota", "KubeNodeHeadroom",
-        "PresentUse", "Infeasible", "GuardError", "NoProfile", "Restored",
+        "PresentUse", "Infeasible", "GuardError", "Restored", UNWRITTEN,
     }
 )  # fmt: skip
 # So long new pods start with no less than what an evicted one had asked for: as long as a kill is remembered.
@@ -156,7 +157,7 @@ class Planner:
         if profile is None:
             text = "the profile that remembers the original resources is not written yet"
             return Choice(
-                hold("NoProfile", text, spec.limit_bytes, spec.request_bytes),
+                hold(UNWRITTEN, text, spec.limit_bytes, spec.request_bytes),
                 spec.limit_bytes,
                 Purpose.FORECAST,
             )

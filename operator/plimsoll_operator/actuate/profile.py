@@ -25,7 +25,7 @@ from plimsoll.api.v1alpha1 import API_VERSION
 from plimsoll.guard.decision import DecisionKind
 from plimsoll_operator.actuate.api import PROFILES, ApiError, Body, KubeApi
 from plimsoll_operator.membership import Group
-from plimsoll_operator.planning import Choice
+from plimsoll_operator.planning import UNWRITTEN, Choice
 from plimsoll_operator.records import (
     ProfileRecord,
     RememberedContainer,
@@ -80,6 +80,8 @@ class Profiles:
         """True where a profile should be written now: a decision that matters, or its time has come."""
         written = self._written.get((group.ref.namespace, profile_name(group)))
         if written is None or any(each.decision.acts for each in choices.values()):
+            return True
+        if _still_says_unwritten(written.record, choices):
             return True
         return _merged(written.said, choices) != written.said or now_seconds >= written.due_seconds
 
@@ -170,6 +172,17 @@ def as_record(
         generation=int(meta.get("generation") or 1),
         policy=status.policy or "",
         pods=status.pods or 0,
+    )
+
+
+def _still_says_unwritten(record: ProfileRecord, choices: Mapping[str, Choice]) -> bool:
+    """True where the first write says "not written yet" of itself, and something better is known by now."""
+    return any(
+        each.decision is not None
+        and each.decision.reason == UNWRITTEN
+        and each.name in choices
+        and choices[each.name].decision.reason != UNWRITTEN
+        for each in record.containers
     )
 
 

@@ -272,6 +272,18 @@ async def test_a_profile_is_written_seldom_unless_a_decision_acts():
     assert shown["usage"]["current"] == "200Mi"
 
 
+async def test_a_new_profile_soon_says_more_than_that_it_is_not_written_yet():
+    made = rig(targets={})
+    await made.once(NOW)
+    assert made.api.profile("statefulset-web")["containers"][0]["lastDecision"]["reason"] == "NoProfile"
+    await made.once(NOW + MINUTE)
+    shown = made.api.profile("statefulset-web")["containers"][0]
+    assert shown["lastDecision"]["reason"] == "NoHistory"
+    await made.once(NOW + 2 * MINUTE)
+    writes = [call for call in made.api.calls if call[:2] == ("patch_status", "memoryprofiles")]
+    assert len(writes) == 2
+
+
 async def test_how_promises_were_kept_is_in_the_profile():
     history = History(Quantity.WORKING_SET, 1)
     row = history.add_rows(1)
