@@ -43,7 +43,7 @@ from plimsoll_nodeagent.kernelfs.twin_process import PAGE_BYTES
 from plimsoll_nodeagent.loop import Watch
 from plimsoll_nodeagent.serve.exposition import Exposition
 from plimsoll_nodeagent.serve.http import GZIP_LEVEL
-from report import Row, write_results
+from report import Row, bench_options, write_results
 
 SHARED_MEMORY = Path("/dev/shm")
 CONTAINERS_PER_POD = 2
@@ -244,7 +244,7 @@ def main() -> None:
     )
     parser.add_argument("--containers", type=int, nargs="+", default=[100, 500])
     parser.add_argument("--repeat", type=int, default=30)
-    options = parser.parse_args()
+    options = bench_options(parser)
     command = f".venv/bin/python bench/agent.py --containers {' '.join(map(str, options.containers))}"
     began = time.perf_counter()
     rows = []

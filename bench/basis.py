@@ -31,7 +31,7 @@ from plimsoll.pipeline import LimitPipeline
 from plimsoll.usage.history import History
 from plimsoll.usage.needed import Basis, Word, needed_of
 from plimsoll.usage.sample import Quantity
-from report import Row, write_results
+from report import Row, bench_options, write_results
 
 BLOCKS = 2048
 FILE_RATIO = 0.9  # of the memory; the rest is anonymous, and there is no swap
@@ -193,7 +193,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--hours", type=int, default=36, help="simulated (default: %(default)s)")
-    options = parser.parse_args()
+    options = bench_options(parser)
     command = f".venv/bin/python bench/basis.py --hours {options.hours}"
     began, rows = time.perf_counter(), []
     budget = ReclaimPolicy(ReclaimMode.COLD)

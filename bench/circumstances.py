@@ -26,7 +26,7 @@ from plimsoll.replay.resample import CHANGES, OOM, SLACK, Interval, draws, figur
 from plimsoll.replay.score import SeriesScores, score
 from plimsoll.replay.series import SeriesBatch
 from plimsoll.usage.sample import BIN_SECONDS
-from report import Row, write_results
+from report import Row, bench_options, write_results
 
 COMMAND = "make bench-circumstances"
 UNITS = {OOM: "1/1000 container-days", SLACK: "fraction of the limit", CHANGES: "1/container-day"}
@@ -78,7 +78,7 @@ def main() -> None:
     """Make, replay, write."""
     parser = argparse.ArgumentParser(description="what knowing a row's circumstances is worth")
     parser.add_argument("--series", type=int, default=12, help="of each kind")
-    options = parser.parse_args()
+    options = bench_options(parser)
     begun = time.monotonic()
     rows = [row for name in MAKERS for row in rows_of(name, options.series)]
     for row in rows:

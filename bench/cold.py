@@ -36,7 +36,7 @@ from plimsoll.store.kindred import relatives_document, relatives_steps
 from plimsoll.usage.history import History
 from plimsoll.usage.sample import BIN_SECONDS, Quantity
 from plimsoll_cli.traces.parquet import read_trace, trace_files
-from report import Row, write_results
+from report import Row, bench_options, write_results
 
 COMMAND = "make bench-cold"
 QUANTITY = Quantity.WORKING_SET
@@ -63,7 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="the first day with and without relatives")
     parser.add_argument("--traces", type=Path, default=Path("sample"))
     parser.add_argument("--half", type=Half, default=Half.JUDGED)
-    options = parser.parse_args()
+    options = bench_options(parser)
     begun = time.monotonic()
     brain, weights = judging_brain()
     young = young_of(options.traces, options.half)

@@ -20,7 +20,7 @@ from plimsoll.pages.control_bandit import ARMS
 from plimsoll.pages.control_baselines import OomdSenpai, Tmo
 from plimsoll.pages.control_law import ReclaimLaw
 from plimsoll.pages.control_types import ReclaimPolicy
-from report import Row, write_results
+from report import Row, bench_options, write_results
 
 POLICY = ReclaimPolicy(ReclaimMode.COLD)
 BLOCKS = 2048
@@ -62,7 +62,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=int, default=3600, help="simulated (default: %(default)s)")
-    options = parser.parse_args()
+    options = bench_options(parser)
     command = f".venv/bin/python bench/control.py --seconds {options.seconds}"
     began, rows = time.perf_counter(), []
     print(f"A MODEL of memory, {options.seconds} s each; refault budget {POLICY.refault_budget_ratio:.0%}")

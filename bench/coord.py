@@ -27,7 +27,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from builders.authority import Authority
-from report import Row, write_results
+from report import Row, bench_options, write_results
 
 HERE = Path(__file__).parent
 COMMAND = "make bench-coord"
@@ -209,7 +209,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="of each size (default: %(default)s)")
     parser.add_argument("--relayed", type=int, default=1000, help="0: none (default: %(default)s)")
     parser.add_argument("--without-storm", action="store_true")
-    options = parser.parse_args()
+    options = bench_options(parser)
     sizes = [int(each) for each in options.agents.split(",")]
     began, rows = time.monotonic(), list[Row]()
     with tempfile.TemporaryDirectory() as temporary:

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from plimsoll_cli.sandbox.command import DEFAULT_HOURS, DEFAULT_PODS, DEFAULT_SEED
-from report import Row, write_results
+from report import Row, bench_options, write_results
 
 ROOT = Path(__file__).resolve().parents[1]
 # Flags of `plimsoll sandbox`, what they are in `make demo`, and their names here.
@@ -74,7 +74,7 @@ def main() -> None:
     for name, default in DEFAULTS.values():
         parser.add_argument(f"--{name}", type=type(default), default=default)
     parser.add_argument("--picture", type=Path, default=ROOT / "docs" / "demo.svg")
-    options = parser.parse_args()
+    options = bench_options(parser)
     flags = asked_flags(options)
     started = time.monotonic()
     outcome = play(flags, options.picture)

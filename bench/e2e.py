@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from report import Row, write_results
+from report import Row, bench_options, write_results
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TIMES = REPOSITORY / "build/e2e/times"
@@ -24,7 +24,7 @@ def main() -> None:
     """Run, read, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tests", choices=["core", "all"], nargs="?", default="all")
-    tests = parser.parse_args().tests
+    tests = bench_options(parser).tests
     command, began = f".venv/bin/python bench/e2e.py {tests}", time.monotonic()
     source = "cached" if cached() else "from_nothing"
     subprocess.run([REPOSITORY / "kind/e2e.sh", tests], check=True)

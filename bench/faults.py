@@ -19,7 +19,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from fuzz_coord import fuzz
-from report import Row, write_results
+from report import Row, bench_options, write_results
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = "make bench-faults"
@@ -153,7 +153,7 @@ def main() -> int:
     )
     parser.add_argument("--fuzz-inputs", type=int, default=1_000_000, help="0: none (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=7)
-    options = parser.parse_args()
+    options = bench_options(parser)
     began, faults = time.monotonic(), tested(TESTS)
     without = silent(TESTS, faults)
     if options.fuzz_inputs:

@@ -33,7 +33,7 @@ from plimsoll_cli.progress import progress
 from plimsoll_cli.traces.engine import Engine
 from plimsoll_cli.traces.parquet import read_trace, source_warmup_bins, trace_files
 from plimsoll_cli.traces.tasks import Task, parts, work_off
-from report import Row, write_results
+from report import Row, bench_options, write_results
 
 SEED = 7
 TRAINING_HALF = Path(__file__).parent / "weights" / "training_half.json"
@@ -94,7 +94,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--traces", type=Path, default=Path("sample"))
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--fraction", type=float, default=1.0, help="of the judged groups, to try it out")
-    return parser.parse_args()
+    return bench_options(parser)
 
 
 def datasets(traces: Path, fraction: float = 1.0) -> list[Dataset]:

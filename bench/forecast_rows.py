@@ -5,7 +5,6 @@ rows: `frontier` (every setting of every recommender, over all and by class), `b
 frontier) and `calibration`. Nothing is replayed here.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +26,7 @@ from plimsoll.replay.resample import (
 )
 from plimsoll.replay.score import Interval, SeriesScores
 from plimsoll.replay.series import BoolArray, FloatArray
-from report import RESULTS, Row, finite
+from report import Row, finite, row_of
 
 UNITS = ("1/1000 container-days", "fraction of the limit", "1/container-day")
 NAMES = ("oom", "slack", "changes_per_container_day")
@@ -176,19 +175,8 @@ def calibration_rows(found: Findings, seed: int) -> Iterator[Row]:
 def leak_row() -> Row:
     """From bench/leak.py, where it has run: false alarms are not a matter of replays of limits."""
     name, unit = "forecast.leak.false_alarms_per_1000cd", "1/1000 container-days"
-    path = RESULTS / "leak.json"
-    if path.is_file():
-        for row in json.loads(path.read_text("utf-8"))["rows"]:
-            if row["name"] == name:
-                return Row(**row)
-    return Row(
-        name,
-        None,
-        unit,
-        0,
-        ".venv/bin/python bench/leak.py",
-        why="bench/leak.py has not been run before this",
-    )
+    absent = Row(name, None, unit, 0, "make bench-leak", why="bench/leak.py has not been run before this")
+    return row_of(name, "leak") or absent
 
 
 def compared(name: str, columns: Mapping[str, FloatArray], unit: str, n: int) -> Row:

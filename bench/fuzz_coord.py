@@ -28,7 +28,7 @@ from plimsoll.coordinate import messages as core
 from plimsoll.coordinate.session import AgentSession, Envelope, HelloNumbers
 from plimsoll.coordinate.versions import PROTOCOL, ProtocolError
 from plimsoll_proto import service, wire
-from report import Row, write_results
+from report import Row, bench_options, write_results
 
 COMMAND = ".venv/bin/python bench/fuzz_coord.py"
 OUTCOMES = ("taken", "nonsense", "protocol", "not protobuf")
@@ -128,7 +128,7 @@ def main() -> None:
     )
     parser.add_argument("--inputs", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=7)
-    options = parser.parse_args()
+    options = bench_options(parser)
     began = time.monotonic()
     counts = asyncio.run(fuzz(options.inputs, options.seed))
     rows = [

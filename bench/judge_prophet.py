@@ -37,7 +37,7 @@ from plimsoll_cli.output import OutputFormat, print_rows
 from plimsoll_cli.traces.parquet import read_trace, trace_files
 from plimsoll_cli.traces.sample import sample_directory
 from plimsoll_operator.forecasters.prophet_fit import fit
-from report import Row, write_results
+from report import Row, bench_options, write_results
 from seasonal_series import free_dates, synthetic
 
 SEED = 7
@@ -98,7 +98,7 @@ def main() -> None:
         "--half", type=Half, default=Half.JUDGED, help="of the recorded series: judged, training"
     )
     parser.add_argument("--name", default="prophet", help="of the file of results")
-    arguments = parser.parse_args()
+    arguments = bench_options(parser)
     begun = time.monotonic()
     rows: list[Row] = []
     wanted = Wanted(arguments.series, arguments.days, arguments.seed, arguments.half)

@@ -28,7 +28,7 @@ from plimsoll.replay.split import Half, half_of
 from plimsoll.usage.sample import BIN_SECONDS
 from plimsoll_cli.traces.parquet import read_trace, trace_files
 from plimsoll_cli.traces.sample import sample_directory
-from report import Row, write_results
+from report import Row, bench_options, write_results
 
 SEED = 7
 STRESS = ("bitbrains_rnd", "alibaba2018_machine")
@@ -62,7 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="false alarms and delays of the leak detector")
     parser.add_argument("--traces", type=Path, default=sample_directory())
     parser.add_argument("--calibrate", action="store_true", help="show what the thresholds were chosen from")
-    arguments = parser.parse_args()
+    arguments = bench_options(parser)
     begun = time.monotonic()
     subjects = [subject(read_trace(path)) for path in trace_files([arguments.traces])]
     core = [each for each in subjects if each.batch.source not in STRESS]

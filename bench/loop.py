@@ -24,7 +24,7 @@ from plimsoll.pipeline import LimitPipeline
 from plimsoll.usage.history import History
 from plimsoll.usage.sample import Quantity
 from plimsoll_cli.output import OutputFormat, print_rows
-from report import Row, write_results
+from report import Row, bench_options, write_results
 
 SEED = 7
 COMMAND = "make bench-loop"
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--no-vpa", action="store_true")
     parser.add_argument("--seed", type=int, default=SEED)
-    arguments = parser.parse_args()
+    arguments = bench_options(parser)
     begun = time.monotonic()
     sizes = (50,) if arguments.quick else tuple(arguments.sizes)
     runs = [_run(size, arguments.seed, quick=arguments.quick) for size in sizes]

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from node_analysis import COMPACTIONS, judgement, node_rows, stress_rows
 from node_vm import REPOSITORY, Machine, MachineError, booted, parsed
-from report import RESULTS, Row, write_results
+from report import Row, bench_options, row_of, write_results
 
 KEPT = REPOSITORY / "build/bench-node"
 FULL_BLOCKS = 10
@@ -94,7 +94,7 @@ def options() -> argparse.Namespace:
         "--again", action="store_true", help="start nothing: make the table from the last run's lines"
     )
     parser.add_argument("--seed", type=int, default=7)
-    return parser.parse_args()
+    return bench_options(parser)
 
 
 class Results:
@@ -161,11 +161,7 @@ def described(line: Mapping[str, object]) -> str:
 
 def native_rows(command: str) -> list[Row]:
     """A prediction's cost, which an emulated processor cannot tell: from bench/pressure.py's results."""
-    for path in (RESULTS / "pressure.json", RESULTS / "pressure-quick.json"):
-        if path.exists():
-            found = {row["name"]: row for row in json.loads(path.read_text())["rows"]}
-            return [Row(**found[name]) if name in found else _unmeasured(name, command) for name in NATIVE]
-    return [_unmeasured(name, command) for name in NATIVE]
+    return [row_of(name, "pressure") or _unmeasured(name, command) for name in NATIVE]
 
 
 def _unmeasured(name: str, command: str) -> Row:

@@ -25,7 +25,7 @@ from plimsoll_cli.failure import CommandError
 from plimsoll_cli.output import OutputFormat, print_rows
 from plimsoll_cli.progress import progress
 from plimsoll_cli.traces.pgt import read_pages
-from report import Row, write_results
+from report import Row, bench_options, write_results
 
 SEED = 7
 RESAMPLES = 2000
@@ -63,7 +63,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--share", type=float, default=1.0, help="of each trace, to try it out")
     parser.add_argument("--epochs", action=argparse.BooleanOptionalAction, default=True)
-    return parser.parse_args()
+    return bench_options(parser)
 
 
 def trace_paths(directory: Path) -> list[Path]:

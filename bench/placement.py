@@ -29,7 +29,7 @@ from plimsoll.replay.peers.vpa import Vpa
 from plimsoll.replay.placement import Fleet, PlacementOutcome, PlacementSettings, replay_placement
 from plimsoll.replay.series import BINS_PER_DAY, SeriesBatch
 from plimsoll_cli.traces.parquet import read_trace, trace_files
-from report import Row, write_results
+from report import Row, bench_options, write_results
 
 COMMAND = "make bench-placement"
 SEED = 7
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--pods", type=int, default=1000)
     parser.add_argument("--draws", type=int, default=8)
     parser.add_argument("--part", choices=["all", *MEASURED, *LOOKED_AT], default="all")
-    options = parser.parse_args()
+    options = bench_options(parser)
     begun, rows = time.monotonic(), []
     parts: dict[str, Callable[[], list[Row]]] = {
         "nodes": lambda: nodes_rows(list(draws(options.traces, options.pods, options.draws))),

@@ -34,7 +34,7 @@ from plimsoll_operator.place.affinity import placement_patch
 from plimsoll_operator.place.placer import Placer
 from plimsoll_operator.serve.metrics import Metrics
 from plimsoll_operator.world import World, world
-from report import Row, write_results
+from report import Row, bench_options, write_results
 
 COMMAND = "make bench-placement-admission"
 SEED = 17
@@ -49,7 +49,7 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description="placing pods at admission")
     parser.add_argument("--nodes", default="100,1000,5000")
-    options = parser.parse_args()
+    options = bench_options(parser)
     begun, rows = time.monotonic(), loads_rows()
     for nodes in map(int, options.nodes.split(",")):
         rows += asyncio.run(placing_rows(nodes))

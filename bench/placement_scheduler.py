@@ -26,7 +26,7 @@ from placement import ALONE, PLACED, SEED, Drawn, draws
 from placement_model import Outcome, Webhook, batches, capacity_for, figures_of, in_process
 from plimsoll.placement.preference import weights_of
 from plimsoll.replay.placement import MOST_PODS, NODE_CORES, NOWHERE, Places
-from report import Row, write_results
+from report import Row, bench_options, write_results
 
 COMMAND = "make bench-placement-scheduler"
 AT_ONCE = 8
@@ -49,7 +49,7 @@ def main() -> None:
         default=True,
         help="nodes are kept and pods run by kwok (else nodes are objects that nobody keeps)",
     )
-    options = parser.parse_args()
+    options = bench_options(parser)
     begun = time.monotonic()
     (drawn,) = draws(options.traces, options.pods, 1)
     capacity = capacity_for(drawn, options.nodes, options.filled)

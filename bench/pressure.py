@@ -29,7 +29,7 @@ from pressure_data import Judged, Run, modelled, recorded
 from pressure_scores import BANDS, FIRST, Said, accuracy, auc, band_of, brier, interval, loss
 from pressure_training import Trained, prepared, rows_of, teacher_says, train
 from pressure_trial import trial_rows
-from report import Row, write_results
+from report import Row, bench_options, write_results
 
 SEED = 7
 SEEDS = 8
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=SEEDS, help="runs of the model per pattern and level")
     parser.add_argument("--recordings", type=Path, nargs="*", default=[])
     parser.add_argument("--no-trial", action="store_true", help="leave out what acting on forecasts does")
-    arguments = parser.parse_args()
+    arguments = bench_options(parser)
     began = time.monotonic()
     runs = list(recorded(arguments.recordings)) or list(modelled(range(arguments.seeds)))
     source = "recorded" if arguments.recordings else "model"

@@ -29,7 +29,7 @@ from plimsoll.replay.split import Half, group_of, half_of
 from plimsoll.store.kindred import MOST_RELATIVES
 from plimsoll.usage.sample import BIN_SECONDS, HOUR_SECONDS
 from plimsoll_cli.traces.parquet import read_trace, trace_files
-from report import Row, write_results
+from report import Row, bench_options, write_results
 
 COMMAND = "make bench-priors"
 PAST_BINS = 3 * BINS_PER_DAY
@@ -165,7 +165,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="what siblings' calibration and OOM kills are worth")
     parser.add_argument("--traces", type=Path, default=Path("sample"))
     parser.add_argument("--half", type=Half, default=Half.JUDGED)
-    options = parser.parse_args()
+    options = bench_options(parser)
     begun = time.monotonic()
     brain, weights = judging_brain()
     young = list(young_of(options.traces, options.half))

@@ -1,9 +1,11 @@
 """What every benchmark writes: rows in, `bench/results/NAME.json` out, in the agreed format.
 
 A row that could not be measured has no value and says why. The docs' tables are made from these files,
-never typed.
+never typed. What was measured must be there to be checked out: a bench does not begin in a tree with changes
+that are in no commit, unless it is told `--dirty`, and then its results are marked.
 """
 
+import argparse
 import json
 import math
 import os
@@ -14,11 +16,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
+UNKNOWN = "unknown"
+CHANGED = "the tree has changes that are in no commit, so nobody could check out what is measured"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure. `low` and `high`: its 95 % interval. `against`: the same figure for each peer, same run."""
+    """One figure. `low` and `high`: its 95 % interval. `against`: the same figure for each peer, same run.
+
+    `commit`: what was measured, where that is another than that of the results it stands in.
+    """
 
     name: str
     value: float | None
@@ -29,14 +36,46 @@ class Row:
     high: float | None = None
     against: dict[str, float | None] = field(default_factory=dict)
     why: str | None = None
+    commit: str | None = None
+
+
+class DirtyTreeError(RuntimeError):
+    """What ran is in no commit, and nobody said that it may be."""
+
+
+class _Allowed:
+    """What the command line said: a bench is a process."""
+
+    dirty = False
+
+
+def bench_options(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None
+) -> argparse.Namespace:
+    """The command line of a bench, with `--dirty`. Ends the process where the tree is dirty without it.
+
+    `--quick`, where a bench has it, only shows that the bench runs: its results are taken over nowhere.
+    """
+    parser.add_argument("--dirty", action="store_true", help="measure code that is in no commit, and mark it")
+    options = parser.parse_args(arguments)
+    _Allowed.dirty = options.dirty or bool(getattr(options, "quick", False))
+    if not _Allowed.dirty and commit().endswith("+"):
+        parser.error(f"{CHANGED}: commit them, or say --dirty")
+    return options
 
 
 def write_results(
     name: str, rows: Sequence[Row], seed: int, seconds: float, beside: Mapping[str, object] | None = None
 ) -> Path:
-    """Write the results of the bench `name`, and what its plots need `beside` the rows; returns the file."""
+    """Write the results of the bench `name`, and what its plots need `beside` the rows; returns the file.
+
+    Raises `DirtyTreeError` where the tree was changed meanwhile, for processes that a bench starts read it
+    anew; what was measured then lies in NAME-dirty.json, which the docs do not take over.
+    """
+    measured = commit()
+    refused = measured.endswith("+") and not _Allowed.dirty
     document = {
-        "commit": commit(),
+        "commit": measured,
         "machine": machine(),
         "seed": seed,
         "seconds": round(seconds, 1),
@@ -44,8 +83,10 @@ def write_results(
         **(beside or {}),
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
-    path = RESULTS / f"{name}.json"
+    path = RESULTS / f"{name}{'-dirty' if refused else ''}.json"
     path.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
+    if refused:
+        raise DirtyTreeError(f"{CHANGED}; the results are in {path.name} and go no further")
     return path
 
 
@@ -68,7 +109,7 @@ def commit() -> str:
         shown = _git("rev-parse", "--short=12", "HEAD")
         changed = _git("status", "--porcelain", "--", ":/", ":(top,exclude)docs", ":(top,exclude)README.md")
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return UNKNOWN
     return f"{shown}+" if changed else shown
 
 
@@ -90,4 +131,14 @@ def _plain(row: Row) -> dict[str, object]:
     plain["against"] = {peer: finite(value) for peer, value in row.against.items()}
     if plain["value"] is None and not row.why:
         plain["why"] = "nothing to divide by: no scored series"
-    return {key: value for key, value in plain.items() if key != "why" or value is not None}
+    return {key: value for key, value in plain.items() if key not in ("why", "commit") or value is not None}
+
+
+def row_of(name: str, other: str) -> Row | None:
+    """The row `name` of the last results of another bench, with the commit that was measured there."""
+    path = RESULTS / f"{other}.json"
+    if not path.is_file():
+        return None
+    document = json.loads(path.read_text("utf-8"))
+    found = (row for row in document["rows"] if row["name"] == name)
+    return next((Row(**{"commit": document["commit"], **row}) for row in found), None)

@@ -40,7 +40,7 @@ from plimsoll.store.shared_kinds import (
 from plimsoll.store.trying import Tried
 from plimsoll_cli.output import OutputFormat, print_rows
 from plimsoll_cli.traces.pgt import read_pages
-from report import Row, write_results
+from report import Row, bench_options, write_results
 
 SEED, RESAMPLES = 7, 2000
 LOOKS, LOOK_SECONDS = 240, 15.0  # an hour
@@ -105,7 +105,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--share", type=float, default=1.0, help="of each trace, to try it out")
     parser.add_argument("--seeds", type=int, default=3, help="ways to cut a memory in two")
-    return parser.parse_args()
+    return bench_options(parser)
 
 
 # -- containers of one image --------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import numpy as np
 from plimsoll.usage.histogram_bank import DecayingHistograms
 from plimsoll.usage.history import History
 from plimsoll.usage.sample import BIN_SECONDS, Quantity
-from report import Row, write_results
+from report import Row, bench_options, write_results
 
 SEED = 7
 SAMPLES = 10_000
@@ -100,7 +100,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--repeat", type=int, default=20)
-    options = parser.parse_args()
+    options = bench_options(parser)
     started, bench = time.perf_counter(), Bench(options.rows, options.repeat)
     rng = np.random.default_rng(SEED)
     bench_history(bench, rng)

@@ -34,6 +34,7 @@ from plimsoll_operator.serve.metrics import DEFINITIONS, MetricDefinition
 
 DOCS = Path(__file__).parent
 BENCH = DOCS.parent / "bench" / "results"
+LEFT = ("-quick", "-dirty")  # results that are not taken over
 MADE = "<!-- Made by docs/generate.py; do not edit. -->\n\n"
 
 RESULTS_INTRO = """# Results
@@ -241,8 +242,9 @@ def results_page(results: Mapping[str, Mapping[str, Any]]) -> str:
 def _results_section(name: str, document: Mapping[str, Any]) -> str:
     machine, rows = document["machine"], document["rows"]
     peers = list(dict.fromkeys(peer for row in rows for peer in row.get("against") or {}))
+    dirty = " and changes that are in no commit" if document["commit"].endswith("+") else ""
     ran = (
-        f"Commit `{document['commit']}`, seed {document['seed']}, {document['seconds']:.0f} s on "
+        f"Commit `{document['commit']}`{dirty}, seed {document['seed']}, {document['seconds']:.0f} s on "
         f"{machine['cores']} cores, "
         f"{machine['memory_gib']} GiB, kernel {machine['kernel']}.\n"
     )
@@ -258,6 +260,8 @@ def _result_row(row: Mapping[str, Any], peers: Sequence[str]) -> tuple[str, ...]
     value = _figure(row["value"]) if row["value"] is not None else f"not measured: {row.get('why', '')}"
     if row.get("low") is not None and row.get("high") is not None:
         value += f" [{_figure(row['low'])}, {_figure(row['high'])}]"
+    if row.get("commit"):
+        value += f" (at `{row['commit']}`)"
     each = (_figure(against[peer]) if against.get(peer) is not None else "" for peer in peers)
     return (f"`{row['name']}`", row["unit"], value, *each, str(row.get("n", "")))
 
@@ -374,9 +378,13 @@ def _right_row(right: Right) -> tuple[str, ...]:
 
 
 def take_over(source: Path, target: Path) -> list[str]:
-    """Copy what the benchmarks wrote and drew; returns the names. Quick runs only show that one works."""
+    """Copy what the benchmarks wrote and drew; returns the names.
+
+    Quick runs only show that one works; what ran in a tree that was changed meanwhile is no commit's.
+    """
     drawn = [*source.glob("*.svg"), *source.glob("*.png")]
-    found = [path for path in sorted([*source.glob("*.json"), *drawn]) if "-quick" not in path.stem]
+    written = sorted([*source.glob("*.json"), *drawn])
+    found = [path for path in written if not any(mark in path.stem for mark in LEFT)]
     target.mkdir(exist_ok=True)
     for path in found:
         shutil.copyfile(path, target / path.name)

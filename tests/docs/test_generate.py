@@ -113,6 +113,7 @@ def test_results_are_copied_whole(generate: ModuleType, tmp_path: Path):
     assert generate.take_over(source, target) == []
     (source / "limits.json").write_text(json.dumps(RESULTS))
     (source / "loop-quick.json").write_text(json.dumps(RESULTS))  # shows that it works, measures nothing
+    (source / "loop-dirty.json").write_text(json.dumps(RESULTS))  # measures what is in no commit
     assert generate.take_over(source, target) == ["limits.json"]
     assert generate.read_results(target) == {"limits": RESULTS}
 

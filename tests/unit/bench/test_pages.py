@@ -45,11 +45,12 @@ def document(bench, traces, tmp_path_factory):
     cases = [measured.case_of(path, at, library=False) for path in paths for at in measured.FRACTIONS]
     rows = [*bench.replacement_rows(cases), *bench.learning_rows(cases), *bench.cost_rows(paths[0], 1.0)]
     report = module("bench", "report")
-    report.RESULTS, kept = tmp_path_factory.mktemp("results"), report.RESULTS
+    kept = report.RESULTS, report.commit
+    report.RESULTS, report.commit = tmp_path_factory.mktemp("results"), lambda: "abc1234"
     try:
         path = report.write_results("pages", rows, 7, 1.0, {"replacement": bench.document_of(cases)})
     finally:
-        report.RESULTS = kept
+        report.RESULTS, report.commit = kept
     return json.loads(path.read_text("utf-8"))
 
 
