@@ -19,6 +19,7 @@ from plimsoll_nodeagent.capabilities import Engine, KernelCapabilities, Level
 from plimsoll_nodeagent.control.by_address import AddressLooks
 from plimsoll_nodeagent.control.collapsing import Collapser
 from plimsoll_nodeagent.control.idle_ages import IdleAgeSampler
+from plimsoll_nodeagent.control.node_limits import NodeLimits
 from plimsoll_nodeagent.control.numa_places import NumaPlaces
 from plimsoll_nodeagent.control.policies import PolicySource
 from plimsoll_nodeagent.control.pressing import Pressing
@@ -72,7 +73,11 @@ class Agent:
     companion: Accompanies | None = None
     latest: Report | None = None
     stage_failures: Counter[str] = field(default_factory=Counter)
+    limits: NodeLimits = field(init=False)
     _stage_seconds: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.limits = NodeLimits(self.fs)
 
     def tick(self, now_seconds: float) -> Report | None:
         """Everything once; None as long as there is no kernel to learn from."""
@@ -98,6 +103,8 @@ class Agent:
             self.tierer.step(self.reclaimer.controlled, now_seconds)
         with self._stage("measure"):
             self.reclaimer.measure(done)
+        with self._between("limits"):
+            self.limits.step(snapshot)
         with self._stage("report"):
             self.latest = self._report(snapshot)
             if self.sink is not None:
@@ -183,7 +190,7 @@ class Agent:
                 self.fs, self.reclaimer, self.pressing, self.places, self.looks.all_looks_total, snapshot
             ),
             containers=reports,
-            capabilities=self._capabilities(),
+            capabilities=self._capabilities().limited(self.limits.sentences),
             policy_problem=self.policies.problem,
             page_policy=self.reclaimer.page_policy_name or "by policy",
             stage_seconds=dict(self._stage_seconds),

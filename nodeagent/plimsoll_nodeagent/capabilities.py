@@ -131,6 +131,10 @@ class KernelCapabilities:
         engines = (each.fallen(why) if each.engine is engine else each for each in self.engines)
         return replace(self, engines=tuple(engines))
 
+    def limited(self, limits: Iterable[str]) -> "KernelCapabilities":
+        """The same with limits of the node that were found since the start."""
+        return replace(self, limits=(*self.limits, *limits))
+
     def has(self, engine: Engine, level: Level) -> bool:
         """Whether that level can be had here, in use or as what is fallen back to."""
         own = next((each for each in self.engines if each.engine is engine), None)

@@ -24,6 +24,7 @@ from plimsoll_nodeagent.agent import Agent
 from plimsoll_nodeagent.assemble import assemble, tracker_of
 from plimsoll_nodeagent.control.kubeapi import ApiError
 from plimsoll_nodeagent.control.models import ModelStore
+from plimsoll_nodeagent.control.node_limits import limits_now
 from plimsoll_nodeagent.discover.hierarchy import unusable
 from plimsoll_nodeagent.flags import (
     DEFAULT_STATE,
@@ -181,7 +182,7 @@ def status(options: argparse.Namespace) -> int:
         if not missing:
             print(why or none_yet, file=sys.stderr)
         return CANNOT_WATCH
-    found = find_capabilities(fs, options.cgroup_root)
+    found = find_capabilities(fs, options.cgroup_root).limited(limits_now(fs, snapshot))
     models = ModelStore(options.state_dir / "models").load()
     told = as_json if options.output == "json" else as_table
     print(told(snapshot, found, models), end="")

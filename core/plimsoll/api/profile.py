@@ -305,6 +305,9 @@ class NodeMemoryStatus(Model):
     """What proactive reclaim did."""
     capabilities: Annotated[tuple[Capability, ...], map_list("name", 32)] = ()
     """What the agent can do on this node, and by which means."""
+    limits: Annotated[tuple[Sentence, ...], Field(max_length=16)] = ()
+    """Limits of the node that are reported and not fought: no swap, LimitedSwap, swap that is full or saves
+    little, demotion that is off."""
     agent_version: Word = ""
     """Version of the agent that wrote this."""
     numa_nodes: Annotated[tuple[NumaNodeMemory, ...], map_list("id", 64)] = ()

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 WRITE_SECONDS = 60.0
 NOT_FOUND, CONFLICT = 404, 409
 SENTENCE = 1000
+MOST_LIMITS = 16
 
 
 class NodeMemoryWriter:
@@ -124,6 +125,7 @@ def status_of(report: Report, mode: Mode, version: str) -> NodeMemoryStatus:
             paused=node.paused,
         ),
         capabilities=_capabilities(report.capabilities),
+        limits=tuple(each[:SENTENCE] for each in report.capabilities.limits[:MOST_LIMITS]),
         agent_version=version,
         numa_nodes=tuple(
             NumaNodeMemory(

@@ -5,12 +5,10 @@ gives little back for every page that it takes: the ratio says so. LimitedSwap's
 fact of the node: it is reported, and never fought.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from plimsoll_nodeagent.kernelfs import Absence, KernelDirectory, KernelFs
 from plimsoll_nodeagent.sample.formats import (
-    UNLIMITED,
     FormatError,
     MemoryInfo,
     parse_bytes,
@@ -92,11 +90,6 @@ def swap_max_bytes(cgroup: KernelDirectory) -> float | None:
 def swap_full(info: MemoryInfo, least_free_ratio: float = 0.05) -> bool:
     """Whether the node's swap has so little left that reclaim of anonymous pages would only scan."""
     return info.swap_free_bytes <= info.swap_total_bytes * least_free_ratio
-
-
-def limited(swaps: Mapping[str, ContainerSwap]) -> list[str]:
-    """Return the container ids whose swap has a bound (LimitedSwap) or that may not swap at all."""
-    return sorted(name for name, each in swaps.items() if each.most_bytes != UNLIMITED)
 
 
 def _with_zram(fs: KernelFs, device: SwapDevice) -> SwapDevice:

@@ -77,6 +77,18 @@ def test_the_agent_asks_for_no_write(tmp_path):
     assert container_id(1)[:13] in done.stdout
 
 
+def test_the_table_says_what_containers_may_swap(tmp_path, capsys):
+    tree = CgroupTree(tmp_path)
+    for number, most in ((1, "0"), (2, str(16 * MIB)), (3, "max")):
+        tree.container(number, pod=number, memory=Memory(extra={"memory.swap.max": f"{most}\n"}))
+    assert main(["status", "--root", str(tmp_path)]) == 0
+    (line,) = (each for each in capsys.readouterr().out.splitlines() if "LimitedSwap" in each)
+    assert line.startswith("limit of this node: LimitedSwap: 1 of 3 containers may not swap, 1 of 3 may")
+    assert main(["status", "--root", str(tmp_path), "-o", "json"]) == 0
+    limits = json.loads(capsys.readouterr().out)["capabilities"]["limits"]
+    assert any(each.startswith("LimitedSwap: ") for each in limits)
+
+
 @pytest.mark.parametrize("command", ["run", "status"])
 def test_a_host_with_cgroup_v1_gets_one_sentence_and_exit_code_2(tmp_path, command, capfd):
     CgroupTree.write(tmp_path / "sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n")

@@ -3,9 +3,8 @@ import math
 import pytest
 
 from builders.twin_node import MIB, TwinNode
-from plimsoll_nodeagent.sample.detail import read_detail
 from plimsoll_nodeagent.sample.formats import MemoryInfo
-from plimsoll_nodeagent.sample.swap import ContainerSwap, limited, swap_devices, swap_full, zswap_enabled
+from plimsoll_nodeagent.sample.swap import ContainerSwap, swap_devices, swap_full, zswap_enabled
 
 SWAPS = """Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority
 /dev/zram0                              partition\t524284\t\t262144\t\t100
@@ -49,13 +48,6 @@ def test_empty_or_garbled_figures_of_zram_give_no_ratio(tmp_path):
 )
 def test_headroom_is_bounded_by_the_container_and_by_the_node(swap, free, headroom):
     assert swap.headroom_bytes(free) == headroom
-
-
-def test_limited_swap_is_reported(tmp_path):
-    node = TwinNode(tmp_path, swap_max="17825792")
-    detail = read_detail(node.kernel, node.container())
-    assert detail.swap.most_bytes == 17825792
-    assert limited({"a": detail.swap, "b": ContainerSwap(0, math.inf, None)}) == ["a"]
 
 
 def test_swap_is_full_when_next_to_nothing_is_free():
