@@ -3,14 +3,15 @@
 In: the parts, put together by `main.py`, and a time. Out: an immutable `Report` a tick, for /metrics, the
 command line and NodeMemory; the newest replaces the one before in one step, so that readers need no lock. A
 stage that fails ends the tick and is logged by name; then nothing is reclaimed, for acting comes after all
-that could fail, and what was reclaimed before needs no undoing. Between two ticks `heed` listens to PSI.
+that could fail, and what was reclaimed before is booked and needs no undoing. What goes wrong with one
+container ends nothing: it is left alone. Between two ticks `heed` listens to PSI.
 """
 
 import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -23,7 +24,7 @@ from plimsoll_nodeagent.control.node_limits import NodeLimits
 from plimsoll_nodeagent.control.numa_places import NumaPlaces
 from plimsoll_nodeagent.control.policies import PolicySource
 from plimsoll_nodeagent.control.pressing import Pressing
-from plimsoll_nodeagent.control.reclaiming import Done, Plan, Reclaimer
+from plimsoll_nodeagent.control.reclaiming import Plan, Reclaimer
 from plimsoll_nodeagent.control.reports import CoordinationReport, Report, container_reports, node_report
 from plimsoll_nodeagent.control.tiering import Tierer
 from plimsoll_nodeagent.control.written_looks import WrittenLooks
@@ -34,7 +35,7 @@ from plimsoll_nodeagent.sample.triggers import PressureTriggers
 
 logger = logging.getLogger(__name__)
 
-STAGES = ("discover", "sample", "predict", "plan", "act", "measure", "report")
+STAGES = ("discover", "sample", "predict", "plan", "act", "report")
 
 
 class Accompanies(Protocol):
@@ -93,7 +94,7 @@ class Agent:
         with self._stage("plan"):
             plan = self.reclaimer.plan(snapshot, wanted, self.pressing.forecasts.probability)
         with self._stage("act"):
-            done = self._act(plan)
+            self._act(plan)
         with self._between("numa"):
             self.places.step(self.reclaimer.numa_wanted, now_seconds, self.reclaimer.numa_binds)
         with self._between("collapse"):
@@ -101,8 +102,6 @@ class Agent:
             self.collapser.step(snapshot, self.reclaimer.controlled, said)
         with self._between("tiers"):
             self.tierer.step(self.reclaimer.controlled, now_seconds)
-        with self._stage("measure"):
-            self.reclaimer.measure(done)
         with self._between("limits"):
             self.limits.step(snapshot)
         with self._stage("report"):
@@ -116,27 +115,32 @@ class Agent:
 
     def heed(self, seconds: float, now: Callable[[], float]) -> None:
         """Listen to PSI for so long; whoever stalls is left alone at once. Act ahead of pressure, look on."""
-        self.actor.tick()
-        stalls = self.reclaimer.look_at_pressure(now())
-        with self._between("press"):
-            self.pressing.step(now(), stalls)
+        with self._between("leases"):
+            self.actor.tick()
+        with self._between("press"):  # whose stalls cannot be read is not acted on
+            self.pressing.step(now(), self.reclaimer.look_at_pressure(now()))
         self._look_by_address(now())
         if self.companion is not None:
             with self._between("coordinate"):
                 self.companion.heed(now())
         if self.triggers is None or not len(self.triggers):
             return
-        stalled = self.triggers.stalled(max(0.0, seconds))
+        try:
+            stalled = self.triggers.stalled(max(0.0, seconds))
+        except OSError as error:
+            self._without_triggers(error)
+            return
         if stalled:
             self.reclaimer.notice_pressure(stalled, now())
 
     def close(self) -> None:
-        """Take back what is set."""
-        self.looks.close()
-        self.reclaimer.stalls.close()
-        self.actor.close()
-        if self.triggers is not None:
-            self.triggers.close()
+        """Take back what is set: leases and bindings first, and each whatever becomes of the others."""
+        with ExitStack() as last:
+            if self.triggers is not None:
+                last.callback(self.triggers.close)
+            last.callback(self.reclaimer.stalls.close)
+            last.callback(self.looks.close)
+            last.callback(self.actor.close)
 
     def _predict(self, snapshot: Snapshot, now_seconds: float) -> list[ContainerSample]:
         wanted = self.reclaimer.follow(snapshot)
@@ -170,17 +174,23 @@ class Agent:
         try:
             counts = self.triggers.follow(each.container for each in wanted)
         except OSError as error:
-            logger.warning("no PSI triggers: PSI is read each second", extra={"why": str(error)})
-            self.triggers.close()
-            self.triggers = None
+            self._without_triggers(error)
             return
         if counts.keys() - {Answer.DONE, Answer.GONE}:
             logger.debug("some containers have no PSI trigger: their PSI is read each second")
 
-    def _act(self, plan: Plan) -> Done:
-        self.actor.tick()
-        self.pressing.act(plan.now_seconds)
-        return self.reclaimer.act(plan)
+    def _without_triggers(self, error: OSError) -> None:
+        logger.warning("no PSI triggers: PSI is read each second", extra={"why": str(error)})
+        if self.triggers is not None:
+            self.triggers.close()
+            self.triggers = None
+
+    def _act(self, plan: Plan) -> None:
+        with self._between("leases"):
+            self.actor.tick()
+        with self._between("press"):
+            self.pressing.act(plan.now_seconds)
+        self.reclaimer.act(plan)
 
     def _report(self, snapshot: Snapshot) -> Report:
         reports = container_reports(self.reclaimer, self.pressing, snapshot)
@@ -195,6 +205,7 @@ class Agent:
             page_policy=self.reclaimer.page_policy_name or "by policy",
             stage_seconds=dict(self._stage_seconds),
             stage_failures=dict(self.stage_failures),
+            container_failures=dict(self.reclaimer.failures),
             actions_total=dict(self.reclaimer.outcomes + self.collapser.outcomes + self.tierer.outcomes),
             latest=self.reclaimer.latest,
             models_version=self.reclaimer.models.version,

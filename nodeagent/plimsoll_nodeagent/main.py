@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,12 +90,20 @@ def keep_watching(
 def waiting(agent: Agent, stop: threading.Event, monotonic: Callable[[], float] = time.monotonic) -> Waits:
     """A wait that listens to PSI meanwhile, and looks at least once a second."""
 
+    failed = False
+
     def wait(seconds: float) -> bool:
+        nonlocal failed
         end = monotonic() + seconds
         while (left := end - monotonic()) > 0.0 and not stop.is_set():
             listens = agent.triggers is not None and len(agent.triggers) > 0
             step = min(left, HEED_SECONDS)
-            agent.heed(step, time.time)
+            try:
+                agent.heed(step, time.time)
+            except Exception:
+                if not failed:
+                    logger.exception("looking on between two ticks failed; it is tried again each second")
+                failed, listens = True, False  # it may have come back at once
             if not listens and stop.wait(step):
                 break
         return stop.is_set()
@@ -151,14 +160,15 @@ def run(options: argparse.Namespace) -> int:
         agent.tick(now_seconds)
         made.save_models(now_seconds)
 
-    keep_watching(tick, health.beat, options.interval, waiting(agent, stop))
-    made.save_models(time.time(), at_once=True)
-    if beside is not None:
-        beside.close()
-    agent.close()
-    if door is not None:
-        door.close()
-    server.close()
+    with ExitStack() as last:  # whatever goes wrong, what is set is taken back
+        last.callback(server.close)
+        if door is not None:
+            last.callback(door.close)
+        last.callback(agent.close)
+        if beside is not None:
+            last.callback(beside.close)
+        last.callback(lambda: made.save_models(time.time(), at_once=True))
+        keep_watching(tick, health.beat, options.interval, waiting(agent, stop))
     logger.info("ended")
     return 0
 

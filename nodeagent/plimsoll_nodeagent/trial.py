@@ -11,6 +11,7 @@ from plimsoll_nodeagent.act.damon import ADMIN
 from plimsoll_nodeagent.agent import Agent
 from plimsoll_nodeagent.assemble import assemble
 from plimsoll_nodeagent.capabilities import Engine
+from plimsoll_nodeagent.control.cluster_policies import ClusterPolicies
 from plimsoll_nodeagent.kernelfs import Absence, KernelFs
 from plimsoll_nodeagent.sample.probe import DAMON_STAT, damon_fact
 from plimsoll_nodeagent.show.scale import bytes_text
@@ -30,6 +31,9 @@ def dry_run_text(
 def _looked(
     agent: Agent, options: argparse.Namespace, sleep: Callable[[float], None], now: Callable[[], float]
 ) -> str:
+    if isinstance(agent.policies, ClusterPolicies):  # read beside the loop; here nobody is kept waiting
+        agent.policies.refresh(now())
+        agent.policies.wait()
     taken: dict[str, int] = {}
     for number in range(options.looks):
         if number:

@@ -303,6 +303,7 @@ def test_the_agents_table_lists_what_its_code_asks_for_and_nothing_else():
     calls = RecordedCalls()
     policies = ClusterPolicies(lambda: calls, "node-1", ())
     policies.refresh(0.0)
+    policies.wait()
     assert policies.problem == ""
     node_memory.write(calls, "node-1", NodeMemoryStatus())
     assert calls.rights == {(each.group, each.resource, verb) for each in AGENT for verb in each.verbs}

@@ -4,12 +4,14 @@ In: the API server, every half minute: both kinds of policy, the namespaces, and
 what the policy that speaks for a container says about reclaim. The choice is the core's own
 (`PolicySet.resolve`), so that agent and operator never disagree. A pod's workload is read from its owner; a
 ReplicaSet's name without its template hash is its Deployment's, a Job's without its schedule its CronJob's.
-It is level-based: each look replaces all that was known. What could not be read for `STALE_SECONDS` counts as
-no policy.
+It is level-based: each look replaces all that was known, in one step. A look is a thread's work: the API
+server may take its time, and the loop that calls `refresh` looks at pressure and ends leases meanwhile. What
+could not be read for `STALE_SECONDS` counts as no policy.
 """
 
 import logging
 import re
+import threading
 import urllib.parse
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from plimsoll.api.precedence import EffectivePolicy, PolicySet, read_policy
 from plimsoll.api.v1alpha1 import API_VERSION
 from plimsoll.pages.control_types import OFF, ReclaimPolicy
 from plimsoll.workload import WorkloadRef, shared_class
-from plimsoll_nodeagent.control.kubeapi import ApiError, KubeApi
+from plimsoll_nodeagent.control.kubeapi import KubeApi
 from plimsoll_nodeagent.discover.tracker import Container
 
 logger = logging.getLogger(__name__)
@@ -41,6 +43,15 @@ class Spoken:
     shared_class: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    by_container: Mapping[str, Spoken]
+    read_seconds: float = float("-inf")
+
+
+_NOTHING = _Known({})
+
+
 class ClusterPolicies:
     """The policies of one node's containers. `connect` makes a client; it is closed after each look."""
 
@@ -56,40 +67,62 @@ class ClusterPolicies:
         self._kube_node = kube_node
         self._own_namespaces = own_namespaces
         self._refresh_seconds = refresh_seconds
-        self._looked_seconds = self._read_seconds = float("-inf")
-        self._by_container: dict[str, Spoken] = {}
+        self._looked_seconds = float("-inf")
+        self._known = _NOTHING
+        self._busy, self._swap = threading.Lock(), threading.Lock()
         self.problem = "not read yet"
 
     def refresh(self, now_seconds: float) -> None:
-        """Look again, if it is time."""
-        since = now_seconds - self._looked_seconds
-        if 0.0 <= since < self._refresh_seconds:
+        """Begin to look again, if it is time and no look is under way; forget what is too old."""
+        with self._swap:
+            self._known = known = _aged(self._known, now_seconds)
+        if known is _NOTHING and not self.problem:
+            self.problem = f"policies could not be read for {STALE_SECONDS:.0f} s"
+        if 0.0 <= now_seconds - self._looked_seconds < self._refresh_seconds:
+            return
+        if not self._busy.acquire(blocking=False):
             return
         self._looked_seconds = now_seconds
         try:
-            with self._connect() as api:
-                self._by_container = self._read(api)
-            self._read_seconds, self.problem = now_seconds, ""
-        except (ApiError, KeyError, TypeError, ValueError, AttributeError) as error:
-            logger.warning("policies could not be read", extra={"why": str(error)})
-            self.problem = f"policies could not be read: {error}"
-        if not 0.0 <= now_seconds - self._read_seconds <= STALE_SECONDS:
-            self._by_container = {}
+            threading.Thread(target=self._look, args=(now_seconds,), name="policies", daemon=True).start()
+        except RuntimeError as error:  # no thread is to be had
+            self._failed(error)
+            self._busy.release()
+
+    def wait(self) -> None:
+        """Wait until no look is under way."""
+        with self._busy:
+            pass
 
     def policy_of(self, container: Container) -> ReclaimPolicy:
         """The policy of a container; OFF for one that the cluster does not know."""
-        spoken = self._by_container.get(container.container_id)
+        spoken = self._known.by_container.get(container.container_id)
         return OFF if spoken is None else spoken.policy
 
     def class_of(self, container: Container) -> str:
         """Its workload and container name."""
-        spoken = self._by_container.get(container.container_id)
+        spoken = self._known.by_container.get(container.container_id)
         return "" if spoken is None else spoken.workload
 
     def shared_class_of(self, container: Container) -> str:
         """Its image and container name."""
-        spoken = self._by_container.get(container.container_id)
+        spoken = self._known.by_container.get(container.container_id)
         return "" if spoken is None else spoken.shared_class
+
+    def _look(self, now_seconds: float) -> None:
+        try:
+            with self._connect() as api:
+                known = _Known(self._read(api), now_seconds)
+            with self._swap:
+                self._known, self.problem = known, ""
+        except Exception as error:  # noqa: BLE001 -- whatever an answer is made of: what was read before is kept
+            self._failed(error)
+        finally:
+            self._busy.release()
+
+    def _failed(self, error: Exception) -> None:
+        logger.warning("policies could not be read", extra={"why": str(error)})
+        self.problem = f"policies could not be read: {error}"
 
     def _read(self, api: KubeApi) -> dict[str, Spoken]:
         group = f"/apis/{API_VERSION}"
@@ -111,6 +144,14 @@ class ClusterPolicies:
         for pod in _items(api, f"/api/v1/pods?fieldSelector={selector}"):
             found |= _of_pod(pod, policies, labels)
         return found
+
+
+def _aged(known: _Known, now_seconds: float) -> _Known:
+    """What still counts; where the clock was set back, its age is counted from now on."""
+    age_seconds = now_seconds - known.read_seconds
+    if age_seconds < 0.0:
+        return _Known(known.by_container, now_seconds)
+    return known if age_seconds <= STALE_SECONDS else _NOTHING
 
 
 def _items(api: KubeApi, path: str) -> list[dict[str, Any]]:

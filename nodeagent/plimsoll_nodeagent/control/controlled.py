@@ -82,6 +82,14 @@ class Controlled:
     cold_age_seconds: float = math.nan
     decision: ReclaimDecision | None = None
     hint: LeakHint | None = None
+    fault: str = ""
+    """What went wrong with it since the tick began: it is left alone until a tick goes well."""
+    stopped: bool = False
+    """It stalled in the middle of an action: nothing more is taken before PSI is looked at again."""
+
+    def offer_bytes(self, now_seconds: float) -> int:
+        """What its law offers ahead of pressure; nothing while something is wrong with it."""
+        return 0 if self.fault or self.stopped else self.law.offer_bytes(now_seconds)
 
     @property
     def is_batch(self) -> bool:

@@ -16,10 +16,11 @@ from plimsoll.pressure.policy import ActionCounts, ActionKind, PlannedAction, Pr
 from plimsoll.pressure.protocol import PressureForecast
 from plimsoll.pressure.sample import ScopeKind
 from plimsoll_nodeagent.act.numa import Compact
+from plimsoll_nodeagent.act.outcome import Outcome
 from plimsoll_nodeagent.capabilities import Engine, Level
 from plimsoll_nodeagent.control.controlled import Controlled
 from plimsoll_nodeagent.control.forecasting import NEAR_PROBABILITY, PressureForecasts, Spoken, kind_of
-from plimsoll_nodeagent.control.reclaiming import Done, Reclaimer
+from plimsoll_nodeagent.control.reclaiming import Reclaimer
 from plimsoll_nodeagent.control.taking import asked_bytes, moved_bytes
 from plimsoll_nodeagent.discover.tracker import Container, ContainerId
 from plimsoll_nodeagent.kernelfs import KernelFs, Mode
@@ -122,7 +123,7 @@ class Pressing:
         bound = self.policy.settings.calm_probability
         alarmed = any(each.forecast.probability >= bound for each in self.forecasts.spoken.values())
         controlled = self.reclaimer.controlled.items()
-        return {key: each.law.offer_bytes(now_seconds) if alarmed else 0 for key, each in controlled}
+        return {key: each.offer_bytes(now_seconds) if alarmed else 0 for key, each in controlled}
 
     def _view(self, key: ContainerId, each: Spoken, offers: Mapping[ContainerId, int]) -> ScopeView:
         may = self._may(key)
@@ -144,11 +145,11 @@ class Pressing:
             self.reclaimer.outcomes[outcome.kind.value, outcome.answer.value] += 1
             return outcome.measured is not None and (outcome.measured.free_blocks or 0) > 0
         done = [
-            (each, outcome)
+            outcome
             for each, amount in self._shares(action, key, offers)
-            for outcome in self.reclaimer.taker.take(each, amount, now_seconds)
+            for outcome in self.reclaimer.take(each, amount, now_seconds)
         ]
-        return self._booked(action, done)
+        return self._effective(action, done)
 
     def _shares(
         self, action: PlannedAction, key: ContainerId, offers: Mapping[ContainerId, int]
@@ -161,12 +162,8 @@ class Pressing:
         given = share_out(claims, room)
         return [(each, amount) for each, amount in zip(givers, given, strict=True) if amount > 0]
 
-    def _booked(self, action: PlannedAction, done: Done) -> bool:
-        self.reclaimer.book(done)
-        taken = sum(moved_bytes(outcome) for _, outcome in done if outcome.acted)
+    def _effective(self, action: PlannedAction, done: list[Outcome]) -> bool:
+        taken = sum(moved_bytes(outcome) for outcome in done if outcome.acted)
         self.reclaimed_bytes += taken
-        return taken > 0 and taken >= EFFECTIVE_RATIO * min(action.reclaim_bytes, _asked(done))
-
-
-def _asked(done: Done) -> int:
-    return sum(asked_bytes(outcome) for _, outcome in done)
+        asked = sum(map(asked_bytes, done))
+        return taken > 0 and taken >= EFFECTIVE_RATIO * min(action.reclaim_bytes, asked)

@@ -3,12 +3,17 @@
 In: a snapshot, policies, idle ages, plans by address, forecasts. Out: a `Plan` (intent), then `Done` (what
 was measured). How much is decided in the core alone (`plimsoll.pages.control_law`, `control_share`); here
 readings are put together, and actions are carried out (`taking`) through the `Actor`, which refuses what no
-policy covers. A policy that goes away in the middle of an action stops it at its next part.
+policy covers. What was done is booked before the next is done. A policy that goes away in the middle of an
+action stops it at its next part, and so does a stall above its bound. What goes wrong with one container
+holds that one, and no other.
 """
 
+import logging
 import math
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from plimsoll.api.policy import NumaPlacement
@@ -16,37 +21,35 @@ from plimsoll.api.reclaim import ReclaimMode
 from plimsoll.pages.address_plan import AddressPlan
 from plimsoll.pages.blocks import aimed_blocks_for
 from plimsoll.pages.bring_back import room_bytes
-from plimsoll.pages.cold import ADDRESS_POLICIES, DEFAULT_PAGE_POLICY, by_ages, page_policy
+from plimsoll.pages.cold import ADDRESS_POLICIES, DEFAULT_PAGE_POLICY, page_policy
 from plimsoll.pages.control_law import ReclaimLaw
-from plimsoll.pages.control_share import NodeRoom, share_out
-from plimsoll.pages.control_types import ContainerReading, Reason, ReclaimDecision, ReclaimPolicy
+from plimsoll.pages.control_share import Claim, NodeRoom, share_out
+from plimsoll.pages.control_types import ContainerReading, Reason, ReclaimPolicy, hold
 from plimsoll.pages.guarded_plan import GUARDED
 from plimsoll.pages.survival import SurvivalModel
 from plimsoll.pages.touched_once import IDLE_SECONDS
 from plimsoll.pages.working_set import need
 from plimsoll_nodeagent.act.actor import Actor
-from plimsoll_nodeagent.act.container import opened
 from plimsoll_nodeagent.act.outcome import ActionKind, Outcome
 from plimsoll_nodeagent.capabilities import KernelCapabilities
 from plimsoll_nodeagent.control import start
 from plimsoll_nodeagent.control.by_address import Wanted
-from plimsoll_nodeagent.control.controlled import Aged, Controlled, cold_by_refaults, reading_of
+from plimsoll_nodeagent.control.controlled import Controlled
 from plimsoll_nodeagent.control.episodes import turn_episode
 from plimsoll_nodeagent.control.fleet_models import FleetModels
 from plimsoll_nodeagent.control.idle_ages import Looked
 from plimsoll_nodeagent.control.models import Models
 from plimsoll_nodeagent.control.policies import PolicySource
+from plimsoll_nodeagent.control.readings import Readings, ages_by_address
 from plimsoll_nodeagent.control.stalls import StallWatch
 from plimsoll_nodeagent.control.taking import Taker, asked_bytes, moved_bytes
 from plimsoll_nodeagent.discover.tracker import Container, ContainerId
-from plimsoll_nodeagent.kernelfs import Answer, KernelFs
+from plimsoll_nodeagent.kernelfs import KernelFs
 from plimsoll_nodeagent.loop import Snapshot
 from plimsoll_nodeagent.sample.reading import ContainerSample
-from plimsoll_nodeagent.sample.swap import ContainerSwap, swap_max_bytes
 from plimsoll_nodeagent.sample.triggers import KUBE_NODE
 
 PRESSED_PROBABILITY = 0.5  # a forecast at least so sure holds the steady pace
-SWAP_MAX_SECONDS = 30.0  # the kernel keeps to memory.swap.max itself, whatever we believe
 CALM_PROBABILITY = 0.25  # nothing is brought back where pressure is likelier than this
 
 # Where tasks stall, or nothing is known, nothing is read in unasked.
@@ -55,7 +58,7 @@ NO_RETURN = (Reason.OFF, Reason.PRESSURE, Reason.FORESEEN, Reason.BACKING_OFF, R
 # Whoever refaults above its budget, or stalls above its bound, needs all that it has.
 SUFFERS = (Reason.THRASHING, Reason.PRESSURE)
 
-Done = list[tuple[Controlled, Outcome]]
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +80,11 @@ class Reclaimer:
         actor: Actor,
         capabilities: KernelCapabilities,
         models: Models | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._fs = fs
+        self._monotonic = monotonic
+        self._at = (0.0, monotonic())  # the time that was last told, and when that was
         self._policies = policies
         self._actor = actor
         self.capabilities = capabilities
@@ -86,7 +92,8 @@ class Reclaimer:
         self.fleet = FleetModels()
         self.bandit = self.models.bandit()
         self.taker = Taker(actor, capabilities, self._must_stop)
-        self.stalls = StallWatch(fs)
+        self.readings = Readings(fs, self.taker)
+        self.stalls = StallWatch(fs, monotonic)
         self.controlled: dict[ContainerId, Controlled] = {}
         self.numa_wanted: list[ContainerSample] = []
         self.numa_binds: set[ContainerId] = set()  # of them, those whose policy says Bind
@@ -94,6 +101,8 @@ class Reclaimer:
         """Set by a person; empty: by the policy's mode."""
         self.outcomes: Counter[tuple[str, str]] = Counter()
         self.reasons: Counter[Reason] = Counter()
+        self.failures: Counter[str] = Counter()
+        """By stage: how often something went wrong with one container, which was then left alone."""
         self.asked_total = self.taken_total = self.returned_total = self.brought_back_total = 0
         self.latest: tuple[Outcome, ...] = ()
 
@@ -134,6 +143,7 @@ class Reclaimer:
 
     def follow(self, snapshot: Snapshot) -> list[ContainerSample]:
         """Take over what policies say now; returns the samples of the containers they speak for."""
+        self._at = snapshot.taken_seconds, self._monotonic()
         found = []
         wanted: dict[ContainerId, Controlled] = {}
         self.numa_wanted = []
@@ -146,8 +156,10 @@ class Reclaimer:
                 self.numa_binds.add(sample.container.key)
             if policy.mode is ReclaimMode.OFF:
                 continue
+            each = self._known(sample.container, policy)
+            each.fault, each.stopped = "", False
             found.append(sample)
-            wanted[sample.container.key] = self._known(sample.container, policy)
+            wanted[sample.container.key] = each
         self.controlled = wanted
         self.fleet.keep({each.shared_class for each in wanted.values()})
         start.follow(self.fleet, wanted.values())
@@ -158,13 +170,15 @@ class Reclaimer:
     def predict(self, looked: Mapping[ContainerId, Looked], now_seconds: float) -> None:
         """Learn from new histograms."""
         for key, each in self.controlled.items():
-            new = looked.get(key) or _by_address(each, now_seconds)
-            if new is not None and each.looked is not None and new.taken_seconds > each.looked.taken_seconds:
-                elapsed_seconds = new.taken_seconds - each.looked.taken_seconds
-                seen = each.survival.observe(each.looked.ages, new.ages, elapsed_seconds)
-                start.judge_pages(self.fleet, each, seen)
-            each.looked = new
-            if new is not None:
+            with self._alone(each, "predict"):
+                new = looked.get(key) or ages_by_address(each, now_seconds)
+                before, each.looked = each.looked, new
+                if new is None:
+                    continue
+                if before is not None and new.taken_seconds > before.taken_seconds:
+                    elapsed_seconds = new.taken_seconds - before.taken_seconds
+                    seen = each.survival.observe(before.ages, new.ages, elapsed_seconds)
+                    start.judge_pages(self.fleet, each, seen)
                 idle = new.ages.idle_bytes(IDLE_SECONDS)
                 each.leak.add(now_seconds, new.ages.total_bytes, idle)
                 each.hint = each.leak.hint()
@@ -173,60 +187,63 @@ class Reclaimer:
         self, snapshot: Snapshot, samples: Sequence[ContainerSample], forecasts: Mapping[ContainerId, float]
     ) -> Plan:
         """Decide for every container, then for all of them together."""
-        decided: list[tuple[Controlled, ReclaimDecision, ContainerReading]] = []
+        decided: list[tuple[Controlled, Claim]] = []
+        returns: list[tuple[Controlled, int]] = []
         self.reasons.clear()
         for sample in samples:
             each = self.controlled[sample.container.key]
-            reading = self._reading(each, sample, snapshot, forecasts.get(sample.container.key))
-            turn_episode(self.bandit, each, reading)
-            each.decision = each.law.step(reading)
-            self.reasons[each.decision.reason] += 1
-            self._account(each, sample, reading)
-            if not each.decision.holds and not self.capabilities.observe_only:
-                decided.append((each, each.decision, reading))
-        claims = [
-            each.claim(decision.reclaim_bytes, reading.file_bytes or 0) for each, decision, reading in decided
-        ]
-        given = share_out(claims, node_room(snapshot))
-        actions = [(each, amount) for (each, _, _), amount in zip(decided, given, strict=True) if amount > 0]
-        returns = [
-            (each, amount)
-            for each in self.controlled.values()
-            if (amount := self._may_return(each, snapshot, forecasts)) > 0
-        ]
+            with self._alone(each, "plan"):
+                reading = self._decide(each, sample, snapshot, forecasts.get(sample.container.key))
+                decision = each.decision
+                if decision is not None and not decision.holds and not self.capabilities.observe_only:
+                    decided.append((each, each.claim(decision.reclaim_bytes, reading.file_bytes or 0)))
+                if (amount := self._may_return(each, snapshot, forecasts)) > 0:
+                    returns.append((each, amount))
+            if each.fault:
+                each.decision, each.need = hold(Reason.UNKNOWN, f"It is left alone: {each.fault}."), None
+            if each.decision is not None:
+                self.reasons[each.decision.reason] += 1
+        given = share_out([claim for _, claim in decided], node_room(snapshot))
+        actions = [(each, amount) for (each, _), amount in zip(decided, given, strict=True) if amount > 0]
         return Plan(snapshot.taken_seconds, tuple(actions), tuple(returns))
 
-    def act(self, plan: Plan) -> Done:
+    def act(self, plan: Plan) -> None:
         """Do what was planned."""
-        done: Done = []
+        done: list[Outcome] = []
         for each, amount in plan.actions:
-            done += [(each, outcome) for outcome in self.taker.take(each, amount, plan.now_seconds)]
+            done += self.take(each, amount, plan.now_seconds)
         for each, amount in plan.returns:
             all_out = each.decision is not None and each.decision.bring_back
-            done += [(each, outcome) for outcome in self.taker.bring_back(each, amount, all_out=all_out)]
+            done += self._booked(each, self.taker.bring_back(each, amount, all_out=all_out))
+        self.latest = tuple(done)
+
+    def take(self, each: Controlled, amount_bytes: int, now_seconds: float) -> list[Outcome]:
+        """Take so much from one container; what came of it is booked already."""
+        return self._booked(each, self.taker.take(each, amount_bytes, now_seconds))
+
+    def _booked(self, each: Controlled, outcomes: Iterator[Outcome]) -> list[Outcome]:
+        """Do one after the other, each booked before the next; nothing where something is wrong with it."""
+        done: list[Outcome] = []
+        with self._alone(each, "act"):
+            while not each.fault and (outcome := next(outcomes, None)) is not None:
+                done.append(outcome)
+                self._book(each, outcome)
         return done
 
-    def measure(self, done: Done) -> None:
-        """Book what really came of a tick's plan."""
-        self.latest = tuple(outcome for _, outcome in done)
-        self.book(done)
-
-    def book(self, done: Done) -> None:
-        """Book what really came of actions."""
-        for each, outcome in done:
-            self.outcomes[outcome.kind.value, outcome.answer.value] += 1
-            if not outcome.acted:
-                continue
-            if outcome.kind is ActionKind.WILLNEED:
-                self.brought_back_total += outcome.expected.usage_bytes or 0
-                continue
-            asked, taken = asked_bytes(outcome), moved_bytes(outcome)
-            each.law.settle(asked, taken)
-            each.refault_set.took(taken)
-            each.asked_bytes += asked
-            each.taken_bytes += taken
-            self.asked_total += asked
-            self.taken_total += taken
+    def _book(self, each: Controlled, outcome: Outcome) -> None:
+        self.outcomes[outcome.kind.value, outcome.answer.value] += 1
+        if not outcome.acted:
+            return
+        if outcome.kind is ActionKind.WILLNEED:
+            self.brought_back_total += outcome.expected.usage_bytes or 0
+            return
+        asked, taken = asked_bytes(outcome), moved_bytes(outcome)
+        each.asked_bytes += asked
+        each.taken_bytes += taken
+        self.asked_total += asked
+        self.taken_total += taken
+        each.law.settle(asked, taken)
+        each.refault_set.took(taken)
 
     def notice_pressure(self, keys: frozenset[ContainerId], now_seconds: float) -> None:
         """Stop at once in these containers: a trigger fired between two ticks."""
@@ -240,7 +257,10 @@ class Reclaimer:
         Whoever stalls beyond its policy's bound stops here. Triggers tell of heavy stalls at once; a policy's
         bound is often lower than what they are set to.
         """
+        self._at = now_seconds, self._monotonic()
         containers = {key: each.container for key, each in self.controlled.items()}
+        for each in self.controlled.values():
+            each.stopped = False
         stalls = self.stalls.since(containers, now_seconds)
         bounds = {key: self.controlled[key].law.policy.max_pressure_ratio for key in stalls}
         self.notice_pressure(frozenset(key for key in stalls if stalls[key] > bounds[key]), now_seconds)
@@ -268,36 +288,15 @@ class Reclaimer:
     def _policy_name(self, each: Controlled) -> str:
         return self.page_policy_name or DEFAULT_PAGE_POLICY.get(each.law.policy.mode, "lru")
 
-    def _reading(
+    def _decide(
         self, each: Controlled, sample: ContainerSample, snapshot: Snapshot, probability: float | None
     ) -> ContainerReading:
         pressed = probability is not None and probability >= PRESSED_PROBABILITY
-        now, room = snapshot.taken_seconds, self._swap_room(each, sample, snapshot)
-        cold = self._cold(each, sample, now)
-        if room and self._policy_name(each) in ADDRESS_POLICIES and self.taker.knows(each, now):
-            cold = max(cold or 0, 0 if each.addresses is None else each.addresses.cold_bytes)
-        return reading_of(each, sample, now, room, cold, 1.0 if pressed else None)
-
-    def _cold(self, each: Controlled, sample: ContainerSample, now_seconds: float) -> int | None:
-        """What is cold by its idle ages; a policy by address has another one for what it does not know."""
-        looked, name = each.looked, by_ages(self._policy_name(each))
-        budget = each.law.policy.refault_budget_ratio
-        probed = cold_by_refaults(each, sample, now_seconds)  # at every reading: it learns
-        if looked is None:
-            each.aged = None
-            return None if name == "lru" else probed
-        known = each.aged
-        if (
-            known is None
-            or known.looked is not looked
-            or (known.policy, known.budget_ratio) != (name, budget)
-        ):
-            minute = max(0.0, looked.ages.working_set_bytes(60.0))
-            cold = page_policy(name)(looked.ages, each.survival, budget * minute / 60.0)
-            each.aged = Aged(looked, name, budget, minute, cold)
-            each.cold_age_seconds = math.nan if cold is None else cold.threshold_seconds
-        cold_bytes = each.aged_cold_bytes
-        return None if cold_bytes is None else min(cold_bytes, sample.usage_bytes)
+        reading = self.readings.of(each, sample, snapshot, self._policy_name(each), pressed=pressed)
+        turn_episode(self.bandit, each, reading)
+        each.decision = each.law.step(reading)
+        self._account(each, sample, reading)
+        return reading
 
     def _may_return(
         self, each: Controlled, snapshot: Snapshot, forecasts: Mapping[ContainerId, float]
@@ -313,21 +312,6 @@ class Reclaimer:
             return 0
         limit = min(each.memory_max_bytes, each.memory_high_bytes)
         return room_bytes(each.usage_bytes, limit, memory.available_bytes, memory.total_bytes)
-
-    def _swap_room(self, each: Controlled, sample: ContainerSample, snapshot: Snapshot) -> int | None:
-        """What may still be swapped out; None where it is not told. Its bound is read twice a minute."""
-        memory, now = snapshot.kube_node.memory, snapshot.taken_seconds
-        if memory is None or not memory.swap_total_bytes:
-            return 0
-        if sample.swap_bytes is None:
-            return None
-        if each.swap_max is None or not 0.0 <= now - each.swap_max[0] < SWAP_MAX_SECONDS:
-            with opened(self._fs, sample.container) as cgroup:
-                most = None if isinstance(cgroup, Answer) else swap_max_bytes(cgroup)
-            each.swap_max = None if most is None else (now, most)
-        if each.swap_max is None:
-            return None
-        return ContainerSwap(sample.swap_bytes, each.swap_max[1], None).headroom_bytes(memory.swap_free_bytes)
 
     def _account(self, each: Controlled, sample: ContainerSample, reading: ContainerReading) -> None:
         each.usage_bytes, each.read_seconds = reading.usage_bytes, reading.now_seconds
@@ -355,23 +339,38 @@ class Reclaimer:
         )
 
     def _must_stop(self, each: Controlled) -> bool:
-        """Between two parts of an action: is its policy still there?"""
-        return self._policies.policy_of(each.container).mode is ReclaimMode.OFF
+        """Between two parts of an action: is its policy gone, or does it stall above its bound?"""
+        told, since = self._at
+        now_seconds = told + max(0.0, self._monotonic() - since)
+        self._policies.refresh(now_seconds)
+        policy = self._policies.policy_of(each.container)
+        if each.stopped or policy.mode is ReclaimMode.OFF:
+            return True
+        stall = self.stalls.in_between(each.container.key, each.container)
+        if stall is not None and stall <= policy.max_pressure_ratio:
+            return False
+        each.stopped = True  # what cannot be read is taken for the worst
+        if stall is not None:
+            each.law.notice_pressure(now_seconds)
+        return True
+
+    @contextmanager
+    def _alone(self, each: Controlled, stage: str) -> Iterator[None]:
+        """What goes wrong here is one container's: it is counted, and that container is left alone."""
+        try:
+            yield
+        except Exception as error:
+            each.fault = f"{stage} failed ({type(error).__name__})"
+            if not self.failures[stage]:
+                details = {"stage": stage, "container_id": each.container.container_id}
+                logger.exception("failed for one container; it is left alone", extra=details)
+            self.failures[stage] += 1
 
 
 def node_room(snapshot: Snapshot) -> NodeRoom:
     """What the node has for all of its containers together in one tick."""
     memory = snapshot.kube_node.memory
     return NodeRoom() if memory is None else NodeRoom(memory.swap_total_bytes, memory.swap_free_bytes)
-
-
-def _by_address(each: Controlled, now_seconds: float) -> Looked | None:
-    """Idle ages by DAMON, where the kernel keeps no generations."""
-    plan = each.addresses
-    if plan is None or not plan.speaks(now_seconds):
-        return None
-    ages = plan.idle_ages(plan.planned_seconds)
-    return None if ages is None else Looked(plan.planned_seconds, ages, {})
 
 
 def _bound(bytes_: float | None) -> float:

@@ -171,6 +171,8 @@ class Report:
     actions_total: dict[tuple[str, str], int]
     latest: tuple[Outcome, ...]
     models_version: int = 0
+    container_failures: dict[str, int] = field(default_factory=dict)
+    """By stage: how often something went wrong with one container, which was then left alone."""
     coordination: CoordinationReport | None = None
 
 

@@ -1,11 +1,13 @@
 """How much containers stall, asked every second: their PSI files are held open for that.
 
 In: the containers under policies, the time. Out: the share of the time since the last question that each one
-stalled; whoever cannot be told is left out. At most `MOST_HELD` files are held; what is beyond is opened each
-time. A container that goes away gives its file back at the next question.
+stalled; whoever cannot be told is left out. In the middle of an action one container is asked besides,
+between two parts of it. At most `MOST_HELD` files are held; what is beyond is opened each time. A container
+that goes away gives its file back at the next question.
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from plimsoll_nodeagent.act.container import opened
@@ -15,6 +17,7 @@ from plimsoll_nodeagent.sample.formats import FormatError, parse_some_total
 
 MOST_HELD = 512  # descriptors
 NAME = "memory.pressure"
+LEAST_SECONDS = 1.0  # a bound is a share of time: of an instant, any stall at all would be above it
 
 
 @dataclass
@@ -22,14 +25,18 @@ class StallWatch:
     """Keeps files and totals; `close` gives the files back."""
 
     fs: KernelFs
+    monotonic: Callable[[], float] = time.monotonic
     _held: dict[ContainerId, HeldFile] = field(default_factory=dict)
     _before: dict[ContainerId, tuple[float, float, str]] = field(default_factory=dict)
+    _marks: dict[ContainerId, tuple[float, float]] = field(default_factory=dict)
+    """Where `in_between` counts from: when, and the total by then."""
 
     def since(
         self, containers: Mapping[ContainerId, Container], now_seconds: float
     ) -> dict[ContainerId, float]:
         """The share of time that each container stalled since it was last asked for."""
         self._forget(containers)
+        began = self.monotonic()
         stalls: dict[ContainerId, float] = {}
         for key, container in containers.items():
             before = self._before.pop(key, None)
@@ -40,10 +47,26 @@ class StallWatch:
                 total = None if isinstance(text, Absence) else _some_total(text)
             if total is None or isinstance(text, Absence):
                 continue
-            self._before[key] = (now_seconds, total, text)
+            self._before[key], self._marks[key] = (now_seconds, total, text), (began, total)
             if before is not None and now_seconds > before[0]:
                 stalls[key] = (total - before[1]) / (now_seconds - before[0])
         return stalls
+
+    def in_between(self, key: ContainerId, container: Container) -> float | None:
+        """The share of the last second, or of the time since it was last asked if that is more, that it stalled.
+
+        None where that cannot be told. Asked for the first time it begins to count.
+        """
+        text = self._text(key, container)
+        total = None if isinstance(text, Absence) else _some_total(text)
+        if total is None:
+            self._marks.pop(key, None)
+            return None
+        now = self.monotonic()
+        since, before = self._marks.get(key, (now, total))
+        elapsed = max(LEAST_SECONDS, now - since)
+        self._marks[key] = (now, total) if now - since >= LEAST_SECONDS else (since, before)
+        return (total - before) / elapsed if total >= before else None
 
     def close(self) -> None:
         """Give all files back."""
@@ -53,6 +76,7 @@ class StallWatch:
         for key in [each for each in self._held if each not in containers]:
             self._held.pop(key).close()
         self._before = {key: each for key, each in self._before.items() if key in containers}
+        self._marks = {key: each for key, each in self._marks.items() if key in containers}
 
     def _text(self, key: ContainerId, container: Container) -> str | Absence:
         held = self._held.get(key) or self._hold(key, container)

@@ -1,26 +1,28 @@
 """Carries out what was decided for one container: by address where its memory is known so, else by bytes.
 
-In: a container, how many bytes. Out: what was done, measured. What its `AddressPlan` knows to be cold is
-paged out by `process_madvise`, the coldest first; what is left of the amount goes by `memory.reclaim` in the
+In: a container, how many bytes. Out: what was done, measured, one part after the other, so that each is
+booked before the next. What its `AddressPlan` knows to be cold is paged out by `process_madvise`, the coldest first; what is left of the amount goes by `memory.reclaim` in the
 kernel's own order, as far as idle ages say that more is cold; before Linux 5.19 by a short lease on
 memory.high. What is to come back is read in by WILLNEED. How much is decided in the core.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from plimsoll.pages.address_plan import Part
+import numpy as np
+
+from plimsoll.pages.address_plan import Process
 from plimsoll_nodeagent.act.actor import Actor
 from plimsoll_nodeagent.act.advise import Advise
 from plimsoll_nodeagent.act.outcome import ActionKind, Outcome
-from plimsoll_nodeagent.act.reclaim import Reclaim
+from plimsoll_nodeagent.act.reclaim import PART_BYTES, Reclaim
 from plimsoll_nodeagent.capabilities import Engine, KernelCapabilities, Level
 from plimsoll_nodeagent.control.controlled import Controlled
-from plimsoll_nodeagent.kernelfs import Advice
+from plimsoll_nodeagent.kernelfs import Advice, Ranges
 
 LEASE_SECONDS = 5.0
 FILE_PAGES_ONLY = 0  # memory.reclaim's swappiness
-MOST_PARTS = 8  # one for each process that is watched
+MOST_PARTS = 64  # of one amount: each is a call, and the process is asked for twice
 LEAST_REST_BYTES = 256 << 10  # less is not worth a call
 
 
@@ -31,7 +33,7 @@ class Taker:
     actor: Actor
     capabilities: KernelCapabilities
     must_stop: Callable[[Controlled], bool]
-    """Asked between two parts of an action: is its policy gone?"""
+    """Asked between two parts of an action: is its policy gone, or does it stall?"""
 
     def knows(self, each: Controlled, now_seconds: float) -> bool:
         """Whether its memory can be taken by address now."""
@@ -40,32 +42,33 @@ class Taker:
             return False
         return self.capabilities.at_least(Engine.ADVICE, Level.PAGEOUT)
 
-    def take(self, each: Controlled, amount_bytes: int, now_seconds: float) -> list[Outcome]:
+    def take(self, each: Controlled, amount_bytes: int, now_seconds: float) -> Iterator[Outcome]:
         """Take so much, and no more."""
         if not self.capabilities.at_least(Engine.RECLAIM, Level.PLAIN):
-            return [self._lease(each, amount_bytes)]
+            yield self._lease(each, amount_bytes)
+            return
         file_only = each.decision is not None and each.decision.file_only
         if file_only or not self.knows(each, now_seconds):
-            return [self.actor.act(self.reclaim(each, amount_bytes))]
-        done = self._page_out(each, amount_bytes)
-        planned = sum(-(each.expected.resident_bytes or 0) for each in done)
+            yield self.actor.act(self.reclaim(each, amount_bytes))
+            return
+        planned = 0
+        for outcome in self._page_out(each, amount_bytes):
+            planned += asked_bytes(outcome)
+            yield outcome
         rest = min(amount_bytes, each.aged_cold_bytes or 0) - planned
         if rest >= LEAST_REST_BYTES and not self.must_stop(each):
-            done.append(self.actor.act(self.reclaim(each, rest)))
-        return done
+            yield self.actor.act(self.reclaim(each, rest))
 
-    def bring_back(self, each: Controlled, amount_bytes: int, *, all_out: bool) -> list[Outcome]:
+    def bring_back(self, each: Controlled, amount_bytes: int, *, all_out: bool) -> Iterator[Outcome]:
         """Read in what has earned it; `all_out`: what was taken last."""
         plan = each.addresses
         if plan is None or not self.capabilities.at_least(Engine.ADVICE, Level.WILLNEED):
-            return []
-        done = []
+            return
         for part in plan.bring_back(amount_bytes, all_out=all_out):
-            outcome = self._advise(each, part, Advice.WILLNEED)
+            outcome = self._advise(each, part.process, part.ranges, Advice.WILLNEED)
             if outcome.acted:
                 plan.brought_back(part)
-            done.append(outcome)
-        return done
+            yield outcome
 
     def reclaim(self, each: Controlled, amount_bytes: int) -> Reclaim:
         """The action in the kernel's own order."""
@@ -74,24 +77,50 @@ class Taker:
         swappiness = FILE_PAGES_ONLY if file_only and can else None
         return Reclaim(each.container, amount_bytes, swappiness, stop=lambda: self.must_stop(each))
 
-    def _page_out(self, each: Controlled, amount_bytes: int) -> list[Outcome]:
-        plan, done = each.addresses, []
-        for part in () if plan is None else plan.take(amount_bytes)[:MOST_PARTS]:
-            if plan is None or self.must_stop(each):
-                break
-            outcome = self._advise(each, part, Advice.PAGEOUT)
-            if moved_bytes(outcome) > 0:
-                plan.took(part)
-            done.append(outcome)
-        return done
+    def _page_out(self, each: Controlled, amount_bytes: int) -> Iterator[Outcome]:
+        plan, parts = each.addresses, 0
+        while plan is not None and parts < MOST_PARTS:
+            before = plan.cold_bytes
+            found = plan.take(min(amount_bytes, max(PART_BYTES, plan.block_bytes)))
+            amount_bytes -= before - plan.cold_bytes
+            for part in found:
+                out = False
+                for ranges in pieces(part.ranges, PART_BYTES):
+                    if self.must_stop(each):
+                        return
+                    outcome = self._advise(each, part.process, ranges, Advice.PAGEOUT)
+                    if moved_bytes(outcome) > 0 and not out:
+                        plan.took(part)
+                        out = True
+                    yield outcome
+            parts += len(found)
+            if not found:
+                return
 
-    def _advise(self, each: Controlled, part: Part, advice: Advice) -> Outcome:
-        pid, started_ticks = part.process
-        return self.actor.act(Advise(each.container, pid, part.ranges, advice, started_ticks))
+    def _advise(self, each: Controlled, process: Process, ranges: Ranges, advice: Advice) -> Outcome:
+        pid, started_ticks = process
+        return self.actor.act(Advise(each.container, pid, ranges, advice, started_ticks))
 
     def _lease(self, each: Controlled, amount_bytes: int) -> Outcome:
         """Before Linux 5.19: memory.high, lowered for some seconds and then put back."""
         return self.actor.lease(each.container, max(0, each.usage_bytes - amount_bytes), LEASE_SECONDS)
+
+
+def pieces(ranges: Ranges, most_bytes: int) -> Iterator[Ranges]:
+    """Cut ranges (uint64[k, 2]: start, length) into runs of at most so many bytes, in the same order."""
+    run: list[tuple[int, int]] = []
+    left = most_bytes
+    for start, length in ranges.tolist():
+        done = 0
+        while done < length:
+            some = min(left, length - done)
+            run.append((start + done, some))
+            done, left = done + some, left - some
+            if not left:
+                yield np.array(run, np.uint64)
+                run, left = [], most_bytes
+    if run:
+        yield np.array(run, np.uint64)
 
 
 def asked_bytes(outcome: Outcome) -> int:

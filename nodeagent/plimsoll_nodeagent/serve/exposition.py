@@ -223,6 +223,9 @@ REPORT_VALUES: dict[str, Callable[[Report], list[Value]]] = {
     "plimsoll_agent_stage_failures_total": lambda each: [
         ((name,), value) for name, value in each.stage_failures.items()
     ],
+    "plimsoll_agent_container_failures_total": lambda each: [
+        ((name,), value) for name, value in each.container_failures.items()
+    ],
     "plimsoll_agent_engine_best": _levels,
     "plimsoll_agent_policies_readable": lambda each: [((), 0.0 if each.policy_problem else 1.0)],
     "plimsoll_kube_node_pressure_forecast_ratio": lambda each: [((), each.node.pressure_forecast)],

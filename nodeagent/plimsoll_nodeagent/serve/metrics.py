@@ -120,6 +120,13 @@ _OF_RECLAIM = (
         ("stage",),
     ),
     MetricDefinition(
+        "plimsoll_agent_container_failures_total",
+        _C,
+        "failures",
+        "What went wrong with one container alone, by stage: it was held, the others went on.",
+        ("stage",),
+    ),
+    MetricDefinition(
         "plimsoll_agent_engine_best",
         _G,
         "0 or 1",

@@ -119,15 +119,131 @@ def test_a_policy_that_is_removed_in_the_middle_of_an_action_stops_it_at_its_nex
     (each,) = agent.made.agent.reclaimer.controlled.values()
     whole = agent.made.agent.reclaimer.taker.reclaim(each, 48 * MIB)
 
-    def removed() -> None:
-        agent.policy_file.unlink()
-        agent.made.agent.policies.refresh(agent.now)
-
     before = usage(agent)
-    agent.node.kernel.happen_before("memory.reclaim", removed)
+    agent.node.kernel.happen_before("memory.reclaim", agent.policy_file.unlink)
     outcome = agent.made.agent.actor.act(dataclasses.replace(whole, part_bytes=4 * MIB))
     assert outcome.answer.value == "partial"
     assert before - usage(agent) == 4 * MIB
+
+
+@pytest.mark.parametrize("how", ["stalls", "cannot be read"])
+def test_a_stall_in_the_middle_of_an_action_stops_it_at_its_next_part(tmp_path, how: str):
+    agent = AgentOn(tmp_path, containers=1)
+    agent.tick(10)
+    (each,) = agent.made.agent.reclaimer.controlled.values()
+    whole = agent.made.agent.reclaimer.taker.reclaim(each, 48 * MIB)
+
+    def happens() -> None:
+        if how == "stalls":
+            agent.stall(1, 0.05)  # five hundredths of a second: the bound is one
+        else:
+            agent.node.file(1, "memory.pressure").write_text("")
+
+    before = usage(agent)
+    agent.node.kernel.happen_before("memory.reclaim", happens)
+    outcome = agent.made.agent.actor.act(dataclasses.replace(whole, part_bytes=4 * MIB))
+    assert outcome.answer.value == "partial"
+    assert before - usage(agent) == 4 * MIB
+    assert each.law.violations_total == (1 if how == "stalls" else 0)
+    assert each.offer_bytes(agent.now) == 0
+    assert agent.made.agent.reclaimer.take(each, 4 * MIB, agent.now)[0].answer.value == "refused"
+    assert before - usage(agent) == 4 * MIB
+    agent.stall(1, 0.05)
+    agent.made.agent.heed(0.0, lambda: agent.now + 1.0)
+    assert not each.stopped  # from then on it is the law's to say
+
+
+def broken(*_: object, **__: object) -> None:
+    raise RuntimeError("as told")
+
+
+@pytest.mark.parametrize("stage", ["predict", "plan", "act"])
+def test_what_goes_wrong_with_one_container_holds_that_one_alone(tmp_path, monkeypatch, stage: str):
+    agent = AgentOn(tmp_path)
+    agent.tick(60)
+    reclaimer = agent.made.agent.reclaimer
+    first = reclaimer.controlled[agent.node.container(1).key]
+    at = {"predict": (first.leak, "add"), "plan": (first.law, "step"), "act": (first.law, "settle")}[stage]
+    monkeypatch.setattr(type(at[0]), at[1], _for_one(at[0], at[1]))
+    usages, taken = (usage(agent, 1), usage(agent, 2)), first.taken_bytes
+    report = agent.tick(60)
+    assert report.container_failures[stage] > 0
+    assert usage(agent, 2) < usages[1]
+    if stage == "act":  # it was taken before it went wrong: so much is known to be taken
+        assert usages[0] - usage(agent, 1) == first.taken_bytes - taken
+    else:
+        assert usage(agent, 1) == usages[0]
+        reasons = {each.container_id[-1]: (each.reason, each.needed_bytes) for each in report.containers}
+        assert reasons["1"] == ("unknown", None)
+        assert first.offer_bytes(agent.now) == 0
+    assert sum(each.taken_bytes for each in report.containers) == report.node.taken_total
+    monkeypatch.undo()
+    assert {each.container_id[-1]: each.reason for each in agent.tick(1).containers}["1"] != "unknown"
+
+
+def _for_one(one: object, name: str):
+    whole = getattr(type(one), name)
+
+    def called(self, *arguments):
+        return broken() if self is one else whole(self, *arguments)
+
+    return called
+
+
+def test_what_was_taken_is_booked_before_the_next_is_taken(tmp_path, monkeypatch):
+    agent = AgentOn(tmp_path)
+    agent.tick(60)
+    reclaimer, before = agent.made.agent.reclaimer, usage(agent)
+    each, taker = reclaimer.controlled[agent.node.container(1).key], reclaimer.taker
+    pending, taken = each.law.budget.pending_bytes, each.taken_bytes
+
+    def first_and_then_broken(*_: object):
+        yield taker.actor.act(taker.reclaim(each, MIB))
+        raise RuntimeError("as told")
+
+    monkeypatch.setattr(type(taker), "take", first_and_then_broken)
+    done = reclaimer.take(each, 2 * MIB, agent.now)
+    assert [outcome.answer.value for outcome in done] == ["done"]
+    assert before - usage(agent) == MIB == each.taken_bytes - taken
+    assert each.law.budget.pending_bytes == pytest.approx(pending + MIB)
+    assert each.fault
+
+
+def test_what_goes_wrong_between_two_ticks_ends_nothing(tmp_path, monkeypatch):
+    agent = AgentOn(tmp_path)
+    agent.tick(2)
+    running, pressed = agent.made.agent, []
+    monkeypatch.setattr(running.actor, "tick", broken)
+    monkeypatch.setattr(type(running.reclaimer), "look_at_pressure", broken)
+    monkeypatch.setattr(type(running.pressing), "step", lambda *_: pressed.append(True))
+    running.heed(0.0, lambda: agent.now + 1.0)
+    assert (running.stage_failures["leases"], running.stage_failures["press"]) == (1, 1)
+    assert pressed == []  # whose stalls are not known is not acted on
+    assert agent.tick(1) is not None
+
+
+def test_triggers_that_fail_between_two_ticks_are_given_up(tmp_path, monkeypatch):
+    agent = AgentOn(tmp_path)
+    agent.tick(2)
+
+    def failing(*_: object) -> None:
+        raise OSError(errno.EBADF, "epoll")
+
+    monkeypatch.setattr(agent.made.agent.triggers, "stalled", failing)
+    agent.made.agent.heed(0.0, lambda: agent.now + 1.0)
+    assert agent.made.agent.triggers is None
+
+
+def test_at_its_end_each_part_takes_back_its_own_whatever_becomes_of_the_others(tmp_path, monkeypatch):
+    agent = AgentOn(tmp_path)
+    agent.tick(2)
+    closed = []
+    monkeypatch.setattr(type(agent.made.agent.looks), "close", broken)
+    monkeypatch.setattr(agent.made.agent.actor, "close", lambda: closed.append("actor"))
+    monkeypatch.setattr(agent.made.agent.triggers, "close", lambda: closed.append("triggers"))
+    with pytest.raises(RuntimeError):
+        agent.made.agent.close()
+    assert closed == ["actor", "triggers"]
 
 
 @pytest.mark.parametrize("leap", [-86_400.0, 0.0, 400 * 86_400.0])

@@ -7,7 +7,7 @@ from builders.cgroup_tree import CgroupTree, Memory, container_id
 from plimsoll.logs import JsonFormatter
 from plimsoll_nodeagent.kernelfs import Absence
 from plimsoll_nodeagent.loop import Watch
-from plimsoll_nodeagent.main import keep_watching
+from plimsoll_nodeagent.main import keep_watching, waiting
 
 ROOT = "/sys/fs/cgroup"
 NOW = 1_700_000_000.0
@@ -163,3 +163,29 @@ def test_logs_are_one_json_object_a_line():
     )
     line = json.loads(JsonFormatter().format(record))
     assert (line["level"], line["message"], line["reason"]) == ("warning", "lacks x", "gone")
+
+
+def test_what_fails_between_two_ticks_is_tried_again_a_second_later_and_ends_nothing(caplog):
+    waits: list[float] = []
+    clock = [0.0]
+
+    class Stop:
+        def is_set(self) -> bool:
+            return False
+
+        def wait(self, seconds: float) -> bool:
+            waits.append(seconds)
+            clock[0] += seconds
+            return False
+
+    class Failing:
+        triggers = (1,)  # it listens, but comes back at once
+
+        def heed(self, *_: object) -> None:
+            raise RuntimeError("as told")
+
+    assert waiting(Failing(), Stop(), lambda: clock[0])(3.0) is False
+    assert waits == [1.0, 1.0, 1.0]
+    assert [each.message for each in caplog.records if each.exc_info] == [
+        "looking on between two ticks failed; it is tried again each second"
+    ]

@@ -1,3 +1,5 @@
+from threading import Event
+
 import pytest
 
 from builders.plainapi import PlainApi, serving
@@ -44,8 +46,13 @@ def api():
 
 def read(api: PlainApi, now: float = NOW) -> ClusterPolicies:
     policies = ClusterPolicies(api.connect, "node-1", {"plimsoll-system"})
-    policies.refresh(now)
+    look(policies, now)
     return policies
+
+
+def look(policies: ClusterPolicies, now: float) -> None:
+    policies.refresh(now)
+    policies.wait()
 
 
 WEB = {"targetRef": {"kind": "Deployment", "name": "web"}, "reclaim": {"mode": "Cold", "maxPressure": 2}}
@@ -97,13 +104,13 @@ def test_what_was_read_is_kept_for_some_minutes_when_the_api_server_is_away(api)
     api.lists["/apis/plimsoll.dev/v1alpha1/memorypolicies"] = [policy("web", **WEB)]
     policies = read(api)
     api.failing = 503
-    policies.refresh(NOW + REFRESH_SECONDS)
+    look(policies, NOW + REFRESH_SECONDS)
     assert "503" in policies.problem
     assert policies.policy_of(container(1)).mode is ReclaimMode.COLD
-    policies.refresh(NOW + STALE_SECONDS + REFRESH_SECONDS)
+    look(policies, NOW + STALE_SECONDS + REFRESH_SECONDS)
     assert policies.policy_of(container(1)).mode is ReclaimMode.OFF
     api.failing = None
-    policies.refresh(NOW + STALE_SECONDS + 2 * REFRESH_SECONDS)
+    look(policies, NOW + STALE_SECONDS + 2 * REFRESH_SECONDS)
     assert policies.policy_of(container(1)).mode is ReclaimMode.COLD
     assert policies.problem == ""
 
@@ -111,10 +118,62 @@ def test_what_was_read_is_kept_for_some_minutes_when_the_api_server_is_away(api)
 def test_it_asks_no_more_often_than_every_half_minute(api):
     policies = read(api)
     calls = len(api.calls)
-    policies.refresh(NOW + 1.0)
+    look(policies, NOW + 1.0)
     assert len(api.calls) == calls
-    policies.refresh(NOW - 5.0)  # the clock went back
+    look(policies, NOW - 5.0)  # the clock went back
     assert len(api.calls) > calls
+
+
+def test_an_api_server_that_takes_its_time_keeps_nobody_waiting(api):
+    api.lists["/api/v1/pods"] = [pod("web-7c9f-a", 1)]
+    api.lists["/apis/plimsoll.dev/v1alpha1/memorypolicies"] = [policy("web", **WEB)]
+    answers, connected = Event(), []
+
+    def slow():
+        connected.append(answers.wait(30.0))
+        return api.connect()
+
+    policies = ClusterPolicies(slow, "node-1", {"plimsoll-system"})
+    policies.refresh(NOW)
+    assert (policies.policy_of(container(1)).mode, policies.problem) == (ReclaimMode.OFF, "not read yet")
+    policies.refresh(NOW + REFRESH_SECONDS)  # the first look is still under way
+    answers.set()
+    policies.wait()
+    assert policies.policy_of(container(1)).mode is ReclaimMode.COLD
+    assert connected == [True]
+
+
+def test_a_look_that_never_ends_keeps_no_policy_alive(api):
+    api.lists["/api/v1/pods"] = [pod("web-7c9f-a", 1)]
+    api.lists["/apis/plimsoll.dev/v1alpha1/memorypolicies"] = [policy("web", **WEB)]
+    answers = Event()
+    answers.set()
+
+    def connect():
+        answers.wait(30.0)
+        return api.connect()
+
+    policies = ClusterPolicies(connect, "node-1", {"plimsoll-system"})
+    look(policies, NOW)
+    answers.clear()
+    policies.refresh(NOW + REFRESH_SECONDS)
+    assert policies.policy_of(container(1)).mode is ReclaimMode.COLD
+    policies.refresh(NOW + STALE_SECONDS + 1.0)
+    assert policies.policy_of(container(1)).mode is ReclaimMode.OFF
+    assert "300 s" in policies.problem
+    answers.set()
+    policies.wait()
+
+
+def test_a_clock_that_is_set_back_keeps_what_was_read(api):
+    api.lists["/api/v1/pods"] = [pod("web-7c9f-a", 1)]
+    api.lists["/apis/plimsoll.dev/v1alpha1/memorypolicies"] = [policy("web", **WEB)]
+    policies = read(api)
+    api.failing = 503
+    look(policies, NOW - 3600.0)
+    assert policies.policy_of(container(1)).mode is ReclaimMode.COLD
+    look(policies, NOW - 3600.0 + STALE_SECONDS + 1.0)
+    assert policies.policy_of(container(1)).mode is ReclaimMode.OFF
 
 
 @pytest.mark.parametrize(

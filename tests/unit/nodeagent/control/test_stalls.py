@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from builders.agents import PSI
-from builders.twin_node import TwinNode
+from builders.twin_node import Clock, TwinNode
 from plimsoll_nodeagent.control import stalls as module
 from plimsoll_nodeagent.control.stalls import StallWatch
 
@@ -55,6 +55,39 @@ def test_what_cannot_be_read_is_not_known_and_begins_anew(tmp_path, text: str):
     assert asked(watch, node, 12.0) == []
     stalled(node, 1, 9.5)
     assert asked(watch, node, 13.0) == [0.5]
+    watch.close()
+
+
+@pytest.mark.usefixtures("most_held")
+def test_in_the_middle_of_an_action_the_last_second_counts(tmp_path):
+    node, clock = TwinNode(tmp_path), Clock()
+    watch, one = StallWatch(node.kernel, clock), node.container(1)
+    stalled(node, 1, 3.0)
+    assert watch.in_between(one.key, one) == 0.0  # what was before is not this action's
+    stalled(node, 1, 3.01)
+    clock.seconds += 0.1
+    assert watch.in_between(one.key, one) == pytest.approx(0.01)  # of a second, not of a tenth
+    clock.seconds += 2.4
+    stalled(node, 1, 3.25)
+    assert watch.in_between(one.key, one) == pytest.approx(0.1)
+    clock.seconds += 1.0
+    stalled(node, 1, 3.75)
+    assert watch.in_between(one.key, one) == pytest.approx(0.5)  # the calm before it is forgotten
+    node.file(1, "memory.pressure").unlink()
+    watch.close()
+    assert watch.in_between(one.key, one) is None
+    watch.close()
+
+
+def test_a_look_at_all_is_where_counting_begins(tmp_path):
+    node, clock = TwinNode(tmp_path), Clock()
+    watch, one = StallWatch(node.kernel, clock), node.container(1)
+    stalled(node, 1, 1.0)
+    asked(watch, node, 10.0)
+    stalled(node, 1, 1.5)
+    assert watch.in_between(one.key, one) == pytest.approx(0.5)
+    asked(watch, node, 11.0)
+    assert watch.in_between(one.key, one) == 0.0
     watch.close()
 
 

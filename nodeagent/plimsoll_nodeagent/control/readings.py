@@ -1,0 +1,87 @@
+"""How one container stands, as its law is told: what of it is cold, what may still go to swap.
+
+In: samples, idle ages or a plan by address, the name of a page policy. Out: a `ContainerReading`. What nobody
+can tell stays None.
+"""
+
+import math
+
+from plimsoll.pages.cold import ADDRESS_POLICIES, by_ages, page_policy
+from plimsoll.pages.control_types import ContainerReading
+from plimsoll_nodeagent.act.container import opened
+from plimsoll_nodeagent.control.controlled import Aged, Controlled, cold_by_refaults, reading_of
+from plimsoll_nodeagent.control.idle_ages import Looked
+from plimsoll_nodeagent.control.taking import Taker
+from plimsoll_nodeagent.kernelfs import Answer, KernelFs
+from plimsoll_nodeagent.loop import Snapshot
+from plimsoll_nodeagent.sample.reading import ContainerSample
+from plimsoll_nodeagent.sample.swap import ContainerSwap, swap_max_bytes
+
+SWAP_MAX_SECONDS = 30.0  # the kernel keeps to memory.swap.max itself, whatever we believe
+
+
+class Readings:
+    """Readings of the containers of a node."""
+
+    def __init__(self, fs: KernelFs, taker: Taker) -> None:
+        self._fs, self._taker = fs, taker
+
+    def of(
+        self,
+        each: Controlled,
+        sample: ContainerSample,
+        snapshot: Snapshot,
+        page_policy_name: str,
+        *,
+        pressed: bool,
+    ) -> ContainerReading:
+        """One container's reading, by a page policy; `pressed`: pressure is expected in it."""
+        now, room = snapshot.taken_seconds, self._swap_room(each, sample, snapshot)
+        cold = self._cold(each, sample, now, by_ages(page_policy_name))
+        if room and page_policy_name in ADDRESS_POLICIES and self._taker.knows(each, now):
+            cold = max(cold or 0, 0 if each.addresses is None else each.addresses.cold_bytes)
+        return reading_of(each, sample, now, room, cold, 1.0 if pressed else None)
+
+    def _cold(self, each: Controlled, sample: ContainerSample, now_seconds: float, name: str) -> int | None:
+        """What is cold by its idle ages; a policy by address has another one for what it does not know."""
+        looked, budget = each.looked, each.law.policy.refault_budget_ratio
+        probed = cold_by_refaults(each, sample, now_seconds)  # at every reading: it learns
+        if looked is None:
+            each.aged = None
+            return None if name == "lru" else probed
+        known = each.aged
+        if (
+            known is None
+            or known.looked is not looked
+            or (known.policy, known.budget_ratio) != (name, budget)
+        ):
+            minute = max(0.0, looked.ages.working_set_bytes(60.0))
+            cold = page_policy(name)(looked.ages, each.survival, budget * minute / 60.0)
+            each.aged = Aged(looked, name, budget, minute, cold)
+            each.cold_age_seconds = math.nan if cold is None else cold.threshold_seconds
+        cold_bytes = each.aged_cold_bytes
+        return None if cold_bytes is None else min(cold_bytes, sample.usage_bytes)
+
+    def _swap_room(self, each: Controlled, sample: ContainerSample, snapshot: Snapshot) -> int | None:
+        """What may still be swapped out; None where it is not told. Its bound is read twice a minute."""
+        memory, now = snapshot.kube_node.memory, snapshot.taken_seconds
+        if memory is None or not memory.swap_total_bytes:
+            return 0
+        if sample.swap_bytes is None:
+            return None
+        if each.swap_max is None or not 0.0 <= now - each.swap_max[0] < SWAP_MAX_SECONDS:
+            with opened(self._fs, sample.container) as cgroup:
+                most = None if isinstance(cgroup, Answer) else swap_max_bytes(cgroup)
+            each.swap_max = None if most is None else (now, most)
+        if each.swap_max is None:
+            return None
+        return ContainerSwap(sample.swap_bytes, each.swap_max[1], None).headroom_bytes(memory.swap_free_bytes)
+
+
+def ages_by_address(each: Controlled, now_seconds: float) -> Looked | None:
+    """Idle ages by DAMON, where the kernel keeps no generations."""
+    plan = each.addresses
+    if plan is None or not plan.speaks(now_seconds):
+        return None
+    ages = plan.idle_ages(plan.planned_seconds)
+    return None if ages is None else Looked(plan.planned_seconds, ages, {})

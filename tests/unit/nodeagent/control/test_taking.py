@@ -1,0 +1,86 @@
+"""In: an amount, a plan by address. Out: parts, none too large to stop in between."""
+
+import numpy as np
+import pytest
+
+from builders.twin_node import MIB, TwinNode
+from plimsoll.pages.address_plan import Part
+from plimsoll.pages.control_law import ReclaimLaw
+from plimsoll.pages.control_types import ReclaimPolicy
+from plimsoll_nodeagent.capabilities import ORDER, Fact, KernelCapabilities, settle
+from plimsoll_nodeagent.control.controlled import Controlled
+from plimsoll_nodeagent.control.taking import Taker, moved_bytes, pieces
+
+PID, PAGES = 500, 16_384  # 64 MiB
+FACTS = [Fact(engine, level, available=True) for engine, order in ORDER.items() for level in order]
+NEWEST = KernelCapabilities("6.12.0", settle(FACTS), (0,), 0, ())
+
+
+def ranges(*rows: tuple[int, int]) -> np.ndarray:
+    return np.array(rows, np.uint64).reshape(-1, 2)
+
+
+@pytest.mark.parametrize(
+    ("whole", "cut"),
+    [
+        ([], []),
+        ([(0, 4)], [[(0, 4)]]),
+        ([(0, 10), (20, 10)], [[(0, 10), (20, 6)], [(26, 4)]]),
+        ([(0, 40)], [[(0, 16)], [(16, 16)], [(32, 8)]]),
+        ([(0, 16), (50, 16)], [[(0, 16)], [(50, 16)]]),
+    ],
+)
+def test_ranges_are_cut_in_order_and_none_is_lost(whole, cut):
+    assert [each.tolist() for each in pieces(ranges(*whole), 16)] == [
+        [list(row) for row in each] for each in cut
+    ]
+
+
+class Plan:
+    """A plan of which every part is one block of so many MiB."""
+
+    def __init__(self, start: int, block_mib: int) -> None:
+        self.block_bytes = block_mib * MIB
+        blocks = range(0, 64, block_mib)
+        self._left = [ranges((start + each * MIB, self.block_bytes)) for each in blocks]
+        self.out = []
+
+    def speaks(self, now_seconds: float) -> bool:
+        return True
+
+    @property
+    def cold_bytes(self) -> int:
+        return len(self._left) * self.block_bytes
+
+    def take(self, limit_bytes: int) -> tuple[Part, ...]:
+        count = limit_bytes // self.block_bytes
+        found, self._left = self._left[:count], self._left[count:]
+        return tuple(Part((PID, 1), each, np.zeros(1, np.int64)) for each in found)
+
+    def took(self, part: Part) -> None:
+        self.out.append(int(part.ranges[0, 0]))
+
+
+@pytest.mark.parametrize("block_mib", [1, 16, 32])
+def test_paging_out_can_be_stopped_every_sixteen_mib(tmp_path, block_mib: int):
+    node = TwinNode(tmp_path)
+    process = node.process(PID, pages=PAGES, started_ticks=1)
+    each = Controlled(node.container(), ReclaimLaw(ReclaimPolicy()))
+    each.addresses = Plan(process.start, block_mib)
+    moved = []
+    taker = Taker(node.actor(each.container), NEWEST, lambda _: sum(moved) >= 32 * MIB)
+    for outcome in taker.take(each, 64 * MIB, 0.0):
+        assert 0 < moved_bytes(outcome) <= 16 * MIB
+        moved.append(moved_bytes(outcome))
+    assert sum(moved) == 32 * MIB
+    assert len(each.addresses.out) * block_mib == 32
+
+
+@pytest.mark.parametrize("amount_mib", [8, 40])
+def test_no_more_is_paged_out_than_was_asked_for(tmp_path, amount_mib: int):
+    node = TwinNode(tmp_path)
+    process = node.process(PID, pages=PAGES, started_ticks=1)
+    each = Controlled(node.container(), ReclaimLaw(ReclaimPolicy()))
+    each.addresses = Plan(process.start, 1)
+    taker = Taker(node.actor(each.container), NEWEST, lambda _: False)
+    assert sum(map(moved_bytes, taker.take(each, amount_mib * MIB, 0.0))) == amount_mib * MIB
