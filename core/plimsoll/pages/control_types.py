@@ -91,6 +91,7 @@ class Reason(StrEnum):
     THRASHING = "thrashing"
     UNKNOWN = "unknown"
     CLOCK = "clock"
+    SHRINKING = "shrinking"
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,16 @@ class Aged:
     cold: Cold | None
 
 
+@dataclass(frozen=True, slots=True)
+class SwapRoom:
+    """What of one container may still be swapped out."""
+
+    bytes_: int | None = None
+    """None: unknown, and then it is taken for none."""
+    shut: bool = False
+    """The kernel itself swaps nothing out of it: the node has no swap, or memory.swap.max leaves none."""
+
+
 @dataclass(slots=True)
 class Controlled:
     """One container under a policy."""
@@ -78,6 +88,7 @@ class Controlled:
     """What the newest histogram says, kept as long as nothing changes that it depends on."""
     swap_max: tuple[float, float] | None = None
     """When memory.swap.max was last read, and what it said."""
+    swap: SwapRoom = SwapRoom()
     need: Need | None = None
     cold_age_seconds: float = math.nan
     decision: ReclaimDecision | None = None
@@ -87,9 +98,10 @@ class Controlled:
     stopped: bool = False
     """It stalled in the middle of an action: nothing more is taken before PSI is looked at again."""
 
-    def offer_bytes(self, now_seconds: float) -> int:
-        """What its law offers ahead of pressure; nothing while something is wrong with it."""
-        return 0 if self.fault or self.stopped else self.law.offer_bytes(now_seconds)
+    @property
+    def file_only(self) -> bool:
+        """Whether no anonymous page of it may go."""
+        return not self.swap.bytes_
 
     @property
     def is_batch(self) -> bool:

@@ -122,8 +122,9 @@ class Pressing:
         """What each container's law offers; where nobody is alarmed nobody is asked."""
         bound = self.policy.settings.calm_probability
         alarmed = any(each.forecast.probability >= bound for each in self.forecasts.spoken.values())
-        controlled = self.reclaimer.controlled.items()
-        return {key: each.offer_bytes(now_seconds) if alarmed else 0 for key, each in controlled}
+        reclaimer = self.reclaimer
+        controlled = reclaimer.controlled.items()
+        return {key: reclaimer.offer_bytes(each, now_seconds) if alarmed else 0 for key, each in controlled}
 
     def _view(self, key: ContainerId, each: Spoken, offers: Mapping[ContainerId, int]) -> ScopeView:
         may = self._may(key)

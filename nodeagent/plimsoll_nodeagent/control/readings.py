@@ -9,7 +9,13 @@ import math
 from plimsoll.pages.cold import ADDRESS_POLICIES, by_ages, page_policy
 from plimsoll.pages.control_types import ContainerReading
 from plimsoll_nodeagent.act.container import opened
-from plimsoll_nodeagent.control.controlled import Aged, Controlled, cold_by_refaults, reading_of
+from plimsoll_nodeagent.control.controlled import (
+    Aged,
+    Controlled,
+    SwapRoom,
+    cold_by_refaults,
+    reading_of,
+)
 from plimsoll_nodeagent.control.idle_ages import Looked
 from plimsoll_nodeagent.control.taking import Taker
 from plimsoll_nodeagent.kernelfs import Answer, KernelFs
@@ -36,7 +42,9 @@ class Readings:
         pressed: bool,
     ) -> ContainerReading:
         """One container's reading, by a page policy; `pressed`: pressure is expected in it."""
-        now, room = snapshot.taken_seconds, self._swap_room(each, sample, snapshot)
+        now = snapshot.taken_seconds
+        each.swap = self._swap_room(each, sample, snapshot)
+        room = each.swap.bytes_
         cold = self._cold(each, sample, now, by_ages(page_policy_name))
         if room and page_policy_name in ADDRESS_POLICIES and self._taker.knows(each, now):
             cold = max(cold or 0, 0 if each.addresses is None else each.addresses.cold_bytes)
@@ -62,20 +70,25 @@ class Readings:
         cold_bytes = each.aged_cold_bytes
         return None if cold_bytes is None else min(cold_bytes, sample.usage_bytes)
 
-    def _swap_room(self, each: Controlled, sample: ContainerSample, snapshot: Snapshot) -> int | None:
-        """What may still be swapped out; None where it is not told. Its bound is read twice a minute."""
+    def _swap_room(self, each: Controlled, sample: ContainerSample, snapshot: Snapshot) -> SwapRoom:
+        """What may still be swapped out. Its bound is read twice a minute."""
         memory, now = snapshot.kube_node.memory, snapshot.taken_seconds
-        if memory is None or not memory.swap_total_bytes:
-            return 0
+        if memory is None:
+            return SwapRoom()
+        if not memory.swap_total_bytes:
+            return SwapRoom(0, shut=True)
         if sample.swap_bytes is None:
-            return None
+            return SwapRoom()
         if each.swap_max is None or not 0.0 <= now - each.swap_max[0] < SWAP_MAX_SECONDS:
             with opened(self._fs, sample.container) as cgroup:
                 most = None if isinstance(cgroup, Answer) else swap_max_bytes(cgroup)
             each.swap_max = None if most is None else (now, most)
         if each.swap_max is None:
-            return None
-        return ContainerSwap(sample.swap_bytes, each.swap_max[1], None).headroom_bytes(memory.swap_free_bytes)
+            return SwapRoom()
+        swap = ContainerSwap(sample.swap_bytes, each.swap_max[1], None)
+        return SwapRoom(
+            swap.headroom_bytes(memory.swap_free_bytes), shut=swap.most_bytes <= sample.swap_bytes
+        )
 
 
 def ages_by_address(each: Controlled, now_seconds: float) -> Looked | None:

@@ -61,6 +61,9 @@ SUFFERS = (Reason.THRASHING, Reason.PRESSURE)
 logger = logging.getLogger(__name__)
 
 
+NOT_FILE_ONLY = "Only file pages of it may go, and a kernel before 6.11 cannot be told to swap nothing out."
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What is to be done in this tick: bytes to take and bytes to bring back, each with its container."""
@@ -95,6 +98,8 @@ class Reclaimer:
         self.readings = Readings(fs, self.taker)
         self.stalls = StallWatch(fs, monotonic)
         self.controlled: dict[ContainerId, Controlled] = {}
+        self.shrinking: frozenset[ContainerId] = frozenset()
+        """Where a shrink towards a lower limit is under way: there the law only looks on."""
         self.numa_wanted: list[ContainerSample] = []
         self.numa_binds: set[ContainerId] = set()  # of them, those whose policy says Bind
         self.page_policy_name = ""
@@ -194,9 +199,9 @@ class Reclaimer:
             each = self.controlled[sample.container.key]
             with self._alone(each, "plan"):
                 reading = self._decide(each, sample, snapshot, forecasts.get(sample.container.key))
-                decision = each.decision
-                if decision is not None and not decision.holds and not self.capabilities.observe_only:
-                    decided.append((each, each.claim(decision.reclaim_bytes, reading.file_bytes or 0)))
+                wanted = 0 if each.decision is None else each.decision.reclaim_bytes
+                if wanted > 0 and not self.capabilities.observe_only:
+                    decided.append((each, each.claim(wanted, reading.file_bytes or 0)))
                 if (amount := self._may_return(each, snapshot, forecasts)) > 0:
                     returns.append((each, amount))
             if each.fault:
@@ -216,6 +221,15 @@ class Reclaimer:
             all_out = each.decision is not None and each.decision.bring_back
             done += self._booked(each, self.taker.bring_back(each, amount, all_out=all_out))
         self.latest = tuple(done)
+
+    def offer_bytes(self, each: Controlled, now_seconds: float) -> int:
+        """What its law offers ahead of pressure; nothing while it is left alone for any other reason."""
+        rests = each.fault or each.stopped or each.container.key in self.shrinking
+        return 0 if rests or not self.taker.keeps(each) else each.law.offer_bytes(now_seconds)
+
+    def take_in_order(self, each: Controlled, amount_bytes: int) -> list[Outcome]:
+        """Take so much in the kernel's own order; what came of it is booked already."""
+        return self._booked(each, self.taker.in_order(each, amount_bytes))
 
     def take(self, each: Controlled, amount_bytes: int, now_seconds: float) -> list[Outcome]:
         """Take so much from one container; what came of it is booked already."""
@@ -294,7 +308,12 @@ class Reclaimer:
         pressed = probability is not None and probability >= PRESSED_PROBABILITY
         reading = self.readings.of(each, sample, snapshot, self._policy_name(each), pressed=pressed)
         turn_episode(self.bandit, each, reading)
-        each.decision = each.law.step(reading)
+        decision = each.law.step(reading)
+        if not decision.holds and each.container.key in self.shrinking:
+            decision = hold(Reason.SHRINKING, "It is taken towards a lower limit: the steady pace rests.")
+        elif not decision.holds and not self.taker.keeps(each):
+            decision = hold(Reason.NO_ROOM, NOT_FILE_ONLY)
+        each.decision = decision
         self._account(each, sample, reading)
         return reading
 

@@ -31,6 +31,7 @@ PAUSED = (
     Reason.BUDGET,
     Reason.UNKNOWN,
     Reason.CLOCK,
+    Reason.SHRINKING,
 )
 
 

@@ -53,7 +53,7 @@ class StallWatch:
         return stalls
 
     def in_between(self, key: ContainerId, container: Container) -> float | None:
-        """The share of the last second, or of the time since it was last asked if that is more, that it stalled.
+        """The share of the last second (or since it was last asked, if that is longer) that it stalled.
 
         None where that cannot be told. Asked for the first time it begins to count.
         """

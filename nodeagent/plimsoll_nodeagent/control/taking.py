@@ -1,9 +1,11 @@
 """Carries out what was decided for one container: by address where its memory is known so, else by bytes.
 
 In: a container, how many bytes. Out: what was done, measured, one part after the other, so that each is
-booked before the next. What its `AddressPlan` knows to be cold is paged out by `process_madvise`, the coldest first; what is left of the amount goes by `memory.reclaim` in the
-kernel's own order, as far as idle ages say that more is cold; before Linux 5.19 by a short lease on
-memory.high. What is to come back is read in by WILLNEED. How much is decided in the core.
+booked before the next. What its `AddressPlan` knows to be cold is paged out by `process_madvise`, the coldest
+first; what is left of the amount goes by `memory.reclaim` in the kernel's own order, as far as idle ages say
+that more is cold; before Linux 5.19 by a short lease on memory.high. Where file pages alone may go and the
+kernel can neither be told so nor swap anyway, nothing goes. What is to come back is read in by WILLNEED. How
+much is decided in the core.
 """
 
 from collections.abc import Callable, Iterator
@@ -42,14 +44,16 @@ class Taker:
             return False
         return self.capabilities.at_least(Engine.ADVICE, Level.PAGEOUT)
 
+    def keeps(self, each: Controlled) -> bool:
+        """Whether what is asked for can be kept to: where file pages alone may go, that no other goes."""
+        told = self.capabilities.at_least(Engine.RECLAIM, Level.SWAPPINESS)
+        return told or not each.file_only or each.swap.shut
+
     def take(self, each: Controlled, amount_bytes: int, now_seconds: float) -> Iterator[Outcome]:
         """Take so much, and no more."""
-        if not self.capabilities.at_least(Engine.RECLAIM, Level.PLAIN):
-            yield self._lease(each, amount_bytes)
-            return
-        file_only = each.decision is not None and each.decision.file_only
-        if file_only or not self.knows(each, now_seconds):
-            yield self.actor.act(self.reclaim(each, amount_bytes))
+        plain = self.capabilities.at_least(Engine.RECLAIM, Level.PLAIN)
+        if not plain or each.file_only or not self.knows(each, now_seconds):
+            yield from self.in_order(each, amount_bytes)
             return
         planned = 0
         for outcome in self._page_out(each, amount_bytes):
@@ -58,6 +62,15 @@ class Taker:
         rest = min(amount_bytes, each.aged_cold_bytes or 0) - planned
         if rest >= LEAST_REST_BYTES and not self.must_stop(each):
             yield self.actor.act(self.reclaim(each, rest))
+
+    def in_order(self, each: Controlled, amount_bytes: int) -> Iterator[Outcome]:
+        """Take so much in the kernel's own order, whatever is known of its memory."""
+        if not self.keeps(each):
+            return
+        if self.capabilities.at_least(Engine.RECLAIM, Level.PLAIN):
+            yield self.actor.act(self.reclaim(each, amount_bytes))
+        else:
+            yield self._lease(each, amount_bytes)
 
     def bring_back(self, each: Controlled, amount_bytes: int, *, all_out: bool) -> Iterator[Outcome]:
         """Read in what has earned it; `all_out`: what was taken last."""
@@ -72,9 +85,8 @@ class Taker:
 
     def reclaim(self, each: Controlled, amount_bytes: int) -> Reclaim:
         """The action in the kernel's own order."""
-        file_only = each.decision is not None and each.decision.file_only
         can = self.capabilities.at_least(Engine.RECLAIM, Level.SWAPPINESS)
-        swappiness = FILE_PAGES_ONLY if file_only and can else None
+        swappiness = FILE_PAGES_ONLY if each.file_only and can else None
         return Reclaim(each.container, amount_bytes, swappiness, stop=lambda: self.must_stop(each))
 
     def _page_out(self, each: Controlled, amount_bytes: int) -> Iterator[Outcome]:

@@ -53,7 +53,7 @@ def accompany(options: argparse.Namespace, agent: Agent) -> Accompanied:
     session: AgentSide = AgentSession(secrets.randbits(63) | 1)
     allowed = allowed_pressure(agent.reclaimer)
     numbered, bursts = Numbered(), Bursts(agent.fs, may_reclaim=lambda key: allowed(key) is not None)
-    shrinking = Shrinking(agent.fs, agent.actor, allowed, numbered.find)
+    shrinking = Shrinking(agent.fs, agent.reclaimer, numbered.find)
     forecasts = agent.pressing.forecasts
     companion = Companion(
         session, numbered, shrinking, bursts, forecasts, lambda: secrets.randbits(63),

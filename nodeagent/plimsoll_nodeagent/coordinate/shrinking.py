@@ -1,7 +1,8 @@
 """Usage-aware shrink on the node: reclaim towards what the operator wants, and say what is left.
 
 In: requests, once a second a look. Out: reports. How much and how fast is `plimsoll.coordinate.towards`; the
-act goes through the agent's `Actor`, which refuses a container without a policy. So a container that nobody
+act goes through the agent's `Reclaimer`, so that it is in the container's refault account as all that is
+taken, and its law rests meanwhile. A container that owes more than it can pay is paused; one that nobody
 allowed to be reclaimed is only looked at: what it uses is reported, and the operator decides by that. A clock
 that is set meanwhile ends nothing and prolongs nothing.
 """
@@ -12,10 +13,11 @@ from dataclasses import dataclass
 from plimsoll.coordinate.messages import ShrinkReport, ShrinkRequest, ShrinkStage
 from plimsoll.coordinate.steady import SteadyClock
 from plimsoll.coordinate.towards import Towards, TowardsReading, TowardsTarget
-from plimsoll_nodeagent.act.actor import Actor
 from plimsoll_nodeagent.act.container import opened
-from plimsoll_nodeagent.act.reclaim import Reclaim
-from plimsoll_nodeagent.discover.tracker import Container, ContainerId
+from plimsoll_nodeagent.control.controlled import Controlled
+from plimsoll_nodeagent.control.reclaiming import NOT_FILE_ONLY, Reclaimer
+from plimsoll_nodeagent.control.taking import moved_bytes
+from plimsoll_nodeagent.discover.tracker import Container
 from plimsoll_nodeagent.kernelfs import Answer, KernelFs
 from plimsoll_nodeagent.sample.formats import (
     UNLIMITED,
@@ -28,8 +30,6 @@ from plimsoll_nodeagent.sample.formats import (
 
 SAID_AFTER_END_SECONDS = 15.0  # a stop is said again for so long, then the request is forgotten
 OBSERVED_SECONDS = 90.0  # how long what the kernel holds is reported after the write
-Allowed = Callable[[ContainerId], float | None]
-"""The pressure that a policy allows a container, as a ratio; None: no policy lets it be reclaimed."""
 Find = Callable[[str, str], Container | None]
 """Pod uid and container id to a container of this node."""
 
@@ -55,8 +55,8 @@ class _Looked:
 class Shrinking:
     """All shrinks of a node."""
 
-    def __init__(self, fs: KernelFs, actor: Actor, allowed: Allowed, find: Find) -> None:
-        self._fs, self._actor, self._allowed, self._find = fs, actor, allowed, find
+    def __init__(self, fs: KernelFs, reclaimer: Reclaimer, find: Find) -> None:
+        self._fs, self._reclaimer, self._find = fs, reclaimer, find
         self._by_id: dict[int, _Shrinking] = {}
         self._clock = SteadyClock()
 
@@ -75,8 +75,9 @@ class Shrinking:
         container = self._find(request.pod_uid, request.container_id)
         if container is None:
             return  # it is gone: the operator's own time ends the shrink
-        bound = self._allowed(container.key)
-        towards = TowardsTarget(request, bound or 0.0, now_seconds)
+        controlled = self._reclaimer.controlled.get(container.key)
+        bound = 0.0 if controlled is None else controlled.law.policy.max_pressure_ratio
+        towards = TowardsTarget(request, bound, now_seconds)
         self._by_id[request.shrink_id] = _Shrinking(request, container, towards, now_seconds)
 
     def cancel(self, shrink_id: int) -> None:
@@ -86,6 +87,7 @@ class Shrinking:
     def step(self, now_seconds: float) -> Iterator[ShrinkReport]:
         """One look at each, and one step where more is to be taken. Call about once a second."""
         now_seconds = self._clock.read(now_seconds)
+        self._reclaimer.shrinking = frozenset(each.container.key for each in self._under_way())
         for shrink_id, each in list(self._by_id.items()):
             looked = self._look(each.container)
             if looked is None:
@@ -97,11 +99,18 @@ class Shrinking:
             if self._over(each, now_seconds):
                 del self._by_id[shrink_id]
 
+    def _under_way(self) -> Iterator[_Shrinking]:
+        """Those that still take: not written yet, and not ended."""
+        for each in self._by_id.values():
+            if not each.request.written and each.ended_seconds is None:
+                yield each
+
     def _observe(self, each: _Shrinking, looked: _Looked) -> ShrinkReport:
         return _report(each, looked, Towards(0, ShrinkStage.OBSERVED))
 
     def _take(self, each: _Shrinking, looked: _Looked, now_seconds: float) -> ShrinkReport:
-        if self._allowed(each.container.key) is None:
+        controlled = self._reclaimer.controlled.get(each.container.key)
+        if controlled is None:
             enough = (looked.usage_bytes or 0) <= each.request.target_bytes
             stage = ShrinkStage.STOPPED
             why = "" if enough else "no policy lets this container be reclaimed"
@@ -111,13 +120,23 @@ class Shrinking:
         if reading.pressure_ratio is None and each.polled is not None and looked.stall_seconds is not None:
             return _report(each, looked, Towards(0, ShrinkStage.RECLAIMING, "first look"))
         now = each.towards.step(reading)
+        if now.reclaim_bytes and (why := self._rests(controlled)):
+            return _report(each, looked, Towards(0, now.stage, f"paused: {why}"))
         if now.reclaim_bytes:
-            outcome = self._actor.act(Reclaim(each.container, now.reclaim_bytes))
-            measured = outcome.measured.usage_bytes if outcome.measured is not None else None
-            each.towards.settle(now.reclaim_bytes, max(0, -(measured or 0)))
+            done = self._reclaimer.take_in_order(controlled, now.reclaim_bytes)
+            if not controlled.stopped:  # in the middle of it: the next look says what that was
+                each.towards.settle(now.reclaim_bytes, sum(map(moved_bytes, done)))
         if now.stage is ShrinkStage.STOPPED and each.ended_seconds is None:
             each.ended_seconds = now_seconds
         return _report(each, looked, now)
+
+    def _rests(self, controlled: Controlled) -> str:
+        """Why nothing may be taken of it now; "" where it may."""
+        if controlled.fault:
+            return controlled.fault
+        if controlled.law.budget.is_deep_in_debt:
+            return "more came back than its refault budget can pay"
+        return "" if self._reclaimer.taker.keeps(controlled) else NOT_FILE_ONLY
 
     def _pressure(self, each: _Shrinking, looked: _Looked, now_seconds: float) -> float | None:
         """The share of time that tasks stalled since the last look; None at the first."""

@@ -131,7 +131,8 @@ def _reclaim(fs: KernelFs, cgroup: str | None, release: tuple[int, int]) -> Iter
                 there, high = directory.can_write("memory.reclaim"), directory.can_write("memory.high")
             why = "" if there else "memory.reclaim is not there or may not be written"
     recent = release >= _SWAPPINESS_SINCE
-    yield Fact(Engine.RECLAIM, Level.SWAPPINESS, available=not why and recent, why=why or "before Linux 6.11")
+    old = "before Linux 6.11: whose file pages alone may go is held, unless swap is shut to it anyway"
+    yield Fact(Engine.RECLAIM, Level.SWAPPINESS, available=not why and recent, why=why or old)
     yield Fact(Engine.RECLAIM, Level.PLAIN, available=not why, why=why)
     yield Fact(Engine.RECLAIM, Level.HIGH_LEASE, available=high, why="memory.high may not be written")
 

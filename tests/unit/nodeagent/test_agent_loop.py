@@ -10,6 +10,7 @@ from builders.agents import COLD, AgentOn
 from builders.twin_node import MIB
 from plimsoll.pages.refault_set import MOST_PROBED_RATIO
 from plimsoll_nodeagent.agent import STAGES
+from plimsoll_nodeagent.capabilities import Engine
 from plimsoll_nodeagent.kernelfs import Absence
 
 
@@ -102,6 +103,38 @@ def test_without_room_for_triggers_the_tick_goes_on(tmp_path, monkeypatch):
     assert agent.made.agent.triggers is None
 
 
+def test_where_a_shrink_is_under_way_the_law_looks_on(tmp_path):
+    agent = AgentOn(tmp_path)
+    agent.tick(60)
+    reclaimer, first = agent.made.agent.reclaimer, agent.node.container(1).key
+    reclaimer.shrinking = frozenset([first])
+    usages = usage(agent, 1), usage(agent, 2)
+    reasons: set[str] = set()
+    for _ in range(60):
+        reasons |= {each.reason for each in agent.tick(1).containers if each.container_id == first[1]}
+    assert (usage(agent, 1), usage(agent, 2) < usages[1]) == (usages[0], True)
+    assert "shrinking" in reasons
+    assert reclaimer.offer_bytes(reclaimer.controlled[first], agent.now) == 0
+
+
+@pytest.mark.parametrize(("swap_max", "takes"), [(None, False), ("0\n", True)])
+def test_a_kernel_that_cannot_be_told_to_take_file_pages_alone_takes_none(tmp_path, swap_max, takes):
+    agent = AgentOn(tmp_path, containers=1)
+    (agent.node.root / "proc/sys/kernel/osrelease").write_text("6.8.0\n")
+    if swap_max is None:  # how much it may swap cannot be read: none, then
+        agent.node.file(1, "memory.swap.max").unlink()
+    else:
+        agent.node.file(1, "memory.swap.max").write_text(swap_max)
+    agent.start()
+    report = agent.tick(60)
+    assert (agent.taken_bytes > 0) is takes
+    assert agent.node.file(1, "memory.swap.current").read_text() == "0\n"
+    if not takes:
+        assert report.containers[0].reason in {"no-room", "reclaim"}  # reclaim: saved up for its next step
+    (engine,) = (each for each in report.capabilities.engines if each.engine is Engine.RECLAIM)
+    assert "whose file pages alone may go is held" in engine.why
+
+
 def test_a_policy_that_goes_away_ends_reclaim_at_once(tmp_path):
     agent = AgentOn(tmp_path)
     agent.tick(60)
@@ -145,7 +178,7 @@ def test_a_stall_in_the_middle_of_an_action_stops_it_at_its_next_part(tmp_path, 
     assert outcome.answer.value == "partial"
     assert before - usage(agent) == 4 * MIB
     assert each.law.violations_total == (1 if how == "stalls" else 0)
-    assert each.offer_bytes(agent.now) == 0
+    assert agent.made.agent.reclaimer.offer_bytes(each, agent.now) == 0
     assert agent.made.agent.reclaimer.take(each, 4 * MIB, agent.now)[0].answer.value == "refused"
     assert before - usage(agent) == 4 * MIB
     agent.stall(1, 0.05)
@@ -175,7 +208,7 @@ def test_what_goes_wrong_with_one_container_holds_that_one_alone(tmp_path, monke
         assert usage(agent, 1) == usages[0]
         reasons = {each.container_id[-1]: (each.reason, each.needed_bytes) for each in report.containers}
         assert reasons["1"] == ("unknown", None)
-        assert first.offer_bytes(agent.now) == 0
+        assert reclaimer.offer_bytes(first, agent.now) == 0
     assert sum(each.taken_bytes for each in report.containers) == report.node.taken_total
     monkeypatch.undo()
     assert {each.container_id[-1]: each.reason for each in agent.tick(1).containers}["1"] != "unknown"

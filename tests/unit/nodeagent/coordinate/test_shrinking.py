@@ -4,23 +4,54 @@ import pytest
 
 from builders.cgroup_tree import MIB
 from builders.twin_node import TwinNode
+from plimsoll.api.reclaim import ReclaimMode
 from plimsoll.coordinate.messages import ShrinkRequest, ShrinkStage
+from plimsoll.pages.control_law import ReclaimLaw
+from plimsoll.pages.control_types import OFF, ReclaimPolicy
+from plimsoll_nodeagent.control.controlled import Controlled, SwapRoom
+from plimsoll_nodeagent.control.policies import NoPolicies
+from plimsoll_nodeagent.control.reclaiming import Reclaimer
 from plimsoll_nodeagent.coordinate.shrinking import OBSERVED_SECONDS, SAID_AFTER_END_SECONDS, Shrinking
+from plimsoll_nodeagent.sample.probe import find_capabilities
 
 PSI = "some avg10=0.00 avg60=0.00 avg300=0.00 total={0}\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"
+
+
+class Policies(NoPolicies):
+    """One that lets everything be reclaimed, as long as it speaks."""
+
+    policy = ReclaimPolicy(ReclaimMode.COLD)
+
+    def policy_of(self, container):
+        return self.policy
 
 
 class Node:
     """A twin with one container of 64 MiB, and shrinks on it."""
 
-    def __init__(self, directory, bound=0.01, permitted=True):
+    def __init__(self, directory, permitted=True, kernel="7.2.12", swap=None):
         self.twin = TwinNode(directory)
+        self.twin.tree.write(directory / "proc/sys/kernel/osrelease", f"{kernel}\n")
         self.container = self.twin.container()
-        self.actor = self.twin.actor(*([self.container] if permitted else []))
-        self.bound = bound
-        self.shrinking = Shrinking(self.twin.kernel, self.actor, lambda _: self.bound, self._find)
+        actor = self.twin.actor(*([self.container] if permitted else []))
+        for name in ("memory.reclaim", "memory.swap.max"):
+            self.twin.tree.write(self.twin.tree.cgroups / "kubepods" / name, "")
+        found = find_capabilities(self.twin.kernel, "/sys/fs/cgroup")
+        self.policies = Policies()
+        self.reclaimer = Reclaimer(self.twin.kernel, self.policies, actor, found)
+        self.one = Controlled(self.container, ReclaimLaw(self.policies.policy))
+        self.one.swap = swap or SwapRoom(64 * MIB)
+        self.reclaimer.controlled = {self.container.key: self.one}
+        self.shrinking = Shrinking(self.twin.kernel, self.reclaimer, self._find)
         self.stalled(0.0)
         self.now = 0.0
+
+    def policy_goes(self):
+        self.policies.policy, self.reclaimer.controlled = OFF, {}
+
+    @property
+    def rests(self):
+        return self.container.key in self.reclaimer.shrinking
 
     def _find(self, pod_uid, container_id):
         known = (self.container.pod_uid, self.container.container_id)
@@ -84,8 +115,65 @@ def test_under_pressure_nothing_is_taken(node):
     assert "paused: tasks stalled 50.0%" in report.reason
 
 
+def test_what_is_taken_is_in_the_refault_account_and_the_law_rests_meanwhile(node):
+    node.request(50)
+    node.seconds(8)
+    taken = 64 * MIB - int(node.usage_mib * MIB)
+    assert taken > 10 * MIB
+    assert (node.one.taken_bytes, node.reclaimer.taken_total) == (taken, taken)
+    assert node.one.law.budget.taken_bytes == node.one.law.budget.pending_bytes == taken
+    assert node.rests
+    node.request(50, written=True)
+    node.seconds(1)
+    assert not node.rests
+
+
+def test_a_container_that_cannot_pay_for_what_came_back_is_paused(node):
+    node.request(50)
+    node.seconds(2)
+    node.one.law.budget.balance_bytes = -2.0 * 60.0 * MIB
+    node.one.law.budget.earned_per_second = 1.0 * MIB
+    assert node.one.law.budget.is_deep_in_debt
+    left = node.usage_mib
+    report = node.seconds(5)
+    assert (report.stage, node.usage_mib) == (ShrinkStage.RECLAIMING, left)
+    assert report.reason == "paused: more came back than its refault budget can pay"
+    node.one.law.budget.balance_bytes = 0.0
+    node.seconds(1)
+    assert node.usage_mib < left
+
+
+@pytest.mark.parametrize(
+    ("kernel", "swap", "taken"),
+    [
+        ("7.2.12", SwapRoom(None), True),  # it is told: file pages alone
+        ("6.10.0", SwapRoom(None), False),
+        ("6.10.0", SwapRoom(0), False),  # full now: a page that comes in makes room for one that goes
+        ("6.10.0", SwapRoom(0, shut=True), True),  # the kernel keeps to it by itself
+        ("6.10.0", SwapRoom(64 * MIB), True),
+    ],
+)
+def test_where_file_pages_alone_may_go_no_other_goes(tmp_path, kernel, swap, taken):
+    node = Node(tmp_path, kernel=kernel, swap=swap)
+    node.request(50)
+    report = node.seconds(3)
+    assert (node.usage_mib < 64) is taken
+    if not taken:
+        assert report.reason.startswith("paused: Only file pages of it may go")
+        assert report.stage is ShrinkStage.RECLAIMING
+
+
+def test_a_cancelled_shrink_lets_the_law_go_on(node):
+    node.request(50)
+    node.seconds(2)
+    assert node.rests
+    node.shrinking.cancel(1)
+    node.seconds(1)
+    assert not node.rests
+
+
 def test_a_container_without_policy_is_only_looked_at(node):
-    node.bound = None
+    node.policy_goes()
     node.request(50)
     report = node.seconds(1)
     assert (report.stage, node.usage_mib) == (ShrinkStage.STOPPED, 64)
@@ -98,7 +186,7 @@ def test_a_policy_that_goes_away_stops_it(node):
     node.request(50)
     node.seconds(3)
     left = node.usage_mib
-    node.bound = None
+    node.policy_goes()
     assert node.seconds(3).stage is ShrinkStage.STOPPED
     assert node.usage_mib == left
 
