@@ -15,7 +15,7 @@ from prometheus_client.samples import Sample
 from builders.e2e.cluster import Cluster, Manifest
 from builders.e2e.kernel import container_id, container_memory, process_status
 from builders.e2e.patience import wait_for
-from builders.e2e.release import Release, cluster_values
+from builders.e2e.release import cluster_values
 from builders.e2e.workloads import (
     CONTAINER,
     MIB,
@@ -43,7 +43,7 @@ def test_on_each_node_the_agent_agrees_with_the_kernel(cluster, release, namespa
 
     assert pods.keys() >= set(cluster.nodes)
     for kube_node in cluster.nodes:
-        assert_agrees(cluster, agent_on(release, kube_node), pods[kube_node])
+        assert_agrees(cluster, release.agent_on(kube_node), pods[kube_node])
 
 
 @pytest.mark.disruptive
@@ -58,7 +58,7 @@ def test_an_agent_as_the_chart_has_it_watches_without_any_right(cluster, release
             assert set(fields["Uid"].split()) == {"65532"}
             assert (fields["Seccomp"], fields["NoNewPrivs"]) == ("2", "1")
             assert agent["spec"]["automountServiceAccountToken"] is False
-        assert_agrees(cluster, agent_on(release, pod["spec"]["nodeName"]), pod)
+        assert_agrees(cluster, release.agent_on(pod["spec"]["nodeName"]), pod)
     finally:
         release.install_or_upgrade(cluster_values(cluster, prometheus_url))
 
@@ -66,7 +66,7 @@ def test_an_agent_as_the_chart_has_it_watches_without_any_right(cluster, release
 def test_on_each_node_the_agent_serves_the_nodes_pressure(cluster, release):
     for kube_node in cluster.nodes:
         before = stalled_seconds(cluster, kube_node)
-        served = served_after_two_looks(cluster, agent_on(release, kube_node))
+        served = served_after_two_looks(cluster, release.agent_on(kube_node))
         after = stalled_seconds(cluster, kube_node)
 
         for stalled in STALLS:
@@ -80,7 +80,7 @@ def test_on_each_node_the_agent_serves_the_nodes_pressure(cluster, release):
 def test_a_kill_is_counted_as_the_kernel_counts_it(cluster, release, namespace):
     cluster.apply(deployment(cluster, namespace, "counted", mib=8, limit="64Mi", request="32Mi"))
     pod = running_pod(cluster, namespace, "counted")
-    agent = agent_on(release, pod["spec"]["nodeName"])
+    agent = release.agent_on(pod["spec"]["nodeName"])
     wait_for(lambda: kills_served(cluster, agent, pod) == 0, "the agent to see the container", 60)
 
     second = "load 256 >/dev/null 2>&1 &"  # far more than the limit, and more than the first one holds
@@ -110,12 +110,6 @@ def assert_agrees(cluster: Cluster, agent: Manifest, pod: Manifest) -> None:
     assert of_container("memory_events_total", event="oom_kill") == after.oom_kills
     least, most = sorted((before.current_bytes, after.current_bytes))
     assert least * (1 - NEAR) <= of_container("usage_bytes") <= most * (1 + NEAR), after.text
-
-
-def agent_on(release: Release, kube_node: str) -> Manifest:
-    """The agent's pod of a node."""
-    (found,) = (each for each in release.pods("agent") if each["spec"]["nodeName"] == kube_node)
-    return found
 
 
 def served_by(cluster: Cluster, agent: Manifest) -> list[Sample]:

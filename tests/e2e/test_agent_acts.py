@@ -9,7 +9,14 @@ import json
 import textwrap
 
 from builders.e2e.cluster import Cluster, CommandError, Manifest
-from builders.e2e.kernel import container_id, container_memory, first_pid, let_swap, process_status
+from builders.e2e.kernel import (
+    container_id,
+    container_memory,
+    kill_9,
+    let_swap,
+    memory_stat,
+    process_status,
+)
 from builders.e2e.patience import wait_for
 from builders.e2e.release import Release
 from builders.e2e.workloads import (
@@ -66,13 +73,13 @@ def test_anonymous_pages_go_to_swap_and_come_back_when_they_are_touched(cluster,
     pod = workload(cluster, namespace, "anonymous", mib=24, hot_mib=24)
     let_swap(cluster, pod, CONTAINER)
     before = container_memory(cluster, pod, CONTAINER)
-    refaults_before = stat(cluster, pod, "workingset_refault_anon")
+    refaults_before = memory_stat(cluster, pod, CONTAINER, "workingset_refault_anon")
 
     outcome = reclaimed(cluster, release, pod, 8 * MIB, swappiness=200)
 
     assert outcome["answer"] in ("done", "partial")
     refaulted = wait_for(
-        lambda: stat(cluster, pod, "workingset_refault_anon") - refaults_before,
+        lambda: memory_stat(cluster, pod, CONTAINER, "workingset_refault_anon") - refaults_before,
         "pages to be touched again",
         60,
     )
@@ -92,11 +99,13 @@ def test_no_container_outside_policy_is_touched(cluster, release, namespace):
     outside = workload(cluster, namespace, "outside", mib=16, hot_mib=1, kube_node=where)
     for pod in (inside, outside):
         let_swap(cluster, pod, CONTAINER)  # both have something that could be taken
-    stolen_before = {name: stat(cluster, pod, "pgsteal") for name, pod in (("in", inside), ("out", outside))}
+    inside_before, outside_before = (
+        memory_stat(cluster, pod, CONTAINER, "pgsteal") for pod in (inside, outside)
+    )
 
     answers = in_agent(
         cluster,
-        agent_on(release, where),
+        release.agent_on(where),
         f"""
         inside = by_id[{container_id(inside, CONTAINER)!r}]
         outside = by_id[{container_id(outside, CONTAINER)!r}]
@@ -109,8 +118,8 @@ def test_no_container_outside_policy_is_touched(cluster, release, namespace):
 
     assert answers[0] in ("done", "partial")
     assert answers[1:] == ["refused", "refused"]
-    assert stat(cluster, inside, "pgsteal") > stolen_before["in"]
-    assert stat(cluster, outside, "pgsteal") == stolen_before["out"]
+    assert memory_stat(cluster, inside, CONTAINER, "pgsteal") > inside_before
+    assert memory_stat(cluster, outside, CONTAINER, "pgsteal") == outside_before
     assert container_memory(cluster, outside, CONTAINER).high_bytes is None
 
 
@@ -119,7 +128,7 @@ def test_advice_moves_pages_of_a_process_of_another_user(cluster, release, names
     let_swap(cluster, pod, CONTAINER)
     found = in_agent(
         cluster,
-        agent_on(release, pod["spec"]["nodeName"]),
+        release.agent_on(pod["spec"]["nodeName"]),
         f"""
         import numpy as np
         from plimsoll_nodeagent.act.advise import Advise
@@ -149,7 +158,7 @@ def test_advice_moves_pages_of_a_process_of_another_user(cluster, release, names
 def test_kill_9_leaves_nothing_behind(cluster, release, namespace):
     pod = workload(cluster, namespace, "leased", mib=16, hot_mib=1)
     kube_node = pod["spec"]["nodeName"]
-    agent = agent_on(release, kube_node)
+    agent = release.agent_on(kube_node)
     held = in_agent(
         cluster,
         agent,
@@ -172,7 +181,7 @@ def test_kill_9_leaves_nothing_behind(cluster, release, namespace):
     assert cluster.node_shell(kube_node, f"ls {JOURNAL}").split()
 
     before = restarts(pod_now(cluster, agent))
-    kill_9(cluster, agent)
+    kill_9(cluster, pod_now(cluster, agent), "agent")
     wait_for(lambda: restarts(pod_now(cluster, agent)) > before, "the agent to be started again", 120)
 
     wait_for(
@@ -249,7 +258,7 @@ def reclaimed(
     """The outcome of a reclaim by the agent of the pod's node."""
     return in_agent(
         cluster,
-        agent_on(release, pod["spec"]["nodeName"]),
+        release.agent_on(pod["spec"]["nodeName"]),
         f"""
         own = by_id[{container_id(pod, CONTAINER)!r}]
         actor.permit([own])
@@ -268,23 +277,3 @@ def in_agent(cluster: Cluster, agent: Manifest, script: str):
     if not lines:
         raise CommandError(f"the script in {metadata['name']} printed no result: {printed!r}")
     return json.loads(lines[-1])
-
-
-def agent_on(release: Release, kube_node: str) -> Manifest:
-    """The agent's pod of a node."""
-    (found,) = (each for each in release.pods("agent") if each["spec"]["nodeName"] == kube_node)
-    return found
-
-
-def stat(cluster: Cluster, pod: Manifest, key: str) -> int:
-    """A number of the container's memory.stat."""
-    find = f"find /sys/fs/cgroup -type d -name '*{container_id(pod, CONTAINER)}*' | head -n 1"
-    text = cluster.node_shell(pod["spec"]["nodeName"], f'cat "$({find})/memory.stat"')
-    return int(dict(line.split() for line in text.splitlines())[key])
-
-
-def kill_9(cluster: Cluster, agent: Manifest) -> None:
-    """Kill the agent as the kernel's OOM killer does."""
-    cluster.node_shell(
-        agent["spec"]["nodeName"], f"kill -9 {first_pid(cluster, pod_now(cluster, agent), 'agent')}"
-    )

@@ -18,6 +18,7 @@ from builders.e2e.release import Release, cluster_values
 from builders.e2e.workloads import (
     CONTAINER,
     MIB,
+    cache_heavy,
     deployment,
     hold,
     in_pod,
@@ -62,8 +63,8 @@ def joined(cluster: Cluster, release: Release, prometheus_url: str) -> Iterator[
 def test_a_cache_heavy_containers_limit_falls_after_the_cache_was_given_back(
     cluster, joined, namespace, record_property
 ):
-    pod = cache_heavy(cluster, namespace, "caches")
-    plain = cache_heavy(cluster, namespace, "plain")
+    sizes = {"held_mib": HELD_MIB, "cache_mib": CACHE_MIB, "limit_mib": LIMIT_MIB}
+    pod, plain = (cache_heavy(cluster, namespace, name, **sizes) for name in ("caches", "plain"))
     calm = [hot_p99_seconds(cluster, pod) for _ in range(3)]
     done_before = counted(joined, "plimsoll_shrinks_total", outcome="done")
     limits = {"basis": "needed", "min": f"{FALLS_TO_MIB}Mi"}
@@ -118,21 +119,6 @@ def test_a_burst_lease_saves_a_container_that_is_killed_without_it(
     assert (memory.oom_kills, restarts(pod_now(cluster, lent))) == (0, 0)
     assert (memory.max_bytes or 0) > limit_mib * MIB
     assert counted(joined, "plimsoll_leases_total", outcome="granted") > granted_before
-
-
-def cache_heavy(cluster: Cluster, namespace: str, name: str) -> Manifest:
-    """A running pod that uses mostly file cache; read twice, so that the kernel calls it active."""
-    limit = f"{LIMIT_MIB}Mi"
-    cluster.apply(deployment(cluster, namespace, name, mib=HELD_MIB, limit=limit, request="48Mi"))
-    pod = running_pod(cluster, namespace, name)
-    write = "dd if=/dev/zero of=/tmp/{} bs=1048576 count={} 2>/dev/null"
-    in_pod(cluster, pod, f"{write.format('cold', CACHE_MIB)} && {write.format('hot', 8)} && sync")
-    in_pod(cluster, pod, "for turn in 1 2; do cat /tmp/cold /tmp/hot >/dev/null; done")
-    held = (HELD_MIB + CACHE_MIB) * MIB
-    wait_for(
-        lambda: container_memory(cluster, pod, CONTAINER).current_bytes >= 0.9 * held, f"{name}'s cache", 90
-    )
-    return pod
 
 
 def bursting(

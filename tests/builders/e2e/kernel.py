@@ -46,6 +46,13 @@ def container_memory(cluster: Cluster, pod: Manifest, container: str) -> Contain
     )
 
 
+def memory_stat(cluster: Cluster, pod: Manifest, container: str, key: str) -> int:
+    """A number of a container's memory.stat."""
+    found = _directory(container_id(pod, container))
+    text = cluster.node_shell(pod["spec"]["nodeName"], f"cat {found}/memory.stat")
+    return int(dict(line.split() for line in text.splitlines())[key])
+
+
 def pod_oom_kills(cluster: Cluster, pod: Manifest) -> int:
     """Kills in a pod's cgroup, which outlives its containers, since the pod began."""
     uid = pod["metadata"]["uid"]
@@ -65,6 +72,11 @@ def first_pid(cluster: Cluster, pod: Manifest, container: str) -> int:
     """The container's first process, as the node numbers it."""
     found = _directory(container_id(pod, container))
     return min(map(int, cluster.node_shell(pod["spec"]["nodeName"], f"cat {found}/cgroup.procs").split()))
+
+
+def kill_9(cluster: Cluster, pod: Manifest, container: str) -> None:
+    """Kill a container's first process as the kernel's OOM killer does."""
+    cluster.node_shell(pod["spec"]["nodeName"], f"kill -9 {first_pid(cluster, pod, container)}")
 
 
 def process_status(cluster: Cluster, pod: Manifest, container: str) -> dict[str, str]:

@@ -98,6 +98,11 @@ class Release:
         pods = self.cluster.items("pods", "-n", self.namespace, "-l", chosen)
         return [each for each in pods if "deletionTimestamp" not in each["metadata"]]
 
+    def agent_on(self, kube_node: str) -> Manifest:
+        """The agent's pod of a node."""
+        (found,) = (each for each in self.pods("agent") if each["spec"]["nodeName"] == kube_node)
+        return found
+
 
 def image_value(image: str) -> Manifest:
     """A chart's image value for an image that the nodes have."""

@@ -8,6 +8,8 @@ import json
 from typing import Any
 
 from builders.e2e.cluster import Cluster, Manifest
+from builders.e2e.kernel import container_memory
+from builders.e2e.patience import wait_for
 
 MIB = 2**20
 TOUCHED_MIB = 1  # all of it is held; touching it ten times a second would keep an emulated node busy
@@ -159,6 +161,26 @@ def in_pod(cluster: Cluster, pod: Manifest, command: str) -> str:
     metadata = pod["metadata"]
     where = ("-n", metadata["namespace"], metadata["name"], "-c", CONTAINER)
     return cluster.kube("exec", *where, "--", "sh", "-c", command)
+
+
+def cache_heavy(
+    cluster: Cluster, namespace: str, name: str, *, held_mib: int, cache_mib: int, limit_mib: int, **pod: Any
+) -> Manifest:
+    """A running pod that uses mostly file cache (/tmp/cold; /tmp/hot is 8 MiB of it).
+
+    It is read twice, so that the kernel calls it active.
+    """
+    limit = f"{limit_mib}Mi"
+    cluster.apply(deployment(cluster, namespace, name, mib=held_mib, limit=limit, request="48Mi", **pod))
+    running = running_pod(cluster, namespace, name)
+    write = "dd if=/dev/zero of=/tmp/{} bs=1048576 count={} 2>/dev/null"
+    in_pod(cluster, running, f"{write.format('cold', cache_mib)} && {write.format('hot', 8)} && sync")
+    in_pod(cluster, running, "for turn in 1 2; do cat /tmp/cold /tmp/hot >/dev/null; done")
+    held = 0.9 * (held_mib + cache_mib) * MIB
+    wait_for(
+        lambda: container_memory(cluster, running, CONTAINER).current_bytes >= held, f"{name}'s cache", 90
+    )
+    return running
 
 
 def profile_of(cluster: Cluster, namespace: str, name: str) -> Manifest:
