@@ -121,8 +121,8 @@ released-chart: $(VENV)/.dev ## keep the chart of a release for the tests of upg
 	$(BIN)/python tests/builders/released.py $(COMMIT)
 
 .PHONY: apiserver
-apiserver: ## build and cache a real kube-apiserver, etcd and kubectl from Go modules
-	kind/vm/build-binaries.sh apiserver etcd kubectl
+apiserver: ## build and cache a real kube-apiserver, etcd, kubectl and kubeadm from Go modules
+	kind/vm/build-binaries.sh apiserver etcd kubectl kubeadm
 
 .PHONY: promtool foreign-crds
 promtool: ## fetch and cache a real promtool for tests, from Debian's package (apt-get; nothing is installed)

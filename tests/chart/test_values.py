@@ -125,6 +125,25 @@ def test_refuses(values: dict[str, Any], named: str):
             "agent.updateStrategy.rollingUpdate.maxUnavailable and maxSurge are both nothing",
         ),
         (
+            {"agent": {"updateStrategy": {"rollingUpdate": {"maxSurge": 1}}}},
+            "maxUnavailable is `10%` and maxSurge `1`: Kubernetes wants one of them to be 0",
+        ),
+        (
+            {"operator": {"settings": {"nodeProxy": True}}},
+            "operator.settings.nodeProxy is true and operator.settings.usageSource is not `kubelet`",
+        ),
+        (
+            {"operator": {"metricsPort": 443}},
+            "operator.metricsPort is `443`: that is the webhook's port of the Service",
+        ),
+        (
+            {
+                "agent": {"enabled": False, "namespace": "plimsoll-agents"},
+                "coordination": {"enabled": True},
+            },
+            "agent.namespace is set and agent.enabled is false",
+        ),
+        (
             {"operator": {"resources": {"limits": {"memory": "lots"}}}},
             "operator.resources.limits.memory is `lots`: it is no quantity",
         ),

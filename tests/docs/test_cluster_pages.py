@@ -126,19 +126,20 @@ def test_page_install(page: Page, cluster: ShownCluster):
     cluster.run("helm uninstall plimsoll -n plimsoll-system")
     page.through("kubectl -n plimsoll-agents rollout status")
 
-    monitoring_kinds(cluster)
+    monitoring_kinds(page, cluster)
     page.rest()
     for kind, name in (("servicemonitor", "operator"), ("podmonitor", "agent"), ("prometheusrule", "")):
         assert [each for each in cluster.names(kind, "-A") if name in each], kind
     assert cluster.names("daemonset", "-n", "plimsoll-agents") == ["plimsoll-agent"]
 
 
-def monitoring_kinds(cluster: ShownCluster) -> None:
+def monitoring_kinds(page: Page, cluster: ShownCluster) -> None:
     """The Prometheus operator's kinds, as it ships them."""
     http, group = cluster.api.client(), "monitoring.coreos.com"
     try:
         crds = [each for each in foreign_crds() if each["spec"]["group"] == group]
     except MissingError as missing:
+        page.left.clear()
         pytest.skip(str(missing))
     for crd in crds:
         crd["metadata"].setdefault("labels", {})["plimsoll-test"] = "yes"
@@ -249,12 +250,15 @@ def certificate(cluster: ShownCluster) -> str:
 @pytest.mark.apiserver
 @pytest.mark.slow
 def test_page_uninstall(page: Page, cluster: ShownCluster):
-    cluster.run(INSTALL.format("charts/plimsoll"))
+    cluster.run(INSTALL.format("charts/plimsoll") + " --set placement.gates.enabled=true")
     remember(cluster)
     remember(cluster, original=False, name="untouched")
     page.through("plimsoll status")
     assert profile(cluster)["spec"]["restore"] is True
     assert not profile(cluster, "untouched")["spec"].get("restore")
+    assert "plimsoll-sweeper" in cluster.names("deployment", "-n", "plimsoll-system")
+    page.through("kubectl -n plimsoll-system delete deployments")
+    assert cluster.names("deployment", "-n", "plimsoll-system") == ["plimsoll-operator"]
     page.through("helm uninstall")
     assert "plimsoll-operator" not in cluster.names("mutatingwebhookconfiguration")
     assert "finalizers" not in profile(cluster)["metadata"]

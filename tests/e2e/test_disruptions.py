@@ -55,8 +55,10 @@ def test_a_namespace_deleted_under_load(cluster, release, namespace):
 def test_api_server_restarted_under_the_operator(cluster, release, namespace):
     operators = {each["metadata"]["uid"] for each in release.pods("operator")}
     pod = climbing(cluster, namespace, "steady", told=0)
+    began = api_server_began_seconds(cluster)
     cluster.restart_api_server()
     wait_for(lambda: answers(cluster), "the API server to answer again", 60)
+    wait_for(lambda: api_server_began_seconds(cluster) > began, "the answer to be a new API server's", 60)
 
     hold(cluster, pod, 62)
 
@@ -113,6 +115,13 @@ def answers(cluster) -> bool:
         return cluster.kube("get", "--raw", "/readyz").strip() == "ok"
     except AssertionError:
         return False
+
+
+def api_server_began_seconds(cluster) -> float:
+    """When the process that answers was started, by its own metric."""
+    lines = cluster.kube("get", "--raw", "/metrics").splitlines()
+    (found,) = (each for each in lines if each.startswith("process_start_time_seconds "))
+    return float(found.split()[1])
 
 
 def limit_bytes(cluster, pod) -> int:

@@ -10,7 +10,7 @@ from plimsoll.api.quantity import parse_quantity
 RISE_SECONDS = 600
 CLIMB_MIB_PER_MINUTE = 24
 FALLEN = [150.0] * 24 * 7 + [60.0] * 24 * 4
-"""A week at 150 MiB, then four days at 60: a peak binds for a day."""
+"""A week at 150 MiB, then four days at 60, told by Prometheus: a peak binds for a day. A fall from 100 to 60 is lived."""
 
 
 def test_usage_rises_and_the_limit_rises_before_the_kill(cluster, release, namespace):
@@ -59,9 +59,13 @@ def assert_kernel_has_the_decision(cluster, namespace: str, name: str, pod, orig
 def test_usage_has_fallen_and_the_limit_falls(cluster, release, namespace):
     cluster.apply(
         policy(namespace, "falls", "falls"),
-        deployment(cluster, namespace, "falls", mib=60, limit="256Mi", request="128Mi"),
+        deployment(cluster, namespace, "falls", mib=100, limit="256Mi", request="128Mi"),
     )
     pod = running_pod(cluster, namespace, "falls")
+    used = lambda: container_memory(cluster, pod, CONTAINER).current_bytes  # noqa: E731
+    wait_for(lambda: used() >= 100 * MIB, "what it was told to hold", 90)
+    hold(cluster, pod, 60)
+    wait_for(lambda: used() < 80 * MIB, "usage to have fallen", 90)
 
     wait_for(lambda: container_memory(cluster, pod, CONTAINER).max_bytes < 200 * MIB, "a lower limit", 180)
     memory, now = container_memory(cluster, pod, CONTAINER), pod_now(cluster, pod)

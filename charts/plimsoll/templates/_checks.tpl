@@ -16,7 +16,16 @@ Called once, by the operator's Deployment.
     {{- fail (printf "operator.settings.leaseRenew is `%s`: it must be shorter than operator.settings.leaseDuration, `%s`, or nobody would lead" .leaseRenew .leaseDuration) -}}
   {{- end -}}
 {{- end }}{{ end -}}
+{{- if and $settings.nodeProxy (ne (default "" $settings.usageSource) "kubelet") -}}
+  {{- fail "operator.settings.nodeProxy is true and operator.settings.usageSource is not `kubelet`: nothing would go through the proxy" -}}
+{{- end -}}
+{{- if and .Values.agent.namespace (not .Values.agent.enabled) .Values.coordination.enabled -}}
+  {{- fail "agent.namespace is set and agent.enabled is false: coordination.enabled would put the agents' certificate into a namespace that nobody makes" -}}
+{{- end -}}
 {{- $ports := dict (toString .Values.operator.metricsPort) "operator.metricsPort" -}}
+{{- if and .Values.webhook.enabled (eq (toString .Values.operator.metricsPort) "443") -}}
+  {{- fail "operator.metricsPort is `443`: that is the webhook's port of the Service" -}}
+{{- end -}}
 {{- range $name := list "webhook" "coordination" }}{{ $part := get $.Values $name }}{{ if $part.enabled -}}
   {{- $port := toString $part.port -}}
   {{- with get $ports $port -}}
@@ -32,6 +41,9 @@ Called once, by the operator's Deployment.
 {{- with .Values.agent.updateStrategy.rollingUpdate -}}
   {{- if and (has (toString .maxUnavailable) (list "0" "0%")) (has (toString (default 0 .maxSurge)) (list "0" "0%")) -}}
     {{- fail "agent.updateStrategy.rollingUpdate.maxUnavailable and maxSurge are both nothing: no agent would ever be replaced" -}}
+  {{- end -}}
+  {{- if not (or (has (toString .maxUnavailable) (list "0" "0%")) (has (toString (default 0 .maxSurge)) (list "0" "0%"))) -}}
+    {{- fail (printf "agent.updateStrategy.rollingUpdate.maxUnavailable is `%v` and maxSurge `%v`: Kubernetes wants one of them to be 0" .maxUnavailable .maxSurge) -}}
   {{- end -}}
 {{- end -}}
 {{- if and .Values.placement.gates.enabled (not .Values.webhook.enabled) -}}

@@ -107,6 +107,12 @@ def test_many_that_run_out_of_time_are_no_passing_shortage(run: Run):
     assert "4 tests ran out of time" in done.stdout
 
 
+def test_a_failure_of_no_test_is_not_excused(run: Run):
+    """Under xdist a file that cannot be collected ends with 1, and no test has failed."""
+    run.passes((1, ""))
+    assert run("kind").returncode == 1
+
+
 @pytest.mark.parametrize("first", [2, 3, 4])
 def test_a_pass_that_did_not_run_to_its_end_is_not_excused_by_the_next(run: Run, first: int):
     run.passes((first, ""), (1, LATE))
