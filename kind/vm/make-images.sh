@@ -54,11 +54,12 @@ make_deps_layer() { # operator|agent
 }
 sources_key() { (cd "$REPO" && find core operator nodeagent cli proto pyproject.toml README.md LICENSE -type f -not -path '*/__pycache__/*' -print0 | sort -z | xargs -0 sha256sum | key_of); }
 packages_of() { case $1 in operator) echo "plimsoll plimsoll_operator plimsoll_proto" ;; agent) echo "plimsoll plimsoll_nodeagent plimsoll_proto" ;; esac; }
-app_layer() { echo "$I/$1-app-$(cat "$VM/make-image.py" <(echo "$SOURCES $SCRIPT $(packages_of "$1")") | key_of).layer"; }
-script() { # operator|agent: what an installer makes of the wheel's entry point
-  local file=$W/$HOME_DIR/bin/plimsoll-$1
+app_layer() { echo "$I/$1-app-$(cat "$VM/make-image.py" <(echo "$SOURCES $SCRIPT $(packages_of "$1") $(scripts_of "$1")") | key_of).layer"; }
+scripts_of() { case $1 in operator) echo "plimsoll-operator plimsoll-worker" ;; agent) echo "plimsoll-agent" ;; esac; }
+script() { # name: what an installer makes of the wheel's entry point
+  local module file=$W/$HOME_DIR/bin/$1; module=$(sed -n "s/^$1 = \"\(.*\):main\"$/\1/p" "$REPO/pyproject.toml")
   mkdir -p "$(dirname "$file")"
-  printf '#!/opt/plimsoll/bin/python3\nimport sys\n\nfrom %s import main\n\nsys.exit(main())\n' "$(module_of "$1")" >"$file"; chmod 755 "$file"
+  printf '#!/opt/plimsoll/bin/python3\nimport sys\n\nfrom %s import main\n\nsys.exit(main())\n' "${module:?}" >"$file"; chmod 755 "$file"
 }
 make_app_layer() { # operator|agent: its packages out of the wheel
   local layer started wheel each; layer=$(app_layer "$1"); [ ! -f "$layer" ] || return 0
@@ -69,11 +70,10 @@ make_app_layer() { # operator|agent: its packages out of the wheel
     mv "$I"/wheel/out/*.whl "$wheel"; rm -rf "$I/wheel/out"
   fi
   for each in $(packages_of "$1"); do "$PYTHON" -m zipfile -e "$wheel" "$W/all"; mv "$W/all/$each" "$W/$SITE/"; done
-  mv "$W"/all/plimsoll-*.dist-info "$W/$SITE/"; rm -rf "$W/all"; script "$1"
+  mv "$W"/all/plimsoll-*.dist-info "$W/$SITE/"; rm -rf "$W/all"; for each in $(scripts_of "$1"); do script "$each"; done
   compile "$W" "$SITE"; only_home "$W" "$layer"
   log "layer of $1: $(since "$started") s, $(du -k "$layer" | cut -f1) KB"
 }
-module_of() { case $1 in operator) echo plimsoll_operator.main ;; agent) echo plimsoll_nodeagent.main ;; esac; }
 directory_of() { case $1 in operator) echo operator ;; agent) echo nodeagent ;; esac; }
 version() { sed -n 's/^version = "\(.*\)"/\1/p' "$REPO/pyproject.toml" | head -1; }
 part_image() { # operator|agent name out --thin N

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -143,3 +144,27 @@ def test_the_agent_takes_the_charts_flags():
     assert done.returncode == 0, done.stderr
     named = {each.partition("=")[0] for each in container["args"] if each.startswith("--")}
     assert all(each in done.stdout for each in named)
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_the_assembled_image_has_what_the_dockerfile_leaves_of_the_wheel(image: str):
+    """What VM nodes run is made without docker, from the same wheel: the same packages, the same programs."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    whole = {Path(each).name for each in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]}
+    text = (ROOT / IMAGES[image][0] / "Dockerfile").read_text()
+    removed = set(re.findall(r"site-packages/(plimsoll\w*)", text))
+    assert removed < whole
+    assert assembled("packages_of", image) == whole - removed
+    (kept,) = re.findall(r"find /opt/plimsoll/bin -type f (.*) -delete", text)
+    programs = set(re.findall(r"! -name (\S+)", kept))
+    assert assembled("scripts_of", image) == programs <= project["project"]["scripts"].keys()
+
+
+def assembled(function: str, image: str) -> set[str]:
+    """What a function of the script says of an image."""
+    text = (ROOT / "kind/vm/make-images.sh").read_text()
+    (line,) = re.findall(rf"^{function}\(\) .*$", text, re.MULTILINE)
+    done = subprocess.run(
+        ["bash", "-c", f"{line}; {function} {image}"], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())

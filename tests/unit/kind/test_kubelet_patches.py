@@ -87,7 +87,9 @@ def test_what_differs_is_told_and_maps_are_merged():
     }
 
 
-@pytest.mark.skipif(not os.access(KUBEADM, os.X_OK), reason=f"{SKIPPED}: kubeadm, which `make apiserver` builds")
+@pytest.mark.skipif(
+    not os.access(KUBEADM, os.X_OK), reason=f"{SKIPPED}: kubeadm, which `make apiserver` builds"
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_kubeadm_puts_a_patch_over_what_kind_gives_to_every_kubelet(name: str, tmp_path: Path):
     of_kind = {"imagefs.available": "0%", "nodefs.available": "0%", "nodefs.inodesFree": "0%"}
