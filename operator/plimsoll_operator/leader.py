@@ -58,6 +58,7 @@ class Leader:
         self._held_until = float("-inf")
         self._seen: tuple[str, str] = ("", "")  # holder and renewTime last seen
         self._seen_at = float("-inf")
+        self._mine: Body | None = None  # the Lease as we last wrote it
         self._other: tuple[str, float] = ("", float("-inf"))  # where another is reached, and until when
 
     def holds(self) -> bool:
@@ -75,14 +76,20 @@ class Leader:
         return address if not self.holds() and self._monotonic() < until else ""
 
     async def renew(self) -> bool:
-        """Take, keep or watch the Lease once; returns `holds()`. API errors leave things as they are."""
+        """Take, keep or watch the Lease once; returns `holds()`. API errors leave things as they are.
+
+        Two tries fit into the time that a renewal is good for: one answer that is lost loses no leadership.
+        """
         asked_at = self._monotonic()
+        safe_seconds = self._settings.duration_seconds * (1.0 - SAFETY_FRACTION)
         try:
-            if await self._claim(asked_at):
-                safe = self._settings.duration_seconds * (1.0 - SAFETY_FRACTION)
-                self._held_until = asked_at + safe
+            async with asyncio.timeout(safe_seconds / 2.0):
+                if await self._claim(asked_at):
+                    self._held_until = asked_at + safe_seconds
         except ApiError as error:
             logger.warning("lease not renewed: %s", error)
+        except TimeoutError:
+            logger.warning("lease not renewed: no answer within %.1f s", safe_seconds / 2.0)
         return self.holds()
 
     async def release(self) -> None:
@@ -110,6 +117,14 @@ class Leader:
 
     async def _claim(self, asked_at: float) -> bool:
         settings = self._settings
+        # While nobody else has written, one request keeps the Lease, as client-go's fast path does.
+        mine, self._mine = self._mine, None
+        if mine is not None and self.holds():
+            try:
+                return await self._replaced(mine, changed_hands=False)
+            except ApiError as error:
+                if not error.conflict:
+                    raise
         try:
             lease = await self._api.read(LEASES, settings.namespace, settings.name)
         except ApiError as error:
@@ -133,30 +148,41 @@ class Leader:
             "metadata": self._metadata({"name": self._settings.name, "namespace": self._settings.namespace}),
             "spec": self._spec(0),
         }
-        return await self._written(self._api.create(LEASES, self._settings.namespace, body))
+        try:
+            return self._wrote(await self._api.create(LEASES, self._settings.namespace, body))
+        except ApiError as error:
+            return self._outrun(error)
 
     async def _take(self, lease: Body, *, changed_hands: bool) -> bool:
+        try:
+            return await self._replaced(lease, changed_hands=changed_hands)
+        except ApiError as error:
+            return self._outrun(error)
+
+    async def _replaced(self, lease: Body, *, changed_hands: bool) -> bool:
+        """Write what was read; raises `ApiError`."""
         old = lease.get("spec") or {}
         transitions = int(old.get("leaseTransitions") or 0) + (1 if changed_hands else 0)
         spec = old | self._spec(transitions)
         if not changed_hands and old.get("acquireTime"):
             spec["acquireTime"] = old["acquireTime"]
         body = lease | {"metadata": self._metadata(lease.get("metadata") or {}), "spec": spec}
-        return await self._written(
-            self._api.replace(LEASES, self._settings.namespace, self._settings.name, body)
+        return self._wrote(
+            await self._api.replace(LEASES, self._settings.namespace, self._settings.name, body)
         )
 
-    async def _written(self, write: "asyncio.Future[Body] | object") -> bool:
-        try:
-            lease = await write  # type: ignore[misc]
-        except ApiError as error:
-            if not error.conflict:
-                raise
-            self._held_until = float("-inf")  # somebody was faster
-            return False
+    def _wrote(self, lease: Body) -> bool:
+        self._mine = lease
         self._seen = (_holder(lease), str(lease.get("spec", {}).get("renewTime", "")))
         self._seen_at = self._monotonic()
         return True
+
+    def _outrun(self, error: ApiError) -> bool:
+        """Somebody was faster; any other error is raised again."""
+        if not error.conflict:
+            raise error
+        self._held_until = float("-inf")
+        return False
 
     def _metadata(self, metadata: Body) -> Body:
         """With our own address, or none; never with somebody else's."""
