@@ -1,4 +1,4 @@
-"""Waiting for what a node does: a look costs a process or two, so there is one a second.
+"""Waiting for what a node does: a look costs a process or two, so there is one a second, fewer on slow nodes.
 
 In: a question. Out: its first true answer, or a failure that names what was waited for. Seconds are those of
 a node with a processor of its own; on emulated ones each counts as many times as `cluster.json` says
@@ -15,11 +15,13 @@ from builders.e2e.cluster import state_directory
 
 T = TypeVar("T")
 LOOK_SECONDS = 1.0
+SLOWEST_FOR_A_LOOK_A_SECOND = 3.0  # beyond, looks themselves are what an emulated machine is busy with
 
 
 def wait_for(question: Callable[[], T], what: str, seconds: float = 60.0) -> T:
     """The first true answer of `question()`."""
-    return waiting.wait_for(question, what, seconds * slowness(), LOOK_SECONDS)
+    look_seconds = LOOK_SECONDS * max(1.0, slowness() / SLOWEST_FOR_A_LOOK_A_SECOND)
+    return waiting.wait_for(question, what, seconds * slowness(), look_seconds)
 
 
 @functools.cache

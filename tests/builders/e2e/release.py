@@ -104,6 +104,10 @@ class Release:
         return found
 
 
+ALL_EMULATED = 5.0
+"""Of `Cluster.slowness`: VM nodes, whose control plane is not emulated, are at three."""
+
+
 def image_value(image: str) -> Manifest:
     """A chart's image value for an image that the nodes have."""
     name, _, tag = image.rpartition(":")
@@ -118,6 +122,8 @@ def cluster_values(
 
     `acting`: agents that act, as most tests have them; the chart's default only watches.
     """
+    # A request takes seconds where API server and etcd are emulated too.
+    lease = {"leaseDuration": "60s", "leaseRenew": "10s"} if cluster.slowness > ALL_EMULATED else {}
     return {
         "operator": {
             "replicas": replicas,
@@ -130,6 +136,7 @@ def cluster_values(
                 "profileInterval": "10s",
                 "deferredEvictAfter": "20s",
                 "prometheusUrl": prometheus_url,
+                **lease,
             },
         },
         "agent": {"image": image_value(cluster.images["agent"]), "act": {"enabled": acting}},
