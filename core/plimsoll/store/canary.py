@@ -11,7 +11,7 @@ depend on the past. Without proof within `MOST_ROUNDS` the predecessor stays.
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -83,6 +83,8 @@ class Release:
     candidate: FloatArray | None = None
     trial: Trial = Trial()
     refused: tuple[str, ...] = ()  # of candidates that were rolled back
+    heard: Mapping[str, int] = field(default_factory=dict)
+    """By node the number of its last judgement that this trial holds: what is heard again changes nothing."""
 
     def proposed(self, merged: FloatArray) -> "Release":
         """A merged model goes on trial, unless one is, it is no other than the current, or it was refused."""
@@ -93,16 +95,21 @@ class Release:
             or _name(merged) in self.refused
         ):
             return self
-        return replace(self, generation=self.generation + 1, candidate=merged, trial=Trial())
+        return replace(self, generation=self.generation + 1, candidate=merged, trial=Trial(), heard={})
 
-    def judged(self, candidate_loss: float, predecessor_loss: float) -> tuple["Release", Verdict]:
-        """After a round on live outcomes; losses are at least 0; a candidate's NaN is the worst."""
+    def judged(
+        self, candidate_loss: float, predecessor_loss: float, heard: Mapping[str, int] | None = None
+    ) -> tuple["Release", Verdict]:
+        """After a round on live outcomes; losses are at least 0; a candidate's NaN is the worst.
+
+        `heard`: by node the number of the judgement that the losses are of.
+        """
         if self.candidate is None or not math.isfinite(predecessor_loss):
             return self, Verdict.WAIT
         trial = self.trial.after(candidate_loss, predecessor_loss)
         verdict = trial.verdict
         if verdict is Verdict.WAIT:
-            return replace(self, trial=trial), verdict
+            return replace(self, trial=trial, heard={**self.heard, **(heard or {})}), verdict
         if verdict is Verdict.PROMOTE:
             return Release(self.generation + 1, self.candidate, refused=self.refused), verdict
         refused = (*self.refused, _name(self.candidate))[-KEPT_REFUSALS:]
@@ -138,6 +145,7 @@ def document(release: Release) -> Document:
         "candidate": release.candidate,
         "trial": [trial.rounds, trial.total, trial.squares, trial.worse, trial.sound],
         "refused": list(release.refused),
+        "heard": dict(release.heard),
     }
 
 
@@ -149,8 +157,10 @@ def read(said: Mapping[str, Any]) -> Release:
         candidate = None if held is None else np.asarray(held, dtype=np.float64)
         rounds, *sums = said["trial"]
         trial = Trial(int(rounds), *(float(each) for each in sums))
-        made = Release(int(said["generation"]), current, candidate, trial, tuple(map(str, said["refused"])))
-    except (KeyError, TypeError, ValueError) as error:
+        refused = tuple(map(str, said["refused"]))
+        heard = {str(node): int(number) for node, number in said.get("heard", {}).items()}
+        made = Release(int(said["generation"]), current, candidate, trial, refused, heard)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ContentError(f"a release cannot be read: {error}") from error
     if not np.isfinite(current).all():
         raise ContentError("a release's model is not finite")

@@ -5,7 +5,7 @@ taken all the same; the release's model for a node, the candidate for a tenth of
 the others; one round of a trial.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -39,7 +39,19 @@ def given_to(kube_node: str, release: Release) -> Given | None:
     return Given(release.generation, release.current, release.candidate)
 
 
-def losses_of(judged: Sequence[Judged]) -> tuple[float, float] | None:
+def unheard(release: Release, judged: Mapping[str, Judged]) -> dict[str, Judged]:
+    """Of nodes' judgements those that are of this trial and that it does not hold yet.
+
+    A stream that broke, or a leader that was killed, lets them come again.
+    """
+    return {
+        node: each
+        for node, each in judged.items()
+        if each.generation == release.generation and each.sequence > release.heard.get(node, 0)
+    }
+
+
+def losses_of(judged: Iterable[Judged]) -> tuple[float, float] | None:
     """One round of a trial out of what nodes have lost lately by (candidate, predecessor); None for none.
 
     By the median of the nodes' relative differences, so that no one of three decides. Of fewer than three the

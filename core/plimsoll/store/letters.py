@@ -7,7 +7,7 @@ that nobody can believe raises `ContentError` with a sentence, before more than 
 
 import hashlib
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,15 +22,21 @@ MOST_PACKED_BYTES = 64 << 10  # reuse tables, the largest, take 12 KB
 MOST_UNPACKED_BYTES = 512 << 10
 SCHEMA = 1
 LEVEL = 6
+MOST_SEQUENCE = 2**62
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What both models of a release would have lost on the same outcomes, since that was last told."""
+    """What both models of a release would have lost on the same outcomes, since that was last told.
+
+    `sequence` grows with each that a node says of a model, over restarts too: so one that is heard again is
+    known. 0: from an agent that numbers none, whose word nobody can tell from its repetition.
+    """
 
     generation: int
     candidate_loss: float
     current_loss: float
+    sequence: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,10 @@ def delta_payload(delta: Delta) -> bytes:
             "made_seconds": float(said.made_seconds),
         }
     if judged is not None:
-        document["judged"] = [judged.generation, judged.candidate_loss, judged.current_loss]
+        # What a newer agent says comes last: operators that do not know it pass over it.
+        document["judged"] = [
+            judged.generation, judged.candidate_loss, judged.current_loss, judged.sequence
+        ]  # fmt: skip
     return packed(document)
 
 
@@ -86,7 +95,7 @@ def read_delta(kind: str, payload: bytes) -> Delta:
     try:
         held, judged = said.get("contribution"), said.get("judged")
         contribution = None if held is None else _contribution(held)
-        losses = None if judged is None else Judged(int(judged[0]), float(judged[1]), float(judged[2]))
+        losses = None if judged is None else _judged(judged)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise ContentError(f"a delta cannot be read: {error}") from error
     if contribution is not None:
@@ -96,6 +105,8 @@ def read_delta(kind: str, payload: bytes) -> Delta:
             raise ContentError("a delta that is not sound: numbers that are none, or absurd")
     if losses is not None and not (losses.candidate_loss >= 0.0 and losses.current_loss >= 0.0):
         raise ContentError("losses that are none")
+    if losses is not None and not 0 <= losses.sequence <= MOST_SEQUENCE:
+        raise ContentError("a number that no judgement has")
     return Delta(contribution, losses)
 
 
@@ -150,6 +161,11 @@ def unpacked(data: bytes) -> dict[str, Any]:
     if stream.unconsumed_tail or not stream.eof or stream.unused_data:
         raise ContentError("a model that is cut off, or larger than any is")
     return decode(content)
+
+
+def _judged(said: Sequence[Any]) -> Judged:
+    sequence = int(said[3]) if len(said) > 3 else 0
+    return Judged(int(said[0]), float(said[1]), float(said[2]), sequence)
 
 
 def _contribution(said: Mapping[str, Any]) -> Contribution:

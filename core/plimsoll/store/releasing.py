@@ -6,6 +6,8 @@ between is simply done again, and two leaders at once end with one release (the 
 come from rows on trial, where both models were asked about the same outcomes.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
@@ -64,10 +66,14 @@ def judge_round(
     shipped: FloatArray,
     losses: tuple[float, float],
     now_seconds: float,
+    heard: Mapping[str, int] | None = None,
 ) -> tuple[Release, Verdict]:
-    """After live outcomes of rows on trial: mean `losses` of (candidate, predecessor) on the same ones."""
+    """After live outcomes of rows on trial: mean `losses` of (candidate, predecessor) on the same ones.
+
+    `heard`: by node the number of the judgement that they are of, kept with what follows from it.
+    """
     release = release_of(memory, kind, key, shipped, now_seconds)
-    after, verdict = release.judged(*losses)
+    after, verdict = release.judged(*losses, heard)
     if after is not release:
         _keep(memory, kind, key, after, now_seconds, samples=after.trial.rounds)
     return after, verdict

@@ -31,13 +31,13 @@ class Tried:
     _candidate: float = 0.0
     _current: float = 0.0
     _outcomes: int = 0
+    _sequence: int = 0  # of the last judgement; by the clock, so that it grows over restarts too
 
     def take(self, given: Given | None, checksum: str) -> bool:
         """Something newer was given (None: what ships); True where another vector is used now."""
         before = self.in_use
         if given is None or self.given is None or given.generation != self.given.generation:
-            self._candidate = self._current = 0.0
-            self._outcomes = 0
+            self.told()
         if given is None or self.given is None or bool((given.use != self.given.use).any()):
             self.guard = Trial()
         self.given, self.checksum = given, checksum
@@ -77,14 +77,21 @@ class Tried:
         self.refused.add(_name(self.given.use))
         return True
 
-    def told(self) -> Judged | None:
-        """What the fleet's trial is to hear, once; None for nothing."""
+    def to_tell(self, now_seconds: float) -> Judged | None:
+        """What the fleet's trial is to hear; None for nothing. `told` says that it is on its way."""
         if not self._outcomes or self.given is None:
             return None
-        said = Judged(self.given.generation, self._candidate / self._outcomes, self._current / self._outcomes)
+        means = self._candidate / self._outcomes, self._current / self._outcomes
+        if not all(map(math.isfinite, means)):
+            self.told()
+            return None
+        self._sequence = max(self._sequence + 1, int(now_seconds * 1000.0))
+        return Judged(self.given.generation, *means, self._sequence)
+
+    def told(self) -> None:
+        """What comes from now on is another judgement."""
         self._candidate = self._current = 0.0
         self._outcomes = 0
-        return said if math.isfinite(said.candidate_loss) and math.isfinite(said.current_loss) else None
 
 
 def _name(vector: FloatArray) -> str:

@@ -2,8 +2,9 @@
 
 In: the images' classes of the containers, `ModelVersion`s that the operator sent, what was learned here,
 losses of live outcomes. Out: vectors to start from, `ModelDelta`s to say: at once of a class that is new,
-then every ten minutes, every minute while two models are on trial. Everything said is whole, so any of it may
-be lost or heard twice. Without an operator there is nothing here, and all starts from what is local or ships.
+then every ten minutes, every minute while two models are on trial. What was learned is said whole, judgements
+are numbered, so any of it may be lost or heard twice. Without an operator there is nothing here, and all
+starts from what is local or ships.
 """
 
 import logging
@@ -109,8 +110,10 @@ class FleetModels:
             yield self._delta(model, learned.get(model), now_seconds)
 
     def said(self, delta: ModelDelta, now_seconds: float) -> None:
-        """The stream has taken it: the next one is due later."""
-        self._said_seconds[delta.kind, delta.class_name] = now_seconds
+        """The stream has taken it: the next one is due later, and is of what comes from now on."""
+        model = delta.kind, delta.class_name
+        self._said_seconds[model] = now_seconds
+        self._models[model].told()
 
     def _is_due(self, model: Model, now_seconds: float) -> bool:
         said = self._said_seconds.get(model)
@@ -125,7 +128,7 @@ class FleetModels:
             if not KINDS_SHARED[kind].refusal(vector):
                 # A number that grows over restarts too, and says nothing else.
                 contribution = Contribution(int(now_seconds * 1000.0), samples, now_seconds, vector)
-        delta = Delta(contribution, tried.told())
+        delta = Delta(contribution, tried.to_tell(now_seconds))
         payload = b"" if delta == Delta() else delta_payload(delta)
         observations = 0 if contribution is None else contribution.samples
         return ModelDelta(checksum_of(payload), kind, key, SCHEMA, tried.checksum, observations, payload)

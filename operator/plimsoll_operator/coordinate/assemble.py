@@ -32,6 +32,7 @@ from plimsoll_proto.service import AUDIENCE
 logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 2.0  # for streams to end by themselves once they have been told to go
+FLUSH_SECONDS = 5.0  # for what was heard of shared models to be kept
 COUNT_SECONDS = 5.0
 LOOK_SECONDS = 1.0  # between two looks at who leads, where this replica carries streams
 
@@ -44,13 +45,21 @@ class Serving:
     server: grpc.aio.Server
     tasks: tuple[asyncio.Task[None], ...]
     port: int
+    desk: Desk
 
     async def close(self) -> None:
-        """Tell agents to go, and stop."""
+        """Tell agents to go, stop, and keep what they were told was heard."""
         for each in self.tasks:
             each.cancel()
         self.service.drain(Drain(1.0, "this replica ends"))
         await self.server.stop(DRAIN_SECONDS)
+        if self.desk.sharing is None:
+            return
+        try:
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await self.desk.sharing.flush()
+        except TimeoutError:
+            logger.warning("what nodes said of shared models was not kept within %.0f s", FLUSH_SECONDS)
 
 
 async def serve(
@@ -90,7 +99,7 @@ async def serve(
     logger.info("agents are heard on port %d", port)
     sharing = _share(settings, desk, service, parts, now)
     tasks = [asyncio.create_task(each) for each in (_count(service, relay, parts), _look(relay), *sharing)]
-    return Serving(service, server, tuple(tasks), port)
+    return Serving(service, server, tuple(tasks), port, desk)
 
 
 def _share(

@@ -10,6 +10,7 @@ dropped. Where the memory fails nothing is answered, and agents go on with what 
 import asyncio
 import logging
 import math
+import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from plimsoll.coordinate.messages import ModelDelta, ModelVersion, OperatorBody
 from plimsoll.store.canary import Release, Verdict
 from plimsoll.store.content import ContentError
 from plimsoll.store.contributions import Contribution
-from plimsoll.store.deltas import given_to, losses_of, refusal
+from plimsoll.store.deltas import given_to, losses_of, refusal, unheard
 from plimsoll.store.letters import SCHEMA, Judged, checksum_of, given_payload, read_delta
 from plimsoll.store.levels.protocol import LevelError
 from plimsoll.store.memory import Memory
@@ -73,6 +74,7 @@ class Sharing:
     _kept: dict[Model, tuple[float, int]] = field(default_factory=dict)
     """When a model's words were last written, and of how many nodes they were."""
     _judged: dict[Model, dict[str, Judged]] = field(default_factory=lambda: defaultdict(dict))
+    _working: threading.Lock = field(default_factory=threading.Lock)
 
     def hear(self, kube_node: str, delta: ModelDelta, now_seconds: float) -> None:
         """Put down what a node says."""
@@ -97,12 +99,17 @@ class Sharing:
 
     async def round(self) -> int:
         """Work on what was heard since the last; returns how many nodes were told something."""
+        return await self._round(rests=True) if self._noted else 0
+
+    async def flush(self) -> None:
+        """Keep all that was heard and said to have been: for a process that ends, after its streams have."""
+        await self._round(rests=False)
+
+    async def _round(self, *, rests: bool) -> int:
         noted, self._noted = self._noted, []
-        if not noted:
-            return 0
         owned = {name: self.runs(name) for name in {name for name, _ in noted}}
         try:
-            answers, counts = await asyncio.to_thread(self._work, noted, owned, self.now())
+            answers, counts = await asyncio.to_thread(self._work, noted, owned, self.now(), rests=rests)
         except (LevelError, RecordError) as error:
             self._count("unkept", len(noted))
             logger.warning("%d words on shared models are not kept: %s", len(noted), error)
@@ -121,7 +128,13 @@ class Sharing:
     # -- in the thread ------------------------------------------------------------------------------------
 
     def _work(
-        self, noted: Sequence[Word], owned: Mapping[str, frozenset[str]], now_seconds: float
+        self, noted: Sequence[Word], owned: Mapping[str, frozenset[str]], now_seconds: float, *, rests: bool
+    ) -> tuple[list[Answer], Counter[tuple[str, str]]]:
+        with self._working:  # a round whose task was cancelled goes on, and the last one waits for it
+            return self._worked(noted, owned, now_seconds, rests=rests)
+
+    def _worked(
+        self, noted: Sequence[Word], owned: Mapping[str, frozenset[str]], now_seconds: float, *, rests: bool
     ) -> tuple[list[Answer], Counter[tuple[str, str]]]:
         counts: Counter[tuple[str, str]] = Counter()
         asked: dict[Model, dict[str, str]] = defaultdict(dict)  # by node what it has
@@ -133,9 +146,11 @@ class Sharing:
             counts[outcome, delta.kind] += 1
             if outcome != "refused":
                 asked[model][kube_node] = delta.base_checksum
+        if not rests:  # what waits for its turn as well
+            asked = {model: {} for model in self._words} | asked
         answers = []
         for (kind, key), nodes in asked.items():
-            kept = self._keep((kind, key), now_seconds)
+            kept = self._keep((kind, key), now_seconds, rests=rests)
             release, verdict = self._decide(kind, key, now_seconds, learns=learns, kept=kept)
             if verdict is not Verdict.WAIT:
                 counts[verdict.value, kind] += 1
@@ -183,14 +198,16 @@ class Sharing:
                 words[kube_node] = said.contribution
         judged = self._judged[delta.kind, delta.class_name]
         if said.judged is not None and len(judged) < MOST_JUDGED:
-            judged[kube_node] = said.judged
+            before = judged.get(kube_node)
+            if before is None or said.judged.sequence > before.sequence:
+                judged[kube_node] = said.judged
         return ""
 
-    def _keep(self, model: Model, now_seconds: float) -> bool:
+    def _keep(self, model: Model, now_seconds: float, *, rests: bool) -> bool:
         """Write a model's words down, if there are any and it is time; True where that was done."""
         written_seconds, known = self._kept.get(model, (-math.inf, 0))
-        rests = known >= FEW_WORDS and 0.0 <= now_seconds - written_seconds < REST_SECONDS
-        if rests or not (words := self._words.pop(model, {})):
+        early = known >= FEW_WORDS and 0.0 <= now_seconds - written_seconds < REST_SECONDS
+        if (rests and early) or not (words := self._words.pop(model, {})):
             return False
         record = self.memory.contribute_all(*model, words, now_seconds)
         if len(self._kept) >= MOST_NOTED:
@@ -209,9 +226,10 @@ class Sharing:
         if not learns:
             return release, verdict
         if release.candidate is not None:
-            of_this = [each for each in judged.values() if each.generation == release.generation]
-            if (losses := losses_of(of_this)) is not None:
-                release, verdict = judge_round(self.memory, kind, key, ships, losses, now_seconds)
+            fresh = unheard(release, judged)
+            if (losses := losses_of(fresh.values())) is not None:
+                heard = {node: each.sequence for node, each in fresh.items()}
+                release, verdict = judge_round(self.memory, kind, key, ships, losses, now_seconds, heard)
             return release, verdict
         if not kept:
             return release, verdict

@@ -112,9 +112,12 @@ def test_a_share_of_rows_tries_it_another_one_each_time():
 
 
 def test_a_release_survives_its_document():
-    release = Release(4, OLD, NEW, Trial().after(2.0, 1.0), ("abc",))
+    release = Release(4, OLD, NEW, Trial().after(2.0, 1.0), ("abc",), {"n1": 7})
     back = read(decode(encode(document(release))))
     assert (back.generation, back.trial, back.refused) == (4, release.trial, ("abc",))
+    assert back.heard == {"n1": 7}
+    before = {name: each for name, each in document(release).items() if name != "heard"}
+    assert read(before).heard == {}, "of the version before"
     np.testing.assert_array_equal(back.candidate, NEW)
     with pytest.raises(ContentError):
         read({"generation": 1})

@@ -143,11 +143,11 @@ def test_every_kind_travels_both_ways_within_its_bounds(kind):
     rng = np.random.default_rng(7)
     ships = shared.ships()
     vector = np.clip(ships + rng.normal(0, 0.1, len(ships)), shared.least, shared.most)
-    payload = delta_payload(Delta(Contribution(3, 500, NOW, vector), Judged(2, 0.5, 0.75)))
+    payload = delta_payload(Delta(Contribution(3, 500, NOW, vector), Judged(2, 0.5, 0.75, 9)))
     back = read_delta(kind, payload)
     np.testing.assert_allclose(back.contribution.vector, vector, rtol=1e-6)
     assert (back.contribution.samples, back.contribution.sequence) == (500, 3)
-    assert back.judged == Judged(2, 0.5, 0.75)
+    assert back.judged == Judged(2, 0.5, 0.75, 9)
     assert len(payload) < MOST_PACKED_BYTES
     given = read_given(kind, given_payload(Given(4, vector, ships, on_trial=True)))
     assert (given.generation, given.on_trial) == (4, True)
@@ -182,6 +182,13 @@ def test_a_round_of_losses_is_no_single_nodes_word():
     assert losses_of([]) is None
     better, worse = Judged(1, 0.5, 1.0), Judged(1, 2.0, 1.0)
     assert losses_of([better, worse]) == losses_of([worse]), "of two the one against it counts"
+
+
+def test_a_judgement_of_the_version_before_has_no_number_and_an_absurd_one_is_none():
+    assert read_delta("pages", packed({"judged": [2, 0.5, 0.75]})).judged == Judged(2, 0.5, 0.75)
+    for number in (-1, 2**63):
+        with pytest.raises(ContentError, match="judgement"):
+            read_delta("pages", packed({"judged": [2, 0.5, 0.75, number]}))
 
 
 def test_words_of_63_nodes_on_the_largest_tables_fit_a_record(memory):

@@ -10,6 +10,7 @@ from plimsoll.pressure.sample import ScopeKind
 from plimsoll.store.letters import Given, Judged
 from plimsoll.store.trying import Tried
 
+NOW = 1_800_000_000.0
 SHIPS = np.zeros(3)
 TRUTH = np.array([1.0, -2.0, 0.5])
 
@@ -65,15 +66,19 @@ def test_both_models_of_a_trial_are_charged_for_the_same_outcomes_and_told_once(
     use, rival = (TRUTH, SHIPS) if given_is_candidate else (SHIPS, TRUTH)
     tried = Tried(SHIPS)
     tried.take(Given(4, use, rival, on_trial=given_is_candidate), "a")
-    assert tried.told() is None
+    assert tried.to_tell(NOW) is None
     outcomes(tried, 20)
-    said = tried.told()
+    said = tried.to_tell(NOW)
     assert isinstance(said, Judged)
     assert said.generation == 4
     assert said.candidate_loss < said.current_loss
-    assert tried.told() is None
+    again = tried.to_tell(NOW - 600.0)
+    assert (again.candidate_loss, again.current_loss) == (said.candidate_loss, said.current_loss)
+    assert again.sequence > said.sequence > 0, "whatever the clock says"
+    tried.told()
+    assert tried.to_tell(NOW) is None
     tried.judge(lambda vector: float("nan"))
-    assert tried.told() is None, "a loss that is none is not told"
+    assert tried.to_tell(NOW) is None, "a loss that is none is not told"
 
 
 def test_losses_of_a_generation_that_is_over_are_not_told():
@@ -81,7 +86,7 @@ def test_losses_of_a_generation_that_is_over_are_not_told():
     tried.take(Given(4, SHIPS, TRUTH), "a")
     outcomes(tried, 5)
     tried.take(Given(5, TRUTH), "b")
-    assert tried.told() is None
+    assert tried.to_tell(NOW) is None
 
 
 def test_deviance_is_least_for_the_hazard_that_made_the_returns():

@@ -121,8 +121,18 @@ def test_on_trial_losses_are_told_each_minute(fleet):
     (said,) = speak(fleet, NOW + SAY_ON_TRIAL_SECONDS)
     judged = read_delta(PAGES, said.payload).judged
     assert (judged.generation, judged.candidate_loss, judged.current_loss) == (4, 0.5, 1.0)
+    assert judged.sequence > 0
     (said,) = speak(fleet, NOW + 2 * SAY_ON_TRIAL_SECONDS)
     assert not said.payload, "nothing new"
+
+
+def test_losses_that_a_full_buffer_refused_are_told_later(fleet):
+    fleet.hear(version(Given(4, HOT, page_vector(prior_hazard()), on_trial=True)))
+    fleet.judge(PAGES, KEY, lambda vector: 0.5 if (vector == HOT).all() else 1.0)
+    for _ in fleet.say(fleet.due(NOW), {}, NOW):
+        pass  # refused
+    said = next(each for each in speak(fleet, NOW + 1.0) if each.kind == PAGES)
+    assert read_delta(PAGES, said.payload).judged.candidate_loss == 0.5
 
 
 def test_a_node_of_very_many_images_speaks_of_so_many_and_never_all_at_once():

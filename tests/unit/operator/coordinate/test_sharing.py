@@ -37,8 +37,8 @@ NODES = [f"n{number}" for number in range(5)]
 class Fleet:
     """A `Sharing`, its memory, and what nodes were told."""
 
-    def __init__(self, kube_nodes=tuple(NODES), least_nodes=3):
-        self.memory, self.metrics = open_memory(), Metrics("test")
+    def __init__(self, kube_nodes=tuple(NODES), least_nodes=3, memory=None):
+        self.memory, self.metrics = memory or open_memory(), Metrics("test")
         self.now, self.told = NOW, {}
         self.owned = {name: frozenset({KEY}) for name in kube_nodes}
         self.sharing = Sharing(
@@ -86,7 +86,8 @@ async def tried(fleet, candidate, current, *, rounds=400, liars=()):
         fleet.now += 60.0
         for name in fleet.owned:
             losses = (current, candidate) if name in liars else (candidate, current)
-            fleet.says(name, delta_payload(Delta(judged=Judged(release.generation, *losses))))
+            judged = Judged(release.generation, *losses, int(fleet.now))
+            fleet.says(name, delta_payload(Delta(judged=judged)))
         await fleet.sharing.round()
     raise AssertionError("no verdict")
 
@@ -240,6 +241,75 @@ async def test_who_speaks_too_often_or_of_what_nobody_knows_is_not_listened_to(f
     fleet.learned("n0", sequence=2)
     await fleet.sharing.round()
     assert fleet.words()["n0"].sequence == 2
+
+
+async def on_trial(fleet):
+    """A candidate is on trial; returns what each node says of it next, by number."""
+    for name in NODES[:3]:
+        fleet.learned(name)
+    await fleet.sharing.round()
+    generation = fleet.release().generation
+
+    def says(of, sequence, candidate=0.9):
+        for name in NODES:
+            of.says(name, delta_payload(Delta(judged=Judged(generation, candidate, 1.0, sequence))))
+
+    return says
+
+
+async def test_a_judgement_that_is_heard_again_counts_once_with_a_successor_too(fleet):
+    says = await on_trial(fleet)
+    says(fleet, 7)
+    await fleet.sharing.round()
+    trial = fleet.release().trial
+    assert trial.rounds == 1
+    says(fleet, 7)  # a stream that broke before it was acknowledged
+    await fleet.sharing.round()
+    successor = Fleet(memory=fleet.memory)  # of a leader that was killed before it acknowledged
+    says(successor, 7)
+    says(successor, 6)
+    await successor.sharing.round()
+    assert fleet.release().trial == trial
+    says(successor, 8)
+    await successor.sharing.round()
+    assert fleet.release().trial.rounds == 2
+
+
+async def test_of_two_judgements_of_a_node_in_one_round_the_later_stands_in_whatever_order(fleet):
+    says = await on_trial(fleet)
+    says(fleet, 8, 0.9)
+    says(fleet, 7, 1.5)
+    await fleet.sharing.round()
+    release = fleet.release()
+    assert release.trial.total < 0.0
+    assert set(release.heard.values()) == {8}
+
+
+async def test_a_judgement_without_a_number_counts_for_nothing(fleet):
+    """Of an agent of the version before: nobody can tell it from its repetition."""
+    says = await on_trial(fleet)
+    says(fleet, 0)
+    await fleet.sharing.round()
+    assert fleet.release().trial.rounds == 0
+
+
+async def test_who_ends_keeps_what_was_heard_before():
+    nodes = [f"n{number}" for number in range(12)]
+    fleet = Fleet(nodes)
+    for name in nodes:
+        fleet.learned(name)
+    await fleet.sharing.round()
+    fleet.now += 60.0
+    judged = Judged(fleet.release().generation, 0.9, 1.0, 1)
+    for name in nodes:
+        fleet.learned(name, sequence=2, judged=judged)
+    await fleet.sharing.round()
+    assert {each.sequence for each in fleet.words().values()} == {1}, "they are written every ten minutes"
+    fleet.learned("n0", sequence=3, judged=Judged(judged.generation, 0.9, 1.0, 2))
+    await fleet.sharing.flush()
+    assert sorted(each.sequence for each in fleet.words().values()) == [2] * 11 + [3]
+    assert fleet.release().heard["n0"] == 2
+    fleet.memory.close()
 
 
 async def test_a_memory_that_fails_is_counted_and_the_next_round_is_another_one(fleet, monkeypatch):
