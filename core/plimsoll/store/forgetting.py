@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from plimsoll.store.levels.protocol import LevelError
 from plimsoll.store.levels.snapshots import Snapshots
 from plimsoll.store.record import Address, Record, RecordError
+from plimsoll.store.sending import bury
 from plimsoll.store.tiered import TieredStore
 
 
@@ -114,12 +115,7 @@ def _bury(store: TieredStore, address: Address, now_seconds: float, problems: di
     if store.shared is None or held is None or "redis" in problems:
         return
     try:
-        version = held.record.version
-        put = store.ask(lambda shared: shared.bury(address.hashed, version), "put", now_seconds)
-        if not put.stored:
-            version = put.version + 1
-            store.ask(lambda shared: shared.bury(address.hashed, version), "put", now_seconds)
-        store.file.clear_tombstone(address.hashed, version)
+        bury(store, address.hashed, held.record.version, now_seconds)
     except (LevelError, RecordError) as error:
         problems["redis"] = str(error)
 

@@ -18,6 +18,7 @@ MOST_CONTENT_BYTES = (
 MOST_KEY_CHARACTERS = 512
 MOST_NODES = 64  # names of kube nodes that a provenance lists; further ones are counted only
 MOST_COUNT = 2**53  # of versions and samples: beyond it Redis' Lua, which counts in doubles, is not exact
+FORGET_STEP = 1 << 20  # versions by which a tombstone is above what was known: see `buried_at`
 MOST_SECONDS = 253_402_300_799  # the end of the year 9999
 _KIND = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
@@ -160,6 +161,15 @@ def entry_of(
 def tombstone(address: Address, version: int) -> Record:
     """What is left of a record that was forgotten at this version."""
     return Record(address, 0, version, "", 0)
+
+
+def buried_at(version: int) -> int:
+    """The version of a tombstone, where that one was known.
+
+    Further up than any that somebody has written meanwhile who had not heard of it: a tombstone of the same
+    version as a record would be told from it by nobody, and the one or the other would be taken for known.
+    """
+    return min(version + FORGET_STEP, MOST_COUNT - 1)
 
 
 def _read(said: Mapping[str, Any], version: int, digest: str) -> Record:

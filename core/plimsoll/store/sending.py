@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 from plimsoll.store.kinds import kind_of, merged
 from plimsoll.store.levels.file import Held, State
-from plimsoll.store.levels.protocol import LevelError
-from plimsoll.store.record import Address, DamagedError, Entry, RecordError
+from plimsoll.store.levels.protocol import LevelError, Reason
+from plimsoll.store.record import Address, DamagedError, Entry, RecordError, buried_at
 from plimsoll.store.tiered import TieredStore
 
 SETTLE_SECONDS = 30.0  # a fail-over is over within so long
@@ -112,6 +112,10 @@ def _read_back(store: TieredStore, held: Held, now_seconds: float, done: Sent) -
     if mine is None:
         return
     theirs = _theirs(store, mine, now_seconds)
+    if theirs is not None and theirs.record.forgotten and theirs.record.version >= held.base:
+        store.adopt(theirs, now_seconds, instead_of=held.record.digest)  # after mine was sent
+        done.buried += 1
+        return
     if theirs is not None and _has(store, mine, theirs):
         done.marks.append((mine.record.address, held.record.digest, State.CLEAN, theirs.record.version))
         done.confirmed += 1
@@ -137,8 +141,10 @@ def _theirs(store: TieredStore, mine: Entry, now_seconds: float) -> Entry | None
 
 
 def _has(store: TieredStore, mine: Entry, theirs: Entry) -> bool:
-    """True where joining mine to theirs changes nothing, or theirs was forgotten after mine was sent."""
-    if theirs.record.forgotten or theirs.record.digest == mine.record.digest:
+    """True where joining mine to theirs changes nothing; a tombstone from before mine holds nothing of it."""
+    if theirs.record.forgotten:
+        return False
+    if theirs.record.digest == mine.record.digest:
         return True
     try:
         return merged(mine, theirs, store.kinds).record.digest == theirs.record.digest
@@ -219,11 +225,20 @@ def _settled(store: TieredStore, held: Held, theirs: Entry, now_seconds: float) 
 
 
 def _bury(store: TieredStore, held: Held, now_seconds: float, done: Sent) -> None:
-    put = store.ask(lambda shared: shared.bury(held.hashed, held.record.version), "put", now_seconds)
-    version = max(put.version, held.record.version)
-    if not put.stored and put.version > held.record.version:
-        # Written by somebody who had not heard of it: forgotten above that version.
-        version = put.version + 1
-        put = store.ask(lambda shared: shared.bury(held.hashed, version), "put", now_seconds)
-    store.file.clear_tombstone(held.hashed, version)
+    bury(store, held.hashed, held.record.version, now_seconds)
     done.buried += 1
+
+
+def bury(store: TieredStore, hashed: str, version: int, now_seconds: float) -> None:
+    """Tell Redis that what has an address of this hash is forgotten; the mark in the file is settled then.
+
+    What was written by somebody who had not heard of it is forgotten as well, whatever its version. Raises
+    `LevelError`, and leaves the mark waiting.
+    """
+    for _ in range(ATTEMPTS):
+        put = store.ask(lambda shared, v=version: shared.bury(hashed, v), "put", now_seconds)  # type: ignore[misc]
+        if put.stored or (put.forgotten and put.version >= version):
+            store.file.clear_tombstone(hashed, put.version)
+            return
+        version = buried_at(put.version)
+    raise LevelError("redis", Reason.SLOW, "others write faster than what is forgotten can be told")

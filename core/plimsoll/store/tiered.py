@@ -20,7 +20,16 @@ from plimsoll.store.levels.file import FileLevel, State
 from plimsoll.store.levels.process import ProcessLevel
 from plimsoll.store.levels.protocol import LevelError, Reason
 from plimsoll.store.measures import Measures
-from plimsoll.store.record import Address, Entry, Provenance, Record, RecordError, entry_of, tombstone
+from plimsoll.store.record import (
+    Address,
+    Entry,
+    Provenance,
+    Record,
+    RecordError,
+    buried_at,
+    entry_of,
+    tombstone,
+)
 
 if TYPE_CHECKING:  # Redis' client is slow to import, and not there for who has no Redis
     from plimsoll.store.levels.shared import SharedLevel
@@ -93,7 +102,7 @@ class TieredStore:
         """Leave a tombstone here, to be sent; returns the digest of what was held, "" where nothing was."""
         with self._lock:
             held = self.file.held(address)
-            version = (held.record.version if held else 0) + 1
+            version = buried_at(held.record.version if held else 0)
             self.file.keep(Entry(tombstone(address, version), b""), held.base if held else 0, self._state())
             self.process.drop(address)
             self._checked.pop(address, None)

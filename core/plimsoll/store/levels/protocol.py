@@ -35,10 +35,11 @@ class LevelError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """What came of a write: whether it was taken, and the version that is held now."""
+    """What came of a write: whether it was taken, the version that is held now, whether that is forgotten."""
 
     stored: bool
     version: int
+    forgotten: bool = False
 
 
 class Level(Protocol):

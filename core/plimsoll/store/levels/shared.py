@@ -235,7 +235,8 @@ class SharedLevel:
         taken, before = bool(answer[0]), answer[2].decode(errors="replace")
         if unused := (before if taken else digest) if before != digest else "":
             self._release(unused, hashed)
-        return Put(taken, int(answer[1]))
+        version = int(answer[1])
+        return Put(taken, version, forgotten=version > 0 and not (digest if taken else before))
 
     def _hold(self, digest: str, hashed: str, data: bytes) -> None:
         """A content, and who is about to use it."""

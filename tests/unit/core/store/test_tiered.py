@@ -22,7 +22,7 @@ from plimsoll.store.levels.protocol import LevelError, Reason
 from plimsoll.store.levels.shared import SharedLevel
 from plimsoll.store.levels.snapshots import Snapshots
 from plimsoll.store.memory import Memory, open_memory
-from plimsoll.store.record import Address, DamagedError, Provenance
+from plimsoll.store.record import Address, DamagedError, Entry, Provenance, tombstone
 from plimsoll.store.sending import SETTLE_SECONDS, send
 from plimsoll.store.tiered import TieredStore
 
@@ -229,6 +229,105 @@ def test_what_was_written_before_it_was_forgotten_comes_too_late(two):
     assert send(there, NOW + 60).buried == 1
     assert number_in(there, now=NOW + 100) is None
     assert sum(1 for _ in there.shared.records()) == 0
+
+
+def test_a_tombstone_of_the_version_that_somebody_else_has_written_meanwhile_is_not_lost(two, redis):
+    """As older versions left it in their files: one above what was known, and so is what came meanwhile."""
+    here, there = two
+    here.store(Address("history", "x"), content(1), SAID)
+    settled(here)
+    number_in(there)
+    there.store(Address("history", "x"), content(2), SAID)
+    settled(there)
+    here.file.keep(Entry(tombstone(Address("history", "x"), 2), b""), 1, State.PENDING)
+    assert send(here, NOW + 60).buried == 1
+    assert here.shared.head(Address("history", "x")).forgotten
+    assert number_in(there, now=NOW + 100) is None
+    assert number_in(store_on(redis), now=NOW + 100) is None
+
+
+def test_a_tombstone_whose_answer_was_lost_is_told_again_and_stays_as_it_is(two):
+    here, _ = two
+    here.store(Address("history", "x"), content(1), SAID)
+    settled(here)
+    here.forget(Address("history", "x"))
+    hashed, version = Address("history", "x").hashed, here.file.held(Address("history", "x")).record.version
+    assert here.shared.bury(hashed, version).stored
+    assert send(here, NOW + 60).buried == 1
+    assert here.shared.head(Address("history", "x")).version == version
+    assert here.file.held(Address("history", "x")).state is State.CLEAN
+
+
+def test_who_writes_between_two_attempts_to_forget_is_forgotten_too(two):
+    here, there = two
+    here.store(Address("history", "x"), content(1), SAID)
+    settled(here)
+    number_in(there)
+    here.forget(Address("history", "x"))
+    bury, turns = here.shared.bury, []
+
+    def late(hashed, version):
+        if len(turns) < 3:  # another's write, above whatever is asked for
+            turns.append(version)
+            there.shared.put(entry("x", content(7), version=version), None)
+        return bury(hashed, version)
+
+    here.shared.bury = late
+    assert send(here, NOW + 60).buried == 1
+    assert here.shared.head(Address("history", "x")).forgotten
+    assert len(turns) == 3
+
+
+def test_what_is_forgotten_before_it_was_read_back_is_forgotten_here_too(two):
+    here, there = two
+    here.store(Address("history", "x"), content(1), SAID)
+    send(here, NOW)
+    assert number_in(there) == 1
+    forget(there, None, "x", NOW + 10)
+    assert send(here, LATER).buried == 1
+    assert number_in(here, now=LATER) is None
+    here.store(Address("history", "y"), content(2), SAID)
+    settled(here, LATER + 60)
+    assert here.shared.head(Address("history", "x")).forgotten
+
+
+def test_what_was_learned_anew_is_sent_again_where_a_fail_over_left_the_tombstone_from_before(two):
+    here, there = two
+    x = Address("history", "x")
+    here.store(x, content(1), SAID)
+    settled(here)
+    number_in(there)
+    forget(there, None, "x", NOW + 50)
+    buried = there.file.held(x).record.version
+    number_in(here, now=NOW + 100)
+    here.store(x, content(2), SAID)
+    send(here, NOW + 100)
+    here.shared._do(
+        lambda link: link.client.hset(
+            here.shared._record_key(x.hashed), mapping={"v": buried, "d": "", "m": ""}
+        )
+    )
+    assert send(here, NOW + 200).again == 1
+    settled(here, NOW + 300)
+    assert number_in(there, now=NOW + 500) == 2
+
+
+def test_of_a_redis_that_came_back_empty_what_one_forgets_nobody_brings_back(two, redis):
+    """Versions begin anew there; who knows an older one forgets what others have gone on writing."""
+    here, there = two
+    x = Address("history", "x")
+    here.store(x, content(1), SAID)
+    settled(here)
+    number_in(there)
+    for number in range(2, 7):
+        here.store(x, content(number), SAID)
+        settled(here, NOW + 100 * number)
+    fakeredis.FakeRedis(server=redis).flushall()
+    forget(there, None, "x", NOW + 1000)
+    settled(here, NOW + 1000)
+    settled(here, NOW + 1100)
+    assert number_in(here, now=NOW + 1200) is None
+    assert number_in(store_on(redis), now=NOW + 1200) is None
 
 
 def test_forgetting_reaches_every_level_and_is_looked_for(two, tmp_path, redis):
