@@ -108,6 +108,18 @@ def make_room(
     return None
 
 
+def room_on(
+    nodes: NodeLoads,
+    residents: Residents,
+    place: int,
+    bound: float = DEFAULT_BOUND,
+    allowed: Callable[[int], BoolArray] | None = None,
+) -> Room | None:
+    """Who must leave a node for the bound to be kept; None where it cannot be. Nothing is changed."""
+    moving = Moving(nodes, residents, bound, allowed)
+    return Room(place, tuple(moving.found)) if moving.relieve(place) else None
+
+
 class Moving:
     """Moves pods on a copy of the nodes, each move seeing the ones before it."""
 

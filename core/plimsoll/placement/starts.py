@@ -4,7 +4,9 @@ In: a `Chooser` over the nodes of a moment, `Slot`s (a pod to come, what it will
 when it starts), where each was meant to go before. Out: where each is meant to go now, added to the nodes'
 sums, so that whoever is placed meanwhile and whoever relieves nodes keeps room; and the slots for which there
 is none within the bound. A slot stays where it was while that node keeps the bound; it is a forecast of a
-place and binds nobody: the pod is placed anew when it comes.
+place and binds nobody: the pod is placed anew when it comes. Where others are made to leave a node for a
+slot, it counts there before they are gone, or whoever comes meanwhile (their successors first) would take
+what they leave.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -41,7 +43,8 @@ class Kept:
     """Where room is kept."""
 
     places: Mapping[str, int]  # by slot
-    unfit: tuple[Slot, ...]  # no node keeps the bound with these
+    making: Mapping[str, int]  # by slot: where others leave for it, and the bound is not kept yet
+    unfit: tuple[Slot, ...]  # no node keeps the bound with these, also those that room is being made for
 
 
 def within_run(
@@ -89,16 +92,28 @@ def keep_room(
     before: Mapping[str, int],
     allowed: Callable[[Slot], BoolArray],
     bound: float,
+    making: Mapping[str, int] | None = None,
 ) -> Kept:
-    """Add the slots to the chooser's nodes, the earliest start first.
+    """Add the slots to the chooser's nodes: those first for which room is being made, then by start.
 
-    `allowed` says which nodes [N] the scheduler would let a slot's pod go to. Raises ValueError for a bound
-    that is none.
+    `allowed` says which nodes [N] the scheduler would let a slot's pod go to, `making` where others leave for
+    a slot. Raises ValueError for a bound that is none.
     """
+    made = making or {}
     places: dict[str, int] = {}
+    still: dict[str, int] = {}
     unfit: list[Slot] = []
     new = 0
-    for slot in sorted(slots, key=lambda each: (each.start_seconds, each.name)):
+    for slot in sorted(slots, key=lambda each: (each.name not in made, each.start_seconds, each.name)):
+        at = made.get(slot.name)
+        if at is not None and allowed(slot)[at]:
+            if _keeps(chooser, at, slot, bound):
+                places[slot.name] = at
+            else:
+                still[slot.name] = at
+                unfit.append(slot)
+            chooser.add(at, slot.loads)
+            continue
         place = before.get(slot.name)
         if place is None or not _keeps(chooser, place, slot, bound):
             if new == MOST_NEW:  # in the next look
@@ -110,7 +125,7 @@ def keep_room(
         if place is not None:
             chooser.add(place, slot.loads)
             places[slot.name] = place
-    return Kept(places, tuple(unfit))
+    return Kept(places, still, tuple(unfit))
 
 
 def _keeps(chooser: Chooser, place: int, slot: Slot, bound: float) -> bool:

@@ -134,9 +134,9 @@ class Placer:
         return gathered(loads, constant, of, len(pods))
 
     @property
-    def unfit(self) -> tuple[Coming, ...]:
-        """Pods to come for which no node keeps the bound."""
-        return self._room.unfit
+    def room(self) -> KeptRoom:
+        """Room that is kept for pods to come."""
+        return self._room
 
     def open_to(self, coming: Coming, state: PlacementState) -> BoolArray:
         """[N] where the scheduler would let a pod to come go."""
@@ -182,7 +182,7 @@ class Placer:
         )
         for each in self._expected:
             state.expect(each)
-        self._room.keep(state, coming, self.open_to)
+        self._room.keep(state, coming, self.open_to, now_seconds)
         self._report(state)
         return state
 
@@ -198,6 +198,7 @@ class Placer:
         if found is not None:
             self._expected.add(pod.placed.decision, found)
             self._state.expect(found)
+            self._room.came(found.workload)
 
     # -- each pod -------------------------------------------------------------------------------------------
 
@@ -250,7 +251,7 @@ class Placer:
         if state.why_not or not state.trusted:
             return None, state.why_not or "untrusted"
         needs = needs_of(pod, requests)
-        taken = self._room.take(state, ref)
+        taken = self._room.take(ref)
         verdict, loads = None, self._loads(ref, parse.specs(part(pod, "spec")))
         try:
             if loads is None:
@@ -260,8 +261,7 @@ class Placer:
                 allowed &= self.without(ref, state)
             verdict, outcome = self._chosen(state, loads, allowed, policy, now_seconds)
         finally:
-            if verdict is None or not remember:
-                self._room.give_back(state, ref, taken)
+            self._room.settle(ref, taken, placed=verdict is not None and remember)
         if verdict is None:
             return None, outcome
         verdict = replace(verdict, decision=decision)

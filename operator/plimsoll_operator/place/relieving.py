@@ -19,7 +19,7 @@ from plimsoll.api.policy import NodePlacement, Relief
 from plimsoll.api.precedence import EffectivePolicy
 from plimsoll.placement.choose import DEFAULT_BOUND
 from plimsoll.placement.lanes import Loads
-from plimsoll.placement.relief import DANGER, MOST_A_NODE, Moving, Room, endangered, make_room
+from plimsoll.placement.relief import DANGER, MOST_A_NODE, Moving, Room, endangered, make_room, room_on
 from plimsoll.placement.relief import Relief as Move
 from plimsoll.placement.starts import PREPARE_SECONDS
 from plimsoll.usage.sample import HOUR_SECONDS
@@ -31,6 +31,7 @@ from plimsoll_operator.place.coming import Coming
 from plimsoll_operator.place.gating import candidates
 from plimsoll_operator.place.placer import Placer
 from plimsoll_operator.place.residents import Fleet, Standing, fleet_on, importance_of
+from plimsoll_operator.place.room import Taken
 from plimsoll_operator.place.state import PlacementState
 from plimsoll_operator.records import PodRecord
 
@@ -90,7 +91,9 @@ class Reliever:
             self.rest()
             return
         # Who is leaving is still in these sums, so that no node is missed.
-        rough = [place for place in endangered(state.chooser.nodes, DANGER) if state.heard[place]]
+        rough = [
+            place for place in endangered(state.chooser.nodes, DANGER) if self._may_relieve(state, place)
+        ]
         fleet = self._fleet(state, rough[:PLACES_A_LOOP], now_seconds)
         moving = Moving(fleet.loads, fleet.residents, DEFAULT_BOUND, fleet.allowed)
         among = set(rough[:PLACES_A_LOOP])
@@ -100,7 +103,7 @@ class Reliever:
             await asyncio.sleep(0)
             relieved += moving.relieve(place)
         await self._carry_out(state, fleet, moving.found, now_seconds)
-        for coming in self._placer.unfit:
+        for coming in self._placer.room.unfit:
             if coming.slot.start_seconds - now_seconds <= PREPARE_SECONDS:
                 await self._prepare(state, coming, now_seconds)
         self._report(len(places), len(moving.left))
@@ -140,24 +143,43 @@ class Reliever:
     async def _prepare(self, state: PlacementState, coming: Coming, now_seconds: float) -> None:
         """Evict who stands in the way of a pod that starts soon and for which no node has room; all of them,
         or nobody. Those who wait for a gate are served the same way, when they are there.
+
+        What they leave is the start's from this moment on: their successors are placed as if it ran already.
         """
-        importance = importance_of(coming.importance)
-        places = candidates(state, coming.slot.loads, self._placer.open_to(coming, state))
-        fleet = self._fleet(state, places, now_seconds, importance)
-        room = make_room(
-            fleet.loads, fleet.residents, coming.slot.loads, places, DEFAULT_BOUND, fleet.allowed
-        )
-        if room is not None and all(fleet.standing[each.pod].willing for each in room.moves):
-            soon = datetime.fromtimestamp(coming.slot.start_seconds, UTC).strftime("%H:%M")
-            why = f"room is made for {coming.workload}, which starts at {soon} UTC: "
-            await self._evict_all(state, fleet, room.moves, now_seconds, why)
+        importance, kept = importance_of(coming.importance), self._placer.room
+        at = kept.making(state, coming)
+        if at is None:
+            places = candidates(state, coming.slot.loads, self._placer.open_to(coming, state))
+            fleet = self._fleet(state, places, now_seconds, importance)
+            room = make_room(
+                fleet.loads, fleet.residents, coming.slot.loads, places, DEFAULT_BOUND, fleet.allowed
+            )
+        else:  # its loads are in the sums
+            fleet = self._fleet(state, [at], now_seconds, importance)
+            room = room_on(fleet.loads, fleet.residents, at, DEFAULT_BOUND, fleet.allowed)
+        if room is None or not all(fleet.standing[each.pod].willing for each in room.moves):
+            return
+        if at is None:
+            kept.make(coming, state.nodes.records[room.place].name)
+        soon = datetime.fromtimestamp(coming.slot.start_seconds, UTC).strftime("%H:%M")
+        why = f"room is made for {coming.workload}, which starts at {soon} UTC: "
+        left = await self._evict_all(state, fleet, room.moves, now_seconds, why)
+        if at is None and room.moves and not left:
+            kept.give_up(coming)
 
     async def _evict_all(
         self, state: PlacementState, fleet: Fleet, moves: Sequence[Move], now_seconds: float, why: str = ""
-    ) -> None:
-        for each in moves:
+    ) -> int:
+        """Returns how many left."""
+        for number, each in enumerate(moves):
             if not await self._evict(state, fleet, each, now_seconds, why):
-                break
+                return number
+        return len(moves)
+
+    def _may_relieve(self, state: PlacementState, place: int) -> bool:
+        """Not where somebody was not heard of; where room is being made, who leaves leaves for that."""
+        name = state.nodes.records[place].name
+        return bool(state.heard[place]) and name not in self._placer.room.making_on
 
     # -- who -------------------------------------------------------------------------------------------------
 
@@ -240,6 +262,10 @@ class Reliever:
             return False
         logger.info("%s/%s evicted: %s", pod.namespace, pod.name, said)
         self._left[pod.uid] = now_seconds
+        there = Taken(
+            pod.uid, state.nodes.records[move.to_place].name, fleet.residents.loads.take([move.pod])
+        )
+        self._placer.room.expect_successor(group.ref, there, now_seconds)
         self._budget.count(pod.kube_node, now_seconds)
         self._metrics.count("plimsoll_relief_total", outcome="evicted")
         return True

@@ -11,6 +11,7 @@ import pytest
 from builders.clusters import NOW, raw_policy, stamp
 from builders.placing import new_pod, owned, placing, preferred, reviewed, room_node, told
 from plimsoll_operator import parse
+from plimsoll_operator.actuate.api import ApiError
 from plimsoll_operator.place.coming import starts_of
 
 MINUTE, HOUR = 60.0, 3600.0
@@ -273,13 +274,64 @@ async def test_room_is_made_a_quarter_of_an_hour_before_the_start_and_not_sooner
     assert rig.api.evicted in (["small-0"], ["small-1"])
     notes = [each["note"] for key, each in rig.api.objects.items() if key[0] == "events"]
     assert any("room is made for shop/CronJob/report, which starts at 08:15 UTC" in each for each in notes)
-    gone = rig.api.evicted[0]
-    rig.api.objects.pop(("pods", "shop", gone), None)
-    rig.api.put("pods", owned("small", gone, "n3"))  # its successor
+    assert await succeeded(rig) == [other_than(rig)]
     await rig.once(NOW + 2 * MINUTE)
     assert kept(rig) == 1
     await rig.once(NOW + 3 * MINUTE)
     assert len(rig.api.evicted) == 1
+
+
+async def succeeded(rig):
+    """The last pod that was evicted is gone, and its successor is where the webhook told it to go."""
+    gone = rig.api.evicted[-1]
+    rig.api.objects.pop(("pods", "shop", gone), None)
+    pod = await reviewed(rig, new_pod("small"), uid=f"{gone}-0000")
+    there = preferred(pod)
+    young = owned("small", gone, there[0])
+    young["status"]["containerStatuses"][0]["state"] = {"running": {"startedAt": stamp(rig.now_seconds)}}
+    rig.api.put("pods", young)
+    return there
+
+
+def other_than(rig):
+    """Of n1 and n2 the one that nobody left: beside what runs there it has room for the successor."""
+    return {"small-0": "n2", "small-1": "n1"}[rig.api.evicted[-1]]
+
+
+async def test_what_was_left_for_a_start_is_not_given_to_the_successor():
+    # Beside its victim a node has room for the successor, and best fit would send it back.
+    rig = await crowded()
+    rig.api.put("nodes", room_node("n3", memory="1700Mi"))
+    seen = 0
+    for minute in range(4):
+        await rig.once(NOW + minute * MINUTE)
+        if len(rig.api.evicted) > seen:
+            seen = len(rig.api.evicted)
+            where = rig.placer.room.making_on
+            assert len(where) == 1
+            assert where.isdisjoint(await succeeded(rig))
+    assert (kept(rig), seen) == (1, 1)
+
+
+async def test_the_room_that_a_successor_was_promised_is_nobody_elses():
+    rig = await crowded()
+    rig.engine.day_mib["web"] = 1000.0
+    await rig.once(NOW + MINUTE)
+    assert len(rig.api.evicted) == 1
+    assert await whither(rig, 1) == ["n3"]
+    assert await succeeded(rig) == [other_than(rig)]
+
+
+async def test_room_that_nobody_left_for_is_given_up():
+    rig = await crowded()
+    for _ in range(2):
+        rig.api.fail("evict", ApiError(429, "TooManyRequests", "budget"))
+    await rig.once(NOW + MINUTE)
+    assert rig.api.evicted == []
+    assert rig.placer.room.making_on == set()
+    need = rig.placer._state.chooser.need_bytes.copy()
+    await rig.once(NOW + 2 * MINUTE)
+    np.testing.assert_allclose(rig.placer._state.chooser.need_bytes, need)
 
 
 async def test_nobody_leaves_without_consent():
