@@ -247,6 +247,15 @@ class Actor:
             ref, "ResizeTakenBack", f"back to what is in force: {message}", now_seconds, "Warning"
         )
 
+    async def may_evict(self, pod: PodRecord) -> bool:
+        """Whether the API server would let a pod be evicted now; nothing is done."""
+        try:
+            await self.api.evict(PodRef(pod.namespace, pod.name, pod.uid), dry_run=True)
+        except (ApiError, NotLeaderError) as error:
+            logger.info("pod %s/%s would not be evicted: %s", pod.namespace, pod.name, error)
+            return False
+        return True
+
     async def evict(
         self, pod: PodRecord, group: Group, reason: str, message: str, now_seconds: float
     ) -> bool:

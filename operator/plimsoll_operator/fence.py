@@ -64,9 +64,9 @@ class FencedApi:
         """See `KubeApi.resize`."""
         return await self._write("pods/resize", lambda: self._api.resize(pod, values))
 
-    async def evict(self, pod: PodRef) -> None:
+    async def evict(self, pod: PodRef, *, dry_run: bool = False) -> None:
         """See `KubeApi.evict`."""
-        await self._write("pods/eviction", lambda: self._api.evict(pod))
+        await self._write("pods/eviction", lambda: self._api.evict(pod, dry_run=dry_run))
 
     async def lift_gate(self, pod: PodRef) -> Body:
         """See `KubeApi.lift_gate`."""

@@ -156,9 +156,11 @@ class MemoryApi:
         self.resizes.append((pod.name, dict(values)))
         return copy.deepcopy(self._stamped(old))
 
-    async def evict(self, pod):
-        self._called("evict", "pods", pod.name)
+    async def evict(self, pod, *, dry_run=False):
+        self._called("evict_dry_run" if dry_run else "evict", "pods", pod.name)
         self._same_uid(self._existing("pods", pod.namespace, pod.name), {"metadata": {"uid": pod.uid}})
+        if dry_run:
+            return
         self.evicted.append(pod.name)
         del self.objects["pods", pod.namespace, pod.name]
 

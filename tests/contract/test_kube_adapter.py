@@ -212,6 +212,11 @@ async def test_evict_ends_the_pod(api, ns, running_pod):
     assert found.status_code == 404 or "deletionTimestamp" in found.json()["metadata"]
 
 
+async def test_a_dry_run_of_an_eviction_leaves_the_pod(api, ns, running_pod):
+    await api.evict(running_pod, dry_run=True)
+    assert "deletionTimestamp" not in ns.get("pods", "a").json()["metadata"]
+
+
 async def test_evict_waits_for_the_budget(api, ns, running_pod):
     budgets = "policy/v1/poddisruptionbudgets"
     ns.create(budgets, disruption_budget("b", {"app": "web"})).raise_for_status()
@@ -219,6 +224,7 @@ async def test_evict_waits_for_the_budget(api, ns, running_pod):
     ns.patch(budgets, "b", {"status": {"observedGeneration": 1, **status}}, "status", kind="merge")
     refused = await refusal(api.evict(running_pod))
     assert (refused.status, refused.passing) == (429, True)
+    assert (await refusal(api.evict(running_pod, dry_run=True))).status == 429
 
 
 async def test_evict_leaves_a_pod_of_the_same_name_alone(api, ns, running_pod):

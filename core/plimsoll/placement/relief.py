@@ -30,6 +30,8 @@ class Residents:
     places: Places  # [P] row of the NodeLoads
     importance: npt.NDArray[np.int64]  # [P] higher is left alone longer
     movable: BoolArray  # [P] somebody makes it anew, and its disruption budget has room
+    # [P] replicas of one workload have one number; None: each pod is by itself.
+    workload: npt.NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +100,9 @@ def make_room(
     allowed: Callable[[int], BoolArray] | None = None,
 ) -> Room | None:
     """The first of the candidate nodes that keeps the bound with `pod` (one row) once some of its residents
-    have gone to other nodes; None where that is so of none. Nothing is changed.
+    have gone to other nodes, at the same time; None where that is so of none. Nothing is changed.
     """
-    moving = Moving(nodes, residents, bound, allowed)
+    moving = Moving(nodes, residents, bound, allowed, at_once=True)
     for place in candidates:
         if moving.relieve(place, pod):
             return Room(place, tuple(moving.found))
@@ -115,8 +117,10 @@ def room_on(
     bound: float = DEFAULT_BOUND,
     allowed: Callable[[int], BoolArray] | None = None,
 ) -> Room | None:
-    """Who must leave a node for the bound to be kept; None where it cannot be. Nothing is changed."""
-    moving = Moving(nodes, residents, bound, allowed)
+    """Who must leave a node, at the same time, for the bound to be kept; None where it cannot be. Nothing is
+    changed.
+    """
+    moving = Moving(nodes, residents, bound, allowed, at_once=True)
     return Room(place, tuple(moving.found)) if moving.relieve(place) else None
 
 
@@ -129,8 +133,11 @@ class Moving:
         residents: Residents,
         bound: float = DEFAULT_BOUND,
         allowed: Callable[[int], BoolArray] | None = None,
+        *,
+        at_once: bool = False,
     ) -> None:
-        """As of `relieve`."""
+        """As of `relieve`. `at_once`: all leave together, so that of a workload at most one may."""
+        self._at_once = at_once
         self._allowed = allowed or (lambda _: np.ones(len(nodes), dtype=np.bool_))
         columns = (nodes.mean_bytes.copy(), nodes.variance.copy(), nodes.third.copy())
         self._nodes = NodeLoads(nodes.capacity_bytes, *columns, nodes.inflation)
@@ -214,7 +221,11 @@ class Moving:
     def _movable(self, place: int) -> Places:
         mine = (self._places == place) & (self._residents.places == place)  # what has just come stays
         known = np.isfinite(self._residents.loads.mean_bytes).all(axis=1)
-        return np.asarray(np.flatnonzero(mine & self._residents.movable & known), dtype=np.intp)
+        may = mine & self._residents.movable & known
+        if self._at_once and self._residents.workload is not None and self.found:
+            leaving = self._residents.workload[[each.pod for each in self.found]]
+            may &= ~np.isin(self._residents.workload, leaving)
+        return np.asarray(np.flatnonzero(may), dtype=np.intp)
 
     def _why(self, place: int) -> str:
         if not len(self._movable(place)):

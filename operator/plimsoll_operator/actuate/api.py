@@ -151,8 +151,10 @@ class KubeApi(Protocol):
         """
         ...
 
-    async def evict(self, pod: PodRef) -> None:
-        """Ask for the pod's eviction; 429 while a disruption budget does not allow it."""
+    async def evict(self, pod: PodRef, *, dry_run: bool = False) -> None:
+        """Ask for the pod's eviction; 429 while a disruption budget does not allow it. A dry run asks only
+        whether it would be allowed.
+        """
         ...
 
     async def lift_gate(self, pod: PodRef) -> Body:
@@ -247,13 +249,16 @@ class KubernetesApi:
         path = PODS.path(pod.namespace, pod.name, "resize")
         return await self._call("PATCH", path, resize_body(pod, values), STRATEGIC)
 
-    async def evict(self, pod: PodRef) -> None:
+    async def evict(self, pod: PodRef, *, dry_run: bool = False) -> None:
         """See `KubeApi.evict`."""
+        options: Body = {"preconditions": {"uid": pod.uid}}
+        if dry_run:
+            options["dryRun"] = ["All"]
         body: Body = {
             "apiVersion": "policy/v1",
             "kind": "Eviction",
             "metadata": {"name": pod.name, "namespace": pod.namespace},
-            "deleteOptions": {"preconditions": {"uid": pod.uid}},
+            "deleteOptions": options,
         }
         await self._call("POST", PODS.path(pod.namespace, pod.name, "eviction"), body)
 

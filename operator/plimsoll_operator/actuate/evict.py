@@ -46,9 +46,14 @@ class Evictions:
         if any(not each.ready or each.terminating for each in group.pods.values() if each is not pod):
             return "another replica is not ready"
         limit = policy.spec.updates.budget.evictions_per_hour
-        if len(self._recent(str(policy.ref), now_seconds)) >= limit:
+        if self.left(policy, now_seconds) <= 0:
             return f"{policy.ref} has spent its {limit} evictions of this hour"
         return ""
+
+    def left(self, policy: EffectivePolicy, now_seconds: float) -> int:
+        """How many more its own budget allows within this hour."""
+        spent = len(self._recent(str(policy.ref), now_seconds))
+        return policy.spec.updates.budget.evictions_per_hour - spent
 
     def count(self, group: Group, now_seconds: float) -> None:
         """Count one eviction."""

@@ -77,9 +77,10 @@ class GateKeeper:
         if overdue(pod.gate, now_seconds, now_seconds - self._since[pod.uid]):
             await self._lift(pod, "late", now_seconds)
         elif pod.uid not in self._rooms:
-            self._rooms[pod.uid] = await self._reliever.make_room(pod, now_seconds)
-            if not self._rooms[pod.uid]:
-                await self._lift(pod, "no-room", now_seconds)
+            leaving = await self._reliever.make_room(pod, now_seconds)
+            self._rooms[pod.uid] = leaving.uids
+            if not leaving.whole:  # what is left by some alone is no room
+                await self._lift(pod, "partly" if leaving.uids else "no-room", now_seconds)
         elif present.isdisjoint(self._rooms[pod.uid]):
             await self._lift(pod, "made", now_seconds)
 

@@ -10,6 +10,7 @@ stale or doubtful ends as nothing done.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -61,9 +62,26 @@ class ReliefBudget:
             return f"{MOST_A_NODE} pods have been evicted from kube node {kube_node} within the hour"
         return ""
 
+    def left(self, kube_node: str, now_seconds: float) -> int:
+        """How many more may be evicted from a node."""
+        self.refusal(kube_node, now_seconds)
+        here = sum(name == kube_node for _, name in self._times)
+        return min(self.most_per_hour - len(self._times), MOST_A_NODE - here)
+
     def count(self, kube_node: str, now_seconds: float) -> None:
         """Count one eviction."""
         self._times.append((now_seconds, kube_node))
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """Who leaves for one pod."""
+
+    uids: tuple[str, ...]
+    whole: bool  # and that is all who stand in its way
+
+
+NOBODY = Leaving((), whole=False)
 
 
 class Reliever:
@@ -108,25 +126,22 @@ class Reliever:
                 await self._prepare(state, coming, now_seconds)
         self._report(len(places), len(moving.left))
 
-    async def make_room(self, pod: PodRecord, now_seconds: float) -> tuple[str, ...]:
-        """Evict who stands in the way of a pod that waits for its kube node; all of them, or nobody.
-
-        Returns the uids of those who leave: () where no room can be made.
-        """
+    async def make_room(self, pod: PodRecord, now_seconds: float) -> Leaving:
+        """Evict who stands in the way of a pod that waits for its kube node; nobody unless all may go."""
         self._forget(now_seconds)
         state, policy = self._placer.believed(now_seconds), self._placer.policy_of(pod)
         if state is None or not state.settled or policy is None or not self._placer.expects(pod):
-            return ()
+            return NOBODY
         place = state.nodes.place.get(pod.placed.kube_node) if pod.placed is not None else None
         if place is None or not state.heard[place]:  # the node is gone, or nothing is known of it
-            return ()
+            return NOBODY
         fleet = self._fleet(state, [place], now_seconds, importance_of(policy.spec.importance))
-        moving = Moving(fleet.loads, fleet.residents, DEFAULT_BOUND, fleet.allowed)
-        if not moving.relieve(place) or not all(fleet.standing[each.pod].willing for each in moving.found):
-            return ()
-        await self._evict_all(state, fleet, moving.found, now_seconds)
-        gone = [fleet.pods[each.pod].uid for each in moving.found]
-        return tuple(uid for uid in gone if uid in self._left)
+        room = room_on(fleet.loads, fleet.residents, place, DEFAULT_BOUND, fleet.allowed)
+        if room is None or not self._may_all_go(fleet, room.moves, now_seconds):
+            return NOBODY
+        left = await self._evict_all(state, fleet, room.moves, now_seconds)
+        uids = tuple(fleet.pods[each.pod].uid for each in room.moves[:left])
+        return Leaving(uids, whole=left == len(room.moves))
 
     def find_room(
         self,
@@ -138,11 +153,12 @@ class Reliever:
     ) -> Room | None:
         """Where room could be made for a pod to be, by whose leaving; nothing is changed."""
         fleet = self._fleet(state, places, now_seconds, importance_of(importance))
-        return make_room(fleet.loads, fleet.residents, loads, places, DEFAULT_BOUND, fleet.allowed)
+        room = make_room(fleet.loads, fleet.residents, loads, places, DEFAULT_BOUND, fleet.allowed)
+        return room if room is not None and self._may_all_go(fleet, room.moves, now_seconds) else None
 
     async def _prepare(self, state: PlacementState, coming: Coming, now_seconds: float) -> None:
-        """Evict who stands in the way of a pod that starts soon and for which no node has room; all of them,
-        or nobody. Those who wait for a gate are served the same way, when they are there.
+        """Evict who stands in the way of a pod that starts soon and for which no node has room; nobody unless
+        all may go. Those who wait for a gate are served the same way, when they are there.
 
         What they leave is the start's from this moment on: their successors are placed as if it ran already.
         """
@@ -157,7 +173,7 @@ class Reliever:
         else:  # its loads are in the sums
             fleet = self._fleet(state, [at], now_seconds, importance)
             room = room_on(fleet.loads, fleet.residents, at, DEFAULT_BOUND, fleet.allowed)
-        if room is None or not all(fleet.standing[each.pod].willing for each in room.moves):
+        if room is None or not self._may_all_go(fleet, room.moves, now_seconds):
             return
         if at is None:
             kept.make(coming, state.nodes.records[room.place].name)
@@ -170,11 +186,38 @@ class Reliever:
     async def _evict_all(
         self, state: PlacementState, fleet: Fleet, moves: Sequence[Move], now_seconds: float, why: str = ""
     ) -> int:
-        """Returns how many left."""
+        """Evict them, if the API server would let each of them go by itself; returns how many left.
+
+        Budgets that several of them share may still end it half-way.
+        """
+        if len(moves) > 1:
+            for each in moves:
+                pod = fleet.pods[each.pod]
+                if not await self._actor.may_evict(pod):
+                    self._is_refused(pod, now_seconds)
+                    return 0
         for number, each in enumerate(moves):
             if not await self._evict(state, fleet, each, now_seconds, why):
                 return number
         return len(moves)
+
+    def _may_all_go(self, fleet: Fleet, moves: Sequence[Move], now_seconds: float) -> bool:
+        """Whether they consent, and what may be evicted within the hour suffices for all of them."""
+        pods = [fleet.pods[each.pod] for each in moves]
+        groups = [self._membership.group_of_pod(pod.uid) for pod in pods]
+        policies = [each.policy for each in groups if each is not None]
+        of_policy = Counter(each.ref for each in policies if isinstance(each, EffectivePolicy))
+        left = {
+            each.ref: self._actor.evictions.left(each, now_seconds)
+            for each in policies
+            if isinstance(each, EffectivePolicy)
+        }
+        of_node = Counter(pod.kube_node for pod in pods)
+        return (
+            all(fleet.standing[each.pod].willing for each in moves)
+            and all(count <= left[ref] for ref, count in of_policy.items())
+            and all(count <= self._budget.left(name, now_seconds) for name, count in of_node.items())
+        )
 
     def _may_relieve(self, state: PlacementState, place: int) -> bool:
         """Not where somebody was not heard of; where room is being made, who leaves leaves for that."""
@@ -257,8 +300,7 @@ class Reliever:
             return False
         said = why + _sentence(state, move)
         if not await self._actor.evict(pod, group, "Relieved", said, now_seconds):
-            self._refused[pod.uid] = now_seconds
-            self._metrics.count("plimsoll_relief_total", outcome="refused")
+            self._is_refused(pod, now_seconds)
             return False
         logger.info("%s/%s evicted: %s", pod.namespace, pod.name, said)
         self._left[pod.uid] = now_seconds
@@ -269,6 +311,10 @@ class Reliever:
         self._budget.count(pod.kube_node, now_seconds)
         self._metrics.count("plimsoll_relief_total", outcome="evicted")
         return True
+
+    def _is_refused(self, pod: PodRecord, now_seconds: float) -> None:
+        self._refused[pod.uid] = now_seconds
+        self._metrics.count("plimsoll_relief_total", outcome="refused")
 
     async def _propose(self, state: PlacementState, fleet: Fleet, move: Move, now_seconds: float) -> None:
         pod = fleet.pods[move.pod]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from plimsoll.api.effective import Importance
 from plimsoll.placement.fit import NodeLoads
@@ -84,6 +85,7 @@ def fleet_on(
         at[stays],
         np.array([_order(each) for each in standing], dtype=np.int64),
         np.array([each.movable for each in standing], dtype=np.bool_) & known[stays],
+        _workloads(pods, membership),
     )
     left = _without(state.chooser.nodes, loads.take(np.flatnonzero(goes)), at[goes])
     return Fleet(pods, standing, left, residents, placer, membership, state)
@@ -97,6 +99,14 @@ def importance_of(name: Importance) -> int:
 def _standing(pod: PodRecord, membership: Membership, standing_of: StandingOf) -> Standing:
     group = membership.group_of_pod(pod.uid)
     return STAYS if group is None or pod.needs is None else standing_of(pod, group)
+
+
+def _workloads(pods: Sequence[PodRecord], membership: Membership) -> npt.NDArray[np.int64]:
+    """[P] a number for each workload; pods without one have each their own."""
+    numbers: dict[object, int] = {}
+    groups = [membership.group_of_pod(pod.uid) for pod in pods]
+    keys = [pod.uid if group is None else group.ref for pod, group in zip(pods, groups, strict=True)]
+    return np.array([numbers.setdefault(each, len(numbers)) for each in keys], dtype=np.int64)
 
 
 def _order(standing: Standing) -> int:

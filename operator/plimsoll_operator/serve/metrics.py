@@ -374,7 +374,8 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         _C,
         "pods",
         "Pods that were held until room was made and that the operator let go, by outcome: made, no-room, "
-        "late (its time was over), refused (it was gone by then).",
+        "partly (not all could be evicted who stood in the way), late (its time was over), refused (it was "
+        "gone by then).",
         ("outcome",),
     ),
     MetricDefinition(

@@ -1,5 +1,7 @@
 """In: nodes, pods on them. Out: which pods should leave a node before it is short."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from plimsoll.placement.fit import empty_nodes
@@ -113,6 +115,15 @@ def test_a_candidate_that_cannot_be_freed_leaves_no_trace_in_the_next():
     assert moves(make_room(nodes, residents, one(700), [1]).moves) == [(2, 1, 2)]
     room = make_room(nodes, residents, one(700), [0, 1])
     assert (room.place, moves(room.moves)) == (1, [(2, 1, 2)])
+
+
+def test_of_a_workload_one_leaves_at_a_time_for_one_pod():
+    nodes, residents = cluster(*[(0, 300, 0, True)] * 3, nodes=3)
+    assert len(make_room(nodes, residents, one(600), [0]).moves) == 2
+    replicas = replace(residents, workload=np.array([7, 7, 7]))
+    assert make_room(nodes, replicas, one(600), [0]) is None
+    two = replace(residents, workload=np.array([7, 7, 8]))
+    assert sorted(each.pod for each in make_room(nodes, two, one(600), [0]).moves) in ([0, 2], [1, 2])
 
 
 def test_no_room_is_made_by_moving_the_shortage():

@@ -97,7 +97,8 @@ async def test_a_pod_waits_until_those_who_leave_are_gone():
 def keep_terminating(rig):
     """Evicted pods stay for their grace period, as they do in a cluster."""
 
-    async def evict(pod: PodRef):
+    async def evict(pod: PodRef, *, dry_run=False):
+        assert not dry_run  # of a single one
         rig.api.evicted.append(pod.name)
         rig.api.get("pods", pod.namespace, pod.name)["metadata"]["deletionTimestamp"] = stamp(rig.now_seconds)
 
@@ -113,6 +114,78 @@ async def test_it_is_let_go_when_its_time_is_over_though_they_linger():
     await rig.keeper_of_gates.once()
     assert not held(rig, pod)
     assert rig.metrics.value("plimsoll_gates_total", outcome="late") == 1
+
+
+def packed(**settings):
+    """For `web` (2000 MiB) both `small` and `other` (800 each) must leave n1; n3 has room for both."""
+    nodes = [room_node("n1"), room_node("n3", memory="1900Mi"), room_node("home", unschedulable=True)]
+    pods = [
+        owned(name, f"{name}-{at}", where)
+        for name in ("base", "small", "other")
+        for at, where in enumerate(("n1", "home"))
+    ]
+    pods.append(owned("web", "web-0", "home"))
+    day = {"base": 1500.0, "small": 800.0, "other": 800.0, "web": 2000.0}
+    rig = placing(nodes, pods, day, placement_gates=True, **settings)
+    policy = raw_policy(mode=RECREATE, placement=EVICT)
+    policy["spec"]["updates"] = {"budget": {"evictionsPerHour": 10}}
+    rig.api.put("memorypolicies", policy)
+    stays = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "base"}
+    rig.api.put("memorypolicies", raw_policy("stays", targetRef=stays, placement={"node": "Prefer"}))
+    rig.api.put("pods", sweeper())
+    return rig
+
+
+async def test_all_who_stand_in_the_way_leave_together():
+    rig = await looped(packed())
+    pod = await made(rig)
+    await rig.keeper_of_gates.once()
+    assert sorted(rig.api.evicted) == ["other-0", "small-0"]
+    await rig.keeper_of_gates.once()
+    assert not held(rig, pod)
+    assert rig.metrics.value("plimsoll_gates_total", outcome="made") == 1
+
+
+async def test_two_replicas_of_one_workload_never_leave_for_one_pod():
+    rig = packed()
+    for name in ("other-0", "other-1"):
+        del rig.api.objects["pods", "shop", name]
+    rig.api.put("pods", owned("small", "small-2", "n1"))
+    await looped(rig)
+    assert not held(rig, await made(rig))
+    assert rig.api.evicted == []
+
+
+async def test_nobody_is_held_where_the_evictions_of_the_hour_do_not_suffice():
+    rig = await looped(packed(relief_evictions_per_hour=1))
+    assert not held(rig, await made(rig))
+
+
+async def test_where_one_may_not_leave_nobody_does():
+    rig = await looped(packed())
+    pod = await made(rig)
+    rig.api.fail("evict_dry_run", ApiError(429, "TooManyRequests", "budget"))
+    await rig.keeper_of_gates.once()
+    assert (rig.api.evicted, held(rig, pod)) == ([], False)
+    assert rig.metrics.value("plimsoll_gates_total", outcome="no-room") == 1
+
+
+async def test_room_that_is_made_by_half_is_not_told_as_made():
+    rig = await looped(packed())
+    pod = await made(rig)
+    evict = rig.api.evict
+
+    async def once(pod, *, dry_run=False):
+        if rig.api.evicted and not dry_run:
+            raise ApiError(429, "TooManyRequests", "a budget that both share")
+        await evict(pod, dry_run=dry_run)
+
+    rig.api.evict = once
+    await rig.keeper_of_gates.once()
+    assert len(rig.api.evicted) == 1
+    assert not held(rig, pod)
+    assert rig.metrics.value("plimsoll_gates_total", outcome="partly") == 1
+    assert rig.metrics.value("plimsoll_gates_total", outcome="made") == 0
 
 
 async def test_require_is_held_too():
