@@ -1,10 +1,11 @@
 """Growth: where usage rises steadily since its last restart, follow the line; elsewhere the windowed peak.
 
-In: a usage window. Out: the distribution of the peak at the horizon and the time until a limit is reached.
-The trend is the median of slopes between hours half a span apart (a Theil-Sen estimate over Cox and Stuart's
-pairs: Sen, JASA 63 (1968); Cox and Stuart, Biometrika 42 (1955)), so a few jumps do not bend it; its
-uncertainty is the sign test's interval. Several spans are looked at, as leaks are slow and fills are fast;
-the steepest that surely rises is followed.
+In: a usage window. Out: the distribution of the peak at the horizon. When a leak reaches its limit is told
+from the leak detector's slope (`leak.death`), whose false alarms are counted. The trend is the median of
+slopes between hours half a span apart (a Theil-Sen estimate over Cox and Stuart's pairs: Sen, JASA 63 (1968);
+Cox and Stuart, Biometrika 42 (1955)), so a few jumps do not bend it; its uncertainty is the sign test's
+interval. Several spans are looked at, as leaks are slow and fills are fast; the steepest that surely rises is
+followed.
 """
 
 from dataclasses import dataclass
@@ -86,16 +87,6 @@ class FittedGrowth:
         # The present hour is not over: no error of the line yet.
         point = np.where(grows, self.last_bytes + self.trend.slope, other.point_bytes)
         return Hindcast(point, errors)
-
-    def time_to_limit_seconds(self, limit_bytes: npt.ArrayLike) -> FloatArray:
-        """Seconds [n] until the line is at `limit_bytes` [n]; 0: it is there; inf: it never will be.
-
-        A rise since this morning is a line too (one flat hour in eight has one), so this is no leak alarm.
-        """
-        limit = np.broadcast_to(np.asarray(limit_bytes, dtype=np.float64), self.last_bytes.shape)
-        reached = self.grows() & np.isfinite(limit)
-        hours = np.maximum(limit - self.last_bytes, 0.0) / np.where(reached, self.trend.slope, 1.0)
-        return np.where(reached, hours * HOUR_SECONDS, np.inf)
 
 
 def line_errors(hourly_bytes: FloatArray) -> FloatArray:

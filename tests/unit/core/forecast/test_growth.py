@@ -1,4 +1,4 @@
-"""Growth: lines that are known, what breaks them, and when a limit is reached."""
+"""Growth: lines that are known, and what breaks them."""
 
 import numpy as np
 import pytest
@@ -25,22 +25,11 @@ def test_a_line_is_found_and_followed(mib_per_hour):
     assert fitted.hindcast().point_bytes[0] == pytest.approx(last + mib_per_hour * MIB, rel=1e-6)
 
 
-def test_the_time_to_a_limit():
-    fitted = fit(ramp(5, 2))
-    last = ramp(5, 2)[-1]
-    for hours in (0, 1, 30):
-        seconds = fitted.time_to_limit_seconds(last + hours * 2 * MIB)[0]
-        assert seconds == pytest.approx(hours * HOUR, rel=1e-4, abs=5)
-    assert fitted.time_to_limit_seconds(last / 2)[0] == 0
-    assert fitted.time_to_limit_seconds(np.nan)[0] == np.inf
-
-
 @pytest.mark.parametrize("usage", [steady(5), np.zeros(600), np.full(300, np.nan), ramp(5, -0.5, 900)])
-def test_what_does_not_grow_never_reaches_a_limit_and_has_the_windowed_peak(usage):
+def test_what_does_not_grow_has_the_windowed_peak(usage):
     window = window_of(usage)
     fitted = GrowthPeak().fit(window)
     assert not fitted.grows()[0]
-    assert fitted.time_to_limit_seconds(1.0)[0] == np.inf
     expected = WindowedPeak().fit(window)
     got = fitted.predict(HOUR, LEVELS).values_bytes
     assert np.array_equal(got, expected.predict(HOUR, LEVELS).values_bytes, equal_nan=True)
