@@ -4,9 +4,12 @@ Two corrections, one after the other. `calibrate` is for models that know their 
 conformal quantiles (rank ceil((n+1)p)) of a row's errors, shrunk towards a prior from many series: a tail
 quantile counts as known as far as the row has errors beyond it. `next_shift` is online: adaptive conformal
 control (Gibbs & Candes 2021; in the form of Angelopoulos, Candes & Tibshirani 2023, quantile tracking) of
-the promise itself. Each hour the log of all levels moves by STEP x (exceeded - promised), so that over T
-hours realised and promised rates differ by at most (largest shift - least shift) / (STEP x T), whatever
-the series does. `within_buffer` holds what is priced on top of that between a policy's bounds.
+the promise itself. Each hour the log of all levels moves by STEP x (exceeded - promised), and is held between
+LEAST_SHIFT and MOST_SHIFT. While it is not held at the top, exceedances outnumber promises by at most (MOST -
+LEAST) / STEP = 5.3, however long and whatever the series does; while it is not held at the bottom they fall
+short by no more. A row that exceeds at the top gets no thicker buffer, and nothing is bounded then. These are
+counts: a promise of .1 % a hour is broken once in six weeks, so of a single row the record says little.
+`within_buffer` holds what is priced on top of that between a policy's bounds.
 """
 
 import numpy as np

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from plimsoll.forecast.protocol import Hindcast, PeakDistribution
 from plimsoll.guard.limits import GuardSettings
@@ -93,6 +95,37 @@ def test_the_shift_stays_within_its_bounds() -> None:
         worst = next_shift(worst, np.array([0.001]), np.array([1.0]))
         best = next_shift(best, np.array([0.01]), np.array([0.0]))
     assert (worst[0], best[0]) == (MOST_SHIFT, LEAST_SHIFT)
+
+
+HOURS = st.lists(st.tuples(st.floats(0, 1), st.sampled_from([0.0, 1.0])), max_size=400)
+MOST_OFF = (MOST_SHIFT - LEAST_SHIFT) / SHIFT_STEP  # exceedances
+
+
+@settings(deadline=None)  # of a busy machine nothing is proved
+@given(HOURS, st.floats(LEAST_SHIFT, MOST_SHIFT))
+def test_exceedances_are_bounded_by_promises_on_the_side_on_which_the_shift_is_not_held(
+    hours: list[tuple[float, float]], first: float
+) -> None:
+    shift, off, top, bottom = np.array([first]), 0.0, False, False
+    for promised, came in hours:
+        off += came - promised
+        free = shift[0] + SHIFT_STEP * (came - promised)
+        top, bottom = top or free > MOST_SHIFT, bottom or free < LEAST_SHIFT
+        shift = next_shift(shift, np.array([promised]), np.array([came]))
+    if not top:
+        assert off <= MOST_OFF + 1e-6
+    if not bottom:
+        assert off >= -MOST_OFF - 1e-6
+
+
+def test_a_row_that_exceeds_at_the_top_is_not_bounded() -> None:
+    """What the record then shows is all that can be said."""
+    shift, off = np.zeros(1), 0.0
+    for _ in range(2000):
+        off += 1 - 0.001
+        shift = next_shift(shift, np.array([0.001]), np.ones(1))
+    assert shift[0] == MOST_SHIFT
+    assert off > 300 * MOST_OFF
 
 
 @pytest.mark.parametrize(
