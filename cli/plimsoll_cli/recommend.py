@@ -132,7 +132,17 @@ def settings_for(objective: str) -> "PipelineSettings":
         oom_price_of(objective)
     except ValueError as error:
         raise OptionError(str(error)) from error
+    note_reach(objective)
     return PipelineSettings(objective=objective)
+
+
+def note_reach(objective: str) -> None:
+    """Tell where the price of another operating point stands for the one that is asked for."""
+    from plimsoll.api.conditions import objective_sentence  # noqa: PLC0415
+    from plimsoll.recommend.objective import reachable  # noqa: PLC0415
+
+    if sentence := objective_sentence(objective, reachable()):
+        typer.echo(f"Note: {sentence}", err=True)
 
 
 def _from_traces(traces: Sequence[Path]) -> Gathered:

@@ -13,6 +13,7 @@ import typer
 
 from plimsoll_cli.failure import CommandError, OptionError
 from plimsoll_cli.output import OutputFormat, OutputOption, print_rows
+from plimsoll_cli.recommend import note_reach
 from plimsoll_cli.replay_epochs import replay_epochs_command, score_epochs_command
 from plimsoll_cli.replay_pages import replay_command as replay_pages_command
 from plimsoll_cli.replay_pages import score_command as score_pages_command
@@ -99,6 +100,8 @@ def replay_command(  # noqa: PLR0913, PLR0917  (options of a command)
             write_limits(emit, replays)
         refuse_unscored(scores, batches, warmup)
         rows += outcome_rows(name, scores)
+    if objective is not None:
+        note_reach(objective)
     print_rows(rows, output)
 
 

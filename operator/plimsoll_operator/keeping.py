@@ -18,6 +18,7 @@ from plimsoll.api.effective import PolicyRef
 from plimsoll.api.policy import PolicyStatus
 from plimsoll.api.precedence import EffectivePolicy
 from plimsoll.forecast.registry import model_names
+from plimsoll.recommend.objective import reachable
 from plimsoll.workload import ContainerKey
 from plimsoll_operator import parse
 from plimsoll_operator.actuate.api import CLUSTER_POLICIES, POLICIES, PROFILES, ApiError, Body, KubeApi
@@ -240,7 +241,13 @@ class Keeper:
                 workloads=workloads[policy.ref],
                 containers=containers[policy.ref],
                 conditions=policy_conditions(
-                    policy, conflicts, record.status.conditions, now_seconds, model_names(), self.unavailable
+                    policy,
+                    conflicts,
+                    record.status.conditions,
+                    now_seconds,
+                    model_names(),
+                    self.unavailable,
+                    reachable(),
                 ),
             )
             if status != record.status:

@@ -16,7 +16,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from plimsoll.api.conditions import holidays_sentence, horizon_sentence, model_sentence, needed_sentence
+from plimsoll.api.conditions import (
+    ANYTHING,
+    Reach,
+    holidays_sentence,
+    horizon_sentence,
+    model_sentence,
+    needed_sentence,
+    unreached,
+)
 from plimsoll.api.contradictions import contradictions
 from plimsoll.api.crd import schema
 from plimsoll.api.engines import inactive_engines
@@ -68,12 +76,15 @@ class Finding:
     severity: Severity = Severity.ERROR
 
 
-def check(documents: Sequence[object], models: Collection[str] = ()) -> list[Finding]:
-    """All findings; `models` are the forecast models that exist (none given: any name passes)."""
+def check(
+    documents: Sequence[object], models: Collection[str] = (), reach: Reach = ANYTHING
+) -> list[Finding]:
+    """All findings; `models` are the forecast models that exist (none given: any name passes), `reach` the
+    bounds within which prices of objectives are known (none given: any passes)."""
     found: list[Finding] = []
     specs: list[tuple[int, str, str, PolicySpec]] = []
     for index, body in enumerate(documents):
-        spec, findings = check_one(index, body, models)
+        spec, findings = check_one(index, body, models, reach)
         found += findings
         if spec is not None and isinstance(body, Mapping):
             specs.append((index, _metadata(body, "namespace"), _metadata(body, "name"), spec))
@@ -82,7 +93,7 @@ def check(documents: Sequence[object], models: Collection[str] = ()) -> list[Fin
 
 
 def check_one(
-    index: int, body: object, models: Collection[str] = ()
+    index: int, body: object, models: Collection[str] = (), reach: Reach = ANYTHING
 ) -> tuple[PolicySpec | None, list[Finding]]:
     """The spec of one document, where it can be read, and what is wrong with it."""
     if not isinstance(body, Mapping):
@@ -97,7 +108,7 @@ def check_one(
     if spec is not None:
         for each in contradictions(spec):
             by_path.setdefault(each.path, Finding(index, each.path, each.message))
-        by_path |= {each.path: each for each in _remarks(index, spec, models)}
+        by_path |= {each.path: each for each in _remarks(index, spec, models, reach)}
     return spec, list(by_path.values())
 
 
@@ -156,7 +167,8 @@ def _without(value: object, paths: Sequence[Path]) -> object:
     return value
 
 
-def _remarks(index: int, spec: PolicySpec, models: Collection[str]) -> Iterator[Finding]:
+def _remarks(index: int, spec: PolicySpec, models: Collection[str], reach: Reach) -> Iterator[Finding]:
+    yield from _limits_remarks(index, spec, reach)
     if text := model_sentence(spec, models):
         yield Finding(index, "spec.forecast.model", text)
     if text := horizon_sentence(spec):
@@ -164,8 +176,6 @@ def _remarks(index: int, spec: PolicySpec, models: Collection[str]) -> Iterator[
         yield Finding(index, "spec.forecast.horizon", text, Severity.NOTE)
     if text := holidays_sentence(spec):
         yield Finding(index, "spec.forecast.holidays", f"{text} (condition HolidaysIgnored)", Severity.NOTE)
-    if text := needed_sentence(spec):
-        yield Finding(index, "spec.limits.basis", f"{text} (condition NeedNotTold)", Severity.NOTE)
     if spec.placement.node is not NodePlacement.OFF and not spec.mode.admits:
         text = f"places nothing in mode {spec.mode}: new pods are changed from mode Initial on"
         yield Finding(index, "spec.placement.node", text, Severity.NOTE)
@@ -181,6 +191,13 @@ def _remarks(index: int, spec: PolicySpec, models: Collection[str]) -> Iterator[
     for engine in inactive_engines(spec):
         text = "asks for what is not built yet (condition NotYetActive)"
         yield Finding(index, f"spec.{engine}", text, Severity.NOTE)
+
+
+def _limits_remarks(index: int, spec: PolicySpec, reach: Reach) -> Iterator[Finding]:
+    for path, text in unreached(spec, reach):
+        yield Finding(index, path, f"{text} (condition ObjectiveOutOfReach)", Severity.NOTE)
+    if text := needed_sentence(spec):
+        yield Finding(index, "spec.limits.basis", f"{text} (condition NeedNotTold)", Severity.NOTE)
 
 
 def _reclaims(spec: PolicySpec) -> Iterator[tuple[str, Reclaim]]:

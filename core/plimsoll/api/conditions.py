@@ -5,7 +5,8 @@ should have; `lastTransitionTime` moves only where a status changes, so that wri
 nothing.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from plimsoll.api.duration import format_duration
@@ -25,8 +26,11 @@ MODEL_UNKNOWN = "ModelUnknown"
 MODEL_UNAVAILABLE = "ModelUnavailable"
 HOLIDAYS_IGNORED = "HolidaysIgnored"
 NEED_NOT_TOLD = "NeedNotTold"
+OBJECTIVE_OUT_OF_REACH = "ObjectiveOutOfReach"
 _MESSAGE_MAX = 1024  # what the schema takes
 NOTHING: Mapping[str, str] = MappingProxyType({})
+Reach = Mapping[str, tuple[float, float]]  # "slack", "oom": least and most X that a price is known for
+ANYTHING: Reach = MappingProxyType({})
 
 
 def policy_conditions(
@@ -36,11 +40,13 @@ def policy_conditions(
     now_seconds: float,
     models: Collection[str] = (),
     unavailable: Mapping[str, str] = NOTHING,
+    reach: Reach = ANYTHING,
 ) -> tuple[Condition, ...]:
     """Conditions of one policy; `Conflict` is always there, the others only where they are true.
 
     `models` are the forecast models that exist (none given: any name passes), `unavailable` those of them
-    that cannot work here, with the sentence that says why.
+    that cannot work here, with the sentence that says why. `reach` bounds the objectives (none given: any
+    passes).
     """
     wanted = [_conflict(policy, conflicts)]
     if engines := inactive_engines(policy.spec):
@@ -53,6 +59,10 @@ def policy_conditions(
     if text := needed_sentence(policy.spec):
         text = f"spec.limits.basis: {text}"[:_MESSAGE_MAX]
         wanted.append(Condition(type=NEED_NOT_TOLD, status="True", reason="NotReclaimed", message=text))
+    if found := list(unreached(policy.spec, reach)):
+        text = "; ".join(f"{path}: {sentence}" for path, sentence in found)[:_MESSAGE_MAX]
+        made = Condition(type=OBJECTIVE_OUT_OF_REACH, status="True", reason="NotMeasured", message=text)
+        wanted.append(made)
     wanted += _forecast(policy.spec, models, unavailable)
     old = {each.type: each for each in before}
     return tuple(dated(each, old.get(each.type), policy.generation, now_seconds) for each in wanted)
@@ -90,6 +100,36 @@ def needed_sentence(spec: PolicySpec) -> str:
     which = "it" if quiet[0] is None else f"containers {quiet[0].name}"
     told = "agents tell what is needed only of what they may reclaim"
     return f"{told}, and reclaim.mode is Off for {which}: the limit is made for usage"
+
+
+def unreached(spec: PolicySpec, reach: Reach) -> Iterator[tuple[str, str]]:
+    """Fields whose objective no price is known for, and what stands for it instead."""
+    asked = [("spec.limits.objective", spec.limits.objective)]
+    for number, each in enumerate(spec.containers):
+        own = None if each.limits is None else each.limits.objective
+        asked.append((f"spec.containers[{number}].limits.objective", own))
+    for path, objective in asked:
+        if objective is not None and (sentence := objective_sentence(objective, reach)):
+            yield path, f"{sentence}, and is moved from there by what comes of it"
+
+
+def objective_sentence(objective: str, reach: Reach) -> str:
+    """Why the price of `slack:X` or `oom:X` is not its own; "" where it is."""
+    kind, _, wanted = objective.partition(":")
+    if kind not in reach or reach[kind][0] <= float(wanted) <= reach[kind][1]:
+        return ""
+    # Rounded inwards: what is named here is itself within reach.
+    least, most = _three_digits(reach[kind][0], math.ceil), _three_digits(reach[kind][1], math.floor)
+    nearest = least if float(wanted) < reach[kind][0] else most
+    return (
+        f"{objective} is out of reach: prices are known from {kind}:{least:g} to {kind}:{most:g};"
+        f" that of {kind}:{nearest:g} stands for it"
+    )
+
+
+def _three_digits(value: float, rounded: Callable[[float], int]) -> float:
+    unit = 10.0 ** (math.floor(math.log10(value)) - 2)
+    return rounded(value / unit) * unit
 
 
 def _asks_need(spec: PolicySpec, override: ContainerOverride | None) -> bool:

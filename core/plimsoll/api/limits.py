@@ -14,11 +14,15 @@ from plimsoll.api.effective import Basis, Controlled, Importance, Mode
 from plimsoll.api.fields import Model, Quantity, rule, rules
 from plimsoll.api.reclaim import ReclaimOverride
 
-OBJECTIVE_PATTERN = r"^(balanced|slack:0?\.[0-9]{0,3}[1-9][0-9]{0,3}|oom:[0-9]{1,4}(\.[0-9]{1,3})?)$"
+# No backslash: the same text stands in a CEL rule.
+OBJECTIVE_PATTERN = (
+    "^(balanced|slack:0?[.][0-9]{0,3}[1-9][0-9]{0,3}"
+    "|oom:(0{0,3}[1-9][0-9]{0,3}([.][0-9]{1,3})?|0[.][0-9]{0,2}[1-9][0-9]{0,2}))$"
+)
 CONTAINER_PATTERN = r"^[a-z0-9*?]([a-z0-9*?-]*[a-z0-9*?])?$"
 MAX_OVERRIDES = 32
 
-OBJECTIVE_FORMS = "want balanced, slack:X with 0 < X < 1, or oom:X with X >= 0"
+OBJECTIVE_FORMS = "want balanced, slack:X with 0 < X < 1, or oom:X with X > 0"
 
 
 def _checked_objective(text: object) -> object:
@@ -29,7 +33,13 @@ def _checked_objective(text: object) -> object:
 
 
 Objective = Annotated[
-    str, Field(max_length=32, pattern=OBJECTIVE_PATTERN), BeforeValidator(_checked_objective)
+    str,
+    Field(
+        max_length=32,
+        pattern=OBJECTIVE_PATTERN,
+        json_schema_extra=rules(rule(f"self.matches('{OBJECTIVE_PATTERN}')", OBJECTIVE_FORMS)),
+    ),
+    BeforeValidator(_checked_objective),
 ]
 OomPrice = Annotated[float, Field(gt=0, le=1_000_000)]
 

@@ -229,4 +229,5 @@ class PolicyStatus(Model):
     containers: int | None = None
     """Containers this policy speaks for."""
     conditions: Annotated[tuple[Condition, ...], map_list("type", 16)] = ()
-    """Conflict always; NotYetActive, Invalid, HorizonNotSupported and ModelUnknown where they are true."""
+    """Conflict always; NotYetActive, Invalid, ObjectiveOutOfReach, HorizonNotSupported and ModelUnknown where
+    they are true."""

@@ -51,13 +51,25 @@ def asked_of(objective: str | None) -> Ask | None:
     return (kind, wanted) if known else None
 
 
+def reachable(table: Mapping[str, Sequence[float]] | None = None) -> dict[str, tuple[float, float]]:
+    """Least and most X of `slack:X` and `oom:X` that a table of prices (the shipped one) was measured at."""
+    known = document()["objectives"] if table is None else table
+    return {
+        kind: (float(min(known[column])), float(max(known[column])))
+        for kind, column in (("slack", "slack"), ("oom", "oom_per_1000_cd"))
+    }
+
+
 @lru_cache(maxsize=256)  # a policy's few objectives, asked for each of 100,000 containers
 def _price(objective: str) -> float:
     return price_at(objective, document()["objectives"])
 
 
 def price_at(objective: str, table: Mapping[str, Sequence[float]]) -> float:
-    """The price at which `table` (oom_price, slack, oom_per_1000_cd) has `slack:X` or `oom:X`."""
+    """The price at which `table` (oom_price, slack, oom_per_1000_cd) has `slack:X` or `oom:X`.
+
+    Beyond what was measured its ends answer; a policy that asks for it is told so (`ObjectiveOutOfReach`).
+    """
     kind, _, text = objective.partition(":")
     try:
         value = float(text)
@@ -66,7 +78,7 @@ def price_at(objective: str, table: Mapping[str, Sequence[float]]) -> float:
     prices = np.log(np.array(table["oom_price"]))
     if kind == "slack" and 0 < value < 1:
         return float(np.exp(np.interp(value, table["slack"], prices)))
-    if kind == "oom" and value >= 0:
+    if kind == "oom" and value > 0:
         # More kills allowed, lower price: kills fall as the table goes on, np.interp wants them to rise.
         return float(np.exp(np.interp(-value, -np.array(table["oom_per_1000_cd"]), prices)))
     raise ValueError(f"objective {objective!r}: {OBJECTIVE_FORMS}")

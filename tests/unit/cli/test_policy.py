@@ -36,6 +36,16 @@ def test_clean_policies_exit_0_and_say_so(tmp_path: Path):
     assert (result.exit_code, result.stdout) == (0, "1 policy: nothing to object to\n")
 
 
+def test_an_operating_point_out_of_reach_is_noted_with_the_reachable_range(tmp_path: Path):
+    path = tmp_path / "far.yaml"
+    path.write_text(yaml.safe_dump(policy(limits={"objective": "slack:0.05"})))
+    result = check(str(path), "-o", "json")
+    assert result.exit_code == 0
+    (finding,) = json.loads(result.stdout)
+    assert (finding["severity"], finding["field"]) == ("note", "spec.limits.objective")
+    assert "prices are known from slack:0.182 to slack:0.473" in finding["message"]
+
+
 def test_notes_alone_exit_0():
     result = check(*EXAMPLES)
     assert result.exit_code == 0

@@ -38,6 +38,14 @@ async def test_a_forecast_that_cannot_be_had_is_said_on_the_policy():
     assert by_type["ModelUnknown"].startswith("spec.forecast.model: no forecast model is called 'magic'")
 
 
+async def test_an_operating_point_out_of_reach_is_said_on_the_policy():
+    made = rig(limits={"objective": "oom:1"})
+    await made.once(NOW)
+    said = made.api.get("memorypolicies", "shop", "web")["status"]["conditions"]
+    by_type = {each["type"]: each["message"] for each in said}
+    assert by_type["ObjectiveOutOfReach"].startswith("spec.limits.objective: oom:1 is out of reach")
+
+
 async def test_the_engine_hears_what_a_kube_node_has_as_soon_as_it_is_known():
     made = rig()
     made.api.put("nodes", raw_kube_node() | {"status": {}})

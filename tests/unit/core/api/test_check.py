@@ -45,8 +45,10 @@ def test_the_examples_of_the_docs_are_clean(path: Path):
         (
             {"limits": {"objective": "slack:2"}},
             "spec.limits.objective",
-            "objective 'slack:2': want balanced, slack:X with 0 < X < 1, or oom:X with X >= 0",
+            "objective 'slack:2': want balanced, slack:X with 0 < X < 1, or oom:X with X > 0",
         ),
+        ({"limits": {"objective": "oom:0"}}, "spec.limits.objective", "oom:X with X > 0"),
+        ({"limits": {"objective": "oom:0.00"}}, "spec.limits.objective", "oom:X with X > 0"),
         ({"limits": []}, "spec.limits", "must be of type object"),
         ({"updates": {"cooldown": "8d"}}, "spec.updates.cooldown", "8d must lie between 0s and 7d"),
         (

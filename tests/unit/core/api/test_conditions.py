@@ -52,6 +52,45 @@ def test_a_model_that_cannot_work_here_is_said_and_only_where_it_is_asked_for():
     ]
 
 
+REACH = {"slack": (0.181666, 0.473804), "oom": (3.82734, 122.475)}
+
+
+@pytest.mark.parametrize(
+    ("objective", "known", "instead"),
+    [
+        ("slack:0.1", "slack:0.182 to slack:0.473", "slack:0.182"),
+        ("slack:0.6", "slack:0.182 to slack:0.473", "slack:0.473"),
+        ("oom:1", "oom:3.83 to oom:122", "oom:3.83"),
+        ("oom:500", "oom:3.83 to oom:122", "oom:122"),
+    ],
+)
+def test_an_operating_point_that_no_price_is_known_for_is_said_with_those_that_are(objective, known, instead):
+    asks = memory_policy("p", limits={"objective": objective})
+    made = {each.type: each for each in policy_conditions(asks, (), (), NOW, reach=REACH)}
+    said = made["ObjectiveOutOfReach"]
+    assert (said.status, said.reason) == ("True", "NotMeasured")
+    assert said.message == (
+        f"spec.limits.objective: {objective} is out of reach: prices are known from {known};"
+        f" that of {instead} stands for it, and is moved from there by what comes of it"
+    )
+    named = memory_policy("p", limits={"objective": instead})
+    assert [each.type for each in policy_conditions(named, (), (), NOW, reach=REACH)] == ["Conflict"]
+
+
+@pytest.mark.parametrize(
+    "limits", [{"objective": "balanced"}, {"objective": "slack:0.25"}, {"oomPrice": 900}]
+)
+def test_what_is_within_reach_needs_no_word(limits):
+    made = policy_conditions(memory_policy("p", limits=limits), (), (), NOW, reach=REACH)
+    assert [each.type for each in made] == ["Conflict"]
+
+
+def test_a_containers_own_operating_point_is_judged_too():
+    asks = memory_policy("p", containers=[{"name": "app", "limits": {"objective": "oom:1"}}])
+    (said,) = policy_conditions(asks, (), (), NOW, reach=REACH)[1:]
+    assert said.message.startswith("spec.containers[0].limits.objective: oom:1 is out of reach")
+
+
 def test_a_plain_policy_has_no_conflict_and_asks_for_nothing():
     made = conditions(memory_policy("p", mode="InPlace"))
     assert list(made) == ["Conflict"]

@@ -4,7 +4,7 @@ import pytest
 
 from plimsoll.api.effective import Importance
 from plimsoll.forecast.prior import document
-from plimsoll.recommend.objective import DEFAULT_OBJECTIVE, oom_price_of
+from plimsoll.recommend.objective import DEFAULT_OBJECTIVE, oom_price_of, reachable
 
 
 def test_balanced_is_the_default_objective():
@@ -30,10 +30,18 @@ def test_what_is_asked_for_is_what_was_measured():
     assert oom_price_of(f"oom:{table['measured_oom_per_1000_cd'][index]}") == pytest.approx(2.0)
 
 
-@pytest.mark.parametrize("extreme", ["slack:0.001", "slack:0.999", "oom:0", "oom:1e9"])
+@pytest.mark.parametrize("extreme", ["slack:0.001", "slack:0.999", "oom:0.1", "oom:1e9"])
 def test_beyond_the_table_its_ends_answer(extreme: str):
     prices = document()["objectives"]["oom_price"]
     assert oom_price_of(extreme) in (pytest.approx(min(prices)), pytest.approx(max(prices)))
+
+
+def test_what_is_within_reach_is_what_a_price_was_measured_for():
+    table, reach = document()["objectives"], reachable()
+    assert reach["slack"] == (table["slack"][0], table["slack"][-1])
+    assert reach["oom"] == (table["oom_per_1000_cd"][-1], table["oom_per_1000_cd"][0])
+    least, most = (oom_price_of(f"slack:{slack}") for slack in reach["slack"])
+    assert (least, most) == (pytest.approx(table["oom_price"][0]), pytest.approx(table["oom_price"][-1]))
 
 
 def test_importance_scales_the_price():
@@ -44,7 +52,10 @@ def test_importance_scales_the_price():
 
 @pytest.mark.parametrize(
     "nonsense",
-    ["slack", "slack:", "slack:x", "slack:0", "slack:1", "slack:-1", "oom:-1", "oom:nan", "speed:3", ""],
+    [
+        *("slack", "slack:", "slack:x", "slack:0", "slack:1", "slack:-1"),
+        *("oom:-1", "oom:0", "oom:nan", "speed:3", ""),
+    ],
 )
 def test_nonsense_is_refused_by_name(nonsense: str):
     with pytest.raises(ValueError, match=f"objective '{nonsense}'"):
