@@ -338,8 +338,8 @@ class LimitPipeline:
             request,
         ]
         target, lower, upper, buffer, request = (np.where(known, column, np.nan) for column in columns)
-        reported = np.where(known[:, None], reported, np.nan)
-        return Recommendations(rows, known, target, lower, upper, buffer, request, REPORTED_LEVELS, reported)
+        said = (REPORTED_LEVELS, np.where(known[:, None], reported, np.nan), np.where(known, price, np.nan))
+        return Recommendations(rows, known, target, lower, upper, buffer, request, *said)
 
     def _forecast(self, rows: IntArray, window: UsageWindow) -> tuple[PeakDistribution, PeakDistribution]:
         """What each row's model says, and the same corrected by that model's own past errors."""

@@ -20,14 +20,14 @@ from plimsoll.usage.needed import Basis
 from plimsoll_operator.engine.messages import PodContainer, RowShapes, Tick
 
 FIRST_ROWS = 1024
-COLUMNS = ("target_bytes", "lower_bytes", "upper_bytes", "buffer_bytes", "request_bytes")
+COLUMNS = ("target_bytes", "lower_bytes", "upper_bytes", "buffer_bytes", "request_bytes", "oom_price")
 # A recommendation is forgotten when it has not been renewed for this long: two missed hours are a fault.
 LONGEST_AGE_SECONDS = 3 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class RowView:
-    """One row's recommendation as a profile shows it, bytes."""
+    """One row's recommendation as a profile shows it, bytes; what a kill was worth, whose forecast it is."""
 
     target_bytes: int
     lower_bytes: int
@@ -36,6 +36,8 @@ class RowView:
     request_bytes: int
     quantiles: tuple[tuple[float, int], ...]
     made_seconds: float
+    oom_price: float  # container-days of unused limit, NaN: not known
+    stand_in: str = ""  # why another model answered than the policy's; "": its own did
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +74,16 @@ class Asks:
         self._classes: dict[int, int] = {}
         self._leaks: dict[int, LeakView] = {}
         self._bases: dict[int, BasisView] = {}
+        self._stand_ins: dict[int, str] = {}
         self.lent: Mapping[PodContainer, Ask] = {}
         """What coordination with agents asks for single pods: leases, and shrinks that are taken back."""
 
     def take(self, tick: Tick) -> None:
         """Take over one tick."""
         self._recommend(tick.recommendations, tick.now_seconds)
+        for row in self._stand_ins.keys() & set(tick.recommendations.rows.tolist()):
+            del self._stand_ins[row]
+        self._stand_ins |= tick.stand_ins
         self._covered = np.sort(tick.covered)
         self._shape(tick.shapes)
         bases = tick.bases
@@ -99,6 +105,7 @@ class Asks:
         for row in rows:
             self._classes.pop(row, None)
             self._leaks.pop(row, None)
+            self._stand_ins.pop(row, None)
         self._ready[mine] = False
         self._made[mine] = np.nan
 
@@ -143,7 +150,7 @@ class Asks:
             return None
         if not abs(now_seconds - self._made[row]) <= LONGEST_AGE_SECONDS:
             return None
-        target, lower, upper, _, request = self._values[row].tolist()
+        target, lower, upper, _, request, _ = self._values[row].tolist()
         whole = [
             math.ceil(value) if math.isfinite(value) else None for value in (target, lower, upper, request)
         ]
@@ -174,10 +181,12 @@ class Asks:
         """The numbers of the last recommendation."""
         if not self.knows(row):
             return None
-        target, lower, upper, buffer, request = (_whole(value) for value in self._values[row].tolist())
+        *sizes, price = self._values[row].tolist()
+        target, lower, upper, buffer, request = map(_whole, sizes)
         levels, values = self._levels.tolist(), self._quantiles[row].tolist()
         quantiles = tuple((level, _whole(value)) for level, value in zip(levels, values, strict=True))
-        return RowView(target, lower, upper, buffer, request, quantiles, float(self._made[row]))
+        made, stand_in = float(self._made[row]), self._stand_ins.get(row, "")
+        return RowView(target, lower, upper, buffer, request, quantiles, made, price, stand_in)
 
     def _shape(self, shapes: RowShapes) -> None:
         rows = shapes.rows.tolist()

@@ -58,6 +58,7 @@ class SpokenEngine:
         self.forgotten = []
         self.needs = None  # what it was told last of needed memory
         self.bases = None  # what it says that limits are made for
+        self.stand_in = ""  # why another model speaks for all of them
         self.restarts = 0
 
     async def sync(self, added, removed):
@@ -105,6 +106,7 @@ class SpokenEngine:
             bases=self._bases(rows),
             shapes=self._shapes(rows, names),
             covered=np.array([row for row in rows if names[int(row)] in self.covered], dtype=np.int32),
+            stand_ins=dict.fromkeys(due.tolist(), self.stand_in) if self.stand_in else {},
         )
 
     def _bases(self, rows):
@@ -141,6 +143,7 @@ def _recommended(rows, target):
         request_bytes=target * 0.5,
         quantile_levels=np.array([0.5, 0.99]),
         quantile_bytes=np.column_stack([target * 0.5, target * 0.9]) if n else np.empty((0, 2)),
+        oom_price=np.full(n, 1.234567),
     )
 
 

@@ -107,6 +107,7 @@ class Explanation:
     workload_class: str = ""  # the shape of its usage
     leak: Leak | None = None
     promises: Promises | None = None
+    stand_in: str = ""  # why another model than the policy's made the forecast
 
     def document(self) -> dict[str, object]:
         """Return plain values."""
@@ -187,7 +188,8 @@ class Explanation:
         ]
         if not told:
             return ""
-        model = f" (model {self.model})" if self.model else ""
+        why = f": {self.stand_in}" if self.stand_in else ""
+        model = f" (model {self.model}{why})" if self.model else ""
         return f"the next hour's peak stays below {', '.join(told)}{model}"
 
     def _promises(self) -> str:
@@ -206,7 +208,8 @@ class Explanation:
         if self.oom_price is None:
             return ""
         days = f"{self.oom_price:.3g} container-days of unused limit"
-        return f"one OOM kill is worth {days} ({self.price_from})"
+        source = f" ({self.price_from})" if self.price_from else ""
+        return f"one OOM kill is worth {days}{source}"
 
     def _recommendation(self) -> str:
         wanted = self.wanted

@@ -27,6 +27,7 @@ from plimsoll_operator import parse
 EVENT_CONTROLLER = "plimsoll.dev/operator"  # as plimsoll_operator.actuate.events reports
 LAST_CHANGES = 5
 HOURS_PER_DAY = 24
+SAME_PRICE = 0.01  # a profile's is rounded
 QUANTITIES = {"usage": Quantity.USAGE, "working-set": Quantity.WORKING_SET}
 
 
@@ -42,7 +43,7 @@ def explain_profile(cluster: Cluster, profile: Profile, now_seconds: float) -> I
     for container in profile.status.containers:
         wanted, oom, original = container.recommendation, container.oom, container.original_resources
         mode = container.mode or profile.status.mode
-        price, price_from = _price(policy, container.name)
+        price, price_from = _price(policy, container)
         forecast = container.forecast
         yield Explanation(
             workload=str(profile),
@@ -79,6 +80,7 @@ def explain_profile(cluster: Cluster, profile: Profile, now_seconds: float) -> I
             workload_class=container.workload_class,
             leak=_leak(container, now_seconds),
             promises=_promises(forecast),
+            stand_in=forecast.stand_in if forecast is not None else "",
         )
 
 
@@ -158,17 +160,25 @@ def _policy(cluster: Cluster, named: str | None) -> EffectivePolicy | None:
     return read_policy({**body, "kind": kind})
 
 
-def _price(policy: EffectivePolicy | None, container: str) -> tuple[float | None, str]:
+def _price(policy: EffectivePolicy | None, container: ContainerProfile) -> tuple[float | None, str]:
+    """What a kill was worth when the limit was last decided (else: what the policy says now), and why."""
+    made = container.recommendation
+    used = made.oom_price if made is not None else None
     if policy is None:
-        return None, ""
-    effective = policy.container(container)
+        return used, ""
+    effective = policy.container(container.name)
     if effective.oom_price is not None:
         source = "limits.oomPrice"
     elif effective.objective is not None:
         source = f"limits.objective {effective.objective}"
     else:
         source = f"importance {effective.importance.value}"
-    return price_of(effective), f"{source} of {policy.ref}"
+    said = price_of(effective)
+    if used is None:
+        return said, f"{source} of {policy.ref}"
+    steered = effective.oom_price is None and effective.objective is not None
+    moved = steered and not math.isclose(used, said, rel_tol=SAME_PRICE)
+    return used, f"{source} of {policy.ref}{f', which begins at {said:.3g}' if moved else ''}"
 
 
 def _changes(cluster: Cluster, profile: Profile, now_seconds: float) -> tuple[str, ...]:

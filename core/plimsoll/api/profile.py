@@ -92,6 +92,8 @@ class ForecastSummary(Model):
     """The distribution."""
     promises: PromiseSummary | None = None
     """How such forecasts were kept; as of the last checkpoint."""
+    stand_in: Sentence = ""
+    """Why another model than this made it; empty: this one did."""
 
 
 class RecommendationSummary(Model):
@@ -107,6 +109,9 @@ class RecommendationSummary(Model):
     """The part of the target above the forecast, from past errors."""
     request_bytes: Quantity | None = None
     """The request asked for: what nine in ten hours need, at most the target. It moves with the limit."""
+    oom_price: Annotated[float, Field(gt=0)] | None = None
+    """What an OOM kill was worth to it, in container-days of unused limit: by the policy, and as far as its
+    objective's price was moved since."""
 
 
 class DecisionRecord(Model):

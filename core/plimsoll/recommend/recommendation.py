@@ -28,6 +28,7 @@ class Recommendations:
     request_bytes: FloatArray  # [n]
     quantile_levels: FloatArray  # [q] e.g. 0.5, 0.9, 0.95, 0.99
     quantile_bytes: FloatArray  # [n, q] of the peak over the horizon
+    oom_price: FloatArray  # [n] container-days of unused limit that a kill was worth, as steered
 
 
 def joined(parts: Sequence[Recommendations]) -> Recommendations:

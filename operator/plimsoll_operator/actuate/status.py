@@ -191,6 +191,7 @@ class StatusBuilder:
             time_seconds=view.made_seconds,
             quantiles=points,
             promises=_promises(past.promises) if past is not None else None,
+            stand_in=view.stand_in[:SENTENCE_MAX],
         )
 
     def _in_cooldown(self, last: RememberedDecision, choice: Choice, cooldown_seconds: float) -> bool:
@@ -300,6 +301,7 @@ def _recommendation(view: RowView | None) -> RecommendationSummary | None:
         upper_bytes=view.upper_bytes,
         buffer_bytes=view.buffer_bytes,
         request_bytes=view.request_bytes,
+        oom_price=float(f"{view.oom_price:.3g}") if view.oom_price > 0 else None,
     )
 
 

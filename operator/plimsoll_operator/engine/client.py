@@ -19,7 +19,6 @@ from plimsoll.usage.sample import Quantity
 from plimsoll_operator.engine.frames import (
     Ask,
     CheckpointRequest,
-    ExplainRequest,
     Forget,
     Observe,
     Relate,
@@ -202,11 +201,6 @@ class Engine:
             answer: dict[int, bytes] = await self._ask(CheckpointRequest(tuple(part)), dict)
             found |= answer
         return found
-
-    async def explain(self, row: int) -> dict[str, object]:
-        """Return what the engine knows of a row; raises `EngineDownError`."""
-        answer: dict[str, object] = await self._ask(ExplainRequest(row), dict)
-        return answer
 
     async def _comes_up(self) -> bool:
         if self._supervisor is not None and not self._closed:

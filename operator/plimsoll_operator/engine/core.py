@@ -21,7 +21,6 @@ from plimsoll.usage.timeline import ClockStep
 from plimsoll_operator.engine.coverage import Coverage
 from plimsoll_operator.engine.deciding import Decider
 from plimsoll_operator.engine.events import EventDesk
-from plimsoll_operator.engine.explain import explain_row
 from plimsoll_operator.engine.frames import Sync
 from plimsoll_operator.engine.kin import Kin
 from plimsoll_operator.engine.loads import LoadDesk
@@ -193,13 +192,6 @@ class EngineCore:
             for row in rows
             if self.rows.known(row)
         }
-
-    def explain(self, row: int) -> dict[str, object]:
-        """Return what is known of one row, for a person; empty for a row that does not exist."""
-        if not self.rows.known(row):
-            return {}
-        found = explain_row(self.rows, self.members, row, self._now_seconds)
-        return found | self._shapes.explain(row)
 
     def tick(self, now_seconds: float, *, everything: bool = False, loads: bool = False) -> Tick:
         """Fetch, take in, react, recommend."""

@@ -57,6 +57,8 @@ class Decider:
             store.pipeline.observe_relatives(relatives)
             decided.append(replace(store.pipeline.decide_seen(window, made.now_seconds), rows=rows))
             self.rows.decided(rows, made.now_seconds)
+            if len(store.prophet):
+                made.stand_ins |= _stand_ins(rows, places, store)
         with made.stage("shapes"):
             if window is not None:
                 starts = store.history.starts(places)
@@ -69,3 +71,9 @@ class Decider:
             late = self.rows.by_store(self.loads.late(made.usage.rows))
             self.loads.catch_up(late, self.rows.places, requested, made.now_seconds)
             made.loads = self.loads.take()
+
+
+def _stand_ins(rows: RowArray, places: RowArray, store: Store) -> dict[int, str]:
+    """Of rows [n] that ask for Prophet and have no answer of it yet: why."""
+    asked = zip(rows.tolist(), map(store.prophet.state, places.tolist()), strict=True)
+    return {row: known.state for row, known in asked if known is not None and known.state}

@@ -80,16 +80,7 @@ class CheckpointRequest:
     rows: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ExplainRequest:
-    """The row that a person asks about."""
-
-    row: int
-
-
-Ask = (
-    Sync | Forget | Observe | TickRequest | Restore | Relate | TellNeeds | CheckpointRequest | ExplainRequest
-)
+Ask = Sync | Forget | Observe | TickRequest | Restore | Relate | TellNeeds | CheckpointRequest
 
 
 @dataclass(frozen=True, slots=True)

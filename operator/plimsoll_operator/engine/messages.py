@@ -288,6 +288,8 @@ class Tick:
     samples: int = 0  # accepted by the histories
     rejected: Mapping[str, int] = field(default_factory=dict)  # reason -> samples dropped
     price_factors: Mapping[str, float] = field(default_factory=dict)  # objective -> of the table's price
+    # Of the rows recommended for: why another model answered than the one that the policy names.
+    stand_ins: Mapping[int, str] = field(default_factory=dict)
 
 
 def no_recommendations() -> Recommendations:
@@ -304,6 +306,7 @@ def no_recommendations() -> Recommendations:
         request_bytes=none,
         quantile_levels=none,
         quantile_bytes=np.empty((0, 0), dtype=np.float64),
+        oom_price=none,
     )
 
 

@@ -58,6 +58,7 @@ class Round:
     samples: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
     price_factors: dict[str, float] = field(default_factory=dict)
+    stand_ins: dict[int, str] = field(default_factory=dict)
 
     @contextmanager
     def stage(self, name: str, *, holds: bool = True) -> Iterator[None]:
@@ -110,4 +111,5 @@ class Round:
             samples=self.samples,
             rejected=self.rejected,
             price_factors=self.price_factors,
+            stand_ins=self.stand_ins,
         )

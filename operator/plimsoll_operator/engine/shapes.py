@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plimsoll.forecast.window import UsageWindow
-from plimsoll.forecast.workload_class import ClassMemory, WorkloadClass, workload_classes
+from plimsoll.forecast.workload_class import ClassMemory, workload_classes
 from plimsoll.leak.detect import DEFAULT_WINDOW_HOURS, find_leaks
 from plimsoll.leak.watch import LeakWatch
 from plimsoll.usage.events import Starts
@@ -50,15 +50,6 @@ class Shapes:
             np.where(told.leaks, each, np.nan) for each in (found.slope, found.slope_low, found.slope_high)
         )
         return RowShapes(rows, codes, told.leaks, told.since_seconds, *slopes)
-
-    def explain(self, row: int) -> dict[str, object]:
-        """What was last told of one row, in plain values."""
-        rows = np.array([row], dtype=np.int32)
-        since = float(self._leaks.since_seconds(rows)[0])
-        return {
-            "workload_class": WorkloadClass(self._classes.told(rows)[0]).label,
-            "leaks_since_seconds": since if np.isfinite(since) else None,
-        }
 
 
 def joined_shapes(parts: Sequence[RowShapes]) -> RowShapes:

@@ -17,7 +17,6 @@ from plimsoll_operator.engine.frames import (
     START,
     Ask,
     CheckpointRequest,
-    ExplainRequest,
     Forget,
     Observe,
     Relate,
@@ -118,8 +117,6 @@ def answer(core: EngineCore, ask: Ask) -> object:
             core.tell_needs(needs)
         case CheckpointRequest(rows):
             value = core.checkpoints(rows)
-        case ExplainRequest(row):
-            value = core.explain(row)
     return value
 
 

@@ -45,6 +45,24 @@ def test_the_price_is_that_of_the_policy_that_speaks_for_it(web):
     assert web["price_from"] == "limits.objective slack:0.2 of MemoryPolicy demo/everything"
 
 
+def test_the_price_and_the_model_are_those_that_the_operator_used(plimsoll, told, own_world):
+    path = "/apis/plimsoll.dev/v1alpha1/namespaces/demo/memoryprofiles/deployment-web"
+    containers = own_world.get(path)["status"]["containers"]
+    containers[0]["recommendation"]["oomPrice"] = 0.9
+    containers[0]["forecast"]["standIn"] = "the first fit is not done; auto stands in"
+    headers = {"Content-Type": "application/merge-patch+json"}
+    body = {"status": {"containers": containers}}
+    own_world.http.patch(f"{path}/status", json=body, headers=headers).raise_for_status()
+    (found,) = told("explain", WEB, at=own_world)["containers"]
+    assert found["oom_price"] == 0.9
+    begins = f"{oom_price_of('slack:0.2'):.3g}"
+    assert found["price_from"].endswith(
+        f"slack:0.2 of MemoryPolicy demo/everything, which begins at {begins}"
+    )
+    shown = plimsoll("explain", WEB, at=own_world).stdout
+    assert ": the first fit is not done; auto stands in)" in shown
+
+
 def test_the_kept_history_tells_peaks_that_the_status_does_not(web):
     usage = usage_mib("web-6d4cf9b7f5-x7k2p") * MIB
     assert web["usage"]["peak_history_bytes"] == pytest.approx(usage.max(), rel=0.002)

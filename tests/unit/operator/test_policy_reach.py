@@ -1,8 +1,10 @@
 """A policy's forecast and buffer fields: each reaches the engine, and what cannot be had is said."""
 
 from builders.clusters import GIB, NOW, furnish, raw_kube_node, raw_pod, raw_policy
+from builders.engine import member
 from builders.kubeapi import MemoryApi
 from builders.loops import Rig, SpokenEngine
+from plimsoll_operator.asks import Asks
 
 
 def rig(**wishes):
@@ -27,6 +29,30 @@ async def test_a_profile_names_the_model_and_horizon_that_made_its_forecast():
     await made.once(NOW + 60)
     forecast = made.api.profile("statefulset-web")["containers"][0]["forecast"]
     assert (forecast["model"], forecast["horizon"]) == ("vpa", "1h")
+
+
+async def test_a_profile_tells_what_a_kill_was_worth_and_why_another_model_spoke():
+    made = rig(forecast={"model": "prophet"})
+    made.engine.stand_in = "fewer than 14 days of hours were seen; auto stands in"
+    await made.once(NOW)
+    await made.once(NOW + 60)
+    profile = made.api.profile("statefulset-web")["containers"][0]
+    assert profile["forecast"]["standIn"] == made.engine.stand_in
+    assert profile["recommendation"]["oomPrice"] == 1.23
+
+
+async def test_another_model_is_named_until_a_recommendation_comes_without_it():
+    engine, asks = SpokenEngine({"app": 2048}), Asks()
+    await engine.sync([member(0)], [])
+    engine.stand_in = "the first fit is not done; auto stands in"
+    asks.take(await engine.tick(NOW))
+    assert asks.view(0).stand_in == engine.stand_in
+    engine.targets, engine.stand_in = {}, ""
+    asks.take(await engine.tick(NOW + 60))  # nothing was recommended
+    assert asks.view(0).stand_in
+    engine.targets = {"app": 2048}
+    asks.take(await engine.tick(NOW + 120))
+    assert asks.view(0).stand_in == ""
 
 
 async def test_a_forecast_that_cannot_be_had_is_said_on_the_policy():

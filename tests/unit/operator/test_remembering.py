@@ -11,6 +11,7 @@ from prometheus_client import generate_latest
 from builders.clusters import NOW as CLUSTER_NOW
 from builders.engine import MIB, ScriptedSource, member
 from builders.engine import NOW as ENGINE_NOW
+from builders.engine_rows import inside
 from builders.loops import rig
 from builders.store import NOW
 from plimsoll.forecast.registry import model_names
@@ -218,7 +219,7 @@ async def test_a_record_from_before_weights_were_in_it_is_recalled_with_even_one
     await one.write()
     core = engine_with_an_ensemble(NOW + 60, source)
     assert core.restore(await one.recall({0: KEY})) == ()
-    assert core.explain(0)["peak_history_bytes"] >= 100 * MIB
+    assert inside(core, 0)["peak_history_bytes"] >= 100 * MIB
     assert ensemble_weights(core) == pytest.approx(np.full(4, 0.25))
 
 

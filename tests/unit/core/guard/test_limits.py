@@ -93,7 +93,12 @@ def test_kills_are_remembered(events: list[tuple[float, float, float]], held: fl
 def recommended(lower: float, target: float, upper: float, ready: bool = True) -> Recommendations:
     values = [one(value if ready else NAN) for value in (target, lower, upper, 0.0, target)]
     return Recommendations(
-        np.array([0], dtype=np.int32), np.array([ready]), *values, np.array([0.5]), np.array([[target]])
+        np.array([0], dtype=np.int32),
+        np.array([ready]),
+        *values,
+        np.array([0.5]),
+        np.array([[target]]),
+        np.array([2.0]),
     )
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from builders.engine import MIB, NOW, ScriptedSource, member
+from builders.engine_rows import inside
 from plimsoll.recommend.row_policy import RowPolicy
 from plimsoll.usage.sample import Quantity
 from plimsoll_operator.engine.core import PAST_PENDING, USAGE_STALE, EngineCore
@@ -73,7 +74,7 @@ def test_an_oom_kill_raises_its_pod_at_once_and_the_row_remembers():
     assert ("uid-b", "app") not in tick.raises.pods
     assert tick.recommendations.target_bytes[0] >= 1.2 * 256 * MIB
     assert core.tick(now + 60).raises.pods == ()
-    assert core.explain(0)["oom_count"] == 1
+    assert inside(core, 0)["oom_count"] == 1
 
 
 def test_the_same_kill_told_twice_is_one():
@@ -82,7 +83,7 @@ def test_the_same_kill_told_twice_is_one():
     event = OomEvent("uid-a", "app", NOW, 256 * MIB)
     first, second = core.observe((event,)), core.observe((event,))
     assert first.limit_bytes.tolist() == second.limit_bytes.tolist()
-    assert core.explain(0)["oom_count"] == 1
+    assert inside(core, 0)["oom_count"] == 1
 
 
 def test_a_kill_that_a_predecessor_has_answered_is_not_answered_again():
@@ -94,7 +95,7 @@ def test_a_kill_that_a_predecessor_has_answered_is_not_answered_again():
     again.restore({0: core.checkpoints((0,))[0]})
     told_again = again.observe((OomEvent("uid-a", "app", now, int(first)),))
     assert told_again.limit_bytes.tolist() == [first]
-    assert again.explain(0)["oom_count"] == 1
+    assert inside(again, 0)["oom_count"] == 1
     a_new_one = again.observe((OomEvent("uid-a", "app", now + 60, int(first)),))
     assert a_new_one.limit_bytes[0] > first
 
@@ -104,7 +105,7 @@ def test_an_old_kill_is_remembered_and_raises_nothing():
     core.tick(NOW)
     raises = core.observe((OomEvent("uid-a", "app", NOW - 7200, 256 * MIB),))
     assert raises.pods == ()
-    assert core.explain(0)["oom_count"] == 1
+    assert inside(core, 0)["oom_count"] == 1
 
 
 def test_a_climb_raises_the_pod_that_climbs_and_not_its_siblings():
@@ -133,7 +134,7 @@ def test_a_source_that_fails_is_a_problem_and_history_stays():
     source.raising = RuntimeError("boom")
     tick = core.tick(now, everything=True)
     assert tick.problems == ("scripted: RuntimeError: boom",)
-    assert core.explain(0)["peak_history_bytes"] == 100 * MIB
+    assert inside(core, 0)["peak_history_bytes"] == 100 * MIB
     source.raising = None
     assert core.tick(now + 60).problems == ()
 
@@ -198,7 +199,7 @@ def test_a_container_that_vanished_is_no_longer_spoken_of_and_its_row_remembers(
     assert len(tick.recommendations.rows) == 0
     core.observe((OomEvent("uid-a", "app", NOW, None), RestartEvent("uid-a", "app", NOW)))
     core.sync(Sync((member(0, "c"),), ()))
-    assert core.explain(0)["peak_history_bytes"] == 100 * MIB
+    assert inside(core, 0)["peak_history_bytes"] == 100 * MIB
 
 
 def test_a_checkpoint_brings_a_new_engine_to_where_the_old_one_was():
@@ -211,7 +212,7 @@ def test_a_checkpoint_brings_a_new_engine_to_where_the_old_one_was():
     restored = again.tick(now, everything=True).recommendations
     # A checkpoint keeps peaks rounded up to a part in a thousand.
     np.testing.assert_allclose(restored.target_bytes, told.target_bytes, rtol=2e-3)
-    assert again.explain(4)["peak_history_bytes"] >= core.explain(0)["peak_history_bytes"]
+    assert inside(again, 4)["peak_history_bytes"] >= inside(core, 0)["peak_history_bytes"]
 
 
 def test_a_broken_checkpoint_is_named_and_the_others_are_read():
@@ -221,8 +222,8 @@ def test_a_broken_checkpoint_is_named_and_the_others_are_read():
     again, _ = engine(member(0, "a"), member(1, "b", "other"))
     refused = again.restore({0: b"garbage", 1: good})
     assert "shop/Deployment/web" in refused[0]
-    assert again.explain(1)["peak_history_bytes"] >= MIB
-    assert again.explain(0)["peak_history_bytes"] is None
+    assert inside(again, 1)["peak_history_bytes"] >= MIB
+    assert inside(again, 0)["peak_history_bytes"] is None
 
 
 @pytest.mark.parametrize("jump", [-86_400.0, 90 * 86_400.0, np.nan])
@@ -257,19 +258,17 @@ def test_a_forgotten_row_is_gone():
     core.tick(NOW)
     core.sync(Sync((), (("uid-a", "app"),)))
     core.forget((0,))
-    assert core.explain(0) == {}
+    assert inside(core, 0) == {}
     assert core.checkpoints((0,)) == {}
 
 
-def test_explaining_does_not_change_what_comes_next():
-    one, _ = engine(member(0, "a"), a=100.0 * MIB)
-    two, _ = engine(member(0, "a"), a=100.0 * MIB)
-    live(one, 4 * 3600)
-    live(two, 4 * 3600)
-    assert one.explain(0)["pods"] == [{"uid": "uid-a", "limit_bytes": 256 * MIB, "used_bytes": 100 * MIB}]
-    now = NOW + 4 * 3600
-    left, right = one.tick(now, everything=True), two.tick(now, everything=True)
-    np.testing.assert_array_equal(left.recommendations.target_bytes, right.recommendations.target_bytes)
+def test_a_recommendation_says_what_a_kill_was_worth_to_it():
+    asks = RowPolicy(oom_price=3.5)
+    core, _ = engine(member(0, "a", policy=asks), a=100.0 * MIB)
+    live(core, 4 * 3600)
+    made = core.tick(NOW + 4 * 3600, everything=True).recommendations
+    assert made.oom_price.tolist() == [3.5]
+    assert inside(core, 0)["pods"] == [{"uid": "uid-a", "limit_bytes": 256 * MIB, "used_bytes": 100 * MIB}]
 
 
 def test_without_prometheus_nothing_waits_for_a_past():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from builders.engine import MIB, NOW, ScriptedSource, member
+from builders.engine_rows import inside
 from plimsoll.recommend.row_policy import RowPolicy
 from plimsoll.usage.needed import Basis
 from plimsoll_operator.engine.core import NEED_UNKNOWN, EngineCore
@@ -81,7 +82,7 @@ def test_an_agent_that_falls_silent_leaves_usage_and_nothing_moves_on_the_foreca
     tick = core.tick(now, everything=True)
     assert basis(tick) == [Basis.STALE]
     assert tick.holds[NEED_UNKNOWN].tolist() == [0]
-    assert core.explain(0)["present_bytes"] == 500.0 * MIB
+    assert inside(core, 0)["present_bytes"] == 500.0 * MIB
     assert tick.raises.limit_bytes[0] > 512 * MIB  # by usage, which is close to the limit
 
 
@@ -90,14 +91,14 @@ def test_without_any_agent_usage_is_the_basis_and_nothing_holds():
     tick, _ = lives(core, HOUR)
     assert basis(tick) == [Basis.UNTOLD]
     assert NEED_UNKNOWN not in tick.holds
-    assert core.explain(0)["present_bytes"] == 400.0 * MIB
+    assert inside(core, 0)["present_bytes"] == 400.0 * MIB
 
 
 def test_an_old_agent_that_knows_no_need_leaves_usage():
     core, _ = engine(member(0, "a", limit=512 * MIB, policy=NEEDED), a=400.0)
     tick, _ = lives(core, HOUR, needed_mib=math.nan)
     assert basis(tick) == [Basis.UNTOLD]
-    assert core.explain(0)["present_bytes"] == 400.0 * MIB
+    assert inside(core, 0)["present_bytes"] == 400.0 * MIB
 
 
 def test_a_kill_makes_all_that_is_used_count_for_a_day():
@@ -106,7 +107,7 @@ def test_a_kill_makes_all_that_is_used_count_for_a_day():
     core.observe((OomEvent("uid-a", "app", now, 512 * MIB),))
     says(core, now, 200.0)
     assert basis(core.tick(now)) == [Basis.KILLED]
-    assert core.explain(0)["present_bytes"] == 400.0 * MIB
+    assert inside(core, 0)["present_bytes"] == 400.0 * MIB
     tick, _ = lives(core, 2 * STEP, now + 86_500.0, needed_mib=200.0)
     assert basis(tick) == [Basis.NEEDED]
 
@@ -163,11 +164,11 @@ def test_a_new_pod_of_a_known_row_is_waited_for_and_the_others_words_still_count
     says(core, now, 200.0)
     tick = core.tick(now)
     assert basis(tick) == [Basis.AWAITED]
-    assert core.explain(0)["present_bytes"] == 200.0 * MIB
+    assert inside(core, 0)["present_bytes"] == 200.0 * MIB
     says(core, now + 150.0, 200.0)
     tick = core.tick(now + 150.0)
     assert basis(tick) == [Basis.UNTOLD]
-    assert core.explain(0)["present_bytes"] == 480.0 * MIB
+    assert inside(core, 0)["present_bytes"] == 480.0 * MIB
 
 
 def test_a_slot_that_another_pod_takes_over_has_no_word():

@@ -5,6 +5,7 @@ import pytest
 
 from builders.answering import Answer, Asked, answering, as_json
 from builders.engine import MIB, NOW, WORKING_SET, ScriptedSource, member
+from builders.engine_rows import inside
 from plimsoll_operator.engine.core import PAST_PENDING, EngineCore
 from plimsoll_operator.engine.frames import Sync
 from plimsoll_operator.engine.messages import EngineSettings
@@ -57,7 +58,7 @@ def test_a_new_row_is_ready_in_its_first_tick(started):
     assert tick.recommendations.ready.tolist() == [True]
     assert tick.recommendations.target_bytes[0] > 100 * MIB
     assert PAST_PENDING not in tick.holds
-    assert started.explain(0)["hours_seen"] >= 670
+    assert inside(started, 0)["hours_seen"] >= 670
 
 
 def test_a_past_that_came_is_not_asked_for_again(started, prometheus):
@@ -90,7 +91,7 @@ def test_half_of_the_series_is_not_all_there_ever_was(started, prometheus):
     prometheus.known = ("app", "proxy")
     assert PAST_PENDING in started.tick(NOW + 60).holds
     assert PAST_PENDING not in started.tick(NOW + 180).holds
-    assert started.explain(1)["hours_seen"] >= 670
+    assert inside(started, 1)["hours_seen"] >= 670
 
 
 def test_a_row_with_a_day_of_its_own_goes_on_without(started, prometheus):

@@ -1,8 +1,9 @@
-"""In: samples of a day and more, as a source gives them. Out: class and leak in the ticks and in explain."""
+"""In: samples of a day and more, as a source gives them. Out: class and leak in the ticks."""
 
 import numpy as np
 
 from builders.engine import MIB, NOW, ScriptedSource, member
+from builders.engine_rows import inside
 from plimsoll.recommend.row_policy import RowPolicy
 from plimsoll_operator.engine.core import EngineCore
 from plimsoll_operator.engine.frames import Sync
@@ -46,9 +47,9 @@ def test_class_and_leak_are_found_with_the_hourly_decision():
     shapes, place = last[1]
     assert abs(shapes.slope[place] * 3600 / MIB - 10) < 1.5
     assert shapes.since_seconds[place] > NOW + 30 * 3600
-    told = core.explain(1)
+    told = inside(core, 1)
     assert (told["workload_class"], told["leaks_since_seconds"]) == ("growth", shapes.since_seconds[place])
-    assert core.explain(0)["workload_class"] == "flat"
+    assert inside(core, 0)["workload_class"] == "flat"
 
 
 def test_a_forgotten_row_starts_afresh():
@@ -56,7 +57,7 @@ def test_a_forgotten_row_starts_afresh():
     live(core, HOURS)
     core.forget((1,))
     core.sync(Sync((member(1, "web-5d9-1", "another"),), ()))
-    told = core.explain(1)
+    told = inside(core, 1)
     assert (told["workload_class"], told["leaks_since_seconds"]) == ("unknown", None)
 
 

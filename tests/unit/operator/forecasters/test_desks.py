@@ -5,8 +5,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from builders.engine import MIB, NOW, ScriptedSource, member
+from builders.engine_rows import inside
 from builders.seasons import daily
 from plimsoll.forecast.prophet import FitAnswer, FitTask
+from plimsoll.forecast.prophet_desk import TOO_SHORT, WAITING
 from plimsoll.forecast.protocol import LEVELS
 from plimsoll.recommend.row_policy import RowPolicy
 from plimsoll.usage.sample import Quantity
@@ -87,9 +89,23 @@ def test_a_tick_asks_and_a_later_one_uses_the_answer():
     assert median(core, NOW + 120) == auto  # not there yet: nothing waits
     pool.work()
     assert median(core, NOW + 180) > 0.9 * SAID
-    assert core.explain(0)["prophet"] == {"state": "", "asked_seconds": NOW + 60, "remarks": []}
+    known = inside(core, 0)["prophet"]
+    assert (known.state, known.asked_seconds, known.remarks) == ("", NOW + 60, ())
     assert median(core, pass_hours(core, 11) + 60) > 0.9 * SAID
     assert median(core, pass_hours(core, 13) + 60) < 0.5 * SAID  # the pool has died, say
+
+
+def test_with_a_recommendation_comes_why_another_model_made_it():
+    pool = HandPool()
+    core = core_with(pool)
+    assert core.tick(NOW + 60, everything=True).stand_ins == {0: WAITING}
+    pool.work()
+    assert core.tick(NOW + 120, everything=True).stand_ins == {}
+    young = core_with(HandPool(), RowPolicy(model="prophet", history_hours=24))
+    young.tick(NOW + 60)
+    assert young.tick(NOW + 120, everything=True).stand_ins == {0: TOO_SHORT}
+    other = core_with(HandPool(), RowPolicy(model="windowed"))
+    assert other.tick(NOW + 60, everything=True).stand_ins == {}
 
 
 def test_the_report_counts_fits_failures_and_replaced_workers():
@@ -104,7 +120,7 @@ def test_the_report_counts_fits_failures_and_replaced_workers():
     pool.replaced = 1
     assert core.tick(now + 120).fits == FitReport(failed=1, replaced=1, rows={"Failed": 1})
     assert core.tick(now + 180).fits == FitReport(rows={"Failed": 1})
-    assert "no answer within 180 s" in core.explain(0)["prophet"]["state"]
+    assert "no answer within 180 s" in inside(core, 0)["prophet"].state
 
 
 def test_holidays_that_nobody_knows_are_a_notice_once():
@@ -145,13 +161,14 @@ def test_a_policy_that_asks_for_another_model_lets_the_answer_go():
     core.tick(NOW + 120)
     core.sync(Sync((member(0, limit=4096 * MIB, policy=RowPolicy(model="windowed")),), ()))
     assert median(core, NOW + 180) < 0.5 * SAID
-    assert core.explain(0)["prophet"] is None
+    assert inside(core, 0)["prophet"] is None
 
 
 def test_without_workers_rows_say_why_and_auto_stands_in():
     core = core_with(None)
     assert median(core, NOW + 60) < 0.5 * SAID
-    assert core.explain(0)["prophet"]["state"] == SWITCHED_OFF
+    assert inside(core, 0)["prophet"].state == SWITCHED_OFF
+    assert core.tick(NOW + 90, everything=True).stand_ins == {0: SWITCHED_OFF}
     assert core.tick(NOW + 120).fits == FitReport(rows={"Unavailable": 1})
 
 
