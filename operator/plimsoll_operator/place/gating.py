@@ -16,7 +16,7 @@ from plimsoll.placement.fit import margin, short_probability
 from plimsoll.placement.lanes import Loads
 from plimsoll.placement.relief import Room
 from plimsoll_operator.place.affinity import Verdict
-from plimsoll_operator.place.gate import GATE_SECONDS
+from plimsoll_operator.place.gate import GATE_SECONDS, LONGEST_SECONDS
 from plimsoll_operator.place.kube_nodes import BoolArray
 from plimsoll_operator.place.state import PlacementState
 from plimsoll_operator.records import PodRecord
@@ -50,6 +50,7 @@ class Gating:
         self.find_room = find_room
         self._sweepers: set[str] = set()
         self._gated: set[str] = set()
+        self._decided: dict[str, float] = {}  # decisions that no watch has shown yet, and when they were made
 
     def look(self, pods: Iterable[PodRecord]) -> None:
         """Take over a whole world; what was seen of pods that are gone is forgotten."""
@@ -60,6 +61,8 @@ class Gating:
 
     def seen(self, pod: PodRecord) -> None:
         """A watch shows a pod."""
+        if pod.placed is not None:
+            self._decided.pop(pod.placed.decision, None)
         if pod.namespace == self._namespace and SWEEPER in pod.labels:
             (self._sweepers.add if pod.ready and pod.live else self._sweepers.discard)(pod.uid)
         elif pod.gate is not None and pod.live:
@@ -67,10 +70,19 @@ class Gating:
         else:
             self._gated.discard(pod.uid)
 
-    @property
-    def open(self) -> bool:
+    def decided(self, decision: str, now_seconds: float) -> None:
+        """A pod will be held: it counts before a watch shows it, as a rollout asks faster than that."""
+        self._decided[decision] = now_seconds
+
+    def is_open(self, now_seconds: float) -> bool:
         """Whether one more pod may be held."""
-        return bool(self._sweepers) and len(self._gated) < MOST_GATED
+        # What was never created counts for as long as a gate could have lasted.
+        self._decided = {
+            decision: when
+            for decision, when in self._decided.items()
+            if 0 <= now_seconds - when < LONGEST_SECONDS
+        }
+        return bool(self._sweepers) and len(self._gated) + len(self._decided) < MOST_GATED
 
     def held(
         self,
@@ -81,7 +93,7 @@ class Gating:
         now_seconds: float,
     ) -> Verdict | None:
         """The verdict that holds a pod, where room can be made on a node that the scheduler would allow."""
-        if not self.open or self.find_room is None or not state.settled:
+        if not self.is_open(now_seconds) or self.find_room is None or not state.settled:
             return None
         nodes, places = state.chooser.nodes, candidates(state, loads, allowed)
         room = self.find_room(state, loads, places, importance, now_seconds)

@@ -270,6 +270,8 @@ class Placer:
             expected = Expected(verdict.kube_nodes[0], ref, loads, memory, cpu, now_seconds)
             self._expected.add(decision, expected)
             state.expect(expected)
+            if self._gating is not None and verdict.room_until_seconds is not None:
+                self._gating.decided(decision, now_seconds)
         return verdict, outcome
 
     def _chosen(

@@ -286,6 +286,45 @@ async def test_few_are_held_at_the_same_time():
     assert not held(rig, await made(rig))
 
 
+def many(count=12):
+    """As many pairs of nodes: on each one pod of `web` fits where `small` leaves, and one place to go to."""
+    names = [f"n{at}" for at in range(count)]
+    nodes = [room_node(name) for name in names] + [room_node("home", unschedulable=True)]
+    nodes += [room_node(f"spare-{at}", memory="800Mi") for at in range(count)]
+    pods = [owned("base", f"base-{at}", name) for at, name in enumerate(names)]
+    pods += [owned(f"small-{at}", f"small-{at}-0", name) for at, name in enumerate(names)]
+    pods += [owned(f"small-{at}", f"small-{at}-1", "home") for at in range(count)]
+    pods.append(owned("web", "web-0", "home"))
+    day = {"base": 1800.0, "web": 2000.0} | {f"small-{at}": 700.0 for at in range(count)}
+    rig = placing(nodes, pods, day, placement_gates=True)
+    rig.api.put("memorypolicies", raw_policy(mode=RECREATE, placement=EVICT))
+    rig.api.put("pods", sweeper())
+    return rig
+
+
+async def holds(rig, uid, **review):
+    """Whether a pod that is created is held; no watch shows it."""
+    pod = await reviewed(rig, new_pod(), uid=uid, **review)
+    return [each["name"] for each in pod["spec"].get("schedulingGates", ())] == [GATE]
+
+
+async def test_a_rollout_faster_than_the_watch_is_held_no_further():
+    rig = await looped(many())
+    assert all([await holds(rig, f"{at:04}dddd", dryRun=True) for at in range(MOST_GATED + 1)])
+    found = [await holds(rig, f"{at:04}aaaa") for at in range(MOST_GATED + 2)]
+    assert found == [True] * MOST_GATED + [False] * 2
+    rig.now_seconds += LONGEST_SECONDS  # none of them came
+    assert await holds(rig, "0099aaaa")
+
+
+async def test_what_the_watch_shows_counts_once():
+    rig = await looped(many())
+    for at in range(MOST_GATED - 1):
+        assert held(rig, await made(rig, f"{at:04}aaaa"))
+    assert await holds(rig, "0098aaaa")
+    assert not await holds(rig, "0099aaaa")
+
+
 def gated(name, until=NOW + 66, placement="n1: said (abc)"):
     """A stored pod with our gate."""
     pod = new_pod()
