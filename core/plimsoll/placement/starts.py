@@ -26,7 +26,7 @@ BoolArray = npt.NDArray[np.bool_]
 # (they take their grace period), late enough that forecasts of the hour have been heard.
 PREPARE_SECONDS = 900.0
 LATE_SECONDS = 600.0  # a start whose pod has not come is waited for so long
-MOST_NEW = 32  # slots that are found a node in one go; those that have one cost next to nothing
+MOST_NEW = 32  # slots that are found a node in one go; those that have one cost far less
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def keep_room(
             chooser.add(at, slot.loads)
             continue
         place = before.get(slot.name)
-        if place is None or not _keeps(chooser, place, slot, bound):
+        if place is None or not allowed(slot)[place] or not _keeps(chooser, place, slot, bound):
             if new == MOST_NEW:  # in the next look
                 continue
             new += 1

@@ -89,6 +89,36 @@ def test_only_where_the_scheduler_would_let_it_go():
     assert kept.places == {"job": 1}
 
 
+def test_room_does_not_stay_where_the_scheduler_would_not_let_it_go_any_more():
+    cordoned = keep_room(
+        chooser(100.0, 100.0),
+        [slot("job", 10.0)],
+        {"job": 0},
+        lambda _: np.array([False, True]),
+        DEFAULT_BOUND,
+    )
+    assert cordoned.places == {"job": 1}
+
+
+def test_what_others_leave_for_a_start_counts_there_before_they_are_gone_and_is_cordoned_like_all_else():
+    nodes = chooser(100.0, 100.0)
+    nodes.add(0, loads(60.0))
+    nodes.add(1, loads(80.0))
+    kept = keep_room(nodes, [slot("job", 60.0)], {}, everywhere(2), DEFAULT_BOUND, {"job": 0})
+    assert (kept.places, kept.making, [each.name for each in kept.unfit]) == ({}, {"job": 0}, ["job"])
+    assert nodes.need_bytes[0] > 120.0
+    gone = chooser(100.0, 100.0)
+    assert keep_room(gone, [slot("job", 60.0)], {}, everywhere(2), DEFAULT_BOUND, {"job": 0}).places == {
+        "job": 0
+    }
+    barred = chooser(100.0, 100.0)
+    barred.add(0, loads(60.0))
+    away = keep_room(
+        barred, [slot("job", 60.0)], {}, lambda _: np.array([False, True]), DEFAULT_BOUND, {"job": 0}
+    )
+    assert (away.places, away.making) == ({"job": 1}, {})
+
+
 def test_the_earlier_start_is_served_first():
     late, soon = slot("a-late", 60.0, NOW + 3 * HOUR), slot("b-soon", 60.0)
     kept = keep_room(chooser(100.0), [late, soon], {}, everywhere(1), DEFAULT_BOUND)
