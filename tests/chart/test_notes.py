@@ -6,12 +6,12 @@ import pytest
 
 from builders.chart import Object, render
 
-ACTS = {"enabled": True, "debugfs": True}
+ACTS = {"enabled": True, "lruGen": True}
 AGENTS = {
     "watching": {},
     "acting": {"act": {"enabled": True}},
-    "acting with debugfs": {"act": ACTS},
-    "acting, least mounts": {"act": {**ACTS, "debugfs": False, "mm": False, "compact": False}},
+    "acting with lru_gen": {"act": ACTS},
+    "acting, least mounts": {"act": {**ACTS, "lruGen": False, "mm": False, "compact": False}},
     "acting elsewhere": {
         "cgroupRoot": "/sys/fs/cgroup/system.slice",
         "act": {**ACTS, "stateDir": "/run/other"},

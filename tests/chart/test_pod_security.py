@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from builders.chart import CHART, EVERYTHING, VALUE_SETS, Object, render
+from plimsoll_nodeagent.sample.lru_gen import LRU_GEN
 
 VOLUMES = {
     "configMap",
@@ -141,14 +142,19 @@ def test_an_agent_that_acts_has_three_capabilities_the_nodes_pids_and_four_host_
     }
 
 
-def test_debugfs_is_mounted_for_one_who_asks_for_it():
-    pod = render({"agent": {"act": {"enabled": True, "debugfs": True}}}).one("DaemonSet")["spec"]["template"]
-    paths = {each.get("hostPath", {}).get("path") for each in pod["spec"]["volumes"]}
-    assert "/sys/kernel/debug" in paths
+def test_the_generations_of_the_lru_are_mounted_for_one_who_asks_for_them_and_nothing_else_of_debugfs():
+    pod = render({"agent": {"act": {"enabled": True, "lruGen": True}}}).one("DaemonSet")["spec"]["template"]
+    (agent,) = pod["spec"]["containers"]
+    volumes = {each["name"]: each["hostPath"] for each in pod["spec"]["volumes"] if "hostPath" in each}
+    debug = [each for each in volumes.values() if each["path"].startswith("/sys/kernel/debug")]
+    assert debug == [volumes["lru-gen"]] == [{"path": LRU_GEN, "type": "File"}]
+    (mount,) = (each for each in agent["volumeMounts"] if each["name"] == "lru-gen")
+    assert mount["mountPath"] == f"/host{LRU_GEN}"  # where the agent looks first
+    assert not mount.get("readOnly")
 
 
 def test_mounts_of_an_agent_that_acts_can_be_left_out_one_by_one():
-    without = {"enabled": True, "mm": False, "debugfs": False, "compact": False}
+    without = {"enabled": True, "mm": False, "lruGen": False, "compact": False}
     pod = render({"agent": {"act": without}}).one("DaemonSet")["spec"]["template"]["spec"]
     (agent,) = pod["containers"]
     assert [each["name"] for each in agent["volumeMounts"]] == ["cgroup", "state"]

@@ -89,6 +89,9 @@ class Controlled:
     swap_max: tuple[float, float] | None = None
     """When memory.swap.max was last read, and what it said."""
     swap: SwapRoom = SwapRoom()
+    file_refaults: int | None = None
+    io_ratio: float | None = None
+    """The share of ten seconds that it stalled on io while pages of files came back; None: none did."""
     need: Need | None = None
     cold_age_seconds: float = math.nan
     decision: ReclaimDecision | None = None
@@ -129,11 +132,12 @@ def reading_of(
 ) -> ContainerReading:
     """What the law is told of one container."""
     stat, pressure = sample.stat, sample.pressure
+    avg10 = None if pressure is None else max(pressure.some.avg10_ratio, each.io_ratio or 0.0)
     return ContainerReading(
         now_seconds=now_seconds,
         usage_bytes=sample.usage_bytes,
         stall_seconds_total=None if pressure is None else pressure.some.total_seconds,
-        pressure_avg10_ratio=None if pressure is None else pressure.some.avg10_ratio,
+        pressure_avg10_ratio=avg10,
         refault_bytes_total=refault_bytes(sample),
         file_bytes=None if stat is None else stat.file_bytes,
         swap_room_bytes=swap_room_bytes,

@@ -17,12 +17,16 @@ from plimsoll_nodeagent.control.controlled import (
     reading_of,
 )
 from plimsoll_nodeagent.control.idle_ages import Looked
+from plimsoll_nodeagent.control.swap_store import SwapStore
 from plimsoll_nodeagent.control.taking import Taker
 from plimsoll_nodeagent.kernelfs import Answer, KernelFs
+from plimsoll_nodeagent.kernelfs.process import PAGE_BYTES
 from plimsoll_nodeagent.loop import Snapshot
+from plimsoll_nodeagent.sample.formats import parse_pressure, parsed
 from plimsoll_nodeagent.sample.reading import ContainerSample
 from plimsoll_nodeagent.sample.swap import ContainerSwap, swap_max_bytes
 
+FILES_BACK_BYTES = 256 << 10  # a read-ahead window or two that came back say nothing of io
 SWAP_MAX_SECONDS = 30.0  # the kernel keeps to memory.swap.max itself, whatever we believe
 
 
@@ -31,6 +35,7 @@ class Readings:
 
     def __init__(self, fs: KernelFs, taker: Taker) -> None:
         self._fs, self._taker = fs, taker
+        self.store = SwapStore(fs)
 
     def of(
         self,
@@ -44,6 +49,7 @@ class Readings:
         """One container's reading, by a page policy; `pressed`: pressure is expected in it."""
         now = snapshot.taken_seconds
         each.swap = self._swap_room(each, sample, snapshot)
+        each.io_ratio = self._io_ratio(each, sample)
         room = each.swap.bytes_
         cold = self._cold(each, sample, now, by_ages(page_policy_name))
         if room and page_policy_name in ADDRESS_POLICIES and self._taker.knows(each, now):
@@ -70,6 +76,23 @@ class Readings:
         cold_bytes = each.aged_cold_bytes
         return None if cold_bytes is None else min(cold_bytes, sample.usage_bytes)
 
+    def _io_ratio(self, each: Controlled, sample: ContainerSample) -> float | None:
+        """How much it stalled on io, if pages of files came back since the reading before.
+
+        A page that was not in the working set is waited for on io, and not on memory.
+        """
+        before, each.file_refaults = (
+            each.file_refaults,
+            None if sample.stat is None else (sample.stat.refault_file_pages),
+        )
+        if before is None or each.file_refaults is None:
+            return None
+        if (each.file_refaults - before) * PAGE_BYTES <= FILES_BACK_BYTES:
+            return None
+        with opened(self._fs, sample.container) as cgroup:
+            io = None if isinstance(cgroup, Answer) else parsed(cgroup.read("io.pressure"), parse_pressure)
+        return None if io is None else io.some.avg10_ratio
+
     def _swap_room(self, each: Controlled, sample: ContainerSample, snapshot: Snapshot) -> SwapRoom:
         """What may still be swapped out. Its bound is read twice a minute."""
         memory, now = snapshot.kube_node.memory, snapshot.taken_seconds
@@ -86,9 +109,8 @@ class Readings:
         if each.swap_max is None:
             return SwapRoom()
         swap = ContainerSwap(sample.swap_bytes, each.swap_max[1], None)
-        return SwapRoom(
-            swap.headroom_bytes(memory.swap_free_bytes), shut=swap.most_bytes <= sample.swap_bytes
-        )
+        room = swap.headroom_bytes(memory.swap_free_bytes) if self.store.pays else 0
+        return SwapRoom(room, shut=swap.most_bytes <= sample.swap_bytes)
 
 
 def ages_by_address(each: Controlled, now_seconds: float) -> Looked | None:

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from plimsoll.api.policy import NumaPlacement
 from plimsoll.api.reclaim import ReclaimMode
@@ -42,7 +42,7 @@ from plimsoll_nodeagent.control.models import Models
 from plimsoll_nodeagent.control.policies import PolicySource
 from plimsoll_nodeagent.control.readings import Readings, ages_by_address
 from plimsoll_nodeagent.control.stalls import StallWatch
-from plimsoll_nodeagent.control.taking import Taker, asked_bytes, moved_bytes
+from plimsoll_nodeagent.control.taking import NOT_FILE_ONLY, Taker, asked_bytes, moved_bytes
 from plimsoll_nodeagent.discover.tracker import Container, ContainerId
 from plimsoll_nodeagent.kernelfs import KernelFs
 from plimsoll_nodeagent.loop import Snapshot
@@ -59,9 +59,6 @@ NO_RETURN = (Reason.OFF, Reason.PRESSURE, Reason.FORESEEN, Reason.BACKING_OFF, R
 SUFFERS = (Reason.THRASHING, Reason.PRESSURE)
 
 logger = logging.getLogger(__name__)
-
-
-NOT_FILE_ONLY = "Only file pages of it may go, and a kernel before 6.11 cannot be told to swap nothing out."
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +192,7 @@ class Reclaimer:
         decided: list[tuple[Controlled, Claim]] = []
         returns: list[tuple[Controlled, int]] = []
         self.reasons.clear()
+        self.readings.store.look()
         for sample in samples:
             each = self.controlled[sample.container.key]
             with self._alone(each, "plan"):
@@ -313,6 +311,9 @@ class Reclaimer:
             decision = hold(Reason.SHRINKING, "It is taken towards a lower limit: the steady pace rests.")
         elif not decision.holds and not self.taker.keeps(each):
             decision = hold(Reason.NO_ROOM, NOT_FILE_ONLY)
+        elif decision.reason is Reason.PRESSURE and each.io_ratio is not None:
+            said = f"{decision.sentence} On io it stalled {each.io_ratio:.2%}, while files came back."
+            decision = replace(decision, sentence=said)
         each.decision = decision
         self._account(each, sample, reading)
         return reading

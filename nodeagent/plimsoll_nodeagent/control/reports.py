@@ -201,7 +201,8 @@ def node_report(
     needed = cold = None
     if controlled:
         rest = sum(each.usage_bytes for each in snapshot.samples if each.container.key not in known)
-        needed = rest + sum(each.needed_bytes for each in known.values() if each is not None)
+        store_bytes = reclaimer.readings.store.taken_bytes  # zram's, which is charged to no container
+        needed = rest + store_bytes + sum(each.needed_bytes for each in known.values() if each is not None)
         cold = sum(each.cold_bytes for each in known.values() if each is not None)
     said, zones = pressing.forecasts.probability, read_node(fs).zones
     return NodeReport(

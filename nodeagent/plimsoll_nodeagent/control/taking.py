@@ -27,6 +27,8 @@ FILE_PAGES_ONLY = 0  # memory.reclaim's swappiness
 MOST_PARTS = 64  # of one amount: each is a call, and the process is asked for twice
 LEAST_REST_BYTES = 256 << 10  # less is not worth a call
 
+NOT_FILE_ONLY = "Only file pages of it may go, and a kernel before 6.11 cannot be told to swap nothing out."
+
 
 @dataclass(frozen=True, slots=True)
 class Taker:

@@ -15,8 +15,8 @@ from plimsoll.coordinate.steady import SteadyClock
 from plimsoll.coordinate.towards import Towards, TowardsReading, TowardsTarget
 from plimsoll_nodeagent.act.container import opened
 from plimsoll_nodeagent.control.controlled import Controlled
-from plimsoll_nodeagent.control.reclaiming import NOT_FILE_ONLY, Reclaimer
-from plimsoll_nodeagent.control.taking import moved_bytes
+from plimsoll_nodeagent.control.reclaiming import Reclaimer
+from plimsoll_nodeagent.control.taking import NOT_FILE_ONLY, moved_bytes
 from plimsoll_nodeagent.discover.tracker import Container
 from plimsoll_nodeagent.kernelfs import Answer, KernelFs
 from plimsoll_nodeagent.sample.formats import (

@@ -3,7 +3,8 @@
 In: a path as the kernel names it, or a file's name within an open cgroup, and the text. Out: whether it is on
 the list. `memory.max`, `memory.min`, `memory.swap.max`, `cgroup.procs`, `cgroup.kill` and their like are not,
 and cannot come onto it by a setting: limits are Kubernetes' business (`pods/resize`). Files of a cgroup are
-written only through its open directory, whose inode has been checked, and never by path.
+written only through its open directory, whose inode has been checked, and those of a process through its own,
+which is no other process' when its number is given away; never by path.
 """
 
 import re
@@ -28,9 +29,10 @@ _PATHS = (
         re.compile(rf"\+ {_NUMBER} {_NUMBER} {_NUMBER}(?: [01](?: [01])?)?"),
     ),
     (re.compile(r"/proc/pressure/memory"), CGROUP_FILES["memory.pressure"]),
-    # 4: forget which pages were written to (soft-dirty). Nothing else of clear_refs.
-    (re.compile(rf"/proc/{_NUMBER}/clear_refs"), re.compile("4")),
 )
+# A process' files; 4: forget which pages were written to (soft-dirty), and nothing else of clear_refs.
+PROCESS_FILES = {"clear_refs": re.compile("4")}
+_PROCESS = re.compile(rf"/proc/{_NUMBER}")
 IDLE_BITMAP = "/sys/kernel/mm/page_idle/bitmap"
 
 
@@ -42,7 +44,7 @@ def may_write(path: str, text: str) -> bool:
     )
 
 
-def may_write_in_cgroup(name: str, text: str) -> bool:
-    """True for a file of a cgroup and a text on the list."""
-    words = CGROUP_FILES.get(name)
+def may_write_in(directory: str, name: str, text: str) -> bool:
+    """True for a file of an open cgroup, or of an open process (`/proc/PID`), and a text on the list."""
+    words = (PROCESS_FILES if _PROCESS.fullmatch(directory) else CGROUP_FILES).get(name)
     return words is not None and words.fullmatch(text.rstrip("\n")) is not None

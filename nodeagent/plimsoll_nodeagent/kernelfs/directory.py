@@ -8,7 +8,7 @@ import os
 from types import TracebackType
 from typing import Self
 
-from plimsoll_nodeagent.kernelfs.allowed import may_write_in_cgroup
+from plimsoll_nodeagent.kernelfs.allowed import may_write_in
 from plimsoll_nodeagent.kernelfs.answers import Absence, Answer, absence
 from plimsoll_nodeagent.kernelfs.door import DIRECTORY_FLAGS, READ_FLAGS, Door
 from plimsoll_nodeagent.kernelfs.entries import Entry, Trigger, as_line
@@ -52,9 +52,9 @@ class KernelDirectory:
             return absence(error)
 
     def write(self, name: str, text: str) -> Answer:
-        """Write a file of this cgroup; `Answer.REFUSED` if it is not on the list of those we may."""
+        """Write a file of this directory; `Answer.REFUSED` if it is not on the list of those we may."""
         what = f"{self.path}/{name}"
-        if not may_write_in_cgroup(name, text):
+        if not may_write_in(self.path, name, text):
             return self._door.note(what, text, Answer.REFUSED)
         return self._door.change(
             what, text, lambda: self._door.put(name, as_line(text), self._descriptor, None)
@@ -67,7 +67,7 @@ class KernelDirectory:
     def trigger(self, text: str) -> Trigger | Answer:
         """Set a PSI trigger on this cgroup's memory.pressure; it ends when its descriptor is closed."""
         what = f"{self.path}/memory.pressure"
-        if not may_write_in_cgroup("memory.pressure", text):
+        if not may_write_in(self.path, "memory.pressure", text):
             return self._door.note(what, text, Answer.REFUSED)
         return self._door.trigger_at(what, text, "memory.pressure", self._descriptor)
 

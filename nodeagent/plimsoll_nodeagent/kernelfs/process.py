@@ -113,8 +113,8 @@ class KernelProcess:
             left = self._fs.calls.migrate_pages(self.pid, from_numa_nodes, to_numa_nodes)
         except OSError as error:
             return self._fs.note(what, text, answer(error))
-        self._fs.note(what, text, Answer.DONE)
-        return left
+        how = self._fs.note(what, text, Answer.DONE if self.is_alive() else Answer.GONE)
+        return left if how is Answer.DONE else how
 
     def scan(self, start: int, end: int, any_of: PageKind) -> list[PageRun] | Absence:
         """Find pages of a kind with PAGEMAP_SCAN (Linux 6.7), at most `MOST_RUNS` runs."""
@@ -156,7 +156,7 @@ class KernelProcess:
 
     def forget_writes(self) -> Answer:
         """Clear the soft-dirty bits, so that the next look finds what was written to since."""
-        return self._fs.write(f"/proc/{self.pid}/clear_refs", "4") if self.is_alive() else Answer.GONE
+        return self._directory.write("clear_refs", "4") if self.is_alive() else Answer.GONE
 
     def _moved(
         self, addresses: NDArray[np.uint64], numa_nodes: NDArray[np.int32] | None

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from builders.agents import COLD, AgentOn
+from builders.agents import COLD, PSI, AgentOn
 from builders.twin_node import MIB
 from plimsoll.pages.refault_set import MOST_PROBED_RATIO
 from plimsoll_nodeagent.agent import STAGES
@@ -133,6 +133,28 @@ def test_a_kernel_that_cannot_be_told_to_take_file_pages_alone_takes_none(tmp_pa
         assert report.containers[0].reason in {"no-room", "reclaim"}  # reclaim: saved up for its next step
     (engine,) = (each for each in report.capabilities.engines if each.engine is Engine.RECLAIM)
     assert "whose file pages alone may go is held" in engine.why
+
+
+def refaulted(agent: AgentOn, pages: int) -> None:
+    stat = agent.node.file(1, "memory.stat")
+    lines = (each.split() for each in stat.read_text().splitlines())
+    more = {"workingset_refault_file": pages}
+    stat.write_text("".join(f"{name} {int(value) + more.get(name, 0)}\n" for name, value in lines))
+
+
+@pytest.mark.parametrize(
+    ("pages", "avg10", "holds"),
+    [(128, 20.0, True), (128, 0.5, False), (8, 20.0, False), (0, 20.0, False)],
+)
+def test_stalls_on_io_stop_it_where_files_come_back(tmp_path, pages: int, avg10: float, holds: bool):
+    agent = AgentOn(tmp_path, containers=1)
+    agent.tick(30)
+    io = agent.node.file(1, "memory.pressure").with_name("io.pressure")
+    io.write_text(PSI.format(avg10=avg10, total=0))
+    refaulted(agent, pages)
+    (report,) = agent.tick(1).containers
+    assert (report.reason == "pressure") is holds
+    assert ("On io it stalled 20.00%" in report.sentence) is holds
 
 
 def test_a_policy_that_goes_away_ends_reclaim_at_once(tmp_path):

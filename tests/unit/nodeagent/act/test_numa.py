@@ -78,6 +78,26 @@ def test_a_process_that_ends_before_the_call_by_number_is_gone(tmp_path):
         assert process.move(np.zeros(1, dtype=np.uint64), 1) is Answer.GONE
 
 
+def test_a_number_that_was_given_away_during_the_call_is_not_taken_for_the_process(tmp_path, monkeypatch):
+    node = TwinNode(tmp_path)
+    node.process()
+    processes = node.kernel.processes
+    monkeypatch.setattr(processes, "migrate_pages", lambda *_: processes.end(500) or 0)
+    with KernelProcess.open(node.kernel, 500) as process:
+        assert process.migrate(frozenset({0}), frozenset({1})) is Answer.GONE
+    assert node.kernel.notes[-1].answer is Answer.GONE
+
+
+def test_what_was_written_is_forgotten_of_the_process_that_was_opened_and_of_no_other(tmp_path):
+    node = TwinNode(tmp_path)
+    node.process()
+    with KernelProcess.open(node.kernel, 500) as process:
+        alive = process.is_alive
+        # Its number is another's between the question and the write.
+        process.is_alive = lambda: alive() and (node.kernel.processes.end(500), node.process(500))[0] is None
+        assert process.forget_writes() is Answer.GONE
+
+
 def test_what_is_denied_is_denied(tmp_path):
     node = TwinNode(tmp_path)
     node.kernel.fail("compact", errno.EACCES)

@@ -8,7 +8,7 @@ from plimsoll.pages.address_plan import Part
 from plimsoll.pages.control_law import ReclaimLaw
 from plimsoll.pages.control_types import ReclaimPolicy
 from plimsoll_nodeagent.capabilities import ORDER, Fact, KernelCapabilities, settle
-from plimsoll_nodeagent.control.controlled import Controlled
+from plimsoll_nodeagent.control.controlled import Controlled, SwapRoom
 from plimsoll_nodeagent.control.taking import Taker, moved_bytes, pieces
 
 PID, PAGES = 500, 16_384  # 64 MiB
@@ -66,7 +66,7 @@ def test_paging_out_can_be_stopped_every_sixteen_mib(tmp_path, block_mib: int):
     node = TwinNode(tmp_path)
     process = node.process(PID, pages=PAGES, started_ticks=1)
     each = Controlled(node.container(), ReclaimLaw(ReclaimPolicy()))
-    each.addresses = Plan(process.start, block_mib)
+    each.addresses, each.swap = Plan(process.start, block_mib), SwapRoom(64 * MIB)
     moved = []
     taker = Taker(node.actor(each.container), NEWEST, lambda _: sum(moved) >= 32 * MIB)
     for outcome in taker.take(each, 64 * MIB, 0.0):
@@ -81,6 +81,6 @@ def test_no_more_is_paged_out_than_was_asked_for(tmp_path, amount_mib: int):
     node = TwinNode(tmp_path)
     process = node.process(PID, pages=PAGES, started_ticks=1)
     each = Controlled(node.container(), ReclaimLaw(ReclaimPolicy()))
-    each.addresses = Plan(process.start, 1)
+    each.addresses, each.swap = Plan(process.start, 1), SwapRoom(64 * MIB)
     taker = Taker(node.actor(each.container), NEWEST, lambda _: False)
     assert sum(map(moved_bytes, taker.take(each, amount_mib * MIB, 0.0))) == amount_mib * MIB
