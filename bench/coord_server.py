@@ -19,10 +19,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from builders.attending import AGENTS, Reviews
+from builders.authority import AGENT_HOST, OPERATOR_HOST
 from builders.clusters import raw_kube_node, raw_pod
 from builders.desks import Desks
 from builders.loops import rig
-from plimsoll.coordinate.admission import Admission, AdmissionRate
+from plimsoll.coordinate.admission import Admission, AdmissionRate, EachAdmission
 from plimsoll.coordinate.messages import AgentBody, ModelDelta, NodeFacts
 from plimsoll_operator.coordinate.desk import Desk
 from plimsoll_operator.coordinate.identity import ServerIdentity
@@ -86,13 +87,16 @@ async def serve(options: argparse.Namespace) -> dict[str, object]:
         attendance=desks.attendance,
         tokens=Tokens(NamedTokens(), "plimsoll", time.monotonic),
         username=AGENTS,
+        agents_name=AGENT_HOST,
+        operators_name=OPERATOR_HOST,
         hearer=counting,
         kube_node_of_pod=lambda uid: None if (pod := membership.pod(uid)) is None else pod.kube_node,
         leads=lambda: not options.relay_to,
         now=time.time,
         monotonic=time.monotonic,
         admission=Admission(AdmissionRate(options.per_second, 2 * options.per_second)),
-        relay=Relay(identity, lambda: leader, "localhost", time.monotonic) if options.relay_to else None,
+        addresses=EachAdmission(AdmissionRate(1e6, 1e6)),  # all simulated agents are at one
+        relay=Relay(identity, lambda: leader, OPERATOR_HOST, time.monotonic) if options.relay_to else None,
     )
     desks.offer = service.offer
     desks.desk.begin(desks.rig.loop.world, time.time())

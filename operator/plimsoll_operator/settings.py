@@ -92,8 +92,13 @@ class OperatorSettings(BaseModel):
     agents' streams to the one that does. Default: none, and it refuses them."""
     agents_server_name: str = ""
     """Name in the certificate for agents, by which replicas know each other; default: the chart's Service."""
+    agents_client_name: str = ""
+    """DNS name in the certificate of the agents, without which none opens a stream; default: that of their
+    service account."""
     agents_per_second: float = Field(default=100.0, gt=0)
     """Streams that may be opened a second; the others are told when to come back."""
+    agents_per_second_of_address: float = Field(default=5.0, gt=0)
+    """The same of one address. More only where agents reach the operator through one that they share."""
     lease_duration: Seconds = 15.0
     """A leader that has not renewed for so long is replaced."""
     lease_renew: Seconds = 5.0

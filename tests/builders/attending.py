@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from builders.authority import Authority
-from plimsoll.coordinate.admission import Admission
+from builders.authority import AGENT_HOST, OPERATOR_HOST, Authority
+from plimsoll.coordinate.admission import Admission, AdmissionRate, EachAdmission
 from plimsoll.coordinate.attendance import Attendance
 from plimsoll.coordinate.messages import NodeFacts, Roster, RosterEntry, Unread
 from plimsoll.coordinate.reconnect import Backoff
@@ -27,6 +27,7 @@ from plimsoll_operator.coordinate.server import Coordination, start
 from plimsoll_operator.coordinate.tokens import NODE_NAME, Tokens
 
 AGENTS = "system:serviceaccount:plimsoll-system:plimsoll-agent"
+WIDE = AdmissionRate(per_second=1e4, burst=1e4)
 QUICK = Backoff(first_seconds=0.05, most_seconds=0.2)
 
 
@@ -77,6 +78,7 @@ class Attended:
     leading: bool = True
     port: int = 0
     admission: Admission = field(default_factory=Admission)
+    addresses: EachAdmission = field(default_factory=lambda: EachAdmission(WIDE))  # all are at one
     hearer: Any = None
     attendance: Attendance | None = None
     now: Callable[[], float] = time.time
@@ -91,17 +93,21 @@ class Attended:
     async def serving(self) -> AsyncIterator["Attended"]:
         """Serve until the block ends."""
         self.identity = ServerIdentity(self.authority.write(self.directory / "server", "operator"))
-        relay = self.leader and Relay(self.identity, self.leader, "localhost", time.monotonic)
+        relay = self.leader and Relay(self.identity, self.leader, OPERATOR_HOST, time.monotonic)
         self.service = Coordination(
             attendance=self.attendance or Attendance(self.epoch_id),
             tokens=Tokens(self.reviews, "plimsoll", time.monotonic),
             username=self.username,
+            agents_name=AGENT_HOST,
+            operators_name=OPERATOR_HOST,
             hearer=self.hearer or self.heard,
             kube_node_of_pod=self.pods.get,
             leads=lambda: self.leading,
             now=self.now,
             monotonic=time.monotonic,
             admission=self.admission,
+            addresses=self.addresses,
+            streams=WIDE,
             relay=relay,
             review_seconds=self.review_seconds,
         )
@@ -121,12 +127,13 @@ class Attended:
         session: AgentSession | None = None,
         roster: Roster | None = None,
         address: str = "",
+        hosts: tuple[str, ...] = (),
     ) -> tuple[Link, list[object]]:
         """An agent's link, and the list of what it hears."""
         token = token or f"token-{kube_node}"
         self.reviews.kube_nodes.setdefault(token, kube_node)
         directory = self.directory / f"agent-{token[-40:]}"
-        (authority or self.authority).write(directory, kube_node, expired=expired)
+        (authority or self.authority).write(directory, kube_node, expired=expired, hosts=hosts)
         (directory / "token").write_text(token + "\n")
         heard: list[object] = []
         own = roster or Roster((RosterEntry(0, f"pod-{kube_node[-1]}", "c0"),))
@@ -139,7 +146,7 @@ class Attended:
             now=time.time,
             draw=lambda: 0.5,
             backoff=QUICK,
-            server_name="localhost",
+            server_name=OPERATOR_HOST,
         )
         return link, heard
 

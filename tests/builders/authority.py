@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 HOUR = dt.timedelta(hours=1)
+OPERATOR_HOST, AGENT_HOST = "localhost", "plimsoll-agent"
 PEM = serialization.Encoding.PEM
 
 
@@ -34,19 +35,22 @@ class Authority:
         expired: bool = False,
         lasts: dt.timedelta = 12 * HOUR,
         trusts: "tuple[Authority, ...]" = (),
+        hosts: tuple[str, ...] = (),
     ) -> Path:
-        """`tls.crt`, `tls.key` and `ca.crt` for 127.0.0.1 and `localhost`, moved into place one by one.
+        """`tls.crt`, `tls.key` and `ca.crt`, moved into place one by one.
 
+        `hosts`: the names that the pair is for; those of an operator where `name` is that, else an agent's.
         `trusts`: other authorities in `ca.crt`, as while one takes over from another.
         """
+        hosts = hosts or ((OPERATOR_HOST,) if name == "operator" else (AGENT_HOST,))
         key = ec.generate_private_key(ec.SECP256R1())
         now = dt.datetime.now(dt.UTC)
         ends = now - HOUR if expired else now + lasts
-        hosts = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        names = [*map(x509.DNSName, hosts), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         certificate = (
             _builder(_named(name), self._name, key, now - 2 * HOUR, ends)
-            .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .sign(self._key, hashes.SHA256())
         )

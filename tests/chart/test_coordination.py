@@ -44,10 +44,49 @@ def test_the_operator_takes_what_the_chart_sets():
         settings.agents_service_account
         == render(APART).one("DaemonSet")["spec"]["template"]["spec"]["serviceAccountName"]
     )
-    assert settings.agents_per_second == 100.0
+    assert (settings.agents_per_second, settings.agents_per_second_of_address) == (100.0, 5.0)
     assert settings.agents_server_name == HOST
     (own,) = (each for each in container("Deployment", APART)["env"] if each["name"].endswith("AGENTS_HOST"))
     assert own["valueFrom"] == {"fieldRef": {"fieldPath": "status.podIP"}}
+
+
+def asked_names(values: dict[str, Any]) -> tuple[str, str]:
+    """What the operator asks for in the certificate of an agent, and of another replica."""
+    environment = {each["name"]: each.get("value", "x") for each in container("Deployment", values)["env"]}
+    settings = settings_from([], environment)
+    return settings.agents_client_name or settings.agents_service_account, settings.agents_server_name
+
+
+@pytest.mark.parametrize("values", [APART, ISSUED, {**ON, "fullnameOverride": "line"}])
+def test_the_names_that_are_asked_for_are_in_the_certificates(values: dict[str, Any]):
+    rendered = render(values)
+    agents, operators = asked_names(values)
+    if values is ISSUED:
+        found = {
+            each["metadata"]["name"]: each["spec"]["dnsNames"] for each in rendered.of_kind("Certificate")
+        }
+    else:
+        found = {each["metadata"]["name"]: dns_names(each) for each in rendered.of_kind("Secret")}
+    (ours,) = (names for name, names in found.items() if name.endswith("-operator-agents"))
+    (theirs,) = (names for name, names in found.items() if name.endswith("-agent-identity"))
+    assert agents in theirs
+    assert agents not in ours
+    assert operators in ours
+    assert operators not in theirs
+
+
+def dns_names(pair: dict[str, Any]) -> list[str]:
+    certificate = x509.load_pem_x509_certificate(base64.b64decode(pair["data"]["tls.crt"]))
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return names.get_values_for_type(x509.DNSName)
+
+
+def test_a_certificate_of_ones_own_may_have_another_name():
+    own = {"source": "secret", "operatorSecretName": "ours", "agentSecretName": "theirs"}
+    assert asked_names({"coordination": {"enabled": True, "certificate": own}})[0] == "plimsoll-agent"
+    named = {**own, "agentName": "agents.memory.example"}
+    values = {"coordination": {"enabled": True, "certificate": named}}
+    assert asked_names(values)[0] == "agents.memory.example"
 
 
 @pytest.mark.parametrize("act", [False, True])

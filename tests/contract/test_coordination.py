@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from builders.attending import AGENTS, Attended, attending, until
-from builders.authority import Authority
+from builders.authority import AGENT_HOST, OPERATOR_HOST, Authority
 from builders.desks import Desks
 from builders.loops import rig
-from plimsoll.coordinate.admission import Admission, AdmissionRate
+from plimsoll.coordinate.admission import Admission, AdmissionRate, EachAdmission
 from plimsoll.coordinate.attendance import Presence
 from plimsoll.coordinate.columns import MOST_ROWS
 from plimsoll.coordinate.mailbox import Bounds
@@ -150,6 +150,21 @@ async def test_who_is_not_an_agent_of_ours_is_refused(operator, how):
     assert AGENTS not in link.state.why
 
 
+@pytest.mark.parametrize("host", ["somebody.else.svc", OPERATOR_HOST])
+async def test_a_certificate_of_the_same_authority_for_another_name_opens_nothing(operator, host):
+    """An authority that signs for others too: their pairs pass the handshake, with our token or without."""
+    async with operator.serving():
+        link, _ = operator.agent(hosts=(host,))
+        async with attending(link):
+            await until(lambda: link.state.failures_total["permission_denied"] >= 1)
+        assert f"the certificate is of {host}, not of {AGENT_HOST}" in link.state.why
+        assert operator.reviews.asked == 0
+        assert operator.heard.greeted_nodes == []
+        both, _ = operator.agent(hosts=(host, AGENT_HOST))
+        async with attending(both):
+            await until(lambda: both.state.attending)
+
+
 async def test_a_certificate_is_rotated_under_a_running_server(operator, authority):
     async with operator.serving():
         first, _ = operator.agent("node-a")
@@ -183,6 +198,32 @@ async def test_a_storm_is_refused_before_any_review_and_told_when_to_come_back(o
             assert operator.reviews.asked <= 3
             assert operator.admission.admitted_total == 3
             await until(lambda: sum("come back in 50.00 s" in each.state.why for each in links) >= 5)
+
+
+async def test_a_node_that_opens_streams_without_end_is_told_to_wait(operator):
+    """After its token was reviewed: a stolen identity wears out its own node's door, and nobody else's."""
+    async with operator.serving():
+        operator.service.streams = AdmissionRate(per_second=0.001, burst=3.0)
+        for _ in range(3):
+            link, _ = operator.agent()
+            async with attending(link):
+                await until(lambda link=link: link.state.attending)
+        worn, _ = operator.agent()
+        other, _ = operator.agent("node-b")
+        async with attending(worn, other):
+            await until(lambda: worn.state.failures_total["resource_exhausted"] >= 1)
+            await until(lambda: other.state.attending)
+        assert "too many streams of this node" in worn.state.why
+
+
+async def test_the_address_of_a_storm_is_sent_away_over_real_connections(operator):
+    operator.addresses = EachAdmission(AdmissionRate(per_second=0.001, burst=3.0))
+    async with operator.serving():
+        links = [operator.agent(token=f"token {number}")[0] for number in range(6)]
+        async with attending(*links):
+            await until(lambda: operator.service.counts.refusals_total["address"] >= 3)
+        assert operator.admission.admitted_total == 3
+        assert operator.service.counts.refusals_total["rate"] == 0
 
 
 async def test_a_token_is_reviewed_once_a_minute(operator):

@@ -9,10 +9,10 @@ import grpc
 import pytest
 
 from builders.attending import attending, until
-from builders.authority import Authority
+from builders.authority import AGENT_HOST, OPERATOR_HOST, Authority
 from builders.replicas import Said, replicas
 from plimsoll.coordinate.admission import Admission, AdmissionRate
-from plimsoll.coordinate.messages import Drain, Roster, RosterEntry, ShrinkCancel
+from plimsoll.coordinate.messages import Roster, RosterEntry, ShrinkCancel
 from plimsoll_operator.coordinate.identity import ServerIdentity
 from plimsoll_operator.coordinate.relay import STREAMS_OF_A_CONNECTION, Relay
 from plimsoll_proto import service
@@ -110,7 +110,7 @@ async def test_a_leader_that_drains_is_heard_to_its_last_word_and_its_successor_
     async with attending(*said.links):
         await until(said.all_attend)
         said.speak(100)
-        made.leader.service.drain(Drain(0.01, "this replica ends"))
+        made.leader.service.drain("this replica ends", 0.01)
         said.speak(10)
         await until(lambda: sum(link.state.streams_total for link in said.links) >= 2 * AGENTS)
         await made.kill(0)
@@ -243,6 +243,31 @@ async def test_the_leaders_name_must_be_in_its_certificate(tmp_path, made):
     link, _ = made.agent("node-1", 1)
     async with attending(link):
         await until(lambda: link.state.failures_total["unavailable"] >= 2)
+    assert made.leader.heard.greeted_nodes == []
+
+
+async def test_an_agent_does_not_pass_for_a_replica(made):
+    """Only what shows the operators' certificate is taken as relayed."""
+    link, _ = made.agent("node-1", 0)
+    options = (("grpc.ssl_target_name_override", OPERATOR_HOST),)
+    own = link._identity
+    async with grpc.aio.secure_channel(made.reached_at, own.credentials(), options=options) as channel:
+        call = channel.stream_stream(service.PATH)(metadata=(*own.metadata(), (service.RELAYED, "1")))
+        assert await call.code() is grpc.StatusCode.PERMISSION_DENIED
+        assert await call.details() == f"the certificate is of {AGENT_HOST}, not of {OPERATOR_HOST}"
+    assert made.leader.reviews.asked == 0
+
+
+async def test_a_replica_with_a_certificate_of_another_name_carries_nobody(tmp_path, made):
+    pair = made.authority.write(
+        tmp_path / "own", "operator", hosts=("plimsoll-operator-agents.elsewhere.svc",)
+    )
+    made.each[1].attended.service.relay = Relay(
+        ServerIdentity(pair), lambda: made.reached_at, OPERATOR_HOST, time.monotonic
+    )
+    link, _ = made.agent("node-1", 1)
+    async with attending(link):
+        await until(lambda: link.state.failures_total["permission_denied"] >= 1)
     assert made.leader.heard.greeted_nodes == []
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import grpc
 
-from plimsoll.coordinate.admission import Admission, AdmissionRate
+from plimsoll.coordinate.admission import Admission, AdmissionRate, EachAdmission
 from plimsoll.coordinate.attendance import Attendance
-from plimsoll.coordinate.messages import AgentBody, Drain, MessageError, OperatorBody
+from plimsoll.coordinate.messages import AgentBody, MessageError, OperatorBody
 from plimsoll_operator.actuate.api import KubeApi
 from plimsoll_operator.coordinate.desk import Desk
 from plimsoll_operator.coordinate.identity import ServerIdentity
@@ -51,7 +51,7 @@ class Serving:
         """Tell agents to go, stop, and keep what they were told was heard."""
         for each in self.tasks:
             each.cancel()
-        self.service.drain(Drain(1.0, "this replica ends"))
+        self.service.drain("this replica ends")
         await self.server.stop(DRAIN_SECONDS)
         if self.desk.sharing is None:
             return
@@ -81,17 +81,21 @@ async def serve(
     agents = settings.agents_namespace or settings.namespace
     identity = ServerIdentity(Path(settings.agents_cert_dir))
     name = settings.agents_server_name or f"plimsoll-operator-agents.{settings.namespace}.svc"
+    of_address = settings.agents_per_second_of_address
     relay = Relay(identity, parts.leader.reached_at, name, time.monotonic)
     service = Coordination(
         attendance=attendance,
         tokens=Tokens(api, AUDIENCE, time.monotonic),
         username=f"system:serviceaccount:{agents}:{settings.agents_service_account}",
+        agents_name=settings.agents_client_name or settings.agents_service_account,
+        operators_name=name,
         hearer=desk,
         kube_node_of_pod=lambda uid: None if (pod := parts.membership.pod(uid)) is None else pod.kube_node,
         leads=parts.leader.holds,
         now=now,
         monotonic=time.monotonic,
         admission=Admission(AdmissionRate(settings.agents_per_second, 2.0 * settings.agents_per_second)),
+        addresses=EachAdmission(AdmissionRate(of_address, 4.0 * of_address)),
         relay=relay if settings.agents_address else None,
     )
     server, port = await start(service, identity, settings.metrics_address, settings.agents_port)

@@ -12,7 +12,7 @@ Method: a proxy of one HTTP/2 stream; two pumps with gRPC's flow control and no 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
@@ -63,6 +63,7 @@ class _Lane:
 @dataclass(eq=False, slots=True)
 class _Carried:
     address: str
+    wait_seconds: float = 0.0
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     ends: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -89,9 +90,10 @@ class Relay:
             if each.address != leader:
                 each.gone.set()
 
-    def end(self) -> None:
-        """End all: this replica goes. The leader stays, and so do its sessions."""
-        for each in self._carried:
+    def end(self, waits: Sequence[float]) -> None:
+        """End all, each told for how many seconds: this replica goes. The leader stays, and its sessions."""
+        for each, wait in zip(self._carried, waits, strict=True):
+            each.wait_seconds = wait
             each.ends.set()
             each.gone.set()
 
@@ -189,7 +191,7 @@ async def _pumped(call: Call, requests: AsyncIterator[bytes], context: Context, 
             down.result()
             raise await _ended(call)
         why = "this replica ends" if carried.ends.is_set() else "the replica that led does so no more"
-        raise RefusedError(grpc.StatusCode.UNAVAILABLE, why, "leader")
+        raise RefusedError(grpc.StatusCode.UNAVAILABLE, why, "leader", carried.wait_seconds)
     finally:
         for each in (up, down, gone):
             each.cancel()

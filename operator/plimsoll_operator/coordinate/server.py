@@ -1,11 +1,11 @@
 """The operator's side of the streams: lets agents in, carries messages, ends what breaks the rules.
 
-In: streams. Out: bodies to a hearer, and what is offered to a node's session goes out on its stream. The door
-first: at most so many streams a second, before anything is looked at; then the token, the hello, the roster.
-A stream speaks for one node, and says nothing of pods elsewhere. A replica that does not lead lets in as
-strictly, and carries the stream to the one that does (`relay`). Method: one task reads, one writes, one has
-the token reviewed anew; whatever ends any of them ends the stream, and the session stays for the next. A node
-that says more than any has to say is read more slowly, until its own buffers are full.
+In: streams. Out: bodies to a hearer, and what is offered to a node's session goes out on its stream. The
+doors first (`doors`), then the token, the hello, the roster. A stream speaks for one node, and says nothing
+of pods elsewhere. A replica that does not lead lets in as strictly, and carries the stream to the one that
+does (`relay`). Method: one task reads, one writes, one has the token reviewed anew; whatever ends any of them
+ends the stream, and the session stays for the next. A node that says more than any has to say is read more
+slowly, until its own buffers are full.
 """
 
 import asyncio
@@ -18,11 +18,12 @@ from typing import Any, NoReturn, Protocol
 import grpc
 from google.protobuf.message import DecodeError
 
-from plimsoll.coordinate.admission import Admission, AdmissionRate
+from plimsoll.coordinate.admission import Admission, AdmissionRate, EachAdmission, returns_after
 from plimsoll.coordinate.attendance import Attendance
 from plimsoll.coordinate.authority import TokenFacts, hello_refusal, judged_roster, token_refusal
 from plimsoll.coordinate.messages import (
     AgentBody,
+    Drain,
     LeaseAnswer,
     LeaseRequest,
     MessageError,
@@ -33,6 +34,8 @@ from plimsoll.coordinate.messages import (
 )
 from plimsoll.coordinate.session import Envelope, HelloNumbers, OperatorSession, WelcomeNumbers
 from plimsoll.coordinate.versions import ProtocolError
+from plimsoll_operator.coordinate import doors
+from plimsoll_operator.coordinate.doors import Pace, Paces, let_in
 from plimsoll_operator.coordinate.identity import ServerIdentity
 from plimsoll_operator.coordinate.refused import NEXT_REPLICA_SECONDS, RefusedError
 from plimsoll_operator.coordinate.relay import Relay
@@ -45,12 +48,10 @@ logger = logging.getLogger(__name__)
 GREETING_SECONDS = 10.0
 SETTLE_SECONDS = 5.0  # acknowledgements wait no longer for a message to travel with
 BEAT_AFTER = 1  # such waits in which nothing was said: then a sign of life
+DRAIN_SECONDS = 1.0  # until the first agents come back that were sent away
 LAST_WORD_SECONDS = 1.0  # a stream that ends while the agent writes takes with it what the agent has not read
 REVIEW_SECONDS = 60.0  # a token that is withdrawn, or whose pod is gone, ends its stream within this
 UNREVIEWED_SECONDS = 300.0  # a stream goes on for so long while the API server does not say whose token it is
-MESSAGES = AdmissionRate(per_second=200.0, burst=1000.0)  # of a node; a full buffer of an agent is 376
-LEASES = AdmissionRate(per_second=10.0, burst=100.0)  # of a node: a walk over its pods each
-MOST_PACED = 20_000  # nodes whose pace is remembered
 MOST_NONSENSE = 20  # messages of one stream that make no sense, until it is ended
 OPTIONS = (
     ("grpc.max_receive_message_length", service.MOST_REQUEST_BYTES),
@@ -98,14 +99,6 @@ class _Stream:
     replaced: asyncio.Event
 
 
-@dataclass(slots=True)
-class _Pace:
-    """How much a node may say, over all of its streams."""
-
-    messages: Admission
-    leases: Admission
-
-
 @dataclass
 class Coordination:
     """The service. `monotonic` paces the door, `now` is the wall clock that decisions are stamped with."""
@@ -113,22 +106,26 @@ class Coordination:
     attendance: Attendance[OperatorBody, AgentBody | MessageError]
     tokens: Tokens
     username: str
+    agents_name: str  # in the certificate of who opens a stream
+    operators_name: str  # in that of a replica which carries one here
     hearer: Hearer
     kube_node_of_pod: Callable[[str], str | None]
     leads: Callable[[], bool]
     now: Callable[[], float]
     monotonic: Callable[[], float]
     admission: Admission = field(default_factory=Admission)
+    addresses: EachAdmission = field(default_factory=lambda: EachAdmission(doors.ADDRESSES))
     audience: str = service.AUDIENCE
     relay: Relay | None = None  # None: where this replica does not lead, it takes no streams
     counts: DoorCounts = field(default_factory=DoorCounts)
     draining: bool = False
-    messages: AdmissionRate = MESSAGES
-    leases: AdmissionRate = LEASES
+    messages: AdmissionRate = doors.MESSAGES
+    leases: AdmissionRate = doors.LEASES
+    streams: AdmissionRate = doors.STREAMS
     review_seconds: float = REVIEW_SECONDS
     unreviewed_seconds: float = UNREVIEWED_SECONDS
     _streams: dict[str, _Stream] = field(default_factory=dict)
-    _paces: dict[str, _Pace] = field(default_factory=dict)
+    _paces: Paces = field(default_factory=Paces)
 
     def offer(self, kube_node: str, body: OperatorBody) -> bool:
         """Say something to a node; kept until it attends. False: it never has, or its buffer is full."""
@@ -142,13 +139,19 @@ class Coordination:
             stream.wake.set()
         return True
 
-    def drain(self, body: OperatorBody) -> None:
-        """Send every agent away; nothing more is taken from it, so that a successor is told nothing twice."""
+    def drain(self, why: str, first_seconds: float = DRAIN_SECONDS) -> None:
+        """Send every agent away; nothing more is taken from it, so that a successor is told nothing twice.
+
+        Each is told when to come back: not together, but as fast as a door like this one lets them in.
+        """
         self.draining = True
-        for kube_node in list(self._streams):
-            self.offer(kube_node, body)
+        kube_nodes = list(self._streams)
+        carried = 0 if self.relay is None else len(self.relay)
+        waits = returns_after(len(kube_nodes) + carried, self.admission.rate, first_seconds)
+        for kube_node, wait in zip(kube_nodes, waits, strict=False):
+            self.offer(kube_node, Drain(wait, why))
         if self.relay is not None:
-            self.relay.end()
+            self.relay.end(waits[len(kube_nodes) :])
 
     def takes(self) -> bool:
         """True while what agents say is taken over here."""
@@ -172,6 +175,8 @@ class Coordination:
         numbers, said = wire.hello_of(_message(first))
         if why := hello_refusal(facts, said.kube_node):
             raise RefusedError(Code.PERMISSION_DENIED, why, "node")
+        wait = self._pace(said.kube_node).streams.wait_seconds(self.monotonic())
+        let_in(wait, "too many streams of this node", "rate")
         if relay is not None:
             await relay.carry(first, requests, context, token)
             return
@@ -190,14 +195,15 @@ class Coordination:
 
     def _admit(self, context: Context) -> tuple[str, Relay | None]:
         """What costs nothing comes first; returns the token that is shown, and who carries the stream on."""
-        wait = self.admission.wait_seconds(self.monotonic())
-        if wait > 0.0:
-            raise RefusedError(
-                Code.RESOURCE_EXHAUSTED, f"too many streams: come back in {wait:.2f} s", "rate", wait
-            )
-        metadata = dict(context.invocation_metadata() or ())
+        metadata, now = dict(context.invocation_metadata() or ()), self.monotonic()
+        relayed = service.RELAYED in metadata
+        doors.checked_name(context, self.operators_name if relayed else self.agents_name)
+        if not relayed:  # a replica carries many nodes' streams, and has let each of them in by its address
+            wait = self.addresses.wait_seconds(doors.address_of(context.peer()), now)
+            let_in(wait, "too many streams of this address", "address")
+        let_in(self.admission.wait_seconds(now), "too many streams", "rate")
         relay = None if self.leads() else self.relay
-        if not self.leads() and (relay is None or service.RELAYED in metadata):
+        if not self.leads() and (relay is None or relayed):
             raise RefusedError(Code.UNAVAILABLE, "this replica does not lead", "leader", NEXT_REPLICA_SECONDS)
         scheme, _, token = str(metadata.get(service.AUTHORIZATION, "")).partition(" ")
         if scheme != "Bearer" or not token:
@@ -256,7 +262,7 @@ class Coordination:
     async def _read(self, requests: AsyncIterator[bytes], stream: _Stream, kube_node: str) -> None:
         nonsense, pace = 0, self._pace(kube_node)
         async for text in requests:
-            await self._paced(pace)
+            await pace.heard(self.monotonic)
             message = _message(text)
             if stream.replaced.is_set():
                 raise _replaced()
@@ -282,20 +288,8 @@ class Coordination:
                     continue  # forecasts: nobody here asks for them yet
                 self._heard(kube_node, body, now)
 
-    def _pace(self, kube_node: str) -> _Pace:
-        pace = self._paces.get(kube_node)
-        if pace is None:
-            while len(self._paces) >= MOST_PACED:
-                del self._paces[next(iter(self._paces))]
-            pace = self._paces[kube_node] = _Pace(Admission(self.messages), Admission(self.leases))
-        return pace
-
-    async def _paced(self, pace: _Pace) -> None:
-        """Wait until a node may say one message more; what it says meanwhile waits with it."""
-        wait = pace.messages.wait_seconds(self.monotonic())
-        while wait > 0.0:
-            await asyncio.sleep(wait)
-            wait = pace.messages.wait_seconds(self.monotonic())
+    def _pace(self, kube_node: str) -> Pace:
+        return self._paces.of(kube_node, self.messages, self.leases, self.streams)
 
     def _heard(self, kube_node: str, body: AgentBody, now_seconds: float) -> None:
         if isinstance(body, Roster):

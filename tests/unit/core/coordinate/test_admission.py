@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plimsoll.coordinate.admission import Admission, AdmissionRate
+from plimsoll.coordinate.admission import Admission, AdmissionRate, EachAdmission, returns_after
 from plimsoll.coordinate.attendance import Presence
 from plimsoll.coordinate.authority import TokenFacts, hello_refusal, judged_roster, token_refusal
 from plimsoll.coordinate.degradation import lowered_with_care, operator_away
@@ -50,6 +50,30 @@ def test_never_more_than_the_rate_whatever_the_clock_does(times):
     assert door.admitted_total <= 3 + grown + 1
     assert door.admitted_total + door.refused_total == len(times)
     assert all(0.0 <= wait <= 52.0 for wait in waits)
+
+
+def test_a_fleet_that_is_sent_away_comes_back_as_fast_as_a_door_lets_it_in():
+    """Of 5,000 nobody is sent away a second time, and the last is in within a minute."""
+    rate, backoff, draw = AdmissionRate(per_second=100.0, burst=200.0), Backoff(), np.random.default_rng(7)
+    waits = returns_after(5000, rate, 1.0)
+    door = Admission(rate)
+    arrivals = sorted(backoff.wait_seconds(1, float(draw.random()), wait) for wait in waits)
+    refused = sum(door.wait_seconds(now) > 0.0 for now in arrivals)
+    assert refused == 0
+    assert max(arrivals) <= 60.0
+    together = Admission(rate)
+    at_once = sorted(backoff.wait_seconds(1, float(draw.random()), 1.0) for _ in waits)
+    assert sum(together.wait_seconds(now) > 0.0 for now in at_once) > 4000, "as it was: all within 0.2 s"
+
+
+def test_who_comes_without_end_waits_alone_and_callers_without_end_take_no_room():
+    doors = EachAdmission(AdmissionRate(per_second=1.0, burst=3.0), most=10)
+    waits = [doors.wait_seconds("storm", 0.0) for _ in range(100)]
+    assert [wait == 0.0 for wait in waits] == [True] * 3 + [False] * 97
+    for number in range(1000):
+        assert doors.wait_seconds(f"caller {number}", 0.0) == 0.0
+        assert doors.wait_seconds("storm", 0.0) > 0.0, "who still comes is not forgotten"
+    assert len(doors) == 10
 
 
 @settings(deadline=None)

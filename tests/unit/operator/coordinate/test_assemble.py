@@ -3,7 +3,6 @@
 import asyncio
 from types import SimpleNamespace
 
-from plimsoll.coordinate.messages import Drain
 from plimsoll_operator.coordinate import assemble
 from plimsoll_operator.coordinate.assemble import Serving
 
@@ -14,8 +13,8 @@ class Ending:
     def __init__(self):
         self.order, self.sharing = [], self
 
-    def drain(self, body):
-        assert isinstance(body, Drain)
+    def drain(self, why):
+        assert why
         self.order.append("drain")
 
     async def stop(self, _):
