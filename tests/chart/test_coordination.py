@@ -1,18 +1,26 @@
 """In: values of `coordination`. Out: two sides that find each other, and let nobody else in."""
 
 import base64
+import json
+import re
+import shutil
+import ssl
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+import helm_python
 import pytest
 from cryptography import x509
 
-from builders.chart import NAMESPACE, render
+from builders.chart import CHART, NAMESPACE, Rendered, render
 from plimsoll_nodeagent.main import parser
 from plimsoll_operator.settings import settings_from
 from plimsoll_proto.service import AUDIENCE
 
 ON = {"coordination": {"enabled": True}}
 APART = {**ON, "agent": {"namespace": "plimsoll-agents"}}
+SECRETS = ("plimsoll-operator-agents", "plimsoll-agent-identity")
 HOST = f"plimsoll-operator-agents.{NAMESPACE}.svc"
 ISSUED = {
     "coordination": {"enabled": True, "certificate": {"source": "cert-manager", "issuerRef": {"name": "ca"}}}
@@ -123,6 +131,100 @@ def test_helms_certificates_are_of_one_authority_for_two_names_and_in_two_namesp
         certificate.verify_directly_issued_by(authority)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         assert name in names.get_values_for_type(x509.DNSName)
+
+
+class Cluster:
+    """The chart with what `lookup` finds written into it, and the Secrets of the last upgrade."""
+
+    def __init__(self, directory: Path) -> None:
+        self.chart = shutil.copytree(CHART, directory / "plimsoll")
+        template = self.chart / "templates" / "coordination" / "certificates.yaml"
+        asked = r'lookup "v1" "Secret" (\S+) (\(include "[^"]+" \.\))'
+        text, count = re.subn(
+            asked, r'index (.Files.Get "found.json" | fromJson) \2 | default dict', template.read_text()
+        )
+        assert count == 2
+        template.write_text(text)
+        self.found: dict[str, Any] = {}
+
+    def upgrade(self, renew: int) -> dict[str, Any]:
+        (self.chart / "found.json").write_text(json.dumps(self.found))
+        values = {"coordination": {"enabled": True, "certificate": {"renew": renew}}}
+        made = Rendered(
+            helm_python.Chart.load(self.chart).render(values, name="plimsoll", namespace=NAMESPACE)
+        )
+        pairs = {each["metadata"]["name"]: each for each in made.of_kind("Secret")}
+        self.found = {name: pairs[name] for name in SECRETS}
+        return self.found
+
+    def write(self, directory: Path) -> tuple[Path, Path]:
+        """The files of both sides' pods as they are now."""
+        sides = []
+        for name in SECRETS:
+            (directory / name).mkdir(parents=True)
+            for file, content in self.found[name]["data"].items():
+                (directory / name / file).write_bytes(base64.b64decode(content))
+            sides.append(directory / name)
+        return sides[0], sides[1]
+
+
+def speaks(operator: Path, agent: Path) -> bool:
+    """A handshake, TLS on both sides, each verified by the other; no socket between them."""
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    server.verify_mode = ssl.CERT_REQUIRED
+    for context, files in ((server, operator), (client, agent)):
+        context.load_cert_chain(files / "tls.crt", files / "tls.key")
+        context.load_verify_locations(files / "ca.crt")
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    sides = [server.wrap_bio(up, down, server_side=True), client.wrap_bio(down, up, server_hostname=HOST)]
+    for _ in range(4):
+        for side in reversed(sides):
+            try:
+                side.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+            except ssl.SSLCertVerificationError:
+                return False
+    try:
+        sides[1].write(b"hello")
+        return sides[0].read(5) == b"hello"
+    except ssl.SSLError:
+        return False
+
+
+def test_helms_certificates_are_kept_at_upgrades_and_renewed_in_three_steps(tmp_path: Path):
+    """Whichever side has read its files first, after every step: all can speak, and the old end refused."""
+    cluster = Cluster(tmp_path)
+    steps = []
+    for number, renew in enumerate((0, 0, 1, 1, 2, 3, 3, 4)):
+        cluster.upgrade(renew)
+        steps.append(cluster.write(tmp_path / str(number)))
+    made, kept, trusted, trusted_still, shown, alone, alone_still, again = steps
+    for one, other in ((made, kept), (trusted, trusted_still), (alone, alone_still)):
+        for before, after in zip(one, other, strict=True):
+            for each in before.iterdir():
+                assert each.read_bytes() == (after / each.name).read_bytes(), each.name
+    for before, after in pairwise((made, trusted, shown, alone, again)):
+        assert speaks(before[0], before[1])
+        assert speaks(after[0], before[1]), "the operator has read its files, the agent has not"
+        assert speaks(before[0], after[1]), "the agent has, the operator has not"
+    assert not speaks(alone[0], made[1])
+    assert not speaks(made[0], alone[1])
+    for side in (0, 1):
+        assert (made[side] / "tls.key").read_bytes() != (shown[side] / "tls.key").read_bytes()
+        assert not (alone[side] / "next.key").exists()
+
+
+def test_secrets_of_the_version_before_are_kept_and_one_that_is_gone_makes_both_anew(tmp_path: Path):
+    cluster = Cluster(tmp_path)
+    for each in cluster.upgrade(0).values():
+        del each["metadata"]["annotations"]
+    before = {name: each["data"] for name, each in cluster.found.items()}
+    assert {name: each["data"] for name, each in cluster.upgrade(0).items()} == before
+    del cluster.found["plimsoll-agent-identity"]
+    cluster.upgrade(0)
+    assert speaks(*cluster.write(tmp_path / "anew"))
+    assert cluster.found["plimsoll-operator-agents"]["data"] != before["plimsoll-operator-agents"]
 
 
 def test_cert_managers_certificates_are_of_the_authority_that_is_named():
