@@ -12,6 +12,7 @@ from plimsoll_cli.cluster import Body, Cluster, ForbiddenError, namespaced
 from plimsoll_cli.pause import control_path, paused_in
 
 LEASE_NAME = "plimsoll-operator"  # as plimsoll_operator.leader has it
+DEGRADED = "plimsoll.dev/degraded"  # the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Health:
     leads: bool | None = None  # the Lease has not run out
     paused: bool | None = None
     age: str | None = None
+    degraded: str | None = None  # what the holder does without for now
 
     def document(self) -> dict[str, object]:
         """Return plain values."""
@@ -32,6 +34,8 @@ class Health:
     def sentence(self) -> str:
         """Return one line for a person."""
         text = f"Operator in {self.namespace}: {self._lead()}"
+        if self.leads and self.degraded:
+            text = f"{text}; {self.degraded}"
         if self.paused is None:
             return f"{text}; whether it is paused may not be read"
         return f"{text}; all acting is PAUSED (plimsoll resume)" if self.paused else text
@@ -65,7 +69,10 @@ def _health(namespace: str, lease: Body | None, now_seconds: float, *, paused: b
     renewed = _seconds(spec.get("renewTime"))
     lasts = float(spec.get("leaseDurationSeconds") or 0)
     leads = bool(holder) and renewed is not None and now_seconds - renewed <= lasts
-    return Health(namespace, holder or None, renewed, leads, paused, age(renewed, now_seconds))
+    said = str(((lease or {}).get("metadata") or {}).get("annotations", {}).get(DEGRADED) or "")
+    name, _, degraded = said.partition(" ")
+    own = degraded if name == holder else ""  # else a predecessor's
+    return Health(namespace, holder or None, renewed, leads, paused, age(renewed, now_seconds), own or None)
 
 
 def _seconds(text: object) -> float | None:

@@ -21,6 +21,7 @@ from plimsoll_operator.actuate.profile import Profiles
 from plimsoll_operator.actuate.resize import Patience
 from plimsoll_operator.asks import Asks
 from plimsoll_operator.clock import Clock
+from plimsoll_operator.degraded import degraded
 from plimsoll_operator.departed import Departed
 from plimsoll_operator.engine.client import Engine
 from plimsoll_operator.engine.messages import EngineSettings
@@ -125,6 +126,7 @@ def assemble(settings: OperatorSettings, clock: Clock, api: KubeApi, indices: Ko
         placer=placer,
         reliever=reliever,
     )
+    leader.degraded = lambda: degraded(parts, clock.now())
     return Assembled(parts, keeper.memory, gates)
 
 

@@ -4,7 +4,8 @@ In: a Lease in `coordination.k8s.io`, and a clock that only ever counts up. Out:
 every write. The rules are client-go's: another's Lease has run out when it has not *changed* for its
 duration as seen from here (two machines' clocks are never compared), and our own only counts for as long as
 since the moment *before* the renewal that succeeded was sent. A process that was stopped and goes on finds
-out by its own clock. Beside its name the holder writes where other replicas reach it.
+out by its own clock. Beside its name the holder writes where other replicas reach it, and what it does
+without.
 """
 
 import asyncio
@@ -20,8 +21,11 @@ logger = logging.getLogger(__name__)
 LEASE_NAME = "plimsoll-operator"
 # Holder and address, in one annotation: a holder of an older version leaves what its predecessor wrote.
 REACHED_AT = "plimsoll.dev/reached-at"
+# The same: holder, and what it does without (`degraded`).
+DEGRADED = "plimsoll.dev/degraded"
 # We stop acting this part of the duration before others may start.
 SAFETY_FRACTION = 0.2
+MOST_CHARACTERS = 1000
 
 
 class NotLeaderError(RuntimeError):
@@ -59,6 +63,8 @@ class Leader:
         self._seen: tuple[str, str] = ("", "")  # holder and renewTime last seen
         self._seen_at = float("-inf")
         self._mine: Body | None = None  # the Lease as we last wrote it
+        self.degraded: Callable[[], str] = lambda: ""
+        """What is away of what the holder works with, in a sentence; it is written with the next renewal."""
         self._other: tuple[str, float] = ("", float("-inf"))  # where another is reached, and until when
 
     def holds(self) -> bool:
@@ -184,13 +190,21 @@ class Leader:
         self._held_until = float("-inf")
         return False
 
+    def _degraded(self) -> str:
+        try:
+            return self.degraded()[:MOST_CHARACTERS]
+        except Exception:  # a sentence is not worth the Lease
+            logger.exception("what the operator does without could not be told")
+            return ""
+
     def _metadata(self, metadata: Body) -> Body:
-        """With our own address, or none; never with somebody else's."""
-        kept = {
-            name: each for name, each in (metadata.get("annotations") or {}).items() if name != REACHED_AT
+        """With our own address and state, or none; never with somebody else's."""
+        said = {REACHED_AT: self._settings.address, DEGRADED: self._degraded()}
+        own = {name: f"{self._settings.identity} {each}" for name, each in said.items() if each}
+        before = metadata.get("annotations") or {}
+        return metadata | {
+            "annotations": {name: each for name, each in before.items() if name not in said} | own
         }
-        own = {REACHED_AT: f"{self._settings.identity} {self._settings.address}"}
-        return metadata | {"annotations": kept | (own if self._settings.address else {})}
 
     def _spec(self, transitions: int) -> Body:
         now = datetime.fromtimestamp(self._wall(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -58,6 +58,7 @@ class Remembered:
     quantity: Quantity
     now: Callable[[], float] = time.time
     metrics: Metrics | None = None
+    waiting: int = 0  # records that Redis did not have when it was last looked at
     unwritten: int = 0  # pasts that the memory did not take
     _told: Counter[tuple[str, str]] = field(default_factory=Counter)  # outcomes that metrics know of
     _noted: dict[str, Past] = field(default_factory=dict)
@@ -109,6 +110,11 @@ class Remembered:
         await self.write()
         await asyncio.to_thread(self.memory.close)
 
+    def away(self) -> str:
+        """Why Redis is not asked, or takes nothing; "" where it does, or there is none."""
+        tiers = self.memory.tiers
+        return "" if tiers.shared is None else tiers.breaker.why or tiers.writes.why
+
     def _tell(self, metrics: Metrics) -> None:
         """What the levels did since the last time, and how long they take."""
         measured = self.memory.tiers.measures
@@ -122,8 +128,10 @@ class Remembered:
             for quantile in QUANTILES
         }
         metrics.replace_many("plimsoll_memory_latency_seconds", ("level", "operation", "quantile"), latencies)
+        metrics.set("plimsoll_memory_redis_away", float(bool(self.away())))
         counts = self.memory.tiers.file.counts()
-        metrics.set("plimsoll_memory_waiting", counts["pending"] + counts["sent"])
+        self.waiting = counts["pending"] + counts["sent"]
+        metrics.set("plimsoll_memory_waiting", self.waiting)
 
     def _recalled(self, keys: Mapping[int, ContainerKey]) -> dict[int, bytes]:
         found = {}

@@ -114,7 +114,49 @@ def oom_kills() -> list[Object]:
     return [played({series: "0x120"}, name, "100m"), played({series: "0+1x120"}, name, "100m", fires)]
 
 
-@pytest.mark.parametrize("tests", [nobody_leads, leak_ends_soon, oom_kills], ids=lambda each: each.__name__)
+def of_a_pod(name: str) -> Object:
+    words = {key: each.replace("{{ $labels.pod }}", "a") for key, each in rule(name)["annotations"].items()}
+    return {"exp_labels": {"severity": "warning", "pod": "a"}, "exp_annotations": words}
+
+
+def somebody_is_away() -> list[Object]:
+    """Agents for the operator, the operator for an agent, Redis for a replica: for longer than a moment."""
+    away = rule("PlimsollAgentsAway")["annotations"]
+    fires = {
+        "exp_labels": {"severity": "warning"},
+        "exp_annotations": {**away, "summary": away["summary"].replace("{{ $value }}", "2")},
+    }
+    agents = 'plimsoll_agents{pod="a",presence="away"}'
+    found = [
+        played({agents: "2x40"}, "PlimsollAgentsAway", "10m"),
+        played({agents: "2x40"}, "PlimsollAgentsAway", "20m", fires),
+        played({agents: "2x10 0x30"}, "PlimsollAgentsAway", "20m"),
+    ]
+    for name, metric, late, bad, well in (
+        ("PlimsollOperatorAway", "plimsoll_agent_attending", "20m", 0, 1),
+        ("PlimsollMemoryNotShared", "plimsoll_memory_redis_away", "35m", 1, 0),
+    ):
+        both = {f'{metric}{{pod="a"}}': f"{bad}x60", f'{metric}{{pod="b"}}': f"{well}x60"}
+        found += [
+            played(both, name, "10m"),
+            played(both, name, late, of_a_pod(name)),
+            played({f'{metric}{{pod="a"}}': f"{bad}x10 {well}x50"}, name, late),
+        ]
+    return found
+
+
+def the_memory_takes_nothing() -> list[Object]:
+    name, series = "PlimsollMemoryTakesNothing", 'plimsoll_memory_unwritten_total{pod="a"}'
+    return [
+        played({series: "0x120"}, name, "100m"),
+        played({series: "0+1x120"}, name, "100m", of_a_pod(name)),
+    ]
+
+
+PLAYS = [nobody_leads, leak_ends_soon, oom_kills, somebody_is_away, the_memory_takes_nothing]
+
+
+@pytest.mark.parametrize("tests", PLAYS, ids=lambda each: each.__name__)
 def test_an_alert_fires_when_it_should(promtool: Path, tmp_path: Path, tests):
     whole = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": tests()}
     done = said(promtool, tmp_path, "test", played=whole, rules=groups())

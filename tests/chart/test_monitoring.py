@@ -60,9 +60,11 @@ def test_alert(rule: Object):
 def test_alert_labels_have_values_that_the_operator_sets():
     from pathlib import Path
 
+    import plimsoll.coordinate
     import plimsoll_operator
 
-    code = "\n".join(each.read_text() for each in Path(plimsoll_operator.__path__[0]).rglob("*.py"))
+    where = (plimsoll_operator.__path__[0], plimsoll.coordinate.__path__[0])
+    code = "\n".join(each.read_text() for path in where for each in Path(path).rglob("*.py"))
     for rule in rules():
         for value in re.findall(r"(?:=~|!=|=)\"([^\"]+)\"", rule["expr"]):
             for each in value.split("|"):

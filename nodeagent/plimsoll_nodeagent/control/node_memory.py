@@ -138,7 +138,7 @@ def status_of(report: Report, mode: Mode, version: str) -> NodeMemoryStatus:
             for each in node.numa
         ),
         updated_time_seconds=snapshot.taken_seconds,
-        conditions=(_ready(snapshot), _acting(report, mode)),
+        conditions=(_ready(snapshot), _acting(report, mode), *_attending(report)),
     )
 
 
@@ -183,6 +183,21 @@ def _acting(report: Report, mode: Mode) -> Condition:
     if report.models_version:
         said += f" New ones start from models of version {report.models_version}."
     return Condition(type="Acting", status="True", reason="Policies", message=said)
+
+
+def _attending(report: Report) -> tuple[Condition, ...]:
+    """Whether the operator hears this agent; nothing where the two are not to work together."""
+    said = report.coordination
+    if said is None:
+        return ()
+    if said.attending:
+        text = "The operator hears this agent: limits fall with its help, and bursts are lent room."
+        return (Condition(type="Attending", status="True", reason="Heard", message=text),)
+    text = (
+        "The agent goes on within its last policies; no burst is lent room, and no limit falls with its help."
+    )
+    why = f"{said.why or 'not tried yet'}. {text}"[:SENTENCE]
+    return (Condition(type="Attending", status="False", reason="OperatorAway", message=why),)
 
 
 def _names() -> list[str]:

@@ -153,6 +153,8 @@ class CoordinationReport:
     """By what came of it: asked, granted, refused; away: wanted, and there was nobody to ask."""
     stream_failures_total: dict[str, int] = field(default_factory=dict)
     """Streams that were not opened, or ended, by why."""
+    why: str = ""
+    """Why it does not attend."""
     models_total: dict[str, int] = field(default_factory=dict)
     """Shared models by what came of them: told, given, withdrawn, unreadable, refused."""
 

@@ -101,6 +101,7 @@ class Companion:
             streams_total=0 if state is None else state.streams_total,
             given_up_total=self._session.outbox.dropped_total,
             refused_total=self._session.outbox.refused_total,
+            why="" if state is None else state.why,
             stream_failures_total={} if state is None else dict(state.failures_total),
             leases_total=dict(self.leases),
             models_total={} if self._learning is None else dict(self._learning.fleet.counts),

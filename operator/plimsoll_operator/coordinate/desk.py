@@ -148,6 +148,10 @@ class Desk:
 
     # -- the loop's part ----------------------------------------------------------------------------------
 
+    def presences(self, now_seconds: float) -> dict[Presence, int]:
+        """How many agents attend, and how many did and are away."""
+        return self._attendance.count(now_seconds)
+
     def rest(self) -> None:
         """Another replica leads: what is under way here is its own now, and is not taken up again later."""
         self.shrinks.drop()

@@ -271,6 +271,12 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         ("level", "operation", "quantile"),
     ),
     MetricDefinition(
+        "plimsoll_memory_redis_away",
+        _G,
+        "0 or 1",
+        "1 while the memory's Redis does not answer, or takes nothing; 0 where it has none.",
+    ),
+    MetricDefinition(
         "plimsoll_memory_waiting",
         _G,
         "records",

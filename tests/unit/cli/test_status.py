@@ -116,6 +116,18 @@ def test_a_lease_that_ran_out_is_no_leader(plimsoll, own_world):
     assert "nobody leads: the Lease of operator-0 ran out" in plimsoll("status", at=own_world).stdout
 
 
+def test_what_the_operator_does_without_is_said_beside_who_leads(plimsoll, own_world):
+    path = "/apis/coordination.k8s.io/v1/namespaces/plimsoll-system/leases/plimsoll-operator"
+    headers = {"Content-Type": "application/merge-patch+json"}
+    for said, shown in (
+        ("operator-0 2 of 5 agents are away", True),
+        ("operator-9 2 of 5 agents are away", False),
+    ):
+        body = {"metadata": {"annotations": {"plimsoll.dev/degraded": said}}}
+        own_world.http.patch(path, json=body, headers=headers).raise_for_status()
+        assert ("; 2 of 5 agents are away" in plimsoll("status", at=own_world).stdout) == shown
+
+
 def test_no_lease_is_no_leader(plimsoll, world):
     shown = plimsoll("status", "--operator-namespace", "elsewhere", at=world).stdout
     assert "Operator in elsewhere: nobody leads, so nothing is acted on" in shown

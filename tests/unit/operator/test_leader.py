@@ -6,7 +6,7 @@ import pytest
 
 from builders.kubeapi import MemoryApi
 from plimsoll_operator.actuate.api import ApiError
-from plimsoll_operator.leader import Leader, LeaseSettings, NotLeaderError
+from plimsoll_operator.leader import DEGRADED, Leader, LeaseSettings, NotLeaderError
 
 KEY = ("leases", "plimsoll-system", "plimsoll-operator")
 
@@ -173,3 +173,26 @@ async def test_whoever_gives_the_lease_up_is_no_longer_named(api):
     await one.leader.release()
     await two.renew(2)
     assert (two.leader.holds(), two.leader.reached_at()) == (True, "")
+
+
+async def test_what_the_holder_does_without_stands_in_the_lease_while_it_does(api):
+    one, two = Candidate(api, "one"), Candidate(api, "two")
+
+    def said():
+        return api.objects[KEY]["metadata"].get("annotations", {}).get(DEGRADED)
+
+    await one.renew(0)
+    assert said() is None
+    one.leader.degraded = lambda: "2 of 5 agents are away"
+    await one.renew(5)
+    assert said() == "one 2 of 5 agents are away"
+    await two.renew(6)
+    await two.renew(30)
+    assert said() is None, "a successor says nothing of its predecessor's"
+    await one.renew(60)
+    assert await one.renew(76)
+    one.leader.degraded = lambda: 1 / 0
+    assert await one.renew(80), "a sentence is not worth the Lease"
+    one.leader.degraded = lambda: ""
+    await one.renew(85)
+    assert said() is None

@@ -177,6 +177,25 @@ async def test_metrics_tell_what_the_levels_did():
     assert "plimsoll_memory_unwritten_total 1.0" in generate_latest(one.metrics.registry).decode()
 
 
+async def test_a_redis_that_is_away_is_shown_until_it_is_back():
+    server = fakeredis.FakeServer()
+    one = remembering(shared_memory(server))
+    one.metrics, now = Metrics("test"), [NOW]
+    one.now = lambda: now[0]
+    for connected in (True, False, True):
+        server.connected = connected
+        now[0] += 600.0
+        one.note(KEY if connected else OTHER, checkpoint(), None)
+        await one.write()
+        assert one.metrics.value("plimsoll_memory_redis_away") == float(not connected)
+        assert bool(one.away()) == (not connected)
+    alone = remembering(open_memory())
+    alone.metrics = Metrics("test")
+    await alone.write()
+    assert alone.metrics.value("plimsoll_memory_redis_away") == 0.0
+    assert alone.away() == ""
+
+
 def engine_with_an_ensemble(now, source):
     core = EngineCore(EngineSettings(interval_seconds=60.0), source)
     core.sync(Sync((member(0, "a", policy=RowPolicy(model="ensemble")),), ()))

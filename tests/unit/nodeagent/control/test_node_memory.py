@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
 
 from builders.agents import AgentOn
 from builders.plainapi import PlainApi, serving
 from plimsoll.api.v1alpha1 import NodeMemory
-from plimsoll_nodeagent.control.node_memory import WRITE_SECONDS, NodeMemoryWriter
+from plimsoll_nodeagent.control.node_memory import WRITE_SECONDS, NodeMemoryWriter, status_of
+from plimsoll_nodeagent.control.reports import CoordinationReport
 from plimsoll_nodeagent.kernelfs import Mode
 
 
@@ -34,6 +37,18 @@ def test_makes_the_object_and_merges_its_status_in(api, tmp_path):
     assert accesses.message.startswith("beneath it: lru-generations, then ")
     assert status.reclaim.containers == 2
     assert status.agent_version == "0.1.0"
+
+
+@pytest.mark.parametrize("attending", [True, False])
+def test_whether_the_operator_hears_the_agent_is_a_condition_where_the_two_are_joined(tmp_path, attending):
+    report = AgentOn(tmp_path).tick(1)
+    said = CoordinationReport(attending, 1, 0, 0, {}, why="" if attending else "unavailable: no route")
+    status = status_of(replace(report, coordination=said), Mode.ACT, "0.1.0")
+    (found,) = (each for each in status.conditions if each.type == "Attending")
+    assert (found.status, found.reason) == (("True", "Heard") if attending else ("False", "OperatorAway"))
+    assert ("unavailable: no route" in found.message) == (not attending)
+    alone = status_of(replace(report, coordination=None), Mode.ACT, "0.1.0")
+    assert [each.type for each in alone.conditions] == ["Ready", "Acting"]
 
 
 def test_writes_once_a_minute_and_at_once_when_acting_ends(api, tmp_path):
