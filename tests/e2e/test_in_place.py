@@ -10,7 +10,7 @@ from plimsoll.api.quantity import parse_quantity
 RISE_SECONDS = 600
 CLIMB_MIB_PER_MINUTE = 24
 FALLEN = [150.0] * 24 * 7 + [60.0] * 24 * 4
-"""A week at 150 MiB, then four days at 60, told by Prometheus (a peak binds for a day); 100 to 60 is lived."""
+"""A week at 150 MiB, then four days at 60, told by Prometheus (a peak binds for a day); 100 to 60 is lived"""
 
 
 def test_usage_rises_and_the_limit_rises_before_the_kill(cluster, release, namespace):
