@@ -14,13 +14,14 @@ import numpy.typing as npt
 from plimsoll.forecast.features import features
 from plimsoll.forecast.window import BINS_PER_DAY, BINS_PER_HOUR, HISTORY_HOURS, UsageWindow
 from plimsoll.guard.limits import GuardSettings
+from plimsoll.pipeline import PipelineSettings
 from plimsoll.recommend.lessons import needs
 from plimsoll.replay.series import SeriesBatch
 from plimsoll.replay.split import group_of
 
 FIRST_BIN = 36  # rows need three hours of past
 LEAST_SEEN_BINS = 6  # of the coming hour
-ASK_AGAIN_ABOVE = 1.02
+ASK_AGAIN_ABOVE = PipelineSettings().ask_again_above
 FloatArray = npt.NDArray[np.float64]
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from plimsoll.forecast.prophet import PROPHET, AnswerBook, FitAnswer, FitTask
-from plimsoll.forecast.seasonality import HOURS_PER_WEEK, season
-from plimsoll.forecast.window import HISTORY_HOURS, HOURS_PER_DAY, FloatArray
+from plimsoll.forecast.seasonality import season
+from plimsoll.forecast.window import HISTORY_HOURS, HOURS_PER_DAY, HOURS_PER_WEEK, FloatArray
 from plimsoll.recommend.row_policy import RowPolicy
 from plimsoll.usage.history import History
 from plimsoll.usage.sample import HOUR_SECONDS

@@ -10,9 +10,8 @@ import numpy as np
 
 from plimsoll.forecast.prior import log_ratio_prior
 from plimsoll.forecast.protocol import Hindcast, Memoryless, PeakDistribution
-from plimsoll.forecast.window import HOURS_PER_DAY, FloatArray, UsageWindow, last_hour_peak
+from plimsoll.forecast.window import HOURS_PER_DAY, HOURS_PER_WEEK, FloatArray, UsageWindow, last_hour_peak
 
-HOURS_PER_WEEK = 7 * HOURS_PER_DAY
 # Hours beside the same hour that count as it: the load's clock may drift or be set for summer time.
 NEIGHBOUR_HOURS = 1
 

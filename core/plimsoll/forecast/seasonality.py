@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plimsoll.forecast.window import HOURS_PER_DAY, FloatArray
+from plimsoll.forecast.window import FloatArray
 
-HOURS_PER_WEEK = 7 * HOURS_PER_DAY
 # A period with fewer seen hours than this share says too little about its shape to be compared.
 LEAST_SEEN = 0.5
 # Less than this (in squared logs, over all hours) is the rounding of a constant.

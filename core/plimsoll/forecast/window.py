@@ -15,15 +15,17 @@ import numpy.typing as npt
 
 from plimsoll.forecast.ordered import Real, ordered
 from plimsoll.usage.history import History
+from plimsoll.usage.sample import BIN_SECONDS, DAY_SECONDS, HOUR_SECONDS
 
 FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
 
-BINS_PER_HOUR = 12
-BINS_PER_DAY = 288
+BINS_PER_HOUR = HOUR_SECONDS // BIN_SECONDS
+BINS_PER_DAY = DAY_SECONDS // BIN_SECONDS
 HOURS_PER_DAY = 24
-HISTORY_HOURS = 672
+HOURS_PER_WEEK = 7 * HOURS_PER_DAY
+HISTORY_HOURS = 4 * HOURS_PER_WEEK
 # Rows looked at together: 4096 x 960 float64 are 31 MB, so all temporary arrays of a chunk stay under 200 MB.
 CHUNK_ROWS = 4096
 
@@ -160,8 +162,8 @@ def trailing_peak(hourly: npt.NDArray[Real], hours: int) -> npt.NDArray[Real]:
     reach = 1
     while reach < hours:
         step = min(reach, hours - reach)
-        shifted = np.full_like(out, np.nan)
-        shifted[:, step:] = out[:, :-step]
-        out = np.fmax(out, shifted)
+        wider = out.copy()
+        np.fmax(out[:, step:], out[:, :-step], out=wider[:, step:])
+        out = wider
         reach += step
     return out

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from plimsoll.forecast.features import LOG_LEVELS, features
 from plimsoll.forecast.own import Lessons
-from plimsoll.forecast.window import FloatArray, IntArray, UsageWindow, part_of
+from plimsoll.forecast.window import BINS_PER_HOUR, FloatArray, IntArray, UsageWindow, part_of
 from plimsoll.guard.limits import GuardSettings, exceeded
 from plimsoll.recommend.buffer import LEAST_SEEN_BINS
 from plimsoll.recommend.in_an_hour import InAnHour
@@ -21,7 +21,6 @@ from plimsoll.usage.grown import grown, rows_up_to
 
 MOST_LESSONS = 16_384  # 15 MB: two weeks and more at the pace below
 AN_HOUR = 48  # lessons begun in an hour, over all rows
-BINS_PER_HOUR = 12
 NOBODY = -1  # the workload of a row that was freed, or of which none was told
 _PRIME, _ODD = np.uint64(0x9E3779B97F4A7C15), 0xD1B54A32D192ED03  # they mix; any odd numbers would do
 

@@ -150,7 +150,10 @@ def replay_limits(
 
 
 def raised_after_oom(limit_bytes: FloatArray) -> FloatArray:
-    """R: the least limit after an OOM at `limit_bytes`."""
+    """R: the least limit after an OOM at `limit_bytes`, by the contract.
+
+    `guard.limits.after_oom` says the same today, but by settings of ours, and those rule no peer.
+    """
     return np.maximum(OOM_RAISE_FACTOR * limit_bytes, limit_bytes + OOM_RAISE_BYTES)
 
 

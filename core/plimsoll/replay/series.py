@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from plimsoll.usage.sample import BIN_SECONDS
+from plimsoll.usage.sample import BIN_SECONDS, DAY_SECONDS, HOUR_SECONDS
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
-BINS_PER_HOUR = 12
-BINS_PER_DAY = 288
+BINS_PER_HOUR = HOUR_SECONDS // BIN_SECONDS
+BINS_PER_DAY = DAY_SECONDS // BIN_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

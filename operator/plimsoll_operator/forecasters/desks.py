@@ -9,9 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from plimsoll_operator.forecasters.fits import failed
 from plimsoll_operator.forecasters.pool import FitPool
 from plimsoll_operator.forecasters.prophet_fit import missing_package
 
+NOT_TAKEN = "the pool took no more"
 SWITCHED_OFF = "the operator runs without forecast workers (--forecast-workers 0); auto stands in"
 
 
@@ -63,21 +65,24 @@ class Desks:
         desks = tuple(desks)
         if pool is None:
             return FitReport(rows=_counted(desks))
-        seconds, failed = [], 0
+        seconds, failures = [], 0
         remarks: set[str] = set()
         for answer in pool.collect():
             desk, ticket = self._out.pop(answer.ticket)
             desk.take(replace(answer, ticket=ticket))
             remarks |= set(answer.remarks)
-            failed += bool(answer.failure)
+            failures += bool(answer.failure)
             seconds += [] if answer.failure else [answer.seconds]
         for desk in desks:
             for task in desk.due(now_seconds, pool.room):
+                if not pool.submit(replace(task, ticket=self._tickets + 1)):
+                    desk.take(failed(task, NOT_TAKEN))  # else it would wait for an answer for ever
+                    failures += 1
+                    break
                 self._tickets += 1
                 self._out[self._tickets] = (desk, task.ticket)
-                pool.submit(replace(task, ticket=self._tickets))
         replaced, self._replaced = pool.replaced - self._replaced, pool.replaced
-        return FitReport(pool.depth, tuple(seconds), failed, replaced, _counted(desks), frozenset(remarks))
+        return FitReport(pool.depth, tuple(seconds), failures, replaced, _counted(desks), frozenset(remarks))
 
     def close(self) -> None:
         """End the pool."""

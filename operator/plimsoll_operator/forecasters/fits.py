@@ -21,3 +21,10 @@ def fit(task: FitTask | RefitTask) -> FitAnswer | RefitAnswer:
     except Exception as error:  # noqa: BLE001 - the shipped weights stay, and the verdict says why
         answer = RefitAnswer(task.ticket, failure=f"{type(error).__name__}: {error}"[:300])
     return replace(answer, seconds=time.perf_counter() - begun)
+
+
+def failed(task: FitTask | RefitTask, why: str) -> FitAnswer | RefitAnswer:
+    """The answer to a task that nobody worked off."""
+    if isinstance(task, FitTask):
+        return FitAnswer(task.ticket, failure=why)
+    return RefitAnswer(task.ticket, failure=why)

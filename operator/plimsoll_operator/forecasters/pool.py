@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from plimsoll.forecast.own import RefitAnswer, RefitTask
 from plimsoll.forecast.prophet import FitAnswer, FitTask
+from plimsoll_operator.forecasters.fits import failed
 from plimsoll_operator.forecasters.fits import fit as any_fit
 
 Task = FitTask | RefitTask
@@ -214,13 +215,11 @@ class _Keeper:
         except (EOFError, OSError) as error:
             code = self._let_go()
             self.replaced += 1
-            return FitAnswer(
-                task.ticket, failure=f"the worker died (exit code {code}, {type(error).__name__})"
-            )
+            return failed(task, f"the worker died (exit code {code}, {type(error).__name__})")
         if answer is None:
             self._let_go()
             self.replaced += 1
-            return FitAnswer(task.ticket, failure=f"no answer within {self._pool.fit_seconds:g} s")
+            return failed(task, f"no answer within {self._pool.fit_seconds:g} s")
         return answer
 
     def _let_go(self) -> int | None:

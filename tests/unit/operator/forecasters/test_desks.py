@@ -15,7 +15,7 @@ from plimsoll.usage.sample import Quantity
 from plimsoll_operator.engine.core import EngineCore
 from plimsoll_operator.engine.frames import Sync
 from plimsoll_operator.engine.messages import EngineSettings
-from plimsoll_operator.forecasters.desks import SWITCHED_OFF, FitReport
+from plimsoll_operator.forecasters.desks import NOT_TAKEN, SWITCHED_OFF, FitReport
 
 HOUR = 3600.0
 PROPHET = RowPolicy(model="prophet", holidays=("CH",))
@@ -31,12 +31,15 @@ class HandPool:
     tasks: list[FitTask] = field(default_factory=list)
     answers: list[FitAnswer] = field(default_factory=list)
     closed: bool = False
+    takes: bool = True
 
     @property
     def depth(self) -> int:
         return len(self.tasks)
 
     def submit(self, task: FitTask) -> bool:
+        if not self.takes:
+            return False
         self.tasks.append(task)
         return True
 
@@ -140,6 +143,16 @@ def test_without_room_nothing_is_asked():
     pool.room = 1
     core.tick(NOW + 120)
     assert len(pool.tasks) == 1
+
+
+def test_what_a_pool_does_not_take_after_all_is_a_failure_that_its_desk_hears_of():
+    pool = HandPool(takes=False)
+    core = core_with(pool)
+    assert core.tick(NOW + 60).fits == FitReport(failed=1, rows={"Failed": 1})
+    assert NOT_TAKEN in core.explain(0)["prophet"]["state"]
+    pool.takes = True
+    core.tick(pass_hours(core, 7) + 60)
+    assert len(pool.tasks) == 1  # it is asked again, as after any failure
 
 
 def test_an_answer_for_a_container_that_went_is_not_the_next_one_s():
