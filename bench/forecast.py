@@ -90,18 +90,23 @@ def judging_brain() -> tuple[Brain, dict[str, Any]]:
 
 def read_options() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description="measure every recommender on the judged half of traces")
+    return bench_options(options_of("measure every recommender on the judged half of traces"))
+
+
+def options_of(description: str) -> argparse.ArgumentParser:
+    """What every bench on recorded traces can be told."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--traces", type=Path, default=Path("sample"))
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--fraction", type=float, default=1.0, help="of the judged groups, to try it out")
-    return bench_options(parser)
+    parser.add_argument("--fraction", type=float, default=1.0, help="of the groups, to try it out")
+    return parser
 
 
-def datasets(traces: Path, fraction: float = 1.0) -> list[Dataset]:
-    """The judged half: containers pooled as `core`, their first day as `cold`, machines by themselves."""
+def datasets(traces: Path, fraction: float = 1.0, half: Half = Half.JUDGED) -> list[Dataset]:
+    """One half: containers pooled as `core`, their first day as `cold`, machines by themselves."""
     grouped: dict[str, list[SeriesBatch]] = {}
     for path in trace_files([traces]):
-        batch = judged_half(read_trace(path), fraction)
+        batch = one_half(read_trace(path), fraction, half)
         if len(batch):
             grouped.setdefault(STRESS.get(batch.source, CORE), []).append(batch)
     core = tuple(grouped.pop(CORE))
@@ -110,13 +115,13 @@ def datasets(traces: Path, fraction: float = 1.0) -> list[Dataset]:
     return [Dataset(CORE, core), Dataset(COLD, cold, COLD_WARMUP_BINS), *machines]
 
 
-def judged_half(batch: SeriesBatch, fraction: float) -> SeriesBatch:
-    """The judged series, or those of a fraction of the groups."""
+def one_half(batch: SeriesBatch, fraction: float, half: Half = Half.JUDGED) -> SeriesBatch:
+    """The series of one half, or those of a fraction of its groups."""
     return batch.take(
         [
             row
             for row, name in enumerate(batch.series_ids)
-            if half_of(name) is Half.JUDGED and fraction_of(group_of(name), SEED) < fraction
+            if half_of(name) is half and fraction_of(group_of(name), SEED) < fraction
         ]
     )
 

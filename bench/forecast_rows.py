@@ -7,6 +7,7 @@ frontier) and `calibration`. Nothing is replayed here.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,8 @@ NAMES = ("oom", "slack", "changes_per_container_day")
 RIVALS = ("vpa", "vpa-guarded", "vpa-climb")
 ASKED_SLACK, ASKED_OOM = 0.268, 76.0
 GRID = np.round(np.arange(0.10, 0.501, 0.01), 3)
-COMMAND = ".venv/bin/python bench/forecast.py"
+COMMAND = "make bench-forecast"
+WITHIN = "share_of_draws_within_5_percent"
 Key = tuple[str, str]  # recommender, setting
 
 
@@ -149,9 +151,35 @@ def promised_rows(found: Findings, weights: FloatArray) -> Iterator[Row]:
         for column, name in enumerate(NAMES):
             title = f"forecast.core.promised.{kind}_{asked.removeprefix('0.')}.{name}"
             yield of(title, interval(values[:, column]), UNITS[column], n, command)
-        realised = values[:, SLACK if kind == "slack" else OOM] / float(asked)
-        title = f"forecast.core.promised.{kind}_{asked.removeprefix('0.')}.realised_over_asked"
-        yield of(title, interval(realised), "ratio", n, command)
+        column = SLACK if kind == "slack" else OOM
+        stem = f"forecast.core.promised.{kind}_{asked.removeprefix('0.')}"
+        realised = values[:, column] / float(asked)
+        yield of(f"{stem}.realised_over_asked", interval(realised), "ratio", n, command)
+        yield Row(f"{stem}.{WITHIN}", within_5_percent(realised), "share of draws", n, command)
+        fitted = at_fitted_knob(found.settings(SUBJECT), weights, column, float(asked)) / float(asked)
+        unreached = "no two neighbouring prices have it between them"
+        share, why = (within_5_percent(fitted), None) if np.isfinite(fitted[0]) else (None, unreached)
+        yield Row(f"{stem}.{WITHIN}.at_a_fitted_price", share, "share of draws", n, COMMAND, why=why)
+
+
+def within_5_percent(realised_over_asked: FloatArray) -> float:
+    """Share of the draws that land within 5 % of what was asked for."""
+    return float((np.abs(realised_over_asked[1:] - 1) <= 0.05).mean())
+
+
+def at_fitted_knob(
+    settings: Sequence[SeriesScores], weights: FloatArray, column: int, wanted: float
+) -> FloatArray:
+    """A figure [r] of every draw at the setting that comes exactly to `wanted` on what was measured.
+
+    Between two neighbouring settings draws are interpolated as the measured figure is; NaN: none has it.
+    """
+    curve = np.array([figures(scores, weights)[:, column] for scores in settings])  # [k, r]
+    for left, right in pairwise(curve):
+        if left[0] != right[0] and min(left[0], right[0]) <= wanted <= max(left[0], right[0]):
+            part = (wanted - left[0]) / (right[0] - left[0])
+            return np.asarray(left + part * (right - left))
+    return np.full(len(weights), np.nan)
 
 
 def calibration_rows(found: Findings, seed: int) -> Iterator[Row]:

@@ -58,7 +58,7 @@ from plimsoll.recommend.recommendation import Recommendations, joined
 from plimsoll.recommend.relatives import Steps
 from plimsoll.recommend.row_models import RowModels
 from plimsoll.recommend.row_policy import PolicyColumns, RowPolicy
-from plimsoll.recommend.steering import PriceSteering, is_in_force
+from plimsoll.recommend.steering import Gains, PriceSteering, is_in_force
 from plimsoll.usage.grown import grown
 from plimsoll.usage.history import History
 from plimsoll.usage.needed import LEARNED, NeededSince
@@ -91,6 +91,7 @@ class PipelineSettings:
     raise_gain: float = RAISE_GAIN
     lower_gain: float = LOWER_GAIN
     guard: GuardSettings = field(default_factory=GuardSettings)
+    gains: Gains = field(default_factory=Gains)
 
 
 class LimitPipeline:
@@ -119,7 +120,7 @@ class LimitPipeline:
         self._models = RowModels(self.settings.model, model, models)
         self._known_peak_bytes = np.full(history.capacity, np.nan)
         self._circumstances = Circumstances(history)
-        self._steering = PriceSteering(self._policies)
+        self._steering = PriceSteering(self._policies, self.settings.gains)
         self._followed = np.zeros(history.capacity, dtype=np.bool_)
         self.needed = NeededSince()
 

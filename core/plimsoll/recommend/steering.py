@@ -12,6 +12,7 @@ itself only, is never steered. It is not kept over a restart of the operator.
 """
 
 from collections import defaultdict
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -23,14 +24,19 @@ from plimsoll.recommend.row_policy import UNSAID, PolicyColumns
 from plimsoll.usage.sample import DAY_SECONDS, HOUR_SECONDS
 
 MOST_LOG = np.log(16.0)  # no further from the price of the table
-# Log of price an hour for a slack that is off by 1: half of an error is gone within a day or so (0134).
-SLACK_GAIN = 1.0
-KILLS_GAIN = 0.02  # ... for as many kills again as were asked for; kills are rare, and come in bursts
 SURE_KILLS = 2.0  # expected in a day; a smaller fleet is steered by so much less
 HOURS_IN_1000_DAYS = 1000 * DAY_SECONDS / HOUR_SECONDS
 Rows = npt.NDArray[np.integer]
 ROUNDING = 1.01  # a limit is written in whole MiB, and its float in the kernel's pages
 ROUNDING_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Gains:
+    """Log of price an hour ..."""
+
+    slack: float = 1.0  # for a slack that is off by 1: half of an error is gone within a day or so (0134)
+    kills: float = 0.02  # for as many kills again as were asked for: they are rare, and come in bursts
 
 
 def is_in_force(decided_bytes: FloatArray, limit_bytes: FloatArray) -> npt.NDArray[np.bool_]:
@@ -43,8 +49,9 @@ def is_in_force(decided_bytes: FloatArray, limit_bytes: FloatArray) -> npt.NDArr
 class PriceSteering:
     """Offsets of the log of the price, by what is asked for."""
 
-    def __init__(self, policies: PolicyColumns) -> None:
+    def __init__(self, policies: PolicyColumns, gains: Gains | None = None) -> None:
         self._policies = policies
+        self._gains = gains or Gains()
         self._offset: dict[Ask, float] = {}
         self._fleet: defaultdict[Ask, InAnHour] = defaultdict(InAnHour)
 
@@ -78,9 +85,9 @@ class PriceSteering:
             fleet = self._fleet[ask].heard(int(np.count_nonzero(mine)), hour)
             if kind == "slack":
                 errors = wanted - (1 - mean(usage_bytes[mine]) / limit_bytes[mine])
-                gain = SLACK_GAIN
+                gain = self._gains.slack
             else:
                 errors = killed[mine] * HOURS_IN_1000_DAYS / wanted - 1.0
-                gain = KILLS_GAIN * min(1.0, fleet * wanted / 1000 / SURE_KILLS)
+                gain = self._gains.kills * min(1.0, fleet * wanted / 1000 / SURE_KILLS)
             moved = self._offset.get(ask, 0.0) + gain * float(np.nansum(errors)) / fleet
             self._offset[ask] = float(np.clip(moved, -MOST_LOG, MOST_LOG))

@@ -90,6 +90,29 @@ def test_rows_have_the_agreed_names_a_value_or_a_reason_and_finite_intervals(ben
     assert rows["forecast.core.oom"].against["oracle"] == 0
 
 
+def test_a_fitted_price_hits_what_was_asked_and_its_draws_say_how_often_chance_would(bench, monkeypatch):
+    # Columns: what was measured, then two draws; rows: three prices; kills, slack and changes in each.
+    slacks = np.array([[0.1, 0.2, 0.1], [0.2, 0.2, 0.4], [0.4, 0.3, 0.6]])
+    monkeypatch.setattr(bench.rows, "figures", lambda row, _: np.stack([100 * row, row, row], axis=1))
+    weights = np.ones((3, 1))
+    found = bench.rows.at_fitted_knob(list(slacks), weights, 1, 0.3)
+    assert found.tolist() == pytest.approx([0.3, 0.25, 0.5])
+    assert bench.rows.at_fitted_knob(list(slacks[::-1]), weights, 0, 30).tolist() == pytest.approx(
+        [30, 25, 50]
+    )
+    assert np.isnan(bench.rows.at_fitted_knob(list(slacks), weights, 1, 0.05)).all()
+    assert np.isnan(bench.rows.at_fitted_knob([], weights, 1, 0.3)).all()
+    assert bench.rows.within_5_percent(np.array([9.0, 0.951, 1.049, 1.06, 0.94])) == 0.5
+
+
+def test_what_is_asked_for_by_name_says_how_many_draws_land_within_5_percent(bench, found):
+    rows = {row.name: row for row in bench.rows.found_rows(found, 7)}
+    for point in ("slack_268", "oom_76"):
+        name = f"forecast.core.promised.{point}.share_of_draws_within_5_percent"
+        assert 0 <= rows[name].value <= 1
+        assert rows[f"{name}.at_a_fitted_price"].why  # here Plimsoll's knob is not turned
+
+
 def test_what_the_traces_do_not_hold_has_a_row_that_says_so(bench, found):
     rows = {row.name: row for row in bench.rows.found_rows(found[:2], 7)}
     assert rows["forecast.bitbrains.oom"].why == "none of these traces were given"
@@ -118,10 +141,10 @@ def test_the_document_is_drawn_as_svg_and_png(bench, found, tmp_path):
 
 def test_only_the_judged_half_is_replayed_and_a_fraction_keeps_groups_whole(bench):
     batch = made_series("google2011_job", [f"gcd-{10000 + i // 3}0000{i}-d1" for i in range(300)], 20)
-    half = bench.main.judged_half(batch, 1.0)
+    half = bench.main.one_half(batch, 1.0)
     assert 0 < len(half) < len(batch)
     assert {half_of(name) for name in half.series_ids} == {Half.JUDGED}
-    tenth = bench.main.judged_half(batch, 0.4)
+    tenth = bench.main.one_half(batch, 0.4)
     assert 0 < len(tenth) < len(half)
     groups = {group_of(name) for name in tenth.series_ids}
     assert tenth.series_ids == tuple(name for name in half.series_ids if group_of(name) in groups)

@@ -7,17 +7,17 @@ from builders.histories import MIB, append_bin, at, history_of, steady
 from plimsoll.pipeline import LimitPipeline
 from plimsoll.recommend.objective import asked_of
 from plimsoll.recommend.row_policy import PolicyColumns, RowPolicy
-from plimsoll.recommend.steering import MOST_LOG, PriceSteering, is_in_force
+from plimsoll.recommend.steering import MOST_LOG, Gains, PriceSteering, is_in_force
 
 ROWS = np.arange(4, dtype=np.int32)
 TIGHT, OTHER, KILLS = ("slack", 0.2), ("slack", 0.4), ("oom", 75.0)
 
 
-def steering(*asked) -> PriceSteering:
+def steering(*asked, gains: Gains | None = None) -> PriceSteering:
     policies = PolicyColumns()
     policies.grow(len(ROWS))
     policies.put(ROWS, [RowPolicy(asked=each) for each in asked])
-    return PriceSteering(policies)
+    return PriceSteering(policies, gains)
 
 
 def hours(made: PriceSteering, slack: float, count: int, killed: float = 0.0) -> PriceSteering:
@@ -39,6 +39,16 @@ def test_more_slack_than_was_asked_for_lowers_the_price_of_those_that_asked():
     factors = made.factors(ROWS)
     assert factors[0] == factors[1] < 1 < factors[2]
     assert factors[3] == 1
+
+
+@pytest.mark.parametrize(("ask", "ends"), [(TIGHT, "slack"), (KILLS, "kills")])
+def test_a_gain_is_of_what_was_asked_for(ask, ends):
+    slow, fast = (
+        np.log(hours(steering(*[ask] * 4, gains=gains), slack=0.1, count=3, killed=0.01).factor(ask))
+        for gains in (Gains(), Gains(**{ends: 2 * getattr(Gains(), ends)}))
+    )
+    assert fast == pytest.approx(2 * slow)
+    assert slow != 0
 
 
 def test_rows_that_come_due_one_by_one_weigh_together_what_they_weigh_at_once():
