@@ -137,7 +137,7 @@ redis: ## fetch and cache a real redis-server for tests, from Debian's packages 
 
 .PHONY: train train-pressure
 train: $(VENV)/.dev ## fit the forecast's weights and price tables anew: make train TRACES=directory (about half an hour)
-	$(BIN)/python bench/train_prior.py --traces $(TRACES)
+	$(BIN)/python bench/train_prior.py --traces $(TRACES) $(BENCH_ARGS)
 
 train-pressure: $(VENV)/.dev ## fit the pressure predictor's weights anew: make train-pressure [RECORDINGS=files]
 	$(BIN)/python bench/train_pressure.py $(if $(RECORDINGS),--recordings $(RECORDINGS)) $(BENCH_ARGS)

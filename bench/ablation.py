@@ -2,51 +2,64 @@
 
 In: the traces of `bench/forecast.py`, on its judged half, with its weights of the training half. Out:
 bench/results/ablation.json: for the whole and for each variant the OOMs at slack .268, the slack at 76
-OOMs, the limit changes there, each with a 95 % interval over groups and the paired difference to the whole.
-The knob is the price of a kill; where the price is what was taken away, the margin that stands in its place.
-What young containers hear of relatives no replay under the contract may hear: that part is taken away from
-their first day alone, as in `bench/cold.py`. A part that earns nothing is off, or gone; a variant that would
-be better is worth a look.
+OOMs, the limit changes there, each with a 95 % interval over groups and the paired difference to the whole;
+and how the promises of each were kept at the price that ships, which is what the buffer is for. The knob is
+the price of a kill; where the price is what was taken away, the margin that stands in its place. What young
+containers hear of relatives no replay under the contract may hear: that part is taken away from their first
+day alone, as in `bench/cold.py`. The trees that taught the network are taught anew, from the training half,
+which takes minutes. Simple models have priors that ship, from series of both halves: what they lose, they
+lose with that help. A part that earns nothing is off, or gone; a variant that would be better is worth a
+look.
 
     python bench/ablation.py --traces DIRECTORY [--jobs 2] [--fraction 0.1]
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from arms import Brain, plimsoll
 from cold import ALONE, TOLD, young_of
 from cold import measure as measure_cold
-from forecast import CORE, SEED, Dataset, datasets, finish, judging_brain, read_options
-from forecast_rows import NAMES, UNITS, of
+from forecast import CORE, SEED, STRESS, Dataset, Part, datasets, finish, judging_brain, read_options
+from forecast_rows import NAMES, UNITS, groups, of
+from plimsoll.forecast.boosted import BoostedPeak
 from plimsoll.forecast.ensemble import EnsemblePeak
 from plimsoll.forecast.holt_winters import HoltWinters
 from plimsoll.forecast.protocol import PeakModel
 from plimsoll.forecast.routed import RoutedPeak
 from plimsoll.forecast.seasonal import SeasonalPeak
 from plimsoll.forecast.windowed import WindowedPeak
+from plimsoll.guard.limits import GuardSettings
 from plimsoll.pipeline import PipelineSettings
+from plimsoll.recommend.objective import DEFAULT_OBJECTIVE, price_at
 from plimsoll.recommend.row_policy import RowPolicy
 from plimsoll.replay.limits import BatchFacts, ReplayRecommender
 from plimsoll.replay.live import LiveRecommender
+from plimsoll.replay.promises import Kept, join_kept, realised_over_promised
 from plimsoll.replay.resample import CHANGES, OOM, SLACK, at, draws, figures, interval
 from plimsoll.replay.score import SeriesScores, join
 from plimsoll.replay.series import FloatArray, SeriesBatch
 from plimsoll.replay.split import Half
 from plimsoll_cli.progress import progress
 from plimsoll_cli.traces.engine import Engine
+from plimsoll_cli.traces.parquet import read_trace, trace_files
 from plimsoll_cli.traces.tasks import Task, parts, work_off
+from prior_teacher import teach
 from report import Row, write_results
+from train_prior import SEED as TRAINING_SEED
+from train_prior import TREE_WEIGHTS, material_of, training_half
 
 COMMAND = "make bench-ablation"
 WHOLE = "whole"
-PRICES = (0.25, 0.6, 1.2, 2.0, 3.0, 5.0, 9.0, 16.0)
+PRICES = (0.06, 0.15, 0.3, 0.6, 1.2, 2.0, 3.0, 5.0, 9.0, 16.0)
 # Models that say little of the tail are tight at other prices.
 SIMPLE_PRICES = (0.05, 0.15, 0.4, 1.0, 2.5, 6.0)
+TREE_PRICES = (0.06, 0.15, 0.4, 1.2, 3.0, 9.0)  # trees take many times a network's time
 # Above the forecast's 95 % quantile, where no price says how much: a tenth is what most tools add.
 MARGINS = (0.0, 0.05, 0.1, 0.2, 0.35, 0.6)
 ASKED_SLACK, ASKED_OOM = 0.268, 76.0
@@ -61,6 +74,7 @@ class Variant:
     model: PeakModel | None
     knobs: tuple[float, ...] = PRICES
     priced: bool = True  # False: the knob is a margin
+    promising: bool = False  # its promises are compared with what came, at the price that ships
 
 
 @dataclass
@@ -76,22 +90,43 @@ class Margined(LiveRecommender):
         self._pipeline.observe_policies(self._rows, [said] * len(self._rows))
 
 
-def variants(brain: Brain) -> dict[str, Variant]:
+NO_BUFFER = "no adaptive buffer"
+TREES = "boosted trees instead of the network they taught"
+
+
+def variants(brain: Brain, trees: PeakModel | None) -> dict[str, Variant]:
     """All of them by name."""
     network = brain.model
+    # Below a threshold that nobody reaches no use is close to its limit, and no limit is floored for that.
+    never = GuardSettings(climb_threshold=UNREACHABLE, looks_ahead=False)
+    without_rise = GuardSettings(looks_ahead=False)
     # New for every replay: an ensemble has a memory.
     return {
-        WHOLE: Variant({}, network),
-        "no guard": Variant({"guarded": False}, network),
-        "no price but a margin": Variant({}, network, MARGINS, priced=False),
-        "no adaptive buffer": Variant({"adaptive": False}, network),
-        "no second question within the hour": Variant({"ask_again_above": UNREACHABLE}, network),
+        WHOLE: Variant({}, network, promising=True),
+        "no guard": Variant({"guarded": False}, network, promising=True),
+        "no raise near the limit": Variant({"guard": never}, network, promising=True),
+        "no look at the rise": Variant({"guard": without_rise}, network, promising=True),
+        "no second question within the hour": Variant(
+            {"ask_again_above": UNREACHABLE}, network, promising=True
+        ),
+        NO_BUFFER: Variant({"adaptive": False}, network, promising=True),
         "no floor of past peaks": Variant({"floor_hours": 0, "floor_hours_cheap": 0}, network),
         "changes cost nothing": Variant({"raise_gain": 0.0, "lower_gain": 0.0}, network),
+        "no price but a margin": Variant({}, network, MARGINS, priced=False),
+        **({} if trees is None else {TREES: Variant({}, trees, TREE_PRICES)}),
         "windowed peak instead of the network": Variant({}, WindowedPeak(), SIMPLE_PRICES),
         "ensemble of network and simple models": Variant({"model": "ensemble"}, None),
         "routed by class": Variant({}, RoutedPeak(network) if network else None),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one variant came to, knob by knob, and how its promises were kept; None: it was not asked."""
+
+    scores: list[SeriesScores]
+    at_shipped: SeriesScores | None = None
+    kept: Kept | None = None
 
 
 def main() -> None:
@@ -100,39 +135,83 @@ def main() -> None:
     begun = time.monotonic()
     brain, weights = judging_brain()
     (core,) = (each for each in datasets(options.traces, options.fraction) if each.name == CORE)
-    rows = list(rows_of(measure(core, brain, options.jobs)))
+    found = measure(core, brain, trees_of(options.traces), options.jobs)
+    rows = [*rows_of({name: each.scores for name, each in found.items()}), *promise_rows(found)]
     young = young_of(options.traces, Half.JUDGED)
     rows += cold_rows(measure_cold(young, brain.model, brain.settings(), (ALONE, TOLD)))
     name = "ablation" if options.fraction == 1 else "ablation-quick"
     print(write_results(name, rows, SEED, time.monotonic() - begun, {"weights": weights}))
 
 
-def measure(core: Dataset, brain: Brain, jobs: int) -> dict[str, list[SeriesScores]]:
-    """Scores of every variant, knob by knob."""
+def trees_of(traces: Path) -> PeakModel | None:
+    """Trees as they teach the network that judges: from the training half alone.
+
+    None where there are no machines among the traces, which teach them too (the sample has none).
+    """
+    batches = [training_half(read_trace(path)) for path in trace_files([traces])]
+    if not any(batch.source in STRESS for batch in batches):
+        return None
+    material = material_of(batches)
+    machines, altered = TREE_WEIGHTS
+    taught = [(material.plain, 1.0), (material.altered, altered), (material.machines, machines)]
+    return BoostedPeak(teach(taught, TRAINING_SEED))
+
+
+def measure(core: Dataset, brain: Brain, trees: PeakModel | None, jobs: int) -> dict[str, Measured]:
+    """Scores and promises of every variant."""
+    made = variants(brain, trees)
+    asked = {name: variant.knobs for name, variant in made.items()}
+    shipped = shipped_price(brain)
     tasks = [
         Task(
-            partial(recommender, variant=variant, knob=knob, brain=brain),
+            partial(recommender, variant=variant, knob=knob, brain=brain, promising=promising),
             part,
             core.settings(batch),
-            partial(finish, key=(CORE, name, f"{knob:g}")),
+            partial(finish, key=(CORE, name, setting(knob, promising=promising))),
         )
-        for name, variant in variants(brain).items()
-        for knob in variant.knobs
+        for name, variant in made.items()
+        for knob, promising in [
+            *((knob, False) for knob in asked[name]),
+            *([(shipped, True)] if variant.promising else []),
+        ]
         for batch in core.batches
         for part in parts(batch, 1)
     ]
     with progress("replays") as report:
         done = work_off(tasks, Engine.PROCESSES, jobs, report)
-    return {
-        name: [
-            join([part.scores for part in done if part.key == (CORE, name, f"{knob:g}")])
-            for knob in variant.knobs
-        ]
-        for name, variant in variants(brain).items()
-    }
+    return {name: gathered(name, variant.knobs, shipped, done) for name, variant in made.items()}
 
 
-def recommender(batch: SeriesBatch, variant: Variant, knob: float, brain: Brain) -> ReplayRecommender:
+def setting(knob: float, *, promising: bool) -> str:
+    """A knob, and whether promises are noted there, in a word."""
+    return f"{knob:g}{' promising' if promising else ''}"
+
+
+def shipped_price(brain: Brain) -> float:
+    """What a kill costs where nobody asks for anything."""
+    if brain.table is None:
+        raise ValueError("the judging brain has no table of prices")
+    return price_at(DEFAULT_OBJECTIVE, brain.table)
+
+
+def gathered(name: str, knobs: tuple[float, ...], shipped: float, done: list[Part]) -> Measured:
+    """The parts of one variant."""
+
+    def parts_at(knob: float, *, promising: bool) -> list[Part]:
+        key = (CORE, name, setting(knob, promising=promising))
+        return [part for part in done if part.key == key]
+
+    scores = [join([part.scores for part in parts_at(knob, promising=False)]) for knob in knobs]
+    promised = parts_at(shipped, promising=True)
+    kept = [part.kept for part in promised if part.kept is not None]
+    if not kept:
+        return Measured(scores)
+    return Measured(scores, join([part.scores for part in promised]), join_kept(kept))
+
+
+def recommender(
+    batch: SeriesBatch, variant: Variant, knob: float, brain: Brain, *, promising: bool = False
+) -> ReplayRecommender:
     """The live pipeline; an ensemble is made anew, with the judging network among its members."""
     model = variant.model
     if not variant.priced:
@@ -141,7 +220,7 @@ def recommender(batch: SeriesBatch, variant: Variant, knob: float, brain: Brain)
     if settings.model == "ensemble" and brain.model is not None:
         network = brain.model
         model = EnsemblePeak((lambda: network, WindowedPeak, SeasonalPeak, HoltWinters))
-    return plimsoll(batch, settings, model)
+    return plimsoll(batch, settings, model, promising=promising)
 
 
 def rows_of(found: dict[str, list[SeriesScores]]) -> Iterator[Row]:
@@ -156,6 +235,32 @@ def rows_of(found: dict[str, list[SeriesScores]]) -> Iterator[Row]:
         if name != WHOLE:
             for (title, unit), values in zip(FIGURES, (columns - points[WHOLE]).T, strict=True):
                 yield of(f"ablation.{slug}.{title}.minus_whole", interval(values), unit, count, COMMAND)
+
+
+def promise_rows(found: Mapping[str, Measured]) -> Iterator[Row]:
+    """At the price that ships: kills and slack, and realised over promised chances, over all and by class."""
+    for name, each in found.items():
+        if each.at_shipped is None or each.kept is None:
+            continue
+        slug = name.replace(" ", "_")
+        everything = draws(each.at_shipped, SEED)
+        values = figures(each.at_shipped, everything)
+        count = int((everything[0] > 0).sum())
+        for figure in (OOM, SLACK, CHANGES):
+            title = f"ablation.{slug}.shipped.{NAMES[figure]}"
+            yield of(title, interval(values[:, figure]), UNITS[figure], count, COMMAND)
+        yield ratio_row(f"ablation.{slug}.calibration", each.kept, everything)
+        for kind, among in groups(each.at_shipped):
+            if kind.startswith("class."):
+                title = f"ablation.{slug}.calibration.{kind.removeprefix('class.')}"
+                yield ratio_row(title, each.kept, draws(each.at_shipped, SEED, among))
+
+
+def ratio_row(stem: str, kept: Kept, weights: FloatArray) -> Row:
+    """Realised over promised; 1: promises are kept."""
+    count = int((weights[0] > 0).sum())
+    ratio = interval(realised_over_promised(kept, weights))
+    return of(f"{stem}.realised_over_promised", ratio, "ratio", count, COMMAND)
 
 
 def cold_rows(found: dict[str, SeriesScores]) -> Iterator[Row]:

@@ -6,13 +6,17 @@ In: a directory of recorded traces. What ships has never seen what `sample.json`
 it), nor any other series of the same. The price tables come from replays in which each third of the groups
 is decided by networks trained on the others. Seeded: the same traces give the same files.
 
-    make train TRACES=DIRECTORY        (python bench/train_prior.py --traces DIRECTORY)
+The replays can be shared out as those of `plimsoll replay` are (`--jobs`, `--engine dask`): the files are the
+same for any number and any engine.
+
+    make train TRACES=DIRECTORY        (python bench/train_prior.py --traces DIRECTORY [--jobs 2])
 """
 
 import argparse
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +35,17 @@ from plimsoll.forecast.seasonal import SeasonalPeak
 from plimsoll.forecast.window import FloatArray, UsageWindow
 from plimsoll.forecast.windowed import WindowedPeak
 from plimsoll.pipeline import PipelineSettings
-from plimsoll.replay.limits import ReplaySettings, replay_limits
+from plimsoll.replay.limits import LimitReplay, ReplayRecommender, ReplaySettings
 from plimsoll.replay.live import LiveRecommender
+from plimsoll.replay.score import SeriesScores, outcome, score
 from plimsoll.replay.score import join as join_scores
-from plimsoll.replay.score import outcome, score
 from plimsoll.replay.series import SeriesBatch
 from plimsoll.replay.split import Half, group_of, half_of
+from plimsoll_cli.progress import progress
+from plimsoll_cli.traces.engine import Engine
 from plimsoll_cli.traces.parquet import read_trace, source_warmup_bins, trace_files
 from plimsoll_cli.traces.sample import sample_facts
+from plimsoll_cli.traces.tasks import Task, parts, work_off
 from prior_network import train
 from prior_rows import Rows, rows_of, windows_at
 from prior_rows import join as join_rows
@@ -76,25 +83,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="fit the tables that ship with plimsoll.forecast")
     parser.add_argument("--traces", type=Path, required=True)
     parser.add_argument("--only", choices=["ratios", "networks", "prices"], help="write no other part")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="processes; the files are the same for any number"
+    )
+    parser.add_argument("--engine", type=Engine, default=Engine.PROCESSES, help="processes or dask")
     arguments = parser.parse_args()
+    worked = partial(worked_off, engine=arguments.engine, jobs=arguments.jobs)
     everything = [read_trace(path) for path in trace_files([arguments.traces])]
     held_out = held_out_series()
     batches = [without(batch, held_out) for batch in everything]
     wanted = {"ratios", "networks", "prices"} if arguments.only is None else {arguments.only}
     containers = [batch for batch in batches if batch.source not in STRESS]
-    parts = prior.document()
+    known = prior.document()
     if "ratios" in wanted:
         ratios = {"levels": list(RATIO_LEVELS), "log_ratio": pooled_ratios(containers)}
-        write(TABLES / "prior.json", parts := {**parts, "ratios": ratios})
+        write(TABLES / "prior.json", known := {**known, "ratios": ratios})
     if wanted == {"ratios"}:
         return
     material = material_of(batches)
     if "networks" in wanted:
         train_shipped(material, provenance(batches, held_out, material))
-        train_training_half(everything)
+        train_training_half(everything, worked)
     if "prices" in wanted:
         facts = provenance(batches, held_out, material)
-        write(TABLES / "prior.json", {**parts, **facts, "objectives": price_table(containers, material)})
+        write(
+            TABLES / "prior.json", {**known, **facts, "objectives": price_table(containers, material, worked)}
+        )
 
 
 def material_of(batches: Sequence[SeriesBatch]) -> Material:
@@ -117,12 +131,9 @@ def train_shipped(material: Material, facts: dict[str, Any]) -> None:
     write(TABLES / "hazard.json", {**facts, "networks": [plain(network) for network in taught]})
 
 
-def train_training_half(everything: Sequence[SeriesBatch]) -> None:
+def train_training_half(everything: Sequence[SeriesBatch], worked: "Worked") -> None:
     """Write the networks and prices that the public benchmark judges with."""
-    batches = [
-        batch.take([i for i, name in enumerate(batch.series_ids) if half_of(name) is Half.TRAINING])
-        for batch in everything
-    ]
+    batches = [training_half(batch) for batch in everything]
     containers = [batch for batch in batches if batch.source not in STRESS]
     material = material_of(batches)
     facts = {
@@ -130,8 +141,13 @@ def train_training_half(everything: Sequence[SeriesBatch]) -> None:
         "held_out": "the judged half of plimsoll.replay.split",
     }
     taught = [plain(network) for network in networks(material, None)[1]]
-    objectives = price_table(containers, material)
+    objectives = price_table(containers, material, worked)
     write(WEIGHTS / "training_half.json", {**facts, "objectives": objectives, "networks": taught})
+
+
+def training_half(batch: SeriesBatch) -> SeriesBatch:
+    """Only the series that the public benchmark does not judge."""
+    return batch.take([i for i, name in enumerate(batch.series_ids) if half_of(name) is Half.TRAINING])
 
 
 def held_out_series() -> frozenset[str]:
@@ -162,16 +178,38 @@ def chosen(rows: Rows, groups: frozenset[str]) -> Rows:
     return rows.take(np.isin(rows.group, list(groups)))
 
 
-def price_table(containers: Sequence[SeriesBatch], material: Material) -> dict[str, list[float]]:
+Worked = Callable[[Sequence[Task[SeriesScores]]], list[SeriesScores]]
+
+
+def worked_off(tasks: Sequence[Task[SeriesScores]], engine: Engine, jobs: int) -> list[SeriesScores]:
+    """Scores of all tasks, in their order."""
+    with progress("replays") as report:
+        return work_off(tasks, engine, jobs, report)
+
+
+def price_table(
+    containers: Sequence[SeriesBatch], material: Material, worked: Worked
+) -> dict[str, list[float]]:
     """What each price comes to on series whose group the networks have not seen."""
     groups = np.random.default_rng(SEED).permutation(np.unique(material.plain.group)).tolist()
     judged = [frozenset(groups[fold::FOLDS]) for fold in range(FOLDS)]
     everything = frozenset(groups) | frozenset(np.unique(material.machines.group).tolist())
     models = [HazardPeak(networks(material, everything - fold)[1]) for fold in judged]
+    return priced(containers, list(zip(judged, models, strict=True)), worked)
+
+
+def priced(
+    containers: Sequence[SeriesBatch], folds: Sequence[tuple[frozenset[str], PeakModel]], worked: Worked
+) -> dict[str, list[float]]:
+    """The table: each fold's groups are decided by that fold's model, at every price."""
+    of_price = {
+        price: [task for groups, model in folds for task in replays(containers, groups, model, price)]
+        for price in PRICES
+    }
+    done = iter(worked([task for tasks in of_price.values() for task in tasks]))
     slack, kills, changes = [], [], []
-    for price in PRICES:
-        scores = [scored(containers, fold, model, price) for fold, model in zip(judged, models, strict=True)]
-        pooled = outcome(join_scores([part for fold in scores for part in fold]))
+    for price, tasks in of_price.items():
+        pooled = outcome(join_scores([next(done) for _ in tasks]))
         slack.append(pooled.slack)
         kills.append(pooled.oom_per_1000cd)
         changes.append(pooled.changes_per_cd)
@@ -189,17 +227,28 @@ def price_table(containers: Sequence[SeriesBatch], material: Material) -> dict[s
     }
 
 
-def scored(
-    containers: Sequence[SeriesBatch], groups: frozenset[str], model: HazardPeak, price: float
-) -> list[Any]:
-    """Scores of the series of these groups at one price."""
+def replays(
+    containers: Sequence[SeriesBatch], groups: frozenset[str], model: PeakModel, price: float
+) -> list[Task[SeriesScores]]:
+    """The replays of the series of these groups at one price."""
+    make = partial(decided_by, model=model, price=price)
     out = []
     for batch in containers:
         mine = batch.take([i for i, name in enumerate(batch.series_ids) if group_of(name) in groups])
         if len(mine):
-            recommender = LiveRecommender(replace(PipelineSettings(), oom_price=price), model)
-            out.append(score(replay_limits(mine, recommender, ReplaySettings(source_warmup_bins(batch)))))
+            settings = ReplaySettings(source_warmup_bins(batch))
+            out += [Task(make, part, settings, scored) for part in parts(mine, 1)]
     return out
+
+
+def decided_by(_batch: SeriesBatch, model: PeakModel, price: float) -> ReplayRecommender:
+    """The live pipeline with this model, at one price."""
+    return LiveRecommender(replace(PipelineSettings(), oom_price=price), model)
+
+
+def scored(replay: LimitReplay, _recommender: ReplayRecommender) -> SeriesScores:
+    """Scores of a replay: limits are large, scores are small."""
+    return score(replay)
 
 
 def pooled_ratios(containers: Sequence[SeriesBatch]) -> dict[str, list[float]]:

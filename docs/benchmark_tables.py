@@ -1,4 +1,4 @@
-"""The tables of `benchmark.md`: docs/results/forecast.json in, Markdown out.
+"""The tables of `benchmark.md`: docs/results/forecast.json and ablation.json in, Markdown out.
 
 The page is typed, what stands between two marks on it is not:
 
@@ -10,22 +10,28 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ablation_tables import ablation
+
 MARKED = re.compile(r"(<!-- table ([a-z]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
-NOT_YET = "Not measured yet: run `make bench-forecast` and `make docs-results`.\n"
+NOT_YET = "Not measured yet: run `make bench-{}` and `make docs-results`.\n"
+ABLATION = "ablation"
 DEFAULT = "default"
 SUBJECT = "plimsoll"
+PROMISED = (("`slack:0.268`", "slack_268"), ("`oom:76`", "oom_76"))
 Document = Mapping[str, Any]
 Rows = Mapping[str, Mapping[str, Any]]
 
 
-def with_tables(page: str, document: Document | None) -> str:
-    """The page with the tables and plots of these results between its marks."""
-    return MARKED.sub(lambda marks: f"{marks[1]}{_made(marks[2], document)}{marks[3]}", page)
+def with_tables(page: str, document: Document | None, parts: Document | None = None) -> str:
+    """The page with the tables and plots of these results between its marks; `parts` are the ablation's."""
+    return MARKED.sub(lambda marks: f"{marks[1]}{_made(marks[2], document, parts)}{marks[3]}", page)
 
 
-def _made(name: str, document: Document | None) -> str:
+def _made(name: str, document: Document | None, parts: Document | None) -> str:
+    if name == ABLATION:
+        return NOT_YET.format(ABLATION) if parts is None else "".join(ablation(parts))
     if document is None:
-        return NOT_YET
+        return NOT_YET.format("forecast")
     if name == "ran":
         return _ran(document)
     if name in PLOTS:
@@ -43,6 +49,59 @@ def _ran(document: Document) -> str:
 
 
 # -- tables -------------------------------------------------------------------------------------------------
+
+
+AIMS = (
+    # What is aimed at, the row that says where it stands, the aim, and the moonshot.
+    ("OOM/1000 cd at slack .268", "forecast.core.oom_at_slack_268", 25.0, 17.0),
+    ("slack at 76 OOM/1000 cd", "forecast.core.slack_at_oom_76", 0.195, 0.175),
+    ("limit changes per container-day", "forecast.core.changes_per_container_day", 2.5, 1.5),
+    ("OOM/1000 cd of growing series", "forecast.class.growth.oom", 25.0, 10.0),
+)
+NEAR = (0.95, 1.05)  # within 5 % of what was asked for
+
+
+def _aims(document: Document) -> Iterator[str]:
+    """What is aimed at, where it stands, and whether that is a miss."""
+    rows = _rows(document)
+    yield from _table(("figure", "aim", "moonshot", "have", "series", ""))
+    for title, name, aim, moonshot in AIMS:
+        row = rows[name]
+        verdict = _verdict(row["value"], lambda value, most=aim: value <= most)
+        have = _spread((row["value"], row["low"], row["high"]))
+        yield _line(title, f"≤ {_figure(aim)}", f"≤ {_figure(moonshot)}", have, str(row["n"]), verdict)
+    for asked, name in PROMISED:
+        row = rows[f"forecast.core.promised.{name}.realised_over_asked"]
+        verdict = _verdict(row["value"], lambda value: NEAR[0] <= value <= NEAR[1])
+        have = _spread((row["value"], row["low"], row["high"]))
+        within = f"{NEAR[0]:g} to {NEAR[1]:g}"
+        yield _line(f"realised / asked for, {asked}", within, "", have, str(row["n"]), verdict)
+    worse, everything = _worse_on_both(rows)
+    have = ", ".join(worse) or "none"
+    verdict = "**missed**" if worse else "met"
+    title = "classes and sources with more kills and more slack than `vpa`"
+    yield _line(title, "none", "", have, f"{everything} looked at", verdict)
+
+
+def _verdict(value: float | None, is_met: Callable[[float], bool]) -> str:
+    if value is None:
+        return "not measured"
+    return "met" if is_met(value) else "**missed**"
+
+
+def _worse_on_both(rows: Rows) -> tuple[list[str], int]:
+    """Names of the groups where we lose both ways, and how many groups there are."""
+    group = re.compile(r"forecast\.((?:class|source)\.\w+|bitbrains|hosts)\.oom")
+    found = [match[1] for match in map(group.fullmatch, rows) if match]
+    measured = [name for name in found if rows[f"forecast.{name}.oom"]["value"] is not None]
+
+    def is_worse(name: str, figure: str) -> bool:
+        row = rows[f"forecast.{name}.{figure}"]
+        rival = row["against"].get("vpa")
+        return rival is not None and row["value"] > rival
+
+    worse = [name for name in measured if is_worse(name, "oom") and is_worse(name, "slack")]
+    return worse, len(measured)
 
 
 def _core(document: Document) -> Iterator[str]:
@@ -76,12 +135,16 @@ def _differences(document: Document) -> Iterator[str]:
 
 def _promised(document: Document) -> Iterator[str]:
     """What was asked for, and what came."""
-    yield from _table(("asked for", "OOM/1000 cd", "slack", "changes/cd", "realised / asked"))
+    head = ("asked for", "OOM/1000 cd", "slack", "changes/cd", "realised / asked")
+    yield from _table((*head, "draws within 5 %", "with a price fitted to these series"))
     rows = _rows(document)
-    for asked, name in (("`slack:0.268`", "slack_268"), ("`oom:76`", "oom_76")):
+    for asked, name in PROMISED:
         figures = ("oom", "slack", "changes_per_container_day", "realised_over_asked")
         found = (rows[f"forecast.core.promised.{name}.{figure}"] for figure in figures)
-        yield _line(asked, *(_spread((row["value"], row["low"], row["high"])) for row in found))
+        within = f"forecast.core.promised.{name}.share_of_draws_within_5_percent"
+        shares = (rows.get(each, {}).get("value") for each in (within, f"{within}.at_a_fitted_price"))
+        spreads = (_spread((row["value"], row["low"], row["high"])) for row in found)
+        yield _line(asked, *spreads, *map(_percent, shares))
 
 
 def _classes(document: Document) -> Iterator[str]:
@@ -151,6 +214,7 @@ def _speed(document: Document) -> Iterator[str]:
 
 
 TABLES: dict[str, Callable[[Document], Iterator[str]]] = {
+    "aims": _aims,
     "core": _core,
     "points": _points,
     "differences": _differences,

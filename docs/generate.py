@@ -66,7 +66,9 @@ def pages(docs: Path = DOCS) -> dict[str, str]:
     }
     benchmark = docs / "benchmark.md"
     if benchmark.is_file():
-        made["benchmark.md"] = with_tables(benchmark.read_text("utf-8"), results.get("forecast"))
+        made["benchmark.md"] = with_tables(
+            benchmark.read_text("utf-8"), results.get("forecast"), results.get("ablation")
+        )
     node_benchmark = docs / "node-benchmark.md"
     if node_benchmark.is_file():
         made["node-benchmark.md"] = with_node_tables(node_benchmark.read_text("utf-8"), results.get("node"))

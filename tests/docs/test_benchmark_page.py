@@ -37,14 +37,20 @@ def test_every_recommender_is_explained(name):
 
 def test_without_results_the_tables_say_so_and_the_text_stays(tables):
     emptied = tables.with_tables(PAGE, None)
-    assert emptied.count(tables.NOT_YET) == PAGE.count("<!-- table ")
+    not_yet = [tables.NOT_YET.format(bench) for bench in ("forecast", "ablation")]
+    assert sum(emptied.count(each) for each in not_yet) == PAGE.count("<!-- table ")
+    assert emptied.count(not_yet[1]) == 1
     assert tables.with_tables(emptied, None) == emptied
     assert "## Score your own program" in emptied
 
 
 def test_every_mark_has_a_table_or_a_plot(tables):
     marked = re.findall(r"<!-- table (\w+) -->", PAGE)
-    assert sorted(marked) == sorted(["ran", *tables.TABLES, *tables.PLOTS])
+    assert sorted(marked) == sorted(["ran", tables.ABLATION, *tables.TABLES, *tables.PLOTS])
+
+
+def read(name):
+    return json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text("utf-8"))
 
 
 def row(name, value, low=None, high=None, against=None):
@@ -69,6 +75,17 @@ def test_points_are_taken_over_with_intervals_and_gaps(tables):
     assert "| vpa | 78.4 | 0.262 |\n| oracle | - | - |\n" in made
 
 
+def test_what_was_asked_for_stands_beside_how_often_chance_would_have_it(tables):
+    stems = [f"forecast.core.promised.{name}" for name in ("slack_268", "oom_76")]
+    figures = ("oom", "slack", "changes_per_container_day", "realised_over_asked")
+    rows = [row(f"{stem}.{figure}", 0.5) for stem in stems for figure in figures]
+    shares = f"{stems[0]}.share_of_draws_within_5_percent"
+    rows += [row(shares, 0.12), row(f"{shares}.at_a_fitted_price", 0.24)]
+    made = tables.with_tables("<!-- table promised -->\n<!-- end of table -->\n", {"rows": rows})
+    assert "| `slack:0.268` | 0.5 | 0.5 | 0.5 | 0.5 | 12 % | 24 % |\n" in made
+    assert "| `oom:76` | 0.5 | 0.5 | 0.5 | 0.5 | - | - |\n" in made  # results of before
+
+
 def test_differences_stand_beside_each_other(tables):
     rows = [
         row("forecast.core.oom.minus_vpa", -40.0, -60.0, -20.0),
@@ -76,6 +93,71 @@ def test_differences_stand_beside_each_other(tables):
     ]
     made = tables.with_tables("<!-- table differences -->\n<!-- end of table -->\n", {"rows": rows})
     assert "| `forecast.core.oom` (u) | -40 [-60, -20] | -30 [-50, -5] |\n" in made
+
+
+def aimed(**have):
+    """Rows of an invented result; `have`: the value of a row by the end of its name."""
+    names = (
+        "core.oom_at_slack_268",
+        "core.slack_at_oom_76",
+        "core.changes_per_container_day",
+        "class.growth.oom",
+    )
+    rows = [row(f"forecast.{name}", have.get(name.split(".")[-1], 0.1), 0.05, 0.2) for name in names]
+    stems = [f"forecast.core.promised.{name}" for name in ("slack_268", "oom_76")]
+    rows += [row(f"{stem}.realised_over_asked", have.get("realised", 1.02)) for stem in stems]
+    for group in ("class.flat", "source.nezha_pod", "hosts"):
+        worse = group.split(".")[-1] == have.get("worse")
+        rows.append(row(f"forecast.{group}.oom", 3.0 if worse else 1.0, against={"vpa": 2.0}))
+        rows.append(row(f"forecast.{group}.slack", 0.3, against={"vpa": 0.2}))
+    rows.append(row("forecast.class.growth.slack", 0.1, against={"vpa": 0.2}))
+    return {"rows": rows}
+
+
+def test_a_miss_is_said_beside_its_aim(tables):
+    mark = "<!-- table aims -->\n<!-- end of table -->\n"
+    met = tables.with_tables(mark, aimed())
+    assert "missed" not in met
+    assert "| OOM/1000 cd at slack .268 | ≤ 25 | ≤ 17 | 0.1 [0.05, 0.2] | 3 | met |\n" in met
+    for have, said in (
+        ({"oom_at_slack_268": 25.1}, "| 25.1 [0.05, 0.2] | 3 | **missed** |"),
+        ({"slack_at_oom_76": 0.21}, "| 0.21 [0.05, 0.2] | 3 | **missed** |"),
+        ({"changes_per_container_day": 2.6}, "| 2.6 [0.05, 0.2] | 3 | **missed** |"),
+        ({"realised": 0.94}, "| 0.94 | 3 | **missed** |"),
+        ({"worse": "nezha_pod"}, "| source.nezha_pod | 4 looked at | **missed** |"),
+    ):
+        assert said in tables.with_tables(mark, aimed(**have)), have
+    assert "| - [0.05, 0.2] | 3 | not measured |" in tables.with_tables(mark, aimed(slack_at_oom_76=None))
+
+
+def test_the_page_says_which_aims_the_committed_results_miss(tables):
+    rows = {each["name"]: each for each in read("forecast")["rows"]}
+    shown = PAGE.split("<!-- table aims -->")[1].split("<!-- end of table -->")[0]
+    for title, name, aim, _ in tables.AIMS:
+        (line,) = (line for line in shown.splitlines() if line.startswith(f"| {title} |"))
+        assert ("**missed**" in line) == (rows[name]["value"] > aim), line
+
+
+def test_every_part_stands_beside_the_whole(tables):
+    rows = [
+        row(f"ablation.whole.{name}", 0.5, 0.25, 0.75) for name in ("oom_at_slack_268", "slack_at_oom_76")
+    ]
+    rows += [row("ablation.no_guard.oom_at_slack_268", 44.0), row("ablation.no_guard.slack_at_oom_76", None)]
+    rows += [row("ablation.no_guard.oom_at_slack_268.minus_whole", 23.5, 1.5, 57.5)]
+    rows += [
+        row(f"ablation.{slug}.calibration{kind}.realised_over_promised", 1.5)
+        for slug in ("whole", "no_guard")
+        for kind in ("", ".bursty")
+    ]
+    rows += [row("ablation.whole.shipped.oom", 35.0)]
+    rows += [row(f"ablation.first_day.{slug}.oom", 300.0) for slug in ("whole", "no_relatives")]
+    document = {"commit": "abc", "seed": 7, "seconds": 12.0, "rows": rows}
+    made = tables.with_tables("<!-- table ablation -->\n<!-- end of table -->\n", None, document)
+    assert "| **nothing: the whole** | 0.5 [0.25, 0.75] | - | 0.5 [0.25, 0.75] | - | - |\n" in made
+    assert "| guard | 44 | 23.5 [1.5, 57.5] | - | - | - |\n" in made
+    assert "| without, or instead | OOM/1000 cd | slack | all | bursty |\n" in made
+    assert "| **nothing: the whole** | 35 | - | 1.5 | 1.5 |\n" in made
+    assert "| relatives | 300 | - | - | - | - |\n" in made
 
 
 def test_classes_and_calibration_are_by_class(tables):

@@ -47,6 +47,7 @@ class GuardSettings:
 
     climb_threshold: float = 0.92  # usage above this part of the limit raises at once
     climb_ratio: float = 1.12  # ... to this multiple of usage
+    looks_ahead: bool = True  # False: a rise that would reach the limit is no climb (for comparison only)
     present_margin: float = 0.02  # no limit below present use plus this part of it
     oom_ratio: float = 1.2  # after an OOM kill: at least this multiple of the limit ...
     oom_step_bytes: float = 100.0 * MIB  # ... and at least this much more
@@ -84,7 +85,7 @@ def after_climb(
     with np.errstate(invalid="ignore"):
         rise = np.fmax(np.where(np.isnan(previous_bytes), 0.0, usage_bytes - previous_bytes), 0.0)
         close = usage_bytes > settings.climb_threshold * limit_bytes
-        heading = usage_bytes + rise > limit_bytes
+        heading = (usage_bytes + rise > limit_bytes) & settings.looks_ahead
         wanted = settings.climb_ratio * usage_bytes + np.where(heading, rise, 0.0)
         return np.where((close | heading) & (wanted > limit_bytes), wanted, np.nan)
 
