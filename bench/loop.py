@@ -54,7 +54,7 @@ def main() -> None:
     sizes = (50,) if arguments.quick else tuple(arguments.sizes)
     runs = [_run(size, arguments.seed, quick=arguments.quick) for size in sizes]
     peers, why = ([], "not asked for") if arguments.quick or arguments.no_vpa else _vpa(arguments.seed)
-    rows = [*_rows(runs, peers), *_vpa_rows(peers, why), _update_row(max(sizes), arguments.seed)]
+    rows = [*_rows(runs, peers), *_vpa_rows(peers, why), *update_rows(max(sizes), arguments.seed)]
     print_rows([_shown(row) for row in rows], OutputFormat.TABLE, title="the operator's loop")
     seconds = time.monotonic() - begun
     name = "loop-quick" if arguments.quick else "loop"
@@ -153,8 +153,12 @@ def _vpa_rows(peers: Sequence[vpa.VpaRun], why: str | None) -> Iterator[Row]:
         yield Row(row, served, "VPAs (extrapolated linearly)", n, COMMAND, why=peer.problem)
 
 
-def _update_row(size: int, seed: int) -> Row:
-    """One container's new sample, taken in, reacted to and decided on, in a history of the largest size."""
+def update_rows(size: int, seed: int) -> Iterator[Row]:
+    """One container by itself, in a history of the largest size: milliseconds of an update and of a decision.
+
+    An update is what each new sample costs: it is taken in and reacted to. A decision comes once an hour, and
+    otherwise where a reaction asks for one.
+    """
     rng = np.random.default_rng(seed)
     now = 1_800_000_000.0
     history = History(Quantity.WORKING_SET, capacity=size)
@@ -167,17 +171,21 @@ def _update_row(size: int, seed: int) -> Row:
         history.append(rows, np.full(size, seconds), base * rng.lognormal(0, 0.1, size), seconds)
     history.advance(now)
     pipeline.observe_limits(rows, base * 2)
-    times = []
+    updates, decisions = [], []
     for row in rng.choice(rows, min(UPDATES, size), replace=False):
         one = np.array([row], dtype=rows.dtype)
         started = time.perf_counter()
         history.append(one, np.array([now]), base[one] * 1.1, now)
         pipeline.react(one, now)
+        updated = time.perf_counter()
         pipeline.decide(one, now)
-        times.append((time.perf_counter() - started) * 1000)
-    drawn = np.median(rng.choice(times, (BOOTSTRAPS, len(times))), axis=1)
-    low, high = (float(np.percentile(drawn, q)) for q in (2.5, 97.5))
-    return Row("loop.update_one_ms", _median(times), "ms", len(times), COMMAND, low, high)
+        updates.append((updated - started) * 1000)
+        decisions.append((time.perf_counter() - updated) * 1000)
+    both = (np.array(updates) + np.array(decisions)).tolist()
+    for name, times in (("update", updates), ("decide", decisions), ("update_and_decide", both)):
+        drawn = np.median(rng.choice(times, (BOOTSTRAPS, len(times))), axis=1)
+        low, high = (float(np.percentile(drawn, q)) for q in (2.5, 97.5))
+        yield Row(f"loop.{name}_one_ms", _median(times), "ms", len(times), COMMAND, low, high)
 
 
 def _row(

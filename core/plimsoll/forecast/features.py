@@ -95,7 +95,7 @@ def _peaks(recent: Float32Array, hourly: Float32Array, older: Float32Array) -> d
     _, _, three, six, half, day = np.fmax.accumulate(stretches)
     days, week, weeks = np.fmax.accumulate(_stretches(hourly, [HOURS_PER_DAY * n + 1 for n in (3, 7)]))
     longer = (np.fmax(each, day) for each in (days, week, weeks, older))
-    columns = without_nan(np.stack([stretches[1], three, six, half, day, *longer]))
+    columns = without_nan(np.array([stretches[1], three, six, half, day, *longer]))
     return dict(zip(PEAKS, columns, strict=True))
 
 
@@ -108,9 +108,8 @@ def _stretches(values: Float32Array, reach: Sequence[int]) -> Float32Array:
 def _shape(window: UsageWindow, recent: Float32Array, scale: FloatArray) -> list[Column]:
     """Where usage is now between the last hour's and the last day's extremes."""
     last_hour = window.recent_bytes[:, -BINS_PER_HOUR - 1 :]
-    levels = (present_bytes(window), mean(last_hour), trough(last_hour), mean(window.recent_bytes))
-    out = [held(np.log(np.maximum(np.fmax(level, 1.0), 1.0) / scale), -CLIP, CLIP) for level in levels]
-    return [*out, np.asarray(trough(recent))]
+    levels = np.array([present_bytes(window), mean(last_hour), trough(last_hour), mean(window.recent_bytes)])
+    return [*held(np.log(np.fmax(levels, 1.0) / scale), -CLIP, CLIP), np.asarray(trough(recent))]
 
 
 def _movement(recent: Float32Array) -> list[Column]:

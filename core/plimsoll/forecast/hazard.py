@@ -151,7 +151,7 @@ def _log_quantiles(tail: FloatArray, levels: FloatArray) -> FloatArray:
     """Log level [n, q] at which the tail [n, LOG_LEVELS] falls to 1 - level; beyond the last: the last."""
     log_tail = np.log(np.maximum(tail, LEAST_TAIL))
     wanted = np.log(1 - levels)
-    right = np.count_nonzero(log_tail[:, :, None] > wanted, axis=1)
+    right = np.add.reduce(log_tail[:, :, None] > wanted, axis=1, dtype=np.intp)
     left = held(right - 1, 0, len(LOG_LEVELS) - 1)
     inside = held(right, 0, len(LOG_LEVELS) - 1)
     row = np.arange(len(tail))[:, None]

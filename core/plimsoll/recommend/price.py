@@ -69,12 +69,10 @@ def exceedance_at(distribution: PeakDistribution, limits_bytes: FloatArray) -> F
     above = (values < limits_bytes[:, None]).sum(axis=1)
     left, right = held(above - 1, 0, len(levels) - 1), held(above, 0, len(levels) - 1)
     row = np.arange(len(values))
-    low, high = values[row, left], values[row, right]
-    span = np.log(np.maximum(high, 1.0)) - np.log(np.maximum(low, 1.0))
-    part = (np.log(np.maximum(limits_bytes, 1.0)) - np.log(np.maximum(low, 1.0))) / np.where(
-        span > 0, span, 1.0
-    )
-    tail = np.log(1 - levels)
+    low, high, limit = np.log(np.maximum([values[row, left], values[row, right], limits_bytes], 1.0))
+    span = high - low
+    part = (limit - low) / np.where(span > 0, span, 1.0)
+    tail = _log_tail(levels.tobytes())
     return np.asarray(np.exp(tail[left] + held(part, 0, 1) * (tail[right] - tail[left])), dtype=np.float64)
 
 
@@ -82,7 +80,7 @@ def _candidates(distribution: PeakDistribution, floor_bytes: FloatArray) -> tupl
     """Limits to try and P(peak > limit) at each, [n, m]; those below the floor are the floor."""
     log_values = np.log(np.maximum(distribution.values_bytes, 1.0))
     values = np.exp(_between(log_values, PARTS))
-    tail = np.broadcast_to(_tail(distribution.levels.tobytes()), values.shape)
+    tail = _tail(distribution.levels.tobytes())
     floor = np.where(np.isfinite(floor_bytes), np.maximum(floor_bytes, 1.0), 1.0)
     at_floor = exceedance_at(distribution, floor)
     below = values < floor[:, None]
@@ -90,10 +88,15 @@ def _candidates(distribution: PeakDistribution, floor_bytes: FloatArray) -> tupl
 
 
 @lru_cache(maxsize=8)  # there is hardly more than one set of levels
+def _log_tail(levels: bytes) -> FloatArray:
+    """Log of P(peak > quantile) [q] at these levels."""
+    return np.asarray(np.log(1 - np.frombuffer(levels, dtype=np.float64)))
+
+
+@lru_cache(maxsize=8)
 def _tail(levels: bytes) -> FloatArray:
     """P(peak > candidate) [1, m] of the candidates between these levels."""
-    log_tail = np.log(1 - np.frombuffer(levels, dtype=np.float64))
-    return np.exp(_between(log_tail[None, :], PARTS))
+    return np.exp(_between(_log_tail(levels)[None, :], PARTS))
 
 
 def _between(columns: FloatArray, part: FloatArray) -> FloatArray:

@@ -113,5 +113,5 @@ class EventLog:
 
 def as_column(value: npt.ArrayLike | None, length: int) -> Float64Array:
     """A scalar, an array or nothing as a float64 column; nothing is NaN."""
-    filled = np.nan if value is None else value
-    return np.broadcast_to(np.asarray(filled, dtype=np.float64), (length,))
+    filled = np.asarray(np.nan if value is None else value, dtype=np.float64)
+    return filled if filled.shape == (length,) else np.broadcast_to(filled, (length,))

@@ -177,8 +177,7 @@ class History:
         """
         self.advance(now_seconds)
         index = np.atleast_1d(np.asarray(rows, dtype=np.int64))
-        times = np.broadcast_to(np.asarray(seconds, dtype=np.float64), index.shape)
-        values = np.broadcast_to(np.asarray(bytes_, dtype=np.float64), index.shape)
+        times, values = as_column(seconds, len(index)), as_column(bytes_, len(index))
         oldest = (self.current_bin // BINS_PER_HOUR - HOURLY_BINS + 1) * HOUR_SECONDS
         known = self._known(index)
         with np.errstate(invalid="ignore"):  # the past is what it was
@@ -195,7 +194,7 @@ class History:
         np.fmax.at(self._reached, index, np.fmin(values, self._newest[index]))
         self._newest[index] = values
         read_back = times < self.now_seconds - HOUR_SECONDS  # a past comes all at once
-        for row in np.unique(index[read_back]).tolist():
+        for row in set(index[read_back].tolist()):
             self._reached[row] = np.fmax(self._reached[row], self._since_start_bytes(row))
         return report
 

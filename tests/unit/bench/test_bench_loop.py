@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from builders.benches import bench_modules
+
 ROOT = Path(__file__).parents[3]
 MEASURED = (
     "loop.refresh_seconds.50",
     "loop.memory_mib.50",
     "loop.update_one_ms",
+    "loop.decide_one_ms",
     "loop.webhook_p99_ms",
     "loop.api_writes_per_minute.50",
 )
@@ -28,3 +31,12 @@ def test_a_quick_run_measures_every_row_or_says_why_not():
     refresh, restore = values["loop.refresh_seconds.50"], values["loop.restore_seconds.50"]
     assert values["loop.first_loop_seconds.50"] == pytest.approx(refresh + restore)
     assert all(row["why"] for row in rows if row["value"] is None)
+
+
+def test_an_update_and_a_decision_are_told_apart_and_together():
+    bench = bench_modules(main="loop").main
+    rows = {row.name: row for row in bench.update_rows(20, 7)}
+    update, decide, both = (rows[f"loop.{name}_one_ms"] for name in ("update", "decide", "update_and_decide"))
+    assert 0 < update.value < both.value
+    assert 0 < decide.value < both.value
+    assert all(row.low <= row.value <= row.high and row.n == 20 for row in rows.values())
