@@ -28,7 +28,7 @@ def policy() -> None:
 def check_command(files: Files, output: OutputOption = OutputFormat.TABLE) -> None:
     """Name every field that is wrong, and policies that would contradict each other; exit status 1 on
     errors."""
-    from plimsoll.forecast.registry import model_names  # noqa: PLC0415  (keeps `--help` fast)
+    from plimsoll.forecast.registry import POLICY_MODELS  # noqa: PLC0415  (keeps `--help` fast)
     from plimsoll.recommend.objective import reachable  # noqa: PLC0415
 
     places: list[str] = []
@@ -39,7 +39,7 @@ def check_command(files: Files, output: OutputOption = OutputFormat.TABLE) -> No
             raise CommandError(f"{path}: there is no policy in this file")
         places += [f"{path}#{number}" for number in range(1, len(found) + 1)]
         documents += found
-    findings = check(documents, model_names(), reachable())
+    findings = check(documents, POLICY_MODELS, reachable())
     if findings or output is not OutputFormat.TABLE:
         print_rows([_row(each, places, documents) for each in findings], output)
     else:

@@ -61,7 +61,10 @@ def replay_command(  # noqa: PLR0913, PLR0917  (options of a command)
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="Plimsoll's forecast model, as in a policy; prophet needs the extra `forecast`."),
+        typer.Option(
+            help="Plimsoll's forecast model; also one that no policy may name. prophet and boosted need the "
+            "extra `forecast`."
+        ),
     ] = None,
     emit: Annotated[
         Path | None, typer.Option(help="Write every limit in force to this Parquet file.")

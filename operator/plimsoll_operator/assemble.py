@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 
-from plimsoll.forecast.registry import peak_model
+from plimsoll.forecast.prophet import PROPHET
 from plimsoll.pipeline import PipelineSettings
 from plimsoll.usage.sample import Quantity
 from plimsoll_operator.acting import Actor
@@ -132,21 +132,10 @@ def assemble(settings: OperatorSettings, clock: Clock, api: KubeApi, indices: Ko
 
 def unavailable_models(settings: OperatorSettings) -> Mapping[str, str]:
     """Forecast models that policies may name and that cannot work here, each with the reason."""
-    here = missing_package() if settings.forecast_workers else SWITCHED_OFF
-    why = {
-        "prophet": "" if settings.forecast_redis else here,
-        "boosted": missing_trees(),
-    }
-    return {model: text for model, text in why.items() if text}
-
-
-def missing_trees() -> str:
-    """Why boosted trees cannot be asked here; "" where they can."""
-    try:
-        peak_model("boosted")
-    except ImportError as error:
-        return f"{error}; auto stands in for it"
-    return ""
+    if settings.forecast_redis:
+        return {}
+    why = missing_package() if settings.forecast_workers else SWITCHED_OFF
+    return {PROPHET: why} if why else {}
 
 
 def engine_settings(settings: OperatorSettings) -> EngineSettings:

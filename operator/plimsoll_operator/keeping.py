@@ -17,7 +17,7 @@ from plimsoll.api.conditions import policy_conditions
 from plimsoll.api.effective import PolicyRef
 from plimsoll.api.policy import PolicyStatus
 from plimsoll.api.precedence import EffectivePolicy
-from plimsoll.forecast.registry import model_names
+from plimsoll.forecast.registry import POLICY_MODELS
 from plimsoll.recommend.objective import reachable
 from plimsoll.workload import ContainerKey
 from plimsoll_operator import parse
@@ -245,7 +245,7 @@ class Keeper:
                     conflicts,
                     record.status.conditions,
                     now_seconds,
-                    model_names(),
+                    POLICY_MODELS,
                     self.unavailable,
                     reachable(),
                 ),

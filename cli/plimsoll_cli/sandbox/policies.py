@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from plimsoll.api.check import Severity, check
-from plimsoll.forecast.registry import model_names
+from plimsoll.forecast.registry import POLICY_MODELS
 from plimsoll_cli.failure import CommandError
 from plimsoll_cli.policy_files import documents_in
 from plimsoll_cli.sandbox.objects import DEFAULT_POLICY
@@ -45,7 +45,7 @@ def _in_the_demo(document: object) -> object:
 
 def _reasons(documents: Sequence[object]) -> Iterator[tuple[int, str]]:
     """Which document is refused, and why: by any API server, or for want of a place in the sandbox."""
-    for found in check(documents, model_names()):
+    for found in check(documents, POLICY_MODELS):
         if found.severity is Severity.ERROR or found.path == "kind":
             yield found.document, f"{found.path} {found.message}".strip()
     for number, document in enumerate(documents):

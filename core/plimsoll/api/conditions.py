@@ -80,7 +80,7 @@ def model_sentence(spec: PolicySpec, models: Collection[str]) -> str:
     """Why the model that a spec asks for is not the one it gets; "" where it is."""
     if not models or spec.forecast.model in models:
         return ""
-    return f"no forecast model is called {spec.forecast.model!r}; there are {', '.join(models)}"
+    return f"policies know no forecast model {spec.forecast.model!r}; there are {', '.join(models)}"
 
 
 def holidays_sentence(spec: PolicySpec) -> str:

@@ -73,13 +73,9 @@ class Forecast(Model):
     """How memory is forecast."""
 
     model: Annotated[str, Field(max_length=63, pattern="^[a-z][a-z0-9-]*$")] = "auto"
-    """Which forecaster: windowed (peak of the last 14 days), seasonal (the same hour a day and a week ago),
-    vpa (VPA's decaying histogram), moving-windows and autopilot-ml (the two recommenders of Google's
-    Autopilot), holt-winters (level, trend and season of a day), growth (the line of what grows, elsewhere
-    windowed), prophet (day, week and holidays, fitted beside the loop from two weeks of history on; auto
-    until then), hazard (a small network that learned from many recorded containers), boosted (the trees that
-    taught it; needs the extra forecast), ensemble (hazard, windowed, seasonal and holt-winters, weighed by
-    how well each did lately), routed (a model by workload class), or auto, which is hazard in this version.
+    """Which forecaster: auto, which is hazard in this version; hazard (a small network that learned from many
+    recorded containers); seasonal (the same hour a day and a week ago); vpa (VPA's decaying histogram);
+    prophet (day, week and holidays, fitted beside the loop from two weeks of history on; auto until then).
     Whichever it is, a container's own broken promises set its buffer."""
     horizon_seconds: Horizon = HORIZON_SECONDS
     """How far ahead the peak is forecast. Decisions are renewed each hour, and so far the hour is the only

@@ -1,5 +1,10 @@
-"""Forecast models by the name a policy gives them (`forecast.model`). `auto` is the one that measured best
-over all recorded containers, not a choice per container (docs/decisions/0022)."""
+"""Forecast models by name.
+
+`auto` is the one that measured best over all recorded containers, not a choice per container
+(docs/decisions/0022). A policy (`forecast.model`) may name those that people look for; the others, which
+measured worse or no better, are members of some and can be replayed (`plimsoll replay --model`;
+docs/decisions/0206).
+"""
 
 from collections.abc import Callable
 
@@ -37,8 +42,11 @@ _MODELS: dict[str, Callable[[], PeakModel]] = {
 }
 
 
+POLICY_MODELS = (DEFAULT_MODEL, "hazard", "seasonal", "vpa", "prophet")
+
+
 def model_names() -> tuple[str, ...]:
-    """All names a policy may use."""
+    """All names, those that no policy may use among them."""
     return tuple(_MODELS)
 
 

@@ -13,7 +13,7 @@ from math import ceil, inf, nan
 import numpy as np
 
 from plimsoll.api.effective import Basis, EffectiveContainerPolicy
-from plimsoll.forecast.registry import DEFAULT_MODEL, model_names
+from plimsoll.forecast.registry import DEFAULT_MODEL, POLICY_MODELS, model_names
 from plimsoll.forecast.window import HISTORY_HOURS, FloatArray, IntArray
 from plimsoll.recommend.objective import Ask, asked_of, price_of
 from plimsoll.usage.grown import grown
@@ -43,7 +43,7 @@ def row_policy(policy: EffectiveContainerPolicy) -> RowPolicy:
     least, most = policy.buffer_min_fraction, policy.buffer_max_fraction
     return RowPolicy(
         oom_price=price_of(policy),
-        model=policy.model_name if policy.model_name in model_names() else DEFAULT_MODEL,
+        model=policy.model_name if policy.model_name in POLICY_MODELS else DEFAULT_MODEL,
         history_hours=min(ceil(policy.history_seconds / HOUR_SECONDS), HISTORY_HOURS),
         buffer_min_fraction=-inf if least is None else least,
         buffer_max_fraction=inf if most is None else most,

@@ -61,7 +61,7 @@ async def test_a_forecast_that_cannot_be_had_is_said_on_the_policy():
     said = made.api.get("memorypolicies", "shop", "web")["status"]["conditions"]
     by_type = {each["type"]: each["message"] for each in said}
     assert by_type["HorizonNotSupported"].startswith("spec.forecast.horizon: 1d")
-    assert by_type["ModelUnknown"].startswith("spec.forecast.model: no forecast model is called 'magic'")
+    assert by_type["ModelUnknown"].startswith("spec.forecast.model: policies know no forecast model 'magic'")
 
 
 async def test_an_operating_point_out_of_reach_is_said_on_the_policy():

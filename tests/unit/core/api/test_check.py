@@ -59,7 +59,7 @@ def test_the_examples_of_the_docs_are_clean(path: Path):
         (
             {"forecast": {"model": "magic"}},
             "spec.forecast.model",
-            "no forecast model is called 'magic'; there are auto",
+            "policies know no forecast model 'magic'; there are auto",
         ),
         ({"selector": {}}, "spec.targetRef", "set exactly one of"),
         ({"containers": [{}]}, "spec.containers[0].name", "required"),

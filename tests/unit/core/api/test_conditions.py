@@ -6,7 +6,7 @@ from builders.policies import body, memory_policy, targeting
 from plimsoll.api.conditions import policy_conditions
 from plimsoll.api.engines import ACTIVE_ENGINES, Engine, asked_engines, inactive_engines
 from plimsoll.api.precedence import PolicySet, read_policy
-from plimsoll.forecast.registry import model_names
+from plimsoll.forecast.registry import POLICY_MODELS
 from plimsoll.workload import WorkloadRef
 
 NOW = 1_800_000_000.0
@@ -14,13 +14,14 @@ NOON = "2027-01-15T08:00:00Z"
 
 
 def conditions(policy, conflicts=(), before=(), now=NOW):
-    return {each.type: each for each in policy_conditions(policy, conflicts, before, now, model_names())}
+    return {each.type: each for each in policy_conditions(policy, conflicts, before, now, POLICY_MODELS)}
 
 
 CANNOT = [
     ({"horizon": "6h"}, "HorizonNotSupported", "spec.forecast.horizon: 6h is not supported"),
     ({"horizon": "5m"}, "HorizonNotSupported", "forecast 1h ahead"),
-    ({"model": "seasonl"}, "ModelUnknown", "spec.forecast.model: no forecast model is called 'seasonl'"),
+    ({"model": "windowed"}, "ModelUnknown", "there are auto, hazard, seasonal, vpa, prophet"),
+    ({"model": "seasonl"}, "ModelUnknown", "spec.forecast.model: policies know no forecast model 'seasonl'"),
     ({"holidays": ["CH"]}, "HolidaysIgnored", "spec.forecast.holidays: only the model prophet looks at"),
 ]
 
@@ -44,10 +45,10 @@ def test_what_a_forecast_can_honour_needs_no_word(forecast):
 def test_a_model_that_cannot_work_here_is_said_and_only_where_it_is_asked_for():
     why = {"prophet": "the package is not installed; auto stands in"}
     asks, asks_not = (memory_policy("p", forecast={"model": name}) for name in ("prophet", "auto"))
-    made = policy_conditions(asks, (), (), NOW, model_names(), why)
+    made = policy_conditions(asks, (), (), NOW, POLICY_MODELS, why)
     assert [each.type for each in made] == ["Conflict", "ModelUnavailable"]
     assert made[1].message == "spec.forecast.model: the package is not installed; auto stands in"
-    assert [each.type for each in policy_conditions(asks_not, (), (), NOW, model_names(), why)] == [
+    assert [each.type for each in policy_conditions(asks_not, (), (), NOW, POLICY_MODELS, why)] == [
         "Conflict"
     ]
 

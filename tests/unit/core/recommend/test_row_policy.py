@@ -25,6 +25,7 @@ def test_a_plain_policy_binds_nothing():
         ({"limits": {"buffer": {"max": 0}}}, "buffer_max_fraction", 0.0),
         ({"forecast": {"model": "seasonal"}}, "model", "seasonal"),
         ({"forecast": {"model": "magic"}}, "model", "auto"),
+        ({"forecast": {"model": "windowed"}}, "model", "auto"),  # there is one, but not for policies
         ({"forecast": {"history": "7d"}}, "history_hours", 168),
         ({"forecast": {"history": "90m"}}, "history_hours", 2),
         (

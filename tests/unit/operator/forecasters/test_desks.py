@@ -149,7 +149,7 @@ def test_what_a_pool_does_not_take_after_all_is_a_failure_that_its_desk_hears_of
     pool = HandPool(takes=False)
     core = core_with(pool)
     assert core.tick(NOW + 60).fits == FitReport(failed=1, rows={"Failed": 1})
-    assert NOT_TAKEN in core.explain(0)["prophet"]["state"]
+    assert NOT_TAKEN in inside(core, 0)["prophet"].state
     pool.takes = True
     core.tick(pass_hours(core, 7) + 60)
     assert len(pool.tasks) == 1  # it is asked again, as after any failure
