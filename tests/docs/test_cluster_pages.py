@@ -11,6 +11,7 @@ Only checked, not done: `docker` and `kind` (builders/shown/container_tools.py: 
 build arguments, images' names from build to pod, cluster configuration). `make images-podman` does build.
 """
 
+import base64
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -245,6 +246,31 @@ def certificate(cluster: ShownCluster) -> str:
     (hook,) = cluster.get("mutatingwebhookconfiguration", "plimsoll-operator")["webhooks"]
     assert secret["data"]["ca.crt"] == hook["clientConfig"]["caBundle"]
     return str(secret["data"]["ca.crt"])
+
+
+@pytest.mark.apiserver
+@pytest.mark.slow
+def test_page_coordination(page: Page, cluster: ShownCluster):
+    cluster.run(INSTALL.format("charts/plimsoll") + " --set coordination.enabled=true")
+    old_authority, old_pair = agents_identity(cluster)
+    page.through("helm upgrade")
+    both, pair = agents_identity(cluster)
+    assert (both.count("BEGIN CERTIFICATE"), pair) == (2, old_pair)
+    assert old_authority.strip() in both
+    page.through("helm upgrade")
+    still_both, new_pair = agents_identity(cluster)
+    assert (still_both, new_pair != old_pair) == (both, True)
+    page.through("helm upgrade")
+    new_authority, kept = agents_identity(cluster)
+    assert kept == new_pair
+    assert (new_authority.count("BEGIN CERTIFICATE"), old_authority.strip() in new_authority) == (1, False)
+
+
+def agents_identity(cluster: ShownCluster) -> tuple[str, str]:
+    """Authorities that an agent trusts, and its own certificate."""
+    data = cluster.get("secret", "plimsoll-agent-identity", "-n", "plimsoll-system")["data"]
+    authority, pair = (base64.b64decode(data[name]).decode() for name in ("ca.crt", "tls.crt"))
+    return authority, pair
 
 
 @pytest.mark.apiserver

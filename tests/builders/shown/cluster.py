@@ -23,7 +23,7 @@ from builders.shell import check_shown
 ROOT = Path(__file__).resolve().parents[3]
 DOCS = ROOT / "docs"
 SHOWN = Path(__file__).parent
-PAGES = ("install", "install-cloud", "install-kind", "rbac", "uninstall", "upgrade")
+PAGES = ("coordination", "install", "install-cloud", "install-kind", "rbac", "uninstall", "upgrade")
 """Pages of docs/ whose `sh` blocks are run on this cluster."""
 SHELL_BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 CONTINUED = re.compile(r"(\\|\|)\n\s*")
