@@ -153,7 +153,21 @@ def the_memory_takes_nothing() -> list[Object]:
     ]
 
 
-PLAYS = [nobody_leads, leak_ends_soon, oom_kills, somebody_is_away, the_memory_takes_nothing]
+def fits_are_set_aside() -> list[Object]:
+    name = "PlimsollFitsSetAside"
+    of_two = {
+        f'plimsoll_worker_jobs_total{{pod="{pod}",outcome="{outcome}"}}': values
+        for pod, outcome, values in (
+            ("a", "fitted", "0+5x120"), ("a", "aside", "0x20 1x100"), ("b", "aside", "0x120"),
+        )
+    }  # fmt: skip
+    fires = {"exp_labels": {"severity": "warning"}, "exp_annotations": rule(name)["annotations"]}
+    return [played(of_two, name, "15m"), played(of_two, name, "40m", fires), played(of_two, name, "100m")]
+
+
+PLAYS = [
+    nobody_leads, leak_ends_soon, oom_kills, somebody_is_away, the_memory_takes_nothing, fits_are_set_aside
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("tests", PLAYS, ids=lambda each: each.__name__)

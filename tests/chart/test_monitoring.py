@@ -10,11 +10,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from builders.chart import EVERYTHING, Object, render
 from plimsoll_nodeagent.serve.exposition import Exposition
 from plimsoll_nodeagent.serve.metrics import DEFINITIONS as AGENT
+from plimsoll_operator.forecasters.worker_serving import DEFINITIONS as WORKER
 from plimsoll_operator.serve.metrics import DEFINITIONS as OPERATOR
 
-LABELS = {each.name: set(each.labels) for each in (*OPERATOR, *AGENT)}
+SERVED = (*OPERATOR, *AGENT, *WORKER)
+LABELS = {each.name: set(each.labels) for each in SERVED}
 HISTOGRAMS = {each.name for each in OPERATOR if each.kind.value == "histogram"}
-COUNTERS = {each.name for each in (*OPERATOR, *AGENT) if each.kind.value == "counter"}
+COUNTERS = {each.name for each in SERVED if each.kind.value == "counter"}
 # Added by Prometheus or by the monitors' relabelling.
 OF_THE_SCRAPE = {"pod", "namespace", "instance", "job", "kube_node", "le"}
 METRIC = re.compile(r"\bplimsoll_[a-z0-9_]+")

@@ -4,6 +4,7 @@ On a real server, and on fakeredis where no time passes. The fitter is a plain o
 says is tested where it is called.
 """
 
+import json
 import os
 import signal
 import socket
@@ -303,6 +304,14 @@ def test_the_worker_says_what_is_wrong_and_what_there_is(server, capsys):
     assert "redis://" in capsys.readouterr().err
     assert main(["--redis", server.url, "--counts"]) == 0
     assert '"jobs": 0' in capsys.readouterr().out
+    stream = WorkStream(parse_redis_address(server.url))
+    stream.offer("bad", b"no document")
+    assert work_once(stream, "one", fit) == 1
+    stream.close()
+    assert main(["--redis", server.url, "--aside"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["job"] == "bad"
+    assert said["why"].startswith("set aside: ")
 
 
 def test_an_acl_user_needs_no_more_than_is_listed(server):

@@ -2,7 +2,8 @@
 
 In: `--redis URL`, jobs. Out: answers. Run as many as there is work: `plimsoll-worker --counts` prints what
 an autoscaler looks at. It ends with SIGTERM after the job in hand; one that is killed leaves its job to
-others. A job that has had three workers is set aside and answered as failed: the fourth would die as well.
+others. A job that has had three workers is set aside and answered as failed: the fourth would die as well;
+`plimsoll-worker --aside` prints those, each with its reason.
 With `--metrics-port` it serves what it does, and whether it still comes round (`worker_serving`).
 """
 
@@ -72,6 +73,8 @@ def work(
     while True:
         try:
             count = work_once(stream, worker, fitter, idle_seconds, pulse)
+            if pulse.counts_due():
+                pulse.metrics.set("plimsoll_worker_jobs_aside", float(stream.counts().aside))
             pause = LOOK_SECONDS
         except LevelError as error:
             logger.warning("%s; looking again in %g s", error, pause)
@@ -103,6 +106,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # In a pod, probes and scrapes come from outside.
     parser.add_argument("--metrics-address", default="0.0.0.0", help="address of that port")  # noqa: S104
     parser.add_argument("--counts", action="store_true", help="print how many jobs there are, and end")
+    parser.add_argument(
+        "--aside", action="store_true", help="print which jobs were set aside and why, and end"
+    )
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO)
     try:
@@ -110,6 +116,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.counts:
             counts = stream.counts()
             print(json.dumps({"jobs": counts.jobs, "under_way": counts.under_way, "aside": counts.aside}))
+            return 0
+        if given.aside:
+            for ident, why in stream.aside():
+                print(json.dumps({"job": ident, "why": why}))
             return 0
     except (RedisAddressError, LevelError) as error:
         parser.exit(2, f"plimsoll-worker: {error}\n")

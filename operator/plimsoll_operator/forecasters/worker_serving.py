@@ -5,6 +5,7 @@ is dead for the others as well, who have taken the job over by then: the probe s
 it anew.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from plimsoll_operator.serve.metrics import SLOW_SECONDS, MetricDefinition, MetricKind, Metrics
 
 HEALTHY, STUCK, UNKNOWN = 200, 503, 404
+COUNT_SECONDS = 60.0
 DEFINITIONS: tuple[MetricDefinition, ...] = (
     MetricDefinition(
         "plimsoll_build_info", MetricKind.GAUGE, "1", "Always 1; the version is a label.", ("version",)
@@ -27,6 +29,12 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         "fits",
         "Jobs that this worker has ended, by outcome (fitted, failed, aside).",
         ("outcome",),
+    ),
+    MetricDefinition(
+        "plimsoll_worker_jobs_aside",
+        MetricKind.GAUGE,
+        "fits",
+        "Jobs of the whole stream that are set aside, the newest thousand (`plimsoll-worker --aside`).",
     ),
     MetricDefinition(
         "plimsoll_worker_job_seconds",
@@ -52,6 +60,7 @@ class WorkerPulse:
     metrics: Metrics
     monotonic: Callable[[], float] = time.monotonic
     _beaten: float = field(init=False)
+    _counted: float = -math.inf
 
     def __post_init__(self) -> None:
         self._beaten = self.monotonic()
@@ -59,6 +68,12 @@ class WorkerPulse:
     def beat(self) -> None:
         """The worker looks for work, or has just ended some."""
         self._beaten = self.monotonic()
+
+    def counts_due(self) -> bool:
+        """True once a minute: time to look how the stream is doing."""
+        due = self.monotonic() - self._counted >= COUNT_SECONDS
+        self._counted = self.monotonic() if due else self._counted
+        return due
 
     def ended(self, outcome: str, since_seconds: float) -> None:
         """A job has ended that began at a reading of `monotonic`."""

@@ -111,6 +111,24 @@ def test_every_outcome_is_counted_and_every_metric_is_served(stream, pulse, aske
     assert all(f"# TYPE {each.name.removesuffix('_total')}" in text for each in DEFINITIONS)
 
 
+def test_what_is_set_aside_is_counted_over_the_whole_stream_once_a_minute(stream, pulse, hand):
+    stream.offer("bad", b"no document")
+    waits = iter((False, False, True))
+
+    def wait(_seconds):
+        hand.seconds += 61.0
+        return next(waits)
+
+    assert work(stream, "me", doubled, wait, 600.0, pulse) == 1
+    assert pulse.metrics.value("plimsoll_worker_jobs_aside") == 1.0
+    stream.offer("worse", b"no document either")
+    assert work(stream, "me", doubled, lambda _seconds: True, 600.0, pulse) == 1
+    assert pulse.metrics.value("plimsoll_worker_jobs_aside") == 2.0
+    other = pulse_of(600.0, hand)
+    work(stream, "another", doubled, lambda _seconds: True, 600.0, other)
+    assert other.metrics.value("plimsoll_worker_jobs_aside") == 2.0
+
+
 def test_a_redis_that_fails_is_counted_and_asked_again(pulse):
     class Failing:
         def take(self, *_):
