@@ -287,11 +287,12 @@ class Keeper:
             return
         for group, _, choices in written:
             kins = group.kins()
+            kube_nodes = frozenset(pod.kube_node for pod in group.pods.values() if pod.kube_node)
             for name, row in group.rows.items():
                 if row in checkpoints:
                     key = ContainerKey(group.ref, name, group.node_class)
                     limit = choices[name].decision.limit_bytes if name in choices else None
-                    self.memory.note(key, checkpoints[row], limit, kins.get(name, ""))
+                    self.memory.note(key, checkpoints[row], limit, kins.get(name, ""), kube_nodes)
 
     def _counts(self) -> tuple[dict[PolicyRef, int], dict[PolicyRef, int]]:
         workloads: dict[PolicyRef, int] = defaultdict(int)

@@ -48,6 +48,7 @@ class Past:
     quantity: Quantity
     limit_bytes: int | None = None
     kin: str = ""  # what it shares with containers that are like it (`engine.kin`); "": nothing is known
+    kube_nodes: frozenset[str] = frozenset()  # that its pods ran on when it was noted
 
 
 @dataclass(slots=True)
@@ -64,11 +65,18 @@ class Remembered:
     _noted: dict[str, Past] = field(default_factory=dict)
     _kin_written: dict[str, float] = field(default_factory=dict)  # kin -> when
 
-    def note(self, key: ContainerKey, checkpoint: bytes, limit_bytes: int | None, kin: str = "") -> None:
+    def note(
+        self,
+        key: ContainerKey,
+        checkpoint: bytes,
+        limit_bytes: int | None,
+        kin: str = "",
+        kube_nodes: frozenset[str] = frozenset(),
+    ) -> None:
         """A container's past; a newer one takes its place."""
         name = str(key)
         if name in self._noted or len(self._noted) < MOST_NOTED:
-            self._noted[name] = Past(checkpoint, self.quantity, limit_bytes, kin)
+            self._noted[name] = Past(checkpoint, self.quantity, limit_bytes, kin, kube_nodes)
 
     async def recall(self, keys: Mapping[int, ContainerKey]) -> dict[int, bytes]:
         """Checkpoints by row, of those that are remembered and measure the same."""
@@ -168,7 +176,7 @@ class Remembered:
                         document = history_document(
                             past.checkpoint, past.quantity, past.limit_bytes, past.kin
                         )
-                        self.memory.store("history", name, document, now_seconds)
+                        self.memory.store("history", name, document, now_seconds, kube_nodes=past.kube_nodes)
             self._write_relatives(noted, now_seconds)
         sent = self.memory.send(now_seconds)
         if sent.failure:
@@ -176,22 +184,23 @@ class Remembered:
 
     def _write_relatives(self, noted: Mapping[str, Past], now_seconds: float) -> None:
         """Of each image that is due what the containers did whose pasts are at hand."""
-        pasts = defaultdict(list)
+        pasts: dict[str, list[Past]] = defaultdict(list)
         for past in noted.values():
             since_seconds = now_seconds - self._kin_written.get(past.kin, -math.inf)
             if past.kin and not 0 <= since_seconds < KIN_SECONDS:
-                pasts[past.kin].append(past.checkpoint)
+                pasts[past.kin].append(past)
         if len(self._kin_written) + len(pasts) > MOST_KINDS:
             self._kin_written.clear()
-        for kin, checkpoints in pasts.items():
+        for kin, of_kin in pasts.items():
             try:
-                self._write_kin(kin, checkpoints, now_seconds)
+                self._write_kin(kin, of_kin, now_seconds)
             except RecordError as error:  # somebody's image has a name that is none here: the others go on
                 logger.warning("what was seen of %.80s is not remembered: %s", kin, error)
 
-    def _write_kin(self, kin: str, checkpoints: Sequence[bytes], now_seconds: float) -> None:
-        document = relatives_document(checkpoints, self.quantity, now_seconds)
+    def _write_kin(self, kin: str, pasts: Sequence[Past], now_seconds: float) -> None:
+        document = relatives_document([each.checkpoint for each in pasts], self.quantity, now_seconds)
         if document is not None:
             self._kin_written[kin] = now_seconds
             key, samples = relatives_key(kin, self.quantity), len(document["steps"])
-            self.memory.store(KIND, key, document, now_seconds, samples=samples)
+            names = frozenset[str]().union(*(each.kube_nodes for each in pasts))
+            self.memory.store(KIND, key, document, now_seconds, kube_nodes=names, samples=samples)

@@ -142,7 +142,11 @@ class Memory:
         for seen in outlooks(self.histories(), now_seconds):
             before = self.tiers.file.head(Address("pattern", seen.key))
             pattern = {"text": describe(seen), "shape": seen.shape, "peak_bytes": seen.peak_bytes}
-            after = self.store("pattern", seen.key, pattern, now_seconds, samples=seen.hours)
+            history = self.tiers.file.head(Address("history", seen.key))
+            names = () if history is None else history.provenance.kube_nodes
+            after = self.store(
+                "pattern", seen.key, pattern, now_seconds, kube_nodes=names, samples=seen.hours
+            )
             changed += before is None or before.digest != after.digest
         return changed
 

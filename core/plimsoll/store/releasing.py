@@ -6,7 +6,7 @@ between is simply done again, and two leaders at once end with one release (the 
 come from rows on trial, where both models were asked about the same outcomes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -55,7 +55,7 @@ def merge_round(
     merged = contributions.successor(release.current, said, now_seconds, trim=trim, least_nodes=least_nodes)
     proposed = release.proposed(merged)
     if proposed is not release:
-        _keep(memory, kind, key, proposed, now_seconds, samples=len(said))
+        _keep(memory, kind, key, proposed, now_seconds, kube_nodes=said, samples=len(said))
     return proposed
 
 
@@ -75,9 +75,20 @@ def judge_round(
     release = release_of(memory, kind, key, shipped, now_seconds)
     after, verdict = release.judged(*losses, heard)
     if after is not release:
-        _keep(memory, kind, key, after, now_seconds, samples=after.trial.rounds)
+        nodes = release.heard.keys() | (heard or {}).keys()
+        _keep(memory, kind, key, after, now_seconds, kube_nodes=nodes, samples=after.trial.rounds)
     return after, verdict
 
 
-def _keep(memory: Memory, kind: str, key: str, release: Release, now_seconds: float, *, samples: int) -> None:
-    memory.store("release", f"{kind} {key}", canary.document(release), now_seconds, samples=samples)
+def _keep(
+    memory: Memory,
+    kind: str,
+    key: str,
+    release: Release,
+    now_seconds: float,
+    *,
+    kube_nodes: Iterable[str],
+    samples: int,
+) -> None:
+    document = canary.document(release)
+    memory.store("release", f"{kind} {key}", document, now_seconds, kube_nodes=kube_nodes, samples=samples)

@@ -152,6 +152,7 @@ async def test_a_cluster_built_anew_knows_its_workloads_past():
     await first.loop._parts.keeper.memory.write()
     (record,) = memory.tiers.records("history")
     assert record.address.key == "shop/StatefulSet/web:app"
+    assert record.provenance.kube_nodes == ("n1",), "where it was learned"
     second = rig()
     second.loop._parts.keeper.memory = remembering(memory, Quantity.WORKING_SET)
     assert not second.engine.restored
@@ -265,6 +266,21 @@ async def test_what_an_image_did_is_there_for_another_operator_by_redis():
     assert set(found) == {KIN}
     assert np.unique(np.round(np.exp(found[KIN][:, 0]) / MIB)).tolist() == [100.0, 200.0]
     assert "shop/api" in one.memory.texts()[f"history {KEY}"], "an image can be searched for"
+
+
+async def test_what_is_remembered_names_the_kube_nodes_it_is_from():
+    one = remembering(open_memory())
+    one.note(KEY, long_past(), None, KIN, frozenset({"n2", "n1"}))
+    one.note(OTHER, long_past(200), None, KIN, frozenset({"n3"}))
+    await one.write()
+    one.memory.learn(NOW)
+    found = {record.address.kind: record.provenance for record in one.memory.tiers.records()}
+    names = {
+        f"{each.address.kind} {each.address.key}": each.provenance for each in one.memory.tiers.records()
+    }
+    assert names[f"history {KEY}"].kube_nodes == names[f"pattern {KEY}"].kube_nodes == ("n1", "n2")
+    assert found["relatives"].kube_nodes == ("n1", "n2", "n3")
+    assert one.memory.analyze(NOW, 3600.0).kube_nodes == 3
 
 
 async def test_an_image_is_written_once_an_hour():

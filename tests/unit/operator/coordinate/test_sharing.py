@@ -293,6 +293,16 @@ async def test_a_judgement_without_a_number_counts_for_nothing(fleet):
     assert fleet.release().trial.rounds == 0
 
 
+async def test_a_release_names_the_nodes_whose_words_it_is_made_of_and_who_has_judged_it(fleet):
+    says = await on_trial(fleet)
+    address = Address("release", f"pages {KEY}")
+    said = fleet.memory.tiers.retrieve(address, fleet.now).record.provenance
+    assert (said.kube_nodes, said.samples) == (("n0", "n1", "n2"), 3)
+    says(fleet, 7)
+    await fleet.sharing.round()
+    assert fleet.memory.tiers.retrieve(address, fleet.now).record.provenance.kube_nodes == tuple(NODES)
+
+
 async def test_who_ends_keeps_what_was_heard_before():
     nodes = [f"n{number}" for number in range(12)]
     fleet = Fleet(nodes)
