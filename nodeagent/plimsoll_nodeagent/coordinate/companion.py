@@ -173,6 +173,6 @@ def node_facts(
     found = tuple(Capability(each.engine.value, each.level.value, each.why) for each in capabilities.engines)
 
     def facts() -> NodeFacts:
-        return NodeFacts(kube_node, agent_version, "", found, numbered.roster, now())
+        return NodeFacts(kube_node, agent_version, capabilities.kernel, found, numbered.roster, now())
 
     return facts

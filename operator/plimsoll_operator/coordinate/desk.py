@@ -8,6 +8,7 @@ its own. Without leadership nothing is written, for the actor behind it is fence
 import asyncio
 import logging
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -52,6 +53,7 @@ logger = logging.getLogger(__name__)
 CLOCK_SKEW_SECONDS = 5.0  # an agent's clock that is further off is told; nothing is decided by it
 GREETED_SECONDS = 10.0  # after a hello: requests that waited for the stream have come by then
 REPORTED_SECONDS = 1.0  # and reports, of which another comes each second
+MOST_KINDS = 50  # of agent version and kernel that are told one by one: nodes may say anything
 ENDED_ASK_SECONDS = 3600.0  # how long a lease that has ended is asked back
 
 
@@ -83,6 +85,7 @@ class Desk:
         self._world = World()
         self._skews: dict[str, float] = {}  # seconds that a node's clock was ahead of ours at its hello
         self._greeted: dict[str, tuple[float, float]] = {}  # when a hello was said and heard, by either clock
+        self._facts: dict[str, tuple[str, str]] = {}  # what a node's hello said: version and kernel
         self._ended: dict[ContainerUid, tuple[float, Ask]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -96,6 +99,17 @@ class Desk:
         self._greeted[kube_node] = (facts.sent_seconds, now_seconds)
         if abs(skew) > CLOCK_SKEW_SECONDS:
             logger.warning("the clock of %s is %.0f s off", kube_node, skew)
+        self._facts[kube_node] = (facts.agent_version, facts.kernel)
+        lost = {each.engine: each.missing for each in facts.capabilities if each.missing}
+        logger.info(
+            "an agent attends",
+            extra={
+                "kube_node": kube_node,
+                "agent": facts.agent_version,
+                "kernel": facts.kernel,
+                "lacks": lost,
+            },
+        )
         self.shrinks.repeat(kube_node)
 
     def heard(self, kube_node: str, body: AgentBody, now_seconds: float) -> None:
@@ -167,6 +181,7 @@ class Desk:
         self._know(world)
         self._skews = {name: each for name, each in self._skews.items() if name in world.kube_nodes}
         self._greeted = {name: each for name, each in self._greeted.items() if name in world.kube_nodes}
+        self._facts = {name: each for name, each in self._facts.items() if name in world.kube_nodes}
         if self.sharing is not None:
             self.sharing.forget(frozenset(world.kube_nodes))
         self._report(now_seconds)
@@ -272,6 +287,13 @@ class Desk:
         counts = self._attendance.count(now_seconds)
         shown = {each.value: float(counts[each]) for each in (Presence.PRESENT, Presence.AWAY)}
         self._metrics.replace("plimsoll_agents", "presence", shown)
+        kinds = Counter(self._facts.values())
+        told: dict[tuple[str, ...], float] = {
+            kind: float(count) for kind, count in kinds.most_common(MOST_KINDS)
+        }
+        if others := len(self._facts) - sum(map(int, told.values())):
+            told["others", "others"] = float(others)
+        self._metrics.replace_many("plimsoll_agents_greeted", ("agent_version", "kernel"), told)
         worst = max((abs(each) for each in self._skews.values()), default=0.0)
         self._metrics.set("plimsoll_agent_clock_skew_seconds_max", worst)
         self._metrics.set("plimsoll_shrinks_under_way", float(len(self.shrinks)))

@@ -148,6 +148,13 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         "hello; nothing is decided by an agent's clock.",
     ),
     MetricDefinition(
+        "plimsoll_agents_greeted",
+        _G,
+        "kube nodes",
+        "Nodes whose agent said hello, by its version and its kernel; the rarest together as `others`.",
+        ("agent_version", "kernel"),
+    ),
+    MetricDefinition(
         "plimsoll_agents",
         _G,
         "kube nodes",

@@ -133,3 +133,12 @@ def test_what_came_of_models_is_served(sharing):
     text = Exposition(lambda: watch.latest, "test", lambda: agent.latest).text().decode()
     assert 'plimsoll_agent_models_total{outcome="given"} 1.0' in text
     assert 'plimsoll_agent_models_total{outcome="told"} 3.0' in text
+
+
+def test_a_hello_names_the_kernel_and_what_it_lacks(sharing):
+    facts, found = sharing.link._facts(), sharing.agent.reclaimer.capabilities
+    assert facts.kernel == found.kernel != ""
+    assert facts.agent_version
+    assert {each.engine: each.missing for each in facts.capabilities} == {
+        each.engine.value: each.why for each in found.engines
+    }

@@ -5,6 +5,7 @@ the sessions' own boxes.
 """
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from builders.desks import Desks
 from builders.loops import MINUTE, rig
 from plimsoll.coordinate.messages import (
     LeaseRequest,
+    NodeFacts,
     Roster,
     RosterEntry,
     ShrinkCancel,
@@ -464,6 +466,28 @@ async def test_nothing_is_leased_by_who_does_not_lead():
     made.rig.monotonic += 3600.0  # the lease of the leader has run out
     answer = await made.asks_for(400, NOW + 61)
     assert (answer.limit_bytes, answer.refusal.partition(":")[0]) == (0, "NotLeader")
+
+
+async def test_versions_and_kernels_of_agents_are_told_and_names_without_end_take_no_room():
+    made = Desks(rig())
+    await made.rig.once(NOW)
+    made.attend(NOW)
+    made.desk.greeted("n1", NodeFacts("n1", "1.2.3", "6.12.0", sent_seconds=NOW), NOW)
+    made.desk.begin(made.rig.loop.world, NOW)
+    value = made.rig.metrics.value
+    assert value("plimsoll_agents_greeted", agent_version="1.2.3", kernel="6.12.0") == 1.0
+    made.desk.greeted("n1", NodeFacts("n1", "1.2.4", "6.12.0", sent_seconds=NOW), NOW)
+    many = [f"liar-{number}" for number in range(80)]
+    for name in many:
+        made.desk.greeted(name, NodeFacts(name, name, "x", sent_seconds=NOW), NOW)
+    known = made.rig.loop.world.kube_nodes
+    made.desk.begin(
+        replace(made.rig.loop.world, kube_nodes={**known, **dict.fromkeys(many, known["n1"])}), NOW
+    )
+    assert value("plimsoll_agents_greeted", agent_version="1.2.3", kernel="6.12.0") == 0.0
+    assert value("plimsoll_agents_greeted", agent_version="others", kernel="others") == 31.0
+    made.desk.begin(made.rig.loop.world, NOW)
+    assert value("plimsoll_agents_greeted", agent_version="others", kernel="others") == 0.0, "gone"
 
 
 async def test_present_and_away_are_counted():
