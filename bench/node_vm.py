@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 GUEST = REPOSITORY / "bench/node"
 NAME = "plimsoll-bench"
 OWN_PACKAGES = ("core/plimsoll", "nodeagent/plimsoll_nodeagent")
-OWN_PROGRAMS = ("bench/record_pressure.py",)
+OWN_PROGRAMS = ("bench/record_pressure.py", "bench/pressure_stress.py")
 BOOT_ARGUMENTS = (
     "console=ttyS0 quiet loglevel=4 net.ifnames=0 mitigations=off transparent_hugepage=madvise psi=1 "
     "cgroup_no_v1=all tsc=reliable no_timer_check random.trust_cpu=on damon_stat.enabled=0"

@@ -1,11 +1,12 @@
 """Puts memory under stress and records what the kernel says, ten times a second. For virtual machines ONLY.
 
-Runs as root inside a node (its own Python is enough; nothing but the standard library). Plays five patterns
-at five levels, in a cgroup with a limit (`--scope cgroup`) or against the whole node (`--scope node`), and
-writes one gzip file: a first line of provenance, then a line per scope and reading with the fields of
-`plimsoll.pressure.sample.PressureReading`, then one line per run with how long the stress program's
-requests took. It refuses a machine that does not call itself a virtual machine of QEMU, and cgroup v1. What
-it makes it removes.
+Runs as root inside a node, with what the node agent imports. Plays five patterns at five levels
+(`pressure_stress.py`), in a cgroup with a limit (`--scope cgroup`) or against the whole node (`--scope
+node`), and writes one gzip file: a first line of provenance, then a line per scope and reading with the
+fields of `plimsoll.pressure.sample.PressureReading`, then one line per run with how long the stress
+program's requests took. Readings are the agent's own (`sample.pressure_readings`): what predictors are
+trained on is what they are given. It refuses a machine that does not call itself a virtual machine of QEMU,
+and cgroup v1. What it makes it removes.
 
     python3 record_pressure.py --out /run/pressure.jsonl.gz [--scope cgroup|node] [--seconds 30]
 """
@@ -15,33 +16,43 @@ import contextlib
 import gzip
 import json
 import math
-import mmap
-import os
 import platform
-import random
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
+
+from plimsoll.pressure.sample import PressureReading, ScopeKind
+from plimsoll_nodeagent.discover.named import NamedTracker
+from plimsoll_nodeagent.discover.tracker import ContainerId
+from plimsoll_nodeagent.kernelfs import KernelFs
+from plimsoll_nodeagent.sample.features import find_features
+from plimsoll_nodeagent.sample.formats import MemoryInfo, parse_meminfo, parsed
+from plimsoll_nodeagent.sample.pressure_readings import (
+    container_reading,
+    is_numa,
+    node_readings,
+    scope_name,
+)
+from plimsoll_nodeagent.sample.reading import Sampler
+from plimsoll_nodeagent.sample.triggers import KUBE_NODE
 
 PATTERNS = ("ramp", "burst", "sawtooth", "cache", "fragment")
 LEVELS = (0.50, 0.75, 0.85, 0.95, 0.98)
 PERIOD_SECONDS = 0.1
-CGROUPS, PROC, SYSTEM = Path("/sys/fs/cgroup"), Path("/proc"), Path("/sys/devices/system/node")
+CGROUPS = Path("/sys/fs/cgroup")
 OURS = CGROUPS / "plimsoll-stress"
 ANSWERS = Path("/run/plimsoll-stress.answers")
-MIB, PAGE = 1 << 20, 4096
-HUGE = 2 * MIB
-HUGE_ORDER = 9
-STALLS = ("allocstall_dma32", "allocstall_normal", "allocstall_movable", "allocstall_dma")
-REFAULTS = ("workingset_refault_anon", "workingset_refault_file")
+STRESS = Path(__file__).with_name("pressure_stress.py")
+MIB = 1 << 20
 
 
 def main() -> None:
-    """Record, or be the stress program that a recording starts."""
+    """Record."""
     parser = argparse.ArgumentParser(description="record memory under stress, in a virtual machine")
     parser.add_argument("--out", type=Path, default=Path("/run/pressure.jsonl.gz"))
     parser.add_argument("--scope", choices=["cgroup", "node"], default="cgroup")
@@ -54,14 +65,7 @@ def main() -> None:
     parser.add_argument(
         "--anywhere", action="store_true", help="this machine may be stressed though it is no VM"
     )
-    parser.add_argument(
-        "--stress", nargs=4, metavar=("PATTERN", "BYTES", "SECONDS", "SEED"), help=argparse.SUPPRESS
-    )
     arguments = parser.parse_args()
-    if arguments.stress:
-        pattern, size, seconds, seed = arguments.stress
-        Stress(pattern, int(size), random.Random(int(seed))).run(float(seconds))
-        return
     refuse_unless_safe(arguments.anywhere)
     with (
         cgroup(arguments.limit_mib * MIB if arguments.scope == "cgroup" else None),
@@ -106,6 +110,7 @@ def cgroup(limit_bytes: int | None) -> Iterator[None]:
 
 def provenance(arguments: argparse.Namespace) -> dict[str, Any]:
     """What was recorded, where, by what."""
+    memory = meminfo(KernelFs())
     return {
         "name": f"{platform.release()} {arguments.scope} seed {arguments.seed}",
         "recorded_by": "bench/record_pressure.py",
@@ -116,7 +121,7 @@ def provenance(arguments: argparse.Namespace) -> dict[str, Any]:
         "seed": arguments.seed,
         "arm": arguments.arm,
         "unix_seconds": round(time.time()),
-        "meminfo": {key: meminfo().get(key) for key in ("MemTotal", "SwapTotal")},
+        "meminfo": {"MemTotal": memory.total_bytes, "SwapTotal": memory.swap_total_bytes},
         "lru_gen": read("/sys/kernel/mm/lru_gen/enabled").strip() or None,
         "thp": read("/sys/kernel/mm/transparent_hugepage/enabled").strip() or None,
     }
@@ -131,7 +136,7 @@ def record(out: TextIO, arguments: argparse.Namespace, pattern: str, level: floa
     label = {"pattern": pattern, "level": level}
     began = time.monotonic()
     program, kills, times = None, 0, []
-    following = began
+    following, scopes = began, Scopes(KernelFs(), arguments.scope)
     while (now := time.monotonic()) - began < arguments.seconds:
         if program is None or program.poll() is not None:
             if program is not None:
@@ -139,7 +144,7 @@ def record(out: TextIO, arguments: argparse.Namespace, pattern: str, level: floa
                 times += answers(program)
             left = arguments.seconds - (now - began)
             program = started(pattern, int(level * total), left, seed + kills)
-        for scope in scopes(arguments.scope):
+        for scope in scopes.read(time.monotonic()):
             write(out, {**label, **{key: clean(value) for key, value in scope.items()}})
         following = max(following + PERIOD_SECONDS, now)
         time.sleep(max(0.0, following - time.monotonic()))
@@ -167,7 +172,7 @@ def started(pattern: str, size: int, seconds: float, seed: int) -> "subprocess.P
         (OURS / "cgroup.procs").write_text("0")
         Path("/proc/self/oom_score_adj").write_text("1000")
 
-    command = [sys.executable, "-S", __file__, "--stress", pattern, str(size), str(seconds), str(seed)]
+    command = [sys.executable, "-S", str(STRESS), pattern, str(size), str(seconds), str(seed)]
     # Into a file: a pipe that nobody empties would stop the program in the middle of a request.
     with ANSWERS.open("wb") as said:
         return subprocess.Popen(command, stdout=said, preexec_fn=enter)  # noqa: PLW1509
@@ -182,129 +187,50 @@ def answers(program: "subprocess.Popen[bytes]") -> list[float]:
 
 def node_room() -> int:
     """What a program can take of the node when nobody else grows."""
-    return max(64 * MIB, meminfo()["MemAvailable"])
+    return max(64 * MIB, meminfo(KernelFs()).available_bytes)
 
 
 # -- readings -----------------------------------------------------------------------------------------------
 
 
-def scopes(which: str) -> list[dict[str, Any]]:
-    """Readings of all scopes now."""
-    seconds = time.monotonic()
-    vmstat = keyed(read(PROC / "vmstat"))
-    nodes = [kube_node(seconds, vmstat), *numa_nodes(seconds, vmstat)]
-    return [container(seconds), *nodes] if which == "cgroup" else nodes
+class Scopes:
+    """What is read each time: the kube node, its NUMA nodes, the stress program's cgroup if it has one."""
+
+    def __init__(self, fs: KernelFs, which: str, cgroups: str = str(CGROUPS), ours: str = str(OURS)) -> None:
+        self._fs = fs
+        self._tracker = NamedTracker(fs, cgroups, [ours]) if which == "cgroup" else None
+        self._sampler = Sampler(fs, find_features(fs, ours)) if which == "cgroup" else None
+
+    def read(self, seconds: float) -> Iterator[dict[str, Any]]:
+        """Readings of all scopes now, each with the fields of `PressureReading`."""
+        yield from self._container(seconds)
+        for key, reading in sorted(node_readings(self._fs, seconds).items(), reverse=True):
+            yield line(key, reading)
+
+    def _container(self, seconds: float) -> Iterator[dict[str, Any]]:
+        if self._tracker is None or self._sampler is None:
+            return
+        self._tracker.look()
+        swap_total_bytes = meminfo(self._fs).swap_total_bytes
+        for key, each in self._tracker.containers.items():
+            sample = self._sampler.container(each)
+            if sample is not None:
+                yield line(key, container_reading(sample, swap_total_bytes, seconds))
 
 
-def kube_node(seconds: float, vmstat: dict[str, int]) -> dict[str, Any]:
-    """The whole machine."""
-    info, some, full = meminfo(), *stalls(read(PROC / "pressure/memory"))
-    return {
-        "scope": "kube-node",
-        "kind": "kube node",
-        "seconds": seconds,
-        "total_bytes": info["MemTotal"],
-        "free_bytes": info["MemFree"],
-        "available_bytes": info["MemAvailable"],
-        "allocated_bytes": PAGE * sum(count for key, count in vmstat.items() if key.startswith("pgalloc_")),
-        "compactions": vmstat.get("compact_stall"),
-        "direct_reclaims": sum(vmstat.get(key, 0) for key in STALLS),
-        "refaults": sum(vmstat.get(key, 0) for key in REFAULTS),
-        "psi_some_seconds": some,
-        "psi_full_seconds": full,
-        "oom_kills": vmstat.get("oom_kill"),
-        "swap_used_bytes": info["SwapTotal"] - info["SwapFree"],
-        "swap_total_bytes": info["SwapTotal"],
-        "fragmentation_ratio": fragmentation(None),
-    }
+def line(key: ContainerId, reading: PressureReading) -> dict[str, Any]:
+    """One reading as it is written, with its scope's name and kind."""
+    kind = ScopeKind.NUMA_NODE if is_numa(key) else ScopeKind.CONTAINER
+    kind = ScopeKind.KUBE_NODE if key == KUBE_NODE else kind
+    return {"scope": scope_name(key), "kind": kind.value, **asdict(reading)}
 
 
-def numa_nodes(seconds: float, vmstat: dict[str, int]) -> list[dict[str, Any]]:
-    """Each NUMA node; stalls are counted by the machine only, so they are the machine's."""
-    some, full = stalls(read(PROC / "pressure/memory"))
-    out = []
-    for path in sorted(SYSTEM.glob("node[0-9]*")):
-        number = path.name[4:]
-        info = {
-            line.split()[2].rstrip(":"): int(line.split()[3]) * 1024
-            for line in read(path / "meminfo").splitlines()
-        }
-        stat = keyed(read(path / "numastat"))
-        out.append(
-            {
-                "scope": path.name,
-                "kind": "numa node",
-                "seconds": seconds,
-                "total_bytes": info["MemTotal"],
-                "free_bytes": info["MemFree"],
-                "available_bytes": info["MemFree"]
-                + info.get("Inactive(file)", 0)
-                + info.get("SReclaimable", 0) // 2,
-                "allocated_bytes": PAGE * (stat.get("local_node", 0) + stat.get("other_node", 0)),
-                "compactions": vmstat.get("compact_stall"),
-                "psi_some_seconds": some,
-                "psi_full_seconds": full,
-                "oom_kills": vmstat.get("oom_kill"),
-                "fragmentation_ratio": fragmentation(number),
-            }
-        )
-    return out
-
-
-def container(seconds: float) -> dict[str, Any]:
-    """The stress program's cgroup."""
-    stat, events = keyed(read(OURS / "memory.stat")), keyed(read(OURS / "memory.events"))
-    usage, limit = int(read(OURS / "memory.current") or 0), read(OURS / "memory.max").strip()
-    some, full = stalls(read(OURS / "memory.pressure"))
-    total = math.inf if limit == "max" else int(limit)
-    swap_max = read(OURS / "memory.swap.max").strip()
-    return {
-        "scope": OURS.name,
-        "kind": "container",
-        "seconds": seconds,
-        "total_bytes": total,
-        "free_bytes": max(0, total - usage),
-        "available_bytes": max(0, total - usage + stat.get("inactive_file", 0)),
-        "allocated_bytes": usage + PAGE * stat.get("pgsteal", 0),
-        "direct_reclaims": stat.get("pgscan_direct"),
-        "refaults": sum(stat.get(key, 0) for key in REFAULTS),
-        "psi_some_seconds": some,
-        "psi_full_seconds": full,
-        "events_high": events.get("high"),
-        "events_max": events.get("max"),
-        "oom_kills": events.get("oom_kill"),
-        "swap_used_bytes": int(read(OURS / "memory.swap.current") or 0),
-        "swap_total_bytes": meminfo()["SwapTotal"] if swap_max in {"max", ""} else int(swap_max),
-    }
-
-
-def fragmentation(numa_node: str | None) -> float | None:
-    """Share of free pages in blocks smaller than a huge page."""
-    free = small = 0
-    for line in read(PROC / "buddyinfo").splitlines():
-        words = line.replace(",", " ").split()
-        if numa_node is None or words[1] == numa_node:
-            for order, count in enumerate(words[4:]):
-                free += int(count) << order
-                small += (int(count) << order) if order < HUGE_ORDER else 0
-    return small / free if free else None
-
-
-def stalls(text: str) -> tuple[float | None, float | None]:
-    """Seconds of some and of full."""
-    found = {line.split()[0]: int(line.rsplit("=", 1)[1]) / 1e6 for line in text.splitlines()}
-    return found.get("some"), found.get("full")
-
-
-def meminfo() -> dict[str, int]:
-    """Bytes by name."""
-    lines = (line.split() for line in read(PROC / "meminfo").splitlines())
-    return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines if len(words) == 3}
-
-
-def keyed(text: str) -> dict[str, int]:
-    """Lines of a name and a number."""
-    return {key: int(value) for key, value in (line.split() for line in text.splitlines())}
+def meminfo(fs: KernelFs) -> MemoryInfo:
+    """What memory there is. Raises OSError where it cannot be read."""
+    found = parsed(fs.read("/proc/meminfo"), parse_meminfo)
+    if found is None:
+        raise OSError("/proc/meminfo cannot be read")
+    return found
 
 
 def read(path: str | Path) -> str:
@@ -325,128 +251,6 @@ def clean(value: Any) -> Any:  # noqa: ANN401
 def write(out: TextIO, line: dict[str, Any]) -> None:
     """One line."""
     out.write(json.dumps(line, separators=(",", ":")) + "\n")
-
-
-# -- the stress program -------------------------------------------------------------------------------------
-
-
-class Stress:
-    """Takes and frees memory in blocks; each change is a request whose time is told."""
-
-    BLOCK = MIB
-
-    def __init__(self, pattern: str, size: int, rng: random.Random) -> None:
-        self._pattern, self._size, self._random = pattern, size, rng
-        self._blocks: list[mmap.mmap] = []
-        self._fill = os.urandom(PAGE // 2) + bytes(PAGE // 2)  # half compressible, as much memory is
-        self._file = Path(f"/var/tmp/plimsoll-stress-{os.getpid()}")
-        name = "_fragment_targets" if pattern == "fragment" else f"_{pattern}"
-        self._targets: Iterator[tuple[float, float]] = getattr(self, name)()
-        self._span = 1.0
-        self._until = 0.0
-        self._from = self._to = 0.2
-
-    def run(self, seconds: float) -> None:
-        """Follow the pattern until the time is over."""
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-        began = time.monotonic()
-        try:
-            if self._pattern == "cache":
-                self._write_file(int(0.7 * self._size))
-            while time.monotonic() - began < seconds:
-                at = time.monotonic()
-                self._request(self._share(at))
-                print(f"{min(999.0, time.monotonic() - at):08.4f}"[-8:], flush=False)
-                time.sleep(0.01)
-        finally:
-            self._file.unlink(missing_ok=True)
-
-    def _request(self, share: float) -> None:
-        """Take or free up to four blocks towards the share, and touch some of what is held."""
-        wanted = int(share * self._size / self.BLOCK)
-        for _ in range(4):
-            if len(self._blocks) < wanted:
-                self._take()
-            elif len(self._blocks) > wanted and self._blocks:
-                self._blocks.pop(self._random.randrange(len(self._blocks))).close()
-        for _ in range(min(4, len(self._blocks))):
-            block = self._random.choice(self._blocks)
-            block[self._random.randrange(0, len(block), PAGE)] = 1
-        if self._pattern == "cache":
-            self._read_file()
-        if self._pattern == "fragment":
-            self._fragment()
-
-    def _take(self) -> None:
-        block = mmap.mmap(-1, self.BLOCK)
-        for start in range(0, self.BLOCK, 64 * PAGE):
-            block[start : start + 64 * PAGE] = self._fill * 64
-        self._blocks.append(block)
-
-    def _fragment(self) -> None:
-        """Free every other page of a block (orders mix), then want huge pages."""
-        if self._blocks:
-            block = self._random.choice(self._blocks)
-            for start in range(0, self.BLOCK, 2 * PAGE):
-                block.madvise(mmap.MADV_DONTNEED, start, PAGE)
-        with mmap.mmap(-1, 2 * HUGE) as huge:
-            huge.madvise(mmap.MADV_HUGEPAGE)
-            for start in range(0, 2 * HUGE, HUGE):
-                huge[start] = 1
-                huge[start + HUGE - 1] = 1
-
-    def _write_file(self, size: int) -> None:
-        with self._file.open("wb") as out:
-            for _ in range(size // MIB):
-                out.write(self._fill * (MIB // PAGE))
-            out.flush()
-            os.fsync(out.fileno())
-
-    def _read_file(self) -> None:
-        descriptor = os.open(self._file, os.O_RDONLY)
-        try:
-            size = os.fstat(descriptor).st_size
-            os.pread(descriptor, 2 * MIB, self._random.randrange(max(1, size - 2 * MIB)))
-        finally:
-            os.close(descriptor)
-
-    def _share(self, now: float) -> float:
-        """The share wanted now, linear between the pattern's targets."""
-        while now >= self._until:
-            span, to = next(self._targets)
-            self._from, self._to, self._span = self._to, to, max(0.05, span)
-            self._until = max(self._until, now - 0.05) + self._span
-        left = (self._until - now) / self._span
-        return self._to + (self._from - self._to) * min(1.0, left)
-
-    def _ramp(self) -> Iterator[tuple[float, float]]:
-        while True:
-            yield self._random.uniform(1, 4), self._random.uniform(0.2, 0.4)
-            yield self._random.uniform(8, 20), self._random.uniform(0.97, 1.07)
-            yield self._random.uniform(3, 8), self._random.uniform(0.97, 1.07)
-
-    def _burst(self) -> Iterator[tuple[float, float]]:
-        while True:
-            low, peak = self._random.uniform(0.6, 0.85), self._random.uniform(0.9, 1.12)
-            yield 0.5, low
-            yield self._random.expovariate(1 / 6), low
-            yield self._random.uniform(0.4, 3), peak
-            yield self._random.expovariate(1 / 3), peak
-
-    def _sawtooth(self) -> Iterator[tuple[float, float]]:
-        fall, period = self._random.uniform(0.35, 0.75), self._random.uniform(3, 10)
-        while True:
-            top = self._random.uniform(0.97, 1.06)
-            yield period * self._random.uniform(0.85, 1.15), top
-            yield 0.2, top * fall
-
-    def _cache(self) -> Iterator[tuple[float, float]]:
-        while True:
-            yield self._random.uniform(3, 10), self._random.uniform(0.45, 0.6)
-
-    def _fragment_targets(self) -> Iterator[tuple[float, float]]:
-        while True:
-            yield self._random.uniform(2, 10), self._random.uniform(0.8, 0.95)
 
 
 if __name__ == "__main__":

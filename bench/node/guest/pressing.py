@@ -34,7 +34,6 @@ TICK_SECONDS = 0.5
 READ_BYTES = 1 << 16
 FILL_SECONDS = 180.0
 HOLD_SCORE, BURST_SCORE = "-500", "1000"  # who is killed for want of memory: the burst
-BUDDIES = Path("/proc/buddyinfo")
 Samples = Mapping[str, PressureSample]
 ACTED = ("compact_proactive", "compact_late", "reclaim_proactive", "reclaim_late", "reclaimed_bytes")
 COUNTED = ("oom_kill", "compact_stall", "compact_daemon_wake", "pswpout", "pswpin")
@@ -160,11 +159,11 @@ class Actor:
         return ScopeView(scope, kind_of(scope), sample, forecast, reclaimable)
 
     def _compact(self, action: PlannedAction) -> bool:
-        number = action.scope.removeprefix("node")
-        before = unusable_ratio(BUDDIES.read_text(), number)
+        number = int(action.scope.removeprefix("node"))
+        before = unusable_ratio(number)
         (NUMA_NODES / action.scope / "compact").write_text("1")
         self.counts["compact_proactive" if action.proactive else "compact_late"] += 1
-        return unusable_ratio(BUDDIES.read_text(), number) < before
+        return unusable_ratio(number) < before
 
     def _reclaim(self, action: PlannedAction) -> bool:
         before = self._held.usage_bytes()

@@ -1,8 +1,8 @@
 """What the kernel says of each scope's memory, as pressure predictors take it: node, NUMA nodes, containers.
 
 In: the kernel's files, a container's sample. Out: `PressureReading`s of the core; what a kernel does not tell
-is NaN. Stalls are counted by the machine and by cgroup, so a NUMA node's are the machine's. Files and sums
-are those of `bench/record_pressure.py`, from whose recordings predictors are trained.
+is NaN. Stalls are counted by the machine and by cgroup, so a NUMA node's are the machine's. Recordings that
+predictors are trained on (`bench/record_pressure.py`) and the stress benchmark are read by these functions.
 """
 
 import math

@@ -71,9 +71,11 @@ def machine(root, *, pswpin=0, stalled_us=0):
     (root / "proc/meminfo").write_text(memory + "HugePages_Total: 0\n")
     node0 = root / "sys/devices/system/node/node0"
     node0.mkdir(parents=True, exist_ok=True)
-    names = {"MemTotal": 800, "MemFree": 100, "Active(file)": 20, "Inactive(file)": 30}
+    names = {"MemTotal": 800, "MemFree": 100, "Active(file)": 20, "Inactive(file)": 30, "SReclaimable": 8}
     (node0 / "meminfo").write_text("".join(f"Node 0 {name}: {kib} kB\n" for name, kib in names.items()))
-    (node0 / "numastat").write_text("numa_hit 100\nnuma_miss 10\nnuma_foreign 3\n")
+    stat = "numa_hit 100\nnuma_miss 10\nnuma_foreign 3\nlocal_node 90\nother_node 20\n"
+    (node0 / "numastat").write_text(stat)
+    (node0.parent / "has_memory").write_text("0\n")
     (root / "proc/buddyinfo").write_text(
         f"Node 0, zone   Normal {' 0' * 9} 1 0\nNode 0, zone DMA32 512{' 0' * 10}\n"
     )
@@ -106,9 +108,10 @@ def test_a_reading_is_what_the_kernel_says_and_nan_where_it_says_nothing(guest, 
     assert found.fragmentation_ratio == 0.5
     assert math.isnan(found.events_high)
     numa_node = scopes["node0"]
-    assert (numa_node.total_bytes, numa_node.available_bytes) == (800 * 1024, 150 * 1024)
+    assert (numa_node.total_bytes, numa_node.available_bytes) == (800 * 1024, 134 * 1024)
     assert numa_node.allocated_bytes == 110 * 4096
     assert (numa_node.compactions, numa_node.fragmentation_ratio) == (5, 0.5)
+    assert guest.readings.unusable_ratio(0, tmp_path) == 0.5
 
 
 def test_senpai_lowers_by_a_hundredth_an_interval_where_nobody_stalls(guest):

@@ -2,17 +2,21 @@
 
 import gzip
 import json
+import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from builders.cgroup_tree import MIB, CgroupTree, Memory
 from plimsoll.pressure.calibrated import sigmoid
 from plimsoll.pressure.features import FEATURE_COUNT
 from plimsoll.pressure.network import Plain, Recurrent
 from plimsoll.pressure.sample import ScopeKind
+from plimsoll_nodeagent.sample.pressure_readings import node_readings
+from plimsoll_nodeagent.sample.triggers import KUBE_NODE
 
 BENCH = Path(__file__).resolve().parents[3] / "bench"
 sys.path.append(str(BENCH))
@@ -169,10 +173,33 @@ def test_a_recording_is_read_back(tmp_path):
     assert set(data.READING_FIELDS) >= set(lines[1]) - set(label)
 
 
-def test_the_recorder_reads_every_field_by_its_name():
-    reading = recorder.kube_node(1.0, recorder.keyed(recorder.read("/proc/vmstat")))
-    assert set(reading) - {"scope", "kind"} <= set(data.READING_FIELDS)
-    assert ScopeKind(reading["kind"]) is ScopeKind.KUBE_NODE
+def test_what_is_recorded_is_what_the_agent_is_given(tmp_path):
+    tree = CgroupTree(tmp_path)
+    ours = tree.container(memory=Memory(64 * MIB, memory_max=str(256 * MIB)))
+    path = f"/sys/fs/cgroup/{ours.relative_to(tree.cgroups)}"
+    tree.write(tmp_path / "sys/devices/system/node/has_memory", "0\n")
+    info = {"MemTotal": 800, "MemFree": 100, "Active(file)": 40, "Inactive(file)": 30, "SReclaimable": 20}
+    text = "".join(f"Node 0 {name}: {kib} kB\n" for name, kib in info.items())
+    tree.write(tmp_path / "sys/devices/system/node/node0/meminfo", text)
+    container, kube_node, numa_node = recorder.Scopes(tree.fs, "cgroup", "/sys/fs/cgroup", path).read(5.0)
+    assert [each["kind"] for each in (container, kube_node, numa_node)] == [
+        "container", "kube node", "numa node"
+    ]  # fmt: skip
+    assert (container["total_bytes"], container["available_bytes"]) == (256 * MIB, 208 * MIB)
+    assert numa_node["available_bytes"] == (100 + 30 + 10) * 1024  # active pages are not easily had
+    given = node_readings(tree.fs, 5.0)
+    assert {**asdict(given[KUBE_NODE]), "scope": "kube_node", "kind": "kube node"} == pytest.approx(
+        kube_node, nan_ok=True
+    )
+    assert set(container) - {"scope", "kind"} == set(data.READING_FIELDS)
+    assert len(list(recorder.Scopes(tree.fs, "node").read(5.0))) == 2
+
+
+def test_the_stress_program_needs_nothing_but_the_standard_library(tmp_path):
+    command = [sys.executable, "-S", "-I", str(recorder.STRESS), "ramp", str(8 << 20), "0.2", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, cwd=tmp_path)
+    assert done.stdout.split()
+    assert all(len(word) == 8 and float(word) >= 0.0 for word in done.stdout.split())
 
 
 def test_the_recorder_refuses_a_machine_that_is_no_virtual_one(monkeypatch):
