@@ -36,8 +36,7 @@ SCOPES = ("cgroup", "node")
 SAFE_EPISODES = "10"  # of experience that the agent begins with; see bench/node/guest/agent_on.py
 AGENT = (
     *("python3", "/opt/bench/agent_on.py", SAFE_EPISODES, "run", "--cgroup", "{each}", "--mode", "act"),
-    *("--policy-file", "/opt/bench/policy.json", "--state-dir", "/run/plimsoll", "--interval", "2s"),
-    *("--address", "127.0.0.1"),
+    *("--policy-file", "/opt/bench/policy.json", "--state-dir", "/run/plimsoll", "--address", "127.0.0.1"),
 )
 MIXED: Mapping[str, object] = {
     "redis_keys": 32768,
@@ -89,6 +88,7 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--agent", help="the agent's command, a JSON list; `{each}` repeats the flag before it"
     )
+    parser.add_argument("--interval", help="the agent's, such as 2s (default: what it is installed with)")
     parser.add_argument("--mode", choices=("Cold", "Predictive"), default="Predictive", help="the policy's")
     parser.add_argument(
         "--again", action="store_true", help="start nothing: make the table from the last run's lines"
@@ -175,6 +175,11 @@ def policy(mode: str) -> dict[str, object]:
     return {"importance": "Normal", "reclaim": {"mode": mode}}
 
 
+def agent_command(interval: str | None) -> list[str]:
+    """The agent's, at its own interval where none is named."""
+    return [*AGENT, *(() if interval is None else ("--interval", interval))]
+
+
 def settings(part: str, chosen: argparse.Namespace) -> dict[str, object]:
     """What the guest is told."""
     return {
@@ -184,7 +189,7 @@ def settings(part: str, chosen: argparse.Namespace) -> dict[str, object]:
         "warm_seconds": WARM_BLOCKS * chosen.seconds,
         "settle_seconds": SETTLE_RATIO * chosen.seconds,
         "measure_seconds": (1 - SETTLE_RATIO) * chosen.seconds,
-        "agent": json.loads(chosen.agent) if chosen.agent else list(AGENT),
+        "agent": json.loads(chosen.agent) if chosen.agent else agent_command(chosen.interval),
         "policy": policy(chosen.mode),
         "mixed": MIXED,
         "rounds": chosen.rounds,

@@ -2,9 +2,11 @@
 
 In: page traces. Out: rows and a document with a table per trace: the share of the oracle's reclaim and how
 well the target is met at 0.5, 1, 1.5, 2 and 5 % refaults, beside the best fixed idle age in hindsight (once
-at the target, once at as many refaults as ours realised) and the plain closed loop; prefetch under demand
-paging in half the footprint (`pages_prefetch.py`), by epochs in as much, and beside reclaim. Intervals are
-from a bootstrap over traces.
+at the target, once at as many refaults as ours realised) and the plain closed loop. Ours is the policy that
+the node agent runs by address (`guarded`); the refault account without its guard (`budgeted`) has rows of its
+own. Prefetch is the agent's own, by epochs: in half the footprint, and beside reclaim; under demand paging
+(`pages_prefetch.py`) it is a study of what a fault handler could have, which no part of the agent is.
+Intervals are from a bootstrap over traces.
 
     python bench/pages_epochs.py --traces DIRECTORY [--jobs 2]
 """
@@ -33,8 +35,9 @@ RESAMPLES = 2000
 EPOCHS = 400
 TARGETS = (0.005, 0.01, 0.015, 0.02, 0.05)
 HEADLINE = 0.01
+GUARDED, BUDGETED = "guarded", "budgeted"
 HALF, AT_DEMAND = "lru:0.5", "demand paging in half the footprint"
-COMMAND = "plimsoll replay epochs TRACE.pgt --policy plimsoll --epochs 400 --target 0.01"
+COMMAND = "plimsoll replay epochs TRACE.pgt --policy guarded --epochs 400 --target 0.01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ class Reclaim:
     reclaimed_percent: float
     share_percent: float
     over_target: float
+    budgeted_share_percent: float
+    budgeted_over_target: float
     idle_share_percent: float  # best fixed idle age in hindsight, refaults within the target
     idle_share_at_realised_percent: float  # the same within as many refaults as ours realised
     adaptive_share_percent: float
@@ -85,14 +90,15 @@ def measure(path: Path, share: float) -> tuple[list[Reclaim], list[Prefetch]]:
     view = cut(trace, EPOCHS)
     curve = idle_curve(view)
     reclaims = [reclaim(path.stem, view, target, curve) for target in TARGETS]
-    beside = [prefetch(path.stem, view, policy) for policy in ("plimsoll", HALF)]
+    beside = [prefetch(path.stem, view, policy) for policy in (GUARDED, HALF)]
     return reclaims, [*beside, at_demand(path.stem, trace)]
 
 
 def reclaim(trace: str, view: EpochView, target: float, curve: np.ndarray) -> Reclaim:
     """One trace at one target, ours and the others."""
-    ours, loop = (
-        score_epochs(view, replay_by_name(name, view, target)) for name in ("plimsoll", "idle-adaptive")
+    ours, alone, loop = (
+        score_epochs(view, replay_by_name(name, view, target))
+        for name in (GUARDED, BUDGETED, "idle-adaptive")
     )
     return Reclaim(
         trace,
@@ -100,6 +106,8 @@ def reclaim(trace: str, view: EpochView, target: float, curve: np.ndarray) -> Re
         100 * ours.reclaimed,
         100 * ours.share_of_oracle,
         ours.refault_rate / target,
+        100 * alone.share_of_oracle,
+        alone.refault_rate / target,
         hindsight_percent(view, curve, target * ours.accessed),
         hindsight_percent(view, curve, ours.refaults),
         100 * loop.share_of_oracle,
@@ -151,30 +159,45 @@ def reclaim_rows(found: Sequence[Reclaim]) -> list[Row]:
     for target in TARGETS:
         here = [row for row in found if row.target == target]
         suffix = "" if target == HEADLINE else f".at_{100 * target:g}_percent"
-        against = {
+        peers = {
             "idle age in hindsight": _mean([row.idle_share_percent for row in here]),
             "idle age in hindsight, refaults as realised": _mean(
                 [row.idle_share_at_realised_percent for row in here]
             ),
             "idle-adaptive": _mean([row.adaptive_share_percent for row in here]),
         }
-        rows.append(
-            _row("epochs.share_of_oracle_percent" + suffix, "%", [row.share_percent for row in here], against)
-        )
-        over = {"idle-adaptive": _mean([row.adaptive_over_target for row in here])}
-        ours = [row.over_target for row in here]
-        rows.append(_row("epochs.realised_over_target" + suffix, "of the target", ours, over))
-        worst = {"idle-adaptive": max(row.adaptive_over_target for row in here)}
-        rows.append(
-            _single("epochs.worst_over_target" + suffix, "of the target", max(ours), len(ours), worst)
-        )
+        loop = [row.adaptive_over_target for row in here]
+        shares = {
+            GUARDED: [row.share_percent for row in here],
+            BUDGETED: [row.budgeted_share_percent for row in here],
+        }
+        over = {
+            GUARDED: [row.over_target for row in here],
+            BUDGETED: [row.budgeted_over_target for row in here],
+        }
+        for policy, other, named in (
+            (GUARDED, BUDGETED, suffix),
+            (BUDGETED, GUARDED, f".{BUDGETED}{suffix}"),
+        ):
+            against = {other: _mean(shares[other]), **peers}
+            means = {other: _mean(over[other]), "idle-adaptive": _mean(loop)}
+            worst = {other: max(over[other]), "idle-adaptive": max(loop)}
+            of = "of the target"
+            rows += [
+                _row(f"epochs.share_of_oracle_percent{named}", "%", shares[policy], against),
+                _row(f"epochs.realised_over_target{named}", of, over[policy], means),
+                _single(f"epochs.worst_over_target{named}", of, max(over[policy]), len(here), worst),
+            ]
     return rows
 
 
+PREFETCHES = ((HALF, ""), (GUARDED, ".beside_reclaim"), (AT_DEMAND, ".study_at_demand"))
+
+
 def prefetch_rows(found: Sequence[Prefetch]) -> list[Row]:
-    """The contract's two rows are of demand paging in half the footprint; by epochs beside them."""
+    """The contract's two rows are of the agent's own prefetch, by epochs in half the footprint."""
     rows = []
-    for policy, suffix in ((AT_DEMAND, ""), (HALF, ".by_epochs"), ("plimsoll", ".beside_reclaim")):
+    for policy, suffix in PREFETCHES:
         here = [row for row in found if row.beside == policy]
         rows += [
             _row("prefetch.coverage_percent" + suffix, "%", [row.coverage_percent for row in here]),

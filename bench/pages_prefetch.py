@@ -6,7 +6,7 @@ around it, a stride that holds the majority of the last jumps, the pages that fo
 and the stream of misses replayed from where it stood then. Only pages seen before can be read (swap). What a
 candidate's sources, distance and region earned so far decides; a sample of candidates that were not read
 teaches too. The bar rises with what was wasted, so that I/O stays below `MOST_WASTE` of what was needed.
-A study: a node agent does not stand in the path of a fault. After Leap, and the study in our notes.
+A study, as its rows say: a node agent does not stand in the path of a fault. After Leap, and our notes.
 """
 
 from dataclasses import dataclass

@@ -32,7 +32,8 @@ def replay_epochs_command(
     policy: Annotated[
         list[str] | None,
         typer.Option(
-            help="plimsoll, idle:EPOCHS, idle-adaptive, lru:FRACTION or oracle; repeat to compare.",
+            help="plimsoll (as the node agent runs it), budgeted (without its guard), idle:EPOCHS, "
+            "idle-adaptive, lru:FRACTION or oracle; repeat to compare.",
             show_default="plimsoll",
         ),
     ] = None,

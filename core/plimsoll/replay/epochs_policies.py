@@ -1,7 +1,8 @@
 """The reclaim policies a replay knows, by name.
 
-In: a name, a view and the target. Out: the decisions. Only the oracle looks into the view; every other policy
-is shown it epoch by epoch.
+In: a name, a view and the target. Out: the decisions. `plimsoll` is what the node agent runs by address
+(`GuardedReclaim`, under its own name `guarded`); `budgeted` is the refault account alone, without the guard.
+Only the oracle looks into the view; every other policy is shown it epoch by epoch.
 """
 
 import numpy as np
@@ -15,8 +16,9 @@ from plimsoll.pages.prefetch import EarnedPrefetch
 from plimsoll.replay.epochs import EpochReplay, replay_epochs, replay_oracle
 
 ORACLE = "oracle"
+LIVE = ("plimsoll", "guarded")  # one and the same: what plans by address run
 IDLE, LRU = "idle:", "lru:"
-NAMES = ("plimsoll", "guarded", "idle:EPOCHS", "idle-adaptive", "lru:FRACTION", ORACLE)
+NAMES = ("plimsoll", "guarded", "budgeted", "idle:EPOCHS", "idle-adaptive", "lru:FRACTION", ORACLE)
 
 
 def replay_by_name(name: str, view: EpochView, target: float, *, prefetch: bool = False) -> EpochReplay:
@@ -37,10 +39,10 @@ def replay_by_name(name: str, view: EpochView, target: float, *, prefetch: bool 
 
 def reclaim_policy(name: str, view: EpochView, target: float) -> ReclaimPolicy:
     """The causal policy called `name`."""
-    if name == "plimsoll":
-        return BudgetedReclaim(view.page, target)
-    if name == "guarded":
+    if name in LIVE:
         return _Guarded(view, target)
+    if name == "budgeted":
+        return BudgetedReclaim(view.page, target)
     if name == "idle-adaptive":
         return AdaptiveIdleAge(view.footprint_pages, target)
     if name.startswith(IDLE) and name.removeprefix(IDLE).isdigit():

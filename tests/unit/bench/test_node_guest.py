@@ -64,8 +64,9 @@ def machine(root, *, pswpin=0, stalled_us=0):
     (root / "proc/pressure").mkdir(parents=True, exist_ok=True)
     vmstat = f"pswpin {pswpin}\npswpout 9\npgalloc_normal 100\npgalloc_dma32 20\nallocstall_movable 4\n"
     (root / "proc/vmstat").write_text(vmstat + "workingset_refault_anon 7\ncompact_stall 5\noom_kill 1\n")
+    averages = "avg10=0.00 avg60=0.00 avg300=0.00"
     (root / "proc/pressure/memory").write_text(
-        f"some avg10=0.00 total={stalled_us}\nfull avg10=0.00 total=10\n"
+        f"some {averages} total={stalled_us}\nfull {averages} total=10\n"
     )
     memory = "MemTotal: 1000 kB\nMemFree: 200 kB\nMemAvailable: 400 kB\nSwapTotal: 500 kB\nSwapFree: 100 kB\n"
     (root / "proc/meminfo").write_text(memory + "HugePages_Total: 0\n")
@@ -313,17 +314,24 @@ def test_an_experienced_agent_may_go_at_the_pace_that_normal_allows_and_no_faste
 
 
 def test_the_agent_takes_the_command_that_the_benchmark_starts_it_with(guest):
-    from plimsoll_nodeagent.main import parser
+    from plimsoll_nodeagent.main import DEFAULT_INTERVAL_SECONDS, parser
 
     sys.path.append(str(ROOT / "bench"))
     try:
         import node
     finally:
         sys.path.remove(str(ROOT / "bench"))
-    words = guest.controllers.filled(list(node.AGENT), ["/sys/fs/cgroup/a", "/sys/fs/cgroup/b"])
-    options = parser().parse_args(words[words.index("run") :])
+
+    def started(interval: str | None):
+        command = node.agent_command(interval)
+        words = guest.controllers.filled(command, ["/sys/fs/cgroup/a", "/sys/fs/cgroup/b"])
+        return parser().parse_args(words[words.index("run") :])
+
+    assert started("2s").interval == 2.0
+    options = started(None)
     assert options.cgroup == ["/sys/fs/cgroup/a", "/sys/fs/cgroup/b"]
-    assert (options.mode, options.interval, options.port) == ("act", 2.0, guest.controllers.PORT)
+    assert (options.mode, options.port) == ("act", guest.controllers.PORT)
+    assert options.interval == DEFAULT_INTERVAL_SECONDS  # as it is installed
 
 
 def test_the_policy_that_the_guest_is_given_is_one_the_agent_reads(guest, tmp_path):

@@ -45,9 +45,24 @@ def test_rows_have_the_agreed_names_and_peers(bench, tmp_path) -> None:
         row = rows[f"pages.{name}"]
         assert row.value is None or row.low <= row.value <= row.high
     assert set(rows["pages.epochs.share_of_oracle_percent"].against) >= {
+        "budgeted",
         "idle age in hindsight",
         "idle-adaptive",
     }
+    view, one = cut(mixed_trace(7, 20_000), 400), next(each for each in reclaims if each.target == 0.01)
+    for policy, suffix in (("guarded", ""), ("budgeted", ".budgeted")):  # each row is of what it says
+        score = score_epochs(view, replay_by_name(policy, view, 0.01))
+        value = rows[f"pages.epochs.share_of_oracle_percent{suffix}"].value
+        assert value == pytest.approx(100 * score.share_of_oracle)
+        assert rows[f"pages.epochs.realised_over_target{suffix}"].value == pytest.approx(
+            score.refault_rate / 0.01
+        )
+    assert one.share_percent == rows["pages.epochs.share_of_oracle_percent"].value
+    own = next(each for each in prefetches if each.beside == bench.HALF)
+    assert rows["pages.prefetch.io_ratio"].value == pytest.approx(own.io_ratio)
+    assert {name.rpartition("prefetch.io_ratio")[2] for name in rows if "prefetch.io_ratio" in name} == {
+        "", ".beside_reclaim", ".study_at_demand"
+    }  # fmt: skip
     assert {row.target for row in reclaims} == set(bench.TARGETS)
 
 

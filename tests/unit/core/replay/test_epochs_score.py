@@ -57,7 +57,10 @@ def test_counts_agree_with_a_walk(seed, age, prefetch) -> None:
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.integers(0, 10_000), st.sampled_from(["plimsoll", "idle:3", "idle:20", "idle-adaptive", "lru:0.5"]))
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from(["plimsoll", "budgeted", "idle:3", "idle:20", "idle-adaptive", "lru:0.5"]),
+)
 def test_no_policy_reclaims_more_than_the_oracle_with_as_many_refaults(seed, name) -> None:
     view = program(seed)
     score = score_epochs(view, replay_by_name(name, view, 0.05))
