@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from plimsoll.pages.cold import POLICY_NAMES
-from plimsoll.pages.recording import learnt, policy_for_replay, replayed
+from plimsoll.pages.recording import learnt
+from plimsoll.pages.recording_replay import AGENT_POLICIES, policy_for_replay, replayed
 from plimsoll.pages.survival import AGE_EDGES, SurvivalModel
 from plimsoll_nodeagent.control.models import Learnt, ModelStore
 from plimsoll_nodeagent.flags import DEFAULT_STATE, acting_flags, columns, positive, seconds
@@ -40,13 +41,14 @@ def add_tools(commands: Commands, shared: argparse.ArgumentParser) -> None:
     _record_flags(
         commands.add_parser("record", parents=[shared], help="record a cgroup's accesses to a file")
     )
-    replaying = commands.add_parser("replay", help="what a page policy would have done with a recording")
+    replaying = commands.add_parser("replay", help="what page policies would have done with a recording")
     replaying.add_argument("recording", type=Path)
     replaying.add_argument(
         "--policy",
         action="append",
         default=[],
-        help="idle-age:EPOCHS or adaptive; may be given several times",
+        help=f"one of the agent's ({', '.join(AGENT_POLICIES)}), idle-age:EPOCHS or adaptive; may be given "
+        "several times (default: the agent's)",
     )
     replaying.add_argument("--target", type=float, default=0.01, help="refault budget (default: %(default)s)")
     replaying.set_defaults(call=_told(replay_command))
@@ -66,6 +68,12 @@ def add_tools(commands: Commands, shared: argparse.ArgumentParser) -> None:
     )
     taking.add_argument("--looks", type=positive, default=3, help="looks at the node (default: %(default)s)")
     taking.add_argument("--every", type=seconds, default=2.0, help="time between two looks (default: 2s)")
+    taking.add_argument(
+        "--ahead",
+        type=seconds,
+        default=600.0,
+        help="say what would be taken by then (default: 10m)",
+    )
     acting_flags(taking)
     taking.set_defaults(call=_told(reclaim_command))
     setting = commands.add_parser("set-policy", help="change how cold memory is told, in a running agent")
@@ -176,11 +184,11 @@ def record_command(options: argparse.Namespace) -> str:
 def replay_command(options: argparse.Namespace) -> str:
     """Let page policies work on a recording."""
     recording = load(options.recording)
-    names = options.policy or ["idle-age:4", "idle-age:16", "adaptive"]
+    names = options.policy or list(AGENT_POLICIES)
     lines = [f"{'policy':<16} {'reclaimed':>10} {'refaults':>10}"]
     for name in names:
         try:
-            policy = policy_for_replay(name, recording.heat.shape[1], options.target)
+            policy = policy_for_replay(name, recording, options.target)
         except ValueError as error:
             raise FlagError(str(error)) from None
         came = replayed(recording, policy)

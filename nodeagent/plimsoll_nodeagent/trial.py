@@ -1,20 +1,27 @@
 """What could be seen and done here, without doing it: `reclaim --dry-run` and `damon`.
 
 In: the door, flags. Out: text. The dry run is the agent's own loop, stage by stage, on a door that notes and
-does not write: what it prints is what `run --mode act` would have asked of the kernel.
+does not write: what it prints is what `run --mode act` would have asked of the kernel. The law begins with an
+empty account, and a few looks show little of it: so it is asked on, for as long as is wanted, with readings
+in which all stays as it is (`plimsoll.pages.control_ahead`).
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from plimsoll.pages.control_ahead import ahead
 from plimsoll_nodeagent.act.damon import ADMIN
 from plimsoll_nodeagent.agent import Agent
 from plimsoll_nodeagent.assemble import assemble
 from plimsoll_nodeagent.capabilities import Engine
 from plimsoll_nodeagent.control.cluster_policies import ClusterPolicies
+from plimsoll_nodeagent.control.controlled import Controlled
+from plimsoll_nodeagent.control.reports import Report
 from plimsoll_nodeagent.kernelfs import Absence, KernelFs
 from plimsoll_nodeagent.sample.probe import DAMON_STAT, damon_fact
-from plimsoll_nodeagent.show.scale import bytes_text
+from plimsoll_nodeagent.show.scale import bytes_text, seconds_text
+
+INTERVAL_SECONDS = 10.0  # `run`'s own
 
 
 def dry_run_text(
@@ -48,17 +55,35 @@ def _looked(
         raise ValueError(f"the memory of {', '.join(unread)} cannot be read: nothing can be said of it")
     if report is None:
         raise ValueError(f"no cgroup with the memory controller under {options.cgroup_root}")
+    lines = _lines(agent, report, taken, options.ahead)
+    lines += [f"would write {each.text!r} to {each.what}" for each in agent.fs.notes]
+    return "\n".join(lines) + "\n"
+
+
+def _lines(agent: Agent, report: Report, taken: Mapping[str, int], seconds: float) -> list[str]:
+    """Some lines for each container."""
     lines: list[str] = []
+    controlled = {each.container.container_id: each for each in agent.reclaimer.controlled.values()}
     for each in report.containers:
         cold = "unknown" if each.cold_bytes is None else bytes_text(each.cold_bytes)
         needed = "unknown" if each.needed_bytes is None else bytes_text(each.needed_bytes)
         would = bytes_text(taken.get(each.container_id, 0))
         lines.append(f"{each.container_id[:40]}  would take {would}  cold {cold}  needed {needed}")
         lines.append(f"    {each.reason}: {each.sentence}")
-    if not report.containers and not lines:
-        lines = ["no policy asks for reclaim of any container here"]
-    lines += [f"would write {each.text!r} to {each.what}" for each in agent.fs.notes]
-    return "\n".join(lines) + "\n"
+        if each.container_id in controlled:
+            lines.append(f"    {_ahead(controlled[each.container_id], seconds)}")
+    return lines or ["no policy asks for reclaim of any container here"]
+
+
+def _ahead(each: Controlled, seconds: float) -> str:
+    """What the law would have taken by then."""
+    minute = None if each.aged is None else each.aged.minute_bytes
+    came = ahead(each.law, minute, seconds, INTERVAL_SECONDS)
+    if came.decision is None:
+        return "it could not be read well enough to say what would be taken later"
+    said = f"in {seconds_text(seconds)} about {bytes_text(came.taken_bytes)}"
+    said += ", if nothing of it is touched again and it stalls no more than now"
+    return said if came.taken_bytes else f"{said} ({came.decision.sentence})"
 
 
 def look_damon(fs: KernelFs) -> str:

@@ -62,6 +62,11 @@ class ReclaimLaw:
         self._due_bytes = 0.0
         self._taken_since_bytes = 0
 
+    @property
+    def last_reading(self) -> ContainerReading | None:
+        """The newest reading that it was told; None before the first, and where one could not be used."""
+        return self._last
+
     def step(self, reading: ContainerReading) -> ReclaimDecision:
         """Say what to take now."""
         if self.policy.mode is ReclaimMode.OFF:

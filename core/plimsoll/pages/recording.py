@@ -1,9 +1,8 @@
 """A recorded access pattern: how hot each part of a container's memory was, epoch by epoch.
 
 In: what a node agent sampled. Out: the same as arrays that fit together, with the figures that reports show:
-the working set, what has been idle for how long, and what a page policy would have taken (`replayed`). Parts
-are address ranges (DAMON, page traces) or, where no addresses are known, idle ages (MGLRU): `axis` says
-which.
+the working set, what has been idle for how long; `recording_replay` lets page policies work on it. Parts are
+address ranges (DAMON, page traces) or, where no addresses are known, idle ages (MGLRU): `axis` says which.
 """
 
 from dataclasses import dataclass
@@ -12,8 +11,6 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from plimsoll.pages.epochs import EpochBits
-from plimsoll.pages.idle import AdaptiveIdleAge, IdleAge, ReclaimPolicy
 from plimsoll.pages.survival import SurvivalModel
 from plimsoll.pages.working_set import IdleAges
 
@@ -85,50 +82,6 @@ class Recording:
         order = np.argsort(idle[ever], kind="stable")
         ages, sizes = idle[ever][order], self.sizes_bytes[ever][order]
         return ages, np.cumsum(sizes[::-1])[::-1]
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """What a page policy would have done with a recording, from a tenth of it on."""
-
-    reclaimed_ratio: float
-    """Of all memory times time since its first touch, the share that was out."""
-    refault_ratio: float
-    """Of all accesses, those to what was out."""
-
-
-def replayed(recording: Recording, policy: ReclaimPolicy) -> Replayed:
-    """Let a page policy work on a recording by address. Raises ValueError for one by idle age."""
-    if recording.axis is not Axis.ADDRESS:
-        raise ValueError("a recording by idle age has no parts that could be taken; record with DAMON")
-    hot = recording.heat > 0
-    sizes = recording.sizes_bytes
-    resident = np.ones(hot.shape[1], bool)
-    seen = np.zeros(hot.shape[1], bool)
-    out = there = back = touched = 0.0
-    for epoch, accessed in enumerate(hot):
-        returned = accessed & ~resident
-        resident |= accessed
-        seen |= accessed
-        positions = policy.step(EpochBits(accessed, np.zeros_like(accessed), resident & seen))
-        if epoch * 10 >= len(hot):
-            back += float(sizes[returned].sum())
-            touched += float(sizes[accessed].sum())
-            there += float(sizes[seen].sum())
-        resident[positions] = False
-        if epoch * 10 >= len(hot):
-            out += float(sizes[~resident & seen].sum())
-    return Replayed(out / there if there else 0.0, back / touched if touched else 0.0)
-
-
-def policy_for_replay(name: str, parts: int, target: float) -> ReclaimPolicy:
-    """`idle-age:N` (epochs) or `adaptive` (a closed loop at the target). Raises ValueError."""
-    kind, _, number = name.partition(":")
-    if kind == "idle-age" and (not number or number.isdecimal()):
-        return IdleAge(parts, int(number or 8))
-    if kind == "adaptive" and not number:
-        return AdaptiveIdleAge(parts, target)
-    raise ValueError(f"no policy {name!r} to replay with; there are idle-age:EPOCHS and adaptive")
 
 
 def idle_ages(recording: Recording, epoch: int, edges_seconds: FloatArray) -> IdleAges:

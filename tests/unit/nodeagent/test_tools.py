@@ -45,6 +45,9 @@ def test_a_recording_is_replayed(capsys, recorded):
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == ["policy", "idle-age:3", "adaptive"]
     assert run(capsys, "replay", recorded, "--policy", "magic")[0] == 2
+    code, out, _ = run(capsys, "replay", recorded)
+    names = ["guarded", "budgeted", "reuse", "survival", "idle-age"]  # what the agent runs
+    assert (code, [line.split()[0] for line in out.splitlines()[1:]]) == (0, names)
 
 
 def test_a_recording_is_drawn(capsys, recorded, tmp_path):
@@ -111,6 +114,7 @@ def test_a_dry_run_says_what_would_be_taken_and_takes_nothing(capsys, tmp_path):
     assert code == 0, err
     assert "would take" in out
     assert "refault-budget" in out
+    assert "in 10 min about " in out
     assert usage.read_text() == before
     assert not (tmp_path / "none").exists()
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from plimsoll.pages.recording import Axis, Recording, idle_ages, learnt, policy_for_replay, replayed
+from plimsoll.pages.recording import Axis, Recording, idle_ages, learnt
 from plimsoll.pages.regions import gridded
 from plimsoll.pages.survival import AGE_EDGES, SurvivalModel
 from plimsoll.pages.touched_once import TouchedOnce
@@ -42,19 +42,6 @@ def test_arrays_that_do_not_fit_are_refused(broken: str):
     seconds = {"seconds": np.zeros(3), "order": np.array([2.0, 1.0])}.get(broken, seconds)
     with pytest.raises(ValueError, match=r"edges|epochs"):
         Recording(Axis.ADDRESS, seconds, edges, heat, flat, flat, flat)
-
-
-def test_replay_takes_what_is_idle_and_counts_what_comes_back():
-    heat = np.zeros((40, 2))
-    heat[:, 0] = 1
-    heat[[0, 39], 1] = 1
-    came = replayed(made(heat), policy_for_replay("idle-age:4", 2, 0.01))
-    assert came.reclaimed_ratio == pytest.approx((2 * 36 - 36) / (2 * 36) - 1 / 72 + 0.0, abs=0.02)
-    assert came.refault_ratio == pytest.approx(1 / 37)
-    with pytest.raises(ValueError, match="idle age"):
-        replayed(made([[1]], Axis.IDLE_AGE, [0, 1]), policy_for_replay("adaptive", 1, 0.01))
-    with pytest.raises(ValueError, match="adaptive"):
-        policy_for_replay("magic", 1, 0.01)
 
 
 def test_histograms_of_both_axes_agree_in_total():
