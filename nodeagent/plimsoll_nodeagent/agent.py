@@ -19,6 +19,7 @@ from plimsoll_nodeagent.act.actor import Actor
 from plimsoll_nodeagent.capabilities import Engine, KernelCapabilities, Level
 from plimsoll_nodeagent.control.by_address import AddressLooks
 from plimsoll_nodeagent.control.collapsing import Collapser
+from plimsoll_nodeagent.control.event_watch import EventWatch
 from plimsoll_nodeagent.control.idle_ages import IdleAgeSampler
 from plimsoll_nodeagent.control.node_limits import NodeLimits
 from plimsoll_nodeagent.control.numa_places import NumaPlaces
@@ -31,7 +32,7 @@ from plimsoll_nodeagent.control.written_looks import WrittenLooks
 from plimsoll_nodeagent.kernelfs import Answer, KernelFs
 from plimsoll_nodeagent.loop import Snapshot, Watch
 from plimsoll_nodeagent.sample.reading import ContainerSample
-from plimsoll_nodeagent.sample.triggers import PressureTriggers
+from plimsoll_nodeagent.sample.triggers import KUBE_NODE, PressureTriggers
 
 logger = logging.getLogger(__name__)
 
@@ -75,10 +76,11 @@ class Agent:
     latest: Report | None = None
     stage_failures: Counter[str] = field(default_factory=Counter)
     limits: NodeLimits = field(init=False)
+    events: EventWatch = field(init=False)
     _stage_seconds: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.limits = NodeLimits(self.fs)
+        self.limits, self.events = NodeLimits(self.fs), EventWatch(self.fs)
 
     def tick(self, now_seconds: float) -> Report | None:
         """Everything once; None as long as there is no kernel to learn from."""
@@ -118,7 +120,9 @@ class Agent:
         with self._between("leases"):
             self.actor.tick()
         with self._between("press"):  # whose stalls cannot be read is not acted on
-            self.pressing.step(now(), self.reclaimer.look_at_pressure(now()))
+            controlled = {key: each.container for key, each in self.reclaimer.controlled.items()}
+            happened = self.events.changed(controlled)
+            self.pressing.step(now(), self.reclaimer.look_at_pressure(now()), happened)
         self._look_by_address(now())
         if self.companion is not None:
             with self._between("coordinate"):
@@ -130,6 +134,8 @@ class Agent:
         except OSError as error:
             self._without_triggers(error)
             return
+        if KUBE_NODE in stalled:
+            self.pressing.wake()
         if stalled:
             self.reclaimer.notice_pressure(stalled, now())
 
@@ -139,6 +145,7 @@ class Agent:
             if self.triggers is not None:
                 last.callback(self.triggers.close)
             last.callback(self.reclaimer.stalls.close)
+            last.callback(self.events.close)
             last.callback(self.looks.close)
             last.callback(self.actor.close)
 
@@ -168,11 +175,12 @@ class Agent:
             self.writes.step(self.reclaimer.controlled.values(), now_seconds)
 
     def _listen(self, wanted: list[ContainerSample]) -> None:
-        """Have PSI triggers on these containers; without them `heed` still reads PSI each second."""
+        """Have PSI triggers on these and on the node; without them `heed` still reads PSI each second."""
         if self.triggers is None:
             return
         try:
             counts = self.triggers.follow(each.container for each in wanted)
+            self.triggers.watch_kube_node()
         except OSError as error:
             self._without_triggers(error)
             return

@@ -36,6 +36,7 @@ from plimsoll_nodeagent.sample.reading import ContainerSample
 from plimsoll_nodeagent.sample.triggers import KUBE_NODE
 
 CALM_SECONDS = 1.9  # a calm node is forecast every other second: still twice within the horizon
+MOST_EVENTS = 64  # containers sampled for their events in one second; the others at the next tick
 EFFECTIVE_RATIO = 0.5  # of what was asked for: less taken, and the action did nothing worth repeating
 Look = Callable[[Container], ContainerSample | None]
 
@@ -56,6 +57,7 @@ class Pressing:
     _room: NodeRoom = field(default_factory=NodeRoom)
     _pressed: dict[ContainerId, float] = field(default_factory=dict)
     _stepped_seconds: float = float("-inf")
+    _woken: bool = False
 
     @property
     def counts(self) -> ActionCounts:
@@ -76,17 +78,31 @@ class Pressing:
         readings = {each.container.key: container_reading(each, swap_total, now) for each in wanted}
         self.forecasts.see(readings | node_readings(self.fs, now), now)
 
-    def step(self, now_seconds: float, stalls: Mapping[ContainerId, float]) -> None:
-        """Forecast the machine and whoever is near trouble, and act; `stalls`: PSI since the last step."""
+    def wake(self) -> None:
+        """The machine stalls, by its own PSI trigger: the next step looks at it, however calm it was."""
+        self._woken = True
+
+    def step(
+        self,
+        now_seconds: float,
+        stalls: Mapping[ContainerId, float],
+        happened: frozenset[ContainerId] = frozenset(),
+    ) -> None:
+        """Forecast the machine, whoever is near trouble and whoever has `happened` events, and act.
+
+        `stalls`: PSI since the last step.
+        """
         for key, ratio in stalls.items():
             self._pressed[key] = max(self._pressed.get(key, 0.0), float(ratio >= self.policy.rule.some_ratio))
-        if 0.0 <= now_seconds - self._stepped_seconds < CALM_SECONDS and self._is_calm():
+        soon = 0.0 <= now_seconds - self._stepped_seconds < CALM_SECONDS
+        if soon and not self._woken and not happened and self._is_calm():
             return
+        self._woken = False
         self._stepped_seconds, pressed = now_seconds, self._pressed
         self._pressed = {}
         controlled = self.reclaimer.controlled
         readings = node_readings(self.fs, now_seconds)
-        for key in self.forecasts.near():
+        for key in (*self.forecasts.near(), *sorted(happened - set(self.forecasts.near()))[:MOST_EVENTS]):
             sample = self.look(controlled[key].container) if key in controlled else None
             if sample is not None:
                 readings[key] = container_reading(sample, self._room.swap_total_bytes, now_seconds)

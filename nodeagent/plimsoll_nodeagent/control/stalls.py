@@ -2,20 +2,18 @@
 
 In: the containers under policies, the time. Out: the share of the time since the last question that each one
 stalled; whoever cannot be told is left out. In the middle of an action one container is asked besides,
-between two parts of it. At most `MOST_HELD` files are held; what is beyond is opened each time. A container
-that goes away gives its file back at the next question.
+between two parts of it. A container that goes away gives its file back at the next question.
 """
 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from plimsoll_nodeagent.act.container import opened
+from plimsoll_nodeagent.control.held_texts import HeldTexts
 from plimsoll_nodeagent.discover.tracker import Container, ContainerId
-from plimsoll_nodeagent.kernelfs import Absence, Answer, HeldFile, KernelFs
+from plimsoll_nodeagent.kernelfs import Absence, KernelFs
 from plimsoll_nodeagent.sample.formats import FormatError, parse_some_total
 
-MOST_HELD = 512  # descriptors
 NAME = "memory.pressure"
 LEAST_SECONDS = 1.0  # a bound is a share of time: of an instant, any stall at all would be above it
 
@@ -26,10 +24,13 @@ class StallWatch:
 
     fs: KernelFs
     monotonic: Callable[[], float] = time.monotonic
-    _held: dict[ContainerId, HeldFile] = field(default_factory=dict)
+    _files: HeldTexts = field(init=False)
     _before: dict[ContainerId, tuple[float, float, str]] = field(default_factory=dict)
     _marks: dict[ContainerId, tuple[float, float]] = field(default_factory=dict)
     """Where `in_between` counts from: when, and the total by then."""
+
+    def __post_init__(self) -> None:
+        self._files = HeldTexts(self.fs, NAME)
 
     def since(
         self, containers: Mapping[ContainerId, Container], now_seconds: float
@@ -40,7 +41,7 @@ class StallWatch:
         stalls: dict[ContainerId, float] = {}
         for key, container in containers.items():
             before = self._before.pop(key, None)
-            text = self._text(key, container)
+            text = self._text(container)
             if before is not None and text == before[2]:  # calm: most are, most of the time
                 total: float | None = before[1]
             else:
@@ -57,7 +58,7 @@ class StallWatch:
 
         None where that cannot be told. Asked for the first time it begins to count.
         """
-        text = self._text(key, container)
+        text = self._text(container)
         total = None if isinstance(text, Absence) else _some_total(text)
         if total is None:
             self._marks.pop(key, None)
@@ -73,31 +74,12 @@ class StallWatch:
         self._forget({})
 
     def _forget(self, containers: Mapping[ContainerId, Container]) -> None:
-        for key in [each for each in self._held if each not in containers]:
-            self._held.pop(key).close()
+        self._files.keep(containers)
         self._before = {key: each for key, each in self._before.items() if key in containers}
         self._marks = {key: each for key, each in self._marks.items() if key in containers}
 
-    def _text(self, key: ContainerId, container: Container) -> str | Absence:
-        held = self._held.get(key) or self._hold(key, container)
-        text = self._read_once(container) if held is None else held.read()
-        if isinstance(text, Absence) and held is not None:  # gone, or switched off: opened anew the next time
-            self._held.pop(key).close()
-        return text
-
-    def _hold(self, key: ContainerId, container: Container) -> HeldFile | None:
-        if len(self._held) >= MOST_HELD:
-            return None
-        with opened(self.fs, container) as cgroup:
-            held = Absence.GONE if isinstance(cgroup, Answer) else cgroup.hold(NAME)
-        if isinstance(held, Absence):
-            return None
-        self._held[key] = held
-        return held
-
-    def _read_once(self, container: Container) -> str | Absence:
-        with opened(self.fs, container) as cgroup:
-            return Absence.GONE if isinstance(cgroup, Answer) else cgroup.read(NAME)
+    def _text(self, container: Container) -> str | Absence:
+        return self._files.text(container)
 
 
 def _some_total(text: str) -> float | None:

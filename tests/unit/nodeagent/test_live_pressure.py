@@ -130,6 +130,32 @@ def test_a_calm_node_is_forecast_every_other_second_and_one_that_is_not_every_se
     assert spoken[KUBE_NODE].forecast.seconds == agent.now
 
 
+def test_an_event_has_its_container_sampled_within_the_second(tmp_path):
+    agent = agent_on(tmp_path)
+    agent.tick(2)
+    heeded(agent, 2)
+    events = agent.node.file(1, "memory.events")
+    events.write_text(events.read_text().replace("max 5\n", "max 6\n"))
+    heeded(agent, 1)
+    spoken = pressing(agent).forecasts.spoken
+    one, other = spoken[key_of(agent, 1)], spoken[key_of(agent, 2)]
+    assert (one.forecast.seconds, one.sample.events_max) == (agent.now, 1.0)
+    assert other.forecast.seconds == agent.now - 3.0
+
+
+@pytest.mark.parametrize("stalls", [True, False])
+def test_the_nodes_own_trigger_has_a_calm_machine_looked_at_in_the_next_second(tmp_path, stalls: bool):
+    agent = agent_on(tmp_path)
+    agent.tick(2)
+    if stalls:
+        agent.node.kernel.stall("/proc/pressure")
+    heeded(agent, 1)
+    spoken, before = pressing(agent).forecasts.spoken, agent.now
+    assert spoken[KUBE_NODE].forecast.seconds == before
+    heeded(agent, 1)
+    assert spoken[KUBE_NODE].forecast.seconds == (agent.now if stalls else before)
+
+
 def test_forecasts_are_judged_when_their_horizon_is_over(tmp_path):
     agent = agent_on(tmp_path)
     agent.tick(2)

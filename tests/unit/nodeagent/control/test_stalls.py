@@ -6,7 +6,7 @@ import pytest
 
 from builders.agents import PSI
 from builders.twin_node import Clock, TwinNode
-from plimsoll_nodeagent.control import stalls as module
+from plimsoll_nodeagent.control import held_texts as module
 from plimsoll_nodeagent.control.stalls import StallWatch
 
 
@@ -100,7 +100,7 @@ def test_files_of_containers_that_went_are_given_back(tmp_path):
     gone = node.discovered()[2]
     node.tree.remove_pod(3)
     asked(watch, node, 2.0)
-    assert gone.key not in watch._held
+    assert gone.key not in watch._files._held
     assert open_files() == before + 2
     watch.close()
     assert open_files() == before
