@@ -133,13 +133,12 @@ def test_advice_moves_pages_of_a_process_of_another_user(cluster, release, names
         import numpy as np
         from plimsoll_nodeagent.act.advise import Advise
         from plimsoll_nodeagent.kernelfs import Advice, KernelProcess
-        from plimsoll_nodeagent.sample.detail import read_detail
+        from plimsoll_nodeagent.discover.pids import largest_processes
         from plimsoll_nodeagent.sample.processes import read_mappings
         own = by_id[{container_id(pod, CONTAINER)!r}]
         actor.permit([own])
-        detail = read_detail(fs, own)
         outcomes = []
-        for pid in detail.members.pids:
+        for pid in largest_processes(fs, own, 64):
             with KernelProcess.open(fs, pid) as process:
                 mappings = read_mappings(process)
             big = mappings.anonymous & (mappings.ends - mappings.starts >= np.uint64(MIB))
@@ -164,12 +163,12 @@ def test_kill_9_leaves_nothing_behind(cluster, release, namespace):
         agent,
         f"""
         from plimsoll_nodeagent.act.watching import Space, Watching
-        from plimsoll_nodeagent.sample.detail import read_detail
+        from plimsoll_nodeagent.discover.pids import largest_processes
         own = by_id[{container_id(pod, CONTAINER)!r}]
         actor.permit([own])
         high = actor.lease(own, 12 * MIB, 60).answer
         taken = actor.damon.take(1)
-        pids = read_detail(fs, own).members.pids[:1]
+        pids = tuple(largest_processes(fs, own, 1))
         watching = actor.damon.start(0, Watching(Space.VIRTUAL, pids)) if taken == "done" else taken
         print(json.dumps([high, taken, watching]))
         sys.stdout.flush()

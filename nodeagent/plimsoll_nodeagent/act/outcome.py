@@ -27,7 +27,6 @@ class ActionKind(StrEnum):
     MIGRATE = "migrate"
     MOVE = "move"
     BIND = "bind"
-    AGE = "age"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
-"""Fragmentation: free blocks by order, and the two indices the kernel makes of them.
+"""Fragmentation: free blocks by order, and how much of them is of no use to an order.
 
-In: the text of /proc/buddyinfo. Out: zones with their free blocks; the unusable share and the fragmentation
-index of an order. debugfs shows the same two (`extfrag/`), but they follow from buddyinfo, which needs no
-rights. Source: the kernel's `mm/vmstat.c` (`unusable_free_index`, `__fragmentation_index`).
+In: the text of /proc/buddyinfo. Out: zones with their free blocks; the unusable share of an order. debugfs
+shows the same (`extfrag/unusable_index`), but it follows from buddyinfo, which needs no rights. Source: the
+kernel's `mm/vmstat.c` (`unusable_free_index`).
 """
 
 from dataclasses import dataclass
@@ -40,16 +40,6 @@ def unusable_ratio(zone: Zone, order: int) -> float:
     """Share of free memory in blocks too small for the order: 0 is none; 1 is all of it, or none free."""
     free = zone.free_pages
     return 1.0 - (free_blocks_from_order(zone, order) << order) / free if free else 1.0
-
-
-def fragmentation_index(zone: Zone, order: int) -> float:
-    """Why an allocation would fail: near 0 for want of memory, near 1 by fragmentation; -1: it would not."""
-    blocks = sum(zone.free_blocks)
-    if not blocks:
-        return 0.0
-    if free_blocks_from_order(zone, order):
-        return -1.0
-    return 1.0 - (1.0 + zone.free_pages / (1 << order)) / blocks
 
 
 def _zone(line: str) -> Zone:

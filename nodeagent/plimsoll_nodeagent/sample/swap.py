@@ -9,9 +9,7 @@ from dataclasses import dataclass
 
 from plimsoll_nodeagent.kernelfs import Absence, KernelDirectory, KernelFs
 from plimsoll_nodeagent.sample.formats import (
-    FormatError,
     MemoryInfo,
-    parse_bytes,
     parse_limit,
     parsed,
 )
@@ -71,17 +69,6 @@ def zswap_enabled(fs: KernelFs) -> bool:
     return fs.read("/sys/module/zswap/parameters/enabled") == "Y\n"
 
 
-def container_swap(cgroup: KernelDirectory) -> ContainerSwap | None:
-    """Read what a container has swapped and may; None where the kernel does not account for swap."""
-    try:
-        used, most = _read(cgroup, "memory.swap.current"), cgroup.read("memory.swap.max")
-        if used is None or isinstance(most, Absence):
-            return None
-        return ContainerSwap(used, parse_limit(most), _read(cgroup, "memory.zswap.current"))
-    except FormatError:
-        return None
-
-
 def swap_max_bytes(cgroup: KernelDirectory) -> float | None:
     """Read how much a container may swap out at most; None where the kernel does not tell."""
     return parsed(cgroup.read("memory.swap.max"), parse_limit)
@@ -101,8 +88,3 @@ def _with_zram(fs: KernelFs, device: SwapDevice) -> SwapDevice:
     if len(words) < 3 or not all(word.isdecimal() for word in words[:3]):
         return device
     return SwapDevice(device.name, device.size_bytes, device.used_bytes, int(words[0]), int(words[2]))
-
-
-def _read(cgroup: KernelDirectory, name: str) -> int | None:
-    text = cgroup.read(name)
-    return None if isinstance(text, Absence) else parse_bytes(text)

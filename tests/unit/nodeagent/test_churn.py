@@ -6,10 +6,10 @@ from pathlib import Path
 
 from builders.cgroup_tree import container_id
 from builders.twin_node import MIB, ROOT, TwinNode
+from plimsoll_nodeagent.act.container import opened
 from plimsoll_nodeagent.act.reclaim import Reclaim
 from plimsoll_nodeagent.discover.tracker import Tracker
 from plimsoll_nodeagent.kernelfs import Answer
-from plimsoll_nodeagent.sample.detail import read_detail
 from plimsoll_nodeagent.sample.triggers import PressureTriggers, Threshold
 
 PODS = 200
@@ -73,6 +73,8 @@ def test_five_hundred_containers_are_followed_with_one_descriptor_each(tmp_path)
         assert descriptors() == before + 501
         node.kernel.stall(containers[321].path)
         assert triggers.stalled() == {containers[321].key}
-        assert all(read_detail(node.kernel, each).container is each for each in containers)
+        for each in containers:
+            with opened(node.kernel, each) as cgroup:
+                assert cgroup.inode == each.cgroup_inode
         assert descriptors() == before + 501
     assert descriptors() == before

@@ -1,9 +1,7 @@
 import pytest
 
 from plimsoll_nodeagent.sample.buddy import (
-    HUGE_PAGE_ORDER,
     Zone,
-    fragmentation_index,
     free_blocks_from_order,
     parse_buddyinfo,
     unusable_ratio,
@@ -28,13 +26,6 @@ def test_what_is_in_smaller_blocks_is_unusable_for_a_larger_one():
     assert unusable_ratio(zone, 3) == 0.5
     assert unusable_ratio(zone, 0) == 0.0
     assert unusable_ratio(Zone(0, "Normal", (0, 0)), 0) == 1.0
-
-
-def test_the_index_tells_want_of_memory_from_fragmentation():
-    assert fragmentation_index(Zone(0, "Normal", (100_000,) + (0,) * 9), HUGE_PAGE_ORDER) > 0.99
-    assert fragmentation_index(Zone(0, "Normal", (1,) + (0,) * 9), HUGE_PAGE_ORDER) < 0.01
-    assert fragmentation_index(Zone(0, "Normal", (0,) * 9 + (1,)), HUGE_PAGE_ORDER) == -1.0
-    assert fragmentation_index(Zone(0, "Normal", (0,) * 10), HUGE_PAGE_ORDER) == 0.0
 
 
 @pytest.mark.parametrize("text", ["Node 0\n", "Node x, zone Normal 1\n", "Node 0, zone Normal 1 -2\n", "\n"])

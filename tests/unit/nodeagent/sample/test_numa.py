@@ -1,8 +1,6 @@
 import pytest
 
-from builders.twin_node import MIB, TwinNode
-from plimsoll_nodeagent.kernelfs import Absence
-from plimsoll_nodeagent.sample.detail import read_detail
+from builders.twin_node import TwinNode
 from plimsoll_nodeagent.sample.formats import FormatError
 from plimsoll_nodeagent.sample.numa import (
     memory_tiers,
@@ -73,21 +71,3 @@ def test_a_cgroup_s_memory_by_node(tmp_path):
     assert parse_numa_stat("anon N0=5 N1=7\nfile N0=1\n") == {"anon": {0: 5, 1: 7}, "file": {0: 1}}
     with pytest.raises(FormatError):
         parse_numa_stat("anon N0=x\n")
-
-
-def test_the_detail_of_a_container(tmp_path):
-    node = TwinNode(tmp_path)
-    node.process(500)
-    detail = read_detail(node.kernel, node.container())
-    assert detail.anon_bytes == {0: 16 * MIB, 1: 16 * MIB}
-    assert detail.members.pids == (500,)
-
-
-def test_what_is_not_told_is_empty_and_what_has_gone_is_gone(tmp_path):
-    node = TwinNode(tmp_path)
-    container = node.container()
-    node.file(1, "memory.numa_stat").write_text("garbage N\n")
-    assert read_detail(node.kernel, container).anon_bytes == {}
-    node.file(1, "").rename(tmp_path / "kept, so that the inode is not given again")
-    node.add(1)
-    assert read_detail(node.kernel, container) is Absence.GONE
