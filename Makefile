@@ -149,7 +149,7 @@ bench-ablation: $(VENV)/.dev ## what each part of the pipeline earns, taken away
 	$(BIN)/python bench/ablation.py --traces $(TRACES) $(BENCH_ARGS)
 
 bench-agent: $(VENV)/.dev ## what the node agent costs a node of 100 and of 500 containers
-	$(BIN)/python bench/agent.py
+	$(BIN)/python bench/agent.py $(BENCH_ARGS)
 
 bench-basis: $(VENV)/.dev ## what limits made for needed memory save at the same refault budget, on a model of a container's memory
 	$(BIN)/python bench/basis.py $(BENCH_ARGS)
@@ -161,7 +161,7 @@ bench-cold: $(VENV)/.dev ## the first day of containers that have relatives, wit
 	$(BIN)/python bench/cold.py --traces $(TRACES) $(BENCH_ARGS)
 
 bench-control: $(VENV)/.dev ## laws of proactive reclaim beside each other, on a model of a container's memory
-	$(BIN)/python bench/control.py
+	$(BIN)/python bench/control.py $(BENCH_ARGS)
 
 bench-coord: $(VENV)/.dev ## what agents' streams cost the operator, from 100 to 5,000, and a storm of reconnections
 	$(BIN)/python bench/coord.py $(BENCH_ARGS)
@@ -173,13 +173,13 @@ bench-fuzz: $(VENV)/.dev ## a million inputs against the operator's side of an a
 	$(BIN)/python bench/fuzz_coord.py $(BENCH_ARGS)
 
 bench-demo: $(VENV)/.dev ## the demo's outcome as figures, and its picture
-	$(BIN)/python bench/demo.py
+	$(BIN)/python bench/demo.py $(BENCH_ARGS)
 
 bench-e2e: $(VENV)/.dev ## how long the end-to-end tests take on a real cluster, and what the images weigh
-	$(BIN)/python bench/e2e.py
+	$(BIN)/python bench/e2e.py $(BENCH_ARGS)
 
 bench-leak: $(VENV)/.dev ## how often the leak detector cries wolf, and how soon it tells of a leak
-	$(BIN)/python bench/leak.py
+	$(BIN)/python bench/leak.py --traces $(TRACES) $(BENCH_ARGS)
 
 # The whole development set is not in the repository (docs/benchmark.md says where it is published): where it
 # lies beside the checkout it is taken, else the sample that ships. `make bench-forecast TRACES=directory`.
@@ -188,7 +188,7 @@ bench-forecast: $(VENV)/.dev ## every recommender on the judged half of recorded
 	$(BIN)/python bench/forecast.py --traces $(TRACES) $(BENCH_ARGS)
 
 bench-loop: $(VENV)/.dev ## the operator's loop at 1k, 10k and 100k containers, beside the real VPA recommender
-	$(BIN)/python bench/loop.py
+	$(BIN)/python bench/loop.py $(BENCH_ARGS)
 
 bench-node: $(VENV)/.dev ## agent on, off and Senpai in turn on a real kernel, then the pressure stress: about 45 minutes
 	kind/vm/packages.sh
@@ -221,7 +221,7 @@ bench-priors: $(VENV)/.dev ## what calibration and OOM kills of an image's other
 	$(BIN)/python bench/priors.py --traces $(TRACES) $(BENCH_ARGS)
 
 bench-prophet: $(VENV)/.dev ## Prophet beside auto, seasonal and VPA, on series of more than two weeks with a season
-	$(BIN)/python bench/judge_prophet.py --traces $(TRACES)
+	$(BIN)/python bench/judge_prophet.py --traces $(TRACES) $(BENCH_ARGS)
 
 bench-share: $(VENV)/.dev ## what a model learned on one kube node is worth to the same image on another, its first hour: make bench-share PAGE_TRACES=directory
 	$(BIN)/python bench/share.py --traces "$(PAGE_TRACES)" $(BENCH_ARGS)
@@ -230,7 +230,7 @@ bench-steering: $(VENV)/.dev ## where slack:X and oom:X land in a fleet that ste
 	$(BIN)/python bench/steering.py --traces $(TRACES) $(BENCH_ARGS)
 
 bench-usage: $(VENV)/.dev ## the columnar history and VPA's histogram at 100k containers
-	$(BIN)/python bench/usage.py
+	$(BIN)/python bench/usage.py $(BENCH_ARGS)
 
 .PHONY: docs-results
 docs-results: $(VENV)/.dev ## copy bench/results/*.json into the docs' tables
