@@ -166,6 +166,8 @@ class Agent:
             self.looks.step(now_seconds, wanted, self.reclaimer.expert)
         if self.stage_failures["look"] > failures:
             self.reclaimer.forget_addresses()  # what a look left half done is not to be trusted
+        else:
+            self.reclaimer.forget_addresses(self.looks.failures)
 
     def _look_at_writes(self, now_seconds: float) -> None:
         """Only where nothing better tells: it costs the programs faults."""

@@ -5,7 +5,8 @@ DAMON is taken when the first container wants it, and given back when none does;
 (kdamonds, DAMON_STAT: EBUSY) it is left alone and asked for again minutes later, `absence` says so, and what
 takes its place (`instead`: idle bits) looks meanwhile, if there is any. Each
 look costs processor time of the agent: the next begins only when that has become a small share of the time
-since. A process that ended, moved away or cannot be read is not in the look; a look without any is none.
+since. A process that ended, moved away or cannot be read is not in the look; a look without any is none. What
+goes wrong in one container's look is that one's (`failures`).
 """
 
 import time
@@ -82,6 +83,8 @@ class AddressLooks:
     was_refused: bool = False
     """Whether `absence` is that others have DAMON, and not that nobody wants it."""
     looks_total: int = 0
+    failures: dict[ContainerId, Exception] = field(default_factory=dict)
+    """Whose look went wrong in the newest `step`: its plan is half done, the others' are whole."""
     cost_seconds: float = 0.0
     rota: DamonRota = field(init=False)
     _rests_until: float = float("-inf")
@@ -97,6 +100,7 @@ class AddressLooks:
         if now_seconds < self._now_seconds:  # the clock went back: nothing waits for its return
             self._rests_until = self._retry_at = now_seconds
         self._now_seconds = now_seconds
+        self.failures = {}
         if not wanted or self.fs.mode is not Mode.ACT:
             self._leave("no container wants it" if not wanted else "the agent does not act")
             if self.instead is not None:
@@ -109,7 +113,11 @@ class AddressLooks:
         began = self.cpu()
         failed_before = self.rota.failures[Answer.BUSY]
         for look in self.rota.step(now_seconds, [each.container for each in wanted.values()]):
-            self._observe(look, wanted[look.container.key].plan, now_seconds, policy)
+            key = look.container.key
+            try:
+                self._observe(look, wanted[key].plan, now_seconds, policy)
+            except Exception as error:  # noqa: BLE001 -- one container's: its plan is forgotten
+                self.failures[key] = error
         cost = max(0.0, self.cpu() - began)
         self.cost_seconds += cost
         self._rests_until = now_seconds + cost / COST_RATIO - 1.0  # the second until the next step counts

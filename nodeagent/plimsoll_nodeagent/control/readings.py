@@ -7,6 +7,7 @@ can tell stays None.
 import math
 
 from plimsoll.pages.cold import ADDRESS_POLICIES, by_ages, page_policy
+from plimsoll.pages.control_share import NodeRoom
 from plimsoll.pages.control_types import ContainerReading
 from plimsoll_nodeagent.act.container import opened
 from plimsoll_nodeagent.control.controlled import (
@@ -111,6 +112,12 @@ class Readings:
         swap = ContainerSwap(sample.swap_bytes, each.swap_max[1], None)
         room = swap.headroom_bytes(memory.swap_free_bytes) if self.store.pays else 0
         return SwapRoom(room, shut=swap.most_bytes <= sample.swap_bytes)
+
+
+def node_room(snapshot: Snapshot) -> NodeRoom:
+    """What the node has for all of its containers together in one tick."""
+    memory = snapshot.kube_node.memory
+    return NodeRoom() if memory is None else NodeRoom(memory.swap_total_bytes, memory.swap_free_bytes)
 
 
 def ages_by_address(each: Controlled, now_seconds: float) -> Looked | None:

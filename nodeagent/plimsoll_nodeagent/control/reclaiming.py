@@ -23,7 +23,7 @@ from plimsoll.pages.blocks import aimed_blocks_for
 from plimsoll.pages.bring_back import room_bytes
 from plimsoll.pages.cold import ADDRESS_POLICIES, DEFAULT_PAGE_POLICY, page_policy
 from plimsoll.pages.control_law import ReclaimLaw
-from plimsoll.pages.control_share import Claim, NodeRoom, share_out
+from plimsoll.pages.control_share import Claim, share_out
 from plimsoll.pages.control_types import ContainerReading, Reason, ReclaimPolicy, hold
 from plimsoll.pages.guarded_plan import GUARDED
 from plimsoll.pages.survival import SurvivalModel
@@ -40,7 +40,7 @@ from plimsoll_nodeagent.control.fleet_models import FleetModels
 from plimsoll_nodeagent.control.idle_ages import Looked
 from plimsoll_nodeagent.control.models import Models
 from plimsoll_nodeagent.control.policies import PolicySource
-from plimsoll_nodeagent.control.readings import Readings, ages_by_address
+from plimsoll_nodeagent.control.readings import Readings, ages_by_address, node_room
 from plimsoll_nodeagent.control.stalls import StallWatch
 from plimsoll_nodeagent.control.taking import NOT_FILE_ONLY, Taker, asked_bytes, moved_bytes
 from plimsoll_nodeagent.discover.tracker import Container, ContainerId
@@ -138,10 +138,15 @@ class Reclaimer:
             wanted.plan.aimed_blocks = aimed_blocks_for(len(found))
         return found
 
-    def forget_addresses(self) -> None:
-        """Begin anew with every plan by address."""
-        for each in self.controlled.values():
-            each.addresses = None
+    def forget_addresses(self, failures: Mapping[ContainerId, Exception] | None = None) -> None:
+        """Begin anew with plans by address: with those whose look went wrong, or with all."""
+        for key, each in self.controlled.items():
+            if failures is None:
+                each.addresses = None
+            elif key in failures:
+                each.addresses = None
+                with self._alone(each, "look"):
+                    raise failures[key]
 
     def follow(self, snapshot: Snapshot) -> list[ContainerSample]:
         """Take over what policies say now; returns the samples of the containers they speak for."""
@@ -385,12 +390,6 @@ class Reclaimer:
                 details = {"stage": stage, "container_id": each.container.container_id}
                 logger.exception("failed for one container; it is left alone", extra=details)
             self.failures[stage] += 1
-
-
-def node_room(snapshot: Snapshot) -> NodeRoom:
-    """What the node has for all of its containers together in one tick."""
-    memory = snapshot.kube_node.memory
-    return NodeRoom() if memory is None else NodeRoom(memory.swap_total_bytes, memory.swap_free_bytes)
 
 
 def _bound(bytes_: float | None) -> float:

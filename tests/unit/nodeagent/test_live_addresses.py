@@ -25,6 +25,10 @@ def plan_of(agent: AgentOn):
     return next(iter(agent.made.agent.reclaimer.controlled.values())).addresses
 
 
+def broken(*_: object) -> None:
+    raise RuntimeError("as told")
+
+
 def kdamonds(agent: AgentOn) -> str:
     return (agent.node.root / f"{ADMIN.strip('/')}/nr_kdamonds").read_text().strip()
 
@@ -168,10 +172,28 @@ def test_nothing_comes_back_where_the_policy_has_no_prefetch(known):
 
 
 def test_a_look_that_fails_ends_no_tick_and_nothing_half_known_is_used(known, monkeypatch):
-    def broken(*_: object) -> None:
-        raise RuntimeError("as told")
-
     monkeypatch.setattr(known.made.agent.looks, "_observe", broken)
+    report = known.tick(4)
+    assert report.container_failures["look"] > 0
+    assert "look" not in report.stage_failures
+    assert plan_of(known) is None
+    assert advised(known, Advice.PAGEOUT.name) == []
+
+
+def test_a_look_that_fails_costs_no_other_container_its_plan(tmp_path, monkeypatch):
+    agent = watched(tmp_path, containers=2)
+    looked(agent, 20)
+    first, second = (agent.made.agent.reclaimer.controlled[each.key] for each in agent.node.discovered())
+    assert first.addresses.looks
+    monkeypatch.setattr(agent.made.agent.looks, "_observe", broken)
+    kept = second.addresses
+    looked(agent, 2)
+    assert first.fault == "look failed (RuntimeError)"
+    assert (second.addresses, second.fault) == (kept, "")
+
+
+def test_looks_that_fail_altogether_leave_no_plan(known, monkeypatch):
+    monkeypatch.setattr(type(known.made.agent.looks.rota), "step", broken)
     report = known.tick(4)
     assert report.stage_failures["look"] > 0
     assert plan_of(known) is None
