@@ -142,7 +142,7 @@ train: $(VENV)/.dev ## fit the forecast's weights and price tables anew: make tr
 train-pressure: $(VENV)/.dev ## fit the pressure predictor's weights anew: make train-pressure [RECORDINGS=files]
 	$(BIN)/python bench/train_pressure.py $(if $(RECORDINGS),--recordings $(RECORDINGS)) $(BENCH_ARGS)
 
-.PHONY: bench bench-ablation bench-agent bench-basis bench-circumstances bench-cold bench-control bench-coord bench-e2e bench-faults bench-forecast bench-fuzz bench-leak bench-loop bench-node bench-own bench-pages bench-placement bench-placement-scheduler bench-pressure bench-priors bench-prophet bench-share bench-steering bench-usage bench-demo
+.PHONY: bench bench-ablation bench-agent bench-basis bench-circumstances bench-classes bench-cold bench-control bench-coord bench-e2e bench-faults bench-forecast bench-fuzz bench-leak bench-loop bench-node bench-own bench-pages bench-placement bench-placement-scheduler bench-pressure bench-priors bench-prophet bench-share bench-steering bench-usage bench-demo
 bench: bench-agent bench-cold bench-demo bench-leak bench-forecast bench-loop bench-prophet bench-usage ## the benches of the core; the others are run one by one
 
 bench-ablation: $(VENV)/.dev ## what each part of the pipeline earns, taken away in turn on the judged half
@@ -156,6 +156,9 @@ bench-basis: $(VENV)/.dev ## what limits made for needed memory save at the same
 
 bench-circumstances: $(VENV)/.dev ## what knowing of rollouts, starts and pods is worth, on made series
 	$(BIN)/python bench/circumstances.py $(BENCH_ARGS)
+
+bench-classes: $(VENV)/.dev ## how often the class that is told is that of the whole series, and whether promises are kept by it
+	$(BIN)/python bench/classes.py --traces $(TRACES) $(BENCH_ARGS)
 
 bench-cold: $(VENV)/.dev ## the first day of containers that have relatives, with and without what those did
 	$(BIN)/python bench/cold.py --traces $(TRACES) $(BENCH_ARGS)

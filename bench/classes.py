@@ -1,98 +1,241 @@
-"""Classes found online beside the classes of whole series: how often they agree, how often they flutter.
+"""What a class that is found online is worth: does it agree with the class of the whole series, are promises
+kept by it, and does it pay to correct promises and prices by it?
 
-In: a directory of recorded traces. Out: a confusion table at the end of each series, its agreement, and how
-often the class that is told changes. The scoring classifier sees the whole series at once; the online one
-walks along it hour by hour and is asked at the end.
+In: recorded traces (their judged half; Plimsoll decides with weights of the training half). Out:
+bench/results/classes.json. The scoring classifier sees the whole series, bursts to come included; the online
+one walks along it hour by hour. Promises are told by the class that was told when each was made. Then the
+tail is corrected class by class: by as much as promises of that class were broken in the other half of the
+groups, with a prior of PRIOR_EXCEEDANCES kept promises, and the series are replayed once more.
 
-    python bench/classes.py --traces DIRECTORY
+    python bench/classes.py --traces DIRECTORY [--fraction 0.1]
 """
 
-import argparse
+import time
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from plimsoll.forecast.window import BINS_PER_DAY, BINS_PER_HOUR, HISTORY_HOURS, UsageWindow
-from plimsoll.forecast.workload_class import ClassMemory, WorkloadClass, workload_classes
+from arms import Brain, Promising
+from forecast import CORE, SEED, Dataset, datasets, judging_brain, read_options
+from forecast_rows import NAMES, UNITS, of
+from plimsoll.forecast.window import BINS_PER_DAY, FloatArray
+from plimsoll.forecast.workload_class import ClassMemory, CodeArray, WorkloadClass, workload_classes
+from plimsoll.pipeline import PipelineSettings
+from plimsoll.recommend.recommendation import Recommendations
+from plimsoll.recommend.row_policy import RowPolicy
 from plimsoll.replay.classes import SeriesClass, classify
+from plimsoll.replay.limits import BatchFacts, replay_limits
+from plimsoll.replay.live import FIRST_BIN
+from plimsoll.replay.promises import Kept, join_kept, kept, realised_over_promised, windows_of
+from plimsoll.replay.resample import draws, figures, interval
+from plimsoll.replay.score import SeriesScores, join, score
 from plimsoll.replay.series import SeriesBatch
-from plimsoll.usage.events import starts_at
-from plimsoll_cli.traces.parquet import read_trace, trace_files
-from plimsoll_cli.traces.sample import sample_directory
+from plimsoll.replay.split import fraction_of, group_of
+from plimsoll.usage.sample import BIN_SECONDS
+from report import Row, write_results
 
+COMMAND = "make bench-classes"
 # What the scoring classifier does not tell apart counts as agreement with what it calls it.
 REFINES = {
     WorkloadClass.WEEKLY: SeriesClass.DIURNAL,
     WorkloadClass.STARTUP_PEAK: SeriesClass.SAWTOOTH,
     WorkloadClass.UNKNOWN: SeriesClass.IDLE,
 }
+PRIOR_EXCEEDANCES = 20.0
+UNCORRECTED: FloatArray = np.ones(len(WorkloadClass))
+
+
+@dataclass
+class Classed(Promising):
+    """The live pipeline, which notes the class it is told at every decision, and may be corrected by it."""
+
+    factors: FloatArray | None = None  # [classes] of the chance of an exceedance; None: it is believed
+
+    def start(self, facts: BatchFacts) -> None:
+        """Forget all."""
+        super().start(facts)
+        self._memory = ClassMemory(max(facts.series, 1))
+        self._told: dict[int, CodeArray] = {}
+
+    def recommend(self, bin_index: int) -> Recommendations:
+        """As the pipeline does, at a price that is as much higher as promises of the class were broken.
+
+        A factor of a small chance is an offset of its log odds, and price x chance has only one of them.
+        """
+        now = float((FIRST_BIN + bin_index) * BIN_SECONDS)
+        window = self._pipeline.look(self._rows, now)
+        found = workload_classes(window, self._history.starts(self._rows), now)
+        codes = self._told[bin_index // self._every] = self._memory.look(self._rows, found)
+        if self.factors is not None:
+            prices = self._pipeline.settings.oom_price * self.factors[codes]
+            said = [RowPolicy(oom_price=price) for price in prices.tolist()]
+            self._pipeline.observe_policies(self._rows, said)
+        return super().recommend(bin_index)
+
+    def promises(self, windows: int) -> FloatArray:
+        """[n, windows], corrected; NaN where none was made."""
+        factors = UNCORRECTED if self.factors is None else self.factors
+        return np.minimum(super().promises(windows) * factors[self.told(windows)], 1.0)
+
+    def told(self, windows: int) -> CodeArray:
+        """The class [n, windows] at each decision."""
+        codes = np.zeros((self._series, windows), dtype=np.int8)
+        for window, each in self._told.items():
+            codes[:, window] = each
+        return codes
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a replay of some series came to; each series' promises by the class that was told."""
+
+    scores: SeriesScores
+    last: CodeArray  # [n] the class at the end
+    changes: float  # how often the class that is told became another
+    by_class: Mapping[WorkloadClass, Kept]
 
 
 def main() -> None:
-    """Read, walk, print."""
-    parser = argparse.ArgumentParser(description="online classes beside the classes of whole series")
-    parser.add_argument("--traces", type=Path, default=sample_directory())
-    parser.add_argument("--every", type=int, default=1, help="hours between two looks")
-    arguments = parser.parse_args()
-    table: Counter[tuple[str, str]] = Counter()
-    changes = container_days = 0.0
-    for path in trace_files([arguments.traces]):
-        batch = read_trace(path)
-        truth = [classify(batch.usage_bytes[i, :n]) for i, n in enumerate(batch.length_bins.tolist())]
-        told, changed = walk(batch, arguments.every)
-        table.update(zip((each.value for each in truth), (WorkloadClass(c).label for c in told), strict=True))
-        changes += changed
-        container_days += float(np.isfinite(batch.usage_bytes).sum()) / BINS_PER_DAY
-        print(f"{batch.source}: {len(batch)} series, agreement {agreement(truth, told):.1%}")
-    print_table(table)
-    print(f"changes of the told class: {changes / container_days:.3f} per container-day")
+    """Replay, correct, replay, write."""
+    options = read_options()
+    begun = time.monotonic()
+    brain, weights = judging_brain()
+    (core,) = (each for each in datasets(options.traces, options.fraction) if each.name == CORE)
+    plain = [replayed(core, batch, brain, None) for batch in core.batches]
+    rows = [*agreement_rows(core, plain), *kept_rows("calibration", joined(plain))]
+    rows += corrected_rows(plain, crossed(core, brain, plain))
+    for row in rows:
+        sure = "" if row.low is None else f"[{row.low:.4g}, {row.high:.4g}] "
+        print(f"{row.name:52} {row.value} {sure}{row.unit}")
+    name = "classes" if options.fraction == 1 else "classes-quick"
+    print(write_results(name, rows, SEED, time.monotonic() - begun, {"weights": weights}))
 
 
-def agreement(truth: list[SeriesClass], told: np.ndarray) -> float:
-    """Share of series, idle ones left out, whose online class is the whole series'."""
-    pairs = [(t, WorkloadClass(c)) for t, c in zip(truth, told, strict=True) if t is not SeriesClass.IDLE]
-    same = sum(REFINES.get(c, c.label) == t.value for t, c in pairs)
-    return same / max(len(pairs), 1)
+def replayed(core: Dataset, batch: SeriesBatch, brain: Brain, factors: FloatArray | None) -> Found:
+    """One batch through the pipeline, at what it asks for by default."""
+    settings: PipelineSettings = brain.settings()
+    recommender = Classed(settings, brain.model, factors=factors)
+    replay = replay_limits(batch, recommender, core.settings(batch))
+    windows = windows_of(batch, replay.decide_bins)
+    promised, told = recommender.promises(windows), recommender.told(windows)
+    before, after = told[:, :-1], told[:, 1:]
+    alive = np.isfinite(promised[:, 1:]) & (before != WorkloadClass.UNKNOWN)
+    by_class = {
+        each: kept(replay, np.where(told == each, promised, np.nan))
+        for each in WorkloadClass
+        if (np.isfinite(promised) & (told == each)).any()
+    }
+    ends = np.maximum(-(-batch.length_bins // replay.decide_bins) - 1, 0)
+    last = told[np.arange(len(batch)), ends]
+    return Found(score(replay), last, float(np.count_nonzero((before != after) & alive)), by_class)
 
 
-def walk(batch: SeriesBatch, every: int) -> tuple[np.ndarray, float]:
-    """The class told at the end of each series, and how often it changed on the way."""
-    rows = np.arange(len(batch), dtype=np.int32)
-    memory = ClassMemory(len(batch))
-    changes = 0.0
-    no_restarts = np.full((len(batch), 1), np.nan)
-    for end, window in windows(batch, every):
-        alive = rows[(batch.length_bins + every * BINS_PER_HOUR > end)]
-        before = memory.told(alive)
-        part = UsageWindow(window.recent_bytes[alive], window.hourly_bytes[alive])
-        now = memory.look(alive, workload_classes(part, starts_at(no_restarts[alive]), end * 300.0))
-        changes += float(np.count_nonzero((before != now) & (before != WorkloadClass.UNKNOWN)))
-    return memory.told(rows), changes
+def joined(found: Sequence[Found]) -> tuple[SeriesScores, dict[WorkloadClass, Kept]]:
+    """The series of several replays."""
+    scores = join([each.scores for each in found])
+    codes = sorted({code for each in found for code in each.by_class})
+    empty = {code: [each.by_class.get(code) or nothing(each) for each in found] for code in codes}
+    return scores, {code: join_kept(parts) for code, parts in empty.items()}
 
 
-def windows(batch: SeriesBatch, every: int = 1) -> Iterator[tuple[int, UsageWindow]]:
-    """(bin, what is known before that bin) for all series, at every `every`-th hour; bin 0 starts an hour."""
-    hours = -(-batch.bins // BINS_PER_HOUR)
-    usage = np.full((len(batch), BINS_PER_DAY + hours * BINS_PER_HOUR), np.nan)
-    usage[:, BINS_PER_DAY : BINS_PER_DAY + batch.bins] = batch.usage_bytes
-    usage = np.asarray(usage, dtype=np.float64)
-    whole = usage[:, BINS_PER_DAY:].reshape(len(batch), hours, BINS_PER_HOUR)
-    hourly = np.full((len(batch), HISTORY_HOURS + hours), np.nan)
-    hourly[:, HISTORY_HOURS:] = np.fmax.reduce(whole, axis=2)
-    for hour in range(every, hours + 1, every):
-        end = hour * BINS_PER_HOUR
-        yield end, UsageWindow(usage[:, end : end + BINS_PER_DAY], hourly[:, hour : hour + HISTORY_HOURS])
+def nothing(found: Found) -> Kept:
+    """No promise of any series."""
+    one = next(iter(found.by_class.values()))
+    return Kept(*(np.zeros_like(column) for column in (one.windows, one.promised, one.realised)))
 
 
-def print_table(table: Counter[tuple[str, str]]) -> None:
-    """Rows: whole series; columns: online."""
-    columns = [each.label for each in WorkloadClass if any(told == each.label for _, told in table)]
-    print("".join(f"{name:>13}" for name in ("series", *columns)))
-    for truth in SeriesClass:
-        counts = [table[truth.value, name] for name in columns]
-        print(f"{truth.value:>13}" + "".join(f"{count:13d}" for count in counts))
+def factors_of(by_class: Mapping[WorkloadClass, Kept], among: FloatArray) -> FloatArray:
+    """By how much [classes] a chance was too small in the series that `among` [n] weighs; 1: not known."""
+    factors = UNCORRECTED.copy()
+    for code, each in by_class.items():
+        promised, came = (float((among @ part).sum()) for part in (each.promised, each.realised))
+        factors[code] = (PRIOR_EXCEEDANCES + came) / (PRIOR_EXCEEDANCES + promised)
+    return factors
+
+
+def crossed(core: Dataset, brain: Brain, plain: Sequence[Found]) -> list[Found]:
+    """Every batch again, each half of its groups corrected by what came of the other half."""
+    scores, by_class = joined(plain)
+    first = np.array([in_first(name) for name in scores.series_id])
+    halves = {True: factors_of(by_class, (~first).astype(float)), False: factors_of(by_class, first * 1.0)}
+    out = []
+    for half, factors in halves.items():
+        for batch in core.batches:
+            mine = batch.take([i for i, name in enumerate(batch.series_ids) if in_first(name) is half])
+            if len(mine):
+                out.append(replayed(core, mine, brain, factors))
+    return out
+
+
+def in_first(series_id: str) -> bool:
+    """Whether a series' group is in the first half of groups."""
+    return fraction_of(group_of(series_id), SEED + 1) < 0.5
+
+
+def agreement_rows(core: Dataset, found: Sequence[Found]) -> Iterator[Row]:
+    """How many series end with the class that the whole of them has; idle ones are left out."""
+    same: Counter[str] = Counter()
+    count: Counter[str] = Counter()
+    for batch, each in zip(core.batches, found, strict=True):
+        for index, length in enumerate(batch.length_bins.tolist()):
+            truth = classify(batch.usage_bytes[index, :length])
+            if truth is SeriesClass.IDLE:
+                continue
+            agrees = agree(truth, WorkloadClass(each.last[index]))
+            for name in ("all", f"source.{batch.source}", f"class.{truth.value}"):
+                count[name] += 1
+                same[name] += agrees
+    for name, n in count.items():
+        yield Row(f"classes.agreement.{name}", same[name] / n, "share of the series", n, COMMAND)
+    days = sum(float(np.isfinite(batch.usage_bytes).sum()) for batch in core.batches) / BINS_PER_DAY
+    changes = sum(each.changes for each in found) / days
+    yield Row("classes.changes", changes, "1/container-day", sum(len(b) for b in core.batches), COMMAND)
+
+
+def agree(truth: SeriesClass, told: WorkloadClass) -> bool:
+    """Whether an online class is that of the whole series, or a part of it."""
+    return REFINES.get(told, told.label) == truth.value
+
+
+def kept_rows(title: str, found: tuple[SeriesScores, dict[WorkloadClass, Kept]]) -> Iterator[Row]:
+    """Promised, realised and their ratio by the class that was told; and what burst in hindsight."""
+    scores, by_class = found
+    weights = draws(scores, SEED)
+    bursty = (scores.series_class == SeriesClass.BURSTY.value) * weights[0]
+    for code, each in by_class.items():
+        windows = int((weights[0] @ each.windows).sum())
+        name = f"classes.{title}.{code.label}"
+        for column in ("promised", "realised"):
+            sums = weights @ getattr(each, column).sum(axis=1)
+            yield of(f"{name}.{column}", interval(sums), "windows of an hour", windows, COMMAND)
+        ratio = interval(realised_over_promised(each, weights))
+        yield of(f"{name}.realised_over_promised", ratio, "ratio", windows, COMMAND)
+        kills = float((bursty @ each.realised).sum())
+        yield Row(f"{name}.of_series_that_are_bursty", kills, "windows with a kill", windows, COMMAND)
+
+
+def corrected_rows(plain: Sequence[Found], corrected: Sequence[Found]) -> Iterator[Row]:
+    """What the correction does to kills, slack and changes, and to promises."""
+    scores, by_class = joined(plain)
+    changed, changed_by_class = joined(corrected)
+    place = {name: index for index, name in enumerate(changed.series_id)}
+    order = np.array([place[name] for name in scores.series_id])
+    weights = draws(scores, SEED)
+    n = int((weights[0] > 0).sum())
+    factors = factors_of(by_class, np.ones(len(scores)))
+    for code in by_class:
+        yield Row(f"classes.factor.{code.label}", float(factors[code]), "of the chance", n, COMMAND)
+    reordered = np.zeros_like(weights)
+    reordered[:, order] = weights
+    before, after = figures(scores, weights), figures(changed, reordered)
+    for column, (name, unit) in enumerate(zip(NAMES, UNITS, strict=True)):
+        yield of(f"classes.plain.{name}", interval(before[:, column]), unit, n, COMMAND)
+        yield of(f"classes.corrected.{name}", interval(after[:, column]), unit, n, COMMAND)
+        difference = interval(after[:, column] - before[:, column])
+        yield of(f"classes.corrected.{name}.minus_plain", difference, unit, n, COMMAND)
+    yield from kept_rows("corrected", (changed, changed_by_class))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,10 @@ used before the series began: as they are known in their own cluster, and as the
 in another one (containers that lived for two days, eight of them, a document of kind `relatives`). Halves are
 those of `plimsoll.replay.split`; nothing that comes later is told.
 
+A cluster decides nothing in a row's first three hours (`PipelineSettings.least_history_hours`): the limit
+that it had stands. So those hours are told apart, as what would come if it were asked at once, from hours 3
+to 24, which are what ships; and for all series of the half beside those that have relatives.
+
     python bench/cold.py --traces DIRECTORY [--half judged]
 """
 
@@ -20,7 +24,7 @@ import numpy as np
 
 from forecast import CORE, SEED, STRESS, first_day, judging_brain
 from plimsoll.forecast.protocol import PeakModel
-from plimsoll.forecast.window import BINS_PER_HOUR, FloatArray
+from plimsoll.forecast.window import BINS_PER_DAY, BINS_PER_HOUR, FloatArray
 from plimsoll.pipeline import PipelineSettings
 from plimsoll.recommend.relatives import Steps, steps_of
 from plimsoll.replay.classes import hourly_maxima
@@ -68,6 +72,12 @@ def main() -> None:
     brain, weights = judging_brain()
     young = young_of(options.traces, options.half)
     rows = list(rows_of(measure(young, brain.model, brain.settings())))
+    everybody = [each for each in halves(options.traces, options.half) if len(each)]
+    for name, span in SPANS.items():
+        if name != DAY:
+            told = (VPA, ALONE, TOLD)
+            rows += rows_of(measure(young, brain.model, brain.settings(), told, span), name)
+            rows += all_rows(measure_all(everybody, brain.model, brain.settings(), span), name)
     known = sum(each.remembered is not None for each in young)
     rows.append(Row("cold.remembered.series", float(known), "series", len(young), COMMAND))
     for row in rows:
@@ -75,6 +85,18 @@ def main() -> None:
         print(f"{row.name:52} {row.value:9.3f} {sure}{row.unit}")
     name = "cold" if options.half is Half.JUDGED else f"cold-{options.half}"
     print(write_results(name, rows, SEED, time.monotonic() - begun, {"weights": weights}))
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of the first day: scored from bin `first` on, with `bins` in all."""
+
+    first: int
+    bins: int
+
+
+DAY = ""  # from the first bin on
+SPANS = {DAY: Span(1, BINS_PER_DAY + 1), "hours_0_3.": Span(1, 37), "hours_3_24.": Span(36, BINS_PER_DAY)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +110,20 @@ class Young:
 
 def young_of(traces: Path, half: Half) -> list[Young]:
     """The container series of one half that have relatives with a past."""
-    batches = [read_trace(path) for path in trace_files([traces])]
-    young = [each for batch in batches if STRESS.get(batch.source, CORE) == CORE for each in found(batch)]
+    young = [each for batch in containers(traces) for each in found(batch)]
     return [each for each in young if half_of(each.batch.series_ids[0]) is half]
+
+
+def containers(traces: Path) -> list[SeriesBatch]:
+    """All recordings of containers."""
+    batches = [read_trace(path) for path in trace_files([traces])]
+    return [batch for batch in batches if STRESS.get(batch.source, CORE) == CORE]
+
+
+def halves(traces: Path, half: Half) -> Iterator[SeriesBatch]:
+    """All container series of one half."""
+    for batch in containers(traces):
+        yield batch.take([row for row, name in enumerate(batch.series_ids) if half_of(name) is half])
 
 
 def found(batch: SeriesBatch) -> Iterator[Young]:
@@ -138,33 +171,65 @@ def measure(
     model: PeakModel | None,
     settings: PipelineSettings,
     arms: Sequence[str] = (VPA, ALONE, TOLD, REMEMBERED),
+    span: Span = SPANS[DAY],
 ) -> dict[str, SeriesScores]:
-    """Scores by arm."""
+    """Scores by arm, of a part of the first day."""
     makers = {
         VPA: lambda _: Vpa(),
         ALONE: lambda _: Related(settings, model),
         TOLD: lambda each: Related(settings, model, steps=each.steps),
         REMEMBERED: lambda each: Related(settings, model, steps=each.remembered),
     }
-    return {arm: join([replayed(each.batch, makers[arm](each)) for each in young]) for arm in arms}
+    return {arm: join([replayed(each.batch, makers[arm](each), span) for each in young]) for arm in arms}
 
 
-def replayed(batch: SeriesBatch, recommender: ReplayRecommender) -> SeriesScores:
-    """Scores of the first day, decided from the second bin on."""
-    return score(replay_limits(batch, recommender, ReplaySettings(1)))
+def measure_all(
+    everybody: Sequence[SeriesBatch], model: PeakModel | None, settings: PipelineSettings, span: Span
+) -> dict[str, SeriesScores]:
+    """Scores of all series, nobody knowing anything of relatives."""
+    makers = {VPA: Vpa, ALONE: lambda: LiveRecommender(settings, model)}
+    return {arm: join([replayed(each, make(), span) for each in everybody]) for arm, make in makers.items()}
 
 
-def rows_of(scores: dict[str, SeriesScores]) -> Iterator[Row]:
+def replayed(batch: SeriesBatch, recommender: ReplayRecommender, span: Span) -> SeriesScores:
+    """Scores of a part of the first day."""
+    return score(replay_limits(beginning(batch, span.bins), recommender, ReplaySettings(span.first)))
+
+
+def beginning(batch: SeriesBatch, bins: int) -> SeriesBatch:
+    """The first bins of every series."""
+    length = np.minimum(batch.length_bins, bins)
+    return SeriesBatch(
+        batch.source, batch.series_ids, batch.usage_bytes[:, :bins], length, batch.start_seconds
+    )
+
+
+def all_rows(scores: dict[str, SeriesScores], span: str) -> Iterator[Row]:
+    """VPA's and the pipeline's figures over all series, and what lies between them."""
+    weights = draws(scores[ALONE], SEED)
+    count = int((weights[0] > 0).sum())
+    columns = {name: figures(each, weights) for name, each in scores.items()}
+    columns["alone.minus_vpa"] = columns[ALONE] - columns[VPA]
+    yield from rows_in(columns, f"cold.all.{span}", count)
+
+
+def rows_of(scores: dict[str, SeriesScores], span: str = DAY) -> Iterator[Row]:
     """Each arm's figures, and what relatives change."""
     weights = draws(scores[TOLD], SEED)
     count = int((weights[0] > 0).sum())
     columns = {name: figures(each, weights) for name, each in scores.items()}
     columns["relatives.minus_alone"] = columns[TOLD] - columns[ALONE]
-    columns["remembered.minus_alone"] = columns[REMEMBERED] - columns[ALONE]
+    if REMEMBERED in columns:
+        columns["remembered.minus_alone"] = columns[REMEMBERED] - columns[ALONE]
+    yield from rows_in(columns, f"cold.{span}", count)
+
+
+def rows_in(columns: dict[str, FloatArray], prefix: str, count: int) -> Iterator[Row]:
+    """Kills, slack and changes of each arm, with intervals."""
     for name, values in columns.items():
         for figure, title in NAMES.items():
             sure = interval(values[:, figure])
-            row = f"cold.{name}.{title}"
+            row = f"{prefix}{name}.{title}"
             yield Row(row, sure.value, UNITS[figure], count, COMMAND, sure.low, sure.high)
 
 

@@ -18,8 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from classes import windows
-from plimsoll.forecast.window import BINS_PER_DAY, BINS_PER_HOUR, UsageWindow
+from plimsoll.forecast.window import BINS_PER_DAY, BINS_PER_HOUR, HISTORY_HOURS, UsageWindow
 from plimsoll.leak.detect import DEFAULT_WINDOW_HOURS, SETTINGS, LeakSettings, find_leaks
 from plimsoll.leak.watch import LeakWatch
 from plimsoll.replay.classes import SeriesClass, classify
@@ -246,6 +245,20 @@ def calibrate(core: Sequence[Subject]) -> None:
         words = " ".join(f"{np.nanmedian(np.where(each > 0, each, np.nan)):6.1f}" for each in delays)
         false = 1000.0 * alarms.sum() / days.sum()
         print(f"{tau:5.2f} {day:9.2f} {young_tau:10.2f} {false:14.2f} {found:12.2f}  {words}")
+
+
+def windows(batch: SeriesBatch) -> Iterator[tuple[int, UsageWindow]]:
+    """(bin, what is known before that bin) for all series, at every hour; bin 0 starts an hour."""
+    hours = -(-batch.bins // BINS_PER_HOUR)
+    usage = np.full((len(batch), BINS_PER_DAY + hours * BINS_PER_HOUR), np.nan)
+    usage[:, BINS_PER_DAY : BINS_PER_DAY + batch.bins] = batch.usage_bytes
+    usage = np.asarray(usage, dtype=np.float64)
+    whole = usage[:, BINS_PER_DAY:].reshape(len(batch), hours, BINS_PER_HOUR)
+    hourly = np.full((len(batch), HISTORY_HOURS + hours), np.nan)
+    hourly[:, HISTORY_HOURS:] = np.fmax.reduce(whole, axis=2)
+    for hour in range(1, hours + 1):
+        end = hour * BINS_PER_HOUR
+        yield end, UsageWindow(usage[:, end : end + BINS_PER_DAY], hourly[:, hour : hour + HISTORY_HOURS])
 
 
 if __name__ == "__main__":

@@ -82,6 +82,9 @@ def _engine(metrics: Metrics, tick: Tick) -> None:
     bases = Counter(Basis(code).name.lower() for code in tick.bases.codes.tolist())
     metrics.replace("plimsoll_needed_basis_rows", "basis", {name: float(n) for name, n in bases.items()})
     metrics.replace("plimsoll_price_factor", "objective", tick.price_factors)
+    promised, realised = ({name: each[place] for name, each in tick.kept.items()} for place in (0, 1))
+    metrics.replace("plimsoll_promised_exceedances", "class", promised)
+    metrics.replace("plimsoll_realised_exceedances", "class", realised)
     _fits(metrics, tick.fits)
     for name, seconds in tick.stages.items():
         metrics.observe("plimsoll_loop_stage_seconds", seconds, stage=f"engine_{name}")

@@ -88,6 +88,7 @@ REFUSALS = [
     ),
     ("a free OOM kill", {"limits": {"oomPrice": 0}}, "spec.limits.oomPrice", "greater than 0"),
     ("an objective of nothing", {"limits": {"objective": "oom:"}}, "spec.limits.objective", "should match"),
+    ("no kill at all", {"limits": {"objective": "oom:0"}}, "spec.limits.objective", "oom:X with X > 0"),
     (
         "buffer min above max",
         {"limits": {"buffer": {"min": 0.5, "max": 0.2}}},

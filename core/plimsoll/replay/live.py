@@ -38,7 +38,11 @@ class LiveRecommender:
     reasons = tuple(reason.label for reason in LimitReason)
 
     def start(self, facts: BatchFacts) -> None:
-        """Forget all; a batch begins."""
+        """Forget all; a batch begins.
+
+        The contract wants a limit from the end of the warm-up on. Where that is shorter than the past that a
+        cluster waits for, the pipeline is asked sooner than it would be there; benches tell such hours apart.
+        """
         least = min(self.settings.least_history_hours, facts.warmup_bins // BINS_PER_HOUR)
         self._history = History(Quantity.USAGE, max(facts.series, 1))
         self._rows = self._history.add_rows(facts.series)

@@ -227,6 +227,9 @@ class EngineCore:
         self._decider.decide(made, requested, everything=everything)
         for store in self.rows.stores.values():
             made.steered(store.pipeline.price_factors())
+        with made.stage("shapes", holds=False):
+            for mine, store in self.rows.by_store(made.usage.rows):
+                made.keep(self._shapes.kept(mine, store.history.promises.record(self.rows.places(mine))))
         if requested is not None:
             self._decider.load(made, requested)
             made.node_use = self.members.node_use(made.now_seconds, self._fresh_seconds())

@@ -290,6 +290,8 @@ class Tick:
     price_factors: Mapping[str, float] = field(default_factory=dict)  # objective -> of the table's price
     # Of the rows recommended for: why another model answered than the one that the policy names.
     stand_ins: Mapping[int, str] = field(default_factory=dict)
+    # By class: hours above the limit that were promised and that came, of about the last 14 days.
+    kept: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def no_recommendations() -> Recommendations:

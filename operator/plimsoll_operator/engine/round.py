@@ -59,6 +59,7 @@ class Round:
     rejected: dict[str, int] = field(default_factory=dict)
     price_factors: dict[str, float] = field(default_factory=dict)
     stand_ins: dict[int, str] = field(default_factory=dict)
+    kept: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     @contextmanager
     def stage(self, name: str, *, holds: bool = True) -> Iterator[None]:
@@ -89,6 +90,12 @@ class Round:
             known = self.price_factors.get(objective, 1.0)
             self.price_factors[objective] = max(known, factor, key=lambda each: abs(math.log(each)))
 
+    def keep(self, kept: Mapping[str, tuple[float, float]]) -> None:
+        """Add up exceedances promised and come, by class, over histories."""
+        for name, (promised, came) in kept.items():
+            before = self.kept.get(name, (0.0, 0.0))
+            self.kept[name] = (before[0] + promised, before[1] + came)
+
     def tick(self) -> Tick:
         """Return what crosses the pipe."""
         return Tick(
@@ -112,4 +119,5 @@ class Round:
             rejected=self.rejected,
             price_factors=self.price_factors,
             stand_ins=self.stand_ins,
+            kept=self.kept,
         )

@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from plimsoll.forecast.window import UsageWindow
-from plimsoll.forecast.workload_class import ClassMemory, workload_classes
+from plimsoll.forecast.workload_class import ClassMemory, WorkloadClass, workload_classes
 from plimsoll.leak.detect import DEFAULT_WINDOW_HOURS, find_leaks
 from plimsoll.leak.watch import LeakWatch
 from plimsoll.usage.events import Starts
 from plimsoll.usage.grown import grown
+from plimsoll.usage.promises import Record
 from plimsoll_operator.engine.messages import RowShapes, no_shapes
 from plimsoll_operator.engine.rows import RowArray
 
@@ -50,6 +51,13 @@ class Shapes:
             np.where(told.leaks, each, np.nan) for each in (found.slope, found.slope_low, found.slope_high)
         )
         return RowShapes(rows, codes, told.leaks, told.since_seconds, *slopes)
+
+    def kept(self, rows: RowArray, record: Record) -> dict[str, tuple[float, float]]:
+        """Exceedances that were promised to rows [n] and that came, by the class that is told of them."""
+        codes = self._classes.told(rows)
+        sums = (np.bincount(codes, each, len(WorkloadClass)) for each in (record.promised, record.exceeded))
+        promised, came = (each.tolist() for each in sums)
+        return {each.label: (promised[each], came[each]) for each in WorkloadClass if promised[each] > 0}
 
 
 def joined_shapes(parts: Sequence[RowShapes]) -> RowShapes:

@@ -133,6 +133,20 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         ("objective",),
     ),
     MetricDefinition(
+        "plimsoll_promised_exceedances",
+        _G,
+        "hours",
+        "Hours above the limit that forecasts let expect in about the last 14 days, by class of the usage.",
+        ("class",),
+    ),
+    MetricDefinition(
+        "plimsoll_realised_exceedances",
+        _G,
+        "hours",
+        "Of the same hours those that were, or would have been, above the limit.",
+        ("class",),
+    ),
+    MetricDefinition(
         "plimsoll_needed_basis_rows",
         _G,
         "rows",

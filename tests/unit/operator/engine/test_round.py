@@ -1,4 +1,4 @@
-"""What a tick gathers: failures by whether they hold, factors of prices by objective."""
+"""What a tick gathers: failures by whether they hold, factors of prices by objective, promises by class."""
 
 from plimsoll_operator.engine.round import Round
 
@@ -19,3 +19,10 @@ def test_of_two_histories_the_price_further_from_the_tables_is_told():
     made.steered({"slack:0.2": 0.5})
     made.steered({"slack:0.2": 1.5, "oom:7": 1.0})
     assert made.tick().price_factors == {"slack:0.2": 0.5, "oom:7": 1.0}
+
+
+def test_what_was_kept_adds_up_over_histories():
+    made = Round(0.0)
+    made.keep({"flat": (0.5, 1.0)})
+    made.keep({"flat": (0.25, 0.0), "bursty": (1.0, 3.0)})
+    assert made.tick().kept == {"flat": (0.75, 1.0), "bursty": (1.0, 3.0)}

@@ -1,6 +1,7 @@
 """In: samples of a day and more, as a source gives them. Out: class and leak in the ticks."""
 
 import numpy as np
+import pytest
 
 from builders.engine import MIB, NOW, ScriptedSource, member
 from builders.engine_rows import inside
@@ -50,6 +51,17 @@ def test_class_and_leak_are_found_with_the_hourly_decision():
     told = inside(core, 1)
     assert (told["workload_class"], told["leaks_since_seconds"]) == ("growth", shapes.since_seconds[place])
     assert inside(core, 0)["workload_class"] == "flat"
+
+
+def test_promises_are_told_by_class_and_add_up_to_those_of_the_rows():
+    core = engine()
+    told = live(core, HOURS)[-1].kept
+    store = core.rows.store(0)
+    record = store.history.promises.record(core.rows.places(np.arange(3)))
+    assert set(told) == {"flat", "growth"}
+    assert told["flat"] == (record.promised[0], record.exceeded[0])
+    assert told["growth"] == pytest.approx((record.promised[1:].sum(), record.exceeded[1:].sum()))
+    assert told["flat"][0] > 0
 
 
 def test_a_forgotten_row_starts_afresh():
