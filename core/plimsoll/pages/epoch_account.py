@@ -2,7 +2,8 @@
 
 In: accesses and refaults of each epoch. Out: how many refaults the coming epochs may cost. The account may be
 drawn on before it is earned, within the window, so that reclaim does not wait for hundreds of epochs; what is
-overdrawn is paid back by standing still until it is earned.
+overdrawn is paid back by standing still until it is earned. In the node agent it says which blocks may be
+offered; what a policy's budget means is the account in bytes (`control_budget`), which bounds what goes.
 """
 
 from collections import deque
