@@ -29,6 +29,7 @@ from plimsoll_nodeagent.control.reclaiming import Plan, Reclaimer
 from plimsoll_nodeagent.control.reports import CoordinationReport, Report, container_reports, node_report
 from plimsoll_nodeagent.control.tiering import Tierer
 from plimsoll_nodeagent.control.written_looks import WrittenLooks
+from plimsoll_nodeagent.discover.tracker import ContainerId
 from plimsoll_nodeagent.kernelfs import Answer, KernelFs
 from plimsoll_nodeagent.loop import Snapshot, Watch
 from plimsoll_nodeagent.sample.reading import ContainerSample
@@ -119,10 +120,13 @@ class Agent:
         """Listen to PSI for so long; whoever stalls is left alone at once. Act ahead of pressure, look on."""
         with self._between("leases"):
             self.actor.tick()
-        with self._between("press"):  # whose stalls cannot be read is not acted on
-            controlled = {key: each.container for key, each in self.reclaimer.controlled.items()}
-            happened = self.events.changed(controlled)
-            self.pressing.step(now(), self.reclaimer.look_at_pressure(now()), happened)
+        stalls: dict[ContainerId, float] | None = None
+        with self._between("pressure"):  # before all else that could fail: it makes the law back off
+            stalls = self.reclaimer.look_at_pressure(now())
+        if stalls is not None:  # whose stalls cannot be read is not acted on
+            with self._between("press"):
+                controlled = {key: each.container for key, each in self.reclaimer.controlled.items()}
+                self.pressing.step(now(), stalls, self.events.changed(controlled))
         self._look_by_address(now())
         if self.companion is not None:
             with self._between("coordinate"):

@@ -272,9 +272,22 @@ def test_what_goes_wrong_between_two_ticks_ends_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(type(running.reclaimer), "look_at_pressure", broken)
     monkeypatch.setattr(type(running.pressing), "step", lambda *_: pressed.append(True))
     running.heed(0.0, lambda: agent.now + 1.0)
-    assert (running.stage_failures["leases"], running.stage_failures["press"]) == (1, 1)
+    assert (running.stage_failures["leases"], running.stage_failures["pressure"]) == (1, 1)
     assert pressed == []  # whose stalls are not known is not acted on
     assert agent.tick(1) is not None
+
+
+def test_whoever_stalls_is_left_alone_whatever_else_goes_wrong_in_that_second(tmp_path, monkeypatch):
+    agent = AgentOn(tmp_path, containers=1)
+    agent.tick(2)
+    running = agent.made.agent
+    running.triggers = None
+    running.heed(0.0, lambda: agent.now + 1.0)
+    monkeypatch.setattr(type(running.events), "changed", broken)
+    agent.stall(1, 0.5)
+    running.heed(0.0, lambda: agent.now + 2.0)
+    (law,) = (each.law for each in running.reclaimer.controlled.values())
+    assert (law.violations_total, running.stage_failures["press"]) == (1, 1)
 
 
 def test_triggers_that_fail_between_two_ticks_are_given_up(tmp_path, monkeypatch):
