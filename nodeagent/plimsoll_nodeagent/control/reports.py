@@ -151,6 +151,12 @@ class CoordinationReport:
     """Messages that a full buffer did not take: what must arrive."""
     leases_total: dict[str, int]
     """By what came of it: asked, granted, refused; away: wanted, and there was nobody to ask."""
+    raises_total: int = 0
+    """Times that memory.max was seen raised after a lease was asked for."""
+    raises_seconds_total: float = 0.0
+    """From the request to the kernel's file, of all of them together."""
+    raise_seconds: float | None = None
+    """Of the last one."""
     stream_failures_total: dict[str, int] = field(default_factory=dict)
     """Streams that were not opened, or ended, by why."""
     why: str = ""

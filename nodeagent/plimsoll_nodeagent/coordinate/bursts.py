@@ -9,6 +9,7 @@ reclaimed, file cache that is clean is no burst: the kernel takes it back before
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from plimsoll.coordinate.burst import BurstAsk, BurstSettings, BurstWatch
 from plimsoll_nodeagent.act.container import opened
@@ -20,8 +21,18 @@ from plimsoll_nodeagent.sample.formats import parse_flat_keyed, parsed
 logger = logging.getLogger(__name__)
 
 EVERY_SECONDS = 0.25
+RAISED_SECONDS = 60.0  # a raise that comes later has another cause
 NEAR_FRACTION = 0.5  # of memory.max; below it there is time until the next tick
 MOST_NEAR = 256  # containers read so often: each costs about 50 microseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """Raises of memory.max that came after a lease was asked for: from the request to the kernel's file."""
+
+    count: int = 0
+    seconds: float = 0.0  # of all together
+    last_seconds: float | None = None
 
 
 class Bursts:
@@ -38,6 +49,8 @@ class Bursts:
         self._watch = BurstWatch(settings)
         self._near: tuple[Container, ...] = ()
         self._guard = threading.Lock()  # of the watch: the loop and the looking thread share it
+        self._asked: dict[ContainerId, tuple[float, int]] = {}  # when, and memory.max as it was then
+        self.raised = Raised()
 
     def follow(self, snapshot: Snapshot) -> None:
         """Choose whom to read, from a tick's samples: those with the least room first."""
@@ -49,7 +62,9 @@ class Bursts:
         found.sort(key=lambda each: each[0])
         self._near = tuple(container for _, container in found[:MOST_NEAR])
         with self._guard:
-            self._watch.keep_only(frozenset(each.key for each in self._near))
+            keys = frozenset(each.key for each in self._near)
+            self._watch.keep_only(keys)
+            self._asked = {key: each for key, each in self._asked.items() if key in keys}
 
     def look(self, now_seconds: float) -> Iterator[tuple[ContainerId, BurstAsk]]:
         """Read once."""
@@ -58,9 +73,25 @@ class Bursts:
             if read is None:
                 continue
             with self._guard:
+                self._seen(container.key, now_seconds, read[1])
                 ask = self._watch.see(container.key, now_seconds, *read)
             if ask is not None:
                 yield container.key, ask
+
+    def asked(self, key: ContainerId, now_seconds: float, memory_max_bytes: int) -> None:
+        """Room was asked for: from when on a raise is waited for; of two asks from the first on."""
+        with self._guard:
+            at_seconds, before = self._asked.get(key, (now_seconds, memory_max_bytes))
+            waits = 0.0 <= now_seconds - at_seconds < RAISED_SECONDS and memory_max_bytes <= before
+            self._asked[key] = (at_seconds, before) if waits else (now_seconds, memory_max_bytes)
+
+    def _seen(self, key: ContainerId, now_seconds: float, memory_max_bytes: int) -> None:
+        at_seconds, before = self._asked.get(key, (now_seconds, memory_max_bytes))
+        took_seconds = now_seconds - at_seconds
+        if memory_max_bytes > before and 0.0 <= took_seconds < RAISED_SECONDS:
+            self.raised = Raised(self.raised.count + 1, self.raised.seconds + took_seconds, took_seconds)
+        if memory_max_bytes > before or not 0.0 <= took_seconds < RAISED_SECONDS:
+            self._asked.pop(key, None)
 
     def limit_reached_seconds(self, key: ContainerId) -> float | None:
         """When a container meets its limit at its present growth."""

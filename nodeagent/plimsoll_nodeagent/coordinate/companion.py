@@ -104,6 +104,9 @@ class Companion:
             why="" if state is None else state.why,
             stream_failures_total={} if state is None else dict(state.failures_total),
             leases_total=dict(self.leases),
+            raises_total=self._bursts.raised.count,
+            raises_seconds_total=self._bursts.raised.seconds,
+            raise_seconds=self._bursts.raised.last_seconds,
             models_total={} if self._learning is None else dict(self._learning.fleet.counts),
         )
 
@@ -136,6 +139,7 @@ class Companion:
             )  # fmt: skip
             if self.link.offer(request):
                 self.leases["asked"] += 1
+                self._bursts.asked(key, now_seconds, ask.memory_max_bytes)
                 yield request
 
     def _act(self, body: OperatorBody, now_seconds: float) -> None:

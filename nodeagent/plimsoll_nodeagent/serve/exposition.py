@@ -250,6 +250,9 @@ REPORT_VALUES: dict[str, Callable[[Report], list[Value]]] = {
     "plimsoll_agent_leases_total": _joined(
         lambda each: [((outcome,), total) for outcome, total in each.leases_total.items()]
     ),
+    "plimsoll_agent_lease_raises_total": _joined(lambda each: [((), each.raises_total)]),
+    "plimsoll_agent_lease_raise_seconds_total": _joined(lambda each: [((), each.raises_seconds_total)]),
+    "plimsoll_agent_lease_raise_seconds": _joined(lambda each: [((), each.raise_seconds)]),
     "plimsoll_agent_models_total": _joined(
         lambda each: [((outcome,), total) for outcome, total in each.models_total.items()]
     ),

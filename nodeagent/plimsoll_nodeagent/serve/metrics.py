@@ -332,6 +332,21 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         ("outcome",),
     ),
     MetricDefinition(
+        "plimsoll_agent_lease_raises_total",
+        _C,
+        "raises",
+        "Times that memory.max was seen raised within a minute after a lease was asked for.",
+    ),
+    MetricDefinition(
+        "plimsoll_agent_lease_raise_seconds_total",
+        _C,
+        "seconds",
+        "From the request to the kernel's file, of all of these together; looked at four times a second.",
+    ),
+    MetricDefinition(
+        "plimsoll_agent_lease_raise_seconds", _G, "seconds", "The same of the last one; none yet: not there."
+    ),
+    MetricDefinition(
         "plimsoll_agent_models_total",
         _C,
         "models",

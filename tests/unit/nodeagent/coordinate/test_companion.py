@@ -150,6 +150,29 @@ def test_a_burst_asks_for_a_lease_before_the_limit_is_met(attending):
     assert attending.companion.leases == {"asked": 1, "granted": 1, "refused": 0, "away": 0}
 
 
+def test_how_long_a_raise_takes_is_measured_from_the_first_request_to_the_kernels_file(attending):
+    def look(seconds, used_mib, max_mib=128):
+        attending.memory(1, "memory.max", max_mib * MIB)
+        attending.memory(1, "memory.current", used_mib * MIB)
+        return list(attending.companion.look_for_bursts(attending.on.now + seconds))
+
+    for number in (1, 2):
+        attending.memory(number, "memory.max", 128 * MIB)
+    attending.memory(1, "memory.current", 70 * MIB)
+    attending.on.tick()
+    asked_at, report = None, attending.companion.report
+    for quarter in range(1, 24):  # asked again after three seconds: the wait is from the first time on
+        if look(quarter * 0.25, 70 + 2 * quarter):
+            asked_at = asked_at or quarter * 0.25
+    assert report().leases_total["asked"] >= 2
+    assert report().raises_total == 0
+    look(6.0, 120, max_mib=256)
+    assert report().raises_total == 1
+    assert report().raise_seconds == report().raises_seconds_total == pytest.approx(6.0 - asked_at)
+    look(6.25, 120, max_mib=512)
+    assert report().raises_total == 1, "nobody had asked for that"
+
+
 @pytest.mark.parametrize(
     ("waited_seconds", "said"), [(1.0, {"lease_request", "shrink_report"}), (10.0, set())]
 )
