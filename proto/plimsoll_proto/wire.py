@@ -122,7 +122,8 @@ def request_of(
         message.acknowledged_sequence_number,
     )
     if batches_unread and name in LEVELS and message.sequence_number:
-        return Envelope(*numbers, core.Unread(partial(REQUESTS_OF[name], getattr(message, name))))
+        read = partial(REQUESTS_OF[name], getattr(message, name))
+        return Envelope(*numbers, core.Unread(read, foresees=name == "forecast_batch"))
     return Envelope(*numbers, _body_of(message, name, REQUESTS_OF, message.sequence_number))
 
 

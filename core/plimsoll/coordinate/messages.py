@@ -159,6 +159,7 @@ class Unread:
     """
 
     read: Callable[[], SampleBatch | ForecastBatch]
+    foresees: bool = False  # it is a ForecastBatch
 
 
 AgentBody = (

@@ -18,10 +18,10 @@ from plimsoll.coordinate.lease import ContainerUid
 from plimsoll.coordinate.messages import (
     LASTS_SECONDS,
     AgentBody,
+    ForecastBatch,
     LeaseAnswer,
     LeaseRequest,
     MessageError,
-    ModelDelta,
     NodeFacts,
     OperatorBody,
     OutcomeBatch,
@@ -114,7 +114,7 @@ class Desk:
 
     def heard(self, kube_node: str, body: AgentBody, now_seconds: float) -> None:
         """A node has said something."""
-        if isinstance(body, SampleBatch | Unread):
+        if isinstance(body, SampleBatch | ForecastBatch | Unread):
             self.views.take(kube_node, body, now_seconds)
         elif isinstance(body, Roster):
             self.views.change(kube_node, body)
@@ -132,7 +132,7 @@ class Desk:
             task.add_done_callback(self._tasks.discard)
         elif isinstance(body, OutcomeBatch):
             self.views.reclaimed(kube_node, body)
-        elif isinstance(body, ModelDelta) and self.sharing is not None:
+        elif self.sharing is not None:  # a ModelDelta: the only one left
             self.sharing.hear(kube_node, body, now_seconds)
 
     def classes_on(self, kube_node: str) -> frozenset[str]:
@@ -208,7 +208,7 @@ class Desk:
         """
         choices: dict[str, Choice] = {}
         for name, choice in plan.choices.items():
-            waits = self._leased(plan, name, now_seconds)
+            waits = self._burst(plan, name, now_seconds)
             waits = waits or self.shrinks.stands(plan.pod, choice, name, now_seconds)
             if waits is None:
                 choices[name] = choice
@@ -225,13 +225,29 @@ class Desk:
     def _gated(self, plan: PodPlan, plans: Plans, now_seconds: float) -> PodPlan:
         choices = {}
         for name, choice in plan.choices.items():
-            leased = self._leased(plan, name, now_seconds)
-            passed = leased or self.shrinks.gate(plan.pod, choice, name, now_seconds)
+            burst = self._burst(plan, name, now_seconds)
+            passed = burst or self.shrinks.gate(plan.pod, choice, name, now_seconds)
             if isinstance(passed, Waits):
                 plans.withheld(plan, name, passed.reason, passed.text)
             else:
                 choices[name] = passed
         return replace(plan, choices=choices)
+
+    def _burst(self, plan: PodPlan, name: str, now_seconds: float) -> Waits | None:
+        return self._leased(plan, name, now_seconds) or self._foreseen(plan, name, now_seconds)
+
+    def _foreseen(self, plan: PodPlan, name: str, now_seconds: float) -> Waits | None:
+        """Nothing is lowered where the agent sees the container on its way to its limit."""
+        choice, container = plan.choices[name], container_of(plan.pod, name)
+        to_bytes, from_bytes = choice.decision.limit_bytes, choice.from_bytes
+        if container is None or to_bytes is None or from_bytes is None or to_bytes >= from_bytes:
+            return None
+        seconds = self.views.limit_reached_seconds(
+            plan.pod.kube_node, plan.pod.uid, container.container_id, now_seconds
+        )
+        if seconds is None:
+            return None
+        return Waits("BurstForeseen", f"its agent sees it reach the present limit in {seconds:.0f} s")
 
     def _leased(self, plan: PodPlan, name: str, now_seconds: float) -> Waits | None:
         """A lease in force is not taken back, not by a raise either that was planned before and asks less."""
@@ -294,6 +310,9 @@ class Desk:
         if others := len(self._facts) - sum(map(int, told.values())):
             told["others", "others"] = float(others)
         self._metrics.replace_many("plimsoll_agents_greeted", ("agent_version", "kernel"), told)
+        taken, returned = self.views.reclaimed_bytes()
+        self._metrics.set("plimsoll_agents_reclaimed_bytes", taken)
+        self._metrics.set("plimsoll_agents_returned_bytes", returned)
         worst = max((abs(each) for each in self._skews.values()), default=0.0)
         self._metrics.set("plimsoll_agent_clock_skew_seconds_max", worst)
         self._metrics.set("plimsoll_shrinks_under_way", float(len(self.shrinks)))

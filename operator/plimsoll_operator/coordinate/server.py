@@ -30,7 +30,6 @@ from plimsoll.coordinate.messages import (
     NodeFacts,
     OperatorBody,
     Roster,
-    Unread,
 )
 from plimsoll.coordinate.session import Envelope, HelloNumbers, OperatorSession, WelcomeNumbers
 from plimsoll.coordinate.versions import ProtocolError
@@ -284,8 +283,6 @@ class Coordination:
                         Code.INVALID_ARGUMENT, f"{nonsense} messages make no sense: {body}", "nonsense"
                     )
             elif body is not None:
-                if isinstance(body, Unread) and kind != "sample_batch":
-                    continue  # forecasts: nobody here asks for them yet
                 self._heard(kube_node, body, now)
 
     def _pace(self, kube_node: str) -> Pace:

@@ -1,6 +1,6 @@
 """What the agents have said of their containers, newest first to hand.
 
-In: rosters and sample batches, each under the node of the stream it came by. Out: one container's view. A
+In: rosters, samples and forecasts, each under the node of the stream it came by. Out: one container's view. A
 batch is kept as it came and looked into only when asked: five thousand nodes say thirty rows a second, and
 few are ever asked for. Times are the operator's own, of when it heard: an agent's clock may be wrong. A node
 has at most as many containers as a batch has rows, and none that uses more than the node has.
@@ -14,6 +14,7 @@ import numpy as np
 
 from plimsoll.coordinate.columns import MOST_ROWS, ColumnError
 from plimsoll.coordinate.messages import (
+    ForecastBatch,
     MessageError,
     OutcomeBatch,
     Roster,
@@ -24,6 +25,7 @@ from plimsoll.coordinate.messages import (
 
 # Older than this no word is taken for the present: three looks of an agent.
 FRESH_SECONDS = 30.0
+FORESEEN_SECONDS = 15.0  # a burst that was foreseen longer ago is over, or has been met
 ABSURD_RATIO = 1.1  # of a node's capacity: no container uses more
 
 
@@ -45,6 +47,8 @@ class _Node:
     indexes: dict[tuple[str, str], int] = field(default_factory=dict)  # pod uid, container id
     batch: SampleBatch | Unread | None = None
     heard_seconds: float = float("-inf")
+    forecast: ForecastBatch | Unread | None = None
+    foreseen_seconds: float = float("-inf")
     outcomes: OutcomeBatch | None = None
 
 
@@ -73,10 +77,31 @@ class Views:
             node.entries[each.index] = each
             node.indexes[each.pod_uid, each.container_id] = each.index
 
-    def take(self, kube_node: str, batch: SampleBatch | Unread, now_seconds: float) -> None:
-        """The newest samples of a node."""
+    def take(self, kube_node: str, batch: SampleBatch | ForecastBatch | Unread, now_seconds: float) -> None:
+        """The newest samples or forecasts of a node."""
         node = self._nodes.setdefault(kube_node, _Node())
-        node.batch, node.heard_seconds = batch, now_seconds
+        if isinstance(batch, ForecastBatch) or (isinstance(batch, Unread) and batch.foresees):
+            node.forecast, node.foreseen_seconds = batch, now_seconds
+        else:
+            node.batch, node.heard_seconds = batch, now_seconds
+
+    def limit_reached_seconds(
+        self, kube_node: str, pod_uid: str, container_id: str, now_seconds: float
+    ) -> float | None:
+        """In how long a container meets its limit as it grows, by its agent's last word of a moment ago.
+
+        None where it does not, within what agents foresee, or nothing is said.
+        """
+        node = self._nodes.get(kube_node)
+        if node is None or not abs(now_seconds - node.foreseen_seconds) <= FORESEEN_SECONDS:
+            return None
+        batch, index = _foreseen(node), node.indexes.get((pod_uid, container_id))
+        if batch is None or index is None:
+            return None
+        column, rows = batch.columns.get("limit_reached_milliseconds"), np.flatnonzero(batch.indexes == index)
+        if column is None or len(rows) != 1 or not math.isfinite(found := float(column[rows[0]])):
+            return None
+        return found / 1000.0
 
     def entry(self, kube_node: str, index: int) -> RosterEntry | None:
         """Which container an index of a node stands for."""
@@ -144,6 +169,17 @@ def _read(node: _Node) -> SampleBatch | None:
             read = None
         node.batch = read if isinstance(read, SampleBatch) else None
     return node.batch
+
+
+def _foreseen(node: _Node) -> ForecastBatch | None:
+    """The same of forecasts."""
+    if isinstance(node.forecast, Unread):
+        try:
+            read = node.forecast.read()
+        except (MessageError, ColumnError):
+            read = None
+        node.forecast = read if isinstance(read, ForecastBatch) else None
+    return node.forecast
 
 
 def _view(batch: SampleBatch, row: int, heard_seconds: float) -> ContainerView:

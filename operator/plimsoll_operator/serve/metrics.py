@@ -162,6 +162,18 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         "hello; nothing is decided by an agent's clock.",
     ),
     MetricDefinition(
+        "plimsoll_agents_reclaimed_bytes",
+        _G,
+        "bytes",
+        "What the agents that are known have taken by reclaim, each since it started.",
+    ),
+    MetricDefinition(
+        "plimsoll_agents_returned_bytes",
+        _G,
+        "bytes",
+        "What of it has come back.",
+    ),
+    MetricDefinition(
         "plimsoll_agents_greeted",
         _G,
         "kube nodes",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from plimsoll_proto.operator_bodies import RESPONSES, RESPONSES_OF, UNSAID
 from plimsoll_proto.v1 import agent_pb2, column_pb2, operator_pb2
 
 PROTO = Path(__file__).resolve().parents[3] / "proto"
@@ -73,3 +74,10 @@ def test_a_field_that_changes_its_kind_is_told(tmp_path: Path):
     done = buf("breaking", str(tmp_path), "--against", "released.binpb")
     assert done.returncode != 0
     assert "shift_bits" in done.stdout
+
+
+def test_what_nobody_says_is_marked_and_everything_else_has_a_writer_and_a_reader():
+    fields = operator_pb2.AttendResponse.DESCRIPTOR.oneofs_by_name["body"].fields
+    assert {each.name for each in fields if each.GetOptions().deprecated} == UNSAID
+    said = {each.name for each in fields} - UNSAID - {"welcome"}
+    assert {name for name, _ in RESPONSES.values()} == RESPONSES_OF.keys() == said

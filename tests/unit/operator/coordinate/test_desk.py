@@ -7,19 +7,23 @@ the sessions' own boxes.
 import asyncio
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from builders.clusters import MIB, NOW, raw_kube_node, raw_pod, resize_condition
 from builders.desks import Desks
 from builders.loops import MINUTE, rig
 from plimsoll.coordinate.messages import (
+    ForecastBatch,
     LeaseRequest,
     NodeFacts,
+    OutcomeBatch,
     Roster,
     RosterEntry,
     ShrinkCancel,
     ShrinkRequest,
     ShrinkStage,
+    Unread,
 )
 from plimsoll.coordinate.session import AgentSession
 from plimsoll_operator.actuate.api import ApiError, MemoryValues, PodRef
@@ -56,6 +60,32 @@ async def test_a_limit_waits_for_the_agent_and_falls_when_there_is_room_and_is_s
     made.report(request, ShrinkStage.OBSERVED, 600, NOW + 73, max_mib=700)
     assert made.rig.metrics.value("plimsoll_shrinks_total", outcome="done") == 1
     assert len(made.desk.shrinks) == 0
+
+
+def foresees(seconds, index=0):
+    """What an agent says ahead of a container: that it meets its limit, or (NaN) that it does not."""
+    columns = {"limit_reached_milliseconds": np.array([seconds * 1000.0])}
+    return ForecastBatch(0.0, 6.0, np.array([index]), columns)
+
+
+@pytest.mark.parametrize(
+    ("said", "age_seconds", "falls"),
+    [
+        (foresees(4.0), 1, False), (foresees(4.0), 16, True), (foresees(float("nan")), 1, True),
+        (foresees(4.0, index=9), 1, True), (Unread(lambda: foresees(4.0), foresees=True), 1, False),
+        (Unread(lambda: 1 / int(""), foresees=True), 99, True),
+    ],
+)  # fmt: skip
+async def test_a_container_on_its_way_to_its_limit_is_not_lowered(said, age_seconds, falls):
+    made = await lowering()
+    made.attend(NOW)
+    await made.once(NOW + MINUTE)
+    (request,) = made.told()
+    made.says(said, NOW + 71 - age_seconds)
+    made.report(request, ShrinkStage.REACHED, 600, NOW + 70)
+    plans = await made.once(NOW + 71)
+    assert made.rig.limit() == (700 if falls else 1024)
+    assert ("BurstForeseen" in made.reasons(plans)) == (not falls)
 
 
 async def test_room_that_was_seen_a_minute_ago_lowers_nothing():
@@ -625,6 +655,30 @@ async def test_room_that_is_taken_again_between_plan_and_write_lowers_nothing():
     plans = await made.once(NOW + 71)
     assert made.rig.limit() == 1024
     assert made.reasons(plans) == ["ShrinkUnderWay"]
+
+
+async def test_a_burst_that_is_foreseen_between_plan_and_write_lowers_nothing():
+    made, _ = await room_seen()
+
+    async def seen():
+        made.says(foresees(4.0), NOW + 71)
+
+    meanwhile(made, seen)
+    plans = await made.once(NOW + 71)
+    assert made.rig.limit() == 1024
+    assert made.reasons(plans) == ["BurstForeseen"]
+
+
+async def test_what_reclaim_has_done_is_told():
+    made = Desks(rig())
+    await made.rig.once(NOW)
+    made.attend(NOW)
+    totals = {"taken_bytes_total": np.array([5.0 * MIB]), "returned_bytes_total": np.array([2.0 * MIB])}
+    made.says(OutcomeBatch(NOW, np.array([0]), totals), NOW)
+    made.desk.begin(made.rig.loop.world, NOW)
+    value = made.rig.metrics.value
+    assert value("plimsoll_agents_reclaimed_bytes") == 5.0 * MIB
+    assert value("plimsoll_agents_returned_bytes") == 2.0 * MIB
 
 
 async def test_room_that_grows_old_between_plan_and_write_lowers_nothing():
