@@ -320,5 +320,5 @@ class NodeMemoryStatus(Model):
     updated_time_seconds: Time | None = None
     """When this was written."""
     conditions: Annotated[tuple[Condition, ...], map_list("type", 16)] = ()
-    """Ready (the node's pods are seen), Acting (the agent may write, and policies are read) and, where the two
-    are joined, Attending (the operator hears the agent)."""
+    """Ready (the node's pods are seen), Acting (the agent may write, and policies are read) and, where the
+    two are joined, Attending (the operator hears the agent)."""
