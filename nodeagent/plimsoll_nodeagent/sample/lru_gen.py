@@ -112,11 +112,6 @@ def idle_ages(lists: list[LruList]) -> IdleAges:
     return IdleAges(edges, anon, file)
 
 
-def lists_of(lists: tuple[LruList, ...], cgroup_path: str) -> list[LruList]:
-    """Return the lists of a cgroup and of those below it; its path is from the hierarchy's root."""
-    return [each for each in lists if each.path == cgroup_path or each.path.startswith(f"{cgroup_path}/")]
-
-
 def grouped(lists: tuple[LruList, ...], cgroup_paths: Collection[str]) -> dict[str, list[LruList]]:
     """Give every list to the nearest of these cgroups at or above it, in one pass; others are left out."""
     found: dict[str, list[LruList]] = {path: [] for path in cgroup_paths}

@@ -5,13 +5,14 @@ import pytest
 from builders.twin_node import ROOT, TwinNode
 from plimsoll_nodeagent.kernelfs import Absence, Answer
 from plimsoll_nodeagent.sample.formats import FormatError
-from plimsoll_nodeagent.sample.lru_gen import age, grouped, idle_ages, lists_of, parse_lru_gen, read_lru_gen
+from plimsoll_nodeagent.sample.lru_gen import age, grouped, idle_ages, parse_lru_gen, read_lru_gen
 
 PAGE = 4096
 
 
 def own(node: TwinNode):
-    return lists_of(read_lru_gen(node.kernel), node.container().path.removeprefix(ROOT))
+    path = node.container().path.removeprefix(ROOT)
+    return grouped(read_lru_gen(node.kernel), [path])[path]
 
 
 def test_generations_are_told_by_cgroup_and_numa_node(tmp_path):
@@ -41,11 +42,6 @@ def test_numa_nodes_are_added_up_on_edges_of_both(tmp_path):
 def test_no_generations_give_an_empty_histogram():
     ages = idle_ages([])
     assert (ages.from_seconds.tolist(), ages.older_than(0)) == ([0.0], (0, 0))
-
-
-def test_cgroups_below_a_container_are_its_own_and_neighbours_are_not():
-    text = "".join(f"memcg 1 {path}\n node 0\n 1 2 3 4\n" for path in ("/a", "/a/b", "/ab"))
-    assert [each.path for each in lists_of(parse_lru_gen(text), "/a")] == ["/a", "/a/b"]
 
 
 def test_all_cgroups_are_grouped_in_one_pass():
