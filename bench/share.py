@@ -231,18 +231,20 @@ def loop(view: EpochView, model: SurvivalModel) -> Iterator[Looked]:
     last = np.full(view.footprint_pages, -1)
     out = np.zeros(view.footprint_pages, dtype=np.bool_)
     before: IdleAges | None = None
+    taken = 0
     for look, accessed in enumerate(view.accessed):
         refaults = int((out & accessed).sum())
         out &= ~accessed
         last[accessed] = look
         ages = idle_ages(look - last[(last >= 0) & ~out])
         hazard = model.hazard
-        seen = None if before is None else model.observe(before, ages, LOOK_SECONDS)
+        seen = None if before is None else model.observe(before, ages, LOOK_SECONDS, taken * PAGE_BYTES)
         loss = float("nan") if seen is None else deviance(hazard, seen)
         minute = ages.working_set_bytes(60.0)
         threshold = model.threshold_seconds(ages, TARGET * minute / 60.0)
-        out |= (last >= 0) & ((look - last) * LOOK_SECONDS >= threshold)
-        before = ages
+        going = (last >= 0) & ~out & ((look - last) * LOOK_SECONDS >= threshold)
+        out |= going
+        before, taken = ages, int(going.sum())
         yield Looked(seen, loss, refaults, int(out.sum()))
 
 

@@ -30,6 +30,7 @@ from plimsoll_nodeagent.discover.named import NamedTracker
 from plimsoll_nodeagent.discover.pids import member_pids
 from plimsoll_nodeagent.discover.tracker import Container
 from plimsoll_nodeagent.kernelfs import Answer, KernelFs, Mode
+from plimsoll_nodeagent.kernelfs.process import PAGE_BYTES
 from plimsoll_nodeagent.sample.damon import read_regions
 from plimsoll_nodeagent.sample.features import find_features
 from plimsoll_nodeagent.sample.reading import ContainerSample, Sampler
@@ -52,6 +53,7 @@ class Taken:
     usage: list[float] = field(default_factory=list)
     limit: list[float] = field(default_factory=list)
     swap: list[float] = field(default_factory=list)
+    reclaimed: list[float] = field(default_factory=list)
 
     def add(self, second: float, sample: ContainerSample) -> None:
         """Take in what a cgroup's files said at a look."""
@@ -59,10 +61,12 @@ class Taken:
         self.usage.append(sample.usage_bytes)
         self.limit.append(math.nan if sample.memory_max_bytes is None else sample.memory_max_bytes)
         self.swap.append(math.nan if sample.swap_bytes is None else sample.swap_bytes)
+        stolen = None if sample.stat is None else sample.stat.stolen_pages
+        self.reclaimed.append(math.nan if stolen is None else stolen * PAGE_BYTES)
 
     def _cut(self) -> None:
         """Leave out the look that Ctrl-C cut in two."""
-        columns: tuple[list[Any], ...] = (self.seconds, self.usage, self.limit, self.swap)
+        columns: tuple[list[Any], ...] = (self.seconds, self.usage, self.limit, self.swap, self.reclaimed)
         columns += (self.ages or self.regions,)
         ended = min(map(len, columns))
         for each in columns:
@@ -85,8 +89,10 @@ class Taken:
                 edges, heat = gridded(self.regions)
             except ValueError as error:
                 raise RecordError(f"{name}: {error}") from None
-        usage, limit, swap = (np.array(each, np.float64) for each in (self.usage, self.limit, self.swap))
-        return Recording(axis, np.array(self.seconds), edges, heat, usage, limit, swap, name)
+        usage, limit, swap, reclaimed = (
+            np.array(each, np.float64) for each in (self.usage, self.limit, self.swap, self.reclaimed)
+        )
+        return Recording(axis, np.array(self.seconds), edges, heat, usage, limit, swap, name, reclaimed)
 
 
 class Looker(Protocol):

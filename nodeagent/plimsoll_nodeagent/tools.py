@@ -276,7 +276,7 @@ def mempred_train(options: argparse.Namespace) -> str:
     for path in options.recordings:
         learnt(load(path), model)
     if not model.observations:
-        raise ValueError("the recordings hold fewer than two looks")
+        raise ValueError("the recordings hold no two looks, or not what was reclaimed between them")
     store = ModelStore(options.state_dir / "models")
     before = store.load()
     known = {name: SurvivalModel(prior=table) for name, table in before.tables.items()}

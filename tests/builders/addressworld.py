@@ -68,7 +68,7 @@ class ProgramWorld:
         before = int(self.present.sum())
         for part in self.plan.take(limit_bytes):
             self.set(part, present=False)
-            self.plan.took(part)
+            self.plan.took(part, self.counts(self.plan.asked(part)))
         return before - int(self.present.sum())
 
     def set(self, part: Part, *, present: bool) -> None:

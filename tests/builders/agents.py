@@ -10,6 +10,7 @@ from pathlib import Path
 from builders.twin_node import TwinNode
 from plimsoll_nodeagent.assemble import Assembled, assemble
 from plimsoll_nodeagent.control.reports import Report
+from plimsoll_nodeagent.kernelfs.process import PAGE_BYTES
 from plimsoll_nodeagent.main import parser
 
 START = 1_700_000_000.0
@@ -39,6 +40,7 @@ class AgentOn:
     made: Assembled = field(init=False)
     now: float = START
     lived: int = 0  # looks, by `lives`
+    _held_before: list[tuple[int, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.node = TwinNode(self.directory / "root", containers=self.containers)
@@ -91,22 +93,49 @@ class AgentOn:
         return report
 
     def lives(self, looks: int, seconds: float = 30.0, returns: tuple[int, int] = (8, 4)) -> None:
-        """Look after look generations age, and of the two oldest so many pages each are touched again."""
-        paths = [each.path.removeprefix("/sys/fs/cgroup") for each in self.node.discovered()]
+        """Look after look generations age, and of the two oldest so many pages each are touched again.
+
+        What is reclaimed meanwhile goes from the oldest, anonymous and file pages each.
+        """
+        found = self.node.discovered()
+        if not self.lived:
+            self._held_before = [self._held(each.path) for each in found]
         for _ in range(looks):
             self.lived += 1
             aged, back = int(1000 * seconds * self.lived), [each * self.lived for each in returns]
             pages = [max(0, 1536 - back[0]), max(0, 1024 - back[1]), 512, 1024 + sum(back)]
-            ages = (900_000, 300_000, 90_000, 1000)
-            text = "".join(
-                f"{number:11} {age + aged:10} {some:10} {some:10}\n"
-                for number, (age, some) in enumerate(zip(ages, pages, strict=True), 4)
-            )
-            listed = (f"memcg {at:5} {path}\n node     0\n{text}" for at, path in enumerate(paths, 1))
+            listed = []
+            for at, (each, before) in enumerate(zip(found, self._held_before, strict=True), 1):
+                held = self._held(each.path)
+                rows = zip(
+                    (900_000, 300_000, 90_000, 1000),
+                    *(without(pages, was - is_) for was, is_ in zip(before, held, strict=True)),
+                    strict=True,
+                )
+                text = "".join(
+                    f"{number:11} {age + aged:10} {anon:10} {file:10}\n"
+                    for number, (age, anon, file) in enumerate(rows, 4)
+                )
+                listed.append(f"memcg {at:5} {each.path.removeprefix('/sys/fs/cgroup')}\n node     0\n{text}")
             self.node.tree.write(self.node.root / "sys/kernel/debug/lru_gen", "".join(listed))
             self.tick(seconds=seconds)
+
+    def _held(self, path: str) -> tuple[int, int]:
+        """Anonymous and file pages of a cgroup."""
+        lines = (self.node.root / path.strip("/") / "memory.stat").read_text().splitlines()
+        found = {name: int(value) // PAGE_BYTES for name, value in (line.split() for line in lines)}
+        return found["anon"], found["file"]
 
     @property
     def taken_bytes(self) -> int:
         """What was really taken since the start."""
         return self.made.agent.reclaimer.taken_total
+
+
+def without(pages: list[int], taken: int) -> list[int]:
+    """Generations, oldest first, of which so many pages are gone."""
+    left = []
+    for each in pages:
+        left.append(max(0, each - taken))
+        taken = max(0, taken - each)
+    return left

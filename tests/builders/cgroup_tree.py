@@ -29,6 +29,7 @@ active_file 0
 slab {slab}
 workingset_refault_anon 3
 workingset_refault_file 17
+pgsteal 40
 pgfault 12345
 """
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from plimsoll.store.content import encode
 from plimsoll.store.contributions import Contribution, document
+from plimsoll.store.kinds import KINDS
 from plimsoll.store.record import Address, Entry, Provenance, entry_of
 
 NOW = 1_700_000_000.0
@@ -38,4 +39,5 @@ def said_by(*names: str, sequence: int = 1, samples: int = 10, value: float = 1.
 def node_entry(key: str, contributions: dict[str, Contribution], version: int = 1) -> Entry:
     """An entry of a kind that nodes add to."""
     provenance = Provenance.of(set(contributions), len(contributions), NOW)
-    return entry_of(Address("pages", key), encode(document(contributions)), provenance, version=version)
+    content, schema = encode(document(contributions)), KINDS["pages"].schema
+    return entry_of(Address("pages", key), content, provenance, schema=schema, version=version)

@@ -125,7 +125,7 @@ async def test_a_container_on_node_b_starts_from_what_node_a_has_learned(tmp_pat
             agent.lives(1, 30.0, RETURNS)
             np.testing.assert_allclose(hazards_of(agent).prior, learned, rtol=1e-5)
             (key,) = before
-            seen = returns_between(before[key].ages, agent.made.agent.ages.looked[key].ages, 30.0)
+            seen = returns_between(before[key].ages, agent.made.agent.ages.looked[key].ages, 30.0, 0.0)
             assert deviance(learned, seen) < 0.5 * deviance(prior_hazard(), seen), "against a cold start"
     assert fleet.memory.send(fleet.now).failure, "Redis is away"
     assert fleet.memory.tiers.file.counts()["pending"] > 0, "and nothing that waits for it is lost"

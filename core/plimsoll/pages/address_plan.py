@@ -4,7 +4,9 @@ In: at each look, of each process: what is mapped, what was monitored, what of i
 blocks that `see` asks for, how many pages are present. Out: parts of processes to page out, coldest first,
 within a byte limit (`take`), parts to bring back (`bring_back`), idle ages, the predictor for others to start
 from. A look is an epoch of `GuardedReclaim`; processes come and go, and their blocks with them. What is said
-is good for half a minute after a look: later nobody knows any more whether it is still cold.
+is good for half a minute after a look: later nobody knows any more whether it is still cold. What was present
+once is not believed to be for ever: a part of it is asked for again at each look, all of it after others have
+reclaimed (`others_took`), and what was paged out counts as gone as far as it was measured (`took`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,7 +32,6 @@ from plimsoll.pages.guarded_plan import GUARDED, GuardedReclaim
 from plimsoll.pages.moving import Move
 from plimsoll.pages.reuse_learner import Taught
 from plimsoll.pages.reuse_predictor import ReusePredictor
-from plimsoll.pages.survival import AGE_EDGES
 from plimsoll.pages.working_set import IdleAges
 
 PAGE_BYTES = 4096
@@ -39,6 +40,11 @@ LEAST_LOOKS = 8  # before that a predictor knows next to nothing, and says nothi
 FRESH_SECONDS = 30.0
 MOST_ASKED_BYTES = 512 << 20  # of one look: a word of eight bytes is read for each page
 PRESENT_SHARE = 0.25  # of what a block once had: with less of it present, it is out
+ASKED_AGAIN_SHARE = 0.125  # of all blocks, among the idle ones that are believed present, at each look
+KEPT_FOR_AGAIN = 0.25  # of what a look may ask, whatever else it has to ask
+LEAST_OTHERS_RATIO = 0.01  # of what is present: with more taken by others, none of it is believed
+STUCK_SHARE = 0.75  # of a block's pages: with so much left after it was to go, it does not move
+BELIEVED, IN_DOUBT, TRIED = 0, 1, 2
 NOTHING = np.empty(0, dtype=np.int64)
 
 Process = tuple[int, int]
@@ -107,6 +113,11 @@ class AddressPlan:
         self._touched_seconds: FloatArray
         self._taken_seconds: FloatArray
         self._streak: IntArray
+        self._doubt: IntArray
+        self._asked_look: IntArray
+        self.gone_bytes_total = 0
+        """Of what was believed present, what turned out not to be: reclaimed by anybody, or unmapped."""
+        self._others_bytes = 0
         self._going: IntArray
         self._coming: IntArray
         self._begin(NOTHING)
@@ -175,7 +186,7 @@ class AddressPlan:
             self._begin(NOTHING)
             keys = self._keys(seen, mapped)
         accessed = np.isin(keys, self._keys(seen, [each.accessed for each in seen]))
-        wanted = self._unsure(keys)
+        wanted = self._to_ask(keys, keys[accessed])
         asked = [(each.process, wanted[process_of(wanted) == self._numbers[each.process]]) for each in seen]
         asked = [(process, some) for process, some in asked if len(some)]
         self._look = _Look(keys, accessed, tuple(some for _, some in asked), now_seconds)
@@ -205,6 +216,7 @@ class AddressPlan:
         sizes = np.cumsum(self._present[self._going]) * PAGE_BYTES
         count = int(np.searchsorted(sizes, limit_bytes, side="right"))
         rows, self._going = self._going[:count], self._going[count:]
+        self._doubt[rows] = TRIED
         return self._parts(rows)
 
     def coldest(self, limit_bytes: int) -> tuple[Part, ...]:
@@ -212,11 +224,33 @@ class AddressPlan:
         sizes = np.cumsum(self._present[self._going]) * PAGE_BYTES
         return self._parts(self._going[: int(np.searchsorted(sizes, limit_bytes, side="right"))])
 
-    def took(self, part: Part) -> None:
-        """This part was paged out."""
+    def asked(self, part: Part) -> Asked:
+        """What is to be asked of a part after an action on it."""
+        return Asked(part.process, part.ranges.astype(np.int64), self.block_bytes)
+
+    def took(self, part: Part, left: npt.NDArray[np.int64] | None) -> None:
+        """This part was to be paged out: pages `left` in each of its blocks.
+
+        None: it could not be told, and the next look asks. What did not move is left alone for a while, so
+        that it stands in nobody's way.
+        """
+        if left is None:
+            return
+        left = left[np.isin(part.keys, self._page)]
         rows = self._rows(part.keys)
-        self._plan.took(rows)
-        self._taken_seconds[rows] = self.planned_seconds
+        stays = left >= np.maximum(1.0, STUCK_SHARE * self._present[rows])
+        self._count(rows, left)
+        gone = ~self._is_resident()[rows]
+        self._plan.took(rows[gone])
+        self._taken_seconds[rows[gone]] = self.planned_seconds
+        self._plan.budget.gave_back(rows[stays & ~gone])
+
+    def others_took(self, bytes_: int) -> None:
+        """So much was reclaimed from the container in the kernel's own order, nobody knows where."""
+        self._others_bytes += bytes_
+        if self._others_bytes > LEAST_OTHERS_RATIO * PAGE_BYTES * int(self._present.sum()):
+            self._doubt = np.maximum(self._doubt, IN_DOUBT)
+            self._others_bytes = 0
 
     def bring_back(self, limit_bytes: int, *, all_out: bool = False) -> tuple[Part, ...]:
         """What has earned it (`all_out`: whatever was taken last, for the container thrashes)."""
@@ -251,17 +285,23 @@ class AddressPlan:
         return self._parts(kept)
 
     def idle_ages(self, now_seconds: float) -> IdleAges | None:
-        """Present memory by the time since it was last seen touched; None before the first look."""
+        """Present memory by the time since it was last seen touched, a bin for each look at which some was.
+
+        None before the first look.
+        """
         if not len(self._page) or not self.looks:
             return None
         ages = np.clip(now_seconds - self._touched_seconds, 0.0, None)
-        bins = np.searchsorted(AGE_EDGES, ages, side="right") - 1
-        amounts = np.bincount(bins, self._present * float(PAGE_BYTES), minlength=len(AGE_EDGES)).astype(
+        edges = np.unique(np.append(ages, 0.0))
+        bins = np.searchsorted(edges, ages)
+        amounts = np.bincount(bins, self._present * float(PAGE_BYTES), minlength=len(edges)).astype(
             np.float64
         )
-        return IdleAges(np.append(AGE_EDGES, np.inf), amounts)
+        return IdleAges(np.append(edges, np.inf), amounts)
 
     def _begin(self, page: Keys) -> None:
+        if self.looks:
+            self.gone_bytes_total += int(self._present.sum()) * PAGE_BYTES
         self._page = page
         tables = self._prior if self.looks == 0 else self._plan.learner.predictor
         self._plan = GuardedReclaim(page, self._target, tables)
@@ -270,6 +310,8 @@ class AddressPlan:
         self._touched_seconds = np.zeros(len(page))
         self._taken_seconds = np.zeros(len(page))
         self._streak = np.zeros(len(page), np.int64)
+        self._doubt = np.zeros(len(page), np.int64)
+        self._asked_look = np.zeros(len(page), np.int64)
         self._going = self._coming = NOTHING
 
     def _number(self, processes: Iterable[Process]) -> None:
@@ -287,32 +329,48 @@ class AddressPlan:
         ]
         return np.unique(np.concatenate(found))
 
-    def _unsure(self, keys: Keys) -> Keys:
-        """Blocks of which it is to be asked what is present: new ones, what is out, what had nothing."""
-        known = self._page[(self._present > 0) & ~self._plan.budget.out]
-        wanted = keys[~np.isin(keys, known)]
-        most = max(1, MOST_ASKED_BYTES // self.block_bytes)
-        if len(wanted) <= most:
-            return wanted
-        begin = (self.looks * most) % len(wanted)
-        return np.sort(np.roll(wanted, -begin)[:most])
+    def _to_ask(self, keys: Keys, accessed: Keys) -> Keys:
+        """Blocks of which it is to be asked what is present: new ones, what is out, what had nothing; and of
+        what is believed present, and was not accessed just now, what is in doubt and what was not asked for
+        longest."""
+        most = max(2, MOST_ASKED_BYTES // self.block_bytes)
+        believed = (self._present > 0) & ~self._plan.budget.out
+        idle = np.flatnonzero(believed & np.isin(self._page, keys) & ~np.isin(self._page, accessed))
+        doubt = self._doubt[idle]
+        count = max(int((doubt > BELIEVED).sum()), int(np.ceil(ASKED_AGAIN_SHARE * len(keys))))
+        again = self._page[idle[np.lexsort((self._asked_look[idle], -doubt))][:count]]
+        unsure = keys[~np.isin(keys, self._page[believed])]
+        room = most - min(len(again), int(np.ceil(KEPT_FOR_AGAIN * most)))
+        if len(unsure) > room:
+            unsure = np.roll(unsure, -((self.looks * room) % len(unsure)))[:room]
+        return np.sort(np.concatenate([unsure, again[: most - len(unsure)]]))
 
     def _follow(self, look: _Look, present: Sequence[npt.NDArray[np.int64] | None]) -> BoolArray:
         """Carry the columns over to the look's blocks; returns [n] which of them came with memory in them."""
-        move = Move.between(self._page, look.keys)
+        move, had = Move.between(self._page, look.keys), int(self._present.sum())
         self._page = look.keys
         self._present = move.carry(self._present, 0)
+        self.gone_bytes_total += (had - int(self._present.sum())) * PAGE_BYTES
         self._peak = move.carry(self._peak, 0)
         self._touched_seconds = move.carry(self._touched_seconds, look.now_seconds)
         self._taken_seconds = move.carry(self._taken_seconds, 0.0)
         self._streak = move.carry(self._streak, 0)
+        self._doubt = move.carry(self._doubt, BELIEVED)
+        self._asked_look = move.carry(self._asked_look, self.looks)
         new = np.ones(len(look.keys), np.bool_)
         new[move.after] = False
         for keys, counts in zip(look.asked, present, strict=True):
             if counts is not None:
-                self._present[self._rows(keys)] = counts
+                self._count(self._rows(keys), counts)
         arrived: BoolArray = (new | (self._peak == 0)) & (self._present > 0)
         return arrived
+
+    def _count(self, rows: IntArray, present: npt.NDArray[np.int64]) -> None:
+        """So many pages are present in these blocks now."""
+        self.gone_bytes_total += int(np.clip(self._present[rows] - present, 0, None).sum()) * PAGE_BYTES
+        self._present[rows] = present
+        self._doubt[rows] = BELIEVED
+        self._asked_look[rows] = self.looks
 
     def _is_resident(self) -> BoolArray:
         resident: BoolArray = self._present >= np.maximum(1.0, PRESENT_SHARE * self._peak)
@@ -320,9 +378,7 @@ class AddressPlan:
 
     def _rows(self, keys: Keys) -> IntArray:
         """Rows of those keys that are still there."""
-        at = np.searchsorted(self._page, keys)
-        at = at[at < len(self._page)] if len(self._page) else NOTHING
-        return at[np.isin(self._page[at], keys)].astype(np.int64)
+        return np.searchsorted(self._page, keys[np.isin(keys, self._page)]).astype(np.int64)
 
     def _parts(self, rows: IntArray) -> tuple[Part, ...]:
         keys = np.sort(self._page[rows])

@@ -30,7 +30,8 @@ class Recording:
     """`heat` float32[e, r]: by address the share of looks at which the part was accessed (0 to 1), by idle
     age bytes. `seconds` float64[e]: since the start, at the end of each epoch. `edges` float64[r + 1]: bytes
     (offsets without the holes between mappings) or seconds. `usage_bytes`, `limit_bytes`, `swap_bytes`
-    float64[e]: NaN is not known, infinity no limit.
+    float64[e]: NaN is not known, infinity no limit. `reclaimed_bytes` float64[e]: what was ever reclaimed
+    from it by the end of each epoch, counted from anywhere; NaN (or None for all) is not known.
 
     Raises ValueError where the shapes do not fit.
     """
@@ -43,14 +44,16 @@ class Recording:
     limit_bytes: FloatArray
     swap_bytes: FloatArray
     name: str = ""
+    reclaimed_bytes: FloatArray | None = None
 
     def __post_init__(self) -> None:
         epochs, parts = self.heat.shape
         if len(self.edges) != parts + 1 or not bool(np.all(np.diff(self.edges) > 0)):
             raise ValueError(f"{len(self.edges)} edges do not bound {parts} parts")
-        for name in ("seconds", "usage_bytes", "limit_bytes", "swap_bytes"):
-            if getattr(self, name).shape != (epochs,):
-                raise ValueError(f"{name} has {len(getattr(self, name))} epochs, heat {epochs}")
+        for name in ("seconds", "usage_bytes", "limit_bytes", "swap_bytes", "reclaimed_bytes"):
+            column = getattr(self, name)
+            if column is not None and column.shape != (epochs,):
+                raise ValueError(f"{name} has {len(column)} epochs, heat {epochs}")
         if epochs and not bool(np.all(np.diff(self.seconds) > 0)):
             raise ValueError("epochs must follow each other in time")
 
@@ -101,13 +104,26 @@ def idle_ages(recording: Recording, epoch: int, edges_seconds: FloatArray) -> Id
 
 
 def learnt(recording: Recording, model: SurvivalModel) -> SurvivalModel:
-    """Teach a survival model a recording, epoch by epoch; returns it."""
+    """Teach a survival model a recording, epoch by epoch; returns it.
+
+    One by address tells accesses alone: nothing that was reclaimed is missing in it. One by idle age teaches
+    only between looks of which it knows what was reclaimed.
+    """
     before = None
     for epoch, second in enumerate(recording.seconds):
         ends = recording.seconds[epoch] - recording.seconds[epoch::-1]
         edges = recording.edges[:-1] if recording.axis is Axis.IDLE_AGE else ends
         after = idle_ages(recording, epoch, edges)
         if before is not None:
-            model.observe(before, after, float(second - recording.seconds[epoch - 1]))
+            elapsed = float(second - recording.seconds[epoch - 1])
+            model.observe(before, after, elapsed, _reclaimed(recording, epoch))
         before = after
     return model
+
+
+def _reclaimed(recording: Recording, epoch: int) -> float | None:
+    """Bytes reclaimed in an epoch, as far as they are missing in its histogram."""
+    if recording.axis is Axis.ADDRESS:
+        return 0.0
+    totals = recording.reclaimed_bytes
+    return None if totals is None else float(totals[epoch] - totals[epoch - 1])

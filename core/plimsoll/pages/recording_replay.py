@@ -132,7 +132,8 @@ class ByAges:
         """From all that was ever touched, for what is out came back no sooner for being out."""
         after = self._ages(np.isfinite(self._touched), now)
         if self._before is not None:
-            self._model.observe(self._before, after, now - float(self._seconds[self._epoch - 1]))
+            elapsed = now - float(self._seconds[self._epoch - 1])
+            self._model.observe(self._before, after, elapsed, 0.0)  # nothing that is out is missing here
         self._before = after
 
     def _ages(self, parts: BoolArray, now: float) -> IdleAges:

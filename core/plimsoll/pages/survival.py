@@ -1,11 +1,12 @@
 """How likely idle memory is touched again, by how long it has been idle: learnt from histograms alone.
 
-In: two idle-age histograms of the same container, some seconds apart. What was idle for a seconds or more
-must be idle for a + dt later, unless it was touched: the difference is what came back. That gives the hazard
-of a return for every age without looking at a single page, and with it the refaults that any threshold would
-cost before it is tried. Out: the lowest age above which expected returns stay within a budget. Survival
-analysis with piecewise constant hazard, faded in time; where little was seen a class's prior speaks. Tables
-fit in bytes: `quantised` is what is kept on disk and handed on.
+In: two idle-age histograms of the same container, some seconds apart, and what was reclaimed in between. What
+was idle for a seconds or more must be idle for a + dt later, unless it was reclaimed or touched: what was not
+reclaimed and is missing all the same came back. That gives the hazard of a return for every age without
+looking at a single page, and with it the refaults that any threshold would cost before it is tried. Out: the
+lowest age above which expected returns stay within a budget. Survival analysis with piecewise constant
+hazard, faded in time; where little was seen a class's prior speaks. Tables fit in bytes: `quantised` is what
+is kept on disk and handed on.
 """
 
 import math
@@ -28,6 +29,8 @@ PRIOR_RETURNS_PER_AGE = 0.5
 PRIOR_WEIGHT_BYTE_SECONDS = 60.0 * (1 << 20)
 MATCH_SECONDS = 1.0  # edges of two histograms so close are the same birth
 LEAST_COLD_SECONDS = 20.0  # nothing younger is cold, whatever is learnt
+# Counters of reclaim and histograms are not read at one moment: by so much they may differ.
+SLACK_BYTES, SLACK_RATIO = 1 << 20, 0.1
 _FLOOR, _STEP = math.log(1e-7), math.log(1e-7) / -254.0  # int8: hazards from 1e-7 to 1 a second
 
 
@@ -62,12 +65,15 @@ class SurvivalModel:
         weight = PRIOR_WEIGHT_BYTE_SECONDS
         return (self.returned_bytes + weight * self.prior) / (self.idle_byte_seconds + weight)
 
-    def observe(self, before: IdleAges, after: IdleAges, elapsed_seconds: float) -> Returns | None:
+    def observe(
+        self, before: IdleAges, after: IdleAges, elapsed_seconds: float, reclaimed_bytes: float | None
+    ) -> Returns | None:
         """Learn from two histograms; returns what they showed, None for nothing.
 
-        Growth and reclaim in between show as returns or not at all.
+        `reclaimed_bytes`: what anybody reclaimed in between; None: unknown, and then nothing is learnt.
+        Memory that was freed shows as a return, growth not at all.
         """
-        seen = returns_between(before, after, elapsed_seconds)
+        seen = returns_between(before, after, elapsed_seconds, reclaimed_bytes)
         if seen is None:
             return None
         self._score(seen.exposed_byte_seconds, seen.returned_bytes)
@@ -98,13 +104,26 @@ class SurvivalModel:
         self.loss = miss if math.isnan(self.loss) else self.loss + 0.05 * (miss - self.loss)
 
 
-def returns_between(before: IdleAges, after: IdleAges, elapsed_seconds: float) -> Returns | None:
-    """What came back between two histograms; None where they have nothing to compare."""
+def returns_between(
+    before: IdleAges, after: IdleAges, elapsed_seconds: float, reclaimed_bytes: float | None
+) -> Returns | None:
+    """What came back between two histograms; None where they have nothing to compare.
+
+    What was reclaimed is taken to have been the oldest. Where more was reclaimed than is missing, it was
+    other memory at least in part (younger, or read in since): how much of what is missing was touched then,
+    nobody can tell.
+    """
     if not 0.0 < elapsed_seconds <= MEMORY_SECONDS:
+        return None
+    if reclaimed_bytes is None or not 0.0 <= reclaimed_bytes < math.inf:
         return None
     starts, was, stayed = _matched(before, after, elapsed_seconds)
     if not len(starts):
         return None
+    missing, slack = float(was[0] - stayed[0]), SLACK_RATIO * reclaimed_bytes + SLACK_BYTES
+    if reclaimed_bytes > max(0.0, missing) + slack:
+        return None
+    was = np.clip(was - reclaimed_bytes, 0.0, None)
     gone = np.clip(was - stayed, 0.0, was)  # from that age on
     bins = np.searchsorted(AGE_EDGES, starts, side="right") - 1
     back = np.clip(gone - np.append(gone[1:], 0.0), 0.0, None)

@@ -42,16 +42,14 @@ class IdleAges:
         return float(self.bytes_.sum())
 
     def idle_bytes(self, seconds: float) -> float:
-        """What has been idle for at least so long; a bin is taken to be even within, an open one counts whole
-        only from its lower edge on."""
-        low, high = self.edges_seconds[:-1], self.edges_seconds[1:]
-        open_end = np.isinf(high)
-        width = np.where(open_end, 1.0, high - low)
-        part = np.where(open_end, (low >= seconds).astype(float), np.clip((high - seconds) / width, 0.0, 1.0))
-        return float((part * self.bytes_).sum())
+        """What surely has been idle for at least so long: bins that begin there or later.
+
+        Within a bin nobody knows: all of it may be as young as its lower edge.
+        """
+        return float(self.bytes_[self.edges_seconds[:-1] >= seconds].sum())
 
     def working_set_bytes(self, window_seconds: float) -> float:
-        """What was touched within the window: the working set in Denning's sense."""
+        """What may have been touched within the window, to the edge of a bin: the working set, or more."""
         return self.total_bytes - self.idle_bytes(window_seconds)
 
     def age_of_coldest(self, bytes_: float) -> float:

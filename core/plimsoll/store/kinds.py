@@ -52,10 +52,17 @@ class Kind:
 
 Kinds = Mapping[str, Kind]
 
+
+def _forgotten(_: dict[str, Any]) -> dict[str, Any]:
+    """No node's word is left of a form whose numbers were learned wrongly."""
+    return {"contributions": []}
+
+
 KINDS: Kinds = {
     "history": Kind("usage history of a container (a checkpoint): its OOM kills and calibration, too"),
     "relatives": Kind("what containers of an image did from hour to hour"),
-    "pages": Kind("return hazards of idle pages by image", merging.of_nodes),
+    # 1: hazards had learned reclaim as returns
+    "pages": Kind("return hazards of idle pages by image", merging.of_nodes, 2, {1: _forgotten}),
     "reuse": Kind("tables of the reuse predictor by image", merging.of_nodes),
     "pressure": Kind("mixes of the pressure nets by image", merging.of_nodes),
     "release": Kind("shared models in use and on trial", merging.released),

@@ -20,7 +20,7 @@ from plimsoll.store.shared_kinds import KINDS_SHARED
 
 MOST_PACKED_BYTES = 64 << 10  # reuse tables, the largest, take 12 KB
 MOST_UNPACKED_BYTES = 512 << 10
-SCHEMA = 1
+SCHEMA = 2  # 1: hazards had learned reclaim as returns
 LEVEL = 6
 MOST_SEQUENCE = 2**62
 

@@ -14,15 +14,19 @@ import numpy.typing as npt
 from plimsoll.store import canary, contributions
 from plimsoll.store.canary import Release, Verdict
 from plimsoll.store.content import ContentError, decode
+from plimsoll.store.kinds import kind_of
 from plimsoll.store.memory import Memory
 from plimsoll.store.record import Address
 from plimsoll.store.robust import LEAST_NODES
 
 FloatArray = npt.NDArray[np.float64]
 
+OF_SCHEMA = "of_schema"  # of a release's document: of the words it was merged of; 1 where it does not say
+
 
 def release_of(memory: Memory, kind: str, key: str, shipped: FloatArray, now_seconds: float) -> Release:
-    """What is in use; what ships where nothing was released yet, or it has another shape than what ships."""
+    """What is in use; what ships where nothing was released yet, where it has another shape than what ships,
+    or was merged of words of another schema than the kind has now."""
     try:
         said = memory.retrieve("release", f"{kind} {key}", now_seconds)
         if said is None:
@@ -30,7 +34,9 @@ def release_of(memory: Memory, kind: str, key: str, shipped: FloatArray, now_sec
         held = canary.read(said)
     except ContentError:
         return Release(0, shipped)
-    return held if held.current.shape == shipped.shape else Release(held.generation + 1, shipped)
+    present = said.get(OF_SCHEMA, 1) == kind_of(kind, memory.tiers.kinds).schema
+    fits = present and held.current.shape == shipped.shape
+    return held if fits else Release(held.generation + 1, shipped)
 
 
 def merge_round(
@@ -90,5 +96,5 @@ def _keep(
     kube_nodes: Iterable[str],
     samples: int,
 ) -> None:
-    document = canary.document(release)
-    memory.store("release", f"{kind} {key}", document, now_seconds, kube_nodes=kube_nodes, samples=samples)
+    said = {**canary.document(release), OF_SCHEMA: kind_of(kind, memory.tiers.kinds).schema}
+    memory.store("release", f"{kind} {key}", said, now_seconds, kube_nodes=kube_nodes, samples=samples)

@@ -70,6 +70,10 @@ class Controlled:
     taken_bytes: int = 0
     episode_kept_before: int = 0
     asked_bytes: int = 0
+    paged_out_bytes: int = 0
+    """Of what was taken, what went by process_madvise."""
+    stolen_bytes: int | None = None
+    """What was ever reclaimed from it in the kernel's order, by the newest sample; None: nobody counts it."""
     returned_bytes: int = 0
     refault_bytes: int | None = None
     usage_bytes: int = 0

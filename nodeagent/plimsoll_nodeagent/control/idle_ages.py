@@ -22,7 +22,7 @@ from plimsoll_nodeagent.sample.lru_gen import LruList, age, grouped, idle_ages, 
 OFTEN_SECONDS, SELDOM_SECONDS = 60.0, 240.0
 LOOK_SECONDS = 15.0  # the file holds every cgroup of the node, and says little new in less
 MOVES_RATIO = 0.01  # of its memory: what is young now and was not; less, and it is asked half as often
-YOUNG_SECONDS = 60.0
+YOUNG_SECONDS = 0.9 * OFTEN_SECONDS  # less than a generation lasts, whatever clocks say
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,10 @@ class Looked:
     taken_seconds: float
     ages: IdleAges
     by_numa_node: Mapping[int, IdleAges]
+    by_address: bool = False
+    """Whether it is of blocks by address (DAMON, idle bits) and not of generations."""
+    reclaimed_total_bytes: int | None = None
+    """What was ever reclaimed of the memory it speaks of, by then; None: unknown."""
 
 
 @dataclass(slots=True)

@@ -4,9 +4,10 @@ In: by workload class, hazards of return (`pages.survival`, int8), reuse tables 
 the bandit's records, and what pressure scopes have learned. Out: `Models`, from which a new container of a
 known class starts. A file that is torn, foreign or altered is passed over for the version before it; where
 none is left, all starts from what is built in: the prior hazard, LRU, the careful arm, the shipped network.
-A single table that makes no sense is left out alone. A file is JSON: `{"format": 2, "version": 3,
+A single table that makes no sense is left out alone. A file is JSON: `{"format": 3, "version": 3,
 "made_seconds": ..., "loss": {...}, "tables": {class: [int8 x 14]}, "reuse": {class: base64}, "bandit": {...},
-"pressure": {scope: [...]}, "sha256": ...}`; format 1 has the hazards alone.
+"pressure": {scope: [...]}, "sha256": ...}`. Formats 1 and 2 hold hazards that had learned reclaim as returns:
+such a file is not used, and the next version is written beside it.
 """
 
 import base64
@@ -30,7 +31,7 @@ from plimsoll.pressure.bank import LEARNED
 
 logger = logging.getLogger(__name__)
 
-FORMAT, READABLE_FORMATS = 2, (1, 2)
+FORMAT = 3
 KEPT_VERSIONS = 3
 MOST_CLASSES = 2048
 MOST_REUSE_CLASSES = 64  # 17 KB each
@@ -85,6 +86,10 @@ class Refused:
     why: str
 
 
+class OlderFormatError(ValueError):
+    """A file of before this format, whole but not to be used."""
+
+
 class ModelStore:
     """A directory of versions."""
 
@@ -98,6 +103,10 @@ class ModelStore:
         for path in self._paths():
             try:
                 return read(path)
+            except OlderFormatError as error:  # so are those before it
+                self.refused.append(Refused(path.name, str(error)))
+                logger.warning("models start afresh", extra={"file": path.name, "why": str(error)})
+                break
             except (OSError, ValueError, KeyError, TypeError) as error:
                 self.refused.append(Refused(path.name, str(error)))
                 logger.warning("a model file is passed over", extra={"file": path.name, "why": str(error)})
@@ -141,7 +150,9 @@ def read(path: Path) -> Models:
         raise ValueError(f"larger than {MOST_BYTES} bytes")
     document = json.loads(path.read_text("utf-8"))
     promised = document.pop("sha256")
-    if document["format"] not in READABLE_FORMATS:
+    if document["format"] in range(1, FORMAT):
+        raise OlderFormatError(f"of format {document['format']}, which learned reclaim as returns")
+    if document["format"] != FORMAT:
         raise ValueError(f"of format {document['format']!r}, not {FORMAT}")
     if checksum(document) != promised:
         raise ValueError("the checksum does not hold")

@@ -126,4 +126,7 @@ def ages_by_address(each: Controlled, now_seconds: float) -> Looked | None:
     if plan is None or not plan.speaks(now_seconds):
         return None
     ages = plan.idle_ages(plan.planned_seconds)
-    return None if ages is None else Looked(plan.planned_seconds, ages, {})
+    if ages is None:
+        return None
+    gone = plan.gone_bytes_total
+    return Looked(plan.planned_seconds, ages, {}, by_address=True, reclaimed_total_bytes=gone)

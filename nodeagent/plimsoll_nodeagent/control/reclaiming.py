@@ -43,6 +43,7 @@ from plimsoll_nodeagent.control.policies import PolicySource
 from plimsoll_nodeagent.control.readings import Readings, ages_by_address, node_room
 from plimsoll_nodeagent.control.stalls import StallWatch
 from plimsoll_nodeagent.control.taking import NOT_FILE_ONLY, Taker, asked_bytes, moved_bytes
+from plimsoll_nodeagent.control.teaching import learn, notice
 from plimsoll_nodeagent.discover.tracker import Container, ContainerId
 from plimsoll_nodeagent.kernelfs import KernelFs
 from plimsoll_nodeagent.loop import Snapshot
@@ -91,7 +92,7 @@ class Reclaimer:
         self.models = models or Models()
         self.fleet = FleetModels()
         self.bandit = self.models.bandit()
-        self.taker = Taker(actor, capabilities, self._must_stop)
+        self.taker = Taker(actor, capabilities, self._must_stop, fs)
         self.readings = Readings(fs, self.taker)
         self.stalls = StallWatch(fs, monotonic)
         self.controlled: dict[ContainerId, Controlled] = {}
@@ -166,6 +167,7 @@ class Reclaimer:
             each = self._known(sample.container, policy)
             each.fault, each.stopped = "", False
             found.append(sample)
+            notice(each, sample)
             wanted[sample.container.key] = each
         self.controlled = wanted
         self.fleet.keep({each.shared_class for each in wanted.values()})
@@ -179,13 +181,9 @@ class Reclaimer:
         for key, each in self.controlled.items():
             with self._alone(each, "predict"):
                 new = looked.get(key) or ages_by_address(each, now_seconds)
-                before, each.looked = each.looked, new
+                start.judge_pages(self.fleet, each, learn(each, new))
                 if new is None:
                     continue
-                if before is not None and new.taken_seconds > before.taken_seconds:
-                    elapsed_seconds = new.taken_seconds - before.taken_seconds
-                    seen = each.survival.observe(before.ages, new.ages, elapsed_seconds)
-                    start.judge_pages(self.fleet, each, seen)
                 idle = new.ages.idle_bytes(IDLE_SECONDS)
                 each.leak.add(now_seconds, new.ages.total_bytes, idle)
                 each.hint = each.leak.hint()
@@ -257,6 +255,7 @@ class Reclaimer:
         asked, taken = asked_bytes(outcome), moved_bytes(outcome)
         each.asked_bytes += asked
         each.taken_bytes += taken
+        each.paged_out_bytes += taken if outcome.kind is ActionKind.PAGEOUT else 0
         self.asked_total += asked
         self.taken_total += taken
         each.law.settle(asked, taken)

@@ -12,15 +12,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from plimsoll.pages.address_plan import Process
+from plimsoll.pages.address_plan import Asked, Process
 from plimsoll_nodeagent.act.actor import Actor
 from plimsoll_nodeagent.act.advise import Advise
+from plimsoll_nodeagent.act.container import member
 from plimsoll_nodeagent.act.outcome import ActionKind, Outcome
 from plimsoll_nodeagent.act.reclaim import PART_BYTES, Reclaim
 from plimsoll_nodeagent.capabilities import Engine, KernelCapabilities, Level
+from plimsoll_nodeagent.control.by_address import present_pages
 from plimsoll_nodeagent.control.controlled import Controlled
-from plimsoll_nodeagent.kernelfs import Advice, Ranges
+from plimsoll_nodeagent.kernelfs import Advice, Answer, KernelFs, Ranges
 
 LEASE_SECONDS = 5.0
 FILE_PAGES_ONLY = 0  # memory.reclaim's swappiness
@@ -38,6 +41,7 @@ class Taker:
     capabilities: KernelCapabilities
     must_stop: Callable[[Controlled], bool]
     """Asked between two parts of an action: is its policy gone, or does it stall?"""
+    fs: KernelFs
 
     def knows(self, each: Controlled, now_seconds: float) -> bool:
         """Whether its memory can be taken by address now."""
@@ -98,18 +102,28 @@ class Taker:
             found = plan.take(min(amount_bytes, max(PART_BYTES, plan.block_bytes)))
             amount_bytes -= before - plan.cold_bytes
             for part in found:
-                out = False
-                for ranges in pieces(part.ranges, PART_BYTES):
-                    if self.must_stop(each):
-                        return
-                    outcome = self._advise(each, part.process, ranges, Advice.PAGEOUT)
-                    if moved_bytes(outcome) > 0 and not out:
-                        plan.took(part)
-                        out = True
-                    yield outcome
+                acted = False
+                try:
+                    for ranges in pieces(part.ranges, PART_BYTES):
+                        if self.must_stop(each):
+                            return
+                        outcome = self._advise(each, part.process, ranges, Advice.PAGEOUT)
+                        acted |= outcome.acted
+                        yield outcome
+                finally:
+                    if acted:
+                        plan.took(part, self._left(each, plan.asked(part)))
             parts += len(found)
             if not found:
                 return
+
+    def _left(self, each: Controlled, asked: Asked) -> NDArray[np.int64] | None:
+        """Pages that are still present in each block; None where it cannot be told."""
+        pid, started_ticks = asked.process
+        with member(self.fs, each.container, pid) as process:
+            if isinstance(process, Answer) or process.started_ticks != started_ticks:
+                return None
+            return present_pages(process, asked)
 
     def _advise(self, each: Controlled, process: Process, ranges: Ranges, advice: Advice) -> Outcome:
         pid, started_ticks = process

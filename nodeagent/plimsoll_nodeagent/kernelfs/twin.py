@@ -19,7 +19,7 @@ from plimsoll_nodeagent.kernelfs.twin_damon import TwinDamon
 from plimsoll_nodeagent.kernelfs.twin_process import TwinCalls, TwinProcess
 
 __all__ = ["TwinKernel", "TwinProcess"]
-_KIB = 1024
+_KIB, _PAGE_BYTES = 1024, 4096
 
 
 class TwinKernel(KernelFs):
@@ -99,6 +99,7 @@ class TwinKernel(KernelFs):
         anon = 0 if swappiness == "0" else min(asked - file_, stat.get("anon", 0), self._swap_room(cgroup))
         stat |= {"file": stat.get("file", 0) - file_, "anon": stat.get("anon", 0) - anon}
         stat["inactive_file"] = min(stat.get("inactive_file", 0), stat["file"])
+        stat["pgsteal"] = stat.get("pgsteal", 0) + (file_ + anon) // _PAGE_BYTES
         (cgroup / "memory.stat").write_text("".join(f"{key} {value}\n" for key, value in stat.items()))
         _add(cgroup / "memory.current", -file_ - anon)
         if anon:

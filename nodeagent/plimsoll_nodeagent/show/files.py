@@ -2,7 +2,7 @@
 
 In: a path. Out: a `Recording`, or `RecordingError` with a sentence. The format is documented in
 docs/agent.md: `version`, `axis`, `name`, `seconds`, `edges`, `heat`, `usage_bytes`, `limit_bytes`,
-`swap_bytes`.
+`swap_bytes`, and `reclaimed_bytes` where that was told.
 """
 
 import zipfile
@@ -16,6 +16,7 @@ from plimsoll.pages.recording import VERSION, Axis, Recording
 from plimsoll_nodeagent.show.written import write_whole
 
 _ARRAYS = ("seconds", "edges", "heat", "usage_bytes", "limit_bytes", "swap_bytes")
+_MAY_LACK = ("reclaimed_bytes",)
 
 
 _KNOWN = ("seconds", "edges", "heat")  # of the others NaN is not known, infinity no limit
@@ -29,7 +30,8 @@ class RecordingError(ValueError):
 
 def save(recording: Recording, path: Path) -> None:
     """Write a recording. Raises OSError."""
-    arrays: dict[str, Any] = {name: getattr(recording, name) for name in _ARRAYS}
+    arrays: dict[str, Any] = {name: getattr(recording, name) for name in (*_ARRAYS, *_MAY_LACK)}
+    arrays = {name: values for name, values in arrays.items() if values is not None}
     words: dict[str, Any] = {
         "version": np.array(VERSION),
         "axis": np.array(recording.axis.value),
@@ -43,7 +45,8 @@ def load(path: Path) -> Recording:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
             _check(path, int(found["version"]))
-            arrays = {name: found[name] for name in _ARRAYS}
+            names = (*_ARRAYS, *(each for each in _MAY_LACK if each in found))
+            arrays = {name: found[name] for name in names}
             axis, name = Axis(str(found["axis"])), str(found["name"])
         _sound(path, arrays)
         return Recording(axis=axis, name=name, **arrays)

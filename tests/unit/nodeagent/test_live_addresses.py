@@ -57,6 +57,30 @@ def test_what_is_cold_by_address_is_paged_out_and_what_is_hot_stays(known):
     assert container.taken_bytes >= (PAGES - HOT_PAGES - cold) * 4096
 
 
+def test_what_swap_could_not_take_is_not_believed_to_be_out(known):
+    process = process_of(known)
+    process.swap_pages = 64
+    report = known.tick(20)
+    assert report.actions_total["pageout", "done"] > 0
+    went = PAGES - HOT_PAGES - resident(process)[1]
+    assert went == 64
+    plan = plan_of(known)
+    assert int(plan._plan.budget.out.sum()) * 16 == went
+    assert plan.idle_ages(known.now).total_bytes == (PAGES - went) * 4096
+
+
+def test_what_the_kernel_took_itself_is_asked_for_and_not_offered_again(known):
+    process = process_of(known)
+    process.advise(HOT_PAGES, PAGES - HOT_PAGES, Advice.PAGEOUT)  # kswapd, say
+    known.node.kernel.processes.show(process)
+    stat = known.node.file(1, "memory.stat")
+    stat.write_text(stat.read_text().replace("pgsteal 40", f"pgsteal {40 + PAGES - HOT_PAGES}"))
+    known.tick(1, seconds=1.0)
+    looked(known, 1)
+    assert plan_of(known).cold_bytes == 0
+    assert plan_of(known).idle_ages(known.now).total_bytes == HOT_PAGES * 4096
+
+
 def test_the_page_policy_of_a_running_agent_reaches_its_live_predictor(known):
     calls = known.made.calls()
     calls["set-policy"]({"name": "reuse"})

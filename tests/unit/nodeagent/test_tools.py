@@ -75,6 +75,7 @@ def test_a_cgroup_is_recorded_by_idle_age(capsys, tmp_path):
     assert made.axis is Axis.IDLE_AGE
     assert len(made.seconds) == 4
     assert made.heat[-1].sum() == pytest.approx(64 * MIB, rel=0.01)
+    assert made.reclaimed_bytes.tolist() == [40 * 4096] * 4
     assert str(where) in out
 
 
@@ -233,7 +234,7 @@ def test_ctrl_c_keeps_what_was_recorded(tmp_path):
 
 
 def test_ctrl_c_within_a_look_leaves_that_look_out():
-    taken = Taken([1.0, 2.0], [], [np.ones(len(AGE_EDGES))] * 3, [1.0, 1.0], [1.0, 1.0], [1.0])
+    taken = Taken([1.0, 2.0], [], [np.ones(len(AGE_EDGES))] * 3, [1.0, 1.0], [1.0, 1.0], [1.0], [1.0])
     assert taken.recording("x").heat.shape == (1, len(AGE_EDGES))
 
 

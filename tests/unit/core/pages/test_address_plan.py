@@ -4,9 +4,18 @@ import numpy as np
 import pytest
 
 from builders.addressworld import BLOCK, ProgramWorld, spans
-from plimsoll.pages.address_plan import FRESH_SECONDS, LEAST_LOOKS, AddressPlan, SeenProcess
+from plimsoll.pages.address_plan import (
+    ASKED_AGAIN_SHARE,
+    FRESH_SECONDS,
+    LEAST_LOOKS,
+    PAGE_BYTES,
+    AddressPlan,
+    SeenProcess,
+)
 from plimsoll.pages.blocks import AIMED_BLOCKS
 from plimsoll.pages.guarded_plan import BUDGETED, GUARDED, LRU, REUSE
+from plimsoll.pages.plan import GRACE_EPOCHS
+from plimsoll.pages.survival import SurvivalModel
 
 HOT = np.arange(100)
 
@@ -211,3 +220,112 @@ def test_who_is_not_to_bring_back_neither_learns_it_nor_says_it() -> None:
         world.page_out()
         assert world.plan.bring_back(1 << 40) == ()
     assert np.isnan(world.plan.returned_ratio)
+
+
+def cold_world() -> ProgramWorld:
+    """A hundred hot blocks, and three hundred of which some are offered."""
+    world = ProgramWorld(400, hot_only)
+    while not world.plan.cold_bytes:
+        world.look()
+    return world
+
+
+def asked_in(world: ProgramWorld) -> set[int]:
+    """Addresses of the blocks that one more look asks for."""
+    whole = spans(np.arange(world.blocks))
+    world.epoch += 1
+    asked = world.plan.see([SeenProcess(world.process, whole, whole, spans(HOT))], world.now)
+    world.plan.conclude([world.counts(each) for each in asked])
+    return {
+        int(at)
+        for each in asked
+        for start, length in each.ranges
+        for at in range(start, start + length, BLOCK)
+    }
+
+
+def test_what_the_kernel_took_is_found_gone_within_some_looks() -> None:
+    world = cold_world()
+    assert world.plan.idle_ages(world.now).idle_bytes(40.0) > 0
+    world.present[100:] = False
+    for _ in range(round(1 / ASKED_AGAIN_SHARE)):
+        world.look()
+    assert world.plan.cold_bytes == 0
+    assert world.plan.idle_ages(world.now).idle_bytes(40.0) == 0
+    assert world.plan.take(1 << 40) == ()
+
+
+def test_what_others_took_is_found_gone_at_the_next_look() -> None:
+    world = cold_world()
+    world.present[100:] = False
+    world.plan.others_took(300 * BLOCK)
+    world.look()
+    assert world.plan.cold_bytes == 0
+    assert world.plan.gone_bytes_total == 300 * BLOCK
+
+
+def test_a_look_asks_again_for_a_part_of_what_it_believes_and_in_turn_for_all_that_is_idle() -> None:
+    world = cold_world()
+    count = round(ASKED_AGAIN_SHARE * 400)
+    turns = [asked_in(world) for _ in range(round(1 / ASKED_AGAIN_SHARE))]
+    assert {len(each) for each in turns} == {count}
+    assert len(set.union(*turns)) == 300
+    world.plan.others_took(1)
+    assert len(asked_in(world)) == count, "a page more or less is nothing"
+
+
+def test_what_a_page_out_was_tried_on_is_asked_for_at_the_next_look() -> None:
+    world = cold_world()
+    parts = world.plan.take(20 * BLOCK)
+    for part in parts:
+        world.plan.took(part, None)
+    tried = {int(at) for part in parts for start, n in part.ranges for at in range(start, start + n, BLOCK)}
+    assert len(tried) == 20
+    assert tried <= asked_in(world)
+
+
+def test_only_blocks_that_went_are_out_and_those_that_do_not_move_rest_for_a_while() -> None:
+    world = cold_world()
+    (part,) = world.plan.take(20 * BLOCK)
+    at = (int(part.ranges[0, 0]) - int(spans(np.array([0])).starts[0])) // BLOCK
+    world.set(part, present=False)
+    world.present[at : at + 5] = True  # locked, say
+    before = world.plan.gone_bytes_total
+    world.plan.took(part, world.counts(world.plan.asked(part)))
+    assert world.plan.gone_bytes_total - before == 15 * BLOCK
+    assert int(world.plan._plan.budget.out.sum()) == 15
+    stuck = {int(spans(np.array([number])).starts[0]) for number in range(at, at + 5)}
+
+    def offered() -> set[int]:
+        world.look()
+        rows = world.plan._going
+        return {int(each) for part in world.plan._parts(rows) for each in _starts(part)}
+
+    for _ in range(GRACE_EPOCHS):
+        assert not stuck & offered()
+    assert any(stuck & offered() for _ in range(20))
+
+
+def _starts(part) -> list[int]:
+    return [at for start, length in part.ranges.tolist() for at in range(start, start + length, BLOCK)]
+
+
+def test_what_was_paged_out_teaches_no_returns() -> None:
+    world, model, before = cold_world(), SurvivalModel(), None
+    for _ in range(40):
+        world.look()
+        now = world.plan.idle_ages(world.now), world.plan.gone_bytes_total
+        if before is not None:
+            model.observe(before[0], now[0], 10.0, now[1] - before[1])
+        before = now
+        world.page_out(8 * BLOCK)
+    assert (~world.present).sum() > 100
+    assert model.observations == 39
+    assert model.returned_bytes.sum() == 0.0
+
+
+def test_a_memory_that_is_unmapped_is_gone_and_did_not_come_back() -> None:
+    world = cold_world()
+    world.grow(300)
+    world.look()
+    assert world.plan.gone_bytes_total == 100 * 16 * PAGE_BYTES

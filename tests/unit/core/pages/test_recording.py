@@ -60,6 +60,25 @@ def test_a_model_is_taught_a_recording():
     assert np.isfinite(model.loss)
 
 
+@pytest.mark.parametrize(
+    ("reclaimed", "observations", "returned"),
+    [(None, 0, 0.0), (np.full(3, np.nan), 0, 0.0), (4096.0 * np.array([7, 7, 7]), 2, 2 * MIB),
+     (7.0 + MIB * np.arange(3), 2, 0.0)],
+)  # fmt: skip
+def test_a_recording_by_age_teaches_what_came_back_and_not_what_was_reclaimed(
+    reclaimed, observations, returned
+):
+    heat = np.array([[0, 0, 5], [0, 0, 4], [0, 0, 3]], np.float32) * np.float32(MIB)
+    flat = np.full(3, 4 * MIB)
+    edges = np.array([0.0, 10.0, 20.0, 40.0])
+    recorded = Recording(
+        Axis.IDLE_AGE, np.arange(1.0, 4) * 10, edges, heat, flat, flat, flat, reclaimed_bytes=reclaimed
+    )
+    model = learnt(recorded, SurvivalModel())
+    assert model.observations == observations
+    assert (model.returned_bytes.sum() > 0) == (returned > 0)
+
+
 def test_regions_that_change_fall_on_one_grid_without_the_holes():
     far = 1 << 46
     looks = [

@@ -17,6 +17,7 @@ from plimsoll.pages.working_set import IdleAges
 
 MIB = float(1 << 20)
 EDGES = np.append(AGE_EDGES, np.inf)
+IDLE = AGE_EDGES >= LEAST_COLD_SECONDS
 
 
 def lived(
@@ -34,7 +35,7 @@ def lived(
         amounts, _ = np.histogram(now - last, edges, weights=np.full(blocks, MIB))
         after = IdleAges(edges, amounts.astype(float))
         if before is not None:
-            model.observe(before, after, 30.0)
+            model.observe(before, after, 30.0, 0.0)
         before = after
     assert before is not None
     return model, before
@@ -50,11 +51,10 @@ def test_learns_how_often_idle_memory_comes_back(hazard: float):
 def test_the_threshold_rises_with_a_smaller_budget_and_is_none_without_any():
     model, ages = lived(1e-3)
     generous, tight = (model.threshold_seconds(ages, each * MIB) for each in (10.0, 0.2))
-    assert LEAST_COLD_SECONDS <= generous <= tight
-    assert (
-        model.threshold_seconds(ages, 0.0) in {math.inf, float(AGE_EDGES[-1])}
-        or ages.idle_bytes(model.threshold_seconds(ages, 0.0)) == 0.0
-    )
+    assert generous == LEAST_COLD_SECONDS < tight
+    assert model.threshold_seconds(ages, 0.0) == 5120.0, "an hour was seen: nothing is older"
+    old = IdleAges(np.array([0.0, AGE_EDGES[-1], np.inf]), np.array([MIB, MIB]))
+    assert model.threshold_seconds(old, 0.0) == math.inf
 
 
 def test_memory_that_never_comes_back_is_cold_soon():
@@ -66,7 +66,7 @@ def test_memory_that_never_comes_back_is_cold_soon():
 def test_a_clock_that_leaps_teaches_nothing():
     model, ages = SurvivalModel(), IdleAges(EDGES, np.full(BINS, MIB))
     for elapsed in (0.0, -5.0, 1e9):
-        model.observe(ages, ages, elapsed)
+        model.observe(ages, ages, elapsed, 0.0)
     assert model.observations == 0
 
 
@@ -102,7 +102,8 @@ def test_policies_by_name():
     model = SurvivalModel()
     assert page_policy("lru")(ages, model, MIB) is None
     assert page_policy("idle-age")(ages, model, MIB).cold_bytes == 30 * MIB
-    assert page_policy("survival")(ages, model, 0.0).cold_bytes <= 30 * MIB
+    assert page_policy("survival")(ages, model, 0.0).cold_bytes == 0
+    assert page_policy("survival")(ages, model, 1e12).cold_bytes == 30 * MIB
     with pytest.raises(KeyError, match="idle-age"):
         page_policy("guess")
     assert set(PAGE_POLICIES) == {"lru", "idle-age", "survival"}
@@ -118,6 +119,7 @@ def test_memory_of_one_age_in_a_wide_bin_shows_no_return():
             IdleAges(np.append(births, np.inf), np.array([0.0, MIB, 500 * MIB])),
             IdleAges(np.append(births + np.array([0, 30, 30]), np.inf), np.array([0.0, MIB, 500 * MIB])),
             30.0,
+            0.0,
         )
     assert model.returned_bytes.sum() == 0.0
     assert model.observations == 60
@@ -136,3 +138,72 @@ def test_the_threshold_is_the_lowest_edge_beyond_which_returns_stay_within_the_b
         slow = (edge for edge in fits if model.returns_per_second(ages, float(edge)) <= budget * (1 + 1e-9))
         found = model.threshold_seconds(ages, budget * (1 + 1e-9))
         assert found == next(slow, float("inf"))
+
+
+def reclaimed(
+    per_minute: float, age_every_seconds: float = 60.0, hazard_per_second: float = 0.0, minutes: int = 40
+) -> tuple[SurvivalModel, IdleAges, float]:
+    """40 minutes of 50 MiB that are hot and 200 that are not, of which so much goes each minute: the model,
+    the last histogram, and what is left of the cold."""
+    model, before, births, taken, cold = SurvivalModel(), None, [-600.0, -60.0, -30.0, 0.0], 0.0, 200 * MIB
+    hot = 50 * MIB
+    for step in range(1, 4 * minutes + 1):
+        now, taken = 15.0 * step, per_minute / 4.0 * cold
+        back = (cold - taken) * (1.0 - math.exp(-15.0 * hazard_per_second))
+        cold, hot = cold - taken - back, hot + back
+        edges = np.array([0.0, *sorted(now - birth for birth in births[1:]), np.inf])
+        ages = IdleAges(edges, np.array([hot, *[0.0] * (len(edges) - 3), cold]))
+        if before is not None:
+            model.observe(before, ages, 15.0, taken)
+        before = ages
+        if now - births[-1] >= age_every_seconds:
+            births = [*births[1:], now]
+    assert before is not None
+    return model, before, cold
+
+
+@pytest.mark.parametrize("per_minute", [0.0, 0.01, 0.05])
+@pytest.mark.parametrize("age_every_seconds", [60.0, 240.0])
+def test_what_is_cold_stays_cold_while_it_is_taken(per_minute: float, age_every_seconds: float):
+    model, ages, left = reclaimed(per_minute, age_every_seconds)
+    found = page_policy("survival")(ages, model, 0.01 * 50 * MIB / 60.0)
+    assert found.cold_bytes == pytest.approx(left, rel=1e-6)
+    assert model.observations > 100
+    assert model.returned_bytes[IDLE].sum() < 1.0
+
+
+def test_returns_are_learnt_beside_what_is_taken():
+    seen, _, _ = reclaimed(0.05, hazard_per_second=1e-3, minutes=20)
+    rate = seen.returned_bytes[IDLE].sum() / seen.idle_byte_seconds[IDLE].sum()
+    assert rate == pytest.approx(1e-3, rel=0.1)
+
+
+@pytest.mark.parametrize("taken", [None, math.nan, math.inf, -4096.0])
+def test_nothing_is_learnt_where_nobody_knows_what_was_reclaimed(taken):
+    births = np.array([0.0, 60.0, 600.0])
+    before = IdleAges(np.append(births, np.inf), np.array([0.0, MIB, 500 * MIB]))
+    after = IdleAges(np.append(births + np.array([0, 30, 30]), np.inf), np.array([0.0, MIB, 400 * MIB]))
+    model = SurvivalModel()
+    assert model.observe(before, after, 30.0, taken) is None
+    assert model.observations == 0
+    assert model.observe(before, after, 30.0, 0.0) is not None
+
+
+def test_reclaim_of_other_memory_than_was_compared_teaches_nothing():
+    births = np.array([0.0, 60.0, 600.0])
+    before = IdleAges(np.append(births, np.inf), np.array([0.0, MIB, 500 * MIB]))
+    after = IdleAges(np.append(births + np.array([0, 30, 30]), np.inf), np.array([0.0, MIB, 490 * MIB]))
+    model = SurvivalModel()
+    assert model.observe(before, after, 30.0, 40 * MIB) is None, "a stream of files was reclaimed, say"
+    assert model.observe(before, after, 30.0, 10.5 * MIB) is not None, "counters are not read at one moment"
+    assert model.returned_bytes.sum() == 0.0
+
+
+@pytest.mark.parametrize("age_seconds", [60.0, 150.0, 240.0])
+def test_memory_touched_every_second_is_never_cold_however_old_its_generation(age_seconds: float):
+    edges = np.array([0.0, age_seconds, age_seconds + 240.0, age_seconds + 480.0, np.inf])
+    ages = IdleAges(edges, np.array([1024.0, 0.0, 0.0, 0.0]) * MIB)
+    model = SurvivalModel(prior=np.full(BINS, 1e-7))
+    for name in ("idle-age", "survival"):
+        assert page_policy(name)(ages, model, 1.0).cold_bytes == 0
+    assert ages.working_set_bytes(60.0) == 1024 * MIB

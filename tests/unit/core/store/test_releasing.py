@@ -5,10 +5,13 @@ import pytest
 
 from builders.store import NOW
 from plimsoll.store.canary import Verdict
+from plimsoll.store.content import decode, encode
 from plimsoll.store.contributions import Contribution
+from plimsoll.store.contributions import document as words_of
+from plimsoll.store.contributions import read as read_words
 from plimsoll.store.memory import open_memory
 from plimsoll.store.record import Address, Provenance
-from plimsoll.store.releasing import judge_round, merge_round, release_of
+from plimsoll.store.releasing import OF_SCHEMA, judge_round, merge_round, release_of
 
 TRUTH = np.array([2.0, -1.0, 0.5, 3.0])
 SHIPPED = np.zeros(4)
@@ -103,3 +106,23 @@ def test_what_cannot_be_read_leaves_what_ships(memory, damage):
     np.testing.assert_array_equal(release.current, np.zeros(7))
     assert release.candidate is None
     assert merge_round(memory, "pages", "cache", np.zeros(7), NOW).candidate is None
+
+
+def test_what_was_learned_by_an_older_schema_is_dropped_and_learned_anew(memory):
+    rng = np.random.default_rng(4)
+    teach(memory, rng)
+    merge_round(memory, "pages", "cache", SHIPPED, NOW)
+    before, _ = tried(memory, rng)
+    assert before.current.any()
+    said = memory.retrieve("release", "pages cache", NOW)
+    assert said.pop(OF_SCHEMA) == 2
+    memory.store("release", "pages cache", said, NOW)
+    words = {"n1": Contribution(7, 100, NOW, np.full(4, 3.0))}
+    memory.tiers.store(Address("pages", "cache"), encode(words_of(words)), Provenance(), 1)
+    after = release_of(memory, "pages", "cache", SHIPPED, NOW)
+    np.testing.assert_array_equal(after.current, SHIPPED)
+    assert (after.candidate, after.generation) == (None, before.generation + 1), "agents are told"
+    assert read_words(decode(memory.tiers.retrieve(Address("pages", "cache"), NOW).content)) == {}
+    assert merge_round(memory, "pages", "cache", SHIPPED, NOW).candidate is None
+    teach(memory, rng, sequence=8)
+    assert merge_round(memory, "pages", "cache", SHIPPED, NOW).candidate is not None

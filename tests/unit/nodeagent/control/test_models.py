@@ -62,19 +62,24 @@ def test_nothing_kept_is_what_is_built_in():
     assert Models().pressure == {}
 
 
-def test_a_file_of_the_version_before_is_read(tmp_path):
-    ModelStore(tmp_path).save(learnt(), NOW)
-    (path,) = tmp_path.glob("*.json")
-
-    def older(document) -> None:
-        document["format"] = 1
-        for name in ("reuse", "bandit", "pressure"):
-            del document[name]
-
-    altered(path, older)
-    found = read(path)
-    assert set(found.tables) == {"web"}
-    assert (found.reuse, found.records, found.pressure) == ({}, {}, {})
+@pytest.mark.parametrize("older", [1, 2])
+def test_files_of_an_older_format_are_not_used_and_said_once(tmp_path, caplog, older: int):
+    store = ModelStore(tmp_path)
+    for seconds in (NOW, NOW + 600):
+        store.save(learnt(), seconds)
+    for path in tmp_path.glob("*.json"):
+        altered(path, lambda document: document.update(format=older))
+    caplog.clear()
+    assert store.load() == Models()
+    assert len(store.refused) == len(caplog.records) == 1
+    assert "reclaim as returns" in store.refused[0].why
+    made = store.save(learnt(), NOW + 1200)
+    assert made.version == 3
+    assert store.load().checksum == made.checksum
+    newest = max(tmp_path.glob("*.json"))
+    altered(newest, lambda document: document.update(format=4))
+    with pytest.raises(ValueError, match="of format 4"):
+        read(newest)
 
 
 @pytest.mark.parametrize("how", ["bit", "cut", "empty", "foreign", "missing"])

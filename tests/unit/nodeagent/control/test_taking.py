@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from builders.twin_node import MIB, TwinNode
-from plimsoll.pages.address_plan import Part
+from plimsoll.pages.address_plan import Asked, Part
 from plimsoll.pages.control_law import ReclaimLaw
 from plimsoll.pages.control_types import ReclaimPolicy
 from plimsoll_nodeagent.capabilities import ORDER, Fact, KernelCapabilities, settle
@@ -57,7 +57,12 @@ class Plan:
         found, self._left = self._left[:count], self._left[count:]
         return tuple(Part((PID, 1), each, np.zeros(1, np.int64)) for each in found)
 
-    def took(self, part: Part) -> None:
+    def asked(self, part: Part) -> Asked:
+        return Asked(part.process, part.ranges.astype(np.int64), self.block_bytes)
+
+    def took(self, part: Part, left: np.ndarray | None) -> None:
+        assert left is not None
+        assert left.tolist() == [0]
         self.out.append(int(part.ranges[0, 0]))
 
 
@@ -68,7 +73,7 @@ def test_paging_out_can_be_stopped_every_sixteen_mib(tmp_path, block_mib: int):
     each = Controlled(node.container(), ReclaimLaw(ReclaimPolicy()))
     each.addresses, each.swap = Plan(process.start, block_mib), SwapRoom(64 * MIB)
     moved = []
-    taker = Taker(node.actor(each.container), NEWEST, lambda _: sum(moved) >= 32 * MIB)
+    taker = Taker(node.actor(each.container), NEWEST, lambda _: sum(moved) >= 32 * MIB, node.kernel)
     for outcome in taker.take(each, 64 * MIB, 0.0):
         assert 0 < moved_bytes(outcome) <= 16 * MIB
         moved.append(moved_bytes(outcome))
@@ -82,5 +87,5 @@ def test_no_more_is_paged_out_than_was_asked_for(tmp_path, amount_mib: int):
     process = node.process(PID, pages=PAGES, started_ticks=1)
     each = Controlled(node.container(), ReclaimLaw(ReclaimPolicy()))
     each.addresses, each.swap = Plan(process.start, 1), SwapRoom(64 * MIB)
-    taker = Taker(node.actor(each.container), NEWEST, lambda _: False)
+    taker = Taker(node.actor(each.container), NEWEST, lambda _: False, node.kernel)
     assert sum(map(moved_bytes, taker.take(each, amount_mib * MIB, 0.0))) == amount_mib * MIB

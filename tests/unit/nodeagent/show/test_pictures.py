@@ -3,6 +3,7 @@ import re
 import struct
 import xml.etree.ElementTree as ET
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -89,12 +90,13 @@ def test_figures_say_unknown_and_no_limit_in_words():
     assert told["usage, mean and highest"] == "20 MiB, 20 MiB"
 
 
-def test_a_recording_survives_its_file(tmp_path):
-    made = recording(Axis.IDLE_AGE)
+@pytest.mark.parametrize("reclaimed", [None, np.arange(50) * 4096.0])
+def test_a_recording_survives_its_file(tmp_path, reclaimed):
+    made = replace(recording(Axis.IDLE_AGE), reclaimed_bytes=reclaimed)
     save(made, tmp_path / "a.npz")
     back = load(tmp_path / "a.npz")
     assert (back.axis, back.name) == (made.axis, made.name)
-    for name in ("seconds", "edges", "heat", "usage_bytes", "limit_bytes", "swap_bytes"):
+    for name in ("seconds", "edges", "heat", "usage_bytes", "limit_bytes", "swap_bytes", "reclaimed_bytes"):
         assert np.array_equal(getattr(back, name), getattr(made, name))
 
 

@@ -1,0 +1,46 @@
+"""What two looks at a container's idle memory teach its hazards of return.
+
+In: a container, its newest histogram, what was ever reclaimed from it by anybody: `pgsteal` of memory.stat
+(the kernel's reclaim, memory.reclaim, leases), and what the agent paged out by address, which the kernel does
+not count there. Out: what the looks showed; the container goes on from the new one. Two looks teach only
+where it is known what was reclaimed in between; histograms of different origin are not compared.
+"""
+
+from dataclasses import replace
+
+from plimsoll.pages.survival import Returns
+from plimsoll_nodeagent.control.controlled import Controlled
+from plimsoll_nodeagent.control.idle_ages import Looked
+from plimsoll_nodeagent.kernelfs.process import PAGE_BYTES
+from plimsoll_nodeagent.sample.reading import ContainerSample
+
+
+def notice(each: Controlled, sample: ContainerSample) -> None:
+    """Take in what a sample says of what was ever reclaimed; a plan by address is told what it cannot see."""
+    stolen_pages = None if sample.stat is None else sample.stat.stolen_pages
+    before = each.stolen_bytes
+    each.stolen_bytes = None if stolen_pages is None else stolen_pages * PAGE_BYTES
+    if each.addresses is not None and before is not None and each.stolen_bytes is not None:
+        each.addresses.others_took(max(0, each.stolen_bytes - before))
+
+
+def learn(each: Controlled, new: Looked | None) -> Returns | None:
+    """Take over the newest look; returns what it taught, None for nothing."""
+    before = each.looked
+    if new is not None and not new.by_address:
+        if before is not None and not before.by_address and new.taken_seconds == before.taken_seconds:
+            return None  # nothing new: what was reclaimed by then is known with the one that is held
+        known = each.stolen_bytes is not None
+        total_bytes = (each.stolen_bytes or 0) + each.paged_out_bytes if known else None
+        new = replace(new, reclaimed_total_bytes=total_bytes)
+    each.looked = new
+    if before is None or new is None or new.by_address is not before.by_address:
+        return None
+    elapsed_seconds = new.taken_seconds - before.taken_seconds
+    return each.survival.observe(before.ages, new.ages, elapsed_seconds, _between(before, new))
+
+
+def _between(before: Looked, new: Looked) -> int | None:
+    if before.reclaimed_total_bytes is None or new.reclaimed_total_bytes is None:
+        return None
+    return new.reclaimed_total_bytes - before.reclaimed_total_bytes

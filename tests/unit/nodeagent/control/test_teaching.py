@@ -1,0 +1,111 @@
+"""What two looks teach: returns, and not what anybody reclaimed in between."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from builders.agents import AgentOn
+from builders.twin_node import MIB, TwinNode
+from plimsoll.pages.control_law import ReclaimLaw
+from plimsoll.pages.control_types import ReclaimPolicy
+from plimsoll.pages.working_set import IdleAges
+from plimsoll_nodeagent.control.controlled import Controlled
+from plimsoll_nodeagent.control.idle_ages import Looked
+from plimsoll_nodeagent.control.teaching import learn, notice
+from plimsoll_nodeagent.sample.features import find_features
+from plimsoll_nodeagent.sample.reading import ContainerSample, Sampler
+
+BIRTHS = np.array([0.0, 60.0, 600.0])
+
+
+def look(seconds: float, cold_mib: float, *, by_address: bool = False, total: int | None = None) -> Looked:
+    """Hot memory, and cold that was born before."""
+    edges = np.append(BIRTHS + seconds * np.array([0, 1, 1]), np.inf)
+    ages = IdleAges(edges, np.array([50.0 * MIB, 0.0, cold_mib * MIB]))
+    return Looked(1000.0 + seconds, ages, {}, by_address=by_address, reclaimed_total_bytes=total)
+
+
+@pytest.fixture
+def node(tmp_path) -> TwinNode:
+    return TwinNode(tmp_path)
+
+
+@pytest.fixture
+def each(node) -> Controlled:
+    return Controlled(node.container(), ReclaimLaw(ReclaimPolicy()))
+
+
+def sampled(node: TwinNode, stolen_pages: int | None) -> ContainerSample:
+    container = node.container()
+    sample = Sampler(node.kernel, find_features(node.kernel, container.path)).container(container)
+    assert sample is not None
+    assert sample.stat is not None
+    return replace(sample, stat=replace(sample.stat, stolen_pages=stolen_pages))
+
+
+def test_what_the_kernel_and_the_agent_took_is_no_return(node, each):
+    notice(each, sampled(node, 40))
+    assert learn(each, look(0.0, 200.0)) is None
+    notice(each, sampled(node, 40 + 10 * 256))
+    each.paged_out_bytes += 5 * MIB
+    seen = learn(each, look(15.0, 200.0 - 10.0 - 5.0))
+    assert seen is not None
+    assert seen.returned_bytes.sum() == 0.0
+    notice(each, sampled(node, 40 + 20 * 256))
+    seen = learn(each, look(30.0, 185.0 - 10.0 - 7.0))
+    assert seen.returned_bytes.sum() == 7 * MIB
+
+
+@pytest.mark.parametrize("stolen_pages", [None, 39])
+def test_a_counter_that_is_not_there_or_went_back_teaches_nothing(node, each, stolen_pages):
+    notice(each, sampled(node, 40))
+    learn(each, look(0.0, 200.0))
+    notice(each, sampled(node, stolen_pages))
+    assert learn(each, look(15.0, 190.0)) is None
+    assert each.survival.observations == 0
+    assert each.looked.taken_seconds == 1015.0
+
+
+def test_the_same_look_at_a_later_tick_keeps_what_was_reclaimed_by_then(node, each):
+    notice(each, sampled(node, 40))
+    first = look(0.0, 200.0)
+    learn(each, first)
+    held = each.looked
+    notice(each, sampled(node, 40 + 256))
+    assert learn(each, first) is None
+    assert each.looked is held
+
+
+def test_histograms_of_different_origin_are_not_compared(node, each):
+    notice(each, sampled(node, 40))
+    learn(each, look(0.0, 200.0))
+    assert learn(each, look(15.0, 100.0, by_address=True, total=0)) is None
+    seen = learn(each, look(30.0, 90.0, by_address=True, total=10 * MIB))
+    assert seen.returned_bytes.sum() == 0.0
+    assert learn(each, look(45.0, 80.0)) is None
+    assert learn(each, None) is None
+    assert each.looked is None
+
+
+def test_a_plan_by_address_is_told_what_others_took(node, each):
+    class Told:
+        bytes_ = 0
+
+        def others_took(self, bytes_: int) -> None:
+            self.bytes_ += bytes_
+
+    each.addresses = Told()
+    for pages in (40, None, 60, 100, 90):
+        notice(each, sampled(node, pages))
+    assert each.addresses.bytes_ == 40 * 4096
+
+
+def test_an_agent_that_reclaims_learns_no_returns_from_it(tmp_path):
+    agent = AgentOn(tmp_path, containers=1)
+    agent.tick(2)
+    agent.lives(40, 30.0, (0, 0))
+    (each,) = agent.made.agent.reclaimer.controlled.values()
+    assert agent.taken_bytes > 2 * MIB
+    assert each.survival.observations > 20
+    assert each.survival.returned_bytes.sum() == 0.0
