@@ -155,7 +155,9 @@ class Agent:
 
     def _predict(self, snapshot: Snapshot, now_seconds: float) -> list[ContainerSample]:
         wanted = self.reclaimer.follow(snapshot)
-        self.ages.sample((each.container for each in wanted), now_seconds)
+        mapped = {each.container.key: each.mapped_cache_bytes for each in wanted}
+        self.ages.sample((each.container for each in wanted), now_seconds, mapped)
+        self.looks.spoil(self.ages.aged)
         self._look_by_address(now_seconds)
         self._look_at_writes(now_seconds)
         self.reclaimer.predict(self.ages.looked, now_seconds)

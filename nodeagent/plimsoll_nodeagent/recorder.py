@@ -98,7 +98,7 @@ class Taken:
 class Looker(Protocol):
     """One way to look at how a cgroup's memory is used."""
 
-    def look(self, second: float, taken: Taken) -> bool:
+    def look(self, second: float, sample: ContainerSample, taken: Taken) -> bool:
         """Look once; False where there is nothing left to look at."""
 
     def close(self) -> None:
@@ -126,7 +126,7 @@ def record(
                 now() - begin, last + options.every / 2 + 1e-3 * number
             )  # also where a clock goes back
             sample = sampler.container(container)
-            if sample is None or not looker.look(second, taken):
+            if sample is None or not looker.look(second, sample, taken):
                 break
             taken.add(second, sample)
     return taken.recording(container.container_id)
@@ -150,9 +150,10 @@ class ByGenerations:
         self._sampler = IdleAgeSampler(fs, cgroup_root, least_seconds=0.0)
         self._container = container
 
-    def look(self, second: float, taken: Taken) -> bool:
+    def look(self, second: float, sample: ContainerSample, taken: Taken) -> bool:
         """Read the generations."""
-        self._sampler.sample([self._container], second)
+        mapped = {self._container.key: sample.mapped_cache_bytes}
+        self._sampler.sample([self._container], second, mapped)
         found = self._sampler.looked.get(self._container.key)
         if found is None:
             why = self._sampler.absence or "without this cgroup"
@@ -191,7 +192,7 @@ class ByDamon:
         self.close()
         raise RecordError(f"DAMON could not be started on {container.container_id}: {answer}")
 
-    def look(self, second: float, taken: Taken) -> bool:  # noqa: ARG002 -- the kernel keeps the time
+    def look(self, second: float, sample: ContainerSample, taken: Taken) -> bool:  # noqa: ARG002
         """Have the regions written, and read them; the first process' only where address spaces differ."""
         found = read_regions(self._fs, self._slots, 0, self._watching)
         if isinstance(found, Answer):

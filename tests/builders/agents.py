@@ -92,6 +92,15 @@ class AgentOn:
         assert report is not None
         return report
 
+    def unmap(self, number: int = 1) -> None:
+        """Let nobody have mapped a container's page cache: it is read and written by system calls."""
+        stat = self.node.file(number, "memory.stat")
+        lines = [
+            "file_mapped 0" if line.startswith("file_mapped ") else line
+            for line in stat.read_text().splitlines()
+        ]
+        stat.write_text("\n".join(lines) + "\n")
+
     def lives(self, looks: int, seconds: float = 30.0, returns: tuple[int, int] = (8, 4)) -> None:
         """Look after look generations age, and of the two oldest so many pages each are touched again.
 

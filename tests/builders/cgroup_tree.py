@@ -24,6 +24,8 @@ SwapFree:         262144 kB
 STAT = """anon {anon}
 file {file}
 kernel 4096
+shmem 0
+file_mapped {mapped}
 inactive_file {inactive_file}
 active_file 0
 slab {slab}
@@ -55,7 +57,7 @@ class Memory:
 
     def files(self) -> dict[str, str]:
         half = self.usage_bytes // 2
-        stat = STAT.format(anon=half, file=half, inactive_file=half // 2, slab=4096)
+        stat = STAT.format(anon=half, file=half, mapped=half, inactive_file=half // 2, slab=4096)
         events = f"low 0\nhigh 2\nmax 5\noom {self.oom_kills}\noom_kill {self.oom_kills}\noom_group_kill 0\n"
         whole = {
             "cgroup.procs": "1\n",

@@ -1,9 +1,9 @@
 """A leak as it looks at page level: memory that was touched once and never again, and that keeps growing.
 
-In: over time, a container's anonymous memory and how much of its memory has been idle longer than some
-minutes. Out: a hint with its growth, or nothing. It says earlier than growth of usage alone whether growth is
-a leak: a cache that fills up is touched again. It is a hint for people and for the leak tests of the operator
-(`plimsoll.leak`), which state their false-alarm rate; this one acts on nothing.
+In: over time, a container's anonymous memory, swapped out or not, and how much of it has been idle longer
+than some minutes. Out: a hint with its growth, or nothing. It says earlier than growth of usage alone whether
+growth is a leak: a cache that fills up is touched again. It is a hint for people, with no stated rate of
+false alarms, and acts on nothing; the operator's leak tests (`plimsoll.leak`) state theirs.
 """
 
 from collections import deque

@@ -67,6 +67,9 @@ class Looks(Protocol):
     def rest(self) -> None:
         """Give up what is under way."""
 
+    def spoil(self, keys: frozenset[ContainerId]) -> None:
+        """As `AddressLooks.spoil`."""
+
 
 @dataclass
 class AddressLooks:
@@ -137,6 +140,11 @@ class AddressLooks:
         if self.instead is None or not self.instead.absence:
             return (self.absence,)
         return (self.absence, self.instead.absence)
+
+    def spoil(self, keys: frozenset[ContainerId]) -> None:
+        """Somebody took the accessed bits of these containers: what hangs on them begins anew."""
+        if self.instead is not None:
+            self.instead.spoil(keys)
 
     def close(self) -> None:
         """Give DAMON back."""

@@ -74,6 +74,11 @@ class Controlled:
     """Of what was taken, what went by process_madvise."""
     stolen_bytes: int | None = None
     """What was ever reclaimed from it in the kernel's order, by the newest sample; None: nobody counts it."""
+    swap_bytes: int = 0
+    unmapped_cache_bytes: int = 0
+    """Page cache that no look by address sees."""
+    probed_bytes: int = 0
+    """Of the memory whose age nobody knows, what is held to be cold: found by probing."""
     returned_bytes: int = 0
     refault_bytes: int | None = None
     usage_bytes: int = 0
@@ -124,6 +129,11 @@ class Controlled:
     def aged_cold_bytes(self) -> int | None:
         """What is cold by the idle-age histogram alone."""
         return None if self.aged is None or self.aged.cold is None else self.aged.cold.cold_bytes
+
+    @property
+    def cold_besides_bytes(self) -> int:
+        """What may go in the kernel's own order: cold by idle ages, and by probing where there are none."""
+        return (self.aged_cold_bytes or 0) + self.probed_bytes
 
 
 def reading_of(

@@ -1,21 +1,24 @@
 """How long the memory of each container has been idle, sampled as often as it is worth it.
 
-In: the generations of the multi-generational LRU, which the kernel keeps anyway (`sample/lru_gen.py`). Out:
-an idle-age histogram for each container that a policy speaks for, split by NUMA node; none where the kernel
-has none, and then reclaim falls back to the kernel's own order. New generations are made for those containers
-only, at a pace that adapts: every minute where memory moves, down to every four minutes where hardly any
-does, because each costs the kernel a walk over page tables.
+In: the generations of the multi-generational LRU, which the kernel keeps anyway (`sample/lru_gen.py`), and
+how much page cache of each container is mapped: of the rest generations tell nothing. Out: an idle-age
+histogram for each container that a policy speaks for, split by NUMA node, and how much is not in it; none
+where the kernel has none, and then reclaim falls back to the kernel's own order. New generations are made for
+those containers only, at a pace that adapts: every minute where memory moves, down to every four minutes
+where hardly any does, because each costs the kernel a walk over page tables.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from plimsoll.pages.working_set import IdleAges
 from plimsoll_nodeagent.discover.hierarchy import hierarchy_root
 from plimsoll_nodeagent.discover.tracker import Container, ContainerId
 from plimsoll_nodeagent.kernelfs import Absence, KernelFs, Mode
+from plimsoll_nodeagent.sample.lru_gen import IdleAges as Generations
 from plimsoll_nodeagent.sample.lru_gen import LruList, age, grouped, idle_ages, read_lru_gen
 
 # The kernel keeps four generations: made more often, they would tell no age above two minutes.
@@ -36,6 +39,10 @@ class Looked:
     """Whether it is of blocks by address (DAMON, idle bits) and not of generations."""
     reclaimed_total_bytes: int | None = None
     """What was ever reclaimed of the memory it speaks of, by then; None: unknown."""
+    untold_bytes: int = 0
+    """Page cache whose age nobody knows: it is not in the histogram."""
+    anon_ages: IdleAges | None = None
+    """Anonymous memory alone."""
 
 
 @dataclass(slots=True)
@@ -56,13 +63,21 @@ class IdleAgeSampler:
     absence: Absence | None = None
     """Why there are no generations; None where there are, or before the first look."""
     agings_total: int = 0
+    aged: frozenset[ContainerId] = frozenset()
+    """Who was given a new generation by the newest `sample`: that took the accessed bits of page tables."""
     _read_seconds: float = float("-inf")
     _above: tuple[str, str] | None = None
     """Where the hierarchy begins under our root, and what the kernel puts before that."""
     _paces: dict[ContainerId, _Pace] = field(default_factory=dict)
 
-    def sample(self, containers: Iterable[Container], now_seconds: float) -> None:
-        """Look at these containers; forget all others."""
+    def sample(
+        self,
+        containers: Iterable[Container],
+        now_seconds: float,
+        mapped_cache_bytes: Mapping[ContainerId, int],
+    ) -> None:
+        """Look at these containers; forget all others. No word on what is mapped counts as nothing."""
+        self.aged = frozenset()
         wanted = {each.key: each for each in containers}
         self._paces = {key: self._paces.get(key, _Pace()) for key in wanted}
         self.looked = {key: each for key, each in self.looked.items() if key in wanted}
@@ -76,7 +91,7 @@ class IdleAgeSampler:
         self.absence = None
         for key, own in self._own(lists, wanted).items():
             if own:
-                self._one(key, own, now_seconds)
+                self._one(key, own, now_seconds, mapped_cache_bytes.get(key, 0))
 
     def _own(
         self, lists: tuple[LruList, ...], wanted: Mapping[ContainerId, Container]
@@ -93,17 +108,29 @@ class IdleAgeSampler:
             found = grouped(lists, {prefix + path for path in paths.values()})
         return {key: found.get(path) or found.get(prefix + path, []) for key, path in paths.items()}
 
-    def _one(self, key: ContainerId, own: list[LruList], now_seconds: float) -> None:
-        whole = _histogram(own)
+    def _one(self, key: ContainerId, own: list[LruList], now_seconds: float, mapped_bytes: int) -> None:
+        found = idle_ages(own)
+        whole = _histogram(found, found.told_bytes(mapped_bytes))
         if whole is None:
             return
-        parts = {each.numa_node: _histogram([each]) for each in own}
+        file_bytes = int(found.file_bytes.sum())
+        parts = {}
+        for each in own:
+            part = idle_ages([each])
+            # At least so much of what is mapped is here: the rest of the cache may all be.
+            mapped_here = mapped_bytes - (file_bytes - int(part.file_bytes.sum()))
+            parts[each.numa_node] = _histogram(part, part.told_bytes(mapped_here))
         self.looked[key] = Looked(
-            now_seconds, whole, {n: each for n, each in parts.items() if each is not None}
+            now_seconds,
+            whole,
+            {n: each for n, each in parts.items() if each is not None},
+            untold_bytes=max(0, file_bytes - mapped_bytes),
+            anon_ages=_histogram(found, found.anon_bytes),
         )
         pace = self._paces[key]
         if not 0.0 <= now_seconds - pace.aged_seconds < pace.every_seconds:
             self._age(pace, own, whole, now_seconds)
+            self.aged |= {key}
 
     def _age(self, pace: _Pace, own: list[LruList], whole: IdleAges, now_seconds: float) -> None:
         young = whole.working_set_bytes(YOUNG_SECONDS)
@@ -124,11 +151,8 @@ def _prefix(lists: Iterable[LruList], paths: Iterable[str]) -> str:
     return found.pop() if len(found) == 1 else ""
 
 
-def _histogram(lists: list[LruList]) -> IdleAges | None:
-    found = idle_ages(lists)
-    edges = np.append(found.from_seconds, np.inf)
-    amounts = (found.anon_bytes + found.file_bytes).astype(np.float64)
+def _histogram(found: Generations, amounts: npt.NDArray[np.int64]) -> IdleAges | None:
     try:
-        return IdleAges(edges, amounts)
+        return IdleAges(np.append(found.from_seconds, np.inf), amounts.astype(np.float64))
     except ValueError:
         return None

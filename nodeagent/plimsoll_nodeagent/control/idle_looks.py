@@ -2,10 +2,11 @@
 
 In: the containers that are wanted, the time. Out: plans that have seen another epoch. One container at a
 time, whoever was looked at longest ago: pages are marked idle, and asked ten seconds later whether they still
-are; reads and writes both count. What it may cost is bounded three times: in pages a step, in pages a look
-(of a larger container a few pages in a row speak for each block, at another place each time), and in
-processor time of the agent, which has the kernel's work for it in it: the next look begins when the last has
-become a small share of the time since. Nothing is marked by an agent that does not act.
+are; reads and writes both count, by way of page tables: what system calls alone read or write is not seen.
+What it may cost is bounded three times: in pages a step, in pages a look (of a larger container a few pages
+in a row speak for each block, at another place each time), and in processor time of the agent, which has the
+kernel's work for it in it: the next look begins when the last has become a small share of the time since.
+Nothing is marked by an agent that does not act.
 """
 
 import time
@@ -88,6 +89,11 @@ class IdleLooks:
     def rest(self) -> None:
         """Give up the look under way; marks need no undoing."""
         self._turn = None
+
+    def spoil(self, keys: frozenset[ContainerId]) -> None:
+        """Give up a look at one of these: a new generation took what says that a page was touched."""
+        if self._turn is not None and self._turn.container.key in keys:
+            self.rest()
 
     def _pay(self, turn: _Turn | None, cost_seconds: float, now_seconds: float) -> None:
         """Between two looks it rests until they cost little; within one there is no waiting."""

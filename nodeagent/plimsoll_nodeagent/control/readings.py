@@ -54,13 +54,17 @@ class Readings:
         room = each.swap.bytes_
         cold = self._cold(each, sample, now, by_ages(page_policy_name))
         if room and page_policy_name in ADDRESS_POLICIES and self._taker.knows(each, now):
-            cold = max(cold or 0, 0 if each.addresses is None else each.addresses.cold_bytes)
+            known = 0 if each.addresses is None else each.addresses.cold_bytes
+            cold = max(cold or 0, min(known + each.probed_bytes, sample.usage_bytes))
         return reading_of(each, sample, now, room, cold, 1.0 if pressed else None)
 
     def _cold(self, each: Controlled, sample: ContainerSample, now_seconds: float, name: str) -> int | None:
-        """What is cold by its idle ages; a policy by address has another one for what it does not know."""
+        """What is cold by its idle ages, and by probing where nobody knows them; a policy by address has
+        another one for what it does not know.
+        """
         looked, budget = each.looked, each.law.policy.refault_budget_ratio
         probed = cold_by_refaults(each, sample, now_seconds)  # at every reading: it learns
+        each.probed_bytes = 0
         if looked is None:
             each.aged = None
             return None if name == "lru" else probed
@@ -74,8 +78,10 @@ class Readings:
             cold = page_policy(name)(looked.ages, each.survival, budget * minute / 60.0)
             each.aged = Aged(looked, name, budget, minute, cold)
             each.cold_age_seconds = math.nan if cold is None else cold.threshold_seconds
-        cold_bytes = each.aged_cold_bytes
-        return None if cold_bytes is None else min(cold_bytes, sample.usage_bytes)
+        if each.aged_cold_bytes is None:
+            return None
+        each.probed_bytes = min(probed or 0, looked.untold_bytes)
+        return min(each.cold_besides_bytes, sample.usage_bytes)
 
     def _io_ratio(self, each: Controlled, sample: ContainerSample) -> float | None:
         """How much it stalled on io, if pages of files came back since the reading before.
@@ -128,5 +134,11 @@ def ages_by_address(each: Controlled, now_seconds: float) -> Looked | None:
     ages = plan.idle_ages(plan.planned_seconds)
     if ages is None:
         return None
-    gone = plan.gone_bytes_total
-    return Looked(plan.planned_seconds, ages, {}, by_address=True, reclaimed_total_bytes=gone)
+    return Looked(
+        plan.planned_seconds,
+        ages,
+        {},
+        by_address=True,
+        reclaimed_total_bytes=plan.gone_bytes_total,
+        untold_bytes=each.unmapped_cache_bytes,
+    )

@@ -27,7 +27,6 @@ from plimsoll.pages.control_share import Claim, share_out
 from plimsoll.pages.control_types import ContainerReading, Reason, ReclaimPolicy, hold
 from plimsoll.pages.guarded_plan import GUARDED
 from plimsoll.pages.survival import SurvivalModel
-from plimsoll.pages.touched_once import IDLE_SECONDS
 from plimsoll.pages.working_set import need
 from plimsoll_nodeagent.act.actor import Actor
 from plimsoll_nodeagent.act.outcome import ActionKind, Outcome
@@ -43,7 +42,7 @@ from plimsoll_nodeagent.control.policies import PolicySource
 from plimsoll_nodeagent.control.readings import Readings, ages_by_address, node_room
 from plimsoll_nodeagent.control.stalls import StallWatch
 from plimsoll_nodeagent.control.taking import NOT_FILE_ONLY, Taker, asked_bytes, moved_bytes
-from plimsoll_nodeagent.control.teaching import learn, notice
+from plimsoll_nodeagent.control.teaching import learn, notice, see_leak
 from plimsoll_nodeagent.discover.tracker import Container, ContainerId
 from plimsoll_nodeagent.kernelfs import KernelFs
 from plimsoll_nodeagent.loop import Snapshot
@@ -182,11 +181,8 @@ class Reclaimer:
             with self._alone(each, "predict"):
                 new = looked.get(key) or ages_by_address(each, now_seconds)
                 start.judge_pages(self.fleet, each, learn(each, new))
-                if new is None:
-                    continue
-                idle = new.ages.idle_bytes(IDLE_SECONDS)
-                each.leak.add(now_seconds, new.ages.total_bytes, idle)
-                each.hint = each.leak.hint()
+                if new is not None:
+                    see_leak(each, new, now_seconds)
 
     def plan(
         self, snapshot: Snapshot, samples: Sequence[ContainerSample], forecasts: Mapping[ContainerId, float]

@@ -65,7 +65,7 @@ class Taker:
         for outcome in self._page_out(each, amount_bytes):
             planned += asked_bytes(outcome)
             yield outcome
-        rest = min(amount_bytes, each.aged_cold_bytes or 0) - planned
+        rest = min(amount_bytes, each.cold_besides_bytes) - planned
         if rest >= LEAST_REST_BYTES and not self.must_stop(each):
             yield self.actor.act(self.reclaim(each, rest))
 

@@ -9,6 +9,7 @@ where it is known what was reclaimed in between; histograms of different origin 
 from dataclasses import replace
 
 from plimsoll.pages.survival import Returns
+from plimsoll.pages.touched_once import IDLE_SECONDS
 from plimsoll_nodeagent.control.controlled import Controlled
 from plimsoll_nodeagent.control.idle_ages import Looked
 from plimsoll_nodeagent.kernelfs.process import PAGE_BYTES
@@ -20,6 +21,7 @@ def notice(each: Controlled, sample: ContainerSample) -> None:
     stolen_pages = None if sample.stat is None else sample.stat.stolen_pages
     before = each.stolen_bytes
     each.stolen_bytes = None if stolen_pages is None else stolen_pages * PAGE_BYTES
+    each.unmapped_cache_bytes, each.swap_bytes = sample.unmapped_cache_bytes, sample.swap_bytes or 0
     if each.addresses is not None and before is not None and each.stolen_bytes is not None:
         each.addresses.others_took(max(0, each.stolen_bytes - before))
 
@@ -38,6 +40,15 @@ def learn(each: Controlled, new: Looked | None) -> Returns | None:
         return None
     elapsed_seconds = new.taken_seconds - before.taken_seconds
     return each.survival.observe(before.ages, new.ages, elapsed_seconds, _between(before, new))
+
+
+def see_leak(each: Controlled, new: Looked, now_seconds: float) -> None:
+    """Anonymous memory by age: what is swapped out was not touched either. Blocks by address tell it apart
+    from files no more than they know."""
+    ages = new.ages if new.anon_ages is None else new.anon_ages
+    out = each.swap_bytes
+    each.leak.add(now_seconds, ages.total_bytes + out, ages.idle_bytes(IDLE_SECONDS) + out)
+    each.hint = each.leak.hint()
 
 
 def _between(before: Looked, new: Looked) -> int | None:

@@ -99,6 +99,7 @@ class TwinKernel(KernelFs):
         anon = 0 if swappiness == "0" else min(asked - file_, stat.get("anon", 0), self._swap_room(cgroup))
         stat |= {"file": stat.get("file", 0) - file_, "anon": stat.get("anon", 0) - anon}
         stat["inactive_file"] = min(stat.get("inactive_file", 0), stat["file"])
+        stat["file_mapped"] = min(stat.get("file_mapped", 0), stat["file"])
         stat["pgsteal"] = stat.get("pgsteal", 0) + (file_ + anon) // _PAGE_BYTES
         (cgroup / "memory.stat").write_text("".join(f"{key} {value}\n" for key, value in stat.items()))
         _add(cgroup / "memory.current", -file_ - anon)

@@ -65,6 +65,10 @@ class MemoryStat:
     refault_file_pages: int | None
     scan_direct_pages: int | None = None
     """Pages that the container's own tasks had to look through for reclaim."""
+    file_mapped_bytes: int | None = None
+    """Of `file_bytes`, what processes have mapped; shared memory too."""
+    shmem_bytes: int | None = None
+    """Of `file_bytes`, tmpfs and shared memory: the kernel ages and swaps it as anonymous memory."""
     stolen_pages: int | None = None
     """Pages that were ever reclaimed from it: with its usage, what it ever allocated and has not freed."""
 
@@ -111,6 +115,8 @@ def parse_memory_stat(text: str) -> MemoryStat:
         refault_anon_pages=found.get("workingset_refault_anon"),
         refault_file_pages=found.get("workingset_refault_file", found.get("workingset_refault")),
         scan_direct_pages=found.get("pgscan_direct"),
+        file_mapped_bytes=found.get("file_mapped"),
+        shmem_bytes=found.get("shmem"),
         stolen_pages=found.get("pgsteal"),
     )
 

@@ -3,7 +3,9 @@
 In: the text of /sys/kernel/debug/lru_gen, which has all cgroups at once. Out: generations by cgroup and NUMA
 node, histograms of idle ages, and ageing on demand, which starts a new youngest generation.
 A page in a generation was last seen touched between the birth of it and the birth of the next younger one; in
-the oldest it may have been idle for longer still. Source: the kernel's `admin-guide/mm/multigen_lru.rst`.
+the oldest it may have been idle for longer still. Touches are seen in page tables: what is read or written by
+system calls alone grows old however often it is used, so ages of page cache tell something as far as it is
+mapped (`told_bytes`). Source: the kernel's `admin-guide/mm/multigen_lru.rst` and `folio_mark_accessed`.
 """
 
 from collections.abc import Collection
@@ -54,6 +56,14 @@ class IdleAges:
         """Anonymous and file bytes that surely were idle for so long."""
         sure = self.from_seconds >= seconds
         return int(self.anon_bytes[sure].sum()), int(self.file_bytes[sure].sum())
+
+    def told_bytes(self, mapped_cache_bytes: int) -> NDArray[np.int64]:
+        """Bytes by bin of which the age is known: anonymous ones, and file pages as far as they are mapped.
+
+        Nobody tells which of them are: the youngest are taken to be, so that nothing is too old.
+        """
+        mapped = np.minimum(np.cumsum(self.file_bytes), max(0, mapped_cache_bytes))
+        return self.anon_bytes + np.diff(mapped, prepend=0)
 
 
 def read_lru_gen(fs: KernelFs) -> tuple[LruList, ...] | Absence:

@@ -50,6 +50,24 @@ class ContainerSample:
             return None
         return max(0, self.usage_bytes - self.stat.inactive_file_bytes)
 
+    @property
+    def mapped_cache_bytes(self) -> int:
+        """Page cache that surely is mapped; 0 where nobody tells."""
+        stat = self.stat
+        if stat is None or stat.file_mapped_bytes is None or stat.shmem_bytes is None:
+            return 0
+        return max(0, stat.file_mapped_bytes - stat.shmem_bytes)
+
+    @property
+    def unmapped_cache_bytes(self) -> int:
+        """Page cache that surely is not mapped; 0 where nobody tells."""
+        stat = self.stat
+        if stat is None or stat.file_bytes is None:
+            return 0
+        if stat.file_mapped_bytes is None or stat.shmem_bytes is None:
+            return 0
+        return max(0, stat.file_bytes - stat.file_mapped_bytes - stat.shmem_bytes)
+
 
 @dataclass(frozen=True, slots=True)
 class KubeNodeSample:

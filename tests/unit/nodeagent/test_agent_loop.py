@@ -28,6 +28,18 @@ def test_reclaims_what_a_policy_asks_for_and_measures_it(tmp_path):
     assert report.node.taken_total == sum(each.taken_bytes for each in report.containers)
 
 
+def test_page_cache_that_nobody_has_mapped_is_not_cold_by_its_age_but_by_probing(tmp_path):
+    agent = AgentOn(tmp_path, mode="read")
+    agent.node.kernel.mode = type(agent.node.kernel.mode)("read")
+    agent.unmap(1)
+    unmapped, mapped = agent.tick(1).containers
+    assert mapped.cold_bytes == 24 * MIB  # idle for five minutes
+    assert unmapped.cold_bytes == 12 * MIB  # its anonymous half
+    assert unmapped.needed_bytes - mapped.needed_bytes == 12 * MIB
+    unmapped, _ = agent.tick(24).containers
+    assert 12 * MIB < unmapped.cold_bytes <= 12 * MIB + MOST_PROBED_RATIO * agent.node.usage_bytes
+
+
 def test_every_stage_is_timed_by_name(tmp_path):
     agent = AgentOn(tmp_path)
     agent.tick(1)

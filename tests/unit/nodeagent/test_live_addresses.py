@@ -163,6 +163,21 @@ def test_cold_is_told_by_damon_where_the_kernel_keeps_no_generations(tmp_path):
     assert report.cold_bytes == (PAGES - HOT_PAGES) * 4096
 
 
+def test_page_cache_that_no_look_sees_is_probed_for_beside_what_damon_tells(tmp_path):
+    agent = watched(tmp_path)
+    agent.unmap()
+    (agent.node.root / "sys/kernel/debug/lru_gen").unlink()
+    agent.say({"importance": "Low", "reclaim": {"mode": "Cold"}})
+    looked(agent, 20)
+    for _ in range(12):
+        looked(agent, 1)
+        (report,) = agent.tick(1, seconds=1.0).containers
+    (each,) = agent.made.agent.reclaimer.controlled.values()
+    assert 0 < each.aged_cold_bytes <= (PAGES - HOT_PAGES) * 4096
+    assert 0 < each.probed_bytes <= MOST_PROBED_RATIO * agent.node.usage_bytes
+    assert report.cold_bytes == each.aged_cold_bytes + each.probed_bytes
+
+
 def test_cold_leaves_damon_alone_where_generations_tell(tmp_path):
     agent = watched(tmp_path)
     agent.say({"importance": "Low", "reclaim": {"mode": "Cold"}})

@@ -97,6 +97,24 @@ def test_idle_bits_make_the_histogram_where_the_kernel_keeps_no_generations(tmp_
     assert report.hot_bytes == agent.node.usage_bytes - report.cold_bytes
 
 
+def test_a_new_generation_spoils_the_look_under_way_for_it_took_the_accessed_bits(tmp_path):
+    agent, process = without(tmp_path, DAMON)
+    bits, ages = agent.made.agent.looks.instead, agent.made.agent.ages
+    looked(agent, process, 2)
+    while bits._turn is None:
+        agent.now += 1.0
+        agent.made.agent._look_by_address(agent.now)
+    (container,) = agent.node.discovered()
+    bits.spoil(frozenset({(1, "another")}))
+    assert bits._turn is not None
+    aged_before = ages.agings_total
+    ages._paces[container.key].aged_seconds = float("-inf")
+    agent.made.agent.looks._rests_until = bits._rests_until = agent.now + 1e6
+    agent.tick(1, seconds=60.0)
+    assert ages.agings_total > aged_before
+    assert bits._turn is None
+
+
 def test_refused_marks_fall_to_generations_and_are_tried_again_later(tmp_path):
     agent, process = without(tmp_path, DAMON)
     agent.made.agent.looks.instead.rest()

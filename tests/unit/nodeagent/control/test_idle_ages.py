@@ -27,7 +27,8 @@ def looked(fs: KernelFs, cgroup_root: str) -> list[float]:
     tracker = Tracker(fs, cgroup_root)
     tracker.look()
     sampler = IdleAgeSampler(fs, cgroup_root)
-    sampler.sample(tracker.containers.values(), Clock().seconds)
+    mapped = dict.fromkeys(tracker.containers, 1 << 40)
+    sampler.sample(tracker.containers.values(), Clock().seconds, mapped)
     return [each.ages.total_bytes for each in sampler.looked.values()]
 
 
@@ -59,3 +60,39 @@ def test_cgroups_below_a_container_are_its_own(tmp_path):
     own = tree.container().relative_to(tree.cgroups)
     fs = written(tmp_path, [f"/{own}", f"/{own}/init.scope", f"/{own}-other"])
     assert looked(fs, "/sys/fs/cgroup") == [660 * PAGE]
+
+
+@pytest.mark.parametrize(
+    ("mapped_pages", "told", "untold"), [(None, 110, 220), (0, 110, 220), (30, 140, 190), (999, 330, 0)]
+)
+def test_page_cache_has_an_age_only_as_far_as_it_is_mapped(tmp_path, mapped_pages, told: int, untold: int):
+    tree = CgroupTree(tmp_path)
+    own = tree.container().relative_to(tree.cgroups)
+    tracker, fs = Tracker(written(tmp_path, [f"/{own}"]), "/sys/fs/cgroup"), TwinKernel(tmp_path, Mode.READ)
+    tracker.look()
+    (container,) = tracker.containers.values()
+    sampler = IdleAgeSampler(fs, "/sys/fs/cgroup")
+    mapped = {} if mapped_pages is None else {container.key: mapped_pages * PAGE}
+    sampler.sample([container], Clock().seconds, mapped)
+    looked = sampler.looked[container.key]
+    assert looked.ages.total_bytes == told * PAGE
+    assert looked.untold_bytes == untold * PAGE
+    assert looked.anon_ages.total_bytes == 110 * PAGE
+    assert looked.by_numa_node[0].total_bytes == told * PAGE
+    # What is mapped may be the youngest: no older page is believed to be.
+    assert looked.ages.idle_bytes(1.0) == (100 + max(0, min(200, (mapped_pages or 0) - 20))) * PAGE
+
+
+def test_of_what_is_mapped_a_numa_node_has_what_the_others_cannot_have(tmp_path):
+    tree = CgroupTree(tmp_path)
+    own = tree.container().relative_to(tree.cgroups)
+    fs = written(tmp_path, [f"/{own}"])
+    path = tmp_path / "sys/kernel/debug/lru_gen"
+    path.write_text(path.read_text() + " node     1\n          0       1000         10         50\n")
+    tracker = Tracker(fs, "/sys/fs/cgroup")
+    tracker.look()
+    (container,) = tracker.containers.values()
+    sampler = IdleAgeSampler(fs, "/sys/fs/cgroup")
+    sampler.sample([container], Clock().seconds, {container.key: 100 * PAGE})
+    nodes = sampler.looked[container.key].by_numa_node
+    assert [nodes[each].total_bytes // PAGE for each in (0, 1)] == [110 + 50, 10]

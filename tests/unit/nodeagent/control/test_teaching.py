@@ -12,7 +12,7 @@ from plimsoll.pages.control_types import ReclaimPolicy
 from plimsoll.pages.working_set import IdleAges
 from plimsoll_nodeagent.control.controlled import Controlled
 from plimsoll_nodeagent.control.idle_ages import Looked
-from plimsoll_nodeagent.control.teaching import learn, notice
+from plimsoll_nodeagent.control.teaching import learn, notice, see_leak
 from plimsoll_nodeagent.sample.features import find_features
 from plimsoll_nodeagent.sample.reading import ContainerSample, Sampler
 
@@ -99,6 +99,18 @@ def test_a_plan_by_address_is_told_what_others_took(node, each):
     for pages in (40, None, 60, 100, 90):
         notice(each, sampled(node, pages))
     assert each.addresses.bytes_ == 40 * 4096
+
+
+@pytest.mark.parametrize(("swapped_mib", "cache_mib", "leaks"), [(1, 0, True), (0, 1, False)])
+def test_a_leak_is_anonymous_memory_swapped_out_or_not_and_no_page_cache(
+    node, each, swapped_mib, cache_mib, leaks
+):
+    for minute in range(60):
+        notice(each, replace(sampled(node, 40), swap_bytes=swapped_mib * minute * MIB))
+        anon = look(0.0, 20.0).ages
+        all_ = look(0.0, 20.0 + cache_mib * minute).ages
+        see_leak(each, Looked(60.0 * minute, all_, {}, anon_ages=anon), 60.0 * minute)
+    assert (each.hint is not None) is leaks
 
 
 def test_an_agent_that_reclaims_learns_no_returns_from_it(tmp_path):

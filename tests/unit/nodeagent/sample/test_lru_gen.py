@@ -91,3 +91,15 @@ def test_garbage_is_garbled(tmp_path):
     node = TwinNode(tmp_path)
     (tmp_path / "sys/kernel/debug/lru_gen").write_text("nothing of the kind\n")
     assert read_lru_gen(node.kernel) is Absence.GARBLED
+
+
+@pytest.mark.parametrize(
+    ("mapped_pages", "file_pages"),
+    [(-5, [0, 0, 0, 0]), (0, [0, 0, 0, 0]), (50, [6, 40, 4, 0]), (1 << 40, [6, 40, 100, 2000])],
+)
+def test_of_page_cache_the_age_is_told_as_far_as_it_is_mapped_and_then_it_is_the_youngest(
+    tmp_path, mapped_pages: int, file_pages: list[int]
+):
+    ages = idle_ages(own(TwinNode(tmp_path))[:1])
+    told = ages.told_bytes(mapped_pages * PAGE) - ages.anon_bytes
+    assert (told // PAGE).tolist() == file_pages

@@ -137,3 +137,22 @@ def test_what_this_kernel_lacks_is_never_asked_for(tmp_path):
     sampler, [container] = sampler_of(tree.fs)
     assert sampler.container(container).peak_bytes is None
     assert not sampler.failures
+
+
+@pytest.mark.parametrize(
+    ("lines", "mapped", "unmapped"),
+    [
+        ("file 100\nfile_mapped 30\nshmem 10\n", 20, 60),  # all of the shared memory may be mapped, or none
+        ("file 100\nfile_mapped 5\nshmem 40\n", 0, 55),
+        ("file 100\nfile_mapped 100\nshmem 0\n", 100, 0),
+        ("file 100\nshmem 0\n", 0, 0),
+        ("file 100\nfile_mapped 30\n", 0, 0),
+        ("file_mapped 30\nshmem 0\n", 30, 0),
+    ],
+)
+def test_page_cache_is_mapped_or_not_as_far_as_that_is_sure(tmp_path, lines, mapped: int, unmapped: int):
+    tree = CgroupTree(tmp_path)
+    tree.container(memory=Memory(extra={"memory.stat": lines}))
+    sampler, [container] = sampler_of(tree.fs)
+    sample = sampler.container(container)
+    assert (sample.mapped_cache_bytes, sample.unmapped_cache_bytes) == (mapped, unmapped)
