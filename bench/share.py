@@ -238,7 +238,11 @@ def loop(view: EpochView, model: SurvivalModel) -> Iterator[Looked]:
         last[accessed] = look
         ages = idle_ages(look - last[(last >= 0) & ~out])
         hazard = model.hazard
-        seen = None if before is None else model.observe(before, ages, LOOK_SECONDS, taken * PAGE_BYTES)
+        seen = (
+            None
+            if before is None
+            else model.observe(before, ages, LOOK_SECONDS, taken * PAGE_BYTES, refaults * PAGE_BYTES)
+        )
         loss = float("nan") if seen is None else deviance(hazard, seen)
         minute = ages.working_set_bytes(60.0)
         threshold = model.threshold_seconds(ages, TARGET * minute / 60.0)

@@ -2,9 +2,10 @@
 
 In: two idle-age histograms of the same container, some seconds apart, and what was reclaimed in between. What
 was idle for a seconds or more must be idle for a + dt later, unless it was reclaimed or touched: what was not
-reclaimed and is missing all the same came back. That gives the hazard of a return for every age without
-looking at a single page, and with it the refaults that any threshold would cost before it is tried. Out: the
-lowest age above which expected returns stay within a budget. Survival analysis with piecewise constant
+reclaimed and is missing all the same came back. What was reclaimed shows by refaults whether it comes back.
+That gives the hazard of a return for every age without looking at a single page, and with it the refaults
+that any threshold would cost before it is tried. Out: the lowest age above which expected returns stay within
+a budget. Survival analysis with piecewise constant
 hazard, faded in time; where little was seen a class's prior speaks. Tables fit in bytes: `quantised` is what
 is kept on disk and handed on.
 """
@@ -46,6 +47,7 @@ class Returns:
 
     exposed_byte_seconds: FloatArray
     returned_bytes: FloatArray
+    reclaimed_bytes: FloatArray = field(default_factory=lambda: np.zeros(BINS))
 
 
 @dataclass(slots=True)
@@ -55,6 +57,8 @@ class SurvivalModel:
     prior: FloatArray = field(default_factory=prior_hazard)
     returned_bytes: FloatArray = field(default_factory=lambda: np.zeros(BINS))
     idle_byte_seconds: FloatArray = field(default_factory=lambda: np.zeros(BINS))
+    out_bytes: FloatArray = field(default_factory=lambda: np.zeros(BINS))
+    """Reclaimed and not come back, by the age at which it was: no histogram has it any more."""
     observations: int = 0
     loss: float = math.nan
     """Faded deviance of expected against seen returns, relative to the returns; smaller is better."""
@@ -66,16 +70,23 @@ class SurvivalModel:
         return (self.returned_bytes + weight * self.prior) / (self.idle_byte_seconds + weight)
 
     def observe(
-        self, before: IdleAges, after: IdleAges, elapsed_seconds: float, reclaimed_bytes: float | None
+        self,
+        before: IdleAges,
+        after: IdleAges,
+        elapsed_seconds: float,
+        reclaimed_bytes: float | None,
+        refaulted_bytes: float | None = None,
     ) -> Returns | None:
         """Learn from two histograms; returns what they showed, None for nothing.
 
         `reclaimed_bytes`: what anybody reclaimed in between; None: unknown, and then nothing is learnt.
-        Memory that was freed shows as a return, growth not at all.
+        Memory that was freed shows as a return, growth not at all. `refaulted_bytes`: what came back of
+        memory that had been reclaimed; None: unknown, and then what is out teaches nothing.
         """
         seen = returns_between(before, after, elapsed_seconds, reclaimed_bytes)
         if seen is None:
             return None
+        seen = self._with_what_is_out(seen, elapsed_seconds, refaulted_bytes)
         self._score(seen.exposed_byte_seconds, seen.returned_bytes)
         kept = math.exp(-elapsed_seconds / MEMORY_SECONDS)
         self.returned_bytes = self.returned_bytes * kept + seen.returned_bytes
@@ -97,6 +108,20 @@ class SurvivalModel:
         beyond = np.cumsum((in_bin * self.hazard)[::-1])[::-1]  # of all that is idle for an edge or longer
         fits = np.flatnonzero((AGE_EDGES >= LEAST_COLD_SECONDS) & (beyond <= bytes_per_second))
         return float(AGE_EDGES[fits[0]]) if len(fits) else math.inf
+
+    def _with_what_is_out(
+        self, seen: Returns, elapsed_seconds: float, refaulted_bytes: float | None
+    ) -> Returns:
+        """What was reclaimed goes on to be exposed to a return; nobody tells which of it came back."""
+        kept = math.exp(-elapsed_seconds / MEMORY_SECONDS)
+        exposed, out = self.out_bytes * elapsed_seconds, self.out_bytes + seen.reclaimed_bytes
+        if refaulted_bytes is None or not 0.0 <= refaulted_bytes < math.inf:
+            self.out_bytes = out * kept
+            return seen
+        total = float(out.sum())
+        back = out * min(1.0, refaulted_bytes / total) if total > 0.0 else out
+        self.out_bytes = (out - back) * kept
+        return Returns(seen.exposed_byte_seconds + exposed, seen.returned_bytes + back, seen.reclaimed_bytes)
 
     def _score(self, exposure: FloatArray, returned: FloatArray) -> None:
         expected = exposure * self.hazard
@@ -123,13 +148,15 @@ def returns_between(
     missing, slack = float(was[0] - stayed[0]), SLACK_RATIO * reclaimed_bytes + SLACK_BYTES
     if reclaimed_bytes > max(0.0, missing) + slack:
         return None
-    was = np.clip(was - reclaimed_bytes, 0.0, None)
-    gone = np.clip(was - stayed, 0.0, was)  # from that age on
     bins = np.searchsorted(AGE_EDGES, starts, side="right") - 1
+    all_, was = was, np.clip(was - reclaimed_bytes, 0.0, None)
+    taken = all_ - was
+    gone = np.clip(was - stayed, 0.0, was)  # from that age on
     back = np.clip(gone - np.append(gone[1:], 0.0), 0.0, None)
     returned = np.bincount(bins, back, minlength=BINS).astype(np.float64)
     in_bin = np.bincount(bins, was - np.append(was[1:], 0.0), minlength=BINS).astype(np.float64)
-    return Returns(in_bin * elapsed_seconds, returned)
+    reclaimed = np.bincount(bins, taken - np.append(taken[1:], 0.0), minlength=BINS).astype(np.float64)
+    return Returns(in_bin * elapsed_seconds, returned, reclaimed)
 
 
 def deviance(hazard: FloatArray, seen: Returns) -> float:

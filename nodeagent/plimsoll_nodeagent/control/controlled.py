@@ -79,6 +79,8 @@ class Controlled:
     """Page cache that no look by address sees."""
     probed_bytes: int = 0
     """Of the memory whose age nobody knows, what is held to be cold: found by probing."""
+    refaulted_total_bytes: int | None = None
+    """What ever came back, by the newest sample; None: nobody counts it."""
     returned_bytes: int = 0
     refault_bytes: int | None = None
     usage_bytes: int = 0

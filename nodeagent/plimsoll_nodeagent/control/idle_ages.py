@@ -39,6 +39,8 @@ class Looked:
     """Whether it is of blocks by address (DAMON, idle bits) and not of generations."""
     reclaimed_total_bytes: int | None = None
     """What was ever reclaimed of the memory it speaks of, by then; None: unknown."""
+    refaulted_total_bytes: int | None = None
+    """What of it ever came back, by then."""
     untold_bytes: int = 0
     """Page cache whose age nobody knows: it is not in the histogram."""
     anon_ages: IdleAges | None = None

@@ -1,6 +1,7 @@
 """What two looks at a container's idle memory teach its hazards of return.
 
-In: a container, its newest histogram, what was ever reclaimed from it by anybody: `pgsteal` of memory.stat
+In: a container, its newest histogram, what ever came back to it, and what was ever reclaimed from it by
+anybody: `pgsteal` of memory.stat
 (the kernel's reclaim, memory.reclaim, leases), and what the agent paged out by address, which the kernel does
 not count there. Out: what the looks showed; the container goes on from the new one. Two looks teach only
 where it is known what was reclaimed in between; histograms of different origin are not compared.
@@ -10,7 +11,7 @@ from dataclasses import replace
 
 from plimsoll.pages.survival import Returns
 from plimsoll.pages.touched_once import IDLE_SECONDS
-from plimsoll_nodeagent.control.controlled import Controlled
+from plimsoll_nodeagent.control.controlled import Controlled, refault_bytes
 from plimsoll_nodeagent.control.idle_ages import Looked
 from plimsoll_nodeagent.kernelfs.process import PAGE_BYTES
 from plimsoll_nodeagent.sample.reading import ContainerSample
@@ -22,6 +23,7 @@ def notice(each: Controlled, sample: ContainerSample) -> None:
     before = each.stolen_bytes
     each.stolen_bytes = None if stolen_pages is None else stolen_pages * PAGE_BYTES
     each.unmapped_cache_bytes, each.swap_bytes = sample.unmapped_cache_bytes, sample.swap_bytes or 0
+    each.refaulted_total_bytes = refault_bytes(sample)
     if each.addresses is not None and before is not None and each.stolen_bytes is not None:
         each.addresses.others_took(max(0, each.stolen_bytes - before))
 
@@ -35,11 +37,15 @@ def learn(each: Controlled, new: Looked | None) -> Returns | None:
         known = each.stolen_bytes is not None
         total_bytes = (each.stolen_bytes or 0) + each.paged_out_bytes if known else None
         new = replace(new, reclaimed_total_bytes=total_bytes)
+    if new is not None:
+        new = replace(new, refaulted_total_bytes=each.refaulted_total_bytes)
     each.looked = new
     if before is None or new is None or new.by_address is not before.by_address:
         return None
     elapsed_seconds = new.taken_seconds - before.taken_seconds
-    return each.survival.observe(before.ages, new.ages, elapsed_seconds, _between(before, new))
+    reclaimed = _grown(before.reclaimed_total_bytes, new.reclaimed_total_bytes)
+    refaulted = _grown(before.refaulted_total_bytes, new.refaulted_total_bytes)
+    return each.survival.observe(before.ages, new.ages, elapsed_seconds, reclaimed, refaulted)
 
 
 def see_leak(each: Controlled, new: Looked, now_seconds: float) -> None:
@@ -51,7 +57,5 @@ def see_leak(each: Controlled, new: Looked, now_seconds: float) -> None:
     each.hint = each.leak.hint()
 
 
-def _between(before: Looked, new: Looked) -> int | None:
-    if before.reclaimed_total_bytes is None or new.reclaimed_total_bytes is None:
-        return None
-    return new.reclaimed_total_bytes - before.reclaimed_total_bytes
+def _grown(before: int | None, now: int | None) -> int | None:
+    return None if before is None or now is None else now - before

@@ -178,6 +178,40 @@ def test_returns_are_learnt_beside_what_is_taken():
     assert rate == pytest.approx(1e-3, rel=0.1)
 
 
+def test_what_was_taken_teaches_by_its_refaults_and_by_staying_away():
+    rates = []
+    for refault_ratio in (0.0, 0.03):
+        model, ages, out = SurvivalModel(prior=np.full(BINS, 1e-7)), None, 0.0
+        for step in range(41):
+            births = np.array([0.0, 60.0, 600.0]) + 15.0 * step * np.array([0, 1, 1])
+            cold = 200.0 * MIB - 4.0 * MIB * step
+            before, ages = ages, IdleAges(np.append(births, np.inf), np.array([50 * MIB, 0.0, cold]))
+            if before is not None:
+                back = refault_ratio * out
+                out += 4.0 * MIB - back
+                assert model.observe(before, ages, 15.0, 4.0 * MIB, back) is not None
+        rates.append(model.hazard[AGE_EDGES >= 320.0].max())
+        assert model.out_bytes.sum() == pytest.approx(out, rel=0.1), "it fades within an hour"
+    assert rates[0] < 1e-6
+    share_out = out / (out + 120.0 * MIB)
+    assert 0.3 * share_out * 0.03 / 15.0 < rates[1] < 0.03 / 15.0
+
+
+def test_where_nobody_counts_refaults_what_is_out_teaches_nothing():
+    births = np.array([0.0, 60.0, 600.0])
+    looks = [
+        IdleAges(np.append(births + seconds * np.array([0, 1, 1]), np.inf), np.array([0.0, MIB, cold * MIB]))
+        for seconds, cold in ((0, 500), (30, 400), (60, 400))
+    ]
+    known, unknown = SurvivalModel(), SurvivalModel()
+    for model, refaulted in ((known, 0.0), (unknown, None)):
+        for before, after, taken in zip(looks, looks[1:], (100 * MIB, 0.0), strict=False):
+            assert model.observe(before, after, 30.0, taken, refaulted) is not None
+    assert known.out_bytes.sum() == unknown.out_bytes.sum() > 90 * MIB
+    more = known.idle_byte_seconds.sum() - unknown.idle_byte_seconds.sum()
+    assert more == pytest.approx(30.0 * 100 * MIB, rel=0.02)
+
+
 @pytest.mark.parametrize("taken", [None, math.nan, math.inf, -4096.0])
 def test_nothing_is_learnt_where_nobody_knows_what_was_reclaimed(taken):
     births = np.array([0.0, 60.0, 600.0])
