@@ -2,7 +2,8 @@
 
 In: NUMA nodes with their tier, processors and access latency; what was moved, and what of it came back into
 use. Out: which nodes are slow, and bytes. Slower memory is still memory: what is demoted costs no refault,
-only latency; but it is done only where the fast nodes are short, for fast memory that is free serves nobody.
+only latency; but it is done only where the fast nodes are short, for fast memory that is free serves nobody,
+and page cache that nobody has read twice hardly anybody.
 What is used again on a slow node comes up while there is room. A container of which too much comes up again
 is left alone, twice as long each time. The kernel's own way (`numa/demotion_enabled`) demotes by reclaim,
 under pressure and in the LRU's order. Sources: the kernel's `mm/memory-tiers.c` and
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 
 from plimsoll.pages.pauses import DoublingPauses
 
-SHORT_RATIO = 0.25  # of the fast nodes' memory free: with less, cold memory goes down
+SHORT_RATIO = 0.25  # of the fast nodes' memory available: with less, cold memory goes down
 ROOM_RATIO = 0.10  # of a node's memory that is left free by whatever is moved to it
 STEP_BYTES = 64 << 20  # of the node, in one step: some tens of milliseconds of copying
 STEP_SECONDS = 30.0
@@ -26,11 +27,13 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 600.0, 4 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class TierNode:
-    """One NUMA node with memory. `tier`: smaller is faster; None: the kernel knows none."""
+    """One NUMA node with memory. `tier`: smaller is faster; None: the kernel knows none. What is available is
+    free or page cache that the kernel drops first.
+    """
 
     numa_node: int
     total_bytes: int
-    free_bytes: int
+    available_bytes: int
     has_cpus: bool
     tier: int | None = None
     read_latency_ns: int | None = None
@@ -48,7 +51,7 @@ class Tiers:
     def demotable_bytes(self) -> int:
         """What is to go down in one step: what the fast nodes lack, as far as slower ones have room."""
         total = sum(each.total_bytes for each in self.fast)
-        lacking = SHORT_RATIO * total - sum(each.free_bytes for each in self.fast)
+        lacking = SHORT_RATIO * total - sum(each.available_bytes for each in self.fast)
         return _within(min(lacking, sum(map(room_bytes, self.slow))))
 
     def promotable_bytes(self) -> int:
@@ -58,7 +61,7 @@ class Tiers:
     def target(self, *, slow: bool) -> int | None:
         """The node that takes what is moved: of the fastest with room the emptiest; None: there is none."""
         nodes = [each for each in (self.slow if slow else self.fast) if room_bytes(each) > 0]
-        return min(nodes, key=lambda each: (_speed(each), -each.free_bytes)).numa_node if nodes else None
+        return min(nodes, key=lambda each: (_speed(each), -each.available_bytes)).numa_node if nodes else None
 
 
 def tiers_of(nodes: Sequence[TierNode]) -> Tiers:
@@ -78,7 +81,7 @@ def tiers_of(nodes: Sequence[TierNode]) -> Tiers:
 
 def room_bytes(node: TierNode) -> float:
     """What may still be moved to a node."""
-    return max(0.0, node.free_bytes - ROOM_RATIO * node.total_bytes)
+    return max(0.0, node.available_bytes - ROOM_RATIO * node.total_bytes)
 
 
 @dataclass(slots=True)

@@ -50,7 +50,7 @@ class NumaMachine:
     """M NUMA nodes."""
 
     total_bytes: FloatArray  # [M]
-    free_bytes: FloatArray  # [M]
+    available_bytes: FloatArray  # [M] free, or page cache that the kernel drops first
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,7 @@ class NumaContainer:
     cpu_cores: float  # mean of that window
     steady_seconds: float  # since its CPUs moved
     bound: bool  # by somebody else: the kubelet's static managers, or its own cpuset
+    file_bytes_on: FloatArray | None = None  # [M] page cache among it; None: there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class NumaPlan:
 
 def plan_numa(machine: NumaMachine, container: NumaContainer) -> NumaPlan:
     """Plan one container; arrays must be of one length, else ValueError."""
-    if not machine.total_bytes.shape == machine.free_bytes.shape == container.bytes_on.shape:
+    if not machine.total_bytes.shape == machine.available_bytes.shape == container.bytes_on.shape:
         raise ValueError("the machine and the container must have the same NUMA nodes")
     used, spent = container.bytes_on.sum(), container.cpu_seconds_on.sum()
     if container.bound:
@@ -135,7 +136,7 @@ def _wanted(share: FloatArray, used_bytes: float, spans: bool) -> FloatArray:  #
 
 def _reachable(machine: NumaMachine, container: NumaContainer, wanted: FloatArray) -> FloatArray:
     """What of it there is room for; the rest stays where it is."""
-    room = np.maximum(machine.free_bytes - RESERVE * machine.total_bytes, 0.0)
+    room = np.maximum(machine.available_bytes - RESERVE * machine.total_bytes, 0.0)
     target = container.bytes_on.astype(np.float64).copy()
     lacking = np.minimum(np.maximum(wanted - target, 0.0), room)
     spare = np.maximum(target - wanted, 0.0)

@@ -119,8 +119,11 @@ def _has_room(
 ) -> bool:
     """Whether all that it may still take finds room there, beside what is left free for others."""
     at = list(own)
-    free = machine.free_bytes[at].sum() - RESERVE * machine.total_bytes[at].sum()
-    return bool(np.isfinite(most_bytes) and most_bytes - container.bytes_on[at].sum() <= free)
+    free = machine.available_bytes[at].sum() - RESERVE * machine.total_bytes[at].sum()
+    held = container.bytes_on[at].sum()
+    if container.file_bytes_on is not None:  # its own page cache is among what is available
+        held -= container.file_bytes_on[at].sum()
+    return bool(np.isfinite(most_bytes) and most_bytes - held <= free)
 
 
 def _worse(bound: _Bound, stall_share: float) -> bool:

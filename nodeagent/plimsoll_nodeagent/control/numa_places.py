@@ -126,15 +126,16 @@ class NumaPlaces:
         with opened(self.fs, sample.container) as cgroup:
             if isinstance(cgroup, Answer):
                 return
-            pids, bytes_on = member_pids(cgroup).pids, _bytes_on(cgroup, numbers)
+            pids, held = member_pids(cgroup).pids, _held(cgroup, numbers)
             ours = self.actor.bindings.is_ours(sample.container, cgroup)
             bound = not ours and is_bound(cgroup, numbers)
         spent = self._cpus.look(key, pids, cpus, len(numbers))
         before, watched, stall = self._remember(sample, spent, now_seconds)
-        if spent is None or before is None or bytes_on is None or stall is None:
+        if spent is None or before is None or held is None or stall is None:
             if ours:  # nobody could tell whether it does harm
                 self._let_go(sample.container)
             return
+        bytes_on = held[0] + held[1]
         back = self._trials.judge(str(key), bytes_on, stall, now_seconds)
         if back:
             self.taken_back_total += 1
@@ -149,6 +150,7 @@ class NumaPlaces:
             cpu_cores=float(spent.sum()) / max(now_seconds - before, 1.0),
             steady_seconds=now_seconds - watched.since_seconds,
             bound=bound,
+            file_bytes_on=held[1],
         )
         plan = self.plans[key] = plan_numa(machine, container)
         if not self._bind(sample, machine, container, numbers, stall, now_seconds) and ours:
@@ -267,11 +269,12 @@ def _machine(fs: KernelFs, numbers: tuple[int, ...]) -> NumaMachine | None:
     nodes = [found[number] for number in numbers]
     return NumaMachine(
         np.array([each.total_bytes for each in nodes], dtype=np.float64),
-        np.array([each.free_bytes for each in nodes], dtype=np.float64),
+        np.array([each.available_bytes for each in nodes], dtype=np.float64),
     )
 
 
-def _bytes_on(cgroup: KernelDirectory, numbers: tuple[int, ...]) -> FloatArray | None:
+def _held(cgroup: KernelDirectory, numbers: tuple[int, ...]) -> tuple[FloatArray, FloatArray] | None:
+    """Anonymous memory and page cache on each NUMA node; None where it is not told."""
     text = cgroup.read("memory.numa_stat")
     if isinstance(text, Absence):
         return None
@@ -279,8 +282,11 @@ def _bytes_on(cgroup: KernelDirectory, numbers: tuple[int, ...]) -> FloatArray |
         stat = parse_numa_stat(text)
     except FormatError:
         return None
-    totals = [sum(stat.get(kind, {}).get(number, 0) for kind in ("anon", "file")) for number in numbers]
-    return np.array(totals, dtype=np.float64)
+    anon, file = (
+        np.array([stat.get(kind, {}).get(number, 0) for number in numbers], dtype=np.float64)
+        for kind in ("anon", "file")
+    )
+    return anon, file
 
 
 def is_bound(cgroup: KernelDirectory, numbers: tuple[int, ...]) -> bool:

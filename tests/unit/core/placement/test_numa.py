@@ -107,7 +107,7 @@ def test_nothing_is_lost_and_no_numa_node_is_overfilled(seed):
     assert left.sum() == pytest.approx(one.bytes_on.sum())
     assert (left >= -1).all()
     arrived = np.maximum(left - one.bytes_on, 0)
-    assert (arrived <= np.maximum(where.free_bytes - RESERVE * where.total_bytes, 0) + 1).all()
+    assert (arrived <= np.maximum(where.available_bytes - RESERVE * where.total_bytes, 0) + 1).all()
     assert plan.local_after >= plan.local_before
     share = one.cpu_seconds_on / one.cpu_seconds_on.sum()
     assert local_share(left, share) == pytest.approx(plan.local_after, abs=1e-6)

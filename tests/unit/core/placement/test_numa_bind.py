@@ -14,8 +14,8 @@ def machine(*free, total=8.0):
     return NumaMachine(np.full(len(free), total * GIB), np.array(free) * GIB)
 
 
-def container(on=(0.0, 2.0), spent=(0.0, 10.0), steady=STEADY_SECONDS, bound=False):
-    return NumaContainer(np.array(on) * GIB, np.array(spent), 1.0, steady, bound)
+def container(on=(0.0, 2.0), spent=(0.0, 10.0), steady=STEADY_SECONDS, bound=False, file=(0.0, 0.0)):
+    return NumaContainer(np.array(on) * GIB, np.array(spent), 1.0, steady, bound, np.array(file) * GIB)
 
 
 def decided(bindings=None, *, free=(4.0, 4.0), most=3.0, stall=0.0, now=NOW, **fields):
@@ -45,8 +45,14 @@ def test_nobody_is_bound_by_others_on_the_move_or_without_room(fields):
     assert decided(**fields) == ()
 
 
+def test_its_own_page_cache_is_not_counted_twice_as_room():
+    # Of its 2 GiB half a GiB is page cache, which is among the 1.2 that are available, and 0.4 stay free.
+    assert decided(free=(4.0, 1.2), most=2.5, file=(0.0, 0.5)) == ()
+    assert decided(free=(4.0, 1.2), most=2.5) == (1,)
+
+
 def test_of_three_numa_nodes_two_may_be_its_own():
-    assert decided(free=(4.0, 4.0, 4.0), on=(1.0, 0.0, 1.0), spent=(4.0, 0.2, 6.0)) == (0, 2)
+    assert decided(free=(4.0, 4.0, 4.0), on=(1.0, 0.0, 1.0), spent=(4.0, 0.2, 6.0), file=(0.0, 0.0, 0.0)) == (0, 2)
 
 
 def test_it_is_let_go_when_the_room_gets_less_and_bound_again_when_there_is_some():

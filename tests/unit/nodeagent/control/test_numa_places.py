@@ -144,6 +144,14 @@ def test_where_there_is_room_for_a_part_only_single_pages_move(tmp_path):
     assert world.places.moved_bytes_total == moved
 
 
+def test_page_cache_is_no_reason_to_leave_memory_remote(tmp_path):
+    world = World(tmp_path)
+    warm = MEMINFO.format(1, 8 * GIB // 1024, 100 * 1024) + f"Node 1 Inactive(file): {4 * GIB // 1024} kB\n"
+    world.node.tree.write(tmp_path / "sys/devices/system/node/node1/meminfo", warm)
+    world.pass_time(looks=10)
+    assert world.on == [1]
+
+
 def test_bind_names_the_numa_node_once_its_memory_has_moved_and_its_cpus_have_stayed(tmp_path):
     world = World(tmp_path).bound_world()
     world.pass_time(looks=10)

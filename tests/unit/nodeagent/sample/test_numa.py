@@ -7,6 +7,7 @@ from plimsoll_nodeagent.sample.numa import (
     numa_nodes,
     parse_node_list,
     parse_numa_stat,
+    read_tiers,
     sample_numa_nodes,
 )
 
@@ -30,6 +31,34 @@ def test_each_node_has_its_own_memory_and_may_lack_processors(tmp_path):
     first, second = sample_numa_nodes(with_meminfo(tmp_path).kernel)
     assert (first.numa_node, first.total_bytes, first.free_bytes) == (0, 1 << 30, 1 << 29)
     assert (first.has_cpus, second.has_cpus, second.tier) == (True, False, None)
+
+
+WARM = """Node {0} Inactive(file):  307200 kB
+Node {0} Dirty:            40960 kB
+Node {0} Writeback:        10240 kB
+Node {0} KReclaimable:     20480 kB
+"""
+
+
+def test_page_cache_that_is_dropped_first_is_available_and_what_must_be_written_is_not(tmp_path):
+    node = with_meminfo(tmp_path, cpus="0-1")
+    text = MEMINFO.format(0) + WARM.format(0)
+    node.tree.write(tmp_path / "sys/devices/system/node/node0/meminfo", text)
+    first, second = sample_numa_nodes(node.kernel)
+    assert first.free_bytes == 512 * MIB
+    assert first.available_bytes == (512 + 250 + 10) * MIB
+    assert second.available_bytes == second.free_bytes
+
+
+def test_fast_nodes_that_are_full_of_page_cache_are_not_short(tmp_path):
+    node = with_meminfo(tmp_path)
+    for number in (0, 1):
+        text = MEMINFO.format(number).replace("524288 kB", "20480 kB") + WARM.format(number)
+        node.tree.write(tmp_path / f"sys/devices/system/node/node{number}/meminfo", text)
+    tiers = read_tiers(node.kernel)
+    assert ([each.numa_node for each in tiers.fast], len(tiers.slow)) == ([0], 1)
+    assert tiers.demotable_bytes() == 0  # 280 of 1024 MiB are available, though 20 are free
+    assert tiers.promotable_bytes() > 0
 
 
 def test_tiers_are_told_by_node(tmp_path):
