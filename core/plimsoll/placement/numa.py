@@ -25,7 +25,9 @@ from plimsoll.placement.lanes import FloatArray
 
 PAGE_BYTES = 4096
 REMOTE_COST = 0.26  # of time, where all accesses are remote instead of local
-PAGE_MOVE_SECONDS = 10e-6  # assumed, on the high side: nowhere here are there NUMA nodes to measure it on
+PAGE_MOVE_SECONDS = 10e-6  # assumed, on the high side, until the machine's own moves have told (`PageCost`)
+ASSUMED_PAGES = 16_384  # moves that the assumption is worth
+MOST_PAGES_KEPT = 1 << 20  # that are remembered: machines change what they do beside
 WORTH = 2.0  # times its cost that a move must gain
 LEAST_SHARE = 0.05  # a smaller gain of local share is not worth a look
 SPANS_BELOW = 0.7  # of CPU time on one NUMA node: below, a container spans several
@@ -65,6 +67,29 @@ class NumaContainer:
     file_bytes_on: FloatArray | None = None  # [M] page cache among it; None: there is none
 
 
+@dataclass(slots=True)
+class PageCost:
+    """What moving a page takes here, measured by the moves that were made."""
+
+    _seconds: float = 0.0
+    _pages: float = 0.0
+
+    def took(self, seconds: float, pages: int) -> None:
+        """So many pages were asked to move, and it took so long."""
+        if pages <= 0 or not 0 <= seconds < float("inf"):
+            return
+        self._seconds += seconds
+        self._pages += pages
+        if self._pages > MOST_PAGES_KEPT:
+            self._seconds, self._pages = self._seconds / 2, self._pages / 2
+
+    @property
+    def page_seconds(self) -> float:
+        """Seconds a page, pulled towards what was assumed as long as few were moved."""
+        known = self._seconds + ASSUMED_PAGES * PAGE_MOVE_SECONDS
+        return known / (self._pages + ASSUMED_PAGES)
+
+
 @dataclass(frozen=True, slots=True)
 class NumaMove:
     """Memory that should move."""
@@ -87,8 +112,12 @@ class NumaPlan:
     why: str
 
 
-def plan_numa(machine: NumaMachine, container: NumaContainer) -> NumaPlan:
-    """Plan one container; arrays must be of one length, else ValueError."""
+def plan_numa(
+    machine: NumaMachine, container: NumaContainer, page_seconds: float = PAGE_MOVE_SECONDS
+) -> NumaPlan:
+    """Plan one container; `page_seconds`: what moving a page takes. Arrays must be of one length, else
+    ValueError.
+    """
     if not machine.total_bytes.shape == machine.available_bytes.shape == container.bytes_on.shape:
         raise ValueError("the machine and the container must have the same NUMA nodes")
     used, spent = container.bytes_on.sum(), container.cpu_seconds_on.sum()
@@ -104,7 +133,7 @@ def plan_numa(machine: NumaMachine, container: NumaContainer) -> NumaPlan:
     moved = sum(each.size_bytes for each in moves)
     gain = container.cpu_cores * REMOTE_COST * (after - before)
     lasting = gain * min(container.steady_seconds, MOST_STEADY_SECONDS)
-    cost = moved / PAGE_BYTES * PAGE_MOVE_SECONDS
+    cost = moved / PAGE_BYTES * page_seconds
     standing = Standing.INTERLEAVE if spans else Standing.MOVE
     plan = NumaPlan(standing, moves, before, after, lasting, cost, "")
     if after - before < LEAST_SHARE:

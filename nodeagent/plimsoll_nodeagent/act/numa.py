@@ -1,8 +1,7 @@
-"""Memory between and within NUMA nodes: compact one, move a process' pages, or some of them.
+"""Memory between and within NUMA nodes: compact one, move some of a process' pages.
 
-In: NUMA nodes, a container and one of its pids. Out: `Outcome`s measured by buddyinfo, by numa_maps'
-successor in the cgroup (memory.numa_stat), or by asking move_pages where each page is. Tiering uses the same
-two moves, towards a slower node and back.
+In: NUMA nodes, a container and one of its pids. Out: `Outcome`s measured by buddyinfo, or by asking
+move_pages where each page is. Tiering uses the same move, towards a slower node and back.
 """
 
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from plimsoll_nodeagent.act.container import member, opened
+from plimsoll_nodeagent.act.container import member
 from plimsoll_nodeagent.act.outcome import ActionKind, Effect, Outcome
 from plimsoll_nodeagent.discover.tracker import Container
 from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelDirectory, KernelFs
@@ -54,44 +53,6 @@ class Compact:
             return None
         own = [each for each in zones if each.numa_node == self.numa_node]
         return sum(free_blocks_from_order(each, HUGE_PAGE_ORDER) for each in own)
-
-
-@dataclass(frozen=True, slots=True)
-class MigratePages:
-    """Move all of a process' pages from some NUMA nodes to others."""
-
-    container: Container
-    pid: int
-    from_numa_nodes: frozenset[int]
-    to_numa_nodes: frozenset[int]
-    kind: ActionKind = ActionKind.MIGRATE
-
-    @property
-    def subject(self) -> str:
-        """The container's id."""
-        return self.container.container_id
-
-    def expected(self) -> Effect:
-        """Bytes on the new nodes grow; by how much only the kernel knows, as nodes are counted by cgroup."""
-        return Effect()
-
-    def run(self, fs: KernelFs) -> Outcome:
-        """Migrate, if the process is the container's; measured by the cgroup's bytes on the new nodes."""
-        with opened(fs, self.container) as cgroup, member(fs, self.container, self.pid) as process:
-            if isinstance(cgroup, Answer) or isinstance(process, Answer):
-                refused = cgroup if isinstance(cgroup, Answer) else process
-                assert isinstance(refused, Answer)
-                return Outcome(self.kind, self.subject, refused, self.expected(), None)
-            before = bytes_on(cgroup, self.to_numa_nodes)
-            left = process.migrate(self.from_numa_nodes, self.to_numa_nodes)
-            if isinstance(left, Answer):
-                return Outcome(self.kind, self.subject, left, self.expected(), None)
-            after = bytes_on(cgroup, self.to_numa_nodes)
-        measured = None if before is None or after is None else Effect(moved_bytes=after - before)
-        answer = Answer.PARTIAL if left else Answer.DONE
-        return Outcome(
-            self.kind, self.subject, answer, self.expected(), measured, f"{left} pages could not be moved"
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -24,7 +24,6 @@ class ActionKind(StrEnum):
     SCHEME = "scheme"
     HIGH_LEASE = "high-lease"
     COMPACT = "compact"
-    MIGRATE = "migrate"
     MOVE = "move"
     BIND = "bind"
 

@@ -9,7 +9,6 @@ then keeps new memory there, too (`plimsoll.placement.numa_bind`). A container w
 
 import logging
 import math
-from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
@@ -20,7 +19,6 @@ from plimsoll.placement.numa import (
     SPANS_BELOW,
     NumaContainer,
     NumaMachine,
-    NumaMove,
     NumaPlan,
     NumaTrials,
     plan_numa,
@@ -28,11 +26,10 @@ from plimsoll.placement.numa import (
 from plimsoll.placement.numa_bind import NumaBindings
 from plimsoll_nodeagent.act.actor import Actor
 from plimsoll_nodeagent.act.container import opened
-from plimsoll_nodeagent.act.numa import MigratePages, MovePages
+from plimsoll_nodeagent.control.numa_moves import NumaMoves, UnderWay
 from plimsoll_nodeagent.discover.pids import member_pids
 from plimsoll_nodeagent.discover.tracker import Container, ContainerId
-from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelDirectory, KernelFs, KernelProcess
-from plimsoll_nodeagent.kernelfs.process import PAGE_BYTES
+from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelDirectory, KernelFs
 from plimsoll_nodeagent.sample.cpu_places import CpuPlaces, FloatArray, cpus_by_numa_node
 from plimsoll_nodeagent.sample.formats import FormatError
 from plimsoll_nodeagent.sample.numa import (
@@ -41,7 +38,6 @@ from plimsoll_nodeagent.sample.numa import (
     parse_numa_stat,
     sample_numa_nodes,
 )
-from plimsoll_nodeagent.sample.processes import Mappings, read_mappings
 from plimsoll_nodeagent.sample.reading import ContainerSample
 
 logger = logging.getLogger(__name__)
@@ -49,8 +45,6 @@ logger = logging.getLogger(__name__)
 Addresses = npt.NDArray[np.uint64]
 
 LOOK_SECONDS = 30.0
-WHOLE = 0.9  # of what is on a NUMA node: so much is moved by one call, less page by page
-MOST_PAGES = 16_384  # of one step, where single pages are moved: 64 MiB
 
 
 @dataclass(slots=True)
@@ -69,10 +63,9 @@ class NumaPlaces:
 
     fs: KernelFs
     actor: Actor
-    moved_bytes_total: int = 0
     taken_back_total: int = 0
-    outcomes: Counter[str] = field(default_factory=Counter)
     plans: dict[ContainerId, NumaPlan] = field(default_factory=dict)
+    moves: NumaMoves = field(init=False)
     _cpus: CpuPlaces = field(init=False)
     _trials: NumaTrials = field(default_factory=NumaTrials)
     _bindings: NumaBindings = field(default_factory=NumaBindings)
@@ -82,6 +75,7 @@ class NumaPlaces:
 
     def __post_init__(self) -> None:
         self._cpus = CpuPlaces(self.fs)
+        self.moves = NumaMoves(self.fs, self.actor, self._trials)
 
     def step(
         self,
@@ -89,10 +83,11 @@ class NumaPlaces:
         now_seconds: float,
         binds: Collection[ContainerId] = frozenset(),
     ) -> None:
-        """Look where it is time, and move; of `binds` the memory is bound, too. Nothing is done on a machine
-        with one NUMA node.
+        """Look where it is time, and move, at most `STEP_BYTES` at once; of `binds` the memory is bound, too.
+        Nothing is done on a machine with one NUMA node.
         """
         if self._due_seconds - LOOK_SECONDS <= now_seconds < self._due_seconds:
+            self.moves.go_on(now_seconds)
             return
         self._due_seconds, self._binds = now_seconds + LOOK_SECONDS, binds
         wanted = list(samples)
@@ -108,6 +103,7 @@ class NumaPlaces:
             machine = _machine(self.fs, numbers)
             if machine is not None:
                 self._one(sample, machine, numbers, cpus, now_seconds)
+        self.moves.go_on(now_seconds)
 
     def local_share(self) -> float | None:
         """Mean share of accesses that are local, of the containers looked at; None where there are none."""
@@ -142,7 +138,7 @@ class NumaPlaces:
             logger.warning(
                 "memory moved between NUMA nodes is taken back: it stalled more", extra=_extra(sample)
             )
-            self._move(sample.container, pids, back, numbers, bytes_on)
+            self.moves.begin(UnderWay(sample, pids, back, numbers, bytes_on, stall, back=True), now_seconds)
             return
         container = NumaContainer(
             bytes_on=bytes_on,
@@ -152,15 +148,18 @@ class NumaPlaces:
             bound=bound,
             file_bytes_on=held[1],
         )
-        plan = self.plans[key] = plan_numa(machine, container)
+        plan = self.plans[key] = plan_numa(machine, container, self.moves.cost.page_seconds)
         if not self._bind(sample, machine, container, numbers, stall, now_seconds) and ours:
             self._let_go(sample.container)
-        if plan.moves and self._trials.may_move(str(key), now_seconds):
-            logger.info(
-                "memory moves between NUMA nodes", extra=_extra(sample) | {"plan": _told(plan, numbers)}
-            )
-            self._trials.moved(str(key), bytes_on, stall, now_seconds)
-            self._move(sample.container, pids, plan.moves, numbers, bytes_on)
+        one = UnderWay(sample, pids, plan.moves, numbers, bytes_on, stall, back=False)
+        self._carry_out(one, plan, now_seconds)
+
+    def _carry_out(self, one: UnderWay, plan: NumaPlan, now_seconds: float) -> None:
+        if not plan.moves:
+            self.moves.end(one.sample.container.key)
+        elif self.moves.begin(one, now_seconds):
+            told = _told(plan, one.numbers)
+            logger.info("memory moves between NUMA nodes", extra=_extra(one.sample) | {"plan": told})
 
     def _bind(
         self,
@@ -207,58 +206,12 @@ class NumaPlaces:
             stall = max(0.0, total - known.stalled_seconds) / max(now_seconds - known.looked_seconds, 1.0)
         return known.looked_seconds, made, stall
 
-    def _move(
-        self,
-        container: Container,
-        pids: tuple[int, ...],
-        moves: tuple[NumaMove, ...],
-        numbers: tuple[int, ...],
-        bytes_on: FloatArray,
-    ) -> None:
-        for move in moves:
-            whole = move.size_bytes >= WHOLE * bytes_on[move.from_numa_node]
-            left = int(move.size_bytes) // PAGE_BYTES
-            for pid in pids:
-                if whole:
-                    source, to = (
-                        frozenset({numbers[each]}) for each in (move.from_numa_node, move.to_numa_node)
-                    )
-                    action: MigratePages | MovePages | None = MigratePages(container, pid, source, to)
-                else:
-                    action = self._some(container, pid, numbers, move, min(left, MOST_PAGES))
-                if action is None:
-                    continue
-                outcome = self.actor.act(action)
-                self.outcomes[outcome.answer.value] += 1
-                moved = outcome.measured.moved_bytes if outcome.measured is not None else None
-                self.moved_bytes_total += max(0, moved or 0)
-                left -= max(0, moved or 0) // PAGE_BYTES
-                if left <= 0:
-                    break
-
-    def _some(
-        self, container: Container, pid: int, numbers: tuple[int, ...], move: NumaMove, pages: int
-    ) -> MovePages | None:
-        """Single pages of a process that are on the one NUMA node; None where there are none."""
-        process = KernelProcess.open(self.fs, pid)
-        if isinstance(process, Absence) or pages <= 0:
-            return None
-        with process:
-            mappings = read_mappings(process)
-            if isinstance(mappings, Absence):
-                return None
-            addresses = _addresses(mappings)
-            there = process.numa_nodes_of(addresses)
-        if isinstance(there, Answer):
-            return None
-        chosen = addresses[there == numbers[move.from_numa_node]][:pages]
-        return MovePages(container, pid, chosen, numbers[move.to_numa_node]) if len(chosen) else None
-
     def _forget(self, present: frozenset[ContainerId]) -> None:
         self._cpus.keep_only(present)
         self._trials.forget(frozenset(str(each) for each in present))
         self._bindings.forget(frozenset(str(each) for each in present))
         self._watched = {key: each for key, each in self._watched.items() if key in present}
+        self.moves.keep_only(present)
         self.plans = {key: each for key, each in self.plans.items() if key in present}
 
 
@@ -306,22 +259,6 @@ def _main(spent: FloatArray | None) -> int:
         return -1
     share = spent / spent.sum()
     return int(share.argmax()) if share.max() >= SPANS_BELOW else -1
-
-
-def _addresses(mappings: Mappings) -> Addresses:
-    """Pages of the anonymous mappings, at most four times what one step moves."""
-    found: list[Addresses] = []
-    anonymous = mappings.anonymous
-    left = 4 * MOST_PAGES
-    for start, end in zip(
-        mappings.starts[anonymous].tolist(), mappings.ends[anonymous].tolist(), strict=True
-    ):
-        pages = min((end - start) // PAGE_BYTES, left)
-        found.append(np.uint64(start) + np.arange(pages, dtype=np.uint64) * np.uint64(PAGE_BYTES))
-        left -= pages
-        if left <= 0:
-            break
-    return np.concatenate(found) if found else np.empty(0, dtype=np.uint64)
 
 
 def _told(plan: NumaPlan, numbers: tuple[int, ...]) -> str:

@@ -228,7 +228,7 @@ def node_report(
         places=NumaPlacesReport(
             containers=len(places.plans),
             local_ratio=places.local_share(),
-            moved_bytes_total=places.moved_bytes_total,
+            moved_bytes_total=places.moves.moved_bytes_total,
             taken_back_total=places.taken_back_total,
         ),
         ahead=pressure_report(pressing),

@@ -6,11 +6,13 @@ import pytest
 from plimsoll.placement.numa import (
     FIRST_PAUSE_SECONDS,
     PAGE_BYTES,
+    PAGE_MOVE_SECONDS,
     RESERVE,
     TRIAL_SECONDS,
     NumaContainer,
     NumaMachine,
     NumaTrials,
+    PageCost,
     Standing,
     local_share,
     plan_numa,
@@ -51,6 +53,25 @@ def test_one_that_is_local_already_stays():
 def test_cpus_that_have_just_moved_are_not_run_after():
     assert plan_numa(machine(30, 30), container([4, 0], [0, 10], steady=5.0)).moves == ()
     assert "would gain" in plan_numa(machine(30, 30), container([4, 0], [0, 10], steady=5.0)).why
+
+
+def test_a_page_costs_what_moves_have_taken_here():
+    cost = PageCost()
+    assert cost.page_seconds == PAGE_MOVE_SECONDS
+    for _ in range(100):
+        cost.took(16_384 * 50e-6, 16_384)
+        cost.took(float("nan"), 5)
+        cost.took(1.0, 0)
+    assert cost.page_seconds == pytest.approx(50e-6, rel=0.05)
+    for _ in range(400):
+        cost.took(16_384 * 1e-6, 16_384)
+    assert cost.page_seconds < 3e-6  # what was long ago is forgotten
+
+
+def test_what_a_page_costs_here_decides():
+    short = container([4, 0], [0, 10], steady=120.0)
+    assert plan_numa(machine(30, 30), short, 1e-6).moves != ()
+    assert plan_numa(machine(30, 30), short, 50e-6).moves == ()
 
 
 def test_an_idle_container_is_not_worth_its_move():

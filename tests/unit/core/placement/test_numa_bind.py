@@ -52,7 +52,10 @@ def test_its_own_page_cache_is_not_counted_twice_as_room():
 
 
 def test_of_three_numa_nodes_two_may_be_its_own():
-    assert decided(free=(4.0, 4.0, 4.0), on=(1.0, 0.0, 1.0), spent=(4.0, 0.2, 6.0), file=(0.0, 0.0, 0.0)) == (0, 2)
+    assert decided(free=(4.0, 4.0, 4.0), on=(1.0, 0.0, 1.0), spent=(4.0, 0.2, 6.0), file=(0.0, 0.0, 0.0)) == (
+        0,
+        2,
+    )
 
 
 def test_it_is_let_go_when_the_room_gets_less_and_bound_again_when_there_is_some():

@@ -3,7 +3,7 @@ import errno
 import numpy as np
 
 from builders.twin_node import TwinNode
-from plimsoll_nodeagent.act.numa import Compact, MigratePages, MovePages
+from plimsoll_nodeagent.act.numa import Compact, MovePages
 from plimsoll_nodeagent.kernelfs import Advice, Answer, KernelProcess
 from plimsoll_nodeagent.kernelfs.calls import Advice as SameAdvice
 
@@ -55,18 +55,7 @@ def test_a_stranger_s_pages_do_not_move(tmp_path):
     process = node.process(number=2)
     addresses = np.array([process.start], dtype=np.uint64)
     assert MovePages(node.container(1), process.pid, addresses, 1).run(node.kernel).answer is Answer.REFUSED
-    migrate = MigratePages(node.container(1), process.pid, frozenset({0}), frozenset({1}))
-    assert migrate.run(node.kernel).answer is Answer.REFUSED
     assert (process.numa_nodes == 0).all()
-
-
-def test_a_whole_process_migrates(tmp_path):
-    node = TwinNode(tmp_path)
-    process = node.process()
-    outcome = MigratePages(node.container(), process.pid, frozenset({0}), frozenset({1})).run(node.kernel)
-    assert outcome.answer is Answer.DONE
-    assert (process.numa_nodes == 1).all()
-    assert outcome.measured.moved_bytes == 0  # the twin's cgroup does not count by node
 
 
 def test_a_process_that_ends_before_the_call_by_number_is_gone(tmp_path):

@@ -6,12 +6,15 @@ import pytest
 from builders.cgroup_tree import MIB
 from builders.twin_node import TwinNode
 from plimsoll.placement.numa import TRIAL_SECONDS
+from plimsoll_nodeagent.control import numa_moves
+from plimsoll_nodeagent.control.numa_moves import STEP_PAUSE_SECONDS
 from plimsoll_nodeagent.control.numa_places import LOOK_SECONDS, NumaPlaces
 from plimsoll_nodeagent.kernelfs.process import PAGE_BYTES
 from plimsoll_nodeagent.loop import Watch
 from plimsoll_nodeagent.sample.cpu_places import TICKS_PER_SECOND
 
 GIB = 2**30
+TWIN_PAGES = 1024  # of a twin's process
 MEMINFO = "Node {0} MemTotal: {1} kB\nNode {0} MemFree: {2} kB\n"
 
 
@@ -78,9 +81,62 @@ def test_memory_on_the_wrong_numa_node_is_moved(tmp_path):
     assert world.on == [0]  # its CPUs have not been there for long enough to say
     world.pass_time(looks=8)
     assert world.on == [1]
-    assert world.places.outcomes["done"] == 1
-    assert world.places.moved_bytes_total == 0  # what the cgroup counted did not change during the call
+    assert world.places.moves.outcomes["done"] == 1
+    assert world.places.moves.moved_bytes_total == len(world.process.numa_nodes) * PAGE_BYTES
     assert world.places.local_share() == 1.0
+
+
+@pytest.fixture
+def small_steps(monkeypatch):
+    """A sixteenth of the process moves in a step, and twice as much is looked through."""
+    pages = TWIN_PAGES // 16
+    monkeypatch.setattr(numa_moves, "STEP_BYTES", pages * PAGE_BYTES)
+    monkeypatch.setattr(numa_moves, "SCANNED_PAGES", 2 * pages)
+    return pages
+
+
+def moved(world):
+    return int((world.process.numa_nodes == 1).sum())
+
+
+def test_a_large_container_moves_in_bounded_steps_to_its_last_page(tmp_path, small_steps):
+    world = World(tmp_path)
+    while world.on == [0]:
+        world.pass_time()
+    steps = [moved(world)]
+    while world.on == [0, 1]:
+        world.pass_time()
+        steps.append(moved(world))
+    assert np.diff([0, *steps]).tolist() == [small_steps] * 16
+
+
+def test_between_two_looks_it_goes_on_every_few_seconds(tmp_path, small_steps):
+    world = World(tmp_path)
+    while world.on == [0]:
+        world.pass_time()
+    for seconds in (1.0, STEP_PAUSE_SECONDS - 1.0, STEP_PAUSE_SECONDS):
+        world.places.step([], world.now + seconds)
+    assert moved(world) == 2 * small_steps
+
+
+def test_a_move_under_way_that_harms_is_taken_back_from_its_beginning_on(tmp_path, small_steps):
+    world = World(tmp_path)
+    while world.on == [0]:
+        world.pass_time()
+    world.pass_time(looks=4)  # judged once and well, and again on trial
+    assert moved(world) == 5 * small_steps
+    world.pass_time(looks=10, stall=0.4)
+    assert world.places.taken_back_total == 1
+    assert world.on == [0]
+
+
+def test_a_part_is_taken_from_all_over_and_not_from_the_beginning(tmp_path):
+    world = World(tmp_path)
+    little = MEMINFO.format(1, 8 * GIB // 1024, (8 * GIB // 20 + 2 * MIB) // 1024)
+    world.node.tree.write(tmp_path / "sys/devices/system/node/node1/meminfo", little)
+    while world.on == [0]:
+        world.pass_time()
+    assert np.flatnonzero(world.process.numa_nodes == 1)[-1] > 0.9 * TWIN_PAGES
 
 
 def test_what_stalls_more_after_it_is_taken_back(tmp_path):
@@ -97,7 +153,7 @@ def test_what_stalls_more_after_it_is_taken_back(tmp_path):
 def test_what_is_local_stays(tmp_path):
     world = World(tmp_path, cpu=0)
     world.pass_time(looks=20)
-    assert not world.places.outcomes
+    assert not world.places.moves.outcomes
     assert world.places.local_share() == 1.0
 
 
@@ -121,7 +177,7 @@ def test_without_a_policy_nothing_is_looked_at_and_the_actor_refuses(tmp_path):
     world.actor.permit([])
     world.pass_time(looks=20)
     assert world.on == [0]
-    assert set(world.places.outcomes) == {"refused"}
+    assert set(world.places.moves.outcomes) == {"refused"}
     world.places.step([], world.now + 100)
     assert world.places.plans == {}
 
@@ -141,7 +197,7 @@ def test_where_there_is_room_for_a_part_only_single_pages_move(tmp_path):
     assert world.on == [0, 1]
     moved = np.count_nonzero(world.process.numa_nodes == 1) * PAGE_BYTES
     assert 2 * MIB - PAGE_BYTES <= moved <= 2 * MIB  # whole pages
-    assert world.places.moved_bytes_total == moved
+    assert world.places.moves.moved_bytes_total == moved
 
 
 def test_page_cache_is_no_reason_to_leave_memory_remote(tmp_path):

@@ -1,6 +1,6 @@
 import pytest
 
-from builders.twin_node import TwinNode
+from builders.twin_node import MIB, TwinNode
 from plimsoll_nodeagent.sample.formats import FormatError
 from plimsoll_nodeagent.sample.numa import (
     memory_tiers,
