@@ -110,6 +110,7 @@ class PodRecord:
     gate: "Gate | None" = None  # ours, which holds it until room is made
     # What its successor asks of a kube node; None: nobody makes one, or it is in doubt.
     needs: "Needs | None" = None
+    grace_seconds: int = 30  # that it may take to end once it is told to
 
     @property
     def live(self) -> bool:

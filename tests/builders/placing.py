@@ -68,10 +68,10 @@ class ForetellingEngine(SpokenEngine):
         return NodeUse(tuple(names), used, np.array(counts, dtype=np.int32), np.array(fresh, dtype=np.int32))
 
 
-def owned(workload, name, node, request="512Mi", **fields):
-    """A running pod of StatefulSet `workload`."""
+def owned(workload, name, node, request="512Mi", grace=5, **fields):
+    """A running pod of StatefulSet `workload`; `grace`: seconds it may take to end, None: nothing is said."""
     reference = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": workload, "uid": f"uid-{workload}"}
-    return raw_pod(
+    pod = raw_pod(
         name,
         owner={**reference, "controller": True},
         labels={"app": "web", "workload": workload},
@@ -80,6 +80,9 @@ def owned(workload, name, node, request="512Mi", **fields):
         limit="4Gi",
         **fields,
     )
+    if grace is not None:
+        pod["spec"]["terminationGracePeriodSeconds"] = grace
+    return pod
 
 
 def new_pod(workload="web", request="512Mi", labels=None, **spec):

@@ -52,6 +52,7 @@ OWN_LABELS = frozenset(
 PLACEMENT_ANNOTATION = "plimsoll.dev/placement"
 REVISION_LABEL = "controller-revision-hash"  # of StatefulSets and DaemonSets; a ReplicaSet is one revision
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
+DEFAULT_GRACE = 30  # seconds (corev1.DefaultTerminationGracePeriodSeconds)
 RESIZE_PENDING, RESIZE_IN_PROGRESS = "PodResizePending", "PodResizeInProgress"
 
 _shared_specs: dict[ContainerSpec, ContainerSpec] = {}
@@ -111,7 +112,14 @@ def pod(raw: Raw) -> PodRecord:
         placed=_placed(meta),
         needs=_successors_needs(raw, meta, owner),
         gate=gate_of(raw),
+        grace_seconds=_grace(spec),
     )
+
+
+def _grace(spec: Raw) -> int:
+    """What is not said is what the API server fills in."""
+    grace = spec.get("terminationGracePeriodSeconds")
+    return grace if isinstance(grace, int) and not isinstance(grace, bool) and grace >= 0 else DEFAULT_GRACE
 
 
 def _placed(meta: Raw) -> PlacedRecord | None:

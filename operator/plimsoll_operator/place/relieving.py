@@ -10,6 +10,7 @@ stale or doubtful ends as nothing done.
 
 import asyncio
 import logging
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from plimsoll_operator.actuate.api import PodRef
 from plimsoll_operator.actuate.evict import RECREATING
 from plimsoll_operator.membership import Group, Membership
 from plimsoll_operator.place.coming import Coming
+from plimsoll_operator.place.gate import GATE_SECONDS
 from plimsoll_operator.place.gating import candidates
 from plimsoll_operator.place.placer import Placer
 from plimsoll_operator.place.residents import Fleet, Standing, fleet_on, importance_of
@@ -40,6 +42,10 @@ logger = logging.getLogger(__name__)
 
 LASTING_SECONDS = 600.0  # in danger for so long before anybody goes: forecasts change their mind
 SETTLED_SECONDS = 3600.0  # a pod that runs for less stays: nobody is sent round in circles
+LEAVE_SECONDS = (
+    1.0  # of a gate's time that is not a pod's to end in: until the eviction, and until it is seen
+)
+MOVING_SECONDS = 60.0  # a start that is due any moment is made room for by whoever ends within so long
 LEAVING_SECONDS = 180.0  # an eviction that was accepted counts for so long, whatever the watch shows
 REFUSED_SECONDS = 600.0  # a pod whose disruption budget refused is not asked for again so soon
 PLACES_A_LOOP = 16  # kube nodes looked at closely in one loop, the most endangered first
@@ -135,7 +141,8 @@ class Reliever:
         place = state.nodes.place.get(pod.placed.kube_node) if pod.placed is not None else None
         if place is None or not state.heard[place]:  # the node is gone, or nothing is known of it
             return NOBODY
-        fleet = self._fleet(state, [place], now_seconds, importance_of(policy.spec.importance))
+        least = importance_of(policy.spec.importance)
+        fleet = self._fleet(state, [place], now_seconds, least, GATE_SECONDS - LEAVE_SECONDS)
         room = room_on(fleet.loads, fleet.residents, place, DEFAULT_BOUND, fleet.allowed)
         if room is None or not self._may_all_go(fleet, room.moves, now_seconds):
             return NOBODY
@@ -152,7 +159,9 @@ class Reliever:
         now_seconds: float,
     ) -> Room | None:
         """Where room could be made for a pod to be, by whose leaving; nothing is changed."""
-        fleet = self._fleet(state, places, now_seconds, importance_of(importance))
+        fleet = self._fleet(
+            state, places, now_seconds, importance_of(importance), GATE_SECONDS - LEAVE_SECONDS
+        )
         room = make_room(fleet.loads, fleet.residents, loads, places, DEFAULT_BOUND, fleet.allowed)
         return room if room is not None and self._may_all_go(fleet, room.moves, now_seconds) else None
 
@@ -164,14 +173,15 @@ class Reliever:
         """
         importance, kept = importance_of(coming.importance), self._placer.room
         at = kept.making(state, coming)
+        left_seconds = max(coming.slot.start_seconds - now_seconds, MOVING_SECONDS)
         if at is None:
             places = candidates(state, coming.slot.loads, self._placer.open_to(coming, state))
-            fleet = self._fleet(state, places, now_seconds, importance)
+            fleet = self._fleet(state, places, now_seconds, importance, left_seconds)
             room = make_room(
                 fleet.loads, fleet.residents, coming.slot.loads, places, DEFAULT_BOUND, fleet.allowed
             )
         else:  # its loads are in the sums
-            fleet = self._fleet(state, [at], now_seconds, importance)
+            fleet = self._fleet(state, [at], now_seconds, importance, left_seconds)
             room = room_on(fleet.loads, fleet.residents, at, DEFAULT_BOUND, fleet.allowed)
         if room is None or not self._may_all_go(fleet, room.moves, now_seconds):
             return
@@ -227,13 +237,21 @@ class Reliever:
     # -- who -------------------------------------------------------------------------------------------------
 
     def _fleet(
-        self, state: PlacementState, places: list[int], now_seconds: float, importance: int | None = None
+        self,
+        state: PlacementState,
+        places: list[int],
+        now_seconds: float,
+        importance: int | None = None,
+        within_seconds: float = math.inf,
     ) -> Fleet:
-        """`importance`: only who is not above it, and whose policy consents, may be moved."""
+        """`importance`: only who is not above it, whose policy consents and who is surely gone within so many
+        seconds may be moved.
+        """
 
         def standing(pod: PodRecord, group: Group) -> Standing:
             found = self._standing(pod, group, now_seconds)
-            if importance is None or (found.willing and found.importance <= importance):
+            gone = pod.grace_seconds <= within_seconds
+            if importance is None or (found.willing and found.importance <= importance and gone):
                 return found
             return Standing(movable=False, willing=False, importance=found.importance)
 

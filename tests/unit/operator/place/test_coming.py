@@ -334,6 +334,15 @@ async def test_room_that_nobody_left_for_is_given_up():
     np.testing.assert_allclose(rig.placer._state.chooser.need_bytes, need)
 
 
+@pytest.mark.parametrize(("grace", "leave"), [(30, 1), (3600, 0)])
+async def test_only_those_leave_who_are_gone_before_the_start(grace, leave):
+    rig = await crowded()
+    for at in range(2):
+        rig.api.put("pods", owned("small", f"small-{at}", f"n{at + 1}", grace=grace))
+    await rig.once(NOW + MINUTE)
+    assert len(rig.api.evicted) == leave
+
+
 async def test_nobody_leaves_without_consent():
     rig = await crowded({"node": "Prefer"})
     await rig.once(NOW + MINUTE)

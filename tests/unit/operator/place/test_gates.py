@@ -156,6 +156,19 @@ async def test_two_replicas_of_one_workload_never_leave_for_one_pod():
     assert rig.api.evicted == []
 
 
+@pytest.mark.parametrize("grace", [None, 30, 6, "5", True, -1])
+async def test_nobody_is_held_for_room_that_cannot_be_there_in_time(grace):
+    rig = cluster()
+    for at in range(2):
+        pod = owned("small", f"small-{at}", f"n{at + 1}", grace=None)
+        if grace is not None:
+            pod["spec"]["terminationGracePeriodSeconds"] = grace
+        rig.api.put("pods", pod)
+    await looped(rig)
+    assert not held(rig, await made(rig))
+    assert rig.api.evicted == []
+
+
 async def test_nobody_is_held_where_the_evictions_of_the_hour_do_not_suffice():
     rig = await looped(packed(relief_evictions_per_hour=1))
     assert not held(rig, await made(rig))
