@@ -21,6 +21,7 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 
 LANES = 24
+PAST_HOURS = 72  # of each pod that a placement looks at
 DAY_FADE = 0.5 ** (1 / 4)  # half-life of four days: `bench/placement.py --part lanes`
 SPREAD_FADE = 0.5 ** (1 / 14)  # of errors: jumps are rare, and a fortnight of calm is but little of it
 PRIOR_ERROR = 0.1  # of its level, by which an hour's own past and the level are taken to err at first

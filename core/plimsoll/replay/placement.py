@@ -17,14 +17,13 @@ import numpy.typing as npt
 from plimsoll.placement.choose import DEFAULT_BOUND, Chooser
 from plimsoll.placement.fit import NodeLoads, empty_nodes
 from plimsoll.placement.guard import LoadJudge
-from plimsoll.placement.lanes import LANES, FloatArray, Loads, loads_of
-from plimsoll.placement.preference import terms_for, weights_of
+from plimsoll.placement.lanes import LANES, PAST_HOURS, FloatArray, Loads, loads_of
+from plimsoll.placement.preference import nodes_to_score, terms_for, weights_of
 from plimsoll.replay.series import BINS_PER_DAY, BINS_PER_HOUR
 
 Places = npt.NDArray[np.intp]
 NOWHERE = -1
 MOST_PODS = 110  # the kubelet's own default
-PAST_HOURS = 72  # of each pod that a placement looks at
 MAX_SCORE = 100
 AFFINITY_WEIGHT = 2  # of NodeAffinity against NodeResourcesFit in kube-scheduler's defaults
 SCORED_POD_CORES, NODE_CORES = 0.1, 32.0
@@ -147,12 +146,6 @@ class KubeScheduler:
 def _points(share: FloatArray) -> FloatArray:
     """Whole points of a share; the scheduler counts in integers, so a rounding error must not cost one."""
     return np.floor(MAX_SCORE * share + 1e-9)
-
-
-def nodes_to_score(nodes: int) -> int:
-    """How many feasible nodes kube-scheduler scores."""
-    share = max(5, 50 - nodes // 125)
-    return nodes if nodes < 100 else max(100, nodes * share // 100)
 
 
 def replay_placement(

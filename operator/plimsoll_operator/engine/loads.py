@@ -14,10 +14,9 @@ import numpy.typing as npt
 
 from plimsoll.forecast.window import CHUNK_ROWS
 from plimsoll.placement.guard import LoadJudge
-from plimsoll.placement.lanes import LANES, loads_of
+from plimsoll.placement.lanes import LANES, PAST_HOURS, loads_of
 from plimsoll.placement.rhythm import PAST_HOURS as RHYTHM_HOURS
 from plimsoll.placement.rhythm import bits_of, rhythms_of
-from plimsoll.replay.placement import PAST_HOURS  # what was measured
 from plimsoll.usage.grown import grown
 from plimsoll.usage.sample import HOUR_SECONDS
 from plimsoll_operator.engine.messages import RowLoads, no_loads

@@ -13,8 +13,7 @@ from plimsoll.api.policy import NodePlacement
 from plimsoll.placement.choose import DEFAULT_BOUND, Chooser, own_need_bytes
 from plimsoll.placement.fit import NodeLoads, deviate, margin
 from plimsoll.placement.lanes import Loads
-from plimsoll.placement.preference import terms_for
-from plimsoll.replay.placement import nodes_to_score
+from plimsoll.placement.preference import nodes_to_score, terms_for
 from plimsoll_operator.engine.messages import NodeUse
 from plimsoll_operator.place.affinity import MOST_EXCLUDED, Verdict
 from plimsoll_operator.place.expected import Expected

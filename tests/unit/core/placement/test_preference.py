@@ -2,7 +2,14 @@
 
 import pytest
 
-from plimsoll.placement.preference import MOST_TERMS, terms_for, weights_of
+from plimsoll.placement.preference import MOST_TERMS, nodes_to_score, terms_for, weights_of
+
+
+@pytest.mark.parametrize(
+    ("nodes", "scored"), [(99, 99), (100, 100), (1000, 420), (5000, 500), (50_000, 2500)]
+)
+def test_of_many_nodes_the_scheduler_scores_some(nodes, scored):
+    assert nodes_to_score(nodes) == scored
 
 
 @pytest.mark.parametrize(("share", "terms"), [(1.0, 1), (0.5, 5), (0.42, 6), (0.1, 29), (0.01, MOST_TERMS)])

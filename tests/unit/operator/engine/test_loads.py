@@ -3,8 +3,7 @@
 import numpy as np
 
 from builders.engine import MIB, NOW, ScriptedSource, member
-from plimsoll.placement.lanes import LANES, loads_of
-from plimsoll.replay.placement import PAST_HOURS
+from plimsoll.placement.lanes import LANES, PAST_HOURS, loads_of
 from plimsoll_operator.engine import loads as engine_loads
 from plimsoll_operator.engine.core import EngineCore
 from plimsoll_operator.engine.frames import Sync
