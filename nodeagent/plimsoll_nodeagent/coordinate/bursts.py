@@ -57,7 +57,10 @@ class Bursts:
         found = []
         for sample in snapshot.samples:
             most = sample.memory_max_bytes
-            if most is not None and 0 < most < float("inf") and sample.usage_bytes >= NEAR_FRACTION * most:
+            if most is None or not 0 < most < float("inf"):
+                continue
+            # One that room was asked for is looked at until that has come, however far its limit is then.
+            if sample.usage_bytes >= NEAR_FRACTION * most or sample.container.key in self._asked:
                 found.append((most - sample.usage_bytes, sample.container))
         found.sort(key=lambda each: each[0])
         self._near = tuple(container for _, container in found[:MOST_NEAR])

@@ -173,6 +173,21 @@ def test_how_long_a_raise_takes_is_measured_from_the_first_request_to_the_kernel
     assert report().raises_total == 1, "nobody had asked for that"
 
 
+def test_a_tick_between_a_raise_and_the_next_look_hides_it_not(attending):
+    for number in (1, 2):
+        attending.memory(number, "memory.max", 128 * MIB)
+    attending.memory(1, "memory.current", 70 * MIB)
+    attending.on.tick()
+    for quarter in range(1, 5):
+        attending.memory(1, "memory.current", (70 + 5 * quarter) * MIB)
+        list(attending.companion.look_for_bursts(attending.on.now + quarter * 0.25))
+    assert attending.companion.leases["asked"] == 1
+    attending.memory(1, "memory.max", 512 * MIB)  # now it is far from its limit
+    attending.on.tick()
+    list(attending.companion.look_for_bursts(attending.on.now + 0.25))
+    assert attending.companion.report().raises_total == 1
+
+
 @pytest.mark.parametrize(
     ("waited_seconds", "said"), [(1.0, {"lease_request", "shrink_report"}), (10.0, set())]
 )
