@@ -88,10 +88,8 @@ class Readings:
 
         A page that was not in the working set is waited for on io, and not on memory.
         """
-        before, each.file_refaults = (
-            each.file_refaults,
-            None if sample.stat is None else (sample.stat.refault_file_pages),
-        )
+        before = each.file_refaults
+        each.file_refaults = None if sample.stat is None else sample.stat.refault_file_pages
         if before is None or each.file_refaults is None:
             return None
         if (each.file_refaults - before) * PAGE_BYTES <= FILES_BACK_BYTES:

@@ -255,7 +255,8 @@ class Reclaimer:
         self.asked_total += asked
         self.taken_total += taken
         each.law.settle(asked, taken)
-        each.refault_set.took(taken)
+        if outcome.kind is not ActionKind.PAGEOUT:  # what goes by address is not what was probed for
+            each.refault_set.took(taken)
 
     def notice_pressure(self, keys: frozenset[ContainerId], now_seconds: float) -> None:
         """Stop at once in these containers: a trigger fired between two ticks."""

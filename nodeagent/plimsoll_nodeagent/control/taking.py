@@ -67,7 +67,8 @@ class Taker:
             yield outcome
         rest = min(amount_bytes, each.cold_besides_bytes) - planned
         if rest >= LEAST_REST_BYTES and not self.must_stop(each):
-            yield self.actor.act(self.reclaim(each, rest))
+            files = rest <= each.probed_bytes  # page cache whose age nobody knows: no other page pays for it
+            yield self.actor.act(self.reclaim(each, rest, file_only=files))
 
     def in_order(self, each: Controlled, amount_bytes: int) -> Iterator[Outcome]:
         """Take so much in the kernel's own order, whatever is known of its memory."""
@@ -89,10 +90,10 @@ class Taker:
                 plan.brought_back(part)
             yield outcome
 
-    def reclaim(self, each: Controlled, amount_bytes: int) -> Reclaim:
-        """The action in the kernel's own order."""
+    def reclaim(self, each: Controlled, amount_bytes: int, *, file_only: bool = False) -> Reclaim:
+        """The action in the kernel's own order; `file_only`: of files, where it can be told so."""
         can = self.capabilities.at_least(Engine.RECLAIM, Level.SWAPPINESS)
-        swappiness = FILE_PAGES_ONLY if each.file_only and can else None
+        swappiness = FILE_PAGES_ONLY if (file_only or each.file_only) and can else None
         return Reclaim(each.container, amount_bytes, swappiness, stop=lambda: self.must_stop(each))
 
     def _page_out(self, each: Controlled, amount_bytes: int) -> Iterator[Outcome]:

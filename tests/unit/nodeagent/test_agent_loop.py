@@ -9,9 +9,10 @@ import pytest
 from builders.agents import COLD, PSI, AgentOn
 from builders.twin_node import MIB
 from plimsoll.pages.refault_set import MOST_PROBED_RATIO
+from plimsoll_nodeagent.act.outcome import ActionKind, Effect, Outcome
 from plimsoll_nodeagent.agent import STAGES
 from plimsoll_nodeagent.capabilities import Engine
-from plimsoll_nodeagent.kernelfs import Absence
+from plimsoll_nodeagent.kernelfs import Absence, Answer
 
 
 def usage(agent: AgentOn, number: int = 1) -> int:
@@ -274,6 +275,17 @@ def test_what_was_taken_is_booked_before_the_next_is_taken(tmp_path, monkeypatch
     assert before - usage(agent) == MIB == each.taken_bytes - taken
     assert each.law.budget.pending_bytes == pytest.approx(pending + MIB)
     assert each.fault
+
+
+def test_what_goes_by_address_is_not_taken_off_what_was_probed_for(tmp_path):
+    agent = AgentOn(tmp_path, containers=1)
+    agent.tick(2)
+    (each,) = agent.made.agent.reclaimer.controlled.values()
+    each.refault_set._cold_bytes = 8.0 * MIB
+    for kind, left in ((ActionKind.PAGEOUT, 8 * MIB), (ActionKind.RECLAIM, 4 * MIB)):
+        moved = Effect(usage_bytes=-4 * MIB, resident_bytes=-4 * MIB)
+        agent.made.agent.reclaimer._book(each, Outcome(kind, "1", Answer.DONE, moved, moved))
+        assert each.refault_set._cold_bytes == left
 
 
 def test_what_goes_wrong_between_two_ticks_ends_nothing(tmp_path, monkeypatch):

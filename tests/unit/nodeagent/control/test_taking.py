@@ -5,10 +5,11 @@ import pytest
 
 from builders.twin_node import MIB, TwinNode
 from plimsoll.pages.address_plan import Asked, Part
+from plimsoll.pages.cold import Cold
 from plimsoll.pages.control_law import ReclaimLaw
 from plimsoll.pages.control_types import ReclaimPolicy
 from plimsoll_nodeagent.capabilities import ORDER, Fact, KernelCapabilities, settle
-from plimsoll_nodeagent.control.controlled import Controlled, SwapRoom
+from plimsoll_nodeagent.control.controlled import Aged, Controlled, SwapRoom
 from plimsoll_nodeagent.control.taking import Taker, moved_bytes, pieces
 
 PID, PAGES = 500, 16_384  # 64 MiB
@@ -79,6 +80,20 @@ def test_paging_out_can_be_stopped_every_sixteen_mib(tmp_path, block_mib: int):
         moved.append(moved_bytes(outcome))
     assert sum(moved) == 32 * MIB
     assert len(each.addresses.out) * block_mib == 32
+
+
+@pytest.mark.parametrize(("probed_mib", "asked"), [(8, " swappiness=0"), (4, "")])
+def test_page_cache_that_was_probed_for_goes_as_files_alone(tmp_path, probed_mib: int, asked: str):
+    node = TwinNode(tmp_path)
+    each = Controlled(node.container(), ReclaimLaw(ReclaimPolicy()))
+    each.swap, each.probed_bytes = SwapRoom(64 * MIB), probed_mib * MIB
+    each.aged = Aged(None, "idle-age", 0.01, 0.0, Cold((8 - probed_mib) * MIB, 120.0))
+    each.addresses = Plan(0, 64)
+    each.addresses.take = lambda _: ()
+    taker = Taker(node.actor(each.container), NEWEST, lambda _: False, node.kernel)
+    (outcome,) = taker.take(each, 8 * MIB, 0.0)
+    assert moved_bytes(outcome) == 8 * MIB
+    assert node.kernel.notes[-1].text == f"{8 * MIB}{asked}"
 
 
 @pytest.mark.parametrize("amount_mib", [8, 40])
