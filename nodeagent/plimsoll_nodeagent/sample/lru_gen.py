@@ -52,11 +52,6 @@ class IdleAges:
     anon_bytes: NDArray[np.int64]
     file_bytes: NDArray[np.int64]
 
-    def older_than(self, seconds: float) -> tuple[int, int]:
-        """Anonymous and file bytes that surely were idle for so long."""
-        sure = self.from_seconds >= seconds
-        return int(self.anon_bytes[sure].sum()), int(self.file_bytes[sure].sum())
-
     def told_bytes(self, mapped_cache_bytes: int) -> NDArray[np.int64]:
         """Bytes by bin of which the age is known: anonymous ones, and file pages as far as they are mapped.
 
