@@ -266,6 +266,11 @@ def test_a_dearer_kill_asks_for_more_memory(told):
     assert total[0] < total[1]
 
 
+def test_an_operating_point_that_no_price_is_known_for_is_noted(plimsoll):
+    noted = plimsoll("recommend", "--traces", "sample", "--objective", "oom:1").stderr
+    assert "that of oom:3.83 stands for it" in noted
+
+
 # -- what can go wrong --
 
 

@@ -121,6 +121,14 @@ def test_wrong_options_are_told_in_one_sentence(traces, arguments, message):
     assert "Traceback" not in result.output
 
 
+@pytest.mark.parametrize(("asked", "noted"), [("slack:0.05", "slack:0.182 stands for it"), ("slack:0.2", "")])
+def test_an_operating_point_that_no_price_is_known_for_is_noted(traces, asked, noted):
+    result = runner.invoke(app, ["replay", "limits", str(traces), "--objective", asked])
+    assert result.exit_code == 0, result.output
+    assert noted in result.stderr
+    assert ("out of reach" in result.stderr) is bool(noted)
+
+
 def test_limits_of_series_that_were_not_given_are_refused(traces, tmp_path):
     out = tmp_path / "out.parquet"
     replay("limits", traces, "--recommender", "krr", "--warmup", "3h", "--emit", out)
