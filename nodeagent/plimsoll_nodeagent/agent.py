@@ -141,7 +141,7 @@ class Agent:
         if KUBE_NODE in stalled:
             self.pressing.wake()
         if stalled:
-            self.reclaimer.notice_pressure(stalled, now())
+            self.reclaimer.heed_triggers(stalled, now())
 
     def close(self) -> None:
         """Take back what is set: leases and bindings first, and each whatever becomes of the others."""

@@ -59,6 +59,7 @@ class ReclaimLaw:
         self._paused_until = -math.inf
         self._pause_seconds = FIRST_PAUSE_SECONDS
         self._violated_seconds = -math.inf
+        self._stalls = False  # a stall, or a debt, that is not over: reclaim was not taken up again since
         self._due_bytes = 0.0
         self._taken_since_bytes = 0
 
@@ -147,6 +148,7 @@ class ReclaimLaw:
         if now < self._paused_until:
             said = f"Paused for another {self._paused_until - now:.0f} s."
             return hold(Reason.BACKING_OFF, said)
+        self._stalls = False
         if rates.foreseen_ratio > bound:
             return hold(Reason.FORESEEN, "Pressure is expected: the steady pace rests.")
         return None
@@ -178,14 +180,16 @@ class ReclaimLaw:
         return ReclaimDecision(taken, Reason.RECLAIM, said, file_only=not reading.swap_room_bytes)
 
     def _pause(self, now: float) -> None:
-        calm = now - self._violated_seconds > CALM_SECONDS + self._pause_seconds
-        self._pause_seconds = (
-            FIRST_PAUSE_SECONDS if calm else min(2.0 * self._pause_seconds, LONGEST_PAUSE_SECONDS)
-        )
+        """Stop for some seconds from now on; one that is not over is only made longer."""
+        if not self._stalls:
+            calm = now - self._violated_seconds > CALM_SECONDS + self._pause_seconds
+            longer = min(2.0 * self._pause_seconds, LONGEST_PAUSE_SECONDS)
+            self._pause_seconds = FIRST_PAUSE_SECONDS if calm else longer
+            self.violations_total += 1
+        self._stalls = True
         self._violated_seconds = now
         self._paused_until = max(self._paused_until, now + self._pause_seconds)
         self._due_bytes = 0.0
-        self.violations_total += 1
 
 
 def within_bytes(reading: ContainerReading) -> float:

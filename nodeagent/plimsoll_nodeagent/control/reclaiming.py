@@ -258,8 +258,21 @@ class Reclaimer:
         if outcome.kind is not ActionKind.PAGEOUT:  # what goes by address is not what was probed for
             each.refault_set.took(taken)
 
+    def heed_triggers(self, keys: frozenset[ContainerId], now_seconds: float) -> None:
+        """Stop where a trigger fired, unless that container surely stalls within its own policy's bound.
+
+        Triggers fire at one threshold for all.
+        """
+        above = set()
+        for key in keys & self.controlled.keys():
+            each = self.controlled[key]
+            ratio = self.stalls.in_between(key, each.container)
+            if ratio is None or ratio > each.law.policy.max_pressure_ratio:
+                above.add(key)
+        self.notice_pressure(frozenset(above), now_seconds)
+
     def notice_pressure(self, keys: frozenset[ContainerId], now_seconds: float) -> None:
-        """Stop at once in these containers: a trigger fired between two ticks."""
+        """Stop at once in these containers: they stall beyond their bounds between two ticks."""
         for key in keys:
             if (each := self.controlled.get(key)) is not None:
                 each.law.notice_pressure(now_seconds)

@@ -76,16 +76,28 @@ def test_pressure_in_one_container_stops_it_there_and_not_elsewhere(tmp_path):
     assert usage(agent, 2) < second
 
 
-def test_a_trigger_between_ticks_stops_the_next_reclaim(tmp_path):
-    agent = AgentOn(tmp_path)
+@pytest.mark.parametrize(
+    ("bound_percent", "stalled_seconds", "stops"),
+    [(1.0, 0.12, True), (10.0, 0.12, True), (15.0, 0.12, False), (15.0, None, True)],
+)
+def test_a_trigger_between_ticks_stops_the_next_reclaim_where_its_own_bound_is_passed(
+    tmp_path, bound_percent, stalled_seconds, stops
+):
+    reclaim = {"mode": "Cold", "maxPressure": bound_percent}
+    agent = AgentOn(tmp_path, policy={"importance": "Low", "reclaim": reclaim})
     agent.tick(60)
+    agent.made.agent.heed(0.0, lambda: agent.now)
     container = agent.node.container(1)
+    if stalled_seconds is None:  # what cannot be read is no reason to go on
+        agent.node.file(1, "memory.pressure").write_text("")
+    else:
+        agent.stall(1, stalled_seconds)
     agent.node.kernel.stall(container.path)
-    agent.made.agent.heed(0.0, lambda: agent.now + 1.0)
-    (reason,) = (
-        each.reason for each in agent.tick(1).containers if each.container_id == container.container_id
-    )
-    assert reason == "backing-off"
+    agent.made.agent.heed(0.0, lambda: agent.now + 0.9)
+    assert agent.made.agent.reclaimer.controlled[container.key].law.violations_total == int(stops)
+    agent.stall(1, stalled_seconds or 0.0)
+    reports = {each.container_id: each for each in agent.tick(1).containers}
+    assert (reports[container.container_id].reason in ("backing-off", "pressure")) is stops
 
 
 def test_pressure_above_the_bound_stops_it_within_a_second_without_triggers(tmp_path):

@@ -1,5 +1,6 @@
 """The law of reclaim: what it takes, and above all when it takes nothing."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -98,14 +99,45 @@ def test_pressure_stops_it_within_one_reading_and_it_pauses(changed: dict[str, f
     assert again[-1].reclaim_bytes > 0
 
 
+def paused(law: ReclaimLaw, reading: ContainerReading) -> tuple[float, ContainerReading]:
+    """For how many seconds it takes nothing from a reading on, and the reading at which it does again."""
+    began = reading.now_seconds
+    while law.step(reading := later(reading, 1.0)).holds:
+        assert reading.now_seconds - began < 1000.0
+    return reading.now_seconds - began, reading
+
+
 def test_each_pause_after_a_pause_is_twice_as_long():
-    law = ReclaimLaw(COLD)
-    reading = running(law)
-    waits = []
+    law = ReclaimLaw(COLD, ARMS[3])
+    reading, waits = running(law), []
     for number in range(1, 4):
-        reading = later(reading, 2.0, stall_seconds_total=5.0 + number)
-        waits.append(law.step(reading).sentence)
-    assert ["10 s" in waits[0], "20 s" in waits[1], "40 s" in waits[2]] == [True] * 3
+        reading = later(reading, 1.0, stall_seconds_total=5.0 + number)
+        assert law.step(reading).reason is Reason.PRESSURE
+        seconds, reading = paused(law, reading)
+        waits.append(seconds)
+    assert waits == [10.0, 20.0, 40.0]
+
+
+def test_a_stall_of_eight_seconds_is_one_pause():
+    law = ReclaimLaw(COLD, ARMS[3])
+    reading = running(law)
+    for second in range(1, 9):  # looks at PSI, and once besides a trigger
+        law.notice_pressure(reading.now_seconds + second)
+    law.notice_pressure(reading.now_seconds + 8.0)
+    reading = later(reading, 8.0)
+    assert law.step(reading).reason is Reason.BACKING_OFF
+    assert paused(law, reading)[0] == FIRST_PAUSE_SECONDS
+    assert law.violations_total == 1
+
+
+def test_an_average_that_still_shows_the_stall_makes_its_pause_longer_and_no_other():
+    law = ReclaimLaw(COLD, ARMS[3])
+    reading = running(law)
+    for second in range(0, 40, 10):
+        shown = later(reading, second + 10.0, pressure_avg10_ratio=0.5 * math.exp(-second / 10.0))
+        assert law.step(shown).reason is Reason.PRESSURE
+    assert law.violations_total == 1
+    assert paused(law, replace(shown, pressure_avg10_ratio=0.0))[0] == FIRST_PAUSE_SECONDS
 
 
 def test_a_trigger_between_two_readings_stops_it_too():
