@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from plimsoll.pages.address_plan import AddressPlan
 from plimsoll.pages.cold import Cold
+from plimsoll.pages.control_episodes import Episodes
 from plimsoll.pages.control_law import ReclaimLaw
 from plimsoll.pages.control_share import Claim
 from plimsoll.pages.control_types import ContainerReading, ReclaimDecision
@@ -65,10 +66,8 @@ class Controlled:
     survival: SurvivalModel = field(default_factory=SurvivalModel)
     leak: TouchedOnce = field(default_factory=TouchedOnce)
     arm: int = 0
-    episode_seconds: float = math.nan
-    violations_before: int = 0
+    episodes: Episodes = field(default_factory=Episodes)
     taken_bytes: int = 0
-    episode_kept_before: int = 0
     asked_bytes: int = 0
     paged_out_bytes: int = 0
     """Of what was taken, what went by process_madvise."""

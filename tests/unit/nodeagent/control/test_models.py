@@ -128,7 +128,7 @@ def test_one_table_that_makes_no_sense_is_left_out_alone(tmp_path, name: str, va
 def test_a_restarted_agent_goes_on_where_it_stopped(tmp_path):
     agent = watched(tmp_path)
     looked(agent, 20)
-    agent.tick(30)
+    agent.tick(120)  # an episode, and the minutes after it
     (before,) = agent.made.agent.reclaimer.controlled.values()
     name, samples = before.workload_class, before.addresses.predictor.samples
     episodes = agent.made.agent.reclaimer.bandit.records[name][0].episodes
