@@ -3,8 +3,9 @@ bench/results/control.json.
 
 In: the model and the loads of tests/builders/container_model.py, an hour each. Out: for off, TMO's formula,
 oomd's senpai, senpai.py (memory.high) and ours at each arm: memory saved, what had to be brought back of what
-was touched, time stalled. It shows how the laws behave on the same memory; what a machine saves is measured
-by `make bench-node`.
+was touched (the distinct memory of each minute, which is what a node's agent can know and what a refault
+budget is a share of), time stalled. It shows how the laws behave on the same memory; what a machine saves is
+measured by `make bench-node`.
 """
 
 import argparse

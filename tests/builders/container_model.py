@@ -1,10 +1,10 @@
 """A small model of a container's memory for closed loops: pages that are touched, taken, and brought back.
 
-In: how its memory is touched, by seconds. Out: the readings an agent would make. Memory is in blocks of 64
-KiB; each second some are touched (a `Load`), those that are out come back at a cost in stall, and a
-controller may take the blocks that were idle longest, as far as the kernel knows: its order is off by some
-noise. A model: it shows how control laws behave beside each other on the same memory, not what a machine
-would save.
+In: how its memory is touched, by seconds. Out: the readings an agent would make; what was touched is told as
+a node's agent can tell it, the distinct memory of a minute once a minute. Memory is in blocks of 64 KiB; each
+second some are touched (a `Load`), those that are out come back at a cost in stall, and a controller may take
+the blocks that were idle longest, as far as the kernel knows: its order is off by some noise. A model: it
+shows how control laws behave beside each other on the same memory, not what a machine would save.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,6 +20,7 @@ BLOCK_BYTES = 64 << 10
 # Sixteen pages from zram or a fast disk, read in one go.
 STALL_SECONDS_PER_BLOCK = 0.001
 COLD_AFTER_SECONDS = 120.0
+MINUTE_SECONDS = 60.0
 Bits = npt.NDArray[np.bool_]
 Load = Callable[[float], Bits]
 """Second -> which blocks are touched in it."""
@@ -42,14 +43,16 @@ class ContainerModel:
     avg10: float = 0.0
     refaulted_blocks: int = 0
     touched_blocks: int = 0
+    """Distinct in each minute, as a node's idle ages tell it; what is hot is touched far more often."""
     taken_blocks: int = 0
-    _touched_since: int = 0
+    _read_seconds: float = 0.0
     _owed_bytes: float = 0.0
 
     def __post_init__(self) -> None:
         self._rng = np.random.default_rng(self.seed)
         self.resident = np.ones(self.blocks, bool)
         self.last_touch = np.zeros(self.blocks)
+        self.touched = np.zeros(self.blocks, bool)
 
     def second(self) -> None:
         """Let a second pass."""
@@ -59,11 +62,12 @@ class ContainerModel:
         stall = min(1.0, int(back.sum()) * STALL_SECONDS_PER_BLOCK)
         self.resident |= touched
         self.last_touch[touched] = self.now
+        self.touched |= touched
         self.stall_seconds += stall
         self.avg10 += (stall - self.avg10) / 10.0
         self.refaulted_blocks += int(back.sum())
-        self.touched_blocks += int(touched.sum())
-        self._touched_since += int(touched.sum())
+        if self.now % MINUTE_SECONDS == 0.0:
+            self.touched_blocks += self._minute_blocks()
 
     def take(self, bytes_: int, *, file_only: bool = False) -> int:
         """Take the blocks that seem idle longest; returns the bytes taken."""
@@ -83,7 +87,8 @@ class ContainerModel:
         """What the agent reads now."""
         usage = int(self.resident.sum())
         idle = self.resident & (self.now - self.last_touch >= COLD_AFTER_SECONDS)
-        touched, self._touched_since = self._touched_since, 0
+        since, self._read_seconds = self.now - self._read_seconds, self.now
+        touched = self._minute_blocks() * min(1.0, since / MINUTE_SECONDS)
         return ContainerReading(
             now_seconds=self.now,
             usage_bytes=usage * BLOCK_BYTES,
@@ -94,8 +99,12 @@ class ContainerModel:
             swap_room_bytes=self._room_blocks(file_only=False) * BLOCK_BYTES,
             working_set_bytes=usage * BLOCK_BYTES,
             cold_bytes=int(idle.sum()) * BLOCK_BYTES if self.sees_idle_age else None,
-            touched_bytes=touched * BLOCK_BYTES if self.sees_idle_age else None,
+            touched_bytes=int(touched * BLOCK_BYTES) if self.sees_idle_age else None,
         )
+
+    def _minute_blocks(self) -> int:
+        """Distinct blocks touched within the last minute, as far as they are still in memory."""
+        return int((self.touched & self.resident & (self.now - self.last_touch < MINUTE_SECONDS)).sum())
 
     def _room_blocks(self, *, file_only: bool) -> int:
         out = self.blocks - int(self.resident.sum())
@@ -110,7 +119,7 @@ class Outcome:
     saved_ratio: float
     """Mean share of the memory that was out."""
     refault_ratio: float
-    """Brought back, of touched (as often as touched, second by second)."""
+    """Brought back, of touched (what a minute touches counts once a minute)."""
     stalled_ratio: float
     resident: tuple[float, ...] = field(default=(), repr=False)
 
