@@ -1,13 +1,13 @@
 """How bold reclaim may be, learnt for each workload class: a bandit that is never bolder than was proven
 safe.
 
-In: episodes (a container held at one arm for some minutes): what was gained, and whether pressure or the
-refault account was violated. Out: the arm for a container's next episode. Arms lie within the policy's bounds
-by construction: an arm sets the pace and the share of the refault budget that may be spent, at most all of
-it. Safe as in stage-wise exploration (Sui et al., SafeOpt; Amani et al. 2019): risk grows with boldness, so
-an arm opens only when the one below it has shown enough episodes with few violations. A class nobody has seen
-begins at the lowest arm; evidence fades, so that a class that became risky falls back and one that became
-calm climbs again. There is no chance in it: the same episodes give the same arms.
+In: episodes (a container held at one arm for some minutes, `control_episodes`): what was gained, and whether
+pressure or the refault account was violated. Out: the arm for a container's next episode. Arms lie within the
+policy's bounds by construction: an arm sets the pace, and the share of the refault budget that may be spent,
+at most all of it. Safe as in stage-wise exploration (Sui et al., SafeOpt; Amani et al. 2019): risk grows with
+boldness, so an arm opens only when the one below it has shown enough episodes with few violations. A class
+nobody has seen begins at the lowest arm; evidence fades, so that a class that became risky falls back and one
+that became calm climbs again. There is no chance in it: the same episodes give the same arms.
 """
 
 import math
@@ -25,7 +25,7 @@ class Arm:
     usage_ratio_per_minute: float
     """Most that is taken in a minute, of usage."""
     budget_share: float
-    """Share of the refault account that may be spent on one step."""
+    """Share of the refault account that the expected return of what is out may cost."""
 
 
 # The lowest is TMO's pace (0.05 % every six seconds).

@@ -4,7 +4,9 @@ deeper.
 In: readings of a container in order of time, its policy, an arm of the bandit (how bold to be within the
 policy's bounds). Out: a `ReclaimDecision` with a reason. The pace falls with pressure as in Meta's TMO
 (`control_baselines.Tmo`): none is left at the policy's bound. The depth is not a matter of pace: it ends
-where the refault account (`control_budget`) has nothing left to spend. One reading above the bound stops
+where the refault account (`control_budget`) has nothing left to spend. Where nobody knows yet what comes
+back, the account cannot pay: then a little is taken on trial, and more once it stayed out (`control_probe`),
+at most what can be read back within the policy's bound. One reading above the bound stops
 everything at once; the pause doubles with each one that follows. What is unknown holds.
 """
 
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from plimsoll.api.reclaim import ReclaimMode
 from plimsoll.pages.control_bandit import ARMS, Arm
 from plimsoll.pages.control_budget import RefaultBudget
+from plimsoll.pages.control_probe import MOST_RATIO, Probe, ReadBackRate
 from plimsoll.pages.control_types import ContainerReading, Reason, ReclaimDecision, ReclaimPolicy, hold
 
 LONGEST_GAP_SECONDS = (
@@ -29,6 +32,7 @@ FLOOR_RATIO = 0.05  # of usage: never taken, whatever is cold; the kernel's own 
 LEAST_STEP_BYTES = 256 << 10  # less is not worth a system call
 MOST_STEP_RATIO = 0.10  # of usage, in one step
 OFFERED_SECONDS = 30.0  # a reading so old offers nothing any more
+READ_BACK_SECONDS = 60.0  # a loan that all comes back stalls no more of so long than the policy's bound
 # Smoothing of how much of what is asked for the kernel really takes.
 YIELD_GAIN = 0.2
 LEAST_YIELD_RATIO = 0.05
@@ -43,6 +47,7 @@ class Rates:
     foreseen_ratio: float
     refault_bytes: int
     touched_bytes: float
+    stalled_seconds: float
 
 
 class ReclaimLaw:
@@ -52,6 +57,8 @@ class ReclaimLaw:
         self.policy = policy
         self.arm = arm
         self.budget = RefaultBudget(policy.refault_budget_ratio)
+        self.probe = Probe()
+        self.read_back = ReadBackRate()
         self.yield_ratio = 1.0
         self.violations_total = 0
         self.pressure_ratio: float | None = None
@@ -62,6 +69,8 @@ class ReclaimLaw:
         self._stalls = False  # a stall, or a debt, that is not over: reclaim was not taken up again since
         self._due_bytes = 0.0
         self._taken_since_bytes = 0
+        self._lends_bytes = 0
+        self._offers_on_trial = False
 
     @property
     def last_reading(self) -> ContainerReading | None:
@@ -74,18 +83,20 @@ class ReclaimLaw:
             self._last = None
             return hold(Reason.OFF, "No policy asks for reclaim.")
         self.budget.ratio = self.policy.refault_budget_ratio
-        self._taken_since_bytes = 0
+        self._taken_since_bytes = self._lends_bytes = 0
+        self._offers_on_trial = False
         rates = self._rates(reading)
         if isinstance(rates, ReclaimDecision):
             return rates
         self.pressure_ratio = rates.pressure_ratio
-        self.budget.enter(rates.elapsed_seconds, rates.touched_bytes, rates.refault_bytes)
+        self._book(reading, rates)
         return self._stop(reading, rates) or self._take(reading, rates)
 
     def offer_bytes(self, now_seconds: float) -> int:
         """What may go now, whatever the pace, to keep off pressure that is foreseen; 0 where nothing may.
 
-        Only what is known to be cold, within the refault account, and never while it pauses or stalls.
+        Only what is known to be cold, within the refault account or on trial, and never while it pauses or
+        stalls.
         """
         reading = self._last
         if reading is None or reading.cold_bytes is None or self.policy.mode is ReclaimMode.OFF:
@@ -95,13 +106,20 @@ class ReclaimLaw:
         if not fresh or stalls or now_seconds < self._paused_until or self.budget.is_deep_in_debt:
             return 0
         within = within_bytes(reading) - self._taken_since_bytes
-        offered = int(min(within, self.budget.allowance_bytes()))
-        return offered if offered >= LEAST_STEP_BYTES else 0
+        # What a decision lends already, and is not heard of yet, is not lent again.
+        allowed, lent = self.budget.allowance_bytes(), 0.0 if self._lends_bytes else self._lent_bytes(reading)
+        offered = int(min(within, max(allowed, lent)))
+        if offered < LEAST_STEP_BYTES:
+            return 0
+        self._offers_on_trial = lent > allowed
+        return offered
 
     def settle(self, asked_bytes: int, taken_bytes: int) -> None:
         """Hear what came of the last decision."""
         self.budget.took(taken_bytes)
         self._taken_since_bytes += max(0, taken_bytes)
+        if self._lends_bytes or self._offers_on_trial:
+            self.probe.took(asked_bytes, taken_bytes)
         if asked_bytes > 0:
             share = min(1.0, max(0.0, taken_bytes / asked_bytes))
             self.yield_ratio = max(
@@ -130,7 +148,7 @@ class ReclaimLaw:
             return hold(Reason.CLOCK, f"{elapsed:.0f} s passed since it was last read: rates say nothing.")
         worst = min(1.0, max(stalled / elapsed, reading.pressure_avg10_ratio or 0.0))
         foreseen = reading.pressure_forecast_ratio or 0.0
-        return Rates(elapsed, worst, foreseen, refaulted, _touched_bytes(reading, elapsed))
+        return Rates(elapsed, worst, foreseen, refaulted, _touched_bytes(reading, elapsed), stalled)
 
     def _stop(self, reading: ContainerReading, rates: Rates) -> ReclaimDecision | None:
         """Why nothing may be taken, if so."""
@@ -140,7 +158,7 @@ class ReclaimLaw:
             self._pause(now)
             said = f"{rates.pressure_ratio:.2%} of the time stalled on memory, above {bound:.2%}"
             return hold(Reason.PRESSURE, f"{said}: paused for {self._paused_until - now:.0f} s.")
-        if self.budget.is_deep_in_debt:
+        if self.budget.is_deep_in_debt and self.budget.still_returns:
             if now >= self._paused_until:
                 self._pause(now)
             said = "More came back than the refault budget can pay: what was taken is left to return."
@@ -156,10 +174,11 @@ class ReclaimLaw:
     def _take(self, reading: ContainerReading, rates: Rates) -> ReclaimDecision:
         # Who cannot tell idle memory takes it in the kernel's order, and only at the slowest pace.
         arm = self.arm if reading.cold_bytes is not None else ARMS[0]
-        allowed = self.budget.allowance_bytes(arm.budget_share)
-        if allowed < LEAST_STEP_BYTES:
+        allowed, lent = self.budget.allowance_bytes(arm.budget_share), self._lent_bytes(reading)
+        if max(allowed, lent) < LEAST_STEP_BYTES:
             left = self.budget.balance_bytes / 2**20
-            return hold(Reason.BUDGET, f"The refault budget has {left:.1f} MiB left.")
+            waits = " What was taken on trial is not judged yet." if self.probe.lent_bytes else ""
+            return hold(Reason.BUDGET, f"The refault budget has {left:.1f} MiB left.{waits}")
         within = within_bytes(reading)
         if within < LEAST_STEP_BYTES:
             reason = Reason.NOTHING_COLD if reading.cold_bytes == 0 else Reason.NO_ROOM
@@ -169,15 +188,32 @@ class ReclaimLaw:
         pace = arm.usage_ratio_per_minute * reading.usage_bytes * rates.elapsed_seconds / 60.0
         # Steps that are too small are saved up, so that a slow pace does not round to none.
         self._due_bytes = min(self._due_bytes + room * pace, MOST_STEP_RATIO * reading.usage_bytes)
-        taken = int(min(self._due_bytes, allowed, within))
+        paid, on_trial = min(self._due_bytes, allowed), room * lent
+        taken = int(min(max(paid, on_trial), within))
         if taken < LEAST_STEP_BYTES:
             return hold(Reason.RECLAIM, "Its next step is not yet worth a call.")
         self._due_bytes = 0.0
+        self._lends_bytes = taken if on_trial > paid else 0
+        how = "on trial" if self._lends_bytes else f"at pace {arm.name}"
         of = (
             "no one can tell how much is" if reading.cold_bytes is None else f"{_mib(reading.cold_bytes)} are"
         )
-        said = f"{_mib(taken)} of {_mib(reading.usage_bytes)} at pace {arm.name}; {of} cold."
+        said = f"{_mib(taken)} of {_mib(reading.usage_bytes)} {how}; {of} cold."
         return ReclaimDecision(taken, Reason.RECLAIM, said, file_only=not reading.swap_room_bytes)
+
+    def _book(self, reading: ContainerReading, rates: Rates) -> None:
+        """What was touched earns, what came back spends, and what was taken on trial is judged."""
+        elapsed, returned = rates.elapsed_seconds, rates.refault_bytes
+        earned = self.budget.enter(elapsed, rates.touched_bytes, returned, reading.usage_bytes)
+        self.probe.see(elapsed, returned, earned, self.budget.age_back_seconds)
+        self.read_back.see(elapsed, returned, rates.stalled_seconds)
+
+    def _lent_bytes(self, reading: ContainerReading) -> float:
+        """What may be taken on trial now; nothing where nobody can tell what is idle."""
+        if reading.cold_bytes is None or not self.budget.may_borrow or self.probe.waits:
+            return 0.0
+        size = self.probe.size_bytes(reading.usage_bytes, MOST_RATIO[self.policy.importance])
+        return min(size, self.read_back.bytes_within(self.policy.max_pressure_ratio * READ_BACK_SECONDS))
 
     def _pause(self, now: float) -> None:
         """Stop for some seconds from now on; one that is not over is only made longer."""
@@ -186,6 +222,7 @@ class ReclaimLaw:
             longer = min(2.0 * self._pause_seconds, LONGEST_PAUSE_SECONDS)
             self._pause_seconds = FIRST_PAUSE_SECONDS if calm else longer
             self.violations_total += 1
+            self.probe.begin_small()
         self._stalls = True
         self._violated_seconds = now
         self._paused_until = max(self._paused_until, now + self._pause_seconds)

@@ -259,22 +259,9 @@ class Reclaimer:
             each.refault_set.took(taken)
 
     def heed_triggers(self, keys: frozenset[ContainerId], now_seconds: float) -> None:
-        """Stop where a trigger fired, unless that container surely stalls within its own policy's bound.
-
-        Triggers fire at one threshold for all.
-        """
-        above = set()
-        for key in keys & self.controlled.keys():
-            each = self.controlled[key]
-            ratio = self.stalls.in_between(key, each.container)
-            if ratio is None or ratio > each.law.policy.max_pressure_ratio:
-                above.add(key)
-        self.notice_pressure(frozenset(above), now_seconds)
-
-    def notice_pressure(self, keys: frozenset[ContainerId], now_seconds: float) -> None:
-        """Stop at once in these containers: they stall beyond their bounds between two ticks."""
-        for key in keys:
-            if (each := self.controlled.get(key)) is not None:
+        """Stop where a trigger fired and its own bound may be passed: triggers have one threshold for all."""
+        for each in (self.controlled[key] for key in keys & self.controlled.keys()):
+            if not self.stalls.surely_within(each.container, each.law.policy.max_pressure_ratio):
                 each.law.notice_pressure(now_seconds)
 
     def look_at_pressure(self, now_seconds: float) -> dict[ContainerId, float]:
@@ -288,8 +275,10 @@ class Reclaimer:
         for each in self.controlled.values():
             each.stopped = False
         stalls = self.stalls.since(containers, now_seconds)
-        bounds = {key: self.controlled[key].law.policy.max_pressure_ratio for key in stalls}
-        self.notice_pressure(frozenset(key for key in stalls if stalls[key] > bounds[key]), now_seconds)
+        for key, ratio in stalls.items():
+            law = self.controlled[key].law
+            if ratio > law.policy.max_pressure_ratio:
+                law.notice_pressure(now_seconds)
         return stalls
 
     def survival_by_class(self) -> dict[str, list[SurvivalModel]]:

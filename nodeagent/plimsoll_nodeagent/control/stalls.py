@@ -69,6 +69,11 @@ class StallWatch:
         self._marks[key] = (now, total) if now - since >= LEAST_SECONDS else (since, before)
         return (total - before) / elapsed if total >= before else None
 
+    def surely_within(self, container: Container, bound_ratio: float) -> bool:
+        """Whether it can be told that it stalls no more than so."""
+        ratio = self.in_between(container.key, container)
+        return ratio is not None and ratio <= bound_ratio
+
     def close(self) -> None:
         """Give all files back."""
         self._forget({})

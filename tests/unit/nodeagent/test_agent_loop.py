@@ -275,7 +275,7 @@ def test_what_was_taken_is_booked_before_the_next_is_taken(tmp_path, monkeypatch
     agent.tick(60)
     reclaimer, before = agent.made.agent.reclaimer, usage(agent)
     each, taker = reclaimer.controlled[agent.node.container(1).key], reclaimer.taker
-    pending, taken = each.law.budget.pending_bytes, each.taken_bytes
+    pending, taken = each.law.budget.out_bytes, each.taken_bytes
 
     def first_and_then_broken(*_: object):
         yield taker.actor.act(taker.reclaim(each, MIB))
@@ -285,7 +285,7 @@ def test_what_was_taken_is_booked_before_the_next_is_taken(tmp_path, monkeypatch
     done = reclaimer.take(each, 2 * MIB, agent.now)
     assert [outcome.answer.value for outcome in done] == ["done"]
     assert before - usage(agent) == MIB == each.taken_bytes - taken
-    assert each.law.budget.pending_bytes == pytest.approx(pending + MIB)
+    assert each.law.budget.out_bytes == pytest.approx(pending + MIB)
     assert each.fault
 
 
@@ -395,7 +395,7 @@ def test_idle_ages_tell_what_is_cold_by_numa_node_too(tmp_path):
     agent = AgentOn(tmp_path, containers=1)
     (report,) = agent.tick(3).containers
     assert report.cold_bytes > 0
-    assert report.needed_bytes + report.cold_bytes - report.stuck_bytes == agent.node.usage_bytes
+    assert report.needed_bytes + report.cold_bytes - report.stuck_bytes == usage(agent)
     ages = next(iter(agent.made.agent.ages.looked.values()))
     assert set(ages.by_numa_node) == {0, 1}
 

@@ -1,6 +1,18 @@
-import pytest
+import math
 
-from plimsoll.pages.control_budget import LEAST_RETURN_RATIO, SAVED_SECONDS, RefaultBudget
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from plimsoll.pages.control_budget import (
+    HELD_SECONDS,
+    LATELY_SECONDS,
+    LEAST_RETURN_RATIO,
+    PRIOR_RETURN_RATIO,
+    SAVED_SECONDS,
+    RefaultBudget,
+)
+from plimsoll.pages.control_probe import SLACK_BYTES
 
 MIB = float(1 << 20)
 
@@ -60,3 +72,99 @@ def test_a_container_that_returns_all_is_allowed_no_more_than_its_balance():
         budget.enter(1.0, 100 * MIB, 20 * MIB)
     assert budget.return_ratio > 0.9
     assert budget.allowance_bytes() <= max(0.0, budget.balance_bytes) / 0.9
+
+
+def test_nothing_seen_means_half_comes_back_and_what_stays_out_pays_for_the_next_take():
+    budget = RefaultBudget(0.01)
+    assert budget.return_ratio == pytest.approx(PRIOR_RETURN_RATIO)
+    budget.took(100 * MIB)
+    said = []
+    for _ in range(6):
+        for _ in range(6):
+            budget.enter(600.0, 0.0, 0.0)
+        said.append(budget.return_ratio)
+    assert said == sorted(said, reverse=True)
+    assert said[0] < 0.02
+    assert said[-1] < 0.005
+
+
+def test_an_idle_container_can_owe_and_its_whole_memory_pays_once_nothing_comes_back():
+    budget = RefaultBudget(0.01)
+    budget.took(100 * MIB)
+    budget.enter(10.0, 0.0, 100 * MIB, usage_bytes=132 * MIB)
+    assert budget.balance_bytes == pytest.approx(-100 * MIB, rel=0.01)
+    assert budget.is_deep_in_debt
+    assert not budget.may_borrow
+    assert budget.still_returns
+    for _ in range(math.ceil(LATELY_SECONDS / 60.0)):
+        budget.enter(60.0, 0.0, 0.0, usage_bytes=132 * MIB)
+    assert budget.balance_bytes < -99 * MIB  # not while it may go on
+    seconds = 0.0
+    while not budget.may_borrow:
+        budget.enter(60.0, 0.0, 0.0, usage_bytes=132 * MIB)
+        seconds += 60.0
+    assert seconds == pytest.approx(100 / 132 * HELD_SECONDS / 0.01, rel=0.1)
+
+
+def test_an_idle_container_saves_no_more_than_a_little():
+    budget = RefaultBudget(0.01)
+    budget.took(1000 * MIB)
+    for _ in range(1000):
+        budget.enter(10.0, 0.0, 0.0)
+    assert SLACK_BYTES <= budget.balance_bytes <= 11 * MIB
+    rich = RefaultBudget(0.01, balance_bytes=100 * MIB)
+    rich.enter(10.0, 0.0, 0.0)
+    assert rich.balance_bytes == SLACK_BYTES
+
+
+def test_depth_ends_where_it_would_come_back_faster_than_it_earns():
+    budget = fed(600, 100 * MIB)
+    for _ in range(400):
+        budget.took(budget.allowance_bytes())
+        budget.enter(10.0, 1000 * MIB, budget.out_bytes * -math.expm1(-10.0 / 1200.0))
+    returned = budget.out_bytes / 1200.0
+    assert 0.3 * MIB <= returned <= 1.05 * MIB  # it earns 1 MiB a second
+
+
+def test_how_long_what_came_back_had_been_out():
+    budget = RefaultBudget(0.01)
+    budget.took(100 * MIB)
+    for _ in range(60):
+        budget.enter(10.0, 0.0, 0.0)
+    budget.enter(10.0, 0.0, 10 * MIB)
+    assert budget.age_back_seconds == pytest.approx(0.1 * 610.0, rel=0.02)
+    budget.enter(10.0, 0.0, 90 * MIB)
+    assert budget.age_back_seconds == pytest.approx(620.0, rel=0.02)
+    budget.enter(10.0, 0.0, 0.0)
+    assert budget.age_back_seconds == 0.0
+
+
+MEMORY = 128 * MIB
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.floats(1.0, 120.0), st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.booleans()),
+        max_size=60,
+    ),
+    ratio=st.floats(0.001, 0.1),
+)
+@example(steps=[(10.0, 1.0, 0.0, True), (10.0, 0.0, 1.0, False), (120.0, 0.0, 0.0, False)] * 200, ratio=0.01)
+@example(steps=[(10.0, 0.0, 0.0, True), (10.0, 0.0, 1.0, True)] * 200, ratio=0.1)
+def test_whoever_takes_all_that_it_is_allowed_what_comes_back_is_bounded(
+    steps: list[tuple[float, float, float, bool]], ratio: float
+):
+    budget, out, touched, returned, seconds = RefaultBudget(ratio), 0.0, 0.0, 0.0, 0.0
+    for elapsed, touching, returning, takes in steps:
+        back = returning * out
+        out -= back
+        now_touched = max(back, touching * MEMORY)
+        budget.enter(elapsed, now_touched, back, MEMORY - out)
+        seconds, touched, returned = seconds + elapsed, touched + now_touched, returned + back
+        bound = ratio * (touched + MEMORY * seconds / HELD_SECONDS) + MEMORY + SLACK_BYTES
+        assert returned <= bound * (1.0 + 1e-9)
+        if takes:
+            # What is lent knows no other bound than that nothing is owed: here it is all there is.
+            taken = MEMORY - out if budget.may_borrow else min(budget.allowance_bytes(), MEMORY - out)
+            budget.took(taken)
+            out += taken

@@ -214,9 +214,85 @@ def test_who_cannot_tell_idle_memory_goes_at_the_slowest_pace():
 def test_a_small_container_is_reclaimed_in_steps_that_are_worth_a_call():
     law = ReclaimLaw(COLD)
     small = replace(READING, usage_bytes=20 * MIB, cold_bytes=10 * MIB, working_set_bytes=20 * MIB)
-    steps = [law.step(later(small, 2.0 * each)).reclaim_bytes for each in range(600)]
+    steps = []
+    for each in range(600):
+        steps.append(law.step(later(small, 2.0 * each)).reclaim_bytes)
+        law.settle(steps[-1], steps[-1])
     assert 0 < sum(each > 0 for each in steps) < 100
     assert min(each for each in steps if each) >= 256 << 10
+
+
+def trial(law: ReclaimLaw, reading: ContainerReading) -> tuple[int, ContainerReading]:
+    """How much is next taken on trial, and the reading at which."""
+    for _ in range(200):
+        decision = law.step(reading := later(reading))
+        law.settle(decision.reclaim_bytes, decision.reclaim_bytes)
+        if not decision.holds and "on trial" in decision.sentence:
+            return decision.reclaim_bytes, reading
+    raise AssertionError("nothing is taken on trial")
+
+
+def test_what_the_account_cannot_pay_yet_is_taken_on_trial_and_a_stall_makes_the_next_one_small_again():
+    law = ReclaimLaw(COLD)
+    reading = replace(READING, touched_bytes=0)
+    law.step(reading)
+    sizes = []
+    for _ in range(3):
+        size, reading = trial(law, reading)
+        sizes.append(size // MIB)
+    assert sizes == [10, 20, 40]
+    law.notice_pressure(reading.now_seconds + 1.0)
+    assert law.step(later(reading)).reason is Reason.BACKING_OFF
+    assert trial(law, later(reading, 4.0))[0] // MIB == 10
+
+
+def test_nothing_is_taken_on_trial_where_nobody_can_tell_what_is_idle_nor_while_something_is_owed():
+    law = ReclaimLaw(COLD)
+    reading = replace(READING, touched_bytes=0)
+    for _ in range(60):
+        decision = law.step(reading := later(reading, cold_bytes=None))
+        assert "on trial" not in decision.sentence
+        law.settle(decision.reclaim_bytes, decision.reclaim_bytes)
+    owing = ReclaimLaw(COLD)
+    reading = running(owing)
+    owing.step(reading := later(reading, refault_bytes_total=600 * MIB))
+    for _ in range(600):
+        reading = later(reading, touched_bytes=0)
+        assert owing.step(reading).holds
+
+
+def test_ahead_of_pressure_it_offers_on_trial_what_the_account_cannot_pay_and_one_trial_at_a_time():
+    law = ReclaimLaw(COLD)
+    law.step(replace(READING, touched_bytes=0))
+    reading = later(READING, touched_bytes=0, pressure_forecast_ratio=1.0)
+    assert law.step(reading).reason is Reason.FORESEEN
+    offered = law.offer_bytes(reading.now_seconds)
+    assert offered // MIB == 10
+    assert law.offer_bytes(reading.now_seconds + 1.0) == offered  # nobody took it
+    law.settle(offered, offered)
+    assert law.offer_bytes(reading.now_seconds + 1.0) == 0
+    decided = ReclaimLaw(COLD)
+    decided.step(replace(READING, touched_bytes=0))
+    assert decided.step(later(READING, touched_bytes=0)).reclaim_bytes // MIB == 10
+    assert decided.offer_bytes(READING.now_seconds + 2.0) == 0
+
+
+def test_a_loan_that_was_not_acted_on_is_offered_again():
+    law = ReclaimLaw(COLD)
+    reading = replace(READING, touched_bytes=0)
+    law.step(reading)
+    said = [law.step(reading := later(reading)).reclaim_bytes for _ in range(3)]
+    assert said[0] == said[1] == said[2] > 0
+
+
+def test_once_nothing_comes_back_any_more_a_debt_is_a_matter_of_the_budget_alone():
+    law = ReclaimLaw(COLD)
+    reading = running(law)
+    reading = later(reading, 10.0, refault_bytes_total=600 * MIB, touched_bytes=0)
+    reasons = [law.step(later(reading, 10.0 * each)).reason for each in range(600)]
+    assert reasons[0] is Reason.THRASHING
+    assert set(reasons[400:]) == {Reason.BUDGET}
+    assert law.violations_total == 1
 
 
 def test_what_the_kernel_does_not_give_is_learnt():

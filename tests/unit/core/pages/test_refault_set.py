@@ -95,12 +95,25 @@ def test_a_total_that_fell_is_another_container_s():
     assert of.see(605.0, 1024 * MIB, 0, 0.01) is None
 
 
-def test_little_is_probed_at_once_and_what_was_taken_is_gone():
-    of = RefaultSet()
-    cold = seen(of, 3600)
-    assert cold == pytest.approx(MOST_PROBED_RATIO * 1024 * MIB, rel=0.01)
-    of.took(cold)
-    assert of.see(3600.0, 1024 * MIB, 0, 0.01) < 0.1 * cold
+def test_little_is_probed_at_once_and_twice_as_much_once_that_was_taken_and_stayed_out():
+    of, sizes = RefaultSet(), []
+    assert seen(of, 3600) == pytest.approx(0.01 * 1024 * MIB, abs=1)  # nobody took it: nothing was tried
+    for minute in range(60, 66):
+        cold = of.see(60.0 * minute, 1024 * MIB, 0, 0.01)
+        sizes.append(cold / (1024 * MIB))
+        of.took(cold)
+        assert of.see(60.0 * minute + 30.0, 1024 * MIB, 0, 0.01) == 0
+    assert sizes == pytest.approx([0.01, 0.02, 0.04, 0.08, MOST_PROBED_RATIO, MOST_PROBED_RATIO], rel=0.01)
+
+
+def test_what_was_learned_of_returns_is_kept_over_a_reading_that_is_missing():
+    of, refaults = RefaultSet(), 0
+    for now in range(0, 100, 10):
+        refaults += 64 * MIB
+        of.see(float(now), 1024 * MIB, refaults, 0.01)
+    of.see(100.0, 1024 * MIB, None, 0.01)
+    of.see(101.0, 1024 * MIB, refaults, 0.01)
+    assert of.see(102.0, 1024 * MIB, refaults, 0.01) == 0
 
 
 def test_what_comes_back_ends_it_and_each_rest_is_twice_as_long():
@@ -120,7 +133,6 @@ def test_what_comes_back_ends_it_and_each_rest_is_twice_as_long():
 
 
 def test_what_is_written_only_lowers_the_answer():
-    plain, told = RefaultSet(), RefaultSet()
-    cold = seen(plain, 3600)
-    assert seen(told, 3600, written_bytes=1004 * MIB) == 20 * MIB < cold
+    assert seen(RefaultSet(), 3600) > 4 * MIB
+    assert seen(RefaultSet(), 3600, written_bytes=1020 * MIB) == 4 * MIB
     assert seen(RefaultSet(), 3600, written_bytes=2048 * MIB) == 0
