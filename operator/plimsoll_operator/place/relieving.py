@@ -48,7 +48,7 @@ LEAVE_SECONDS = (
 MOVING_SECONDS = 60.0  # a start that is due any moment is made room for by whoever ends within so long
 LEAVING_SECONDS = 180.0  # an eviction that was accepted counts for so long, whatever the watch shows
 REFUSED_SECONDS = 600.0  # a pod whose disruption budget refused is not asked for again so soon
-PLACES_A_LOOP = 16  # kube nodes looked at closely in one loop, the most endangered first
+PLACES_A_LOOP = 16  # kube nodes looked at closely in one loop
 MOVING_KINDS = RECREATING - {"DaemonSet"}  # a DaemonSet's pod comes back to where it was
 
 
@@ -118,12 +118,15 @@ class Reliever:
         rough = [
             place for place in endangered(state.chooser.nodes, DANGER) if self._may_relieve(state, place)
         ]
-        fleet = self._fleet(state, rough[:PLACES_A_LOOP], now_seconds)
+        lasted = self._lasting(state, rough, now_seconds)
+        # Those that have lasted first, then by margin: by that nodes change places from loop to loop.
+        closely = sorted(rough, key=lambda place: place not in lasted)[:PLACES_A_LOOP]
+        fleet = self._fleet(state, closely, now_seconds)
         moving = Moving(fleet.loads, fleet.residents, DEFAULT_BOUND, fleet.allowed)
-        among = set(rough[:PLACES_A_LOOP])
+        among = set(closely)
         places = [place for place in moving.endangered(DANGER) if place in among]
         relieved = 0
-        for place in self._lasting(state, places, now_seconds):
+        for place in [place for place in places if place in lasted]:
             await asyncio.sleep(0)
             relieved += moving.relieve(place)
         await self._carry_out(state, fleet, moving.found, now_seconds)
@@ -288,11 +291,11 @@ class Reliever:
     def _is_leaving(self, pod: PodRecord) -> bool:
         return pod.terminating or pod.uid in self._left
 
-    def _lasting(self, state: PlacementState, places: list[int], now_seconds: float) -> list[int]:
-        """Those of the places that have been in danger for long."""
+    def _lasting(self, state: PlacementState, places: list[int], now_seconds: float) -> set[int]:
+        """Those of all places in danger that have been so for long."""
         names = {place: state.nodes.records[place].name for place in places}
         self._since = {name: self._since.get(name, now_seconds) for name in names.values()}
-        return [place for place, name in names.items() if now_seconds - self._since[name] >= LASTING_SECONDS]
+        return {place for place, name in names.items() if now_seconds - self._since[name] >= LASTING_SECONDS}
 
     # -- what is done ----------------------------------------------------------------------------------------
 

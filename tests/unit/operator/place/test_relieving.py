@@ -7,6 +7,7 @@ import pytest
 from builders.clusters import NOW, raw_policy, stamp
 from builders.placing import owned, placing, room_node
 from plimsoll_operator.actuate.api import ApiError
+from plimsoll_operator.place import relieving
 from plimsoll_operator.place.relieving import LASTING_SECONDS
 
 EVICT = {"node": "Prefer", "relief": "Evict"}
@@ -60,6 +61,20 @@ async def test_a_danger_that_does_not_last_moves_nobody():
         rig.engine.day_mib["big"] = 1000.0 if minute == 4 else 1800.0
     assert rig.api.evicted == []
     assert rig.metrics.value("plimsoll_relief_kube_nodes", state="endangered") == 1
+
+
+async def test_ten_minutes_pass_also_where_nodes_change_places(monkeypatch):
+    monkeypatch.setattr(relieving, "PLACES_A_LOOP", 1)
+    nodes = [room_node("n1"), room_node("n2"), room_node("n3", memory="8Gi")]
+    pods = [owned("left", "left-0", "n1"), owned("right", "right-0", "n2")]
+    pods += [owned("small", f"small-{at}", f"n{at + 1}") for at in range(2)]
+    rig = placing(nodes, pods, {"left": 3500.0, "right": 3600.0, "small": 1000.0})
+    rig.api.put("memorypolicies", raw_policy(mode=RECREATE, placement=EVICT))
+    for minute in range(13):  # a little more on the one, then on the other
+        await rig.once(NOW + 60 * minute)
+        day = rig.engine.day_mib
+        day["left"], day["right"] = day["right"], day["left"]
+    assert rig.api.evicted != []
 
 
 @pytest.mark.parametrize(
