@@ -65,6 +65,14 @@ class LoadBook:
         variance, third = (np.where(known, self._spread[at, column], np.nan)[:, None] for column in range(2))
         return Loads(mean, np.repeat(variance, LANES, axis=1), np.repeat(third, LANES, axis=1))
 
+    def faded(self, rows: RowArray, now_seconds: float) -> npt.NDArray[np.bool_]:
+        """[n] rows that have had loads and have none that are recent: somebody has fallen silent."""
+        at = self._at(rows)
+        with np.errstate(invalid="ignore"):
+            recent = np.abs(now_seconds - self._made[at]) <= LONGEST_AGE_SECONDS
+        had = (at == rows) & np.isfinite(self._made[at]) & np.isfinite(self._mean[at, 0])
+        return np.asarray(had & ~recent)
+
     def of_running(self, rows: RowArray, started_seconds: FloatArray, now_seconds: float) -> Loads:
         """Loads of containers [n] that feed these rows: nothing in hours by which they have always ended."""
         runs = until_its_end(started_seconds, self._ends_after_hours(rows), now_seconds)

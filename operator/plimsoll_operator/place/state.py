@@ -21,6 +21,8 @@ from plimsoll_operator.place.kube_nodes import BoolArray, KubeNodes, Places
 from plimsoll_operator.place.sums import Sums
 from plimsoll_operator.world import World
 
+KNOWN_SHARE = 0.9  # of a node's containers that must have given a sample for an opinion of it
+
 Breathe = Callable[[], Awaitable[None]]
 
 
@@ -68,11 +70,17 @@ def heard_of(nodes: KubeNodes, sums: Sums, use: NodeUse) -> BoolArray:
 
 
 def node_loads(nodes: KubeNodes, sums: Sums, use: NodeUse, inflation: float) -> NodeLoads:
-    """What a chooser sees; NaN where a node has containers of ours and none of them was sampled lately."""
+    """What a chooser sees; NaN where a node has containers of ours and too many of them were not sampled, or
+    one has had loads and has none now: it would count with its request, as calmly as nothing ever does.
+    """
     mean = sums.mean_bytes.copy()
-    heard = dict(zip(use.kube_nodes, use.sampled.tolist(), strict=True))
-    silent = [place for name, place in nodes.place.items() if sums.fed[place] and not heard.get(name, 0)]
-    mean[silent] = np.nan
+    members = np.zeros(len(nodes))
+    sampled = np.zeros(len(nodes))
+    for name, all_, fresh in zip(use.kube_nodes, use.members.tolist(), use.sampled.tolist(), strict=True):
+        if (place := nodes.place.get(name)) is not None:
+            members[place], sampled[place] = all_, fresh
+    silent = (sampled == 0) | (sampled < KNOWN_SHARE * members)
+    mean[((sums.fed > 0) & silent) | (sums.faded > 0)] = np.nan
     mean[~np.isfinite(nodes.capacity_bytes)] = np.nan
     spread = (sums.variance.copy(), sums.third.copy())
     return NodeLoads(nodes.capacity_bytes, mean, *spread, np.full(len(nodes), inflation))

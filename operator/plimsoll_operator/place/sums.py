@@ -38,6 +38,7 @@ class Sums:
     asked_bytes: FloatArray  # [N] their requests
     containers: IntArray  # [N] how many there are
     fed: IntArray  # [N] containers that feed a row, with loads or without
+    faded: IntArray  # [N] of them those whose loads have become too old
     pods: dict[int, list[PodRecord]]  # by place, those that were added up
 
     def add(self, place: int, loads: Loads) -> None:
@@ -53,9 +54,9 @@ class Sums:
 def no_sums(nodes: KubeNodes) -> Sums:
     """Nothing anywhere."""
     mean, variance, third, foretold = (np.zeros((len(nodes), LANES)) for _ in range(4))
-    containers, fed = (np.zeros(len(nodes), dtype=np.int64) for _ in range(2))
+    containers, fed, faded = (np.zeros(len(nodes), dtype=np.int64) for _ in range(3))
     asked = np.zeros(len(nodes))
-    return Sums(mean, variance, third, nodes.nothing(), foretold, asked, containers, fed, {})
+    return Sums(mean, variance, third, nodes.nothing(), foretold, asked, containers, fed, faded, {})
 
 
 async def add_up(
@@ -139,6 +140,7 @@ class _Part:
         mean = np.where(known[:, None], loads.mean_bytes, constant[:, None])
         np.add.at(sums.mean_bytes, places, mean)
         np.add.at(sums.fed, places[rows >= 0], 1)
+        np.add.at(sums.faded, places[book.faded(rows, now_seconds)], 1)
         here = places[known]
         for column, values in (
             (sums.variance, loads.variance[known]),

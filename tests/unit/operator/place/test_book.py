@@ -43,6 +43,18 @@ def test_it_is_renewed_grows_old_and_goes_with_its_row():
     assert known(book, 1, 2) == [True, False]
 
 
+def test_who_has_fallen_silent_is_told_from_who_was_never_heard():
+    book = LoadBook()
+    book.take(loads(1, 2), NOW)
+    book.take(loads(2, 4), NOW + 7200)
+    book.take(loads(3, mib=np.nan), NOW)
+    rows = np.array([1, 2, 3, 0, -1, 9999])
+    assert book.faded(rows, NOW + 3 * 3600 + 1).tolist() == [True, False, False, False, False, False]
+    assert not book.faded(rows, NOW + 60).any()
+    book.forget((1,))
+    assert not book.faded(rows, NOW + 3 * 3600 + 1).any()
+
+
 def test_a_row_that_was_never_seen_has_none():
     book = LoadBook()
     book.take(loads(1, mib=np.nan), NOW)

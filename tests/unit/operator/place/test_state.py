@@ -3,10 +3,15 @@
 import numpy as np
 import pytest
 
+from builders.placing import room_node
 from plimsoll.placement.choose import DEFAULT_BOUND, Chooser
 from plimsoll.placement.fit import NodeLoads, deviate, margin
 from plimsoll.placement.lanes import LANES, Loads
+from plimsoll_operator import parse
+from plimsoll_operator.engine.messages import NodeUse
 from plimsoll_operator.place import state
+from plimsoll_operator.place.kube_nodes import KubeNodes
+from plimsoll_operator.place.sums import no_sums
 
 GIB = 2**30
 NODES = 400
@@ -39,3 +44,16 @@ def test_who_breaks_the_bound_with_a_pod(inflation, level):
     assert 0 < wanted.sum() < known.sum()
     # A node right at the bound may be told either way: need and margin are two approximations of it.
     assert np.count_nonzero(found != wanted) <= 0.02 * NODES
+
+
+@pytest.mark.parametrize(
+    ("sampled", "faded", "known"),
+    [(10, 0, True), (9, 0, True), (8, 0, False), (1, 0, False), (0, 0, False), (10, 1, False)],
+)
+def test_a_node_most_of_whose_containers_are_silent_has_no_opinion(sampled, faded, known):
+    nodes = KubeNodes([parse.kube_node(room_node("n1")), parse.kube_node(room_node("empty"))])
+    sums = no_sums(nodes)
+    sums.fed[nodes.place["n1"]], sums.faded[nodes.place["n1"]] = 10, faded
+    use = NodeUse(("n1",), np.zeros(1), np.array([10], dtype=np.int32), np.array([sampled], dtype=np.int32))
+    found = np.isfinite(state.node_loads(nodes, sums, use, 1.0).mean_bytes).all(axis=1)
+    assert found[[nodes.place["n1"], nodes.place["empty"]]].tolist() == [known, True]
