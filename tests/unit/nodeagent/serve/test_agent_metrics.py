@@ -62,6 +62,9 @@ def test_what_reclaim_does_is_served_once_a_policy_asks_for_it(tmp_path):
         "plimsoll_agent_messages_refused_total",
         "plimsoll_agent_stream_failures_total",
         "plimsoll_agent_leases_total",
+        "plimsoll_agent_lease_raises_total",
+        "plimsoll_agent_lease_raise_seconds",
+        "plimsoll_agent_lease_raise_seconds_total",
         "plimsoll_agent_models_total",
     }
     assert set(REPORT_VALUES) - served == absent
