@@ -6,7 +6,8 @@ at all (`trusted`). The scheduler places by requests; forecasts that tell the us
 of pods) worse than requests do are not followed, and pods go where the scheduler alone would put them.
 
 Source: the mean squared error skill score of weather forecasts (Murphy 1988) with requests as the
-reference; the inflation is the variance of standardised errors, pulled towards 1 as long as few were seen.
+reference, on the scale of the hours before; the inflation is the variance of standardised errors, pulled
+towards 1 as long as few were seen.
 """
 
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ class LoadJudge:
     count: float = 0.0
     error: float = 0.0  # squared, of the forecast
     reference: float = 0.0  # squared, of what requests tell
+    came: float = 0.0  # bytes used and requested in the hours so far, faded: the scale of requests
+    requested: float = 0.0
     judged: bool = False  # whether anything was
 
     def hour(
@@ -46,7 +49,12 @@ class LoadJudge:
         said, came = said_mean_bytes[known], came_bytes[known]
         self.squares += float(((came - said) ** 2 / said_variance[known]).sum())
         self.count += int(known.sum())
-        self._compare(said, requested_bytes[known], came)
+        asked = requested_bytes[known]
+        # By hindsight requests would tell the total of the very hour: of a single node they would never err.
+        scale = self.came / self.requested if self.requested > 0 else _scale(asked, came)
+        self._compare(said, asked, came, scale)
+        self.came = self.came * FADE + float(came.sum())
+        self.requested = self.requested * FADE + float(asked.sum())
 
     def hindcast(
         self, said_mean_bytes: FloatArray, requested_bytes: FloatArray, came_bytes: FloatArray
@@ -58,11 +66,10 @@ class LoadJudge:
         requested = np.broadcast_to(requested_bytes[:, None], came_bytes.shape)
         known = np.isfinite(said_mean_bytes) & np.isfinite(came_bytes) & np.isfinite(requested)
         if known.any():
-            self._compare(said_mean_bytes[known], requested[known], came_bytes[known])
+            said, asked, came = said_mean_bytes[known], requested[known], came_bytes[known]
+            self._compare(said, asked, came, _scale(asked, came))
 
-    def _compare(self, said: FloatArray, requested: FloatArray, came: FloatArray) -> None:
-        # Requests are on a scale of their own: what they tell is each one's share of what is used in all.
-        scale = came.sum() / requested.sum() if requested.sum() > 0 else 0.0
+    def _compare(self, said: FloatArray, requested: FloatArray, came: FloatArray, scale: float) -> None:
         self.error += float(((came - said) ** 2).sum())
         self.reference += float(((came - scale * requested) ** 2).sum())
         self.judged = True
@@ -77,3 +84,9 @@ class LoadJudge:
     def trusted(self) -> bool:
         """False where requests are the better forecast, and before anything was judged."""
         return self.judged and self.error <= self.reference
+
+
+def _scale(requested: FloatArray, came: FloatArray) -> float:
+    """Requests are on a scale of their own: what they tell is each one's share of what is used in all."""
+    total = float(requested.sum())
+    return float(came.sum()) / total if total > 0 else 0.0

@@ -70,3 +70,21 @@ def test_without_requests_forecasts_are_compared_with_nothing_known():
     judge = LoadJudge()
     judge.hindcast(np.full((2, 3), 5.0), np.zeros(2), np.full((2, 3), 5.0))
     assert judge.trusted
+
+
+def judged(nodes, seed, wrong_level=1.0):
+    """Two days of hours: a daily wave over all nodes, forecasts by 5 % off, requests by 10 %."""
+    rng, judge = np.random.default_rng(seed), LoadJudge()
+    base = rng.uniform(20.0, 60.0, nodes)
+    requested = base * rng.lognormal(0.0, 0.1, nodes)
+    for hour in range(48):
+        said = base * (1.0 + 0.3 * np.sin(hour / 24 * 2 * np.pi))
+        came = said * (1.0 + 0.05 * rng.normal(size=nodes))
+        judge.hour(said * wrong_level, np.full(nodes, 25.0), requested, came)
+    return judge
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 3, 10])
+def test_in_small_clusters_good_forecasts_are_believed_too_and_bad_ones_are_not(nodes):
+    assert all(judged(nodes, seed).trusted for seed in range(20))
+    assert not any(judged(nodes, seed, wrong_level=1.6).trusted for seed in range(20))
