@@ -327,17 +327,14 @@ def lanes_table(traces: Path) -> list[Row]:
     hourly = one.fleet(ALONE).hourly_bytes
     groups = np.random.default_rng(SEED).permutation(500).reshape(25, 20)
     for fade in (0.5, 0.5**0.5, 0.5**0.25):
-        for weight in (0.2, 0.5, 1.0, 2.0, 4.0):
-            lanes.DAY_FADE, lanes.LEVEL_WEIGHT = fade, weight
-            ratios = []
-            for hour in (48, 60, 72):
-                came = hourly[:, hour : hour + LANES][groups].sum(axis=1)
-                said = loads_of(hourly[:, :hour]).mean_bytes[groups].sum(axis=1)
-                told = one.own_bytes[groups].sum(axis=1)[:, None] * (
-                    came.sum() / (LANES * one.own_bytes.sum())
-                )
-                ratios.append(((said - came) ** 2).sum() / ((told - came) ** 2).sum())
-            print(f"fade {fade:.2f} weight {weight:.1f}: {np.mean(ratios):.3f} of the requests' error")
+        lanes.DAY_FADE = fade
+        ratios = []
+        for hour in (48, 60, 72):
+            came = hourly[:, hour : hour + LANES][groups].sum(axis=1)
+            said = loads_of(hourly[:, :hour]).mean_bytes[groups].sum(axis=1)
+            told = one.own_bytes[groups].sum(axis=1)[:, None] * (came.sum() / (LANES * one.own_bytes.sum()))
+            ratios.append(((said - came) ** 2).sum() / ((told - came) ** 2).sum())
+        print(f"fade {fade:.2f}: {np.mean(ratios):.3f} of the requests' error")
     return []
 
 
