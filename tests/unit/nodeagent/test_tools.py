@@ -114,7 +114,7 @@ def test_a_dry_run_says_what_would_be_taken_and_takes_nothing(capsys, tmp_path):
     )
     assert code == 0, err
     assert "would take" in out
-    assert "refault-budget" in out
+    assert "on trial" in out
     assert "in 10 min about " in out
     assert usage.read_text() == before
     assert not (tmp_path / "none").exists()

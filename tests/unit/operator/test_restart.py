@@ -108,8 +108,8 @@ async def test_after_a_restart_many_histories_are_listed_not_read_one_by_one():
     made = await many(130)
     await made.once(NOW + MINUTE)
     assert len(made.engine.restored) == 130
-    calls = [call for call in made.api.calls if call[1:2] == ("memoryprofiles",)]
-    assert [call[0] for call in calls] == ["page"] * 3
+    calls = [call[0] for call in made.api.calls if call[1:2] == ("memoryprofiles",)]
+    assert [call for call in calls if call != "patch_status"] == ["page"] * 3
     await made.once(NOW + 2 * MINUTE)
     assert len([call for call in made.api.calls if call[0] == "page"]) == 3
 

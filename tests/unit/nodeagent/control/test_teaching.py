@@ -122,6 +122,7 @@ def test_reclaim_under_a_whole_agent_is_no_return(tmp_path):
             assert cgroup.write("memory.reclaim", str(MIB)) is Answer.DONE
         agent.lives(1, 30.0, (0, 0))
     (each,) = agent.made.agent.reclaimer.controlled.values()
-    assert each.survival.observations >= 10
+    # A pair of looks between which more was taken than is missing teaches nothing: some go by.
+    assert each.survival.observations >= 6
     assert each.survival.returned_bytes.sum() == 0.0
-    assert each.survival.out_bytes.sum() == pytest.approx(11 * MIB, rel=0.3)
+    assert 8 * MIB <= each.survival.out_bytes.sum() <= 11 * MIB + agent.taken_bytes

@@ -86,6 +86,11 @@ def test_what_reclaim_has_done_takes_no_room_of_what_must_arrive_and_is_told_to_
     outbox = attending.session.outbox
     assert len(outbox) - outbox._levels == 1  # the roster
     assert [each for each in attending.said() if isinstance(each, OutcomeBatch)]
+    taken = -1
+    while taken != attending.on.taken_bytes:  # until there is nothing left to take
+        taken = attending.on.taken_bytes
+        attending.on.tick(300)
+        attending.said()
     attending.link.state.streams_total += 1
     attending.on.tick()
     assert [each for each in attending.said() if isinstance(each, OutcomeBatch)]
