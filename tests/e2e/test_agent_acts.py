@@ -8,6 +8,8 @@ as a policy says it otherwise. What happened is read on the node, by root.
 import json
 import textwrap
 
+import pytest
+
 from builders.e2e.cluster import Cluster, CommandError, Manifest
 from builders.e2e.kernel import (
     container_id,
@@ -154,6 +156,7 @@ def test_advice_moves_pages_of_a_process_of_another_user(cluster, release, names
     assert min(moved) <= -4 * MIB
 
 
+@pytest.mark.disruptive  # others act through the agent that is killed
 def test_kill_9_leaves_nothing_behind(cluster, release, namespace):
     pod = workload(cluster, namespace, "leased", mib=16, hot_mib=1)
     kube_node = pod["spec"]["nodeName"]

@@ -5,6 +5,8 @@ way leaves nothing set.
 In: two pods alike on one node, one with a policy. Out: what the kernel counts of both, read by root.
 """
 
+import pytest
+
 from builders.e2e.cluster import Cluster, Manifest
 from builders.e2e.kernel import container_memory, kill_9, memory_stat
 from builders.e2e.patience import wait_for
@@ -16,6 +18,7 @@ PATIENCE_SECONDS = 900  # a tick each ten seconds; a probe doubles once it has s
 JOURNAL = "/run/plimsoll/journal"
 
 
+@pytest.mark.disruptive  # an agent is killed
 def test_idle_cache_is_given_back_by_policy_and_the_neighbours_is_not(
     cluster, release, namespace, record_property
 ):
