@@ -36,7 +36,8 @@ def test_idle_cache_is_given_back_by_policy_and_the_neighbours_is_not(
     before = restarts(pod_now(cluster, agent))
     kill_9(cluster, pod_now(cluster, agent), "agent")
     wait_for(lambda: restarts(pod_now(cluster, agent)) > before, "the agent to be started again", 120)
-    assert cluster.node_shell(kube_node, f"ls {JOURNAL}").split() == []
+    # What the dead one had set is taken back; by then its successor may look by DAMON again.
+    assert set(cluster.node_shell(kube_node, f"ls {JOURNAL}").split()) <= {"damon.json"}
 
     wait_for(lambda: given_back(GIVEN_BACK_MIB), "half of the cache to be given back", PATIENCE_SECONDS)
     memory = container_memory(cluster, idle, CONTAINER)
