@@ -9,6 +9,7 @@ has at most as many containers as a batch has rows, and none that uses more than
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from plimsoll.coordinate.messages import (
     SampleBatch,
     Unread,
 )
+
+Batch = TypeVar("Batch", SampleBatch, ForecastBatch)
 
 # Older than this no word is taken for the present: three looks of an agent.
 FRESH_SECONDS = 30.0
@@ -162,24 +165,25 @@ class Views:
 
 def _read(node: _Node) -> SampleBatch | None:
     """The newest samples of a node, looked into at the first question; None where they make no sense."""
-    if isinstance(node.batch, Unread):
-        try:
-            read = node.batch.read()
-        except (MessageError, ColumnError):
-            read = None
-        node.batch = read if isinstance(read, SampleBatch) else None
+    node.batch = _opened(node.batch, SampleBatch)
     return node.batch
 
 
 def _foreseen(node: _Node) -> ForecastBatch | None:
     """The same of forecasts."""
-    if isinstance(node.forecast, Unread):
-        try:
-            read = node.forecast.read()
-        except (MessageError, ColumnError):
-            read = None
-        node.forecast = read if isinstance(read, ForecastBatch) else None
+    node.forecast = _opened(node.forecast, ForecastBatch)
     return node.forecast
+
+
+def _opened(kept: Batch | Unread | None, kind: type[Batch]) -> Batch | None:
+    """What is kept as it came, read; None where it makes no sense, or is of another kind."""
+    if not isinstance(kept, Unread):
+        return kept
+    try:
+        read = kept.read()
+    except (MessageError, ColumnError):
+        return None
+    return read if isinstance(read, kind) else None
 
 
 def _view(batch: SampleBatch, row: int, heard_seconds: float) -> ContainerView:
