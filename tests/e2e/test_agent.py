@@ -76,7 +76,9 @@ def test_on_each_node_the_agent_serves_the_nodes_pressure(cluster, release):
 
 
 def test_a_kill_is_counted_as_the_kernel_counts_it(cluster, release, namespace):
-    cluster.apply(deployment(cluster, namespace, "counted", mib=8, limit="64Mi", request="32Mi"))
+    shared = next(each for each in cluster.nodes if each != cluster.kube_node_with("Static"))
+    there = cluster.standing_on(shared)
+    cluster.apply(deployment(cluster, namespace, "counted", mib=8, limit="64Mi", request="32Mi", **there))
     pod = running_pod(cluster, namespace, "counted")
     agent = release.agent_on(pod["spec"]["nodeName"])
     wait_for(lambda: kills_served(cluster, agent, pod) == 0, "the agent to see the container", 60)
@@ -152,9 +154,9 @@ def kills_served(cluster: Cluster, agent: Manifest, pod: Manifest) -> float | No
 def kill_a_second_process(cluster: Cluster, pod: Manifest) -> None:
     """Let the kernel kill, at the container's limit, a process that is not the container's own.
 
-    The kubelet sets memory.oom.group=1: the container and its counter would be gone. It does so again within
-    ten seconds of the start, where its CPU manager is static, so all is one command on the node. What runs
-    already stands still meanwhile: a process that asks for a page before the victim has let go of its own
+    The kubelet sets memory.oom.group=1: the container and its counter would be gone. Where its managers are
+    static it sets all of that once more, at some time of the container's first ten seconds: not there.
+    What runs already stands still: a process that asks for a page before the victim has let go of its own
     would be the next victim.
     """
     find = f"find /sys/fs/cgroup -type d -name '*{container_id(pod, CONTAINER)}*' | head -n 1"
