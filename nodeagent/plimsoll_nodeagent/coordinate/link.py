@@ -150,7 +150,7 @@ class Link:
                 return await self._attend(cast("Call", method(metadata=self._identity.metadata())))
         except grpc.aio.AioRpcError as error:
             self._failed(error.code().name.lower(), error.details() or error.code().name)
-            return _asked_seconds(error)
+            return service.retry_seconds(error.trailing_metadata())
         except (ProtocolError, IdentityError) as error:
             self._failed(type(error).__name__, str(error))
         except TimeoutError:
@@ -200,7 +200,7 @@ class Link:
                 logger.warning("the operator said something that makes no sense", extra={"why": str(body)})
             elif isinstance(body, Drain):
                 self.state.why = f"the operator drains: {body.reason}"
-                return body.reconnect_after_seconds
+                return service.retry_bounded(body.reconnect_after_seconds)
             elif body is not None:
                 self._hear(body)
         raise await _ended(call)
@@ -281,11 +281,3 @@ async def _ended(call: Call) -> grpc.aio.AioRpcError:
     return grpc.aio.AioRpcError(
         code, grpc.aio.Metadata(), trailing or grpc.aio.Metadata(), details or "ended"
     )
-
-
-def _asked_seconds(error: grpc.aio.AioRpcError) -> float:
-    for name, value in error.trailing_metadata() or ():
-        if name == service.RETRY_AFTER:
-            with contextlib.suppress(ValueError):
-                return min(600.0, max(0.0, float(value) / 1000.0))
-    return 0.0

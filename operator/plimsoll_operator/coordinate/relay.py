@@ -218,13 +218,9 @@ async def _ended(call: Call) -> grpc.aio.AioRpcError:
 
 def _passed_on(error: grpc.aio.AioRpcError) -> RefusedError:
     """The leader's status as the agent is told it; a leader that is not there is no fault of the agent's."""
-    wait_seconds = 0.0
-    for name, value in error.trailing_metadata() or ():
-        if name == service.RETRY_AFTER:
-            with contextlib.suppress(ValueError):
-                wait_seconds = float(value) / 1000.0
     if error.code() is grpc.StatusCode.OK:
         return RefusedError(grpc.StatusCode.UNAVAILABLE, "the leader ended the stream", "relay")
+    wait_seconds = service.retry_seconds(error.trailing_metadata())
     return RefusedError(error.code(), f"by way of another replica: {error.details()}", "relay", wait_seconds)
 
 

@@ -373,8 +373,7 @@ async def _first_to_end(*tasks: asyncio.Task[None]) -> None:
 
 
 async def _abort(context: Context, code: grpc.StatusCode, why: str, wait_seconds: float = 0.0) -> NoReturn:
-    trailing = ((service.RETRY_AFTER, str(round(wait_seconds * 1000.0))),) if wait_seconds else ()
-    await context.abort(code, why, trailing)
+    await context.abort(code, why, service.retry_trailer(wait_seconds))
     raise AssertionError("unreachable: abort raises")
 
 
