@@ -21,7 +21,6 @@ from builders.e2e.artifacts import save_artifacts
 from builders.e2e.cluster import (
     REPOSITORY,
     Cluster,
-    CommandError,
     cluster_down,
     cluster_up,
     found_cluster,
@@ -31,7 +30,7 @@ from builders.e2e.failures import Failures, mark
 from builders.e2e.figures import noted
 from builders.e2e.prometheus import Past, Prometheus, stop_prometheus
 from builders.e2e.release import NAMESPACE, Release, cluster_values
-from builders.e2e.session import RUN, noted_times, once, run_directory
+from builders.e2e.session import RUN, bring_release, give_back, noted_times, once, run_directory
 from builders.e2e.workloads import CONTAINER
 
 STARTED = time.monotonic()
@@ -50,10 +49,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if is_worker(config) or RUN not in os.environ or not run_directory().exists():
         return
     stop_prometheus(run_directory() / "prometheus")
-    if (state_directory() / "cluster.json").exists() and found_cluster().provider == "kubeconfig":
-        found_cluster().remove_node_shells()
-        if (run_directory() / "release Ready.done").exists():
-            Release(found_cluster()).remove()
+    if (state_directory() / "cluster.json").exists():
+        give_back(found_cluster())
     brought_up = (run_directory() / BROUGHT_UP).exists()
     shutil.rmtree(run_directory())
     if brought_up and not os.environ.get("PLIMSOLL_KEEP_CLUSTER"):
@@ -84,16 +81,7 @@ def prometheus_url(cluster: Cluster, request) -> str:
 @pytest.fixture(scope="session")
 def release(cluster: Cluster, prometheus_url: str) -> Release:
     release = Release(cluster)
-
-    def bring() -> None:
-        if cluster.provider == "kubeconfig" and release.installed:
-            raise CommandError(
-                f"there is a release {release.name} in {release.namespace}: these tests would change its"
-                " values and uninstall it; name a cluster without one"
-            )
-        release.install_or_upgrade(cluster_values(cluster, prometheus_url))
-
-    once("release Ready", bring)
+    once("release Ready", lambda: bring_release(release, cluster_values(cluster, prometheus_url)))
     return release
 
 

@@ -61,7 +61,7 @@ class Release:
         self.wait_ready()
 
     def remove(self) -> None:
-        """Uninstall it, if it is there: a cluster of somebody's own is left as it was."""
+        """Uninstall it, if it is there. What Helm leaves stays: CRDs, namespace, Lease."""
         if self.installed:
             self.helm("uninstall", name=self.name, timeout=180)
 

@@ -10,9 +10,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from builders.e2e.cluster import state_directory
+from builders.e2e.cluster import Cluster, CommandError, Manifest, state_directory
+from builders.e2e.release import Release
 
 RUN = "PLIMSOLL_E2E_RUN"  # names the run; workers inherit it
+INSTALLED = "installed-by-us"
+STAYS = (
+    "what the tests' release leaves on this cluster: the CRDs, and its namespace with the operator's Lease;"
+    " on nodes the agents' seccomp profiles. docs/uninstall.md (Everything) says how they go; the CRDs take"
+    " with them every policy and profile, yours too"
+)
 
 
 def run_directory() -> Path:
@@ -48,3 +55,25 @@ def noted_times() -> list[tuple[str, float]]:
     except FileNotFoundError:
         return []
     return [(name, float(seconds)) for name, _, seconds in (line.partition("\t") for line in lines)]
+
+
+def bring_release(release: Release, values: Manifest) -> None:
+    """Install the release for this run. One that is there is its owner's on a cluster that is not ours:
+    then nothing is done, and nothing noted that `give_back` would undo."""
+    if release.cluster.provider == "kubeconfig" and release.installed:
+        raise CommandError(
+            f"there is a release {release.name} in {release.namespace}: these tests would change its"
+            " values and uninstall it; name a cluster without one"
+        )
+    (run_directory() / INSTALLED).touch()  # before: one that fails halfway is ours as well
+    release.install_or_upgrade(values)
+
+
+def give_back(cluster: Cluster) -> None:
+    """Take away what this run has put on a cluster that is not ours, and say what stays."""
+    if cluster.provider != "kubeconfig":
+        return
+    cluster.remove_node_shells()
+    if (run_directory() / INSTALLED).exists():
+        Release(cluster).remove()
+        print(STAYS)
