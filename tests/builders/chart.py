@@ -5,6 +5,7 @@ nothing, and a certificate is made anew each time.
 """
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -104,6 +105,12 @@ class Rendered:
     def notes(self) -> str:
         """What a person reads after the installation."""
         return self.texts["plimsoll/templates/NOTES.txt"]
+
+    @property
+    def shown_commands(self) -> list[str]:
+        """What the notes give to be pasted, as it stands: paragraphs that begin with a program's name."""
+        paragraphs = re.split(r"\n\s*\n", self.notes)
+        return [each for each in paragraphs if each.split(maxsplit=1)[:1] in (["helm"], ["kubectl"])]
 
     @cached_property
     def objects(self) -> tuple[Object, ...]:

@@ -1,10 +1,19 @@
-"""What a person reads after the installation is so: the notes name the rights that the agents really have."""
+"""What a person reads after the installation is so: the notes name the rights that the agents really have,
+and what they give to be pasted ends. tests/docs/test_cluster_pages.py runs it against an API server.
+"""
 
+import os
 import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
+import yaml
 
 from builders.chart import Object, render
+from plimsoll.api.v1alpha1 import ClusterMemoryPolicy
 
 ACTS = {"enabled": True, "lruGen": True}
 AGENTS = {
@@ -50,3 +59,35 @@ def test_the_notes_say_which_level_a_namespace_needs(agent: Object):
     assert "pod-security.kubernetes.io/enforce=privileged" in notes
     assert not re.search(r"\n\n\n", notes)
     assert max(map(len, notes.splitlines())) <= 120
+
+
+TOLD = """#!{bash}
+echo "$(basename "$0") $*" >>"$TOLD"
+[[ "$*" != *"-f -" ]] || cat >"$TOLD.given"
+"""
+
+
+def test_what_is_pasted_is_a_command_a_line_and_a_policy(tmp_path: Path):
+    """All of it into one shell, as a terminal gives it: a here-document that does not end takes the rest."""
+    for name in ("helm", "kubectl"):
+        tool = tmp_path / name
+        tool.write_text(TOLD.format(bash=shutil.which("bash")))
+        tool.chmod(0o755)
+    told = tmp_path / "told"
+    done = subprocess.run(
+        ["bash", "-eu"],
+        input="\n".join([*render().shown_commands, ""]),
+        env={"PATH": os.pathsep.join([str(tmp_path), os.environ["PATH"]]), "TOLD": str(told)},
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert done.stderr == ""
+    assert [shlex.split(line)[:4] for line in told.read_text().splitlines()] == [
+        ["kubectl", "-n", "plimsoll-system", "rollout"],
+        ["helm", "test", "plimsoll", "-n"],
+        ["kubectl", "apply", "-f", "-"],
+        ["kubectl", "get", "memprof", "-A"],
+        ["kubectl", "-n", "plimsoll-system", "get"],
+        ["kubectl", "label", "namespace", "plimsoll-system"],
+    ]
+    policy = ClusterMemoryPolicy.model_validate(yaml.safe_load((tmp_path / "told.given").read_text()))
+    assert (policy.metadata.name, policy.spec.mode) == ("everywhere", "Recommend")

@@ -112,6 +112,28 @@ def test_a_certificate_of_ones_own():
     )
     assert base64.b64decode(webhook_of(rendered)["clientConfig"]["caBundle"]).decode() == pem
     assert rendered.of_kind("Secret") == []
+    test = rendered.one("Pod", "-test")["spec"]
+    (asking,) = test["containers"]
+    assert asking["args"][-2:] == ["443", "-"]
+    assert asking["env"] == [{"name": "WEBHOOK_CA", "value": pem}]
+    assert "volumes" not in test
+
+
+def test_helm_test_stands_where_the_operator_may():
+    node = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}
+    operator = {
+        "nodeSelector": {"pool": "control"},
+        "tolerations": [{"key": "control", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": node, "podAntiAffinity": {}},
+    }
+    rendered = render({"operator": operator, "podAnnotations": {"a.example/b": "c", "helm.sh/hook": "no"}})
+    pod, stands = rendered.one("Pod", "-test"), rendered.one("Deployment", "-operator")["spec"]["template"]
+    for key in ("nodeSelector", "tolerations"):
+        assert pod["spec"][key] == stands["spec"][key]
+    assert pod["spec"]["nodeSelector"] == {"kubernetes.io/os": "linux", "pool": "control"}
+    assert pod["spec"]["affinity"] == {"nodeAffinity": node}  # beside which pods is not its affair
+    annotations = pod["metadata"]["annotations"]
+    assert (annotations["a.example/b"], annotations["helm.sh/hook"]) == ("c", "test")
 
 
 def test_without_a_webhook_nothing_of_it_is_left():

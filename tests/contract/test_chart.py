@@ -7,6 +7,7 @@ here but the operator that a test starts itself, under the name and with the rig
 import base64
 import copy
 import json
+import os
 import subprocess
 import sys
 from itertools import count
@@ -222,6 +223,10 @@ def test_the_operator_runs_with_the_charts_rights_and_passes_helm_test(
         own, others = tmp_path / "certificate" / "tls.crt", apiserver.ca_file
         authorities = (own, others, tmp_path / "no-ca.crt")
         passed, refused, unverified = (helm_test(operator.port, webhook_port, each) for each in authorities)
+        of_secret, of_others = (
+            helm_test(operator.port, webhook_port, "-", pem=each) for each in (own, others)
+        )
+        unasked = helm_test(operator.port)
         log = operator.child.log.read_text()
     finally:
         operator.child.stop()
@@ -234,15 +239,22 @@ def test_the_operator_runs_with_the_charts_rights_and_passes_helm_test(
     assert unverified.returncode == 0, unverified.stderr
     assert "NOT VERIFIED" in unverified.stdout
     assert "NOT VERIFIED" not in passed.stdout
+    assert (of_secret.returncode, of_secret.stdout) == (0, passed.stdout)
+    assert "certificate verify failed" in of_others.stderr
+    assert unasked.returncode == 0, unasked.stderr
+    assert unasked.stdout.splitlines()[-1].startswith("webhook: NOT ASKED")
 
 
-def helm_test(port: int, webhook_port: int, authority: Path) -> subprocess.CompletedProcess[str]:
-    """What `helm test` runs in its pod."""
+def helm_test(
+    port: int, *webhook: int | str | Path, pem: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """What `helm test` runs in its pod; the webhook's port and its authority's file, or `-` and its PEM."""
     script = (CHART / "files" / "helm_test.py").read_text()
-    arguments = ["127.0.0.1", str(port), str(webhook_port), str(authority)]
+    given = {"WEBHOOK_CA": pem.read_text()} if pem else {}
     return subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False, timeout=60
-    )
+        [sys.executable, "-c", script, "127.0.0.1", *map(str, (port, *webhook))],
+        env={**os.environ, **given}, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
 
 
 def test_the_operators_account_may_not_do_what_is_not_its_own(helm: Helm, apiserver: ApiServer):

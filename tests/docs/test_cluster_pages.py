@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from builders.apiserver import running_apiserver
-from builders.chart import default_images
+from builders.chart import default_images, render
 from builders.crds import CRDS, policy
 from builders.others_tools import MissingError, foreign_crds
 from builders.released import ReleasedChart
@@ -147,6 +147,18 @@ def monitoring_kinds(page: Page, cluster: ShownCluster) -> None:
         http.post(CRDS, json=crd).raise_for_status()
     for plural in [each["spec"]["names"]["plural"] for each in crds]:
         wait_for(lambda plural=plural: http.get(f"/apis/{group}/v1/{plural}").is_success, plural)
+
+
+@pytest.mark.apiserver
+@pytest.mark.slow
+def test_what_the_charts_notes_give_to_be_pasted(cluster: ShownCluster):
+    cluster.run(INSTALL.format("charts/plimsoll"))
+    remember(cluster)
+    for each in render().shown_commands:
+        cluster.run(each, "NOTES.txt: ")
+    assert cluster.get("cmempol", "everywhere")["spec"]["mode"] == "Recommend"
+    labels = cluster.get("namespace", "plimsoll-system")["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "privileged"
 
 
 @pytest.mark.apiserver

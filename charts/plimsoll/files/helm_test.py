@@ -1,11 +1,13 @@
 """`helm test`: helm_test.py HOST METRICS_PORT [WEBHOOK_PORT CA_FILE]; exits 1 and says what is wrong.
 
 Is the operator ready, does its webhook answer with the certificate that is registered? Asked from outside,
-over the Service, as Prometheus and the API server do. Where there is no CA_FILE (some issuers of cert-manager
-put none into the Secret) the certificate is not verified, and the test says so.
+over the Service, as Prometheus and the API server do. CA_FILE `-`: the authority's PEM is in the environment,
+WEBHOOK_CA. Where there is no CA_FILE (some issuers of cert-manager put none into the Secret) the certificate
+is not verified, and without a webhook none is asked: the test says so.
 """
 
 import json
+import os
 import pathlib
 import ssl
 import sys
@@ -44,13 +46,17 @@ try:
     print("metrics: served")
     if webhook:
         webhook_port, authority = webhook
-        known = pathlib.Path(authority).exists()
-        context = ssl.create_default_context(cafile=authority if known else None)
+        given = os.environ["WEBHOOK_CA"] if authority == "-" else None
+        file = authority if pathlib.Path(authority).exists() else None
+        known = bool(given or file)
+        context = ssl.create_default_context(cafile=file, cadata=given)
         if not known:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         answer = json.loads(ask(f"https://{host}:{webhook_port}/mutate-pods", REVIEW, context))
         if answer["response"] != {"uid": "helm-test", "allowed": True}:
             sys.exit(f"webhook: a pod without a policy was not left alone: {answer}")
         print("webhook: answers,", "with the certificate that is registered" if known else UNVERIFIED)
+    else:
+        print("webhook: NOT ASKED, for none is registered (webhook.enabled is false)")
 except OSError as error:
     sys.exit(f"{host}: {error}")
