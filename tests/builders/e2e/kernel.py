@@ -54,12 +54,16 @@ def memory_stat(cluster: Cluster, pod: Manifest, container: str, key: str) -> in
 
 
 def pod_oom_kills(cluster: Cluster, pod: Manifest) -> int:
-    """Kills in a pod's cgroup, which outlives its containers, since the pod began."""
+    """How often a container of a pod was killed since the pod began: its cgroup outlives its containers'.
+
+    The kubelet lets a container be killed as a whole. `oom_kill` counts processes then, and the one that was
+    chosen a second time if it has not died yet when its group is told; `oom_group_kill` counts the times.
+    """
     uid = pod["metadata"]["uid"]
     # systemd's driver writes the id with underscores; a directory's parent is found before what is in it.
     found = _directory(f"pod{uid}", f"pod{uid.replace('-', '_')}")
     text = cluster.node_shell(pod["spec"]["nodeName"], f"cat {found}/memory.events")
-    return int(dict(line.split() for line in text.splitlines())["oom_kill"])
+    return int(dict(line.split() for line in text.splitlines())["oom_group_kill"])
 
 
 def let_swap(cluster: Cluster, pod: Manifest, container: str) -> None:
