@@ -19,7 +19,7 @@ import numpy as np
 from plimsoll.pipeline import PipelineSettings
 from plimsoll.placement import lanes
 from plimsoll.placement.choose import Chooser
-from plimsoll.placement.fit import NodeLoads, empty_nodes, margin, short_probability
+from plimsoll.placement.fit import NodeLoads, empty_nodes, margin, put, short_probability
 from plimsoll.placement.lanes import LANES, FloatArray, Loads, loads_of
 from plimsoll.placement.optimum import fewest_nodes
 from plimsoll.placement.stack import pack
@@ -283,9 +283,7 @@ def speed_rows(nodes: int = 5000, pods: int = 100_000, decisions: int = 2000) ->
     )
     made = empty_nodes(np.full(nodes, NODE_BYTES), LANES)
     where, which = rng.integers(nodes, size=pods), rng.integers(decisions, size=pods)
-    np.add.at(made.mean_bytes, where, loads.mean_bytes[which])
-    np.add.at(made.variance, where, loads.variance[which])
-    np.add.at(made.third, where, loads.third[which])
+    put(made, loads.take(which), where)
     chooser, took = Chooser(made), []
     for pod in range(decisions):
         one = loads.take([pod])

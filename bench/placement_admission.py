@@ -155,7 +155,7 @@ def a_tick(members: list[Member]) -> Tick:
     deviation = 0.1 * level[:, 0]
     rhythm = np.zeros(len(rows), dtype=np.int32), np.zeros(len(rows), dtype=np.int8)
     always = np.zeros(len(rows), dtype=np.bool_)
-    spread = deviation**2, 0.5 * deviation**3
+    spread = deviation**2, 0.5 * deviation**3, 0.5 * deviation**2
     loads = RowLoads(rows, mean.astype(np.float32), *spread, *rhythm, always, 1.0, 2.0)
     names, counts = np.unique([each.kube_node for each in members], return_counts=True)
     use = NodeUse(tuple(names.tolist()), counts * 4.5 * GIB, counts, counts)

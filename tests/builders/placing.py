@@ -33,6 +33,7 @@ class ForetellingEngine(SpokenEngine):
         self.begins = {}  # bits of hours by workload
         self.stays_hours = {}  # by workload that has always ended after so long
         self.hindcast = (1.0, 2.0)  # squared errors of the forecast and of requests, told once
+        self.common_share = 0.0  # of the variance of every row
         self.silent = set()  # kube nodes whose containers give no sample
         self.asked = []  # for each tick whether loads were
 
@@ -53,6 +54,7 @@ class ForetellingEngine(SpokenEngine):
             np.array(days, dtype=np.float32).reshape(n, 24),
             np.full(n, spread**2),
             np.full(n, spread**3),
+            np.full(n, self.common_share * spread**2),
             np.array([self.begins.get(name, 0) for name in of_row.values()], dtype=np.int32),
             np.array([self.stays_hours.get(name, 0) for name in of_row.values()], dtype=np.int8),
             np.array([name in self.stays_hours for name in of_row.values()], dtype=np.bool_),

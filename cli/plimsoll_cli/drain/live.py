@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from plimsoll.api.selector import LabelSelector
 from plimsoll.pipeline import PipelineSettings
-from plimsoll.placement.fit import NodeLoads, empty_nodes
+from plimsoll.placement.fit import NodeLoads, empty_nodes, put
 from plimsoll.placement.lanes import LANES, Loads, loads_of
 from plimsoll.placement.relief import Residents
 from plimsoll_cli.advice.cluster import subjects_in_cluster, with_kept_history
@@ -27,6 +27,7 @@ from plimsoll_operator import parse
 from plimsoll_operator.actuate.evict import RECREATING
 from plimsoll_operator.parse.needs import DoubtError, Needs, needs_of
 from plimsoll_operator.place.kube_nodes import BoolArray, KubeNodes, Requested
+from plimsoll_operator.place.sums import constant_bytes, gathered
 from plimsoll_operator.records import PodRecord
 
 BUDGETS = "/apis/policy/v1/poddisruptionbudgets"
@@ -86,33 +87,24 @@ def _loads(pods: Sequence[PodRecord], advice: Sequence[Advice]) -> tuple[Loads, 
         key = each.subject.key
         rows |= {(key.workload.namespace, pod, key.container): row for pod in each.subject.pods}
     hourly = np.array([each.seen.hourly_bytes[:-1] for each in advice], dtype=np.float64)
-    known: BoolArray = np.asarray(np.isfinite(hourly).any(axis=1))
-    of_rows = loads_of(hourly)
-    mean, variance, third = (np.zeros((len(pods), LANES)) for _ in range(3))
-    unseen: int = 0
+    hourly = np.vstack([hourly.reshape(len(advice), -1), np.full((1, *hourly.shape[1:]), np.nan)])
+    nobody = len(advice)
+    of: list[int] = []
+    found: list[int] = []
+    constant: list[float] = []
     for place, pod in enumerate(pods):
-        missing = False
         for container in pod.containers:
-            of = rows.get((pod.namespace, pod.name, container.spec.name))
-            if of is None or not known[of]:
-                mean[place] += container.spec.request_bytes or 0
-                missing = True
-                continue
-            mean[place] += of_rows.mean_bytes[of]
-            variance[place] += of_rows.variance[of]
-            third[place] += of_rows.third[of]
-        unseen += missing
-    return Loads(mean, variance, third), unseen
+            of.append(place)
+            found.append(rows.get((pod.namespace, pod.name, container.spec.name), nobody))
+            constant.append(constant_bytes(container))
+    # A profile has one series for all pods: it does not tell how much they deviate together.
+    loads, whole = gathered(loads_of(hourly, np.arange(len(hourly))).take(found), constant, of, len(pods))
+    return loads, len(set(of)) - int(whole.sum())
 
 
 def _sums(nodes: KubeNodes, places: "np.typing.NDArray[np.intp]", loads: Loads) -> NodeLoads:
     sums = empty_nodes(nodes.capacity_bytes, LANES)
-    for column, part in (
-        (sums.mean_bytes, loads.mean_bytes),
-        (sums.variance, loads.variance),
-        (sums.third, loads.third),
-    ):
-        np.add.at(column, places, part)
+    put(sums, loads, places)
     return sums
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from plimsoll.placement.lanes import FloatArray
+from plimsoll.placement.together import NO_KIN
 from plimsoll.replay.series import BoolArray, IntArray
 from plimsoll.replay.whatif import Pods, vpa_requests
 from plimsoll_cli.advice.judge import Advice
@@ -86,6 +87,8 @@ def fleet_of(
             requests(pods),
             _of_pods(every_node, seen, force),
             requests(every_node),
+            # Replicas have the same containers.
+            np.array([min(pod.containers, default=NO_KIN) for pod in pods], dtype=np.int64),
         ),
         containers=int(count.sum()),
         promised=int(weight.sum()),

@@ -16,7 +16,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from plimsoll.placement.fit import NodeLoads, deviate, margin, need, needed_bytes, short_probability
+from plimsoll.placement.fit import (
+    NodeLoads,
+    deviate,
+    margin,
+    move,
+    need,
+    needed_bytes,
+    short_probability,
+)
 from plimsoll.placement.lanes import FloatArray, Loads
 
 BoolArray = npt.NDArray[np.bool_]
@@ -90,13 +98,7 @@ class Chooser:
     def add(self, place: int, pod: Loads, sign: float = 1.0) -> None:
         """Put the pod on a node (or take it away, sign -1)."""
         nodes = self.nodes
-        for column, part in (
-            (nodes.mean_bytes, pod.mean_bytes),
-            (nodes.variance, pod.variance),
-            (nodes.third, pod.third),
-        ):
-            # What is taken away again may leave a rounding error below nothing.
-            column[place] = np.maximum(column[place] + sign * part[0], 0.0)
+        move(nodes, place, pod, sign)
         at = np.array([place])
         self._need[place] = needed_bytes(nodes, self._deviate, among=at)[0]
         self._empty[place] = bool((nodes.mean_bytes[place] <= 0).all())

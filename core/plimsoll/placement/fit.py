@@ -1,8 +1,9 @@
 """How likely kube nodes are short of memory within a day, now and with one more pod.
 
-In: what runs on each node as the sum of its pods' `Loads`, and what pods may use. Out: the load margin of the
-worst hour, the probability of being short within the day, and the bytes a node needs at a stated bound. A
-node whose loads are not known (NaN) has no margin: nobody has an opinion of it.
+In: what runs on each node as the sum of its pods' `Loads`, and what pods may use. Pods of one workload are
+added as deviating together by what they share (`together`), all else as independent. Out: the load margin of
+the worst hour, the probability of being short within the day, and the bytes a node needs at a stated bound.
+A node whose loads are not known (NaN) has no margin: nobody has an opinion of it.
 
 The margin is how many standard deviations lie between load and capacity, less for sums that are skewed to
 the right: the normal power approximation of actuaries (Beard, Pentikaeinen and Pesonen, "Risk Theory", 3rd
@@ -13,12 +14,12 @@ an extrapolation.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from plimsoll.placement.lanes import FloatArray, Loads
+from plimsoll.placement.together import NO_KIN, Places, Together, more_by, roots
 
 LEAST_SKEWNESS = 1e-3  # below it the normal power approximation is the normal
 MOST_SKEWNESS = 2.0  # beyond it the approximation is none: a single pod's rare jumps would fill any node
@@ -32,12 +33,16 @@ class NodeLoads:
     mean_bytes: FloatArray  # [N, lanes]
     variance: FloatArray  # [N, lanes]
     third: FloatArray  # [N, lanes]
-    # [N] realised variance of the sum over the promised: 1 where pods' deviations are independent, up to
-    # the number of pods where they are all one. See `guard.LoadJudge`.
+    # [N] realised variance of the sum over the promised: what is left to be explained by deviations that pods
+    # of several workloads have in common. See `guard.LoadJudge`.
     inflation: FloatArray
+    together: Together = field(default_factory=Together)  # what pods of one workload share, within the sums
 
     def __len__(self) -> int:
         return len(self.capacity_bytes)
+
+
+Moments = tuple[FloatArray, FloatArray, FloatArray]  # mean, variance, third
 
 
 def empty_nodes(capacity_bytes: FloatArray, lanes: int) -> NodeLoads:
@@ -47,17 +52,80 @@ def empty_nodes(capacity_bytes: FloatArray, lanes: int) -> NodeLoads:
     return NodeLoads(capacity, mean, variance, third, np.ones(len(capacity)))
 
 
-def margin(
-    nodes: NodeLoads, pod: Loads | None = None, among: npt.NDArray[np.intp] | None = None
-) -> FloatArray:
+def copy_of(nodes: NodeLoads) -> NodeLoads:
+    """The same nodes, to be changed by themselves."""
+    columns = (nodes.mean_bytes.copy(), nodes.variance.copy(), nodes.third.copy())
+    return NodeLoads(nodes.capacity_bytes, *columns, nodes.inflation, nodes.together.copy())
+
+
+def put(nodes: NodeLoads, pods: Loads, places: Places) -> None:
+    """Add pods [n] to their nodes' sums: all that there are of their workloads, which none had before."""
+    for column, part in zip(_columns(nodes), (pods.mean_bytes, pods.variance, pods.third), strict=True):
+        np.add.at(column, places, part)
+    if pods.shared is None:
+        return
+    mine = np.flatnonzero(pods.shared.kin != NO_KIN)
+    some = pods.take(mine)
+    at, *more = nodes.together.gather(pods.shared.kin[mine], places[mine], roots_of(some))
+    np.add.at(nodes.variance, at, more[0])
+    np.add.at(nodes.third, at, more[1])
+
+
+def move(nodes: NodeLoads, place: int, pod: Loads, sign: float = 1.0) -> None:
+    """Put one pod (one row) on a node, or take it away again (sign -1)."""
+    parts: Moments = pod.mean_bytes, pod.variance, pod.third
+    if pod.shared is not None and (kin := int(pod.shared.kin[0])) != NO_KIN:
+        there, one = nodes.together.at(kin, np.array([place]), pod.mean_bytes.shape[1]), roots_of(pod)
+        without = there if sign > 0 else np.maximum(there - one, 0.0)
+        variance, third = more_by(without, one)
+        parts = parts[0], parts[1] + variance, parts[2] + third
+        nodes.together.put(kin, place, (without + one if sign > 0 else without)[0])
+    for column, part in zip(_columns(nodes), parts, strict=True):
+        # What is taken away again may leave a rounding error below nothing.
+        column[place] = np.maximum(column[place] + sign * part[0], 0.0)
+
+
+def with_pod(nodes: NodeLoads, pod: Loads | None, among: Places | None = None) -> Moments:
+    """Moments of all nodes, or of those `among`, with one more pod (one row) on each; None: without."""
+    at = slice(None) if among is None else among
+    mean, variance, third = (each[at] for each in _columns(nodes))
+    if pod is None:
+        return mean, variance, third
+    mean, variance, third = mean + pod.mean_bytes, variance + pod.variance, third + pod.third
+    if pod.shared is not None and (kin := int(pod.shared.kin[0])) != NO_KIN:
+        places = np.arange(len(nodes)) if among is None else among
+        more = more_by(nodes.together.at(kin, places, mean.shape[1]), roots_of(pod))
+        variance, third = variance + more[0], third + more[1]
+    return mean, variance, third
+
+
+def without_each(nodes: NodeLoads, place: int, pods: Loads) -> NodeLoads:
+    """One node n times: without each of these pods [n] that are on it."""
+    at, n = np.array([place]), len(pods)
+    variance, third = pods.variance, pods.third
+    if pods.shared is not None:
+        lanes, one = pods.mean_bytes.shape[1], roots_of(pods)
+        held = [nodes.together.at(kin, at, lanes)[0] for kin in pods.shared.kin.tolist()]
+        there = np.maximum(np.array(held).reshape(one.shape) - one, 0.0)
+        there[pods.shared.kin == NO_KIN] = 0.0
+        more = more_by(there, one)
+        variance, third = variance + more[0], third + more[1]
+    return NodeLoads(
+        np.full(n, nodes.capacity_bytes[place]),
+        nodes.mean_bytes[place] - pods.mean_bytes,
+        np.maximum(nodes.variance[place] - variance, 0.0),
+        np.maximum(nodes.third[place] - third, 0.0),
+        np.full(n, nodes.inflation[place]),
+    )
+
+
+def margin(nodes: NodeLoads, pod: Loads | None = None, among: Places | None = None) -> FloatArray:
     """[N] or [among]: standard deviations between the load and the capacity in the worst hour; -inf: unknown.
 
     `pod` (one row) is added first.
     """
     at = slice(None) if among is None else among
-    mean, variance, third = nodes.mean_bytes[at], nodes.variance[at], nodes.third[at]
-    if pod is not None:
-        mean, variance, third = mean + pod.mean_bytes, variance + pod.variance, third + pod.third
+    mean, variance, third = with_pod(nodes, pod, among)
     deviation = np.sqrt(variance * nodes.inflation[at][:, None])
     room = nodes.capacity_bytes[at][:, None] - mean
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -90,14 +158,11 @@ def deviate(bound: float) -> float:
 
 
 def needed_bytes(
-    nodes: NodeLoads, at_deviate: float, pod: Loads | None = None, among: npt.NDArray[np.intp] | None = None
+    nodes: NodeLoads, at_deviate: float, pod: Loads | None = None, among: Places | None = None
 ) -> FloatArray:
     """[N] or [among]: the capacity at which each node's margin is `at_deviate` (Cornish-Fisher)."""
     at = slice(None) if among is None else among
-    mean, variance, third = nodes.mean_bytes[at], nodes.variance[at], nodes.third[at]
-    if pod is not None:
-        mean, variance, third = mean + pod.mean_bytes, variance + pod.variance, third + pod.third
-    return need(mean, variance, third, nodes.inflation[at], at_deviate)
+    return need(*with_pod(nodes, pod, among), nodes.inflation[at], at_deviate)
 
 
 def need(
@@ -110,3 +175,14 @@ def need(
     quantile = at_deviate + np.maximum(skewness, 0.0) * (at_deviate**2 - 1.0) / 6.0
     lanes = mean + np.maximum(quantile, at_deviate) * np.sqrt(variance * inflation[:, None])
     return np.asarray(lanes.max(axis=1))
+
+
+def _columns(nodes: NodeLoads) -> Moments:
+    return nodes.mean_bytes, nodes.variance, nodes.third
+
+
+def roots_of(pods: Loads) -> FloatArray:
+    """[n, 2, lanes] of what pods share with their kin."""
+    if pods.shared is None:
+        return np.zeros((len(pods), 2, pods.mean_bytes.shape[1]))
+    return roots(pods.shared.variance, pods.variance, pods.third)

@@ -1,16 +1,19 @@
 """Whether the forecasts of kube nodes' loads are worth following: judged by what came, hour by hour.
 
 In: what each node was said to use at most in the hour that is over, what it used, and what its pods' requests
-would have told. Out: how much wider than promised the sums are (`inflation`), and whether to have an opinion
-at all (`trusted`). The scheduler places by requests; forecasts that tell the use of nodes (or, a day back,
-of pods) worse than requests do are not followed, and pods go where the scheduler alone would put them.
+would have told. Out: how much wider than promised the sums are (`inflation`, of each node `inflation_of`),
+and whether to have an opinion at all (`trusted`). What replicas deviate by together is within the sums
+already (`together`): inflation is for what is left, such as workloads that call each other. The scheduler
+places by requests; forecasts that tell the use of nodes (or, a day back, of pods) worse than requests do are
+not followed, and pods go where the scheduler alone would put them.
 
 Source: the mean squared error skill score of weather forecasts (Murphy 1988) with requests as the
 reference, on the scale of the hours before; the inflation is the variance of standardised errors, pulled
-towards 1 as long as few were seen.
+towards 1 as long as few were seen, and of one node towards that of all.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,7 +21,9 @@ from plimsoll.placement.lanes import FloatArray
 
 FADE = 0.5 ** (1 / 24)  # half-life of a day
 PRIOR_HOURS = 24.0  # node hours that the promise itself is worth
+NODE_PRIOR_HOURS = 12.0  # hours of one node that the inflation of all is worth
 MOST_INFLATION = 16.0
+FORGOTTEN_HOURS = 0.01  # a node of which so little is left is gone
 
 
 @dataclass(slots=True)
@@ -32,6 +37,8 @@ class LoadJudge:
     came: float = 0.0  # bytes used and requested in the hours so far, faded: the scale of requests
     requested: float = 0.0
     judged: bool = False  # whether anything was
+    # By node: squares of its standardised errors, and hours of it, faded.
+    nodes: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def hour(
         self,
@@ -39,16 +46,24 @@ class LoadJudge:
         said_variance: FloatArray,
         requested_bytes: FloatArray,
         came_bytes: FloatArray,
+        names: Sequence[str] = (),
     ) -> None:
-        """Take in an hour of N nodes: said before it began, requested, used in it; NaN is left out."""
+        """Take in an hour of N nodes: said before it began, requested, used in it; NaN is left out.
+
+        Without `names` [N] it counts for all of them alone.
+        """
         known = np.isfinite(said_mean_bytes) & np.isfinite(came_bytes) & (said_variance > 0)
         self.squares, self.count = self.squares * FADE, self.count * FADE
         self.error, self.reference = self.error * FADE, self.reference * FADE
+        self._fade_nodes()
         if not known.any():
             return
         said, came = said_mean_bytes[known], came_bytes[known]
-        self.squares += float(((came - said) ** 2 / said_variance[known]).sum())
+        squares = (came - said) ** 2 / said_variance[known]
+        self.squares += float(squares.sum())
         self.count += int(known.sum())
+        if names:
+            self._count_nodes([names[each] for each in np.flatnonzero(known).tolist()], squares)
         asked = requested_bytes[known]
         # By hindsight requests would tell the total of the very hour: of a single node they would never err.
         scale = self.came / self.requested if self.requested > 0 else _scale(asked, came)
@@ -73,6 +88,25 @@ class LoadJudge:
         self.error += float(((came - said) ** 2).sum())
         self.reference += float(((came - scale * requested) ** 2).sum())
         self.judged = True
+
+    def _fade_nodes(self) -> None:
+        self.nodes = {
+            name: (squares * FADE, hours * FADE)
+            for name, (squares, hours) in self.nodes.items()
+            if hours * FADE > FORGOTTEN_HOURS
+        }
+
+    def _count_nodes(self, names: Sequence[str], squares: FloatArray) -> None:
+        for name, square in zip(names, squares.tolist(), strict=True):
+            before, hours = self.nodes.get(name, (0.0, 0.0))
+            self.nodes[name] = before + square, hours + 1.0
+
+    def inflation_of(self, names: Sequence[str]) -> FloatArray:
+        """[N] the same of single nodes, pulled towards that of all."""
+        everywhere = self.inflation
+        seen = np.array([self.nodes.get(name, (0.0, 0.0)) for name in names]).reshape(-1, 2)
+        own = (seen[:, 0] + NODE_PRIOR_HOURS * everywhere) / (seen[:, 1] + NODE_PRIOR_HOURS)
+        return np.clip(own, 1.0, MOST_INFLATION)
 
     @property
     def inflation(self) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plimsoll.placement.choose import DEFAULT_BOUND, BoolArray, Chooser, Places
-from plimsoll.placement.fit import NodeLoads, deviate, margin, short_probability
+from plimsoll.placement.fit import NodeLoads, copy_of, deviate, margin, short_probability, without_each
 from plimsoll.placement.lanes import Loads
 
 MOST_A_NODE = 8  # moves from one node: more is a node that is too small for what is on it
@@ -139,8 +139,7 @@ class Moving:
         """As of `relieve`. `at_once`: all leave together, so that of a workload at most one may."""
         self._at_once = at_once
         self._allowed = allowed or (lambda _: np.ones(len(nodes), dtype=np.bool_))
-        columns = (nodes.mean_bytes.copy(), nodes.variance.copy(), nodes.third.copy())
-        self._nodes = NodeLoads(nodes.capacity_bytes, *columns, nodes.inflation)
+        self._nodes = copy_of(nodes)
         self._deviate = deviate(bound)
         self._chooser = Chooser(self._nodes, bound)
         self._residents, self._places = residents, residents.places.copy()
@@ -189,14 +188,7 @@ class Moving:
         if not len(pods):
             return
         loads = self._residents.loads
-        here = NodeLoads(
-            np.full(len(pods), self._nodes.capacity_bytes[place]),
-            self._nodes.mean_bytes[place] - loads.mean_bytes[pods],
-            self._nodes.variance[place] - loads.variance[pods],
-            self._nodes.third[place] - loads.third[pods],
-            np.full(len(pods), self._nodes.inflation[place]),
-        )
-        after = margin(here)
+        after = margin(without_each(self._nodes, place, loads.take(pods)))
         suffices = after >= self._deviate
         size = loads.mean_bytes[pods].max(axis=1)
         # Where none suffices, the one that leaves the widest margin.

@@ -9,7 +9,7 @@ Source: `stack.pack` for the fewest; for a given number, each pod where the need
 processing time first, Graham 1969, with the need at a bound in place of a time).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,12 +19,15 @@ from plimsoll.placement.fit import (
     deviate,
     empty_nodes,
     margin,
+    move,
     needed_bytes,
+    put,
     short_probability,
 )
 from plimsoll.placement.guard import LoadJudge
 from plimsoll.placement.lanes import LANES, FloatArray, Loads, loads_of
 from plimsoll.placement.stack import TooLargeError, pack
+from plimsoll.placement.together import KinArray
 
 MOST_PODS = 110  # on a node: the kubelet's own default
 REHEARSED_DAYS = 5  # plans for the last days, each from what was known before
@@ -97,10 +100,8 @@ def on_nodes(pods: Loads, nodes: int, capacity_bytes: float, bound: float, packe
 
 def sizing_of(pods: Loads, places: Places, nodes: int, capacity_bytes: float, bound: float) -> Sizing:
     """What becomes of pods that are placed so on `nodes` nodes."""
-    mean, variance, third = (
-        _summed(each, places, nodes) for each in (pods.mean_bytes, pods.variance, pods.third)
-    )
-    loads = NodeLoads(np.full(nodes, capacity_bytes), mean, variance, third, np.ones(nodes))
+    loads = empty_nodes(np.full(nodes, capacity_bytes), LANES)
+    put(loads, pods, places)
     at, lanes = deviate(bound), [_lane(loads, lane) for lane in range(LANES)]
     needs = needed_bytes(loads, at) if nodes else np.zeros(0)
     least = min(float(needs.min(initial=capacity_bytes)) / capacity_bytes, 1.0)
@@ -125,9 +126,7 @@ def spread(pods: Loads, nodes: int, capacity_bytes: float, bound: float, most_po
         place = int(np.argmin(np.where(count < most_pods, then, np.inf)))
         places[pod] = place
         count[place] += 1
-        sums.mean_bytes[place] += pods.mean_bytes[pod]
-        sums.variance[place] += pods.variance[pod]
-        sums.third[place] += pods.third[pod]
+        move(sums, place, pods.take([pod]))
     return places
 
 
@@ -138,14 +137,34 @@ def widened(pods: Loads, inflation: float, capacity_bytes: float, bound: float) 
     """
     wide = Loads(pods.mean_bytes, pods.variance * inflation, pods.third * inflation**1.5)
     fits = (own_need_bytes(wide, bound) <= capacity_bytes)[:, None]
+    shared = pods.shared
+    if shared is not None:
+        shared = replace(shared, variance=np.where(fits, shared.variance * inflation, shared.variance))
     return Loads(
         pods.mean_bytes,
         np.where(fits, wide.variance, pods.variance),
         np.where(fits, wide.third, pods.third),
+        shared,
     )
 
 
-def judged(hourly_bytes: FloatArray, request_bytes: FloatArray, places: Places, nodes: int) -> LoadJudge:
+def replicas_loads(hourly_bytes: FloatArray, kin: KinArray | None) -> Loads:
+    """Loads of pods [n] of which those of one kin are told the same series: it says nothing of what they have
+    in common, so what is taken of a workload of which nothing is known is taken.
+    """
+    if kin is None:
+        return loads_of(hourly_bytes)
+    loads = loads_of(hourly_bytes, np.arange(len(hourly_bytes)))
+    return loads if loads.shared is None else replace(loads, shared=replace(loads.shared, kin=kin))
+
+
+def judged(
+    hourly_bytes: FloatArray,
+    request_bytes: FloatArray,
+    places: Places,
+    nodes: int,
+    kin: KinArray | None = None,
+) -> LoadJudge:
     """How well the last days would have been told of pods [n, hours] that lay as they are placed now.
 
     NaN: not seen; such hours of a pod are left out of what was said and of what came.
@@ -153,29 +172,32 @@ def judged(hourly_bytes: FloatArray, request_bytes: FloatArray, places: Places, 
     judge, hours = LoadJudge(), hourly_bytes.shape[1]
     for day in range(min(JUDGED_DAYS, (hours - 1) // LANES), 0, -1):
         end = hours - day * LANES
-        said, came = loads_of(hourly_bytes[:, :end]), hourly_bytes[:, end : end + LANES]
+        said, came = replicas_loads(hourly_bytes[:, :end], kin), hourly_bytes[:, end : end + LANES]
         judge.hindcast(said.mean_bytes, request_bytes, came)
         both = np.isfinite(said.mean_bytes) & np.isfinite(came)
-        mean, variance, came = (
-            _summed(np.where(both, each, 0.0), places, nodes)
-            for each in (said.mean_bytes, said.variance, came)
-        )
+        sums = empty_nodes(np.zeros(nodes), LANES)
+        put(sums, said.masked(both), places)
+        came = _summed(np.where(both, came, 0.0), places, nodes)
         requested = _summed(request_bytes[:, None], places, nodes)[:, 0]
         for lane in range(LANES):
-            judge.hour(mean[:, lane], variance[:, lane], requested, came[:, lane])
+            judge.hour(sums.mean_bytes[:, lane], sums.variance[:, lane], requested, came[:, lane])
     return judge
 
 
 def planned(
-    hourly_bytes: FloatArray, request_bytes: FloatArray, capacity_bytes: float, bound: float
+    hourly_bytes: FloatArray,
+    request_bytes: FloatArray,
+    capacity_bytes: float,
+    bound: float,
+    kin: KinArray | None = None,
 ) -> tuple[Loads, Sizing, LoadJudge]:
     """The fewest nodes for pods [n, hours] by loads as wide as sums of them were; these loads; the judge.
 
-    Raises as `fewest`.
+    `kin` [n]: one number for all replicas of a workload. Raises as `fewest`.
     """
-    loads = loads_of(hourly_bytes)
+    loads = replicas_loads(hourly_bytes, kin)
     packed = fewest(loads, capacity_bytes, bound)
-    judge = judged(hourly_bytes, request_bytes, packed.places, packed.nodes)
+    judge = judged(hourly_bytes, request_bytes, packed.places, packed.nodes, kin)
     if judge.inflation > 1.0:
         loads = widened(loads, judge.inflation, capacity_bytes, bound)
         packed = fewest(loads, capacity_bytes, bound)
@@ -183,7 +205,11 @@ def planned(
 
 
 def rehearsed(
-    hourly_bytes: FloatArray, request_bytes: FloatArray, capacity_bytes: float, bound: float
+    hourly_bytes: FloatArray,
+    request_bytes: FloatArray,
+    capacity_bytes: float,
+    bound: float,
+    kin: KinArray | None = None,
 ) -> Rehearsal:
     """Plans of the last days, each made of what was known before it, against what came."""
     days = node_days = short = 0
@@ -196,7 +222,8 @@ def rehearsed(
             continue
         past, came = hourly_bytes[there, :end], hourly_bytes[there, end : end + LANES]
         try:
-            _, packed, _ = planned(past, request_bytes[there], capacity_bytes, bound)
+            kins = None if kin is None else kin[there]
+            _, packed, _ = planned(past, request_bytes[there], capacity_bytes, bound, kins)
         except TooLargeError:
             continue  # there was no plan for that day
         used = _summed(np.where(np.isfinite(came), came, 0.0), packed.places, packed.nodes)

@@ -62,7 +62,7 @@ def within_run(
         return None
     runs = np.zeros(LANES, dtype=np.bool_)
     runs[[hour % LANES for hour in hours]] = True
-    return masked(loads, runs[None, :])
+    return loads.masked(runs[None, :])
 
 
 def until_its_end(
@@ -79,11 +79,6 @@ def until_its_end(
         known = np.isfinite(left) & (left > 0) & (stays_hours > 0) & (stays_hours < LANES)
     ahead = (np.arange(LANES) - present) % LANES
     return np.asarray(~known[:, None] | (ahead[None, :] < np.where(known, left, LANES)[:, None]))
-
-
-def masked(loads: Loads, runs: BoolArray) -> Loads:
-    """Nothing in the hours [n, LANES] in which it does not run."""
-    return Loads(*(np.where(runs, each, 0.0) for each in (loads.mean_bytes, loads.variance, loads.third)))
 
 
 def keep_room(

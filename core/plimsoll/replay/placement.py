@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from plimsoll.placement.choose import DEFAULT_BOUND, Chooser
-from plimsoll.placement.fit import NodeLoads, empty_nodes
+from plimsoll.placement.fit import NodeLoads, empty_nodes, put
 from plimsoll.placement.guard import LoadJudge
 from plimsoll.placement.lanes import LANES, PAST_HOURS, FloatArray, Loads, loads_of
 from plimsoll.placement.preference import nodes_to_score, terms_for, weights_of
+from plimsoll.placement.together import KinArray
 from plimsoll.replay.series import BINS_PER_DAY, BINS_PER_HOUR
 
 Places = npt.NDArray[np.intp]
@@ -36,6 +37,10 @@ class Fleet:
     usage_bytes: FloatArray  # [P, bins] 0 where a pod does not run
     past_bins: int  # what lies before the first placement: whole hours
     request_bytes: FloatArray  # [P]
+    # [P] one number for all replicas of a workload; None: none has any. With `by_workload` each counts as the
+    # operator counts it: by the largest of its workload's replicas in each hour.
+    kin: KinArray | None = None
+    by_workload: bool = False
 
     @property
     def hourly_bytes(self) -> FloatArray:
@@ -164,6 +169,7 @@ class _Run:
         self._places: Places = np.full(len(fleet.request_bytes), NOWHERE, dtype=np.intp)
         self._mixed = self._rng.permutation(len(self._places)) if settings.shuffled else None
         self._judge = LoadJudge()
+        self._names = [str(place) for place in range(len(capacity_bytes))]
         self._unplaced: set[int] = set()
         self._left_alone = self._heeded = 0
         self._terms = terms_for(nodes_to_score(len(capacity_bytes)) / len(capacity_bytes))
@@ -234,15 +240,9 @@ class _Run:
 
     def _sums(self, loads: Loads) -> NodeLoads:
         sums = empty_nodes(self._capacity, LANES)
-        placed = self._places != NOWHERE
-        where = self._places[placed]
-        for column, part in (
-            (sums.mean_bytes, loads.mean_bytes),
-            (sums.variance, loads.variance),
-            (sums.third, loads.third),
-        ):
-            np.add.at(column, where, part[placed])
-        sums.inflation[:] = self._judge.inflation
+        placed = np.flatnonzero(self._places != NOWHERE)
+        put(sums, loads.take(placed), self._places[placed])
+        sums.inflation[:] = self._judge.inflation_of(self._names)
         return sums
 
     def _used(self, hour: int) -> FloatArray:
@@ -263,4 +263,5 @@ class _Run:
     def _learn(self, loads: Loads, used: FloatArray) -> None:
         sums = self._sums(loads)
         requested = self._scheduler.requested_bytes
-        self._judge.hour(sums.mean_bytes[:, 0], sums.variance[:, 0], requested, used.max(axis=1))
+        said = sums.mean_bytes[:, 0], sums.variance[:, 0]
+        self._judge.hour(*said, requested, used.max(axis=1), self._names)

@@ -29,6 +29,7 @@ from plimsoll.placement.sizing import (
     sizing_of,
 )
 from plimsoll.placement.stack import TooLargeError
+from plimsoll.placement.together import KinArray
 from plimsoll.replay.limits import BatchFacts, ObservedBin
 from plimsoll.replay.peers.vpa import Vpa
 from plimsoll.replay.placement import NOWHERE, KubeScheduler
@@ -58,6 +59,7 @@ class Pods:
     request_bytes: Mapping[str, FloatArray]  # [n] by whose hand
     every_node_hourly_bytes: FloatArray  # [m, hours]
     every_node_request_bytes: Mapping[str, FloatArray]  # [m]
+    kin: KinArray | None = None  # [n] one number for all replicas of a workload; None: there are none
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def what_if(pods: Pods, question: Question) -> WhatIf:
         raise NoRoomError("what every node runs (DaemonSets) needs all that a node has")
     requests = pods.request_bytes.get(question.judge_by, np.zeros(len(pods.hourly_bytes)))
     try:
-        loads, packed, judge = planned(pods.hourly_bytes, requests, room, question.bound)
+        loads, packed, judge = planned(pods.hourly_bytes, requests, room, question.bound, pods.kin)
     except TooLargeError as error:
         alone = loads_of(pods.hourly_bytes[[error.pod]])
         need = float(own_need_bytes(alone, question.bound)[0])
@@ -122,7 +124,7 @@ def what_if(pods: Pods, question: Question) -> WhatIf:
         packed=packed,
         given=given,
         judge=judge,
-        rehearsal=rehearsed(pods.hourly_bytes, requests, room, question.bound),
+        rehearsal=rehearsed(pods.hourly_bytes, requests, room, question.bound, pods.kin),
         outlook=outlook(pods.hourly_bytes, question.weeks, packed.filled_nodes),
     )
 

@@ -201,6 +201,8 @@ class EngineCore:
         self._now_seconds = now_seconds
         self.members.begin(now_seconds)
         self._needs.begin(now_seconds)
+        if loads:
+            self._loads.replicas.look(self.members, now_seconds)
         made = Round(now_seconds)
         batch = no_samples()
         with made.stage("fetch"):
@@ -280,7 +282,7 @@ class EngineCore:
             report = store.history.append(
                 places[kept], seconds[kept], told[kept], made.now_seconds, ceilings[kept]
             )
-            self.members.observe(slots[mine], seconds, values, made.now_seconds)
+            self.members.observe(slots[mine], seconds, values, made.now_seconds, told)
             store.history.record_throttled(places[batch.throttled[mine]], made.now_seconds)
             made.samples += report.accepted
             for reason, count in report.rejected.items():

@@ -20,6 +20,7 @@ from plimsoll.placement.rhythm import bits_of, rhythms_of
 from plimsoll.usage.grown import grown
 from plimsoll.usage.sample import HOUR_SECONDS
 from plimsoll_operator.engine.messages import RowLoads, no_loads
+from plimsoll_operator.engine.replicas import ReplicaDesk
 from plimsoll_operator.engine.rows import RowArray, Store
 
 FIRST_ROWS = 1024
@@ -33,12 +34,14 @@ class LoadDesk:
     """Makes loads, and knows which rows have had any."""
 
     def __init__(self) -> None:
+        self.replicas = ReplicaDesk()
         self._made: npt.NDArray[np.bool_] = np.zeros(FIRST_ROWS, dtype=np.bool_)
         self._parts: list[RowLoads] = []
 
     def forget(self, rows: RowArray) -> None:
         """Rows were freed or given to another container."""
         self._made[rows[rows < len(self._made)]] = False
+        self.replicas.forget(rows)
 
     def look(self, rows: RowArray, hourly: HourlyArray, requested: HourlyArray, now_seconds: float) -> None:
         """Make loads of rows [n] from their hourly maxima [n, hours], the last column the present hour's.
@@ -54,6 +57,7 @@ class LoadDesk:
         mean = np.roll(loads.mean_bytes, hour % LANES, axis=1).astype(np.float32)
         judge = _hindcast(hourly, requested, ~self._made[rows])
         self._made[rows] = True
+        self.replicas.tell(rows, mean)
         beats = rhythms_of(hourly, hour)
         self._parts.append(
             RowLoads(
@@ -61,6 +65,7 @@ class LoadDesk:
                 mean,
                 loads.variance[:, 0],
                 loads.third[:, 0],
+                self.replicas.common(rows, loads.variance[:, 0]),
                 bits_of(beats.begins),
                 beats.stays_hours,
                 beats.ends,
@@ -101,6 +106,7 @@ def joined_loads(parts: Sequence[RowLoads]) -> RowLoads:
         mean_bytes=np.concatenate([each.mean_bytes for each in parts]),
         variance=np.concatenate([each.variance for each in parts]),
         third=np.concatenate([each.third for each in parts]),
+        common=np.concatenate([each.common for each in parts]),
         begins=np.concatenate([each.begins for each in parts]),
         stays_hours=np.concatenate([each.stays_hours for each in parts]),
         ends=np.concatenate([each.ends for each in parts]),

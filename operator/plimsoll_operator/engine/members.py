@@ -42,6 +42,9 @@ class MemberTable:
         self._ceiling_bytes: Float64Array = np.full(FIRST_SLOTS, np.nan)  # NaN: not known
         self._last_bytes: Float64Array = np.full(FIRST_SLOTS, np.nan)
         self._last_seconds: Float64Array = np.full(FIRST_SLOTS, np.nan)
+        # As histories are told it (`EngineCore._append`): the newest, and the highest of the hour.
+        self._told_bytes: Float64Array = np.full(FIRST_SLOTS, np.nan)
+        self._peak_bytes: Float64Array = np.full(FIRST_SLOTS, np.nan)
         self._since_seconds: Float64Array = np.full(FIRST_SLOTS, np.nan)  # first tick it was live at
 
     def __len__(self) -> int:
@@ -106,22 +109,33 @@ class MemberTable:
         self._since_seconds[fresh] = now_seconds
 
     def observe(
-        self, slots: SlotArray, seconds: Float64Array, bytes_: Float64Array, now_seconds: float
+        self,
+        slots: SlotArray,
+        seconds: Float64Array,
+        bytes_: Float64Array,
+        now_seconds: float,
+        told_bytes: Float64Array | None = None,
     ) -> BoolArray:
-        """Take samples in ([n] each); return which ones could be believed.
+        """Take samples in ([n] each); return which ones could be believed. `told_bytes`: what of them the
+        histories are told, NaN where they wait; None: all of it.
 
         Of several samples of one moment the highest counts; an older one than is known changes nothing.
         """
+        told_bytes = bytes_ if told_bytes is None else told_bytes
         with np.errstate(invalid="ignore"):
             good = (slots >= 0) & (bytes_ >= 0) & (bytes_ <= self.ceilings(slots))
             good &= seconds <= now_seconds + FUTURE_TOLERANCE_SECONDS
         at, when, used = slots[good], np.minimum(seconds[good], now_seconds), bytes_[good]
+        told = told_bytes[good]
         before = self._last_seconds[at]
         np.fmax.at(self._last_seconds, at, when)
         newest = when == self._last_seconds[at]
         moved = newest & ~(before == when)
         self._last_bytes[at[moved]] = np.nan
         np.fmax.at(self._last_bytes, at[newest], used[newest])
+        self._told_bytes[at[moved]] = np.nan
+        np.fmax.at(self._told_bytes, at[newest], told[newest])
+        np.fmax.at(self._peak_bytes, at, told)
         return good
 
     def ceilings(self, slots: SlotArray) -> Float64Array:
@@ -143,12 +157,12 @@ class MemberTable:
         return highest
 
     def node_use(self, now_seconds: float, limit_seconds: float) -> NodeUse:
-        """Return what the members on each kube node used in samples younger than that."""
+        """Return what histories were told of each kube node's members, in samples younger than that."""
         slots, names = self.live(), list(self._kube_nodes)
         codes = self._kube_node[slots]
         fresh = (self._ages(slots, now_seconds) <= limit_seconds) & np.isfinite(self._last_bytes[slots])
         members, sampled = (np.bincount(each, minlength=len(names)) for each in (codes, codes[fresh]))
-        used = np.bincount(codes[fresh], self._last_bytes[slots[fresh]], minlength=len(names))
+        used = np.bincount(codes[fresh], self._told_bytes[slots[fresh]], minlength=len(names))
         here = np.flatnonzero(members)
         return NodeUse(
             tuple(names[code] for code in here.tolist()),
@@ -195,6 +209,14 @@ class MemberTable:
         """Return the newest sample of each slot, bytes, NaN where there was none."""
         return self._last_bytes[slots]
 
+    def peak_bytes(self, slots: SlotArray) -> Float64Array:
+        """Return the highest that histories were told of each slot lately; NaN where there was no sample."""
+        return self._peak_bytes[slots]
+
+    def peaks_from_now_on(self) -> None:
+        """What is highest is found anew."""
+        self._peak_bytes[:] = np.nan
+
     def lived_seconds(self, slots: SlotArray, now_seconds: float) -> Float64Array:
         """Return for how long each slot's member has been live, [n]; NaN before its first tick."""
         return now_seconds - self._since_seconds[slots]
@@ -216,7 +238,8 @@ class MemberTable:
             self._names.append(("", "", ""))
             self._grow(slot + 1)
         self._by_uid[uid] = slot
-        for column in (self._last_bytes, self._last_seconds, self._since_seconds):
+        of_samples = (self._last_bytes, self._told_bytes, self._peak_bytes)
+        for column in (*of_samples, self._last_seconds, self._since_seconds):
             column[slot] = np.nan
         return slot
 
@@ -228,5 +251,7 @@ class MemberTable:
         self._images = grown(self._images, count, 0)
         self._ceiling_bytes = grown(self._ceiling_bytes, count, np.nan)
         self._last_bytes = grown(self._last_bytes, count, np.nan)
+        self._told_bytes = grown(self._told_bytes, count, np.nan)
+        self._peak_bytes = grown(self._peak_bytes, count, np.nan)
         self._last_seconds = grown(self._last_seconds, count, np.nan)
         self._since_seconds = grown(self._since_seconds, count, np.nan)

@@ -205,6 +205,7 @@ class RowLoads:
     mean_bytes: npt.NDArray[np.float32]  # [n, 24] of the hourly maximum, by hour of the day (UTC)
     variance: FloatArray  # [n] bytes^2
     third: FloatArray  # [n] third central moment, bytes^3
+    common: FloatArray  # [n] bytes^2, of the variance what all replicas of a row deviate by together
     begins: npt.NDArray[np.int32]  # [n] bits: hours of the day (UTC) at which it is known to begin
     stays_hours: npt.NDArray[np.int8]  # [n] the longest that it ran and ended; 0: it never ended
     ends: BoolArray  # [n] it ended so often that its next end is known
@@ -216,7 +217,9 @@ def no_loads() -> RowLoads:
     """Return the loads of no row at all."""
     none = np.empty(0, dtype=np.float64)
     rows, mean = np.empty(0, dtype=np.int32), np.empty((0, 24), dtype=np.float32)
-    return RowLoads(rows, mean, none, none, rows, np.empty(0, dtype=np.int8), np.empty(0, dtype=np.bool_))
+    return RowLoads(
+        rows, mean, none, none, none, rows, np.empty(0, dtype=np.int8), np.empty(0, dtype=np.bool_)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +227,9 @@ class NodeUse:
     """What the members on each kube node use now; empty unless the tick was asked for loads."""
 
     kube_nodes: tuple[str, ...] = ()  # k, those with members
-    used_bytes: FloatArray = field(default_factory=lambda: np.empty(0))  # [k] of members with a fresh sample
+    # [k] of members with a fresh sample, as their histories are told it: the forecasts are of that. NaN where
+    # a history waits for what an agent says.
+    used_bytes: FloatArray = field(default_factory=lambda: np.empty(0))
     members: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int32))  # [k]
     sampled: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int32))  # [k] of them, freshly
 

@@ -10,8 +10,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from plimsoll.placement.lanes import LANES, FloatArray, Loads
-from plimsoll.placement.starts import masked, until_its_end
+from plimsoll.placement.lanes import LANES, FloatArray, Loads, Shared
+from plimsoll.placement.starts import until_its_end
+from plimsoll.placement.together import NO_KIN
 from plimsoll.usage.grown import grown
 from plimsoll_operator.asks import LONGEST_AGE_SECONDS
 from plimsoll_operator.engine.messages import RowLoads
@@ -26,7 +27,7 @@ class LoadBook:
 
     def __init__(self) -> None:
         self._mean: npt.NDArray[np.float32] = np.full((FIRST_ROWS, LANES), np.nan, dtype=np.float32)
-        self._spread: FloatArray = np.full((FIRST_ROWS, 2), np.nan)  # variance, third moment
+        self._spread: FloatArray = np.full((FIRST_ROWS, 3), np.nan)  # variance, third moment, common variance
         self._made: FloatArray = np.full(FIRST_ROWS, np.nan)
         self._begins: npt.NDArray[np.int32] = np.zeros(FIRST_ROWS, dtype=np.int32)
         self._stays: npt.NDArray[np.int8] = np.zeros(FIRST_ROWS, dtype=np.int8)
@@ -44,7 +45,7 @@ class LoadBook:
         self._stays = grown(self._stays, rows, 0)
         self._ends = grown(self._ends, rows, False)
         self._mean[loads.rows] = loads.mean_bytes
-        self._spread[loads.rows] = np.column_stack([loads.variance, loads.third])
+        self._spread[loads.rows] = np.column_stack([loads.variance, loads.third, loads.common])
         self._made[loads.rows] = now_seconds
         self._begins[loads.rows] = loads.begins
         self._stays[loads.rows] = loads.stays_hours
@@ -56,14 +57,16 @@ class LoadBook:
         self._made[gone], self._begins[gone] = np.nan, 0
 
     def of(self, rows: RowArray, now_seconds: float, oldest_seconds: float = LONGEST_AGE_SECONDS) -> Loads:
-        """Loads of rows [n] that are not older; -1 is no row and has none."""
+        """Loads of rows [n] that are not older; -1 is no row and has none. The row is their kin."""
         at = self._at(rows)
         with np.errstate(invalid="ignore"):
             recent = np.abs(now_seconds - self._made[at]) <= oldest_seconds
         known = (at == rows) & recent & np.isfinite(self._mean[at, 0])
         mean = np.where(known[:, None], self._mean[at], np.nan).astype(np.float64)
-        variance, third = (np.where(known, self._spread[at, column], np.nan)[:, None] for column in range(2))
-        return Loads(mean, np.repeat(variance, LANES, axis=1), np.repeat(third, LANES, axis=1))
+        variance, third, common = (
+            np.repeat(np.where(known, each, np.nan)[:, None], LANES, axis=1) for each in self._spread[at].T
+        )
+        return Loads(mean, variance, third, Shared(np.where(known, rows, NO_KIN).astype(np.int64), common))
 
     def faded(self, rows: RowArray, now_seconds: float) -> npt.NDArray[np.bool_]:
         """[n] rows that have had loads and have none that are recent: somebody has fallen silent."""
@@ -76,7 +79,7 @@ class LoadBook:
     def of_running(self, rows: RowArray, started_seconds: FloatArray, now_seconds: float) -> Loads:
         """Loads of containers [n] that feed these rows: nothing in hours by which they have always ended."""
         runs = until_its_end(started_seconds, self._ends_after_hours(rows), now_seconds)
-        return masked(self.of(rows, now_seconds), runs)
+        return self.of(rows, now_seconds).masked(runs)
 
     def last(self, rows: RowArray) -> Loads:
         """What was said of rows [n] last, however long ago."""

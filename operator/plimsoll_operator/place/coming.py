@@ -127,15 +127,12 @@ class ComingPods:
     def _run(self, ref: WorkloadRef, job: CronJobRecord, profile: ProfileRecord | None) -> Run:
         rows = self._rows(ref, job.specs)
         loads = self.book.last(rows)
-        known = np.isfinite(loads.mean_bytes[:, 0])
-        if known.all() and len(rows):
+        if loads.known().all() and len(rows):
             self._runs[ref] = Run(loads.total(), int(self.book.stays_hours(rows).max()))
         if ref in self._runs:
             return self._runs[ref]
         constant = np.array([_constant_bytes(each, profile) for each in job.specs])
-        mean = np.where(known[:, None], loads.mean_bytes, constant[:, None])
-        spread = (np.where(known[:, None], each, 0.0) for each in (loads.variance, loads.third))
-        return Run(Loads(mean, *spread).total(), int(self.book.stays_hours(rows).max(initial=0)))
+        return Run(loads.filled(constant).total(), int(self.book.stays_hours(rows).max(initial=0)))
 
     def _rows(self, ref: WorkloadRef, specs: tuple[ContainerSpec, ...]) -> RowArray:
         rows = [self.membership.row_of(ContainerKey(ref, each.name, "")) for each in specs]

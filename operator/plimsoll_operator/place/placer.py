@@ -173,7 +173,7 @@ class Placer:
         state = PlacementState(
             nodes,
             sums,
-            Chooser(node_loads(nodes, sums, tick.node_use, judge.inflation)),
+            Chooser(node_loads(nodes, sums, tick.node_use, judge.inflation_of(tuple(nodes.place)))),
             judge.trusted,
             _why_not(tick, control),
             now_seconds,
@@ -301,13 +301,7 @@ class Placer:
         rows = [self._membership.row_of(ContainerKey(ref, each.spec.name, "")) for each in pod.containers]
         loads = self._book.of(np.array([-1 if row is None else row for row in rows]), self._now())
         constant = np.array([constant_bytes(each) for each in pod.containers])
-        known = np.isfinite(loads.mean_bytes)
-        filled = Loads(
-            np.where(known, loads.mean_bytes, constant[:, None]),
-            np.where(known, loads.variance, 0.0),
-            np.where(known, loads.third, 0.0),
-        )
-        return ref, filled.total()
+        return ref, loads.filled(constant).total()
 
     def _workload_of(self, pod: PodRecord) -> WorkloadRef | None:
         top = self._owners.top_of(pod, self._world.owners)

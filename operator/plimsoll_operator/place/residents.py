@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from plimsoll.api.effective import Importance
-from plimsoll.placement.fit import NodeLoads
-from plimsoll.placement.lanes import FloatArray, Loads
+from plimsoll.placement.fit import NodeLoads, copy_of, move
+from plimsoll.placement.lanes import Loads
 from plimsoll.placement.relief import Residents
 from plimsoll_operator.membership import Group, Membership
 from plimsoll_operator.place.kube_nodes import BoolArray, Places
@@ -115,16 +115,7 @@ def _order(standing: Standing) -> int:
 
 def _without(nodes: NodeLoads, loads: Loads, at: Places) -> NodeLoads:
     """The nodes' sums without some pods on them."""
-
-    def less(column: FloatArray, part: FloatArray) -> FloatArray:
-        left = column.copy()
-        np.subtract.at(left, at, part)
-        return np.maximum(left, 0.0)  # NaN stays NaN: of such a node nothing is known
-
-    return NodeLoads(
-        nodes.capacity_bytes,
-        less(nodes.mean_bytes, loads.mean_bytes),
-        less(nodes.variance, loads.variance),
-        less(nodes.third, loads.third),
-        nodes.inflation,
-    )
+    left = copy_of(nodes)
+    for row, place in enumerate(at.tolist()):
+        move(left, place, loads.take([row]), -1.0)
+    return left

@@ -11,8 +11,8 @@ import numpy as np
 
 from plimsoll.api.policy import NodePlacement
 from plimsoll.placement.choose import DEFAULT_BOUND, Chooser, own_need_bytes
-from plimsoll.placement.fit import NodeLoads, deviate, margin
-from plimsoll.placement.lanes import Loads
+from plimsoll.placement.fit import NodeLoads, deviate, margin, with_pod
+from plimsoll.placement.lanes import FloatArray, Loads
 from plimsoll.placement.preference import nodes_to_score, terms_for
 from plimsoll_operator.engine.messages import NodeUse
 from plimsoll_operator.place.affinity import MOST_EXCLUDED, Verdict
@@ -69,9 +69,10 @@ def heard_of(nodes: KubeNodes, sums: Sums, use: NodeUse) -> BoolArray:
     return np.asarray((sums.fed > 0) & (sampled >= sums.fed))
 
 
-def node_loads(nodes: KubeNodes, sums: Sums, use: NodeUse, inflation: float) -> NodeLoads:
-    """What a chooser sees; NaN where a node has containers of ours and too many of them were not sampled, or
-    one has had loads and has none now: it would count with its request, as calmly as nothing ever does.
+def node_loads(nodes: KubeNodes, sums: Sums, use: NodeUse, inflation: FloatArray) -> NodeLoads:
+    """What a chooser sees, each node with its `inflation` [N]; NaN where a node has containers of ours and
+    too many of them were not sampled, or one has had loads and has none now: it would count with its request,
+    as calmly as nothing ever does.
     """
     mean = sums.mean_bytes.copy()
     members = np.zeros(len(nodes))
@@ -83,7 +84,7 @@ def node_loads(nodes: KubeNodes, sums: Sums, use: NodeUse, inflation: float) -> 
     mean[((sums.fed > 0) & silent) | (sums.faded > 0)] = np.nan
     mean[~np.isfinite(nodes.capacity_bytes)] = np.nan
     spread = (sums.variance.copy(), sums.third.copy())
-    return NodeLoads(nodes.capacity_bytes, mean, *spread, np.full(len(nodes), inflation))
+    return NodeLoads(nodes.capacity_bytes, mean, *spread, inflation, sums.together.copy())
 
 
 def chosen(
@@ -130,7 +131,5 @@ def _breaks(chooser: Chooser, loads: Loads, allowed: BoolArray) -> BoolArray:
 
 def _worst_hours(nodes: NodeLoads, pod: Loads, among: Places) -> NodeLoads:
     """These nodes with the pod, each in its fullest hour alone: a container's spread is the same in all."""
-    mean = (nodes.mean_bytes[among] + pod.mean_bytes).max(axis=1, keepdims=True)
-    variance = (nodes.variance[among] + pod.variance).max(axis=1, keepdims=True)
-    third = (nodes.third[among] + pod.third).max(axis=1, keepdims=True)
+    mean, variance, third = (each.max(axis=1, keepdims=True) for each in with_pod(nodes, pod, among))
     return NodeLoads(nodes.capacity_bytes[among], mean, variance, third, nodes.inflation[among])

@@ -2,19 +2,22 @@
 
 In: pods of a world, rows of their containers, loads. Out: `Sums`. A container with loads counts with them,
 any other with its request, as constant as the scheduler takes it; one that has always ended after some hours
-counts until then. Pods of a kube node that nobody lists are left out.
+counts until then. What pods of one workload deviate by together counts as often as there are of them. Pods
+of a kube node that nobody lists are left out.
 """
 
 import math
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from plimsoll.placement.lanes import LANES, FloatArray, Loads
+from plimsoll.placement.fit import roots_of
+from plimsoll.placement.lanes import LANES, FloatArray, Loads, Shared
+from plimsoll.placement.together import NO_KIN, Together
 from plimsoll_operator.place.book import LoadBook
-from plimsoll_operator.place.kube_nodes import KubeNodes, Requested
+from plimsoll_operator.place.kube_nodes import KubeNodes, Places, Requested
 from plimsoll_operator.records import ContainerRecord, PodRecord
 
 CHUNK_PODS = 1000  # between two turns of the event loop: about 10 ms
@@ -40,15 +43,7 @@ class Sums:
     fed: IntArray  # [N] containers that feed a row, with loads or without
     faded: IntArray  # [N] of them those whose loads have become too old
     pods: dict[int, list[PodRecord]]  # by place, those that were added up
-
-    def add(self, place: int, loads: Loads) -> None:
-        """One more pod that is expected there."""
-        for column, part in (
-            (self.mean_bytes, loads.mean_bytes),
-            (self.variance, loads.variance),
-            (self.third, loads.third),
-        ):
-            column[place] += part[0]
+    together: Together = field(default_factory=Together)  # what pods of one workload share
 
 
 def no_sums(nodes: KubeNodes) -> Sums:
@@ -68,22 +63,26 @@ async def add_up(
     breathe: Callable[[], Awaitable[None]],
 ) -> Sums:
     """Sums over pods that are bound and not over."""
-    sums, part = no_sums(nodes), _Part()
+    sums, part, kins = no_sums(nodes), _Part(), _Kins()
     for pod in pods:
         place = nodes.place.get(pod.kube_node, -1)
         if place < 0 or pod.phase not in ("Running", "Pending"):
             continue
         sums.pods.setdefault(place, []).append(pod)
         sums.requested.add(place, pod.requested_bytes, pod.requested_cpu_millis)
+        part.begin(place)
         for container in pod.containers:
             row = row_of((pod.uid, container.spec.name))
-            part.add(place, row, constant_bytes(container), started_seconds(container))
-        part.pods += 1
-        if part.pods == CHUNK_PODS:
-            part.into(sums, book, now_seconds)
+            part.add(row, constant_bytes(container), started_seconds(container))
+        if len(part) == CHUNK_PODS:
+            kins.take(*part.into(sums, book, now_seconds))
             part = _Part()
             await breathe()
-    part.into(sums, book, now_seconds)
+    kins.take(*part.into(sums, book, now_seconds))
+    for places, variance, third in kins.into(sums.together):
+        np.add.at(sums.variance, places, variance)
+        np.add.at(sums.third, places, third)
+        await breathe()
     return sums
 
 
@@ -102,51 +101,104 @@ def gathered(
     loads: Loads, constant: Sequence[float], of: Sequence[int], count: int
 ) -> tuple[Loads, npt.NDArray[np.bool_]]:
     """Loads of containers added up by pod: `of` says whose each is, of `count`; a container without loads
-    counts with its constant. With them [count] whether all of a pod's containers have loads.
+    counts with its constant. With them [count] whether all of a pod's containers have loads. A pod's kin is
+    the least row of its containers: the pods of a workload have the same ones.
     """
     at = np.array(of, dtype=np.intp)
-    known = np.isfinite(loads.mean_bytes[:, 0])
+    known = loads.known()
     whole = np.zeros(count, dtype=np.bool_)
     whole[at] = True
     whole[at[~known]] = False
-    mean, variance, third = (np.zeros((count, LANES)) for _ in range(3))
-    np.add.at(mean, at, np.where(known[:, None], loads.mean_bytes, np.array(constant)[:, None]))
-    np.add.at(variance, at[known], loads.variance[known])
-    np.add.at(third, at[known], loads.third[known])
-    return Loads(mean, variance, third), whole
+    filled = loads.filled(np.array(constant))
+    mean, variance, third, common = (np.zeros((count, LANES)) for _ in range(4))
+    shared = filled.shared or Shared(np.full(len(at), NO_KIN), np.zeros_like(filled.variance))
+    for column, part in (
+        (mean, filled.mean_bytes),
+        (variance, filled.variance),
+        (third, filled.third),
+        (common, shared.variance),
+    ):
+        np.add.at(column, at, part)
+    kin = np.full(count, np.iinfo(np.int64).max)
+    np.minimum.at(kin, at[known], shared.kin[known])
+    kin[kin == np.iinfo(np.int64).max] = NO_KIN
+    return Loads(mean, variance, third, Shared(kin, common)), whole
 
 
 class _Part:
     """Containers of a chunk of pods, before they are added up."""
 
     def __init__(self) -> None:
-        self.pods = 0
-        self._places: list[int] = []
-        self._rows: list[int] = []
+        self._places: list[int] = []  # of pods
+        self._of: list[int] = []  # of containers: whose each is ...
+        self._rows: list[int] = []  # ... and so on
         self._constant: list[float] = []
         self._started: list[float] = []
 
-    def add(self, place: int, row: int, constant: float, started: float) -> None:
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def begin(self, place: int) -> None:
+        """One more pod."""
         self._places.append(place)
+
+    def add(self, row: int, constant: float, started: float) -> None:
+        """One of its containers."""
+        self._of.append(len(self._places) - 1)
         self._rows.append(row)
         self._constant.append(constant)
         self._started.append(started)
 
-    def into(self, sums: Sums, book: LoadBook, now_seconds: float) -> None:
-        places, rows = np.array(self._places, dtype=np.intp), np.array(self._rows, dtype=np.int64)
+    def into(self, sums: Sums, book: LoadBook, now_seconds: float) -> tuple[Loads, Places]:
+        """Add them up, as if each pod deviated by itself; returns the pods, and where they are."""
+        of_pods, rows = np.array(self._places, dtype=np.intp), np.array(self._rows, dtype=np.int64)
         loads = book.of_running(rows, np.array(self._started), now_seconds)
-        constant = np.array(self._constant)
-        known = np.isfinite(loads.mean_bytes[:, 0])
-        mean = np.where(known[:, None], loads.mean_bytes, constant[:, None])
-        np.add.at(sums.mean_bytes, places, mean)
+        constant, known = np.array(self._constant), loads.known()
+        pods, _ = gathered(loads, self._constant, self._of, len(of_pods))
+        places = of_pods[np.array(self._of, dtype=np.intp)]
         np.add.at(sums.fed, places[rows >= 0], 1)
         np.add.at(sums.faded, places[book.faded(rows, now_seconds)], 1)
         here = places[known]
-        for column, values in (
-            (sums.variance, loads.variance[known]),
-            (sums.third, loads.third[known]),
-            (sums.foretold_bytes, loads.mean_bytes[known]),
-            (sums.asked_bytes, constant[known]),
-            (sums.containers, 1),
+        for column, at, values in (
+            (sums.mean_bytes, of_pods, pods.mean_bytes),
+            (sums.variance, of_pods, pods.variance),
+            (sums.third, of_pods, pods.third),
+            (sums.foretold_bytes, here, loads.mean_bytes[known]),
+            (sums.asked_bytes, here, constant[known]),
+            (sums.containers, here, 1),
         ):
-            np.add.at(column, here, values)
+            np.add.at(column, at, values)
+        return pods, of_pods
+
+
+class _Kins:
+    """Pods of all chunks that share deviations with others, before those are added up."""
+
+    def __init__(self) -> None:
+        self._kin: list[npt.NDArray[np.int64]] = []
+        self._places: list[Places] = []
+        self._roots: list[FloatArray] = []
+
+    def take(self, pods: Loads, places: Places) -> None:
+        """The pods of a chunk."""
+        if pods.shared is None:
+            return
+        some = np.flatnonzero(pods.shared.kin != NO_KIN)
+        self._kin.append(pods.shared.kin[some])
+        self._places.append(places[some])
+        self._roots.append(roots_of(pods.take(some)))
+
+    def into(self, together: Together) -> Iterator[tuple[Places, FloatArray, FloatArray]]:
+        """Whole kins, a chunk at a time: where the variance and the third moment are greater by how much."""
+        if not self._kin:
+            return
+        kin, places = np.concatenate(self._kin), np.concatenate(self._places)
+        roots = np.concatenate(self._roots)
+        order = np.argsort(kin, kind="stable")
+        starts = np.flatnonzero(np.diff(kin[order], prepend=-2))
+        begin = 0
+        for end in [*starts[1:].tolist(), len(order)]:
+            if end - begin >= CHUNK_PODS or end == len(order):
+                mine = order[begin:end]
+                yield together.gather(kin[mine], places[mine], roots[mine])
+                begin = end

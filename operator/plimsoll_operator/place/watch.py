@@ -62,4 +62,4 @@ class NodeWatch:
     def _judge(self) -> None:
         if self._most:
             came, said, variance, requested = np.array(list(self._most.values())).T
-            self.judge.hour(said, variance, requested, came)
+            self.judge.hour(said, variance, requested, came, tuple(self._most))

@@ -385,7 +385,7 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         "plimsoll_placement_inflation",
         _G,
         "1",
-        "Realised variance of what kube nodes use over the promised, at least 1; widens every sum.",
+        "Realised variance of what kube nodes use over the promised, at least 1; widens sums in part.",
     ),
     MetricDefinition(
         "plimsoll_placement_kube_nodes",

@@ -45,6 +45,21 @@ def test_inflation_is_the_realised_variance_over_the_promised():
     assert judge.inflation == MOST_INFLATION
 
 
+def test_a_node_that_is_wild_is_widened_and_calm_ones_far_less():
+    judge, rng, names = LoadJudge(), np.random.default_rng(4), [f"n{at}" for at in range(10)]
+    said, variance = np.full(10, 100.0), np.ones(10)
+    for _ in range(72):
+        came = said + rng.normal(0, np.where(np.arange(10) == 3, 4.0, 1.0))
+        judge.hour(said, variance, said, came, names)
+    found = dict(zip(names, judge.inflation_of(names), strict=True))
+    assert found["n3"] > 9.0
+    assert max(each for name, each in found.items() if name != "n3") < 2.5
+    assert judge.inflation_of(["new"]).tolist() == [judge.inflation]
+    for _ in range(300):
+        judge.hour(said[:1], variance[:1], said[:1], said[:1], names[:1])
+    assert list(judge.nodes) == names[:1]  # nodes that are gone are forgotten
+
+
 def test_it_never_narrows():
     judge = LoadJudge()
     for _ in range(50):

@@ -114,6 +114,28 @@ def test_what_kube_nodes_use_is_summed_over_their_own_containers():
     assert use.used_bytes.tolist() == [100.0 * MIB, 80.0 * MIB]
 
 
+def test_what_kube_nodes_use_is_what_histories_are_told(monkeypatch):
+    engine, _ = core()
+    monkeypatch.setattr(engine, "_needed", lambda rows, slots, values, cache, now: 0.75 * values)
+    use = engine.tick(NOW, loads=True).node_use
+    assert use.used_bytes.tolist() == [0.75 * 100 * MIB, 0.75 * 110 * MIB]
+
+
+def test_replicas_that_move_together_are_told_of_with_their_loads():
+    engine, source = core()
+    shares = {}
+    for minute in range(0, 30 * 60 + 1, 10):
+        wave = 40.0 * np.sin(minute / 100)
+        for pod, used in (("a", 100.0 + wave), ("b", 100.0 + wave), ("c", 30.0)):
+            source.set(pod, used * MIB)
+        tick = engine.tick(NOW + 60 * minute, loads=True)
+        shares |= dict(
+            zip(tick.loads.rows.tolist(), (tick.loads.common / tick.loads.variance).tolist(), strict=True)
+        )
+    assert shares[9] == 0.5  # one replica teaches nothing
+    assert shares[7] > 0.6
+
+
 def test_loads_that_fail_hold_nothing(monkeypatch):
     def broken(*_):
         raise ValueError("no such hours")

@@ -116,3 +116,17 @@ def test_pods_are_found_by_row_and_more_fit_than_there_was_room_for():
     table = table_of(*(member(i % 3, f"p{i}") for i in range(3000)))
     assert len(table.pods_of([1])[1]) == 1000
     assert len(table.live()) == 3000
+
+
+def test_what_histories_are_told_is_what_kube_nodes_use_and_what_peaks_are_of():
+    table = table_of(member(0, "a"), member(0, "b"))
+    slots, when = table.live(), np.full(2, NOW)
+    table.observe(slots, when, np.array([50.0, 70.0]), NOW, np.array([30.0, 70.0]))
+    table.observe(slots, when + 60, np.array([40.0, 60.0]), NOW + 60, np.array([20.0, 60.0]))
+    assert table.node_use(NOW + 60, 120).used_bytes.tolist() == [80.0]
+    assert table.usage(NOW + 60).current_bytes.tolist() == [60.0]  # that is of limits, which cache counts in
+    assert table.peak_bytes(slots).tolist() == [30.0, 70.0]
+    table.peaks_from_now_on()
+    table.observe(slots, when + 120, np.array([40.0, 60.0]), NOW + 120, np.array([np.nan, 60.0]))
+    assert np.isnan(table.node_use(NOW + 120, 120).used_bytes).tolist() == [True]
+    assert np.isnan(table.peak_bytes(slots)).tolist() == [True, False]

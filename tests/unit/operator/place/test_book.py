@@ -15,6 +15,7 @@ def loads(*rows, mib=1.0):
         np.full((n, 24), mib, dtype=np.float32),
         np.full(n, 2.0),
         np.full(n, 3.0),
+        np.full(n, 0.5),
         np.full(n, 1 << 9, dtype=np.int32),
         np.full(n, 4, dtype=np.int8),
         np.array(rows) % 2 == 0,

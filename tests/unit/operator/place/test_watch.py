@@ -63,6 +63,16 @@ def test_sums_that_are_promised_badly_widen_all_others():
     assert wild.inflation > 2.0
 
 
+def test_each_node_is_widened_by_what_it_deviated_itself():
+    judge = hours(NodeWatch(), foretold(), use((1080.0, 200.0)), number=24)
+    wild, calm = judge.inflation_of(["n1", "n2"])
+    assert wild > 1.5 * calm
+
+
+def test_what_a_history_waits_for_is_not_compared():
+    assert not hours(NodeWatch(), foretold(), use((np.nan, np.nan))).judged
+
+
 def test_the_most_of_the_hour_counts():
     watch = NodeWatch()
     for at in range(61):
