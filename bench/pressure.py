@@ -36,7 +36,6 @@ SEEDS = 8
 TEACHER, UNGUARDED = "trees (teacher)", "boosted-unguarded"
 ORDER = (*registry.NAMES, UNGUARDED, TEACHER)
 CHOSEN = registry.DEFAULT
-BASELINE = "mlp4"
 
 
 @dataclass(frozen=True, slots=True)

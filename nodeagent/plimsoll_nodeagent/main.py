@@ -52,7 +52,6 @@ logger = logging.getLogger(__name__)
 
 CANNOT_LISTEN = 1
 CANNOT_WATCH = 2
-CANNOT_ACT = 3
 CANNOT_PRINT = 2
 UNREAD = 1
 OF_A_STREAM = frozenset({errno.ENOSPC, errno.EPIPE, errno.EBADF, errno.EIO, errno.EFBIG, errno.EDQUOT})

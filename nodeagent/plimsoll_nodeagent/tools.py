@@ -32,7 +32,6 @@ from plimsoll_nodeagent.trial import dry_run_text, look_damon
 
 FAILED = 1
 NO_FILE = 2
-WRONG_FLAG = 2
 Commands = Any  # argparse's own type of subparsers is private
 
 

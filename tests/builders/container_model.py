@@ -9,12 +9,13 @@ shows how control laws behave beside each other on the same memory, not what a m
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from plimsoll.pages.control_baselines import SenpaiHigh
-from plimsoll.pages.control_types import ContainerReading, ReclaimController
+from plimsoll.pages.control_types import ContainerReading, ReclaimDecision
 
 BLOCK_BYTES = 64 << 10
 # Sixteen pages from zram or a fast disk, read in one go.
@@ -122,6 +123,16 @@ class Outcome:
     """Brought back, of touched (what a minute touches counts once a minute)."""
     stalled_ratio: float
     resident: tuple[float, ...] = field(default=(), repr=False)
+
+
+class ReclaimController(Protocol):
+    """A law of reclaim for one container; ours and its baselines."""
+
+    def step(self, reading: ContainerReading) -> ReclaimDecision:
+        """Say what to take at this reading; readings come in order of time."""
+
+    def settle(self, asked_bytes: int, taken_bytes: int) -> None:
+        """Hear what came of the last decision."""
 
 
 def run(model: ContainerModel, controller: ReclaimController | None, seconds: int, every: int = 2) -> Outcome:

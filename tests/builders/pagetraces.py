@@ -1,10 +1,16 @@
-"""Page traces for tests: built from lists, or drawn with a seed."""
+"""Page traces for tests: built from lists, or drawn with a seed; and the files that `traces.pgt` reads."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
 from plimsoll.pages.trace import PageTrace
+from plimsoll_cli.traces.pgt import MAGIC
 
 
 def page_trace(
@@ -32,3 +38,17 @@ def mixed_trace(seed: int, references: int, pages: int = 400) -> PageTrace:
     page = np.concatenate(parts)[:references]
     kinds, gaps = rng.integers(0, 3, references), rng.integers(1, 5000, references)
     return page_trace(list(page), list(kinds), list(gaps))
+
+
+def write_pages(path: Path, trace: PageTrace) -> None:
+    """Write a trace in the format that `traces.pgt` describes."""
+    steps = np.diff(trace.page.astype(np.int64), prepend=0)
+    codec = pa.Codec("zstd", compression_level=12)
+    raw = (_shuffled(steps.astype(np.int32)), trace.kind.tobytes(), _shuffled(trace.gap))
+    parts = [codec.compress(part, asbytes=True) for part in raw]
+    header = json.dumps({"n": len(trace), "lens": [len(part) for part in parts]}).encode()
+    path.write_bytes(MAGIC + len(header).to_bytes(4, "little") + header + b"".join(parts))
+
+
+def _shuffled(values: npt.NDArray[Any]) -> bytes:
+    return np.ascontiguousarray(values).view(np.uint8).reshape(-1, 4).T.tobytes()

@@ -217,7 +217,7 @@ def test_a_process_that_ends_is_gone_by_every_call(held):
         assert not process.is_alive()
         assert process.advise(held.ranges(), Advice.PAGEOUT) is Answer.GONE
         assert process.numa_nodes_of(np.array([held.start], dtype=np.uint64)) is Answer.GONE
-        assert process.migrate(frozenset({0}), frozenset({0})) is Answer.GONE
+        assert process.move(np.array([held.start], dtype=np.uint64), 0) is Answer.GONE
         assert process.forget_writes() is Answer.GONE
     assert KernelProcess.open(held.fs, held.pid) is Absence.GONE
 

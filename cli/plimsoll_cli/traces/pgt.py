@@ -1,4 +1,4 @@
-"""Reads and writes recorded page references (`.pgt`).
+"""Reads recorded page references (`.pgt`).
 
 A file is the magic `PGT1`, the header's length (uint32, little endian), a JSON header `{"n": references,
 "lens": [bytes of each part]}` and three zstd parts: the page index as differences (int32, first from 0),
@@ -23,7 +23,6 @@ PART_BYTES = (4, 1, 4)  # of one reference: page difference, kind, gap
 PART_NAMES = ("page", "kind", "gap")
 MOST_HEADER_BYTES = 1 << 20
 MOST_REFERENCES = 1 << 31
-ZSTD_LEVEL = 12
 
 
 def read_pages(path: Path) -> PageTrace:
@@ -46,23 +45,6 @@ def read_pages(path: Path) -> PageTrace:
         return PageTrace(page.astype(np.uint32), kind, _unshuffled(parts[2], references))
     except ValueError as error:
         raise TraceError(f"{path}: {error}") from error
-
-
-def write_pages(path: Path, trace: PageTrace) -> None:
-    """Write a trace. Raises TraceError where a step between pages does not fit or the disk refuses."""
-    steps = np.diff(trace.page.astype(np.int64), prepend=0)
-    if len(steps) and np.abs(steps).max() >= 1 << 31:
-        raise TraceError(
-            f"{path}: two pages in a row lie {np.abs(steps).max()} apart: more than the format holds"
-        )
-    codec = pa.Codec("zstd", compression_level=ZSTD_LEVEL)
-    raw = (_shuffled(steps.astype(np.int32)), trace.kind.tobytes(), _shuffled(trace.gap))
-    parts = [codec.compress(part, asbytes=True) for part in raw]
-    header = json.dumps({"n": len(trace), "lens": [len(part) for part in parts]}).encode()
-    try:
-        path.write_bytes(MAGIC + len(header).to_bytes(4, "little") + header + b"".join(parts))
-    except OSError as error:
-        raise TraceError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def _header(path: Path, data: bytes) -> tuple[int, list[int], int]:
@@ -112,7 +94,3 @@ def _part(path: Path, name: str, packed: bytes, size: int) -> bytes:
 def _unshuffled(data: bytes, references: int) -> npt.NDArray[np.uint32]:
     lanes = np.frombuffer(data, np.uint8).reshape(4, references)
     return np.ascontiguousarray(lanes.T).reshape(-1).view("<u4").astype(np.uint32, copy=False)
-
-
-def _shuffled(values: npt.NDArray[Any]) -> bytes:
-    return np.ascontiguousarray(values).view(np.uint8).reshape(-1, 4).T.tobytes()

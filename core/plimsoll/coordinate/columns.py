@@ -51,12 +51,6 @@ def encode_column(values: FloatArray) -> CodedColumn:
     return CodedColumn(shift, deltas.tolist(), bitmap)
 
 
-def decode_column(coded: CodedColumn, rows: int) -> FloatArray:
-    """Read a column of `rows` rows; NaN where a row is missing. Raises ColumnError."""
-    found: FloatArray = decode_table([coded], rows)[0]
-    return found
-
-
 def decode_table(coded: Sequence[CodedColumn], rows: int) -> FloatArray:
     """Read columns of `rows` rows each: float64[columns, rows], NaN where missing. Raises ColumnError.
 

@@ -74,7 +74,7 @@ class Probe:
             self.lent_bytes = self._asked_bytes = 0.0
         return False
 
-    def size_bytes(self, usage_bytes: float, most_ratio: float = MOST_RATIO[Importance.NORMAL]) -> float:
+    def size_bytes(self, usage_bytes: float, most_ratio: float) -> float:
         """How large the next loan may be, once there may be one."""
         first = max(float(FIRST_BYTES), FIRST_RATIO * usage_bytes)
         return min(first * 2.0**self._doublings, most_ratio * usage_bytes)

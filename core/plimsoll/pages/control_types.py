@@ -7,7 +7,6 @@ compared. Ratios are 0 to 1; `None` is what nobody could tell, and never a zero.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
 
 from plimsoll.api.effective import Importance
 from plimsoll.api.policy import NumaPlacement
@@ -109,16 +108,6 @@ class ReclaimDecision:
     def holds(self) -> bool:
         """Whether nothing is to be taken."""
         return self.reclaim_bytes <= 0
-
-
-class ReclaimController(Protocol):
-    """A law of reclaim for one container; ours and its baselines."""
-
-    def step(self, reading: ContainerReading) -> ReclaimDecision:
-        """Say what to take at this reading; readings come in order of time."""
-
-    def settle(self, asked_bytes: int, taken_bytes: int) -> None:
-        """Hear what came of the last decision."""
 
 
 def hold(reason: Reason, sentence: str, *, bring_back: bool = False) -> ReclaimDecision:

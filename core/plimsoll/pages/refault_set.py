@@ -53,7 +53,7 @@ class RefaultSet:
         if self.probe.see(elapsed, back, may_return):
             self._cold_bytes = 0.0
         elif not self.probe.waits:
-            self._cold_bytes = self._offered_bytes = self.probe.size_bytes(usage_bytes)
+            self._cold_bytes = self._offered_bytes = self.probe.size_bytes(usage_bytes, MOST_PROBED_RATIO)
         self._cold_bytes = max(0.0, min(self._cold_bytes, float(usage_bytes - written_bytes)))
         return int(self._cold_bytes)
 

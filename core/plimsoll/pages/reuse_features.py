@@ -20,7 +20,6 @@ RATIOS: Final = 64  # quarter octaves of age over last gap, 32 where they are eq
 REGION_CELLS: Final = 4096
 SEQUENCES: Final = 12  # four states of the pages beside it, three kinds of access
 REGION_PAGES_LOG2: Final = 5
-SEEN_LEVEL: Final = 3.0  # log2 of eight eighths: one access
 NEVER_LEVEL: Final = -100.0
 
 # Name and cells of each table, in order; a cell's number counts on through all of them.

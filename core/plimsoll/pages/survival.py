@@ -94,13 +94,6 @@ class SurvivalModel:
         self.observations += 1
         return seen
 
-    def returns_per_second(self, ages: IdleAges, threshold_seconds: float) -> float:
-        """Bytes expected back each second, if all that is idle for longer were taken."""
-        starts = np.maximum(AGE_EDGES, threshold_seconds)
-        idle = np.array([ages.idle_bytes(start) for start in starts])
-        in_bin = np.clip(idle - np.append(idle[1:], 0.0), 0.0, None)
-        return float((in_bin * self.hazard).sum())
-
     def threshold_seconds(self, ages: IdleAges, bytes_per_second: float) -> float:
         """The lowest age above which no more than so much is expected back; infinite where there is none."""
         idle = np.array([ages.idle_bytes(float(edge)) for edge in AGE_EDGES])

@@ -52,12 +52,6 @@ class IdleAges:
         """What may have been touched within the window, to the edge of a bin: the working set, or more."""
         return self.total_bytes - self.idle_bytes(window_seconds)
 
-    def age_of_coldest(self, bytes_: float) -> float:
-        """The idle age above which so many bytes lie, to the edge of a bin; infinite for none."""
-        from_oldest = np.cumsum(self.bytes_[::-1])[::-1]
-        enough = np.flatnonzero(from_oldest >= bytes_)
-        return float(self.edges_seconds[enough[-1]]) if len(enough) and bytes_ > 0 else float("inf")
-
 
 @dataclass(frozen=True, slots=True)
 class Need:

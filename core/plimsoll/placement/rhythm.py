@@ -17,8 +17,6 @@ BoolArray = npt.NDArray[np.bool_]
 
 PAST_HOURS = 7 * LANES
 LEAST_DAYS = 3  # on which a row began at an hour for that to be a known start: a week has five working days
-# A gap of one hour is a sample that was missed as well as an end.
-LEAST_GAP_HOURS = 2
 # Stretches that ended, for the end of the present one to be known: fewer may be outages of the source.
 LEAST_ENDED = 3
 
@@ -62,7 +60,7 @@ def hours_of(bits: int) -> list[int]:
 
 
 def _without_gaps(seen: BoolArray) -> BoolArray:
-    """With gaps of less than `LEAST_GAP_HOURS` taken as seen."""
+    """With gaps of one hour taken as seen: a sample that was missed as well as an end."""
     filled = seen.copy()
     filled[:, 1:-1] |= seen[:, :-2] & seen[:, 2:]
     return filled

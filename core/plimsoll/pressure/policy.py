@@ -75,12 +75,6 @@ class ActionCounts:
     held: int = 0
     futile: int = 0
 
-    @property
-    def proactive_ratio(self) -> float:
-        """Share of actions ahead of the pressure; NaN before the first."""
-        done = self.proactive + self.reactive
-        return self.proactive / done if done else math.nan
-
 
 @dataclass(slots=True)
 class _Scope:

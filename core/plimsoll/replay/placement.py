@@ -20,7 +20,7 @@ from plimsoll.placement.guard import LoadJudge
 from plimsoll.placement.lanes import LANES, PAST_HOURS, FloatArray, Loads, loads_of
 from plimsoll.placement.preference import nodes_to_score, terms_for, weights_of
 from plimsoll.placement.together import KinArray
-from plimsoll.replay.series import BINS_PER_DAY, BINS_PER_HOUR
+from plimsoll.replay.series import BINS_PER_HOUR
 
 Places = npt.NDArray[np.intp]
 NOWHERE = -1
@@ -75,12 +75,6 @@ class PlacementOutcome:
     unopinionated: int = 0  # placements left to the scheduler
     heeded: int = 0  # pods on the very node that was preferred most
     promised: tuple[float, ...] = field(default=(), repr=False)  # short_after of each choice
-
-    @property
-    def short_per_1000_node_days(self) -> float:
-        """Shortages: five-minute bins, per 1000 node-days."""
-        days = self.node_bins / BINS_PER_DAY
-        return 1000.0 * self.short_node_bins / days if days else float("nan")
 
 
 class KubeScheduler:

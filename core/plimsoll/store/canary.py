@@ -115,12 +115,6 @@ class Release:
         refused = (*self.refused, _name(self.candidate))[-KEPT_REFUSALS:]
         return Release(self.generation + 1, self.current, refused=refused), verdict
 
-    def for_row(self, name: str) -> FloatArray:
-        """The model that a row or node of this name uses."""
-        return (
-            self.candidate if self.candidate is not None and on_trial(name, self.generation) else self.current
-        )
-
 
 def on_trial(name: str, generation: int, share: float = SHARE) -> bool:
     """True for a share of all names, other ones each generation, the same ones everywhere."""

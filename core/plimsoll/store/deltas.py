@@ -1,33 +1,24 @@
 """What each kube node is to use of a shared model, and what nodes' losses say of one on trial.
 
 In: words and losses that agents have handed in (`letters`), releases. Out: why a word that was read is not
-taken all the same; the release's model for a node, the candidate for a tenth of them and the current one for
-the others; one round of a trial.
+taken all the same; what a node is told of a release, the candidate for a tenth of them and the current model
+for the others; one round of a trial.
 """
 
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from plimsoll.pages.survival import FloatArray
 from plimsoll.store.canary import Release, on_trial, relative_difference
 from plimsoll.store.contributions import FUTURE_SECONDS, KEPT_SECONDS, Contribution
 from plimsoll.store.letters import Given, Judged
-from plimsoll.store.memory import Memory
-from plimsoll.store.releasing import release_of
 from plimsoll.store.robust import LEAST_NODES
-from plimsoll.store.shared_kinds import KINDS_SHARED
 
 
 def refusal(said: Contribution, now_seconds: float) -> str:
     """Why a word that was read is not taken all the same; "" where it is."""
     age_seconds = now_seconds - said.made_seconds
     return "" if -FUTURE_SECONDS <= age_seconds <= KEPT_SECONDS else f"made {age_seconds:.0f} s ago"
-
-
-def model_for(memory: Memory, kube_node: str, kind: str, key: str, now_seconds: float) -> FloatArray:
-    """What a node is to use: what is released, or what ships."""
-    return release_of(memory, kind, key, KINDS_SHARED[kind].ships(), now_seconds).for_row(kube_node)
 
 
 def given_to(kube_node: str, release: Release) -> Given | None:

@@ -55,8 +55,3 @@ class Measures:
         """One `get`, `put` ..."""
         with self._lock:
             self.latencies[level, operation].add(max(seconds, 0.0))
-
-    def hit_ratio(self, level: str) -> float | None:
-        """Of the reads that reached this level, the share that it could answer; None where none did."""
-        hits, misses = self.counts[level, "hit"], self.counts[level, "miss"]
-        return hits / (hits + misses) if hits + misses else None

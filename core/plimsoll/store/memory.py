@@ -76,15 +76,12 @@ class Memory:
         return None if entry is None else decode(entry.content)
 
     def contribute(
-        self, kind: str, key: str, kube_node: str, said: Contribution, now_seconds: float
-    ) -> Record:
-        """Add what a kube node has learned to what the others have. The caller knows that it is that node."""
-        return self.contribute_all(kind, key, {kube_node: said}, now_seconds)
-
-    def contribute_all(
         self, kind: str, key: str, words: Mapping[str, Contribution], now_seconds: float
     ) -> Record:
-        """The same of several kube nodes at once: the record is read and written once."""
+        """Add what kube nodes have learned, by node, to what the others have: read and written once.
+
+        The caller knows that they are those nodes.
+        """
         address = Address(kind, key)
         entry = self.tiers.retrieve(address, now_seconds)
         known = {} if entry is None else contributions.read(decode(entry.content))

@@ -61,14 +61,6 @@ def _log_reduced(f: Number, k: Number) -> Number:
     return k * _LN2_HI - ((hfsq - (s * (hfsq + (t1 + t2)) + k * _LN2_LO)) - f)
 
 
-def exp2(x: float) -> float:
-    """2**x for x <= 1024."""
-    if x < -1074:
-        return 0.0
-    k = math.trunc(x + math.copysign(0.5, x))
-    return math.ldexp(_exp_reduced(x - k), k)
-
-
 def exp2_array(x: Float64Array) -> Float64Array:
     """2**x for x <= 1024, element by element."""
     k = np.trunc(x + np.copysign(0.5, x))

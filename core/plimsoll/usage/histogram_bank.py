@@ -1,8 +1,10 @@
 """VPA's decaying histograms of all containers at once, bit for bit: `weights[n, 176]`.
 
-In: one sample for each of some rows, per call. Out: percentiles, `[n, levels]`. The arithmetic of
-`histogram.DecayingHistogram` in the same order, so that every float is the same; tested on the same golden
-vectors. What the `vpa` recommender and baseline use.
+In: one sample for each of some rows, per call. Out: percentiles, `[n, levels]`, in which a sample counts half
+as much each half-life: new samples get larger weights, old ones keep theirs; when a weight would pass 2^100
+everything is scaled down and the reference time moves. The arithmetic of VPA 1.8.1
+pkg/recommender/util/{histogram,decaying_histogram}.go in the same order, so that every float is the same;
+golden vectors made by that very package are in tests/golden/vpa. What the `vpa` recommender and baseline use.
 """
 
 from collections.abc import Iterator
@@ -13,9 +15,14 @@ import numpy.typing as npt
 
 from plimsoll.usage import gomath
 from plimsoll.usage.buckets import MEMORY_BUCKETS, ExponentialBuckets
-from plimsoll.usage.histogram import HALF_LIFE_SECONDS, MAX_DECAY_EXPONENT, NS, ZERO_TIME_SECONDS
 from plimsoll.usage.sample import BoolArray, Float64Array, IntArray
 
+HALF_LIFE_SECONDS = 86_400  # VPA's default for memory
+MAX_DECAY_EXPONENT = 100
+# Go's zero time, 0001-01-01: the reference of a histogram that never saw a sample.
+ZERO_TIME_SECONDS = -62_135_596_800
+
+NS = 1_000_000_000
 # Rows worked on at a time where `[n, 176]` arrays are needed in between: 11 MB each.
 _BLOCK_ROWS = 8192
 

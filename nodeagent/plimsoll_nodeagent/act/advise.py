@@ -8,8 +8,6 @@ before and after, referenced and huge ones from smaps_rollup, and usage from the
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from plimsoll_nodeagent.act.container import member, opened, usage_now
 from plimsoll_nodeagent.act.outcome import ActionKind, Effect, Outcome, difference
 from plimsoll_nodeagent.discover.tracker import Container
@@ -90,10 +88,3 @@ class Advise:
             found |= {"referenced_bytes": rollup.referenced_bytes, "huge_bytes": rollup.huge_bytes}
         with opened(fs, self.container) as cgroup:
             return found if isinstance(cgroup, Answer) else found | usage_now(cgroup)
-
-
-def whole_pages(start: int, end: int, page_bytes: int) -> Ranges:
-    """Return the range of whole pages within [start, end), as `Advise` takes it; none gives no row."""
-    first, last = -(-start // page_bytes) * page_bytes, end // page_bytes * page_bytes
-    rows = [(first, last - first)] if last > first else []
-    return np.array(rows, dtype=np.uint64).reshape(-1, 2)

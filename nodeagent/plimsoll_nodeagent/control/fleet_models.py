@@ -38,10 +38,9 @@ class FleetModels:
     say_seconds: float = SAY_SECONDS
     counts: Counter[str] = field(default_factory=Counter)
     """What came of models: given, withdrawn, unreadable, refused (worse here than what ships)."""
-    changed: set[Model] = field(default_factory=set)
-    """Models that are used from now on, for who has to start from them; taken by `take_changed`."""
     _models: dict[Model, Tried] = field(default_factory=dict)
     _said_seconds: dict[Model, float] = field(default_factory=dict)
+    _changed: set[Model] = field(default_factory=set)
 
     def keep(self, classes: Collection[str]) -> None:
         """These classes have containers here; what is known of others is forgotten."""
@@ -72,7 +71,7 @@ class FleetModels:
         if tried is None or not tried.judge(loss):
             return
         self.counts["refused"] += 1
-        self.changed.add((kind, key))
+        self._changed.add((kind, key))
         logger.warning(
             "a shared model is worse here than what ships: not used", extra={"kind": kind, "class": key}
         )
@@ -91,12 +90,13 @@ class FleetModels:
             return
         self.counts["withdrawn" if given is None else "given"] += 1
         if tried.take(given, version.checksum):
-            self.changed.add(model)
+            self._changed.add(model)
 
-    def take_changed(self) -> set[Model]:
-        """What has changed since the last call."""
-        changed, self.changed = self.changed, set()
-        return changed
+    def take_changed(self, kind: str) -> set[str]:
+        """Classes of which another model of this kind is used since the last call."""
+        changed = {model for model in self._changed if model[0] == kind}
+        self._changed -= changed
+        return {key for _, key in changed}
 
     def due(self, now_seconds: float) -> list[Model]:
         """Models to speak of now, those first that were never spoken of."""

@@ -48,7 +48,6 @@ class PressureForecasts:
 
     def __init__(self, taught: Mapping[str, FloatArray] | None = None) -> None:
         weights = shipped()
-        self.has_weights = weights is not None
         self._bank = PressureBank(None if weights is None else weights.boosted)
         self._outcomes = BankOutcomes()
         self._rule = PressureRule()
@@ -90,10 +89,9 @@ class PressureForecasts:
         Scopes that have hardly seen an outcome yet take over what has changed.
         """
         self._fleet, self._shared = fleet, dict(classes)
-        changed = {key for kind, key in fleet.changed if kind == PRESSURE}
+        changed = fleet.take_changed(PRESSURE)
         if not changed:
             return
-        fleet.changed -= {(PRESSURE, key) for key in changed}
         for key, row in self._rows.items():
             shared = self._shared.get(key, "")
             if shared in changed and self._names.get(key, "") not in self._taught and young(self._bank, row):

@@ -38,15 +38,14 @@ def tables_of(fleet: FleetModels, shared_class: str) -> ReusePredictor | None:
 
 def follow(fleet: FleetModels, controlled: Iterable[Controlled]) -> None:
     """Let containers that have begun already take over what has changed; what they saw themselves stays."""
-    changed = {model for model in fleet.changed if model[0] in {PAGES, REUSE}}
-    if not changed:
+    pages, reuse = fleet.take_changed(PAGES), fleet.take_changed(REUSE)
+    if not pages and not reuse:
         return
-    fleet.changed -= changed
     for each in controlled:
-        if (PAGES, each.shared_class) in changed and not each.own_past:
+        if each.shared_class in pages and not each.own_past:
             prior = prior_of(fleet, each.shared_class)
             each.survival.prior = prior_hazard() if prior is None else prior
-        if (REUSE, each.shared_class) in changed and each.addresses is not None:
+        if each.shared_class in reuse and each.addresses is not None:
             each.addresses.start_from(tables_of(fleet, each.shared_class) or ReusePredictor())
 
 

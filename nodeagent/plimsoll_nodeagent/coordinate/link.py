@@ -77,7 +77,6 @@ class LinkState:
     failures_total: Counter[str] = field(default_factory=Counter)
     heard_seconds: float | None = None
     away_after_seconds: float = 15.0
-    nonsense_total: int = 0
 
 
 class Link:
@@ -196,7 +195,6 @@ class Link:
             with self._guard:
                 body = self._session.hear(wire.response_of(message))
             if isinstance(body, MessageError):
-                self.state.nonsense_total += 1
                 logger.warning("the operator said something that makes no sense", extra={"why": str(body)})
             elif isinstance(body, Drain):
                 self.state.why = f"the operator drains: {body.reason}"

@@ -1,8 +1,8 @@
 """The system calls that glibc or Python have no function for, by number, on x86-64 and arm64.
 
 In: a pidfd or pid, addresses as numpy arrays. Out: what the kernel returned; errors are `OSError`, which
-`KernelFs` turns into answers. Sources: `process_madvise(2)`, `move_pages(2)`, `migrate_pages(2)`, and
-`PAGEMAP_SCAN` in the kernel's `pagemap.rst` and `uapi/linux/fs.h`.
+`KernelFs` turns into answers. Sources: `process_madvise(2)`, `move_pages(2)`, and `PAGEMAP_SCAN` in
+the kernel's `pagemap.rst` and `uapi/linux/fs.h`.
 """
 
 import ctypes
@@ -22,8 +22,8 @@ MOST_RANGES = 1024  # UIO_MAXIOV
 _MPOL_MF_MOVE = 2  # only pages that no other process maps
 
 _NUMBERS = {
-    "x86_64": {"process_madvise": 440, "move_pages": 279, "migrate_pages": 256},
-    "aarch64": {"process_madvise": 440, "move_pages": 239, "migrate_pages": 238},
+    "x86_64": {"process_madvise": 440, "move_pages": 279},
+    "aarch64": {"process_madvise": 440, "move_pages": 239},
 }
 # struct pm_scan_arg: size, flags, start, end, walk_end, vec, vec_len, max_pages; four masks of categories
 _SCAN_ARGUMENT = struct.Struct("12Q")
@@ -75,9 +75,6 @@ class Calls(Protocol):
     ) -> NDArray[np.int32]:
         """Move pages to NUMA nodes (or, with None, only ask); returns a node or -errno for each page."""
 
-    def migrate_pages(self, pid: int, from_numa_nodes: frozenset[int], to_numa_nodes: frozenset[int]) -> int:
-        """Move all of a process' pages between sets of NUMA nodes; returns how many could not be moved."""
-
     def pagemap_scan(self, pagemap: int, start: int, end: int, any_of: PageKind) -> tuple[list[PageRun], int]:
         """Find pages of any of the kinds by an open /proc/PID/pagemap; returns them and where it stopped."""
 
@@ -108,11 +105,6 @@ class LinuxCalls:
         nodes = None if wanted is None else _pointer(wanted)
         self._call("move_pages", pid, len(pages), _pointer(pages), nodes, _pointer(status), _MPOL_MF_MOVE)
         return status
-
-    def migrate_pages(self, pid: int, from_numa_nodes: frozenset[int], to_numa_nodes: frozenset[int]) -> int:
-        """See `Calls`."""
-        old, new = _mask(from_numa_nodes), _mask(to_numa_nodes)
-        return self._call("migrate_pages", pid, len(old) * 64 + 1, _pointer(old), _pointer(new))
 
     def pagemap_scan(self, pagemap: int, start: int, end: int, any_of: PageKind) -> tuple[list[PageRun], int]:
         """See `Calls`."""
@@ -147,10 +139,3 @@ def _word(value: int | None) -> ctypes.c_long | ctypes.c_void_p:
 
 def _pointer(array: NDArray[np.generic]) -> ctypes.c_void_p:
     return ctypes.c_void_p(array.ctypes.data)
-
-
-def _mask(numa_nodes: frozenset[int]) -> NDArray[np.uint64]:
-    words = np.zeros(max(numa_nodes, default=0) // 64 + 1, dtype=np.uint64)
-    for each in numa_nodes:
-        words[each // 64] |= np.uint64(1 << (each % 64))
-    return words

@@ -101,21 +101,6 @@ class KernelProcess:
         self._fs.note(what, text, found if isinstance(found, Answer) else Answer.DONE)
         return found
 
-    def migrate(self, from_numa_nodes: frozenset[int], to_numa_nodes: frozenset[int]) -> int | Answer:
-        """Move all pages between sets of NUMA nodes; returns how many could not be moved."""
-        what = f"migrate_pages {self.pid}"
-        text = f"{sorted(from_numa_nodes)} to {sorted(to_numa_nodes)}"
-        if self._fs.mode is not Mode.ACT:
-            return self._fs.note(what, text, _instead(self._fs.mode))
-        if not self.is_alive():
-            return self._fs.note(what, text, Answer.GONE)
-        try:
-            left = self._fs.calls.migrate_pages(self.pid, from_numa_nodes, to_numa_nodes)
-        except OSError as error:
-            return self._fs.note(what, text, answer(error))
-        how = self._fs.note(what, text, Answer.DONE if self.is_alive() else Answer.GONE)
-        return left if how is Answer.DONE else how
-
     def scan(self, start: int, end: int, any_of: PageKind) -> list[PageRun] | Absence:
         """Find pages of a kind with PAGEMAP_SCAN (Linux 6.7), at most `MOST_RUNS` runs."""
         runs: list[PageRun] = []

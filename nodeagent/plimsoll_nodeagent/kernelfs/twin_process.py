@@ -169,13 +169,6 @@ class TwinCalls:
             process.numa_nodes[pages[resident]] = numa_nodes[resident]
         return np.where(resident, process.numa_nodes[pages], -errno.ENOENT).astype(np.int32)
 
-    def migrate_pages(self, pid: int, from_numa_nodes: frozenset[int], to_numa_nodes: frozenset[int]) -> int:
-        """See `Calls`."""
-        process = self._of(pid)
-        leaving = np.isin(process.numa_nodes, list(from_numa_nodes))
-        process.numa_nodes[leaving] = min(to_numa_nodes)
-        return 0
-
     def pagemap_scan(self, pagemap: int, start: int, end: int, any_of: PageKind) -> tuple[list[PageRun], int]:
         """See `Calls`."""
         if not self.has_scan:

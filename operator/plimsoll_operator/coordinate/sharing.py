@@ -209,7 +209,7 @@ class Sharing:
         early = known >= FEW_WORDS and 0.0 <= now_seconds - written_seconds < REST_SECONDS
         if (rests and early) or not (words := self._words.pop(model, {})):
             return False
-        record = self.memory.contribute_all(*model, words, now_seconds)
+        record = self.memory.contribute(*model, words, now_seconds)
         if len(self._kept) >= MOST_NOTED:
             self._kept.clear()
         self._kept[model] = now_seconds, record.provenance.kube_node_count

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from builders.pagetraces import mixed_trace
+from builders.pagetraces import mixed_trace, write_pages
 from plimsoll_cli.failure import CommandError
-from plimsoll_cli.traces.pgt import write_pages
 
 ROOT = Path(__file__).resolve().parents[3]
 AGREED = (

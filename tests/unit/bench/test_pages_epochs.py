@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from builders.pagetraces import mixed_trace, page_trace
+from builders.pagetraces import mixed_trace, page_trace, write_pages
 from plimsoll.pages.epochs import cut
 from plimsoll.replay.epochs_policies import replay_by_name
 from plimsoll.replay.epochs_score import score_epochs
-from plimsoll_cli.traces.pgt import write_pages
 
 BENCH = str(Path(__file__).resolve().parents[3] / "bench")
 

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from builders.benches import bench_modules
-from builders.pagetraces import mixed_trace
+from builders.pagetraces import mixed_trace, write_pages
 from plimsoll.pages.survival import SurvivalModel, prior_hazard
 from plimsoll.store.shared_kinds import KINDS_SHARED, PAGES, REUSE, page_prior
-from plimsoll_cli.traces.pgt import write_pages
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from builders.pagetraces import mixed_trace, page_trace
+from builders.pagetraces import mixed_trace, page_trace, write_pages
 from plimsoll_cli.main import app
-from plimsoll_cli.traces.pgt import write_pages
 
 runner = CliRunner()
 

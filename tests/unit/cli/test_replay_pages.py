@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from builders.pagetraces import mixed_trace, page_trace
+from builders.pagetraces import mixed_trace, page_trace, write_pages
 from builders.replacement import lru
 from plimsoll.install import install_hint
 from plimsoll_cli.main import app
-from plimsoll_cli.traces.pgt import write_pages
 
 SAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "np_kmeans.pgt"
 POLICIES = ("plimsoll", "lru", "clock", "s3fifo", "arc", "lirs", "belady")

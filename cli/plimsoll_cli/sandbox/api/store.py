@@ -58,12 +58,11 @@ class Change:
 
 
 class Watcher:
-    """One follower of a collection: pending changes and whether the last ones have reached the socket."""
+    """One follower of a collection, and the changes that it has not taken yet."""
 
     def __init__(self) -> None:
         self._pending: list[Change] = []
         self._event = asyncio.Event()
-        self._writing = False
 
     def push(self, change: Change) -> None:
         """Called by the collection at every write."""
@@ -71,8 +70,7 @@ class Watcher:
         self._event.set()
 
     async def take(self, timeout_seconds: float) -> list[Change]:
-        """All pending changes, none if none came in time. What was taken before counts as written."""
-        self._writing = False
+        """All pending changes, none if none came in time."""
         if not self._pending:
             try:
                 async with asyncio.timeout(timeout_seconds):
@@ -81,13 +79,7 @@ class Watcher:
                 return []
         taken, self._pending = self._pending, []
         self._event.clear()
-        self._writing = True
         return taken
-
-    @property
-    def drained(self) -> bool:
-        """Whether nothing waits to be written."""
-        return not self._pending and not self._writing
 
 
 @dataclass(slots=True)
@@ -205,8 +197,3 @@ class ObjectStore:
         """Forget all change logs."""
         for collection in self._collections.values():
             collection.forget_log()
-
-    @property
-    def drained(self) -> bool:
-        """Whether every watcher's socket has been handed all changes so far."""
-        return all(watcher.drained for each in self._collections.values() for watcher in each.watchers)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders.pagetraces import mixed_trace, page_trace
+from builders.pagetraces import mixed_trace, page_trace, write_pages
 from plimsoll_cli.traces.parquet import TraceError
-from plimsoll_cli.traces.pgt import read_pages, write_pages
+from plimsoll_cli.traces.pgt import read_pages
 
 REFERENCE = st.tuples(st.integers(0, 2**31 - 1), st.integers(0, 2), st.integers(0, 2**32 - 1))
 
@@ -79,8 +79,3 @@ def test_a_broken_file_is_told_by_name(tmp_path: Path, change: str, message: str
         read_pages(path)
     assert str(failure.value).startswith(str(path))
     assert message in str(failure.value)
-
-
-def test_steps_that_do_not_fit_are_not_written(tmp_path: Path) -> None:
-    with pytest.raises(TraceError, match="more than the format holds"):
-        write_pages(tmp_path / "far.pgt", page_trace([0, 2**32 - 1]))

@@ -13,7 +13,7 @@ from plimsoll.coordinate.columns import (
     NOTHING,
     CodedColumn,
     ColumnError,
-    decode_column,
+    decode_table,
     encode_column,
 )
 
@@ -25,7 +25,7 @@ ROWS = st.integers(0, 70)
 @given(arrays(np.float64, ROWS, elements=NUMBERS))
 def test_a_column_comes_back_as_it_was(values):
     coded = encode_column(values)
-    np.testing.assert_array_equal(decode_column(coded, len(values)), values)
+    np.testing.assert_array_equal(decode_table([coded], len(values))[0], values)
 
 
 @settings(deadline=None)
@@ -47,7 +47,7 @@ def test_whole_pages_cost_no_more_than_pages(pages):
 )
 def test_nonsense_is_a_column_error_and_never_another(shift, deltas, bitmap, rows):
     try:
-        values = decode_column(CodedColumn(shift, deltas, bitmap), rows)
+        values = decode_table([CodedColumn(shift, deltas, bitmap)], rows)[0]
     except ColumnError:
         return
     assert len(values) == rows
@@ -56,14 +56,14 @@ def test_nonsense_is_a_column_error_and_never_another(shift, deltas, bitmap, row
 
 def test_a_column_where_nothing_is_known_is_empty():
     assert encode_column(np.array([np.nan, np.inf])) is NOTHING
-    assert np.isnan(decode_column(NOTHING, 3)).all()
+    assert np.isnan(decode_table([NOTHING], 3)).all()
 
 
 def test_more_rows_than_a_batch_holds_are_refused():
     with pytest.raises(ColumnError, match="4097 rows"):
         encode_column(np.zeros(MOST_ROWS + 1))
     with pytest.raises(ColumnError, match="4097 rows"):
-        decode_column(NOTHING, MOST_ROWS + 1)
+        decode_table([NOTHING], MOST_ROWS + 1)
 
 
 def test_a_value_that_float64_cannot_hold_is_refused():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from builders.decaying_histogram import DecayingHistogram
 from builders.histories import MIB, steady, window_of
 from plimsoll.forecast.prior import log_ratio_prior
 from plimsoll.forecast.protocol import LEVELS
@@ -10,7 +11,6 @@ from plimsoll.forecast.seasonal import SeasonalPeak, seasonal_peaks
 from plimsoll.forecast.vpa import MARGIN, VpaHistogram, daily_peaks
 from plimsoll.forecast.windowed import WindowedPeak
 from plimsoll.usage.buckets import MEMORY_BUCKETS
-from plimsoll.usage.histogram import DecayingHistogram
 
 HOUR = 3600.0
 

@@ -35,7 +35,7 @@ class Lived:
             self.now += TICK
             self.probe.see(TICK, 0.0, 0.0)
             if not self.probe.waits:
-                size = self.probe.size_bytes(USAGE)
+                size = self.probe.size_bytes(USAGE, MOST_RATIO[Importance.NORMAL])
                 self.probe.took(size, share * size)
                 sizes.append(size / MIB)
                 self.loans.append((self.now, size))
@@ -60,8 +60,8 @@ def test_one_stands_out_at_a_time_and_each_clean_window_doubles_the_next_up_to_a
 
 def test_a_small_container_is_asked_for_a_mebibyte_and_never_for_more_than_its_share():
     probe = Probe()
-    assert probe.size_bytes(20 * MIB) == MIB
-    assert probe.size_bytes(4 * MIB) == MOST_RATIO[Importance.NORMAL] * 4 * MIB
+    assert probe.size_bytes(20 * MIB, 0.10) == MIB
+    assert probe.size_bytes(4 * MIB, 0.02) == 0.02 * 4 * MIB
 
 
 def test_who_could_take_only_a_little_has_tried_no_more():
@@ -74,7 +74,7 @@ def test_as_soon_as_more_comes_back_than_was_earned_the_next_is_the_first_again(
     assert not lived.probe.see(1.0, 5.0 * MIB, 5.0 * MIB)
     assert not lived.probe.see(1.0, SLACK_BYTES, 0.0)
     assert lived.probe.see(1.0, SLACK_BYTES, 0.0)
-    assert lived.probe.size_bytes(USAGE) == 10 * MIB
+    assert lived.probe.size_bytes(USAGE, MOST_RATIO[Importance.NORMAL]) == 10 * MIB
     assert lived.probe.lent_bytes == 0.0
 
 
@@ -116,7 +116,7 @@ def test_a_stall_makes_the_next_the_first_again_without_a_rest():
     lived.live(300)
     lived.probe.begin_small()
     assert not lived.probe.waits
-    assert lived.probe.size_bytes(USAGE) == 10 * MIB
+    assert lived.probe.size_bytes(USAGE, MOST_RATIO[Importance.NORMAL]) == 10 * MIB
 
 
 def test_the_rate_of_reading_back_is_what_came_back_for_each_second_stalled():

@@ -15,13 +15,6 @@ def test_a_bin_is_idle_from_its_lower_edge_on_and_in_use_before(seconds: float, 
     assert AGES.working_set_bytes(seconds) == pytest.approx(200 - idle)
 
 
-def test_the_coldest_bytes_have_an_age():
-    assert AGES.age_of_coldest(10) == 300.0
-    assert AGES.age_of_coldest(50) == 60.0
-    assert AGES.age_of_coldest(200) == 0.0
-    assert AGES.age_of_coldest(201) == AGES.age_of_coldest(0) == np.inf
-
-
 @pytest.mark.parametrize(
     ("edges", "amounts"),
     [([0, 1], [1, 2]), ([1, 2], [1]), ([0, 0], [1]), ([0, 1], [-1]), ([0, 1], [np.nan]), ([0], [])],

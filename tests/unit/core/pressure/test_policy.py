@@ -32,7 +32,7 @@ def test_foreseen_pressure_is_met_by_reclaim_and_counted_as_proactive():
     assert (action.kind, action.proactive) == (ActionKind.RECLAIM, True)
     assert 0 < action.reclaim_bytes <= 0.02 * GIB
     assert "within 5 s with probability 0.90" in action.reason
-    assert policy.counts.proactive_ratio == 1.0
+    assert (policy.counts.proactive, policy.counts.reactive) == (1, 0)
 
 
 def test_pressure_that_is_there_already_is_counted_as_reactive():
@@ -40,7 +40,7 @@ def test_pressure_that_is_there_already_is_counted_as_reactive():
     splintered = {"kind": ScopeKind.NUMA_NODE, "fragmentation_ratio": 0.9, "free_ratio": 0.1}
     (action,) = policy.plan([view(101.0, psi_some_ratio=0.3, **splintered)], 101.0)
     assert not action.proactive
-    assert policy.counts.proactive_ratio == 0.0
+    assert (policy.counts.proactive, policy.counts.reactive) == (0, 1)
 
 
 @pytest.mark.parametrize("stall", [0.3, math.nan])

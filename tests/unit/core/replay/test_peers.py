@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from builders.decaying_histogram import DecayingHistogram
 from builders.histories import window_of
 from builders.series import MIB, mixed_batch
 from plimsoll.forecast.autopilot_ml import ArmSettings, AutopilotMl
@@ -16,7 +17,6 @@ from plimsoll.replay.peers.vpa_climb import VpaClimb
 from plimsoll.replay.peers.vpa_guarded import VpaGuarded
 from plimsoll.replay.recommenders import NAMES, recommender
 from plimsoll.replay.series import batch_of
-from plimsoll.usage.histogram import DecayingHistogram
 
 WARMUP = 288
 

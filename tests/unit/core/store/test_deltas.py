@@ -10,7 +10,7 @@ from plimsoll.pages.survival import prior_hazard
 from plimsoll.store.canary import Release, Verdict, on_trial
 from plimsoll.store.content import ContentError, decode, encode
 from plimsoll.store.contributions import Contribution, document, read
-from plimsoll.store.deltas import given_to, losses_of, model_for, refusal
+from plimsoll.store.deltas import given_to, losses_of, refusal
 from plimsoll.store.letters import (
     MOST_PACKED_BYTES,
     MOST_UNPACKED_BYTES,
@@ -25,7 +25,7 @@ from plimsoll.store.letters import (
 )
 from plimsoll.store.memory import open_memory
 from plimsoll.store.record import Address
-from plimsoll.store.releasing import judge_round, merge_round
+from plimsoll.store.releasing import judge_round, merge_round, release_of
 from plimsoll.store.shared_kinds import KINDS_SHARED, page_hazard, page_prior, page_vector
 
 PRIOR = page_prior()
@@ -51,7 +51,7 @@ def hand_in(memory, kube_node="n1", payload=None, *, kind="pages", now=NOW, **of
         return str(error)
     why = refusal(heard.contribution, now)
     if not why:
-        memory.contribute(kind, "cache", kube_node, heard.contribution, now)
+        memory.contribute(kind, "cache", {kube_node: heard.contribution}, now)
     return why
 
 
@@ -110,13 +110,13 @@ def test_what_nodes_have_learned_reaches_a_new_one(memory):
         assert hand_in(memory, f"n{number}", factor=2.0) == ""
     assert hand_in(memory, "liar", factor=1e-9, samples=2**40) == ""
     merge_round(memory, "pages", "cache", PRIOR, NOW)
-    np.testing.assert_array_equal(model_for(memory, "n1000", "pages", "other", NOW), PRIOR)
+    assert given_to("n1000", release_of(memory, "pages", "other", PRIOR, NOW)) is None, "what ships"
     verdict = Verdict.WAIT
     while verdict is Verdict.WAIT:
         _, verdict = judge_round(memory, "pages", "cache", PRIOR, (0.8, 1.0), NOW)
     assert verdict is Verdict.PROMOTE
-    given = page_hazard(model_for(memory, "never-spoke", "pages", "cache", NOW))
-    np.testing.assert_allclose(given, np.clip(2 * prior_hazard(), 1e-7, 1.0), rtol=1e-5)
+    given = given_to("never-spoke", release_of(memory, "pages", "cache", PRIOR, NOW))
+    np.testing.assert_allclose(page_hazard(given.use), np.clip(2 * prior_hazard(), 1e-7, 1.0), rtol=1e-5)
 
 
 @pytest.mark.parametrize(("nodes", "least", "moved"), [(2, 3, 0.0), (2, 2, 1.0), (1, 2, 0.0), (1, 1, 1.0)])

@@ -9,6 +9,7 @@ from plimsoll.store.content import decode, encode
 from plimsoll.store.contributions import Contribution
 from plimsoll.store.contributions import document as words_of
 from plimsoll.store.contributions import read as read_words
+from plimsoll.store.deltas import given_to
 from plimsoll.store.memory import open_memory
 from plimsoll.store.record import Address, Provenance
 from plimsoll.store.releasing import OF_SCHEMA, judge_round, merge_round, release_of
@@ -30,7 +31,8 @@ def teach(memory, rng, liars=0, sequence=1, lie=-50.0):
     for number in range(NODES):
         learned = TRUTH + rng.normal(0, 0.2, 4)
         said, samples = (learned, 100) if number >= liars else (np.full(4, lie), 10**9)
-        memory.contribute("pages", "cache", f"n{number}", Contribution(sequence, samples, NOW, said), NOW)
+        word = Contribution(sequence, samples, NOW, said)
+        memory.contribute("pages", "cache", {f"n{number}": word}, NOW)
 
 
 def loss(model, rng):
@@ -81,7 +83,7 @@ def test_when_most_lie_the_trial_takes_it_back(memory):
 def test_only_rows_on_trial_use_the_candidate(memory):
     teach(memory, np.random.default_rng(4))
     release = merge_round(memory, "pages", "cache", SHIPPED, NOW)
-    using = [bool(release.for_row(f"row-{number}").any()) for number in range(1000)]
+    using = [given_to(f"row-{number}", release).on_trial for number in range(1000)]
     assert 50 < sum(using) < 150
 
 

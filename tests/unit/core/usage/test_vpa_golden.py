@@ -10,8 +10,8 @@ import zlib
 import numpy as np
 import pytest
 
+from builders.decaying_histogram import DecayingHistogram
 from builders.vpa_golden import CPU, LEVELS, MAX_STEPS, MEMORY, cases, golden
-from plimsoll.usage.histogram import DecayingHistogram
 from plimsoll.usage.histogram_bank import DecayingHistograms
 
 COUNT = len(golden().direct)

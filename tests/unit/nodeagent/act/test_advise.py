@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from builders.twin_node import TwinNode
-from plimsoll_nodeagent.act.advise import Advise, whole_pages
+from plimsoll_nodeagent.act.advise import Advise
 from plimsoll_nodeagent.kernelfs import Advice, Answer, Mode
 from plimsoll_nodeagent.kernelfs.calls import MOST_RANGES
 
@@ -153,16 +153,3 @@ def test_a_dry_run_advises_nothing(tmp_path):
     assert outcome.answer is Answer.PLANNED
     assert process.has(1 << 3).all()
     assert node.kernel.notes[-1].what == f"process_madvise {process.pid}"
-
-
-@pytest.mark.parametrize(
-    ("start", "end", "rows"),
-    [
-        (0, 3 * PAGE, [[0, 3 * PAGE]]),
-        (1, 3 * PAGE - 1, [[PAGE, PAGE]]),
-        (1, PAGE, []),
-        (PAGE, PAGE, []),
-    ],
-)
-def test_only_whole_pages_are_advised_on(start, end, rows):
-    assert whole_pages(start, end, PAGE).tolist() == rows

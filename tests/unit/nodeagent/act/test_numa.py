@@ -63,7 +63,6 @@ def test_a_process_that_ends_before_the_call_by_number_is_gone(tmp_path):
     node.process()
     with KernelProcess.open(node.kernel, 500) as process:
         node.kernel.processes.end(500)
-        assert process.migrate(frozenset({0}), frozenset({1})) is Answer.GONE
         assert process.move(np.zeros(1, dtype=np.uint64), 1) is Answer.GONE
 
 
@@ -71,9 +70,11 @@ def test_a_number_that_was_given_away_during_the_call_is_not_taken_for_the_proce
     node = TwinNode(tmp_path)
     node.process()
     processes = node.kernel.processes
-    monkeypatch.setattr(processes, "migrate_pages", lambda *_: processes.end(500) or 0)
+    monkeypatch.setattr(
+        processes, "move_pages", lambda *_: (np.ones(1, dtype=np.int32), processes.end(500))[0]
+    )
     with KernelProcess.open(node.kernel, 500) as process:
-        assert process.migrate(frozenset({0}), frozenset({1})) is Answer.GONE
+        assert process.move(np.zeros(1, dtype=np.uint64), 1) is Answer.GONE
     assert node.kernel.notes[-1].answer is Answer.GONE
 
 

@@ -64,9 +64,9 @@ def test_what_is_given_is_what_is_started_from_and_named_when_asking_again(fleet
     told = version(Given(2, HOT))
     fleet.hear(told)
     np.testing.assert_array_equal(fleet.vector(PAGES, KEY), HOT)
-    assert fleet.take_changed() == {(PAGES, KEY)}
+    assert fleet.take_changed(PAGES) == {KEY}
     fleet.hear(told)
-    assert fleet.take_changed() == set(), "heard twice"
+    assert fleet.take_changed(PAGES) == set(), "heard twice"
     (again,) = [each for each in speak(fleet, NOW) if each.kind == PAGES]
     assert again.base_checksum == told.checksum
     fleet.hear(version())
@@ -103,11 +103,11 @@ def test_a_model_of_a_class_that_has_gone_or_never_was_is_nothing(fleet):
 
 def test_what_is_worse_here_than_what_ships_is_let_go_and_whoever_started_from_it_is_told(fleet):
     fleet.hear(version(Given(1, HOT)))
-    fleet.take_changed()
+    fleet.take_changed(PAGES)
     for _ in range(200):
         fleet.judge(PAGES, KEY, lambda vector: 2.0 if (vector == HOT).all() else 1.0)
     assert fleet.vector(PAGES, KEY) is None
-    assert fleet.take_changed() == {(PAGES, KEY)}
+    assert fleet.take_changed(PAGES) == {KEY}
     assert fleet.counts["refused"] == 1
     fleet.hear(version(Given(3, HOT)))
     assert fleet.vector(PAGES, KEY) is None, "the same numbers again"

@@ -328,7 +328,7 @@ async def test_a_memory_that_fails_is_counted_and_the_next_round_is_another_one(
 
     fleet.learned("n0")
     with monkeypatch.context() as patched:
-        patched.setattr(type(fleet.memory), "contribute_all", broken)
+        patched.setattr(type(fleet.memory), "contribute", broken)
         assert await fleet.sharing.round() == 0
     assert fleet.count("unkept", kind="") == 1
     fleet.learned("n0")

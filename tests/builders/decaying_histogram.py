@@ -1,22 +1,17 @@
-"""VPA's decaying histogram of one container, bit for bit.
+"""VPA's decaying histogram of one container, bit for bit: what `usage.histogram_bank` is held against.
 
 In: samples with a weight and a time. Out: percentiles in which a sample counts half as much each half-life.
 New samples get larger weights, old ones keep theirs; when a weight would pass 2^100 everything is scaled down
 and the reference time moves. It mirrors VPA 1.8.1 pkg/recommender/util/{histogram,decaying_histogram}.go;
-golden vectors made by that very package are in tests/golden/vpa. Many containers: `histogram_bank.py`.
+golden vectors made by that very package are in tests/golden/vpa.
 """
 
 import math
 
-from plimsoll.usage import gomath
 from plimsoll.usage.buckets import MEMORY_BUCKETS, ExponentialBuckets
+from plimsoll.usage.gomath import _exp_reduced
+from plimsoll.usage.histogram_bank import HALF_LIFE_SECONDS, MAX_DECAY_EXPONENT, NS, ZERO_TIME_SECONDS
 
-HALF_LIFE_SECONDS = 86_400  # VPA's default for memory
-MAX_DECAY_EXPONENT = 100
-# Go's zero time, 0001-01-01: the reference of a histogram that never saw a sample.
-ZERO_TIME_SECONDS = -62_135_596_800
-
-NS = 1_000_000_000
 _MAX_DURATION_NS = 2**63 - 1  # Go's time differences saturate at 292 years
 
 
@@ -94,7 +89,7 @@ class DecayingHistogram:
     def _decay_factor(self, time_ns: int) -> float:
         if time_ns > self.reference_ns + self.half_life_ns * MAX_DECAY_EXPONENT:
             self.shift_reference(time_ns)
-        return gomath.exp2(float(_duration(time_ns, self.reference_ns)) / float(self.half_life_ns))
+        return exp2(float(_duration(time_ns, self.reference_ns)) / float(self.half_life_ns))
 
     def shift_reference(self, time_ns: int) -> None:
         """Scale the weights so that the multiple of the half-life next to this time becomes the reference."""
@@ -118,6 +113,14 @@ class DecayingHistogram:
             self.min_bucket += 1
         while self.weights[self.max_bucket] < epsilon and self.max_bucket > 0:
             self.max_bucket -= 1
+
+
+def exp2(x: float) -> float:
+    """2**x for x <= 1024."""
+    if x < -1074:
+        return 0.0
+    k = math.trunc(x + math.copysign(0.5, x))
+    return math.ldexp(_exp_reduced(x - k), k)
 
 
 def _checked(weight: float) -> float:
