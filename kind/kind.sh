@@ -33,6 +33,10 @@ build() { # tool; sets IMAGES: operator and agent, and LOAD_IMAGE
   "$1" build --quiet ${arguments[@]+"${arguments[@]}"} -t $LOAD_IMAGE -f "$KIND_DIR/vm/images/load.Dockerfile" "$KIND_DIR/vm/images" >/dev/null
   stage "images built"
 }
+asks() { [ "$1" != podman ] || export KIND_EXPERIMENTAL_PROVIDER=podman; } # tool: whose clusters kind sees
+made_by() { # the tool that this cluster was made with, as long as something of it is known; else the one that answers
+  cat "$RUN/tool" 2>/dev/null || sed -n 's/.*"tool": "\([^"]*\)".*/\1/p' "$RUN/cluster.json" 2>/dev/null || container_tool || true
+}
 seconds() { case $1 in *h) echo $((${1%h} * 3600)) ;; *m) echo $((${1%m} * 60)) ;; *) echo "${1%s}" ;; esac; }
 create() {
   local config=${PLIMSOLL_KIND_CONFIG:-$KIND_DIR/cluster.yaml}
@@ -64,9 +68,9 @@ up() { # tool
   command -v kind >/dev/null || die "the program 'kind' is not installed"
   command -v kubectl >/dev/null || die "the program 'kubectl' is not installed"
   local several=()
-  [ "$1" != podman ] || export KIND_EXPERIMENTAL_PROVIDER=podman
+  asks "$1"
   [ "$1" != podman ] || several=(--multi-image-archive) # without it podman takes all but the first for further names of the first
-  mkdir -p "$RUN"; echo kind >"$RUN/provider"
+  mkdir -p "$RUN"; echo kind >"$RUN/provider"; echo "$1" >"$RUN/tool"
   build "$1"
   if kind get clusters 2>/dev/null | grep -qx "$CLUSTER_NAME"; then again "$1"; else create; fi
   stage "cluster Ready"
@@ -85,5 +89,5 @@ print(json.dumps({"provider": "kind", "name": name, "kubeconfig": f"{run}/kubeco
 P
   printf 'kubeconfig: %s\nenter:      KUBECONFIG=%s bash\n' "$RUN/kubeconfig" "$RUN/kubeconfig"
 }
-down() { kind delete cluster --name "$CLUSTER_NAME"; rm -rf "$RUN"; }
+down() { asks "$(made_by)"; kind delete cluster --name "$CLUSTER_NAME"; rm -rf "$RUN"; }
 case ${1:-} in up) chosen=$(tool "${2:-}"); up "$chosen" ;; build) chosen=$(tool "${2:-}"); build "$chosen"; printf '%s\n' "${IMAGES[@]}" ;; down) down ;; *) die "usage: kind.sh up TOOL | build TOOL | down" ;; esac

@@ -7,6 +7,8 @@ pods of a workload that is gone go, and a namespace that is deleted is emptied a
 such a pod: what a pod would say is asked in tests/contract/test_chart.py and tests/e2e.
 """
 
+import base64
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,6 +41,7 @@ class PlayedNodes:
 
     http: httpx.Client
     has_image: Callable[[str], bool]
+    asks_password: Callable[[str], bool] = lambda _registry: False
     problems: dict[str, str] = field(default_factory=dict)
     failed: list[BaseException] = field(default_factory=list)
 
@@ -62,7 +65,7 @@ class PlayedNodes:
         }
         for key, pod in pods.items():
             if OWNER not in pod["metadata"].get("annotations", {}):
-                self._succeed(pod)
+                self._succeed(key, pod)
             elif key not in wanted:
                 self._delete(pod)
         for namespace in self._items("namespaces"):
@@ -102,19 +105,38 @@ class PlayedNodes:
         self.problems[f"{about['namespace']}/{name}"] = answer.text
         return None
 
-    def _run(self, key: str, pod: Object) -> bool:
+    def _pulled(self, key: str, pod: Object) -> bool:
+        """Whether the node has the pod's images, or may pull them; `problems` says which it lacks."""
         spec = pod["spec"]
         images = {each["image"] for each in (*spec["containers"], *spec.get("initContainers", ()))}
         if lacking := {each for each in images if not self.has_image(each)}:
             self.problems[key] = f"no such image on the node: {', '.join(sorted(lacking))}"
+            return False
+        private = {each.partition("/")[0] for each in images if self.asks_password(each.partition("/")[0])}
+        if unknown := private - self._passwords(pod):
+            self.problems[key] = f"pull access denied, no password for {', '.join(sorted(unknown))}"
+            return False
+        return True
+
+    def _passwords(self, pod: Object) -> set[str]:
+        """Registries that the pull Secrets of a pod have a password for."""
+        known: set[str] = set()
+        for each in pod["spec"].get("imagePullSecrets", ()):
+            path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/secrets/{each['name']}"
+            config = self.http.get(path).json().get("data", {}).get(".dockerconfigjson", "")
+            known |= set(json.loads(base64.b64decode(config) or "{}").get("auths", {}))
+        return known
+
+    def _run(self, key: str, pod: Object) -> bool:
+        if not self._pulled(key, pod):
             return False
         if pod.get("status", {}).get("phase") != "Running":
             self._status(pod, running(pod))
         self.problems.pop(key, None)
         return True
 
-    def _succeed(self, pod: Object) -> None:
-        if pod.get("status", {}).get("phase") != "Succeeded":
+    def _succeed(self, key: str, pod: Object) -> None:
+        if pod.get("status", {}).get("phase") != "Succeeded" and self._pulled(key, pod):
             self._status(pod, {"status": {"phase": "Succeeded"}})
 
     def _status(self, pod: Object, status: Object) -> None:
@@ -151,13 +173,15 @@ class PlayedNodes:
 
 
 @contextmanager
-def played_nodes(api: ApiServer, has_image: Callable[[str], bool]) -> Iterator[PlayedNodes]:
+def played_nodes(
+    api: ApiServer, has_image: Callable[[str], bool], asks_password: Callable[[str], bool]
+) -> Iterator[PlayedNodes]:
     """Look again and again, in a thread, until the block ends; an error of that thread is raised there."""
     ended = threading.Event()
     headers = {"Authorization": f"Bearer {USERS['admin'][0]}"}
     with httpx.Client(base_url=api.url, headers=headers, verify=api.ssl_context(), timeout=30) as http:
         http.post("/api/v1/nodes", json=kube_node()).raise_for_status()
-        nodes = PlayedNodes(http, has_image)
+        nodes = PlayedNodes(http, has_image, asks_password)
 
         def play() -> None:
             try:

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from builders.chart import CHART, default_images, render
-from builders.shown.cluster import DOCS, PAGES, ROOT, SHOWN, shown_commands
+from builders.shown.cluster import DOCS, PAGES, ROOT, SHELL_BLOCK, SHOWN, shown_commands
 
 ELSEWHERE = (
     "agent",
@@ -33,8 +33,10 @@ PROGRAMS = {
     "kind/down.sh": "the real one, with the stand-ins for docker and kind",
     "kind/values.sh": "the real one",
     "docker": "a stand-in that checks",
+    "podman": "a stand-in that checks",
     "kind": "a stand-in that checks",
     "export": "the shell, kept for the commands after it",
+    "tee": "the system's",
     "sort": "the system's",
     "xargs": "the system's",
 }
@@ -60,6 +62,26 @@ def test_every_command_is_one_that_something_answers(page: str):
             assert part.split()[0] in PROGRAMS, f"{page}.md: nobody runs `{part.strip()}`: {command}"
 
 
+INLINE = re.compile(r"`((?:kubectl|helm|kind|docker|podman|plimsoll|export|make) [^`]+)`")
+MENTIONED = {
+    "kind load docker-image": "what does not do",
+    "kubectl describe memoryprofile": "where something is read",
+    "helm template": "what tools of GitOps do",
+    "kubectl describe": "where something is read",
+}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_command_within_a_sentence_is_one_that_a_block_shows_or_make_knows(page: str):
+    text = (DOCS / f"{page}.md").read_text()
+    blocks = " ".join(shown_commands(DOCS / f"{page}.md")) + (DOCS / "cli.md").read_text()
+    targets = re.findall(r"^([\w-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    shown = [*MENTIONED, *(f"make {each}" for each in targets)]
+    prose = SHELL_BLOCK.sub("", text)
+    lacking = [each for each in INLINE.findall(prose) if each not in shown and each not in blocks]
+    assert lacking == []
+
+
 @pytest.mark.parametrize(
     ("command", "refusal"),
     [
@@ -74,6 +96,10 @@ def test_every_command_is_one_that_something_answers(page: str):
         ("container_tools.py docker push plimsoll/agent:0.2.0", "there is no image plimsoll/agent:0.2.0"),
         ("container_tools.py kind load docker-image plimsoll/agent:0.2.0", "invalid choice"),
         ("container_tools.py kind load image-archive images.tar", "there is no cluster kind"),
+        (
+            "container_tools.py docker save --multi-image-archive -o x y",
+            "unrecognized arguments: --multi-image",
+        ),
     ],
 )
 def test_a_stand_in_refuses_what_it_does_not_know(command: str, refusal: str, tmp_path: Path):

@@ -7,8 +7,8 @@ their images were loaded or pushed before, but nothing runs in them: builders/pl
 and controllers, so `kubectl rollout status` waits for a status that the test writes, and `helm test` for a
 pod that is said to have succeeded (what it says is asked in tests/contract/test_chart.py and tests/e2e).
 
-Only checked, not done: `docker` and `kind` (builders/shown/container_tools.py: Dockerfile, what it copies,
-build arguments, images' names from build to pod, cluster configuration). `make images-podman` does build.
+Only checked, not done: `docker`, `podman` and `kind` (builders/shown/container_tools.py: Dockerfile, what it
+copies, build arguments, images' names from build to pod, cluster configuration). `make images-podman` builds.
 """
 
 import base64
@@ -179,22 +179,57 @@ def test_page_install_kind(page: Page, cluster: ShownCluster):
     assert cluster.tools_state["clusters"] == {}
 
     cluster.clean()
+    page.through("kind load")
+    assert made_with(cluster) == ("docker", default_images())
+    cluster.run("kind delete cluster")
+    page.through("kind load")
+    assert made_with(cluster) == ("podman", default_images())
     page.rest()
-    assert cluster.tools_state["clusters"]["kind"]["images"] == default_images()
     assert settings(cluster).items() >= of_kind.items()
+
+
+def made_with(cluster: ShownCluster) -> tuple[str, list[str]]:
+    """The tool that the reader's own cluster was made with, and the images that its nodes have."""
+    (made,) = cluster.tools_state["clusters"].values()
+    return made["tool"], made["images"]
 
 
 @pytest.mark.apiserver
 @pytest.mark.slow
 def test_page_install_cloud(page: Page, cluster: ShownCluster):
     cluster.images = lambda: cluster.tools_state["pushed"]
-    page.through("helm test")
+    cluster.private.add("registry.example")
+    pods_are_measured(cluster)
+    assert "41Mi" in page.through("kubectl top")
+    page.through("helm test")  # Ready, so the nodes had a password when they were asked to pull
     assert sorted(cluster.images()) == sorted(default_images("registry.example"))
     page.rest()
     pod = operator(cluster)["template"]["spec"]
     assert pod["imagePullSecrets"] == [{"name": "plimsoll-pull"}]
     assert pod["containers"][0]["image"].startswith("registry.example/")
     assert settings(cluster)["PLIMSOLL_PROMETHEUS_URL"] == "http://prometheus-server.monitoring.svc"
+
+
+def pods_are_measured(cluster: ShownCluster) -> None:
+    """The metrics API with one pod in it, as objects that the API server keeps itself."""
+    http, group = cluster.api.client(), "metrics.k8s.io"
+    names = {"plural": "pods", "singular": "pod", "kind": "PodMetrics", "listKind": "PodMetricsList"}
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1beta1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    metadata = {
+        "name": f"pods.{group}",
+        "labels": {"plimsoll-test": "yes"},
+        "annotations": {"api-approved.kubernetes.io": "unapproved, stands for metrics-server"},
+    }
+    spec = {"group": group, "scope": "Namespaced", "names": names, "versions": [version]}
+    body = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
+    http.post(CRDS, json={**body, "metadata": metadata, "spec": spec}).raise_for_status()
+    root = f"/apis/{group}/v1beta1"
+    wait_for(lambda: http.get(f"{root}/pods").is_success, "the metrics API")
+    measured = {"timestamp": "2026-01-01T00:00:00Z", "window": "15s"}
+    used = {"name": "main", "usage": {"cpu": "5m", "memory": "41Mi"}}
+    pod = {"apiVersion": f"{group}/v1beta1", "kind": "PodMetrics", "metadata": {"name": "web"}}
+    http.post(f"{root}/namespaces/default/pods", json={**pod, **measured, "containers": [used]})
 
 
 @pytest.mark.apiserver
@@ -237,6 +272,7 @@ def test_page_upgrade(page: Page, cluster: ShownCluster, tmp_path: Path):
     cluster.run("helm rollback plimsoll 1 -n plimsoll-system")
     assert not knows_relief(cluster)
 
+    values_in_the_way_are_cleared(page, cluster)
     before = certificate(cluster)
     page.through("helm upgrade")
     assert certificate(cluster) != before
@@ -250,6 +286,17 @@ def test_page_upgrade(page: Page, cluster: ShownCluster, tmp_path: Path):
         cluster.run(INSTALL.format("charts/plimsoll"))
     page.rest()
     assert profile(cluster)["metadata"]["uid"] == uid
+
+
+def values_in_the_way_are_cleared(page: Page, cluster: ShownCluster) -> None:
+    tags = "--set operator.image.tag=old --set agent.image.tag=old"
+    cluster.run(f"helm upgrade plimsoll charts/plimsoll -n plimsoll-system --reset-then-reuse-values {tags}")
+    page.through("helm upgrade")
+    assert operator(cluster)["template"]["spec"]["containers"][0]["image"] == default_images()[0]
+    assert "replicas: 3" in page.through("helm get values")
+    Path(cluster.environment["HOME"], "plimsoll-values.yaml").write_text("operator: {replicas: 4}")  # edited
+    page.through("helm upgrade")
+    assert (operator(cluster)["replicas"], settings(cluster)["PLIMSOLL_KUBELET_INSECURE"]) == (4, "false")
 
 
 def certificate(cluster: ShownCluster) -> str:
@@ -300,6 +347,8 @@ def test_page_uninstall(page: Page, cluster: ShownCluster):
     page.through("helm uninstall")
     assert "plimsoll-operator" not in cluster.names("mutatingwebhookconfiguration")
     assert "finalizers" not in profile(cluster)["metadata"]
+    page.through("kubectl get memprof")
+    assert profile(cluster)["spec"].get("restore", False) is False
     page.rest()
     assert [each for each in cluster.names("crd") if "plimsoll" in each] == []
     assert [each for each in cluster.names("namespace") if "plimsoll" in each] == []

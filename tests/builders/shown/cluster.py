@@ -51,6 +51,8 @@ class ShownCluster:
     environment: dict[str, str]
     state_file: Path
     images: Callable[[], list[str]] = field(default=list)
+    private: set[str] = field(default_factory=set)
+    """Registries that ask for a password."""
     exports: list[str] = field(default_factory=list)
     nodes: PlayedNodes | None = None
 
@@ -89,6 +91,7 @@ class ShownCluster:
     def clean(self) -> None:
         """A cluster without Plimsoll, and a new shell."""
         self.exports.clear()
+        self.private.clear()
         self.state_file.unlink(missing_ok=True)
         for words in (
             f"namespace {' '.join(NAMESPACES)}",
@@ -131,10 +134,10 @@ def shown_cluster(api: ApiServer, directory: Path) -> Iterator[ShownCluster]:
     path.mkdir()
     (path / "kubectl").symlink_to(binaries() / "kubectl")
     _tool(path / "helm", f"{SHOWN / 'helm.py'}")
-    for name in ("docker", "kind"):
+    for name in ("docker", "podman", "kind"):
         _tool(path / name, f"{SHOWN / 'container_tools.py'} {name}")
     state = directory / "tools.json"
-    left_out = ("PLIMSOLL_CLUSTER", "PLIMSOLL_CLUSTER_NAME")
+    left_out = ("PLIMSOLL_CLUSTER", "PLIMSOLL_CLUSTER_NAME", "KIND_EXPERIMENTAL_PROVIDER")
     environment = {key: value for key, value in os.environ.items() if key not in left_out} | {
         "PATH": os.pathsep.join([str(path), str(Path(sys.executable).parent), os.environ["PATH"]]),
         "HOME": str(directory),
@@ -146,7 +149,7 @@ def shown_cluster(api: ApiServer, directory: Path) -> Iterator[ShownCluster]:
         "PLIMSOLL_SHOWN_CLUSTER": str(api.kubeconfig()),
     }
     cluster = ShownCluster(api, environment, state)
-    with played_nodes(api, lambda image: image in cluster.images()) as nodes:
+    with played_nodes(api, lambda image: image in cluster.images(), cluster.private.__contains__) as nodes:
         cluster.nodes = nodes
         yield cluster
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import helm_python
+import yaml
 from helm_python import _native
 
 Values = dict[str, Any]
@@ -26,9 +27,12 @@ def parser() -> argparse.ArgumentParser:
     commands = whole.add_subparsers(dest="command", required=True)
     made = {
         name: commands.add_parser(name, allow_abbrev=False)
-        for name in ("install", "upgrade", "rollback", "uninstall", "test", "history", "list")
+        for name in ("install", "upgrade", "rollback", "uninstall", "test", "history", "get", "list")
     }
     for name, each in made.items():
+        if name == "get":
+            each.add_argument("what", choices=["values"])
+            each.add_argument("-o", "--output", choices=["yaml"], required=True)
         if name != "list":
             each.add_argument("name")
         each.add_argument("-n", "--namespace", default="default")
@@ -38,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     which = made["upgrade"].add_mutually_exclusive_group()
     which.add_argument("--reuse-values", action="store_true")
     which.add_argument("--reset-then-reuse-values", action="store_true")
+    which.add_argument("--reset-values", action="store_true")
     made["rollback"].add_argument("revision", nargs="?", type=int)
     return whole
 
@@ -82,6 +87,7 @@ def put(config: helm_python.Config, asked: argparse.Namespace) -> Values:
         "take_ownership": asked.take_ownership,
         "force_conflicts": asked.force_conflicts,
         "reuse_values": upgrade and asked.reuse_values,
+        "reset_values": upgrade and asked.reset_values,
         "reset_then_reuse_values": upgrade and asked.reset_then_reuse_values,
     }
     answer = _native.call_string(
@@ -118,10 +124,15 @@ def run(config: helm_python.Config, asked: argparse.Namespace) -> Any:
             return {"info": f'release "{asked.name}" uninstalled', **config.uninstall(asked.name)}
         case "test":
             return config.test(asked.name, timeout=60)
-        case "history":
-            return config.history(asked.name)
         case _:
-            return config.list()
+            return told(config, asked)
+
+
+def told(config: helm_python.Config, asked: argparse.Namespace) -> Any:
+    """A command that changes nothing."""
+    if asked.command == "get":
+        return yaml.safe_dump(config.get_values(asked.name))
+    return config.history(asked.name) if asked.command == "history" else config.list()
 
 
 def main() -> None:
@@ -133,7 +144,7 @@ def main() -> None:
             answer = run(config, asked)
         except helm_python.HelmError as error:
             sys.exit(f"helm {asked.command}: {error}")
-    print(json.dumps(answer, indent=1, default=str))
+    print(answer if isinstance(answer, str) else json.dumps(answer, indent=1, default=str))
 
 
 if __name__ == "__main__":

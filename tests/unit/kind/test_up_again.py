@@ -39,7 +39,7 @@ class Kind:
         self.tools = directory / "bin"
         self.tools.mkdir()
         bash = shutil.which("bash")
-        for name in ("docker", "kind"):
+        for name in ("docker", "podman", "kind"):
             call = f'exec "{sys.executable}" {SHOWN / "container_tools.py"} {name} "$@"'
             self.tool(name, f"#!{bash}\n{call}\n")
         self.tool("kubectl", f"#!{bash}\n{KUBECTL}")
@@ -54,26 +54,32 @@ class Kind:
         (self.tools / name).chmod(0o755)
 
     def up(
-        self, first: str = f"True {LONG_AGO}", later: str = "True %FT%TZ", wait: str = "5m"
+        self,
+        first: str = f"True {LONG_AGO}",
+        later: str = "True %FT%TZ",
+        wait: str = "5m",
+        tool: str = "docker",
     ) -> subprocess.CompletedProcess[str]:
-        """`kind.sh up docker`; a node is `first` at the first look, then `later` (a format of `date`)."""
+        """`kind.sh up TOOL`; a node is `first` at the first look, then `later` (a format of `date`)."""
         self.looks.write_text("")
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("PLIMSOLL_")}
+        return self.run("kind.sh", "up", tool, FIRST=first, LATER=later, PLIMSOLL_KIND_WAIT=wait)
+
+    def run(self, script: str, *arguments: str, **given: str) -> subprocess.CompletedProcess[str]:
+        """A script of kind/, with the stand-ins."""
+        ours = ("PLIMSOLL_", "KIND_")
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
         environment |= {
             "PATH": os.pathsep.join([str(self.tools), os.environ["PATH"]]),
             "HOME": str(self.directory),
             "XDG_STATE_HOME": str(self.directory / "state"),
             "PLIMSOLL_CLUSTER_NAME": NAME,
-            "PLIMSOLL_KIND_WAIT": wait,
             "PLIMSOLL_SHOWN_STATE": str(self.state),
             "PLIMSOLL_SHOWN_CLUSTER": str(self.directory / "of-kind"),
             "LOOKS": str(self.looks),
-            "FIRST": first,
-            "LATER": later,
+            **given,
         }
-        command = [str(ROOT / "kind/kind.sh"), "up", "docker"]
         return subprocess.run(
-            command,
+            [str(ROOT / "kind" / script), *arguments],
             cwd=self.directory,
             env=environment,
             capture_output=True,
@@ -155,3 +161,18 @@ def test_a_node_that_does_not_come_back_is_named(kind: Kind):
     assert done.returncode == 1
     assert f"{NODES[0]} is not Ready after 0s" in done.stderr
     assert "kind/down.sh" in done.stderr
+
+
+@pytest.mark.parametrize("known", ["tool", "cluster.json", ""])
+def test_a_cluster_of_podmans_is_taken_down_where_docker_is_there_too(tmp_path: Path, known: str):
+    """By what `up` wrote first or, before it wrote that, last; docker here has a client and no daemon."""
+    made = Kind(tmp_path)
+    assert made.up(tool="podman").returncode == 0
+    assert made.cluster["tool"] == "podman"
+    for name in {"tool", "cluster.json"} - {known}:
+        made.kubeconfig.with_name(name).unlink()
+    made.tool("docker", f"#!{shutil.which('bash')}\nexit 1\n")
+    done = made.run("down.sh")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(made.state.read_text())["clusters"] == {}
+    assert not made.kubeconfig.parent.exists()
