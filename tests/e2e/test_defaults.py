@@ -2,7 +2,7 @@
 
 import pytest
 
-from builders.e2e.metrics_server import metrics_answer, metrics_server
+from builders.e2e.metrics_server import metrics_server
 from builders.e2e.patience import wait_for
 from builders.e2e.release import cluster_values, image_value
 from builders.e2e.workloads import MIB, deployment, policy, profile_of, running_pod
@@ -12,8 +12,8 @@ from plimsoll.api.quantity import parse_quantity
 @pytest.mark.disruptive
 def test_defaults_watch_by_metrics_server(cluster, release, prometheus_url, namespace):
     images = {part: {"image": image_value(cluster.images[part])} for part in ("operator", "agent")}
-    with metrics_server(cluster):
-        if not metrics_answer(cluster):
+    with metrics_server(cluster) as answers:
+        if not answers:
             pytest.skip("this cluster has no metrics-server, which the chart's default usage source reads")
         release.install_or_upgrade(images)
         try:
