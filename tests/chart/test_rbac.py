@@ -5,6 +5,8 @@ kinds from kopf's registry. A new call fails here until it stands in `rights.py`
 """
 
 import ast
+import contextlib
+import re
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 import plimsoll_operator
 from builders.chart import EVERYTHING, VALUE_SETS, Object, Rendered, render
 from plimsoll.api.profile import NodeMemoryStatus
+from plimsoll_cli import pause
 from plimsoll_nodeagent.control import node_memory
 from plimsoll_nodeagent.control.cluster_policies import ClusterPolicies
 from plimsoll_nodeagent.control.kubeapi import ApiError, KubeApi
@@ -150,6 +153,73 @@ def calls() -> Iterator[tuple[str, str, ast.expr | None]]:
                     yield module, each.func.attr, each.args[0] if each.args else None
 
 
+def named(node: ast.AST) -> str:
+    """The name by which a value is called: `api` of `self._api` and of `api`, "" where it has none."""
+    name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+    return str(name).lstrip("_")
+
+
+KUBE_APIS = {"KubeApi", "KubernetesApi", "FencedApi"}
+
+
+def is_api(value: ast.AST) -> bool:
+    """Whether it is an `api` already, or one that is made here."""
+    if isinstance(value, ast.Await):
+        return is_api(value.value)
+    if isinstance(value, ast.Call):
+        made = value.func
+        return bool({named(made), named(getattr(made, "value", made))} & KUBE_APIS)
+    return named(value) == "api"
+
+
+def api_under_other_names(tree: ast.AST) -> Iterator[str]:
+    """Names other than `api` that hold a `KubeApi`: by annotation, by assignment from one."""
+    for each in ast.walk(tree):
+        if isinstance(each, ast.arg | ast.AnnAssign) and each.annotation:
+            kinds = {named(part) for part in ast.walk(each.annotation)}
+            name = each.arg if isinstance(each, ast.arg) else named(each.target)
+            if kinds & KUBE_APIS:
+                yield name.lstrip("_")
+        elif isinstance(each, ast.Assign | ast.NamedExpr):
+            targets = each.targets if isinstance(each, ast.Assign) else [each.target]
+            for target in targets:
+                pairs = [(target, each.value)]
+                if isinstance(target, ast.Tuple) and isinstance(each.value, ast.Tuple):
+                    pairs = list(zip(target.elts, each.value.elts, strict=True))
+                yield from (named(left) for left, right in pairs if is_api(right))
+
+
+def test_every_caller_of_the_api_calls_it_so_and_the_reader_of_calls_sees_all():
+    found = {
+        (str(path.relative_to(SOURCE)), name)
+        for path in SOURCE.rglob("*.py")
+        if path.parent.name != "observe"
+        for name in api_under_other_names(ast.parse(path.read_text()))
+    }
+    assert len(found) > 10
+    assert {each for each in found if each[1] != "api"} == {("assemble.py", "fenced")}
+    assert "fenced." not in (SOURCE / "assemble.py").read_text()  # handed on, and called by nobody here
+    aliased = "def keep(client: KubeApi):\n  other, n = self._api, 1\n  new = await KubernetesApi.connect()"
+    assert set(api_under_other_names(ast.parse(aliased))) == {"client", "other", "new"}
+
+
+SPEAK_HTTP = {
+    "actuate/api.py": "KubeApi itself",
+    "clock.py": "to whoever tells the time in a test or a demo",
+    "engine/past.py": "to Prometheus",
+    "place/sweeper.py": "test_the_sweeper_asks_for_what_its_table_lists",
+}
+
+
+def test_nobody_else_speaks_to_the_api_server():
+    names = r"aiohttp$|httpx|kubernetes\.(?:aio\.)?client|urllib\.request|http\.client|requests"
+    clients = re.compile(rf"^\s*(?:import|from) (?:{names})", re.MULTILINE)
+    found = {
+        str(path.relative_to(SOURCE)) for path in SOURCE.rglob("*.py") if clients.search(path.read_text())
+    }
+    assert {each for each in found if not each.startswith("observe/")} == SPEAK_HTTP.keys()
+
+
 def asked_for() -> Iterator[tuple[str, str, str]]:
     """(group, resource, verb) of every call the code can make through `KubeApi`."""
     for module, method, argument in calls():
@@ -182,7 +252,7 @@ OF_SOURCES = {
 
 def paths() -> Iterator[str]:
     """Every text in observe/ that is a path, with `{}` for what is filled in."""
-    for path in (SOURCE / "observe").glob("*.py"):
+    for path in (SOURCE / "observe").rglob("*.py"):
         for each in ast.walk(ast.parse(path.read_text())):
             parts = each.values if isinstance(each, ast.JoinedStr) else [each]
             text = "".join(
@@ -361,6 +431,41 @@ def test_people_with_edit_write_policies_of_their_namespace_and_nothing_else_of_
     assert set(aggregated) == {"view", "edit"}
     assert {each.verb for each in granted(aggregated["view"], "")} == {"get", "list", "watch"}
     assert {each.resource for each in granted(aggregated["edit"], "")} == {"memorypolicies"}
+
+
+class AskedOfPeople:
+    """Stands where the commands' `Cluster` stands; keeps the verbs that they are authorised as."""
+
+    def __init__(self, control: Object | None) -> None:
+        self.control, self.verbs = control, {"get"}
+
+    def find(self, path: str) -> Object | None:
+        assert path.endswith("/configmaps/plimsoll-control")
+        return self.control
+
+    def create(self, path: str, body: Object) -> Object:
+        assert path.endswith("/configmaps")
+        self.verbs.add("create")
+        return body
+
+    def merge(self, path: str, body: Object) -> Object:
+        self.verbs.add("patch")
+        return body
+
+
+def test_who_pauses_may_do_what_pausing_takes(monkeypatch: pytest.MonkeyPatch):
+    asked: set[str] = set()
+    for control in (None, {"data": {"paused": "false"}}, {"data": {"paused": "true"}}):
+        cluster = AskedOfPeople(control)
+        monkeypatch.setattr(pause, "open_cluster", lambda *_, to=cluster: contextlib.nullcontext(to))
+        pause.pause_command()
+        pause.resume_command()
+        asked |= cluster.verbs
+    role = render().one("Role", "-operate")
+    given = list(granted(role["rules"], "own namespace"))
+    assert {each.resource for each in given} == {"configmaps"}
+    assert {each.verb for each in given} == asked
+    assert {each.names for each in given if each.verb != "create"} == {("plimsoll-control",)}
 
 
 def test_owner_kinds_are_read_only():

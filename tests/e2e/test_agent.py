@@ -50,7 +50,7 @@ def test_an_agent_as_the_chart_has_it_watches_without_any_right(cluster, release
     pod = running_pod(cluster, namespace, "watched")
     release.install_or_upgrade(cluster_values(cluster, prometheus_url, acting=False))
     try:
-        for agent in release.pods("agent"):
+        for agent in release.agents():
             fields = process_status(cluster, agent, "agent")
             assert {fields[name] for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
             assert set(fields["Uid"].split()) == {"65532"}

@@ -199,7 +199,7 @@ def test_kill_9_leaves_nothing_behind(cluster, release, namespace):
 
 
 def test_the_agents_run_without_privileged_and_with_three_capabilities(cluster, release):
-    for agent in release.pods("agent"):
+    for agent in release.agents():
         spec = agent["spec"]
         (running,) = spec["containers"]
         security = running["securityContext"]
@@ -214,7 +214,7 @@ def test_the_agents_run_without_privileged_and_with_three_capabilities(cluster, 
 
 
 def test_what_the_kernel_offers_is_found_with_those_rights(cluster, release):
-    for agent in release.pods("agent"):
+    for agent in release.agents():
         found = in_agent(
             cluster,
             agent,

@@ -132,7 +132,7 @@ def raises(cluster: Cluster, release: Release) -> tuple[float, float]:
     """Raises of memory.max after a lease was asked for, and their seconds from the request on, of all."""
     names = ("plimsoll_agent_lease_raises_total", "plimsoll_agent_lease_raise_seconds_total")
     found = dict.fromkeys(names, 0.0)
-    for pod in release.pods("agent"):
+    for pod in release.agents():
         ports = pod["spec"]["containers"][0]["ports"]
         (port,) = (each["containerPort"] for each in ports if each["name"] == "metrics")
         where = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}:{port}"

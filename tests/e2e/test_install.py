@@ -28,7 +28,7 @@ def test_the_kernel_confines_the_operator(cluster, release):
 def test_the_agents_seccomp_profile_is_ours_and_not_the_runtimes(cluster, release):
     # The runtime's own profile lets chmod through, and then a read-only file system refuses it otherwise.
     tried = "import os\ntry: os.chmod('/', 0o755)\nexcept OSError as error: print(error.errno)"
-    for agent in release.pods("agent"):
+    for agent in release.agents():
         whose = ("-n", agent["metadata"]["namespace"], "exec", agent["metadata"]["name"], "-c", "agent")
         said = cluster.kube(*whose, "--", "/opt/plimsoll/bin/python", "-c", tried)
         assert int(said) == errno.ENOSYS, agent["spec"]["nodeName"]

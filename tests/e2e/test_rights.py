@@ -37,7 +37,7 @@ def test_a_user_of_one_namespace_writes_policies_there_and_nothing_else_of_ours(
 def test_the_agents_token_cannot_patch_pods(cluster, release, namespace):
     cluster.apply(deployment(cluster, namespace, "safe", mib=8, limit="64Mi", request="32Mi"))
     pod = running_pod(cluster, namespace, "safe")
-    (name,) = {each["spec"]["serviceAccountName"] for each in release.pods("agent")}
+    (name,) = {each["spec"]["serviceAccountName"] for each in release.agents()}
     token = cluster.kube("-n", release.namespace, "create", "token", name).strip()
     patch = json.dumps(
         {"spec": {"containers": [{"name": "app", "resources": {"limits": {"memory": str(96 * MIB)}}}]}}
@@ -61,7 +61,7 @@ def test_the_agents_token_cannot_patch_pods(cluster, release, namespace):
     for kind, verb in (*refused, ("secrets", "list"), ("nodes", "list"), ("memoryprofiles", "list")):
         with pytest.raises(CommandError, match="exit 1: no"):
             as_token(cluster, token, "auth", "can-i", verb, kind, "-A")
-    (kube_node, *_) = sorted(each["spec"]["nodeName"] for each in release.pods("agent"))
+    (kube_node, *_) = sorted(each["spec"]["nodeName"] for each in release.agents())
     stolen = {"apiVersion": "plimsoll.dev/v1alpha1", "kind": "NodeMemory", "metadata": {"name": kube_node}}
     with pytest.raises(CommandError, match="own node only"):  # no pod of that node holds this token
         send(cluster, token, stolen)

@@ -98,9 +98,15 @@ class Release:
         pods = self.cluster.items("pods", "-n", self.namespace, "-l", chosen)
         return [each for each in pods if "deletionTimestamp" not in each["metadata"]]
 
+    def agents(self) -> list[Manifest]:
+        """The agents' pods; fails where there is none, as a loop would then ask nothing."""
+        found = self.pods("agent")
+        assert found, "no agent runs"
+        return found
+
     def agent_on(self, kube_node: str) -> Manifest:
         """The agent's pod of a node."""
-        (found,) = (each for each in self.pods("agent") if each["spec"]["nodeName"] == kube_node)
+        (found,) = (each for each in self.agents() if each["spec"]["nodeName"] == kube_node)
         return found
 
 
