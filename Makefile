@@ -235,7 +235,10 @@ bench-steering: $(VENV)/.dev ## where slack:X and oom:X land in a fleet that ste
 bench-usage: $(VENV)/.dev ## the columnar history and VPA's histogram at 100k containers
 	$(BIN)/python bench/usage.py $(BENCH_ARGS)
 
-.PHONY: docs-results
+.PHONY: results-stale docs-results
+results-stale: $(VENV)/.dev ## name the results that are older than what they measure, with the files that changed; fails where any is
+	@$(BIN)/python bench/measured.py
+
 docs-results: $(VENV)/.dev ## copy bench/results/*.json into the docs' tables
 	$(BIN)/python docs/generate.py --results
 

@@ -23,7 +23,7 @@ from plimsoll.leak.detect import DEFAULT_WINDOW_HOURS, SETTINGS, LeakSettings, f
 from plimsoll.leak.watch import LeakWatch
 from plimsoll.replay.classes import SeriesClass, classify
 from plimsoll.replay.series import SeriesBatch, batch_of
-from plimsoll.replay.split import Half, half_of
+from plimsoll.replay.split import Half, group_of, half_of
 from plimsoll.usage.sample import BIN_SECONDS
 from plimsoll_cli.traces.parquet import read_trace, trace_files
 from plimsoll_cli.traces.sample import sample_directory
@@ -45,6 +45,20 @@ class Walk:
     first_hour: np.ndarray  # [n] of the first alarm; NaN: none
     container_days: np.ndarray  # [n]
     slope_covered: np.ndarray  # [n] the slope's interval at the first alarm, as (low, high)
+
+
+@dataclass(frozen=True, slots=True)
+class Alarms:
+    """Beginnings of alarms on some series."""
+
+    alarms: np.ndarray  # [n]
+    container_days: np.ndarray  # [n]
+    kinds: np.ndarray  # [n] SeriesClass values
+    groups: np.ndarray  # [n] whose siblings they are
+
+    def take(self, places: np.ndarray) -> "Alarms":
+        """Those of some of the series."""
+        return Alarms(*(each[places] for each in (self.alarms, self.container_days, self.kinds, self.groups)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,53 +124,54 @@ def walk(batch: SeriesBatch, settings: LeakSettings = SETTINGS) -> Walk:
 
 def alarm_rows(core: Sequence[Subject], traces: Path) -> Iterator[Row]:
     """False alarms on the judged half, over all and by class."""
-    alarms, days, kinds = false_alarms(core, of_judged=True)
+    found = false_alarms(core, of_judged=True)
     command = f".venv/bin/python bench/leak.py --traces {traces.name}"
-    yield alarm_row("forecast.leak.false_alarms_per_1000cd", alarms, days, command)
+    yield alarm_row("forecast.leak.false_alarms_per_1000cd", found, command)
     for kind in SeriesClass:
-        if kind in (SeriesClass.GROWTH, SeriesClass.IDLE) or not (kinds == kind.value).any():
-            continue
-        mine = kinds == kind.value
-        yield alarm_row(
-            f"forecast.leak.{kind.value}.false_alarms_per_1000cd", alarms[mine], days[mine], command
-        )
-    alarms, days, _ = false_alarms(core, of_judged=False)
-    yield alarm_row("forecast.leak.calibration.false_alarms_per_1000cd", alarms, days, command)
+        mine = np.flatnonzero(found.kinds == kind.value)
+        if kind not in (SeriesClass.GROWTH, SeriesClass.IDLE) and len(mine):
+            yield alarm_row(f"forecast.leak.{kind.value}.false_alarms_per_1000cd", found.take(mine), command)
+    others = false_alarms(core, of_judged=False)
+    yield alarm_row("forecast.leak.calibration.false_alarms_per_1000cd", others, command)
 
 
 def stress_rows(subjects: Sequence[Subject]) -> Iterator[Row]:
     """Machines are no containers; no threshold was chosen on them."""
     for each in subjects:
         if each.batch.source in STRESS:
-            walked, mine = walk(each.batch), each.kinds != SeriesClass.GROWTH.value
+            walked, mine = walk(each.batch), np.flatnonzero(each.kinds != SeriesClass.GROWTH.value)
+            found = Alarms(walked.alarms, walked.container_days, each.kinds, groups(each.batch)).take(mine)
             name = f"forecast.leak.{each.batch.source}.false_alarms_per_1000cd"
-            yield alarm_row(
-                name, walked.alarms[mine], walked.container_days[mine], ".venv/bin/python bench/leak.py"
-            )
+            yield alarm_row(name, found, ".venv/bin/python bench/leak.py")
 
 
-def false_alarms(
-    core: Sequence[Subject], *, of_judged: bool, settings: LeakSettings = SETTINGS
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Alarms, container-days and class of each series of one half that does not grow."""
+def groups(batch: SeriesBatch) -> np.ndarray:
+    """Name [n] of the group of siblings of each series."""
+    return np.array([group_of(name) for name in batch.series_ids], dtype=np.str_)
+
+
+def false_alarms(core: Sequence[Subject], *, of_judged: bool, settings: LeakSettings = SETTINGS) -> Alarms:
+    """Alarms on each series of one half that does not grow."""
     parts = []
     for each in core:
         mine = np.flatnonzero((each.kinds != SeriesClass.GROWTH.value) & (each.judged == of_judged))
-        walked = walk(each.batch.take(mine), settings)
-        parts.append((walked.alarms, walked.container_days, each.kinds[mine]))
-    alarms, days, kinds = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return alarms, days, kinds
+        batch = each.batch.take(mine)
+        walked = walk(batch, settings)
+        parts.append((walked.alarms, walked.container_days, each.kinds[mine], groups(batch)))
+    return Alarms(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def alarm_row(name: str, alarms: np.ndarray, days: np.ndarray, command: str) -> Row:
-    """Alarms per 1000 container-days, with a bootstrap over series."""
-    value = 1000.0 * alarms.sum() / days.sum() if days.sum() else None
-    low = high = None
-    if value is not None:
-        drawn = np.random.default_rng(SEED).integers(len(days), size=(DRAWS, len(days)))
-        rates = 1000.0 * alarms[drawn].sum(axis=1) / np.maximum(days[drawn].sum(axis=1), 1e-9)
-        low, high = (float(each) for each in np.percentile(rates, [2.5, 97.5]))
-    return Row(name, value, "1/1000 container-days", len(days), command, low, high)
+def alarm_row(name: str, found: Alarms, command: str) -> Row:
+    """Alarms per 1000 container-days, with a bootstrap over groups: siblings are alarmed together."""
+    exposed, unit = float(found.container_days.sum()), "1/1000 container-days"
+    if not exposed:
+        return Row(name, None, unit, len(found.alarms), command)
+    _, group = np.unique(found.groups, return_inverse=True)
+    alarms, days = (np.bincount(group, each) for each in (found.alarms, found.container_days))
+    drawn = np.random.default_rng(SEED).integers(len(days), size=(DRAWS, len(days)))
+    rates = 1000.0 * alarms[drawn].sum(axis=1) / np.maximum(days[drawn].sum(axis=1), 1e-9)
+    low, high = (float(each) for each in np.percentile(rates, [2.5, 97.5]))
+    return Row(name, 1000.0 * float(alarms.sum()) / exposed, unit, len(found.alarms), command, low, high)
 
 
 def growth_rows(core: Sequence[Subject]) -> Iterator[Row]:
@@ -238,12 +253,12 @@ def calibrate(core: Sequence[Subject]) -> None:
     ]
     for tau, day, young_tau in itertools.product((0.8, 0.87), (0.05, 0.08, 0.12), (0.85, 0.92)):
         settings = replace(SETTINGS, tau=tau, day_rise=day, young_tau=young_tau)
-        alarms, days, _ = false_alarms(core, of_judged=False, settings=settings)
+        alarms = false_alarms(core, of_judged=False, settings=settings)
         told = [walk(each, settings).first_hour for each in growing if len(each)]
         found = float(np.isfinite(np.concatenate(told)).mean())
         delays = [walk(made(rate), settings).first_hour - CLEAN_HOURS for rate in (0.005, 0.02, 0.1)]
         words = " ".join(f"{np.nanmedian(np.where(each > 0, each, np.nan)):6.1f}" for each in delays)
-        false = 1000.0 * alarms.sum() / days.sum()
+        false = 1000.0 * alarms.alarms.sum() / alarms.container_days.sum()
         print(f"{tau:5.2f} {day:9.2f} {young_tau:10.2f} {false:14.2f} {found:12.2f}  {words}")
 
 

@@ -2,7 +2,8 @@
 
 A row that could not be measured has no value and says why. The docs' tables are made from these files,
 never typed. What was measured must be there to be checked out: a bench does not begin in a tree with changes
-that are in no commit, unless it is told `--dirty`, and then its results are marked.
+that are in no commit, unless it is told `--dirty`, and then its results are marked. They name the files that
+they measure (`measured.py`) and digests of the data, so that a page can say when they are old.
 """
 
 import argparse
@@ -15,7 +16,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from measured import data_digests, measured, working_tree
+
 RESULTS = Path(__file__).parent / "results"
+COMMITTED = Path(__file__).parents[1] / "docs" / "results"
 UNKNOWN = "unknown"
 CHANGED = "the tree has changes that are in no commit, so nobody could check out what is measured"
 
@@ -24,7 +28,8 @@ CHANGED = "the tree has changes that are in no commit, so nobody could check out
 class Row:
     """One figure. `low` and `high`: its 95 % interval. `against`: the same figure for each peer, same run.
 
-    `commit`: what was measured, where that is another than that of the results it stands in.
+    `commit`, `bench`: what was measured, and by which bench, where these are others than those of the results
+    it stands in.
     """
 
     name: str
@@ -37,6 +42,7 @@ class Row:
     against: dict[str, float | None] = field(default_factory=dict)
     why: str | None = None
     commit: str | None = None
+    bench: str | None = None
 
 
 class DirtyTreeError(RuntimeError):
@@ -47,6 +53,7 @@ class _Allowed:
     """What the command line said: a bench is a process."""
 
     dirty = False
+    data: tuple[object, ...] = ()  # what was named to be measured: directories and files
 
 
 def bench_options(
@@ -59,6 +66,7 @@ def bench_options(
     parser.add_argument("--dirty", action="store_true", help="measure code that is in no commit, and mark it")
     options = parser.parse_args(arguments)
     _Allowed.dirty = options.dirty or bool(getattr(options, "quick", False))
+    _Allowed.data = tuple(getattr(options, name, None) for name in ("traces", "recordings"))
     if not _Allowed.dirty and commit().endswith("+"):
         parser.error(f"{CHANGED}: commit them, or say --dirty")
     return options
@@ -72,15 +80,16 @@ def write_results(
     Raises `DirtyTreeError` where the tree was changed meanwhile, for processes that a bench starts read it
     anew; what was measured then lies in NAME-dirty.json, which the docs do not take over.
     """
-    measured = commit()
-    refused = measured.endswith("+") and not _Allowed.dirty
+    at = commit()
+    refused = at.endswith("+") and not _Allowed.dirty
     document = {
-        "commit": measured,
+        "commit": at,
         "machine": machine(),
         "seed": seed,
         "seconds": round(seconds, 1),
         "rows": [_plain(row) for row in rows],
         **(beside or {}),
+        "measured": _measured(name),
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{name}{'-dirty' if refused else ''}.json"
@@ -88,6 +97,11 @@ def write_results(
     if refused:
         raise DirtyTreeError(f"{CHANGED}; the results are in {path.name} and go no further")
     return path
+
+
+def _measured(name: str) -> dict[str, object]:
+    data = {file: digest for given in _Allowed.data for file, digest in data_digests(given).items()}
+    return {**measured(name, working_tree()), "data": data}
 
 
 def machine() -> dict[str, object]:
@@ -131,14 +145,20 @@ def _plain(row: Row) -> dict[str, object]:
     plain["against"] = {peer: finite(value) for peer, value in row.against.items()}
     if plain["value"] is None and not row.why:
         plain["why"] = "nothing to divide by: no scored series"
-    return {key: value for key, value in plain.items() if key not in ("why", "commit") or value is not None}
+    optional = ("why", "commit", "bench")
+    return {key: value for key, value in plain.items() if key not in optional or value is not None}
 
 
 def row_of(name: str, other: str) -> Row | None:
-    """The row `name` of the last results of another bench, with the commit that was measured there."""
-    path = RESULTS / f"{other}.json"
-    if not path.is_file():
+    """The row `name` of the last results of another bench, with the commit that was measured there.
+
+    The last ones are those that it has written here; else those that are committed.
+    """
+    path = next(
+        (each for each in (RESULTS / f"{other}.json", COMMITTED / f"{other}.json") if each.is_file()), None
+    )
+    if path is None:
         return None
     document = json.loads(path.read_text("utf-8"))
     found = (row for row in document["rows"] if row["name"] == name)
-    return next((Row(**{"commit": document["commit"], **row}) for row in found), None)
+    return next((Row(**{"commit": document["commit"], "bench": other, **row}) for row in found), None)

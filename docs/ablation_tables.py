@@ -14,7 +14,8 @@ PER_1000 = "OOM/1000 cd"
 def ablation(document: Mapping[str, Any]) -> Iterator[str]:
     """Every part taken away: kills and slack at the two operating points, and against the whole."""
     rows: Rows = {row["name"]: row for row in document["rows"]}
-    yield f"Commit `{document['commit']}`, seed {document['seed']}, {document['seconds']:.0f} s.\n\n"
+    ran = f"Commit `{document['commit']}`, seed {document['seed']}, {document['seconds']:.0f} s."
+    yield f"{ran}{document.get('age', '')}\n\n"
     yield from _points(rows)
     yield from _promises(rows)
     yield from _first_day(rows)

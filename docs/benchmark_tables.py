@@ -44,7 +44,7 @@ def _ran(document: Document) -> str:
     return (
         f"Commit `{document['commit']}`, seed {document['seed']}, {document['seconds']:.0f} s on "
         f"{machine['cores']} cores, {machine['memory_gib']} GiB, kernel {machine['kernel']}; "
-        f"Plimsoll's weights: {document['weights']}.\n"
+        f"Plimsoll's weights: {document['weights']}.{document.get('age', '')}\n"
     )
 
 

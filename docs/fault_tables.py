@@ -23,5 +23,5 @@ def _table(document: Document) -> str:
         for each in document["faults"]
     ]
     missing = [f"- {row['name']}: {row['why']}\n" for row in document["rows"] if row["value"] is None]
-    ran = f"Commit `{document['commit']}`, {document['seconds']:.0f} s.\n\n"
+    ran = f"Commit `{document['commit']}`, {document['seconds']:.0f} s.{document.get('age', '')}\n\n"
     return ran + HEAD + "".join(lines) + ("\n" + "".join(missing) if missing else "")

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ageing import age_apart, with_ages
 from benchmark_tables import with_tables
 from fault_tables import with_faults
 from node_tables import with_node_tables
@@ -41,7 +42,9 @@ RESULTS_INTRO = """# Results
 
 Every figure here was written by a benchmark (`make bench`) into a JSON file that is committed beside this
 page (`docs/results/`), and taken over by `make docs-results`; none is typed. A range in brackets is the 95 %
-interval. Peers were measured in the same run as Plimsoll.
+interval. Peers were measured in the same run as Plimsoll. Each file of results names the files that were
+measured; where one of them is another now, the results are marked as **older than what they measure**, and
+`make results-stale` names what has changed.
 
 ## Rules of the replay
 
@@ -57,7 +60,7 @@ fitted to the series that are replayed.
 
 def pages(docs: Path = DOCS) -> dict[str, str]:
     """File name -> text of every page that is made."""
-    results = read_results(docs / "results")
+    results = with_ages(read_results(docs / "results"))
     made = {
         "crds.md": MADE + crds_page(),
         "metrics.md": MADE + metrics_page(),
@@ -85,11 +88,14 @@ def pages(docs: Path = DOCS) -> dict[str, str]:
 
 
 def stale(docs: Path = DOCS) -> list[str]:
-    """Names of the pages whose text is not what would be written now."""
+    """Names of the pages whose text is not what would be written now.
+
+    By how many files a result is old may be what it was when the page was written, whether it is old may not.
+    """
     return [
         name
         for name, text in pages(docs).items()
-        if not (docs / name).is_file() or (docs / name).read_text("utf-8") != text
+        if not (docs / name).is_file() or age_apart((docs / name).read_text("utf-8")) != age_apart(text)
     ]
 
 
@@ -248,7 +254,7 @@ def _results_section(name: str, document: Mapping[str, Any]) -> str:
     ran = (
         f"Commit `{document['commit']}`{dirty}, seed {document['seed']}, {document['seconds']:.0f} s on "
         f"{machine['cores']} cores, "
-        f"{machine['memory_gib']} GiB, kernel {machine['kernel']}.\n"
+        f"{machine['memory_gib']} GiB, kernel {machine['kernel']}.{document.get('age', '')}\n"
     )
     head = ("figure", "unit", "Plimsoll", *peers, "n")
     body = table(head, (_result_row(row, peers) for row in rows))
@@ -263,7 +269,7 @@ def _result_row(row: Mapping[str, Any], peers: Sequence[str]) -> tuple[str, ...]
     if row.get("low") is not None and row.get("high") is not None:
         value += f" [{_figure(row['low'])}, {_figure(row['high'])}]"
     if row.get("commit"):
-        value += f" (at `{row['commit']}`)"
+        value += f" (at `{row['commit']}`{row.get('age', '')})"
     each = (_figure(against[peer]) if against.get(peer) is not None else "" for peer in peers)
     return (f"`{row['name']}`", row["unit"], value, *each, str(row.get("n", "")))
 

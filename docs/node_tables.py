@@ -53,7 +53,7 @@ def _ran(document: Document) -> Iterator[str]:
     machine = document["machine"]
     yield (
         f"Commit `{document['commit']}`, seed {document['seed']}, on {machine['cores']} cores, "
-        f"{machine['memory_gib']} GiB.\n"
+        f"{machine['memory_gib']} GiB.{document.get('age', '')}\n"
     )
     for each in document["machines"]:
         yield (

@@ -37,7 +37,8 @@ def _ran(document: Document) -> Iterator[str]:
     traces = list(dict.fromkeys(case["trace"] for case in document["replacement"]["cases"]))
     yield (
         f"Commit `{document['commit']}`, seed {document['seed']}, {document['seconds']:.0f} s on "
-        f"{machine['cores']} cores, {machine['memory_gib']} GiB; traces: {', '.join(traces)}.\n"
+        f"{machine['cores']} cores, {machine['memory_gib']} GiB; traces: {', '.join(traces)}."
+        f"{document.get('age', '')}\n"
     )
 
 
