@@ -51,14 +51,34 @@ PEERS = tuple(
         "peers/*",
     )
 )
-REPLAYED = (*FORECAST, *PEERS)
+TRACES = ("cli/plimsoll_cli/traces/parquet.py",)
+REPLAYED = (*FORECAST, *PEERS, *TRACES)
 JUDGED = (*REPLAYED, "bench/weights/training_half.json")
-LEAK = (f"{_CORE}leak/*.py", f"{_CORE}replay/classes.py", f"{_CORE}replay/split.py", *USAGE)
-PAGES = (f"{_CORE}pages/*.py", f"{_CORE}replay/*page*", f"{_CORE}replay/epochs*.py")
+KIN = (f"{_CORE}store/kindred.py", f"{_CORE}store/content.py")
+LEAK = (
+    *(
+        f"{_CORE}{each}.py"
+        for each in ("leak/*", "forecast/window", "replay/classes", "replay/series", "replay/split")
+    ),
+    *USAGE,
+    *TRACES,
+)
+PAGES = (
+    f"{_CORE}pages/*.py",
+    f"{_CORE}replay/*page*",
+    f"{_CORE}replay/epochs*.py",
+    "cli/plimsoll_cli/traces/p*g*.py",
+)
 PLACEMENT = (f"{_CORE}placement/*.py", f"{_CORE}replay/placement.py")
 PRESSURE = (f"{_CORE}pressure/*",)
 COORDINATION = (f"{_CORE}coordinate/*.py", "operator/plimsoll_operator/coordinate/*.py", "proto/*.proto")
-OPERATOR = ("operator/plimsoll_operator/*.py", f"{_CORE}api/*.py", f"{_CORE}leak/*.py", *FORECAST)
+OPERATOR = (
+    "operator/plimsoll_operator/*.py",
+    f"{_CORE}workload.py",
+    f"{_CORE}api/*.py",
+    f"{_CORE}leak/*.py",
+    *FORECAST,
+)
 AGENT = ("nodeagent/plimsoll_nodeagent/*.py", f"{_CORE}pages/*.py", *PRESSURE)
 
 
@@ -71,13 +91,15 @@ class Measured:
 
 
 MEASURED: Mapping[str, Measured] = {
-    "ablation": Measured("ablation", JUDGED),
+    "ablation": Measured("ablation", (*JUDGED, *KIN)),
     "agent": Measured("agent", AGENT),
-    "basis": Measured("basis", (f"{_CORE}pages/*.py", f"{_CORE}coordinate/towards.py", *FORECAST)),
+    "basis": Measured(
+        "basis", (f"{_CORE}pages/*.py", f"{_CORE}api/reclaim.py", f"{_CORE}coordinate/*.py", *FORECAST)
+    ),
     "circumstances": Measured("circumstances", REPLAYED),
     "classes": Measured("classes", JUDGED),
-    "cold": Measured("cold", (*JUDGED, f"{_CORE}store/kindred.py")),
-    "control": Measured("control", (f"{_CORE}pages/control_*.py",)),
+    "cold": Measured("cold", (*JUDGED, *KIN)),
+    "control": Measured("control", (f"{_CORE}pages/control_*.py", f"{_CORE}api/reclaim.py")),
     "coord": Measured("coord", COORDINATION),
     "demo": Measured("demo", (*OPERATOR, "cli/plimsoll_cli/sandbox/*")),
     "e2e": Measured("e2e", ("tests/e2e/*", "kind/*", "charts/*")),
@@ -86,14 +108,14 @@ MEASURED: Mapping[str, Measured] = {
     "fuzz": Measured("fuzz_coord", COORDINATION),
     "leak": Measured("leak", LEAK),
     "loop": Measured("loop", OPERATOR),
-    "node": Measured("node", (*AGENT, "bench/node/*")),
+    "node": Measured("node", (*AGENT, f"{_CORE}api/effective.py", "bench/node/*")),
     "own": Measured("own", JUDGED),
     "pages": Measured("pages", PAGES),
     "placement": Measured("placement", (*PLACEMENT, *REPLAYED)),
     "placement-admission": Measured("placement_admission", (*PLACEMENT, *OPERATOR)),
-    "placement_scheduler": Measured("placement_scheduler", PLACEMENT),
+    "placement_scheduler": Measured("placement_scheduler", (*PLACEMENT, *REPLAYED)),
     "pressure": Measured("pressure", PRESSURE),
-    "priors": Measured("priors", (*JUDGED, f"{_CORE}store/kindred.py")),
+    "priors": Measured("priors", (*JUDGED, *KIN)),
     "prophet": Measured("judge_prophet", (*REPLAYED, "operator/plimsoll_operator/forecasters/*.py")),
     "share": Measured("share", (*PAGES, f"{_CORE}store/*.py")),
     "steering": Measured("steering", JUDGED),
