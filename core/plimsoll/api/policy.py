@@ -75,8 +75,10 @@ class Forecast(Model):
     model: Annotated[str, Field(max_length=63, pattern="^[a-z][a-z0-9-]*$")] = "auto"
     """Which forecaster: auto, which is hazard in this version; hazard (a small network that learned from many
     recorded containers); seasonal (the same hour a day and a week ago); vpa (VPA's decaying histogram);
-    prophet (day, week and holidays, fitted beside the loop from two weeks of history on; auto until then).
-    Whichever it is, a container's own broken promises set its buffer."""
+    prophet (day, week and holidays, fitted beside the loop from two weeks of history on; auto until then);
+    ensemble (hazard, hourly peaks, seasonal and Holt-Winters, weighed by how well each foretold this
+    container lately); routed (by the workload's class: growth is extrapolated, days and weeks are seasonal,
+    all else is hazard). Whichever it is, a container's own broken promises set its buffer."""
     horizon_seconds: Horizon = HORIZON_SECONDS
     """How far ahead the peak is forecast. Decisions are renewed each hour, and so far the hour is the only
     horizon there is: another gets the condition HorizonNotSupported and is treated as 1h."""

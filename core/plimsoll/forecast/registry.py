@@ -1,9 +1,9 @@
 """Forecast models by name.
 
 `auto` is the one that measured best over all recorded containers, not a choice per container
-(docs/decisions/0022). A policy (`forecast.model`) may name those that people look for; the others, which
-measured worse or no better, are members of some and can be replayed (`plimsoll replay --model`;
-docs/decisions/0206).
+(docs/decisions/0022). A policy (`forecast.model`) may name those that people look for: baselines, the
+calendar, a choice by each container's own losses and one by its class. The others, which measured worse, are
+members of some and can be replayed (`plimsoll replay --model`; docs/decisions/0206, 0257).
 """
 
 from collections.abc import Callable
@@ -42,7 +42,7 @@ _MODELS: dict[str, Callable[[], PeakModel]] = {
 }
 
 
-POLICY_MODELS = (DEFAULT_MODEL, "hazard", "seasonal", "vpa", "prophet")
+POLICY_MODELS = (DEFAULT_MODEL, "hazard", "seasonal", "vpa", "prophet", "ensemble", "routed")
 
 
 def model_names() -> tuple[str, ...]:

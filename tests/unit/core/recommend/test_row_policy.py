@@ -24,6 +24,8 @@ def test_a_plain_policy_binds_nothing():
         ({"limits": {"buffer": {"min": 0.1}}}, "buffer_min_fraction", 0.1),
         ({"limits": {"buffer": {"max": 0}}}, "buffer_max_fraction", 0.0),
         ({"forecast": {"model": "seasonal"}}, "model", "seasonal"),
+        ({"forecast": {"model": "ensemble"}}, "model", "ensemble"),
+        ({"forecast": {"model": "routed"}}, "model", "routed"),
         ({"forecast": {"model": "magic"}}, "model", "auto"),
         ({"forecast": {"model": "windowed"}}, "model", "auto"),  # there is one, but not for policies
         ({"forecast": {"history": "7d"}}, "history_hours", 168),
