@@ -8,6 +8,7 @@ it is shown by tests/contract/test_shared_models.py and `make bench-share`.
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -103,8 +104,10 @@ def test_a_burst_lease_saves_a_container_that_is_killed_without_it(
     granted_before = counted(joined, "plimsoll_leases_total", outcome="granted")
     raises_before = raises(cluster, joined)
     cluster.apply(policy(namespace, "lent", "lent", limits={"max": f"{2 * limit_mib}Mi"}))
+    # Each on a node of its own: what one of them takes is no room for the other's lease.
     lent, alone = (
-        bursting(cluster, namespace, name, first, limit_mib, mib_per_second) for name in ("lent", "alone")
+        bursting(cluster, namespace, name, first, limit_mib, mib_per_second, **cluster.standing_on(kube_node))
+        for name, kube_node in zip(("lent", "alone"), cluster.nodes, strict=False)
     )
     wait_for(lambda: seen_by_a_loop(cluster, namespace, "lent"), "the operator to have seen it", 120)
     for pod in (lent, alone):
@@ -153,12 +156,18 @@ def raises_since(
 
 
 def bursting(
-    cluster: Cluster, namespace: str, name: str, first_mib: int, limit_mib: int, mib_per_second: int
+    cluster: Cluster,
+    namespace: str,
+    name: str,
+    first_mib: int,
+    limit_mib: int,
+    mib_per_second: int,
+    **standing: Any,
 ) -> Manifest:
     """A running pod that holds so much, and will go on at that rate when it is told to."""
     made = deployment(
         cluster, namespace, name, mib=first_mib, limit=f"{limit_mib}Mi", request="64Mi",
-        mib_per_minute=60 * mib_per_second,
+        mib_per_minute=60 * mib_per_second, **standing,
     )  # fmt: skip
     cluster.apply(made)
     pod = running_pod(cluster, namespace, name)
