@@ -29,11 +29,13 @@ from plimsoll_operator.records import (
     ProfileRecord,
 )
 from plimsoll_operator.row_ids import RowIds
+from plimsoll_operator.successions import Successions
 from plimsoll_operator.world import World
 
 CHUNK_PODS = 1000  # looked at between two turns of the event loop: about 10 ms
 # A kill that is older than this when it is first seen is left to the history (checkpoint, Prometheus).
 OLDEST_KILL_SECONDS = 3600.0
+RUNS_END = ("Job", "CronJob")  # their next run is another one: it restarts nothing
 RESOLVED_PER_POD, RESOLVED_LEAST = 2, 10_000  # answers of `resolve` that are kept
 
 Breathe = Callable[[], Awaitable[None]]
@@ -107,6 +109,7 @@ class Membership:
         self._told: dict[PodContainer, _Told] = {}
         self._kills: dict[PodContainer, int] = {}
         self._ids = RowIds()
+        self._successions = Successions()
         self._now_seconds = 0.0
         self._kube_nodes: Mapping[str, KubeNodeRecord] = {}
         self._policies: tuple[object, ...] = ()
@@ -132,6 +135,7 @@ class Membership:
             if again or known is None or known.record is not pod:
                 self._look(pod, known, world, changes, now_seconds)
         self._drop({pod.uid for pod in world.pods}, changes)
+        await self._successors(changes, breathe)
         changes.freed = self._give_back(now_seconds)
         self.requested_bytes = requested
         return changes
@@ -279,8 +283,30 @@ class Membership:
             if now_seconds - kill.at_seconds <= OLDEST_KILL_SECONDS and uid in self._told:
                 limit = in_force(before or container)[0]
                 changes.events.append(OomEvent(*uid, kill.at_seconds, limit))
-        elif before is not None and container.restarts > before.restarts and uid in self._told:
+        if before is not None and container.restarts > before.restarts and uid in self._told:
             changes.events.append(RestartEvent(*uid, container.started_seconds or now_seconds))
+
+    async def _successors(self, changes: Changes, breathe: Breathe) -> None:
+        """Rows of which all pods are new began anew, as one does whose only container was restarted."""
+        told, looked = set(changes.events), 0
+        for group in (self.groups[key] for key in changes.touched if key in self.groups):
+            looked += len(group.pods)
+            if looked >= CHUNK_PODS:
+                looked = 0
+                await breathe()
+            if group.ref.kind in RUNS_END:
+                continue
+            for name, row in group.rows.items():
+                running = (
+                    (container.started_seconds, uid)
+                    for uid, pod in group.pods.items()
+                    if (container := container_of(pod, name)) is not None
+                    and container.started_seconds is not None
+                    and self.row_of_container((uid, name)) == row
+                )
+                begun = self._successions.look(row, name, min(running, default=None), self._now_seconds)
+                if begun is not None and begun not in told:
+                    changes.events.append(begun)
 
     def _drop(self, present: set[str], changes: Changes) -> None:
         for uid in self._tracked.keys() - present:
@@ -311,6 +337,7 @@ class Membership:
     def _give_back(self, now_seconds: float) -> tuple[int, ...]:
         """Let go of rows that nothing has fed for a day, and of what was kept for their workloads."""
         freed = self._ids.expire(now_seconds)
+        self._successions.forget(freed)
         for key in freed.values():
             place = (key.workload, key.node_class)
             self.parted.pop(place, None)

@@ -30,14 +30,15 @@ def resources(limit="1Gi", request="512Mi"):
 def raw_pod(name="web-0", namespace="shop", limit="1Gi", request="512Mi", **fields):
     """A running pod.
 
-    `owner`, `labels`, `node`, `phase`, `qos`, `oom_at`, `restarts`, `conditions`, `uid`, `image`.
+    `owner`, `labels`, `node`, `phase`, `qos`, `oom_at`, `restarts`, `started_at`, `conditions`, `uid`,
+    `image`.
     """
     values = resources(limit, request)
     status = {
         "name": "app",
         "restartCount": fields.get("restarts", 0),
         "containerID": f"containerd://{name}-{fields.get('restarts', 0)}",
-        "state": {"running": {"startedAt": stamp(NOW - 7200)}},
+        "state": {"running": {"startedAt": stamp(fields.get("started_at", NOW - 7200))}},
         "resources": values,
     }
     if "oom_at" in fields:

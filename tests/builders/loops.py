@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from builders.clusters import furnish
+from builders.engine import ScriptedSource
 from builders.kubeapi import MemoryApi
 from plimsoll.forecast.workload_class import WorkloadClass
 from plimsoll.recommend.recommendation import Recommendations
@@ -21,7 +22,17 @@ from plimsoll_operator.actuate.resize import Patience
 from plimsoll_operator.asks import Asks
 from plimsoll_operator.clock import FollowedClock
 from plimsoll_operator.departed import Departed
-from plimsoll_operator.engine.messages import PodRaises, RowBases, RowShapes, RowUsage, Tick, empty_tick
+from plimsoll_operator.engine.core import EngineCore
+from plimsoll_operator.engine.frames import Sync
+from plimsoll_operator.engine.messages import (
+    EngineSettings,
+    PodRaises,
+    RowBases,
+    RowShapes,
+    RowUsage,
+    Tick,
+    empty_tick,
+)
 from plimsoll_operator.fence import FencedApi
 from plimsoll_operator.keeping import Keeper
 from plimsoll_operator.leader import Leader, LeaseSettings
@@ -129,6 +140,40 @@ class SpokenEngine:
             slope_low=slope * 0.9,
             slope_high=slope * 1.1,
         )
+
+
+class WholeEngine:
+    """The engine itself, without its process, on samples that a test gives as MiB by pod."""
+
+    restarts = 0
+
+    def __init__(self):
+        self.source = ScriptedSource()
+        self.core = EngineCore(EngineSettings(), self.source)
+
+    def use(self, used_mib):
+        self.source.use = {("shop", pod, "app"): mib * MIB for pod, mib in used_mib.items()}
+
+    async def sync(self, added, removed):
+        self.core.sync(Sync(tuple(added), tuple(removed)))
+
+    async def forget(self, rows):
+        self.core.forget(tuple(rows))
+
+    async def observe(self, events):
+        return self.core.observe(tuple(events))
+
+    async def restore(self, checkpoints):
+        return self.core.restore(checkpoints)
+
+    async def relate(self, steps, quantity):
+        self.core.relate(steps, quantity)
+
+    async def checkpoints(self, rows):
+        return self.core.checkpoints(tuple(rows))
+
+    async def tick(self, now_seconds, *, loads=False):
+        return self.core.tick(now_seconds, loads=loads)
 
 
 def _recommended(rows, target):

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -36,6 +37,7 @@ from plimsoll_operator.engine.messages import (
     OomEvent,
     PodContainer,
     PodRaises,
+    RestartEvent,
     Tick,
     empty_tick,
     no_raises,
@@ -51,7 +53,7 @@ NEEDS_PER_MESSAGE = 4000
 ANSWER_TIMEOUT_SECONDS = 60.0
 FIRST_RESTART_DELAY_SECONDS = 0.5
 LONGEST_RESTART_DELAY_SECONDS = 30.0
-# OOM kills told again to a new worker: those that came after the last checkpoint would be lost otherwise.
+# Kills and starts told again to a new worker: those after the last checkpoint would be lost otherwise.
 REMEMBERED_EVENTS = 10_000
 
 Checkpoints = Callable[[Sequence[int]], Awaitable[Mapping[int, bytes]]]
@@ -77,7 +79,7 @@ class Engine:
         self._read_checkpoints = checkpoints
         self._tick_timeout_seconds = tick_timeout_seconds
         self._members: dict[PodContainer, Member] = {}
-        self._ooms: list[OomEvent] = []
+        self._lived: deque[OomEvent | RestartEvent] = deque(maxlen=REMEMBERED_EVENTS)
         self._relatives: dict[Quantity, dict[str, Steps]] = {}  # by kin
         self._worker: WorkerProcess | None = None
         self._up = asyncio.Event()  # a worker runs that knows all members
@@ -235,9 +237,9 @@ class Engine:
     def _remember(self, event: Event) -> None:
         uid = (event.pod_uid, event.container)
         member = self._members.get(uid)
-        if isinstance(event, OomEvent):
-            self._ooms = [*self._ooms[-REMEMBERED_EVENTS:], event]
-        elif isinstance(event, LimitChange) and member is not None:
+        if isinstance(event, OomEvent | RestartEvent):
+            self._lived.append(event)
+        elif member is not None:
             self._members[uid] = _with_limits(member, event)
 
     async def _supervise(self) -> None:
@@ -265,7 +267,7 @@ class Engine:
                 await self._restore_all()
                 for quantity, steps in self._relatives.items():
                     await self._ask(Relate(steps, quantity), type(None))
-                await self._ask(Observe(tuple(self._ooms)), PodRaises)
+                await self._ask(Observe(tuple(self._lived)), PodRaises)
                 self._up.set()
         except Exception as error:  # the next round of the supervisor tries again
             self._trouble = f"the engine could not be restored: {error}"

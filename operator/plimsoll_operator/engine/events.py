@@ -76,7 +76,10 @@ class EventDesk:
     def _started(self, slot: int, event: RestartEvent, raises: RaiseList) -> None:
         """Record a start; where such starts have needed more than the pod has, it is raised at once."""
         row = int(self.members.rows[slot])
-        asked = self.rows.store(row).pipeline.observe_start(self.rows.place(row), event.at_seconds)
+        store, place = self.rows.store(row), self.rows.place(row)
+        if event.first_sight and not store.history.last_seen_seconds(place)[0] < event.at_seconds:
+            return
+        asked = store.pipeline.observe_start(place, event.at_seconds)
         if len(asked.rows) and self.members.limit_bytes[slot] < asked.limit_bytes[0]:
             uid = (event.pod_uid, event.container)
             raises.add(row, uid, float(asked.limit_bytes[0]), LimitReason.START_UP.label)

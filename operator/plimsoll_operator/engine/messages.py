@@ -130,11 +130,13 @@ class OomEvent:
 
 @dataclass(frozen=True, slots=True)
 class RestartEvent:
-    """A container restarted, for whatever reason."""
+    """A container restarted, for whatever reason, or every pod of its row was replaced."""
 
     pod_uid: str
     container: str
     at_seconds: float
+    # Nobody saw what was before: a start only where all that the history knows is older.
+    first_sight: bool = False
 
 
 @dataclass(frozen=True, slots=True)

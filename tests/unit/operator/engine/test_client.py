@@ -19,7 +19,7 @@ from builders.engine import MIB, NOW, member
 from plimsoll.usage.checkpoint import decode
 from plimsoll.usage.sample import Quantity
 from plimsoll_operator.engine.client import Engine
-from plimsoll_operator.engine.messages import EngineSettings, LimitChange, OomEvent
+from plimsoll_operator.engine.messages import EngineSettings, LimitChange, OomEvent, RestartEvent
 from plimsoll_operator.engine.process import EngineDownError
 
 PATIENCE_SECONDS = 90.0
@@ -154,13 +154,15 @@ async def test_what_is_remembered_of_relatives_is_told_to_a_new_worker_again(eng
     assert engine._relatives[Quantity.WORKING_SET].keys() == {"api Deployment app"}, "of whom nobody is here"
 
 
-async def test_members_and_kills_that_come_while_the_worker_is_dead_are_not_lost(engine, cluster):
+async def test_members_kills_and_starts_that_come_while_the_worker_is_dead_are_not_lost(engine, cluster):
     await engine.sync([member(0, "a"), member(1, "b", "other")], [])
     os.kill(engine.pid, signal.SIGKILL)
     await until(lambda: not engine.ready)
     await engine.sync([member(2, "c", "third")], [("uid-b", "app")])
-    await engine.observe([OomEvent("uid-c", "app", NOW, 256 * MIB)])
+    await engine.observe([OomEvent("uid-c", "app", NOW, 256 * MIB), RestartEvent("uid-c", "app", NOW + 5)])
     await until_replaced(engine)
+    lived = decode((await engine.checkpoints([2]))[2], Quantity.WORKING_SET)
+    assert (lived.ooms[0, -1], lived.restarts[0, -1]) == (NOW, NOW + 5)
     tick = await engine.tick(NOW)
     assert tick.usage.rows.tolist() == [0, 2]
     assert ("uid-c", "app") in tick.raises.pods
