@@ -65,7 +65,22 @@ CLAIMED = {
         "volume": {"claim": {"enabled": True, "storageClass": "fast"}},
     },
 }
-SETS = {**VALUE_SETS, "claimed": CLAIMED}
+ADDED = {"seLinuxOptions": {"type": "spc_t"}, "appArmorProfile": {"type": "RuntimeDefault"}}
+OVERRIDDEN = {
+    "podLabels": {"team": "a"},
+    "global": {"imagePullSecrets": [{"name": "shared"}]},
+    **{
+        part: {
+            "podSecurityContext": {"runAsUser": None, "runAsGroup": None, "supplementalGroups": [5]},
+            "containerSecurityContext": ADDED,
+            "serviceAccount": {"name": f"{part}-of-ours", "annotations": {"example.com/a": "b"}},
+            "extraArgs": ["--help=false"],
+            "extraEnv": [{"name": "A", "value": "b"}],
+        }
+        for part in ("operator", "agent")
+    },
+}
+SETS = {**VALUE_SETS, "claimed": CLAIMED, "overridden": OVERRIDDEN}
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -92,7 +107,9 @@ def test_the_api_server_takes_every_object_twice_without_an_unknown_field(helm: 
         checked.append(body["kind"])
     # Kinds of others, which test_foreign_kinds.py asks their own CRDs about.
     assert others <= {"cert-manager.io/v1", "monitoring.coreos.com/v1", "keda.sh/v1alpha1"}
-    assert len(checked) >= {"default": 24, "everything": 22, "least": 9, "claimed": 25}[name]
+    assert (
+        len(checked) >= {"default": 24, "everything": 22, "least": 9, "claimed": 25, "overridden": 24}[name]
+    )
     assert ("PersistentVolumeClaim" in checked) is (name == "claimed")
 
 

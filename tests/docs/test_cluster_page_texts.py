@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from builders.chart import CHART, default_images, render
+from builders.chart import CHART, default_images, loaded, render
 from builders.shown.cluster import DOCS, PAGES, ROOT, SHELL_BLOCK, SHOWN, shown_commands
 
 ELSEWHERE = (
@@ -171,6 +171,16 @@ def test_image_names_in_the_pages_are_the_charts():
             re.findall(r"[\w$.]+/plimsoll/(?:operator|agent):[\w.]+", (DOCS / f"{page}.md").read_text())
         )
         assert shown <= known, page
+
+
+def test_the_charts_own_page_shows_what_the_page_about_installing_shows():
+    page = CHART / "README.md"
+    assert set(shown_commands(page)) <= set(shown_commands(DOCS / "install.md"))
+    files = re.findall(r"`(docs/[^`]+)`", page.read_text())
+    assert len(files) == 7
+    assert [each for each in files if not (ROOT / each).exists()] == []
+    assert loaded().metadata["kubeVersion"] == ">=1.33.0-0"
+    assert "Kubernetes 1.33" in page.read_text()
 
 
 @pytest.mark.parametrize("acts", [False, True])

@@ -6,7 +6,12 @@ Called once, by the operator's Deployment.
 {{- $settings := .Values.operator.settings -}}
 {{- range $name, $value := $settings }}{{ include "plimsoll.checkDuration" (list (printf "operator.settings.%s" $name) $value) }}{{ end -}}
 {{- range $name := list "serviceMonitor" "podMonitor" -}}
-  {{- include "plimsoll.checkDuration" (list (printf "monitoring.%s.interval" $name) (get (get $.Values.monitoring $name) "interval")) -}}
+  {{- $monitor := get $.Values.monitoring $name -}}
+  {{- include "plimsoll.checkDuration" (list (printf "monitoring.%s.interval" $name) $monitor.interval) -}}
+  {{- include "plimsoll.checkDuration" (list (printf "monitoring.%s.scrapeTimeout" $name) $monitor.scrapeTimeout) -}}
+  {{- if $monitor.scrapeTimeout }}{{ if gt (include "plimsoll.seconds" $monitor.scrapeTimeout | float64) (include "plimsoll.seconds" $monitor.interval | float64) -}}
+    {{- fail (printf "monitoring.%s.scrapeTimeout is `%s`: it must not be longer than the interval, `%s`" $name $monitor.scrapeTimeout $monitor.interval) -}}
+  {{- end }}{{ end -}}
 {{- end -}}
 {{- if and (eq (default "" $settings.usageSource) "prometheus") (not $settings.prometheusUrl) -}}
   {{- fail "operator.settings.usageSource is `prometheus`: give its address in operator.settings.prometheusUrl" -}}
@@ -16,6 +21,11 @@ Called once, by the operator's Deployment.
     {{- fail (printf "operator.settings.leaseRenew is `%s`: it must be shorter than operator.settings.leaseDuration, `%s`, or nobody would lead" .leaseRenew .leaseDuration) -}}
   {{- end -}}
 {{- end }}{{ end -}}
+{{- range $name, $account := dict "operator" .Values.operator.serviceAccount "agent" .Values.agent.serviceAccount "worker" .Values.worker.serviceAccount "placement.sweeper" .Values.placement.sweeper.serviceAccount -}}
+  {{- if not (or $account.create $account.name) -}}
+    {{- fail (printf "%s.serviceAccount.create is false: name the account that is there in %s.serviceAccount.name" $name $name) -}}
+  {{- end -}}
+{{- end -}}
 {{- if and $settings.nodeProxy (ne (default "" $settings.usageSource) "kubelet") -}}
   {{- fail "operator.settings.nodeProxy is true and operator.settings.usageSource is not `kubelet`: nothing would go through the proxy" -}}
 {{- end -}}

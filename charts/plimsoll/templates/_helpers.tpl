@@ -37,6 +37,24 @@ helm.sh/chart: {{ $root.Chart.Name }}-{{ $root.Chart.Version | replace "+" "_" }
 {{- end }}
 {{- end }}
 
+{{/* Labels of a pod. Call with (list . "operator"). */}}
+{{- define "plimsoll.podLabels" -}}
+{{- $root := index . 0 -}}
+{{ include "plimsoll.labels" . }}
+{{- range $key, $value := $root.Values.podLabels }}
+{{- if hasKey (default dict $root.Values.commonLabels) $key }}
+{{- fail (printf "podLabels and commonLabels both have `%s`: name it once" $key) }}
+{{- end }}
+{{ $key }}: {{ $value | quote }}
+{{- end }}
+{{- end }}
+
+{{/* Names of the service accounts. */}}
+{{- define "plimsoll.operatorAccount" -}}{{ default (include "plimsoll.operator" .) .Values.operator.serviceAccount.name }}{{- end }}
+{{- define "plimsoll.agentAccount" -}}{{ default (include "plimsoll.agent" .) .Values.agent.serviceAccount.name }}{{- end }}
+{{- define "plimsoll.workerAccount" -}}{{ default (include "plimsoll.worker" .) .Values.worker.serviceAccount.name }}{{- end }}
+{{- define "plimsoll.sweeperAccount" -}}{{ default (include "plimsoll.sweeper" .) .Values.placement.sweeper.serviceAccount.name }}{{- end }}
+
 {{/* Name of an image. Call with (list . .Values.operator.image). */}}
 {{- define "plimsoll.image" -}}
 {{- $root := index . 0 -}}{{- $image := index . 1 -}}
@@ -47,7 +65,7 @@ helm.sh/chart: {{ $root.Chart.Name }}-{{ $root.Chart.Version | replace "+" "_" }
 
 {{/* A pod's parts that every component has. */}}
 {{- define "plimsoll.pullSecrets" -}}
-{{- with .Values.imagePullSecrets }}
+{{- with concat (default list .Values.imagePullSecrets) (default list (default dict .Values.global).imagePullSecrets) | uniq }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
