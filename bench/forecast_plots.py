@@ -160,7 +160,7 @@ def ring(axes: Axes, point: Point, colour: str, label: str | None) -> None:
 
 def arms_of(spread: Sequence[float]) -> list[list[float]]:
     """How far the interval reaches below and above the value."""
-    value, low, high = spread
+    value, low, high = (_known(each, spread[0]) for each in spread)
     return [[max(value - low, 0.0)], [max(high - value, 0.0)]]
 
 
@@ -218,6 +218,11 @@ def calibration_figure(document: Mapping[str, Any]) -> Figure:
     return figure
 
 
+def _known(bound: float | None, value: float | None) -> float:
+    """A bound of an interval; the value itself where there is none: one group has no interval."""
+    return (value or 0.0) if bound is None else bound
+
+
 def reliability(axes: Axes, bands: Sequence[Point]) -> None:
     """One dot a band of promises; on the line, promises are kept."""
     least = 1e-5
@@ -245,7 +250,8 @@ def by_class(axes: Axes, rates: Mapping[str, Any]) -> None:
     upper, lower = ({"height": 0.36, "label": name} for name in ("promised", "realised"))
     places = np.arange(len(kinds))
     promised = [rates[f"{kind}.promised"]["value"] or 0.0 for kind in kinds]
-    spreads = [[rates[f"{kind}.realised"][key] or 0.0 for key in ("value", "low", "high")] for kind in kinds]
+    found = [rates[f"{kind}.realised"] for kind in kinds]
+    spreads = [[_known(each[key], each["value"]) for key in ("value", "low", "high")] for each in found]
     realised = [spread[0] for spread in spreads]
     errors = np.hstack([arms_of(spread) for spread in spreads])
     axes.barh(places - 0.19, promised, color="#b9cdf0", **upper)

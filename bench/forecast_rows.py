@@ -6,7 +6,7 @@ frontier) and `calibration`. Nothing is replayed here.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -18,12 +18,15 @@ from plimsoll.replay.promises import BAND_EDGES, BANDS, Kept, realised_over_prom
 from plimsoll.replay.resample import (
     OOM,
     SLACK,
+    UNSEEN_EVENTS,
     draws,
     figures,
     frontier,
+    groups_in,
     interval,
     oom_at_slack,
     slack_at_oom,
+    unseen_kills,
 )
 from plimsoll.replay.score import Interval, SeriesScores
 from plimsoll.replay.series import BoolArray, FloatArray
@@ -37,6 +40,9 @@ ASKED_SLACK, ASKED_OOM = 0.268, 76.0
 GRID = np.round(np.arange(0.10, 0.501, 0.01), 3)
 COMMAND = "make bench-forecast"
 WITHIN = "share_of_draws_within_5_percent"
+ENOUGH_GROUPS = 8  # for a curve of a class to be read off
+ORACLE = "oracle"
+READ_OFF = "read off the curve of the judged half itself: the setting is chosen on what is judged"
 Key = tuple[str, str]  # recommender, setting
 
 
@@ -93,9 +99,10 @@ def core_rows(found: Findings, seed: int) -> Iterator[Row]:
     yield from point_rows(found, weights)
     yield from promised_rows(found, weights)
     for name, among in groups(found.subject):
-        yield from default_rows(
-            found, f"forecast.{name}", NAMES, draws(found.subject, seed, among), brief=True
-        )
+        drawn = draws(found.subject, seed, among)
+        yield from default_rows(found, f"forecast.{name}", NAMES, drawn, brief=True)
+        if name.startswith("class.") and groups_in(found.subject, drawn) >= ENOUGH_GROUPS:
+            yield from point_rows(found, drawn, f"forecast.{name}", brief=True)
     yield from calibration_rows(found, seed)
 
 
@@ -120,25 +127,30 @@ def default_rows(
         for name in RECOMMENDERS
         if (name, DEFAULT) in found.scores
     }
-    n = int((weights[0] > 0).sum())
+    among = Drawn.of(found.subject, weights)
     for column, name in enumerate(names):
         columns = {who: values[:, column] for who, values in drawn.items()}
-        yield compared(f"{prefix}.{name}", columns, UNITS[column], n)
+        at_most = among.unseen_kills if column == OOM else np.nan
+        yield compared(f"{prefix}.{name}", columns, UNITS[column], among, at_most)
         if not brief:
-            yield from paired(f"{prefix}.{name}", columns, UNITS[column], n)
+            yield from paired(f"{prefix}.{name}", columns, UNITS[column], among)
 
 
-def point_rows(found: Findings, weights: FloatArray) -> Iterator[Row]:
+def point_rows(
+    found: Findings, weights: FloatArray, prefix: str = "forecast.core", *, brief: bool = False
+) -> Iterator[Row]:
     """Every frontier at the same slack, and at the same OOMs, by interpolation between its settings."""
     curves = {who: frontier(found.settings(who), weights) for who in RECOMMENDERS if found.settings(who)}
-    n = int((weights[0] > 0).sum())
+    among = Drawn.of(found.subject, weights)
     for name, column, rule, asked in (
         ("oom_at_slack_268", OOM, oom_at_slack, ASKED_SLACK),
         ("slack_at_oom_76", SLACK, slack_at_oom, ASKED_OOM),
     ):
         at = {who: rule(curve, asked) for who, curve in curves.items()}
-        yield compared(f"forecast.core.{name}", at, UNITS[column], n)
-        yield from paired(f"forecast.core.{name}", at, UNITS[column], n)
+        at_most = among.unseen_kills if column == OOM else np.nan
+        yield replace(compared(f"{prefix}.{name}", at, UNITS[column], among, at_most), note=READ_OFF)
+        if not brief:
+            yield from paired(f"{prefix}.{name}", at, UNITS[column], among)
 
 
 def promised_rows(found: Findings, weights: FloatArray) -> Iterator[Row]:
@@ -190,14 +202,21 @@ def calibration_rows(found: Findings, seed: int) -> Iterator[Row]:
     ]
     for suffix, among in [("", everything), *kinds]:
         weights = draws(found.subject, seed, among)
-        n = int((weights[0] > 0).sum())
+        drawn = Drawn.of(found.subject, weights)
         title = f"forecast.calibration{suffix}"
-        ratio = interval(realised_over_promised(found.kept, weights))
-        yield of(f"{title}.realised_over_promised", ratio, "ratio", n)
+        at_most = unseen_over(float(weights[0] @ found.kept.promised.sum(axis=1)))
+        ratio = interval(realised_over_promised(found.kept, weights), drawn.groups, at_most)
+        yield drawn.row(f"{title}.realised_over_promised", ratio, "ratio")
         windows = weights @ found.kept.windows.sum(axis=1)
         for name in ("promised", "realised"):
             rate = weights @ getattr(found.kept, name).sum(axis=1) / np.where(windows > 0, windows, np.nan)
-            yield of(f"{title}.{name}", interval(rate), "1/window of an hour", n)
+            found_rate = interval(rate, drawn.groups, unseen_over(float(windows[0])))
+            yield drawn.row(f"{title}.{name}", found_rate, "1/window of an hour")
+
+
+def unseen_over(exposure: float) -> float:
+    """The rate over this exposure that no event at all does not exclude."""
+    return UNSEEN_EVENTS / exposure if exposure else float("nan")
 
 
 def leak_row() -> Row:
@@ -207,21 +226,45 @@ def leak_row() -> Row:
     return row_of(name, "leak") or absent
 
 
-def compared(name: str, columns: Mapping[str, FloatArray], unit: str, n: int) -> Row:
-    """Plimsoll's figure with its interval, and the others' beside it."""
-    against = {who: float(values[0]) for who, values in columns.items() if who != SUBJECT}
-    mine = interval(columns[SUBJECT])
-    why = None if np.isfinite(mine.value) else "no setting that was tried comes so far"
-    if why is not None:
-        return Row(name, None, unit, n, COMMAND, against=against, why=why)
-    return Row(name, mine.value, unit, n, COMMAND, mine.low, mine.high, against)
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What the draws of some rows are of."""
+
+    n: int  # series
+    groups: int  # of siblings
+    unseen_kills: float  # OOM/1000 cd that none at all does not exclude
+
+    @staticmethod
+    def of(scores: SeriesScores, weights: FloatArray) -> "Drawn":
+        """Of the series that weigh something."""
+        n = int((weights[0] > 0).sum())
+        return Drawn(n, groups_in(scores, weights), unseen_kills(scores, weights))
+
+    def row(self, name: str, found: Interval, unit: str, command: str = COMMAND) -> Row:
+        """A row without peers, with what its interval is from."""
+        share = None if found.finite == 1 else found.finite
+        return replace(of(name, found, unit, self.n, command), groups=self.groups, finite_draws=share)
 
 
-def paired(name: str, columns: Mapping[str, FloatArray], unit: str, n: int) -> Iterator[Row]:
+def compared(
+    name: str, columns: Mapping[str, FloatArray], unit: str, among: Drawn, at_most: float = np.nan
+) -> Row:
+    """Plimsoll's figure with its interval, and the others' beside it with theirs."""
+    unsure = {who: np.nan if who == ORACLE else at_most for who in columns}  # that one knows what comes
+    found = {who: interval(values, among.groups, unsure[who]) for who, values in columns.items()}
+    row = among.row(name, found.pop(SUBJECT), unit)
+    why = None if row.value is not None else "no setting that was tried comes so far"
+    against: dict[str, float | None] = {who: each.value for who, each in found.items()}
+    return replace(
+        row, against=against, spreads={who: plain(each)[1:] for who, each in found.items()}, why=why
+    )
+
+
+def paired(name: str, columns: Mapping[str, FloatArray], unit: str, among: Drawn) -> Iterator[Row]:
     """Plimsoll minus each rival, on the same draws."""
     for rival in RIVALS:
-        difference = interval(columns[SUBJECT] - columns[rival])
-        yield of(f"{name}.minus_{rival.replace('-', '_')}", difference, unit, n)
+        difference = interval(columns[SUBJECT] - columns[rival], among.groups)
+        yield among.row(f"{name}.minus_{rival.replace('-', '_')}", difference, unit)
 
 
 def of(name: str, found: Interval, unit: str, n: int, command: str = COMMAND) -> Row:
@@ -254,15 +297,19 @@ def document_parts(found: Sequence[Findings], seed: int) -> dict[str, Any]:
 
 def point(found: Findings, key: Key, kind: str, weights: FloatArray) -> dict[str, Any]:
     """One setting of one recommender on one class."""
-    values = figures(found.scores[key], weights)
-    each = {name: plain(interval(values[:, column])) for column, name in enumerate(NAMES)}
-    n = int((weights[0] > 0).sum())
+    values, among = figures(found.scores[key], weights), Drawn.of(found.scores[key], weights)
+    at_most = {} if key[0] == ORACLE else {OOM: among.unseen_kills}
+    each = {
+        name: plain(interval(values[:, column], among.groups, at_most.get(column, np.nan)))
+        for column, name in enumerate(NAMES)
+    }
     return {
         "class": kind,
         "recommender": key[0],
         "setting": key[1],
         "knob": key in found.frontier,
-        "n": n,
+        "n": among.n,
+        "groups": among.groups,
         **each,
     }
 

@@ -22,12 +22,13 @@ from plimsoll.forecast.window import BINS_PER_DAY, BINS_PER_HOUR, HISTORY_HOURS,
 from plimsoll.leak.detect import DEFAULT_WINDOW_HOURS, SETTINGS, LeakSettings, find_leaks
 from plimsoll.leak.watch import LeakWatch
 from plimsoll.replay.classes import SeriesClass, classify
+from plimsoll.replay.resample import UNSEEN_EVENTS, interval
 from plimsoll.replay.series import SeriesBatch, batch_of
 from plimsoll.replay.split import Half, group_of, half_of
 from plimsoll.usage.sample import BIN_SECONDS
 from plimsoll_cli.traces.parquet import read_trace, trace_files
 from plimsoll_cli.traces.sample import sample_directory
-from report import Row, bench_options, write_results
+from report import Row, bench_options, finite, write_results
 
 SEED = 7
 STRESS = ("bitbrains_rnd", "alibaba2018_machine")
@@ -170,8 +171,10 @@ def alarm_row(name: str, found: Alarms, command: str) -> Row:
     alarms, days = (np.bincount(group, each) for each in (found.alarms, found.container_days))
     drawn = np.random.default_rng(SEED).integers(len(days), size=(DRAWS, len(days)))
     rates = 1000.0 * alarms[drawn].sum(axis=1) / np.maximum(days[drawn].sum(axis=1), 1e-9)
-    low, high = (float(each) for each in np.percentile(rates, [2.5, 97.5]))
-    return Row(name, 1000.0 * float(alarms.sum()) / exposed, unit, len(found.alarms), command, low, high)
+    values = np.concatenate([[1000.0 * float(alarms.sum()) / exposed], rates])
+    sure = interval(values, len(days), 1000.0 * UNSEEN_EVENTS / exposed)
+    n = len(found.alarms)
+    return Row(name, sure.value, unit, n, command, finite(sure.low), finite(sure.high), groups=len(days))
 
 
 def growth_rows(core: Sequence[Subject]) -> Iterator[Row]:

@@ -58,7 +58,14 @@ KIN = (f"{_CORE}store/kindred.py", f"{_CORE}store/content.py")
 LEAK = (
     *(
         f"{_CORE}{each}.py"
-        for each in ("leak/*", "forecast/window", "replay/classes", "replay/series", "replay/split")
+        for each in (
+            "leak/*",
+            "forecast/window",
+            "replay/classes",
+            "replay/resample",
+            "replay/series",
+            "replay/split",
+        )
     ),
     *USAGE,
     *TRACES,

@@ -28,6 +28,8 @@ CHANGED = "the tree has changes that are in no commit, so nobody could check out
 class Row:
     """One figure. `low` and `high`: its 95 % interval. `against`: the same figure for each peer, same run.
 
+    `spreads`: the peers' intervals. `groups`: what was drawn for intervals; one alone has none.
+    `finite_draws`: share of the draws that have the figure, where some have not. `note`: how it is to be read.
     `commit`, `bench`: what was measured, and by which bench, where these are others than those of the results
     it stands in.
     """
@@ -43,6 +45,10 @@ class Row:
     why: str | None = None
     commit: str | None = None
     bench: str | None = None
+    spreads: dict[str, list[float | None]] | None = None
+    groups: int | None = None
+    finite_draws: float | None = None
+    note: str | None = None
 
 
 class DirtyTreeError(RuntimeError):
@@ -145,7 +151,7 @@ def _plain(row: Row) -> dict[str, object]:
     plain["against"] = {peer: finite(value) for peer, value in row.against.items()}
     if plain["value"] is None and not row.why:
         plain["why"] = "nothing to divide by: no scored series"
-    optional = ("why", "commit", "bench")
+    optional = ("why", "commit", "bench", "spreads", "groups", "finite_draws", "note")
     return {key: value for key, value in plain.items() if key not in optional or value is not None}
 
 

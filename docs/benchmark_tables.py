@@ -58,6 +58,12 @@ AIMS = (
     ("limit changes per container-day", "forecast.core.changes_per_container_day", 2.5, 1.5),
     ("OOM/1000 cd of growing series", "forecast.class.growth.oom", 25.0, 10.0),
 )
+READ_OFF = (
+    "What is said at a given slack or at given kills is read off each curve of the judged half itself: the "
+    "setting is chosen on what is judged, for everybody alike, and nobody could have named it beforehand. What "
+    "came where a point was asked for by name stands apart.\n"
+)
+CLASS_PEERS = ("vpa", "vpa-guarded", "vpa-climb", "krr")
 NEAR = (0.95, 1.05)  # within 5 % of what was asked for
 
 
@@ -67,26 +73,28 @@ def _aims(document: Document) -> Iterator[str]:
     yield from _table(("figure", "aim", "moonshot", "have", "series", ""))
     for title, name, aim, moonshot in AIMS:
         row = rows[name]
-        verdict = _verdict(row["value"], lambda value, most=aim: value <= most)
-        have = _spread((row["value"], row["low"], row["high"]))
-        yield _line(title, f"≤ {_figure(aim)}", f"≤ {_figure(moonshot)}", have, str(row["n"]), verdict)
+        verdict = _verdict(row, lambda value, most=aim: value <= most)
+        yield _line(title, f"≤ {_figure(aim)}", f"≤ {_figure(moonshot)}", _own(row), str(row["n"]), verdict)
     for asked, name in PROMISED:
         row = rows[f"forecast.core.promised.{name}.realised_over_asked"]
-        verdict = _verdict(row["value"], lambda value: NEAR[0] <= value <= NEAR[1])
-        have = _spread((row["value"], row["low"], row["high"]))
+        verdict = _verdict(row, lambda value: NEAR[0] <= value <= NEAR[1])
         within = f"{NEAR[0]:g} to {NEAR[1]:g}"
-        yield _line(f"realised / asked for, {asked}", within, "", have, str(row["n"]), verdict)
+        yield _line(f"realised / asked for, {asked}", within, "", _own(row), str(row["n"]), verdict)
     worse, everything = _worse_on_both(rows)
     have = ", ".join(worse) or "none"
     verdict = "**missed**" if worse else "met"
     title = "classes and sources with more kills and more slack than `vpa`"
     yield _line(title, "none", "", have, f"{everything} looked at", verdict)
+    yield f"\n{READ_OFF}"
 
 
-def _verdict(value: float | None, is_met: Callable[[float], bool]) -> str:
-    if value is None:
+def _verdict(row: Mapping[str, Any], is_met: Callable[[float], bool]) -> str:
+    """Met surely only where the whole interval is; one group of siblings has none, and is sure of nothing."""
+    if row["value"] is None:
         return "not measured"
-    return "met" if is_met(value) else "**missed**"
+    bounds = [row[name] for name in ("low", "high") if row[name] is not None]
+    sure = row.get("groups") != 1 and all(map(is_met, bounds))
+    return ("met" if sure else "met, not surely") if is_met(row["value"]) else "**missed**"
 
 
 def _worse_on_both(rows: Rows) -> tuple[list[str], int]:
@@ -117,9 +125,32 @@ def _points(document: Document) -> Iterator[str]:
     rows = _rows(document)
     oom, slack = rows["forecast.core.oom_at_slack_268"], rows["forecast.core.slack_at_oom_76"]
     yield from _table(("recommender", "OOM/1000 cd at slack .268", "slack at 76 OOM/1000 cd"))
-    yield _line(_who(SUBJECT), *(_spread((row["value"], row["low"], row["high"])) for row in (oom, slack)))
+    yield _line(_who(SUBJECT), _own(oom), _own(slack))
     for who in dict.fromkeys([*oom["against"], *slack["against"]]):
-        yield _line(_who(who), _figure(oom["against"].get(who)), _figure(slack["against"].get(who)))
+        yield _line(_who(who), _theirs(oom, who), _theirs(slack, who))
+    yield f"\n{READ_OFF}"
+
+
+def _class_points(document: Document) -> Iterator[str]:
+    """The same by class, where there are enough groups for a curve to be read off."""
+    rows = _rows(document)
+    end = ".oom_at_slack_268"
+    stems = [name.removesuffix(end) for name in rows if re.fullmatch(rf"forecast\.class\.\w+{end}", name)]
+    if not stems:
+        yield "Not in these results: run `make bench-forecast` and `make docs-results`.\n"
+        return
+    people = [who for who in CLASS_PEERS if who in rows[f"{stems[0]}{end}"]["against"]]
+    for title, end in (
+        ("OOM/1000 cd at slack .268", ".oom_at_slack_268"),
+        ("slack at 76 OOM/1000 cd", ".slack_at_oom_76"),
+    ):
+        yield f"{title}:\n\n"
+        yield from _table(("class", "series", "groups", _who(SUBJECT), *map(_who, people)))
+        for stem in stems:
+            row = rows[f"{stem}{end}"]
+            cells = (_theirs(row, who) for who in people)
+            yield _line(stem.rpartition(".")[2], str(row["n"]), str(row.get("groups", "")), _own(row), *cells)
+        yield "\n"
 
 
 def _differences(document: Document) -> Iterator[str]:
@@ -158,7 +189,7 @@ def _classes(document: Document) -> Iterator[str]:
         found = {point["recommender"]: point for point in _unasked(document, kind)}
         n = found[SUBJECT]["n"]
         cells = (f"{_spread(found[who]['oom'])} @ {_spread(found[who]['slack'])}" for who in people)
-        yield _line(kind, str(n), *cells)
+        yield _line(kind, f"{n}{_alone(found[SUBJECT])}", *cells)
 
 
 def _sources(document: Document) -> Iterator[str]:
@@ -173,10 +204,10 @@ def _sources(document: Document) -> Iterator[str]:
     yield from _table(("source", "series", _who(SUBJECT), *map(_who, people)))
     for prefix in prefixes:
         oom, slack = rows[f"{prefix}.oom"], rows[f"{prefix}.slack"]
-        mine = (_spread((each["value"], each["low"], each["high"])) for each in (oom, slack))
-        cells = [" @ ".join(mine)]
-        cells += [f"{_figure(oom['against'][who])} @ {_figure(slack['against'][who])}" for who in people]
-        yield _line(prefix.removeprefix("forecast.").removeprefix("source."), str(oom["n"]), *cells)
+        cells = [f"{_ranged(oom)} @ {_ranged(slack)}"]
+        cells += [f"{_theirs(oom, who)} @ {_theirs(slack, who)}" for who in people]
+        name = prefix.removeprefix("forecast.").removeprefix("source.")
+        yield _line(name, f"{oom['n']}{_alone(oom)}", *cells)
 
 
 def _cold(document: Document) -> Iterator[str]:
@@ -184,9 +215,9 @@ def _cold(document: Document) -> Iterator[str]:
     rows = _rows(document)
     found = [rows[f"forecast.cold.{name}_first_24h"] for name in ("oom", "slack", "changes")]
     yield from _table(("recommender", "OOM/1000 cd", "slack", "changes/cd"))
-    yield _line(_who(SUBJECT), *(_spread((row["value"], row["low"], row["high"])) for row in found))
+    yield _line(_who(SUBJECT), *map(_own, found))
     for who in found[0]["against"]:
-        yield _line(_who(who), *(_figure(row["against"][who]) for row in found))
+        yield _line(_who(who), *(_theirs(row, who) for row in found))
 
 
 def _calibration(document: Document) -> Iterator[str]:
@@ -199,9 +230,10 @@ def _calibration(document: Document) -> Iterator[str]:
     for kind, stem in [("all", start), *((kind, f"{start}.{kind}") for kind in kinds)]:
         each = [rows[f"{stem}.{name}"] for name in ("promised", "realised", "realised_over_promised")]
         promised = _percent(each[0]["value"])
-        realised = f"{_percent(each[1]['value'])} [{_percent(each[1]['low'])}, {_percent(each[1]['high'])}]"
-        ratio = _spread((each[2]["value"], each[2]["low"], each[2]["high"]))
-        yield _line(kind, str(each[0]["n"]), promised, realised, ratio)
+        realised = _percent(each[1]["value"])
+        if each[1]["low"] is not None:
+            realised += f" [{_percent(each[1]['low'])}, {_percent(each[1]['high'])}]"
+        yield _line(kind, f"{each[0]['n']}{_alone(each[0])}", promised, realised, _ranged(each[2]))
 
 
 def _speed(document: Document) -> Iterator[str]:
@@ -217,6 +249,7 @@ TABLES: dict[str, Callable[[Document], Iterator[str]]] = {
     "aims": _aims,
     "core": _core,
     "points": _points,
+    "classpoints": _class_points,
     "differences": _differences,
     "promised": _promised,
     "classrows": _classes,
@@ -260,6 +293,28 @@ def _spread(found: Sequence[float | None]) -> str:
     value, low, high = found
     inside = "" if low is None or high is None else f" [{_figure(low)}, {_figure(high)}]"
     return f"{_figure(value)}{inside}"
+
+
+def _ranged(row: Mapping[str, Any]) -> str:
+    return _spread((row["value"], row["low"], row["high"]))
+
+
+def _own(row: Mapping[str, Any]) -> str:
+    """Plimsoll's figure with its interval, and what that interval is not from."""
+    share = row.get("finite_draws")
+    part = f", in {_percent(share)} of the draws" if share is not None and share < 1 else ""
+    return f"{_ranged(row)}{part}{_alone(row)}"
+
+
+def _theirs(row: Mapping[str, Any], who: str) -> str:
+    """A peer's figure, with its interval where the results have one."""
+    low, high = (row.get("spreads") or {}).get(who, (None, None))
+    return _spread((row["against"].get(who), low, high))
+
+
+def _alone(found: Mapping[str, Any]) -> str:
+    """That there is no interval because siblings are all there is."""
+    return " (1 group)" if found.get("groups") == 1 else ""
 
 
 def _figure(value: float | None) -> str:

@@ -270,8 +270,28 @@ def _result_row(row: Mapping[str, Any], peers: Sequence[str]) -> tuple[str, ...]
         value += f" [{_figure(row['low'])}, {_figure(row['high'])}]"
     if row.get("commit"):
         value += f" (at `{row['commit']}`{row.get('age', '')})"
-    each = (_figure(against[peer]) if against.get(peer) is not None else "" for peer in peers)
+    value += _how_sure(row)
+    spreads = row.get("spreads") or {}
+    each = (_spread(against.get(peer), spreads.get(peer, (None, None))) for peer in peers)
     return (f"`{row['name']}`", row["unit"], value, *each, str(row.get("n", "")))
+
+
+def _spread(value: float | None, bounds: Sequence[float | None]) -> str:
+    low, high = bounds
+    inside = "" if low is None or high is None else f" [{_figure(low)}, {_figure(high)}]"
+    return "" if value is None else f"{_figure(value)}{inside}"
+
+
+def _how_sure(row: Mapping[str, Any]) -> str:
+    """What is to be known of a figure besides its interval."""
+    share = row.get("finite_draws")
+    said = [
+        "1 group of siblings: no interval" if row.get("groups") == 1 else "",
+        f"in {100 * share:.2g} % of the draws" if share is not None and share < 1 else "",
+        row.get("note") or "",
+    ]
+    words = "; ".join(filter(None, said))
+    return f" ({words})" if words else ""
 
 
 # -- the README's table -------------------------------------------------------------------------------------

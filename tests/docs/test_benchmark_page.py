@@ -130,6 +130,38 @@ def test_a_miss_is_said_beside_its_aim(tables):
     assert "| - [0.05, 0.2] | 3 | not measured |" in tables.with_tables(mark, aimed(slack_at_oom_76=None))
 
 
+def test_an_aim_is_met_surely_only_where_the_whole_interval_meets_it(tables):
+    mark = "<!-- table aims -->\n<!-- end of table -->\n"
+
+    def aims(**changed):
+        document = aimed()
+        document["rows"][0] |= changed
+        return tables.with_tables(mark, document)
+
+    assert "| 0.1 [0.05, 119] | 3 | met, not surely |\n" in aims(high=119.0)
+    assert "| 0.1 (1 group) | 3 | met, not surely |\n" in aims(low=None, high=None, groups=1)
+    assert "| 0.1 [0.05, 0.2], in 55 % of the draws | 3 | met |\n" in aims(finite_draws=0.55)
+    assert tables.READ_OFF in aims()
+
+
+def test_peers_have_their_intervals_and_one_group_is_said_in_words(tables):
+    oom = row("forecast.source.nezha_pod.oom", 5.57, against={"vpa": 8.0})
+    slack = row("forecast.source.nezha_pod.slack", 0.2, 0.1, 0.3, {"vpa": 0.25})
+    rows = [oom | {"groups": 1}, slack | {"spreads": {"vpa": [0.2, 0.3]}}]
+    made = tables.with_tables("<!-- table sources -->\n<!-- end of table -->\n", {"rows": rows})
+    assert "| nezha_pod | 3 (1 group) | 5.57 @ 0.2 [0.1, 0.3] | 8 @ 0.25 [0.2, 0.3] |\n" in made
+
+
+def test_classes_with_enough_groups_stand_with_both_axes(tables):
+    rows = [
+        row(f"forecast.class.flat.{name}", 1.0, 0.5, 2.0, {"vpa": 3.0})
+        | {"groups": 12, "spreads": {"vpa": [2.0, 4.0]}}
+        for name in ("oom_at_slack_268", "slack_at_oom_76")
+    ]
+    made = tables.with_tables("<!-- table classpoints -->\n<!-- end of table -->\n", {"rows": rows})
+    assert made.count("| flat | 3 | 12 | 1 [0.5, 2] | 3 [2, 4] |\n") == 2
+
+
 def test_the_page_says_which_aims_the_committed_results_miss(tables):
     rows = {each["name"]: each for each in read("forecast")["rows"]}
     shown = PAGE.split("<!-- table aims -->")[1].split("<!-- end of table -->")[0]

@@ -5,15 +5,18 @@ weights; whoever is judged with the same matrix is judged on the same draws, so 
 recommenders has an interval of its own, much tighter than theirs.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from plimsoll.replay.score import Interval, SeriesScores, rates
-from plimsoll.replay.series import BoolArray, FloatArray
+from plimsoll.replay.series import BINS_PER_DAY, BoolArray, FloatArray
 from plimsoll.replay.split import group_of
 
 RESAMPLES = 2000
+# Where no event was seen, more than this many are not to be expected with 95 % (Poisson: "rule of three").
+UNSEEN_EVENTS = -math.log(0.05)
 OOM, SLACK, CHANGES = 0, 1, 2  # columns of `figures`
 
 
@@ -39,11 +42,31 @@ def figures(scores: SeriesScores, weights: FloatArray) -> FloatArray:
     return rates(scores, weights)
 
 
-def interval(values: FloatArray) -> Interval:
-    """What was measured (`values[0]`) and the interval of the draws; NaN where they have none."""
+def interval(values: FloatArray, groups: int = 2, at_most: float = math.nan) -> Interval:
+    """What was measured (`values[0]`) and the interval of the draws; NaN where they have none.
+
+    A single group has no interval: each of its draws is the same. A rate of which no event was seen reaches
+    up to `at_most`, for draws of nothing are nothing.
+    """
     drawn = values[1:][np.isfinite(values[1:])]
-    low, high = np.percentile(drawn, [2.5, 97.5]) if len(drawn) else (np.nan, np.nan)
-    return Interval(float(values[0]), float(low), float(high))
+    share = len(drawn) / max(len(values) - 1, 1)
+    if groups < 2 or not len(drawn):
+        return Interval(float(values[0]), math.nan, math.nan, share)
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    if values[0] == 0:
+        high = np.fmax(high, at_most)
+    return Interval(float(values[0]), float(low), float(high), share)
+
+
+def groups_in(scores: SeriesScores, weights: FloatArray) -> int:
+    """How many groups of siblings the draws `weights` [r, n] are of."""
+    return len({group_of(scores.series_id[row]) for row in np.flatnonzero(weights[0] > 0)})
+
+
+def unseen_kills(scores: SeriesScores, weights: FloatArray) -> float:
+    """OOM per 1000 container-days that none in all of these series does not exclude."""
+    days = float(weights[0] @ scores.bins) / BINS_PER_DAY
+    return 1000.0 * UNSEEN_EVENTS / days if days else math.nan
 
 
 def frontier(settings: Sequence[SeriesScores], weights: FloatArray) -> FloatArray:

@@ -38,11 +38,15 @@ class SeriesScores:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A pooled figure and its 95 % interval."""
+    """A pooled figure and its 95 % interval.
+
+    `finite`: share of the draws that have the figure; the others are not in the interval.
+    """
 
     value: float
     low: float
     high: float
+    finite: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,31 @@ def test_rows_have_the_agreed_names_a_value_or_a_reason_and_finite_intervals(ben
     assert rows["forecast.core.oom"].against["oracle"] == 0
 
 
+def test_every_peer_has_an_interval_and_what_is_read_off_says_so(bench, found):
+    rows = {row.name: row for row in bench.rows.found_rows(found, 7)}
+    row = rows["forecast.core.oom"]
+    assert set(row.spreads) == set(row.against)
+    assert row.groups >= 2
+    low, high = row.spreads["vpa"]
+    assert low <= row.against["vpa"] <= high
+    assert row.spreads["oracle"] == [0.0, 0.0], "who knows what comes is sure"
+    assert row.note is None
+    assert rows["forecast.core.oom_at_slack_268"].note == bench.rows.READ_OFF
+
+
+def test_classes_with_enough_groups_have_both_axes(bench, found, monkeypatch):
+    monkeypatch.setattr(bench.rows, "ENOUGH_GROUPS", 1)
+    few = {row.name for row in bench.rows.found_rows(found, 7)}
+    classes = {name.split(".")[2] for name in few if name.startswith("forecast.class.")}
+    with_points = {
+        name.split(".")[2] for name in few if name.endswith(".slack_at_oom_76") and ".class." in name
+    }
+    assert with_points
+    assert with_points <= classes
+    monkeypatch.setattr(bench.rows, "ENOUGH_GROUPS", 10_000)
+    assert not any(".class." in row.name and "_at_" in row.name for row in bench.rows.found_rows(found, 7))
+
+
 def test_a_fitted_price_hits_what_was_asked_and_its_draws_say_how_often_chance_would(bench, monkeypatch):
     # Columns: what was measured, then two draws; rows: three prices; kills, slack and changes in each.
     slacks = np.array([[0.1, 0.2, 0.1], [0.2, 0.2, 0.4], [0.4, 0.3, 0.6]])

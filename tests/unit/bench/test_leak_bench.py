@@ -16,3 +16,15 @@ def test_siblings_are_drawn_together():
     assert by_group.low == 0.0
     assert by_group.high == 1000.0
     assert by_series.low > 250.0
+
+
+def test_no_alarm_is_no_certainty_and_one_group_has_no_interval():
+    bench = bench_modules(main="leak").main
+    kinds, days = np.full(4, "flat"), np.ones(4)
+    none = bench.alarm_row(
+        "x", bench.Alarms(np.zeros(4), days, kinds, np.array(list("abcd"))), "make bench-leak"
+    )
+    assert (none.value, none.low) == (0.0, 0.0)
+    assert 740 < none.high < 760  # three over four container-days
+    alone = bench.alarm_row("x", bench.Alarms(np.ones(4), days, kinds, np.full(4, "a")), "make bench-leak")
+    assert (alone.low, alone.high, alone.groups) == (None, None, 1)

@@ -10,9 +10,11 @@ from plimsoll.replay.resample import (
     draws,
     figures,
     frontier,
+    groups_in,
     interval,
     oom_at_slack,
     slack_at_oom,
+    unseen_kills,
 )
 from plimsoll.replay.score import SeriesScores, outcome
 
@@ -115,3 +117,28 @@ def test_intervals_hold_the_value_repeat_with_the_seed_and_narrow_with_more_seri
     narrow = interval(figures(found, few)[:, OOM])
     assert narrow.high - narrow.low > oom.high - oom.low
     assert oom.value == pytest.approx(outcome(found).oom_per_1000cd)
+
+
+def test_one_group_has_no_interval():
+    found = scores([1, 2], names=["gcd-1234500001-d1", "gcd-1234500002-d4"])
+    weights = draws(found, 7)
+    assert groups_in(found, weights) == 1
+    alone = interval(figures(found, weights)[:, OOM], groups_in(found, weights))
+    assert alone.value == 150.0
+    assert np.isnan([alone.low, alone.high]).all()
+
+
+def test_no_kill_in_so_many_days_excludes_no_more_than_three_over_them():
+    found = scores([0, 0, 0, 0])
+    weights = draws(found, 7)
+    rates = figures(found, weights)[:, OOM]
+    seen = interval(rates, groups_in(found, weights), unseen_kills(found, weights))
+    assert (seen.value, seen.low) == (0.0, 0.0)
+    assert seen.high == pytest.approx(3000 / 40, rel=2e-3)
+    some = scores([0, 0, 0, 1])
+    assert interval(figures(some, weights)[:, OOM], 4, 1e9).high < 1e9
+
+
+def test_draws_without_the_figure_are_told():
+    assert interval(np.array([1.0, 1.0, np.nan, 3.0, np.nan])).finite == 0.5
+    assert interval(np.array([1.0, np.nan, np.nan])).finite == 0.0
