@@ -60,8 +60,8 @@ AIMS = (
 )
 READ_OFF = (
     "What is said at a given slack or at given kills is read off each curve of the judged half itself: the "
-    "setting is chosen on what is judged, for everybody alike, and nobody could have named it beforehand. What "
-    "came where a point was asked for by name stands apart.\n"
+    "setting is chosen on what is judged, for everybody alike, and nobody could have named it beforehand. "
+    "What came where a point was asked for by name stands apart.\n"
 )
 CLASS_PEERS = ("vpa", "vpa-guarded", "vpa-climb", "krr")
 NEAR = (0.95, 1.05)  # within 5 % of what was asked for
@@ -128,7 +128,6 @@ def _points(document: Document) -> Iterator[str]:
     yield _line(_who(SUBJECT), _own(oom), _own(slack))
     for who in dict.fromkeys([*oom["against"], *slack["against"]]):
         yield _line(_who(who), _theirs(oom, who), _theirs(slack, who))
-    yield f"\n{READ_OFF}"
 
 
 def _class_points(document: Document) -> Iterator[str]:
