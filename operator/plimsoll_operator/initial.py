@@ -107,6 +107,7 @@ class InitialResources:
             request_bytes=spec.request_bytes,
             resizable=spec.resizable,
             cpu_guaranteed=spec.cpu_guaranteed,
+            usage_bytes=self._used_bytes(row, situations.control),
             leaks=row is not None and self.asks.leak(row) is not None,
         )
         pod = PodState(
@@ -125,6 +126,11 @@ class InitialResources:
             control=situations.control,
             now_seconds=situations.now_seconds,
         )
+
+    def _used_bytes(self, row: int | None, control: ControlState) -> float | None:
+        """What the workload's running pods use now, the highest of them; None where nobody knows."""
+        used, age = (None, None) if row is None else self.asks.usage(row)
+        return used if age is not None and age <= control.max_usage_age_seconds else None
 
     def _newest(self, state: "_PodToBe", container: str) -> Ask | None:
         """The engine's newest word, at most a few hours old."""

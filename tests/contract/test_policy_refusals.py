@@ -76,6 +76,15 @@ REFUSALS = [
     ),
     ("a negative max", {"limits": {"max": "-5"}}, "spec.limits.max", "a memory quantity cannot be negative"),
     ("nonsense", {"limits": {"max": "lots"}}, "spec.limits.max", "not a memory quantity: write for example"),
+    ("a max of 4 KiB", {"limits": {"max": "4096"}}, "spec.limits.max", "must be at least 16Mi; a number"),
+    ("a max a byte too small", {"limits": {"max": "16777215"}}, "spec.limits.max", "must be at least 16Mi"),
+    ("a cap of a byte", {"leak": {"cap": "1"}}, "spec.leak.cap", "must be at least 16Mi"),
+    (
+        "an override's max of 4 KiB",
+        container(max="4Ki"),
+        "spec.containers[0].limits.max",
+        "must be at least 16Mi",
+    ),
     ("a thousandth", {"limits": {"max": "512m"}}, "spec.limits.max", "not a memory quantity"),
     ("a bare number", {"limits": {"max": 5}}, "spec.limits.max", "must be of type string"),
     ("a negative leak cap", {"leak": {"cap": "-1Gi"}}, "spec.leak.cap", "cannot be negative"),
@@ -244,6 +253,13 @@ TAKEN = [
 
 @pytest.mark.parametrize("body", TAKEN)
 def test_a_document_is_taken_by_both(http: httpx.Client, policies: str, body: dict):
+    answer = http.post(policies, json=body, params={"fieldValidation": "Strict"})
+    assert answer.status_code == 201, answer.text
+    assert check([body]) == []
+
+
+def test_the_least_limit_itself_is_taken(http: httpx.Client, policies: str):
+    body = policy(limits={"max": "16Mi"}, leak={"cap": "16777216"}, **container(max="16384Ki"))
     answer = http.post(policies, json=body, params={"fieldValidation": "Strict"})
     assert answer.status_code == 201, answer.text
     assert check([body]) == []

@@ -28,7 +28,7 @@ from plimsoll.api.conditions import (
 from plimsoll.api.contradictions import contradictions
 from plimsoll.api.crd import schema
 from plimsoll.api.engines import inactive_engines
-from plimsoll.api.fields import VALIDATIONS, Model
+from plimsoll.api.fields import QUANTITY_PATTERN, VALIDATIONS, Model
 from plimsoll.api.metadata import metadata_findings
 from plimsoll.api.overlap import overlaps
 from plimsoll.api.policy import (
@@ -264,6 +264,8 @@ def _wrong_type(value: object, node: Mapping[str, Any]) -> str:
     if value is False and "Off" in node.get("enum", ()):
         return 'YAML reads a bare Off as false: write "Off" in quotes'
     quoted = ": write it in quotes" if node["type"] == "string" else ""
+    if quoted and node.get("pattern") == QUANTITY_PATTERN:
+        quoted = ": write it with a unit, for example 512Mi (a number in quotes means bytes)"
     return f"{value!r} must be of type {node['type']}{quoted}"
 
 

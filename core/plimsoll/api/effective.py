@@ -9,6 +9,8 @@ from enum import StrEnum
 
 from plimsoll.api.window import Window
 
+# Runtimes start nothing in less than about 6 MiB: a smaller limit is a typing error, and kills each start.
+LEAST_LIMIT_BYTES = 16 * 2**20
 HORIZON_SECONDS = 3600  # decisions are renewed each hour: the one horizon that forecasts are made for
 
 

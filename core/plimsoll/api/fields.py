@@ -6,6 +6,7 @@ Python name loses its unit and turns to camelCase, because in the API the unit l
 are written beside the fields they check.
 """
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -28,7 +29,8 @@ from plimsoll.api.duration import (
     format_duration,
     parse_duration,
 )
-from plimsoll.api.quantity import format_quantity, parse_quantity
+from plimsoll.api.effective import LEAST_LIMIT_BYTES
+from plimsoll.api.quantity import QuantityError, format_quantity, parse_quantity
 from plimsoll.api.window import WINDOW_EXAMPLE, WINDOW_PATTERN, parse_window
 
 VALIDATIONS = "x-kubernetes-validations"
@@ -126,26 +128,52 @@ def _checked_window(text: str) -> str:
 
 
 _quantity_shape = f"self.matches('{QUANTITY_PATTERN.replace(chr(92), chr(92) * 2)}')"
+_NO_QUANTITY = "not a memory quantity: write for example 512Mi, 2Gi or a number of bytes in quotes"
+
+
+def _quantity_schema(*more: dict[str, str]) -> dict[str, Any]:
+    """Schema of a memory quantity; `more` rules hold besides. The shape's rule is last: `check` quotes it."""
+    return {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 24,
+        "pattern": QUANTITY_PATTERN,
+        VALIDATIONS: [
+            *more,
+            rule("!self.startsWith('-')", "a memory quantity cannot be negative"),
+            rule(
+                f"self.startsWith('-') || {_quantity_shape}",
+                _NO_QUANTITY,
+            ),
+        ],
+    }
+
+
+def _upper_bound(text: str | int) -> int:
+    value_bytes = parse_quantity(text)
+    if value_bytes >= LEAST_LIMIT_BYTES:
+        return value_bytes
+    if not re.search(QUANTITY_PATTERN, str(text)):  # 512m: a thousandth, half a byte
+        raise QuantityError(f"{text!r}: {_NO_QUANTITY}")
+    raise QuantityError(f"{format_quantity(value_bytes)} {_AT_LEAST}")
+
+
+_LEAST = format_quantity(LEAST_LIMIT_BYTES)
+_AT_LEAST = f"must be at least {_LEAST}; a number without a unit means bytes: write for example 512Mi"
+_is_enough = f"!isQuantity(self) || !quantity(self).isLessThan(quantity('{_LEAST}'))"
 
 Quantity = Annotated[
     int,
     BeforeValidator(parse_quantity),
     PlainSerializer(format_quantity, return_type=str),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": 24,
-            "pattern": QUANTITY_PATTERN,
-            VALIDATIONS: [
-                rule("!self.startsWith('-')", "a memory quantity cannot be negative"),
-                rule(
-                    f"self.startsWith('-') || {_quantity_shape}",
-                    "not a memory quantity: write for example 512Mi, 2Gi or a number of bytes in quotes",
-                ),
-            ],
-        },
-    ),
+    WithJsonSchema(_quantity_schema()),
+]
+
+UpperBound = Annotated[  # of limits: one below the least limit would have every container killed as it starts
+    int,
+    BeforeValidator(_upper_bound),
+    PlainSerializer(format_quantity, return_type=str),
+    WithJsonSchema(_quantity_schema(rule(f"self.startsWith('-') || {_is_enough}", _AT_LEAST))),
 ]
 
 Duration = Annotated[  # as the operator writes it into a status

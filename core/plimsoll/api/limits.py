@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from plimsoll.api.effective import Basis, Controlled, Importance, Mode
-from plimsoll.api.fields import Model, Quantity, rule, rules
+from plimsoll.api.fields import Model, Quantity, UpperBound, rule, rules
 from plimsoll.api.reclaim import ReclaimOverride
 
 # No backslash: the same text stands in a CEL rule.
@@ -97,8 +97,8 @@ class Limits(Model):
     """Bounds on the buffer that is calibrated on the forecast's own past errors."""
     min_bytes: Quantity | None = None
     """No limit is set below this."""
-    max_bytes: Quantity | None = None
-    """No limit is set above this, not even after an OOM kill."""
+    max_bytes: UpperBound | None = None
+    """No limit is set above this, not even after an OOM kill. At least 16Mi."""
 
 
 class LimitsOverride(Model):
@@ -118,7 +118,7 @@ class LimitsOverride(Model):
     """As limits.buffer; replaces it whole."""
     min_bytes: Quantity | None = None
     """As limits.min."""
-    max_bytes: Quantity | None = None
+    max_bytes: UpperBound | None = None
     """As limits.max."""
 
 

@@ -19,8 +19,8 @@ from plimsoll.api.fields import (
     Lookback,
     Model,
     Name,
-    Quantity,
     UpdateWindow,
+    UpperBound,
     map_list,
     rule,
     rules,
@@ -143,8 +143,8 @@ class Leak(Model):
     """Alert (say so, follow the growth as any other), Raise (follow it up to cap), Restart (evict its pods
     within updates.window before they die; needs mode InPlaceOrRecreate) or Leave (do not follow it). A raise
     after an OOM kill is made in any case; only limits.max ends it."""
-    cap_bytes: Quantity | None = None
-    """Where Raise ends; absent means limits.max."""
+    cap_bytes: UpperBound | None = None
+    """Where Raise ends; absent means limits.max. At least 16Mi."""
     window_seconds: Lookback = 86_400
     """How long growth must have lasted. Steep growth, by a third within a quarter of it, is told sooner;
     slow growth under a daily pattern after two days."""

@@ -4,7 +4,7 @@ In: a proposal and the situation. Out: the proposal within them. Present use win
 limit below it would be refused by the kubelet at best and kill the container at worst.
 """
 
-from plimsoll.api.effective import LeakAction
+from plimsoll.api.effective import LEAST_LIMIT_BYTES, LeakAction
 from plimsoll.guard.limits import GuardSettings, LimitReason
 from plimsoll.guard.proposal import MIB, Proposal, say, whole_mebibytes
 from plimsoll.guard.state import Ask, ContainerState, Purpose, Situation
@@ -35,12 +35,13 @@ def within_controlled(proposal: Proposal, situation: Situation) -> Proposal:
 
 
 def within_policy(proposal: Proposal, situation: Situation) -> Proposal:
-    """Between the policy's min and max."""
+    """Between the policy's min and max; a max below the least limit is read as that."""
     policy = situation.policy
     if policy is None:
         return proposal
     if policy.max_bytes is not None:
-        proposal = at_most(proposal, policy.max_bytes, "PolicyMax", f"policy max {say(policy.max_bytes)}")
+        most = max(policy.max_bytes, LEAST_LIMIT_BYTES)
+        proposal = at_most(proposal, most, "PolicyMax", f"policy max {say(most)}")
     if policy.min_bytes is not None:
         text = f"policy min {say(policy.min_bytes)}"
         if proposal.limit_bytes is not None:
@@ -110,6 +111,17 @@ def above_present_use(proposal: Proposal, situation: Situation) -> Proposal:
         held, text = container.needed_bytes, f"{say(container.needed_bytes)} of {say(usage)} in use is needed"
     floor = min(current, present_use_floor_bytes(held))
     return proposal.with_limit(max(proposal.limit_bytes, floor), "PresentUse", text)
+
+
+def above_least_limit(proposal: Proposal, situation: Situation) -> Proposal:
+    """Never lower a limit below the least one, whoever asks for it: neither a policy nor a LimitRange. One
+    that already is below is left.
+    """
+    current, limit = situation.container.limit_bytes, proposal.limit_bytes
+    if current is None or limit is None or limit >= min(current, LEAST_LIMIT_BYTES):
+        return proposal
+    text = f"no limit is lowered below {say(LEAST_LIMIT_BYTES)}"
+    return proposal.with_limit(min(current, LEAST_LIMIT_BYTES), "LeastLimit", text)
 
 
 def room_below(proposal: Proposal, situation: Situation) -> int | None:

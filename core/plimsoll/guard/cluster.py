@@ -12,6 +12,7 @@ from dataclasses import replace
 from plimsoll.api.effective import Mode
 from plimsoll.api.window import is_open
 from plimsoll.guard.bounds import (
+    above_least_limit,
     above_present_use,
     no_fall_twice,
     no_fall_when_urgent,
@@ -45,7 +46,9 @@ def guard(ask: Ask | None, situation: Situation) -> Decision:
 
 
 def admit(ask: Ask | None, situation: Situation) -> Decision:
-    """Decide about a container of a pod that is only being created: no kubelet, no use, no cooldown yet."""
+    """Decide about a container of a pod that is only being created: no kubelet and no cooldown yet; present
+    use is that of the workload's running pods, where it has some.
+    """
     try:
         return _admit(ask, situation)
     except Exception as error:  # noqa: BLE001 -- fail closed: the pod starts as its template says
@@ -78,7 +81,7 @@ def _admit(ask: Ask | None, situation: Situation) -> Decision:
         )
     proposal = not_after_a_leak(_asked(ask, situation), ask, situation)
     cuts = (within_policy, within_limit_ranges, within_quotas, within_largest_kube_node)
-    for step in (*cuts, within_controlled, keep_qos):
+    for step in (*cuts, above_present_use, above_least_limit, within_controlled, keep_qos):
         proposal = step(proposal, situation)
     return _worthwhile(ask, proposal, situation)
 
@@ -129,6 +132,8 @@ def _cut(proposal: Proposal, ask: Ask, situation: Situation) -> Proposal:
     proposal = pin_request_under_swap(proposal, situation)
     for step in (within_limit_ranges, within_quotas, within_kube_node):
         proposal = step(proposal, situation)
+    if ask.purpose is not Purpose.RESTORE:
+        proposal = above_least_limit(proposal, situation)
     proposal = no_fall_while_settling(above_present_use(proposal, situation), ask.purpose, situation)
     proposal = no_fall_when_urgent(no_fall_twice(proposal, ask, situation), ask.purpose, situation)
     # Once more, for a LimitRange may have moved what is not ours, and QoS has the last word on the pair.

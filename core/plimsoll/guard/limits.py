@@ -12,6 +12,7 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
+from plimsoll.api.effective import LEAST_LIMIT_BYTES
 from plimsoll.forecast.window import FloatArray
 from plimsoll.recommend.recommendation import Recommendations
 from plimsoll.usage.events import Events
@@ -56,7 +57,7 @@ class GuardSettings:
     # A killed container's usage is cut off at its limit. Where no sample shows what it would have needed, the
     # raised limit is all that is known of its peak, and stands as long as a peak does.
     oom_unseen_seconds: float = 259_200.0
-    least_limit_bytes: float = 16.0 * MIB  # runtimes start nothing in less than about 6 MiB
+    least_limit_bytes: float = float(LEAST_LIMIT_BYTES)
     largest_cut: float = 0.5  # one decision takes away at most this part of a limit
 
 

@@ -154,6 +154,16 @@ async def test_a_restored_workload_starts_with_its_template():
     assert asked(made, new_pod()) == {}
 
 
+async def test_a_max_of_four_kibibytes_reaches_no_new_pod():
+    made = await cluster(raw_policy(mode="InPlace", limits={"max": "4096"}))
+    assert asked(made, new_pod()) == {}
+
+
+async def test_no_pod_is_admitted_below_what_its_fellows_use():
+    made = await cluster(raw_policy(mode="Initial", limits={"max": "64Mi"}))
+    assert asked(made, new_pod())["app"].limit_bytes == 204 * MIB  # they use 200 MiB
+
+
 async def test_policy_bounds_hold_at_admission():
     made = await cluster(raw_policy(mode="Initial", limits={"max": "1536Mi"}))
     assert asked(made, new_pod())["app"].limit_bytes == 1536 * 2**20

@@ -30,7 +30,7 @@ def test_the_examples_of_the_docs_are_clean(path: Path):
         ({"limits": {"maxx": "1Gi"}}, "spec.limits.maxx", "did you mean max?"),
         ({"mode": False}, "spec.mode", 'YAML reads a bare Off as false: write "Off" in quotes'),
         ({"mode": "Auto"}, "spec.mode", "'InPlaceOrRecreate'"),
-        ({"limits": {"min": 5}}, "spec.limits.min", "must be of type string: write it in quotes"),
+        ({"limits": {"min": 5}}, "spec.limits.min", "5 must be of type string: write it with a unit"),
         (
             {"limits": {"min": "2Gi", "max": "1Gi"}},
             "spec.limits.min",
@@ -39,6 +39,18 @@ def test_the_examples_of_the_docs_are_clean(path: Path):
         ({"limits": {"max": "-1Gi"}}, "spec.limits.max", "negative"),
         ({"limits": {"max": "lots"}}, "spec.limits.max", "'lots' is not a memory quantity"),
         ({"limits": {"max": "512m"}}, "spec.limits.max", "not a memory quantity"),
+        (
+            {"limits": {"max": "4096"}},
+            "spec.limits.max",
+            "4Ki must be at least 16Mi; a number without a unit",
+        ),
+        ({"limits": {"max": 4096}}, "spec.limits.max", "write it with a unit, for example 512Mi"),
+        ({"leak": {"cap": "1"}}, "spec.leak.cap", "1 must be at least 16Mi"),
+        (
+            {"containers": [{"name": "a", "limits": {"max": "16777215"}}]},
+            "spec.containers[0].limits.max",
+            "16777215 must be at least 16Mi",
+        ),
         ({"limits": {"oomPrice": "5"}}, "spec.limits.oomPrice", "must be of type number"),
         ({"limits": {"oomPrice": 5, "objective": "oom:3"}}, "spec.limits.objective", "not both"),
         ({"limits": {"buffer": {"min": 2, "max": 1}}}, "spec.limits.buffer.min", "must not be above"),

@@ -194,6 +194,15 @@ def test_a_policy_that_cannot_be_read_says_where():
     assert "spec.limits.max: 'lots' is not a memory quantity" in made.message
 
 
+def test_a_max_of_four_kibibytes_that_stands_in_a_cluster_is_said_to_be_invalid():
+    policy = read_policy(body("p", selector={}, mode="InPlace", limits={"max": "4096"}))
+    made = conditions(policy)["Invalid"]
+    assert made.status == "True"
+    assert "spec.limits.max: 4Ki must be at least 16Mi; a number without a unit means bytes" in made.message
+    assert not policy.container("app").mode.admits
+    assert not policy.container("app").mode.resizes
+
+
 def test_the_time_of_a_condition_moves_only_with_its_status():
     one, two = memory_policy("one"), memory_policy("two")
     conflict = PolicySet([one, two], {"own"}).resolve(WorkloadRef("shop", "Deployment", "web"), {}, {})

@@ -53,25 +53,25 @@ def test_every_field_reaches_the_container():
 
 
 OVERRIDES = [
-    {"name": "*", "limits": {"max": "1Mi"}},
-    {"name": "log-*", "limits": {"max": "2Mi"}},
-    {"name": "log-ship*", "limits": {"max": "3Mi"}},
-    {"name": "log-shipper", "limits": {"max": "4Mi"}},
-    {"name": "ab?", "limits": {"max": "5Mi"}},
-    {"name": "?bc", "limits": {"max": "6Mi"}},
+    {"name": "*", "limits": {"max": "100Mi"}},
+    {"name": "log-*", "limits": {"max": "200Mi"}},
+    {"name": "log-ship*", "limits": {"max": "300Mi"}},
+    {"name": "log-shipper", "limits": {"max": "400Mi"}},
+    {"name": "ab?", "limits": {"max": "500Mi"}},
+    {"name": "?bc", "limits": {"max": "600Mi"}},
 ]
 
 
 @pytest.mark.parametrize(
     ("container", "max_mib"),
     [
-        ("app", 1),
-        ("log-reader", 2),
-        ("log-shipping", 3),
-        ("log-shipper", 4),
-        ("abd", 5),
-        ("abc", 6),
-        ("xbc", 6),
+        ("app", 100),
+        ("log-reader", 200),
+        ("log-shipping", 300),
+        ("log-shipper", 400),
+        ("abd", 500),
+        ("abc", 600),
+        ("xbc", 600),
     ],
 )
 @pytest.mark.parametrize("order", [1, -1])

@@ -134,6 +134,9 @@ def test_cluster_policies_have_no_namespace():
     ("wrong", "field"),
     [
         ({"limits": {"max": "lots"}}, "spec.limits.max"),
+        ({"limits": {"max": "4096"}}, "spec.limits.max"),
+        ({"leak": {"cap": "16383Ki"}}, "spec.leak.cap"),
+        ({"containers": [{"name": "a", "limits": {"max": "4096"}}]}, "spec.containers[0].limits.max"),
         ({"limits": {"min": "2Gi", "max": "1Gi"}}, "spec.limits.min"),
         ({"updates": {"window": "10:00-11:00 Mars/Olympus"}}, "spec.updates.window"),
         ({"mode": "Sometimes"}, "spec.mode"),

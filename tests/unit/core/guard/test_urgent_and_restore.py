@@ -166,6 +166,26 @@ def test_admission_knows_bounds_qos_and_the_largest_kube_node_but_no_usage():
     assert decision.limit_bytes == decision.request_bytes == 1536 * MIB
 
 
+def test_admission_lowers_no_limit_below_what_the_workload_uses_now():
+    told = situation(policy=policy(max_bytes=100 * MIB), container=container(usage_bytes=200.0 * MIB))
+    assert admit(ask(300), told).limit_bytes == 204 * MIB
+
+
+@pytest.mark.parametrize("decide", [guard, admit])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"policy": policy(max_bytes=4096)},
+        {"namespace": NamespaceState("shop", ranges=(MemoryRange("r", "Container", max_bytes=4096),))},
+    ],
+)
+def test_no_bound_lowers_a_limit_below_the_least(decide, parts):
+    idle = container(limit_bytes=32 * MIB, request_bytes=8 * MIB, usage_bytes=0.0)
+    assert decide(ask(24, 8), situation(container=idle, **parts)).limit_bytes == 16 * MIB
+    tiny = replace(idle, limit_bytes=12 * MIB, usage_bytes=MIB)
+    assert decide(ask(8, 8), situation(container=tiny, **parts)).limit_bytes == 12 * MIB
+
+
 limits = st.integers(min_value=1, max_value=1 << 38)
 
 
@@ -208,6 +228,7 @@ def test_whatever_is_asked_no_decision_harms(
     if decision.limit_bytes < limit:  # lowered: never below what is used now
         assert used is not None
         assert decision.limit_bytes > used
+        assert purpose is Purpose.RESTORE or decision.limit_bytes >= 16 * MIB
     if purpose is Purpose.URGENT:
         assert decision.limit_bytes >= limit
         assert decision.request_bytes >= own_request
