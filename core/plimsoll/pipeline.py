@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from plimsoll.forecast.protocol import LEVELS, Outcome, PeakDistribution, PeakModel
+from plimsoll.forecast.protocol import Outcome, PeakDistribution, PeakModel
 from plimsoll.forecast.registry import DEFAULT_MODEL
 from plimsoll.forecast.window import (
     BINS_PER_DAY,
@@ -42,7 +42,6 @@ from plimsoll.guard.limits import (
     settle,
 )
 from plimsoll.recommend.buffer import (
-    calibrate,
     killed_at_bytes,
     next_shift,
     outcome,
@@ -301,7 +300,7 @@ class LimitPipeline:
         hours = np.minimum(policies.history_hours[rows], self.needed.hours(rows, now_seconds))
         lived = self._circumstances.lived(clipped(window, hours), rows)
         looked = lived.window
-        raw, forecast = self._forecast(rows, looked)
+        raw, forecast = self._models.forecast(policies.model[rows], looked, settings.horizon_seconds)
         if settings.adaptive:
             forecast = shifted(forecast, self.history.promises.record(rows).shift)
         forecast = self._circumstances.corrected(forecast, rows, lived)
@@ -341,19 +340,6 @@ class LimitPipeline:
         target, lower, upper, buffer, request = (np.where(known, column, np.nan) for column in columns)
         said = (REPORTED_LEVELS, np.where(known[:, None], reported, np.nan), np.where(known, price, np.nan))
         return Recommendations(rows, known, target, lower, upper, buffer, request, *said)
-
-    def _forecast(self, rows: IntArray, window: UsageWindow) -> tuple[PeakDistribution, PeakDistribution]:
-        """What each row's model says, and the same corrected by that model's own past errors."""
-        raw, corrected = (np.empty((len(rows), len(LEVELS))) for _ in range(2))
-        codes = self._policies.model[rows]
-        for code in set(codes.tolist()):
-            mine = np.flatnonzero(codes == code)
-            part = window if len(mine) == len(rows) else part_of(window, mine)
-            fitted = self._models.of(code).fit(part)
-            said = fitted.predict(self.settings.horizon_seconds, LEVELS)
-            raw[mine] = said.values_bytes
-            corrected[mine] = calibrate(said, fitted.hindcast()).values_bytes
-        return PeakDistribution(LEVELS, raw), PeakDistribution(LEVELS, corrected)
 
     def _climb(self, recent: FloatArray, limit_bytes: FloatArray) -> FloatArray:
         """Limit to rise to because usage, of the last bins [n, 3], is close to it, or NaN."""

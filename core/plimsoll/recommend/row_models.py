@@ -1,14 +1,17 @@
 """The forecast models of a history's rows, by the code that a policy gives them.
 
-In: a default, stand-ins of a shell, codes. Out: models, made where a row first asks for them; outcomes,
-what is forgotten and what is learned reach all of them.
+In: a default, stand-ins of a shell, codes, what rows have used. Out: what each row's model says of its peak,
+models being made where a row first asks for them; outcomes, what is forgotten and what is learned reach all.
 """
 
 from collections.abc import Mapping
 
-from plimsoll.forecast.protocol import Outcome, PeakModel
+import numpy as np
+
+from plimsoll.forecast.protocol import LEVELS, Outcome, PeakDistribution, PeakModel
 from plimsoll.forecast.registry import DEFAULT_MODEL, model_names, peak_model
-from plimsoll.forecast.window import IntArray
+from plimsoll.forecast.window import IntArray, UsageWindow, part_of
+from plimsoll.recommend.buffer import calibrate
 from plimsoll.recommend.row_policy import UNSAID
 
 
@@ -31,6 +34,20 @@ class RowModels:
             except ImportError:  # an extra that is not here; the policy's condition says so
                 self._models[code] = peak_model(DEFAULT_MODEL)
         return self._models[code]
+
+    def forecast(
+        self, codes: IntArray, window: UsageWindow, horizon_seconds: float
+    ) -> tuple[PeakDistribution, PeakDistribution]:
+        """What each row's model (`codes` [n]) says of the peak, and that corrected by its own past errors."""
+        raw, corrected = (np.empty((len(codes), len(LEVELS))) for _ in range(2))
+        for code in set(codes.tolist()):
+            mine = np.flatnonzero(codes == code)
+            part = window if len(mine) == len(codes) else part_of(window, mine)
+            fitted = self.of(code).fit(part)
+            said = fitted.predict(horizon_seconds, LEVELS)
+            raw[mine] = said.values_bytes
+            corrected[mine] = calibrate(said, fitted.hindcast()).values_bytes
+        return PeakDistribution(LEVELS, raw), PeakDistribution(LEVELS, corrected)
 
     def update(self, outcome: Outcome) -> None:
         """An hour is over."""

@@ -15,7 +15,8 @@ from typing import ClassVar
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from plimsoll_operator.serve.metrics import SLOW_SECONDS, MetricDefinition, MetricKind, Metrics
+from plimsoll_operator.serve.definition import SLOW_SECONDS, MetricDefinition, MetricKind
+from plimsoll_operator.serve.metrics import Metrics
 
 HEALTHY, STUCK, UNKNOWN = 200, 503, 404
 COUNT_SECONDS = 60.0

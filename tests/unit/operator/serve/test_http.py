@@ -7,8 +7,9 @@ import threading
 import aiohttp
 import pytest
 
+from plimsoll_operator.serve.definition import MetricKind
 from plimsoll_operator.serve.http import Health, start_serving
-from plimsoll_operator.serve.metrics import DEFINITIONS, MetricKind, Metrics
+from plimsoll_operator.serve.metrics import DEFINITIONS, Metrics
 from plimsoll_operator.serve.watchdog import LONG_HOLD_SECONDS, LoopWatchdog, TimedEventLoop
 
 
@@ -71,31 +72,6 @@ async def test_metrics_are_served_under_their_documented_names(served):
     }
     assert shown == {each.name for each in DEFINITIONS}
     assert 'plimsoll_build_info{version="1.2.3"} 1.0' in text
-
-
-def test_names_carry_their_unit():
-    for each in DEFINITIONS:
-        assert each.name.endswith("_total") is (each.kind is MetricKind.COUNTER), each.name
-        if each.unit in ("seconds", "bytes"):
-            assert f"_{each.unit}" in each.name, each.name
-        assert each.description.endswith("."), each.name
-    assert len({each.name for each in DEFINITIONS}) == len(DEFINITIONS)
-
-
-def test_what_is_not_in_the_table_is_an_error():
-    metrics = Metrics("x")
-    with pytest.raises(KeyError):
-        metrics.count("plimsoll_invented_total")
-    with pytest.raises(ValueError, match="label"):
-        metrics.count("plimsoll_decisions_total", kind="raise")
-
-
-def test_a_replaced_gauge_forgets_labels_that_are_gone():
-    metrics = Metrics("x")
-    metrics.replace("plimsoll_held_containers", "reason", {"UsageStale": 3.0})
-    metrics.replace("plimsoll_held_containers", "reason", {"Paused": 1.0})
-    assert metrics.value("plimsoll_held_containers", reason="UsageStale") == 0
-    assert metrics.value("plimsoll_held_containers", reason="Paused") == 1
 
 
 def test_the_watchdog_shows_the_longest_hold_of_the_last_minute():
