@@ -144,6 +144,15 @@ def test_refuses(values: dict[str, Any], named: str):
             "agent.namespace is set and agent.enabled is false",
         ),
         (
+            {"agent": {"act": {"debugfs": True}}},
+            "agent.act.debugfs is `true`: there is no such value any more; agent.act.lruGen stands in its",
+        ),
+        # What `--reuse-values` brings along of the old chart's defaults.
+        (
+            {"agent": {"enabled": False, "act": {"debugfs": False}}},
+            "agent.act.debugfs is `false`: there is no such value any more; agent.act.lruGen stands in its",
+        ),
+        (
             {"operator": {"resources": {"limits": {"memory": "lots"}}}},
             "operator.resources.limits.memory is `lots`: it is no quantity",
         ),

@@ -32,6 +32,9 @@ Called once, by the operator's Deployment.
 {{- if and .Values.agent.namespace (not .Values.agent.enabled) .Values.coordination.enabled -}}
   {{- fail "agent.namespace is set and agent.enabled is false: coordination.enabled would put the agents' certificate into a namespace that nobody makes" -}}
 {{- end -}}
+{{- if hasKey .Values.agent.act "debugfs" -}}
+  {{- fail (printf "agent.act.debugfs is `%v`: there is no such value any more; agent.act.lruGen stands in its place, and mounts the one file lru_gen instead of all of debugfs" .Values.agent.act.debugfs) -}}
+{{- end -}}
 {{- $ports := dict (toString .Values.operator.metricsPort) "operator.metricsPort" -}}
 {{- if and .Values.webhook.enabled (eq (toString .Values.operator.metricsPort) "443") -}}
   {{- fail "operator.metricsPort is `443`: that is the webhook's port of the Service" -}}
