@@ -34,8 +34,13 @@ class Reclaim(Model):
     """Reclaim stops above this memory pressure (PSI some, percent of the last second or the last ten,
     whichever is worse), and slows down on the way to it."""
     refault_budget_fraction: Fraction = 0.01
-    """Of the memory touched, the share that may have to be brought back. A container that brings back more
-    is left alone until it has earned the difference again."""
+    """Of the memory touched, the share that may have to be brought back, as an account: what is touched
+    earns that share, all that comes back is charged, and while the account owes nothing is taken. Where it is
+    not known yet what comes back, a little is taken on trial: 1 % of usage or 1 MiB, twice as much after each
+    minute in which no more came back than was earned, at most a tenth of usage (importance High a twentieth,
+    Critical a fiftieth). Memory that is out counts as touched once in 300 s, and all memory does while the
+    account owes and nothing comes back. So within any T seconds at most
+    refaultBudget x (touched + memory x T / 300) + memory + 256 KiB come back. With 0 nothing is taken."""
     prefetch: bool = False
     """Bring pages back before they are predicted to be touched, and at once where reclaim was a mistake."""
     huge_pages: bool = False

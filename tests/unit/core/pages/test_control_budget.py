@@ -4,6 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from plimsoll.api.effective import Importance
+from plimsoll.api.reclaim import Reclaim
 from plimsoll.pages.control_budget import (
     HELD_SECONDS,
     LATELY_SECONDS,
@@ -12,7 +14,7 @@ from plimsoll.pages.control_budget import (
     SAVED_SECONDS,
     RefaultBudget,
 )
-from plimsoll.pages.control_probe import SLACK_BYTES
+from plimsoll.pages.control_probe import FIRST_BYTES, FIRST_RATIO, MOST_RATIO, SLACK_BYTES
 
 MIB = float(1 << 20)
 
@@ -168,3 +170,21 @@ def test_whoever_takes_all_that_it_is_allowed_what_comes_back_is_bounded(
             taken = MEMORY - out if budget.may_borrow else min(budget.allowance_bytes(), MEMORY - out)
             budget.took(taken)
             out += taken
+
+
+def test_a_policys_words_on_its_budget_are_the_accounts_own_figures():
+    """What `kubectl explain mempol.spec.reclaim.refaultBudget` says is the bound that is held."""
+    said = " ".join(str(Reclaim.model_fields["refault_budget_fraction"].description).split())
+    kib = SLACK_BYTES >> 10
+    assert (
+        f"refaultBudget x (touched + memory x T / {HELD_SECONDS:.0f}) + memory + {kib} KiB come back" in said
+    )
+    assert f"touched once in {HELD_SECONDS:.0f} s" in said
+    assert f"{FIRST_RATIO:.0%} of usage or {FIRST_BYTES >> 20} MiB".replace("%", " %") in said
+    shares = {0.10: "a tenth of usage", 0.05: "High a twentieth", 0.02: "Critical a fiftieth"}
+    for importance in (Importance.NORMAL, Importance.HIGH, Importance.CRITICAL):
+        assert shares[MOST_RATIO[importance]] in said
+    nothing = RefaultBudget(0.0)
+    nothing.enter(60.0, MEMORY, 0.0, MEMORY)
+    assert "With 0 nothing is taken." in said
+    assert (nothing.allowance_bytes(), nothing.may_borrow) == (0.0, False)
