@@ -28,6 +28,12 @@ class Release:
     cluster: Cluster
     name: str = NAME
     namespace: str = NAMESPACE
+    agents_namespace: str = ""
+    """Where the agents are; "" is with the operator."""
+
+    def namespace_of(self, component: str) -> str:
+        """Where a component's pods are: operator or agent."""
+        return (component == "agent" and self.agents_namespace) or self.namespace
 
     def helm(self, action: str, **arguments: Any) -> Any:
         """Run one of Helm's actions."""
@@ -68,10 +74,10 @@ class Release:
     def wait_ready(self) -> None:
         """Wait until every replica of the operator and every agent is Ready."""
         seconds = f"--timeout={READY_SECONDS}s"
-        for workload in (f"deployment/{NAME}-operator", f"daemonset/{NAME}-agent"):
-            self.cluster.kube(
-                "-n", self.namespace, "rollout", "status", workload, seconds, seconds=READY_SECONDS + 30
-            )
+        for component, workload in (("operator", "deployment"), ("agent", "daemonset")):
+            where = ("-n", self.namespace_of(component))
+            named = f"{workload}/{NAME}-{component}"
+            self.cluster.kube(*where, "rollout", "status", named, seconds, seconds=READY_SECONDS + 30)
 
     def scale_operator(self, replicas: int) -> None:
         """Take the operator down (0), or bring it back and wait until it is Ready."""
@@ -95,7 +101,7 @@ class Release:
     def pods(self, component: str) -> list[Manifest]:
         """Its pods that are not being deleted: component operator or agent."""
         chosen = f"app.kubernetes.io/component={component}"
-        pods = self.cluster.items("pods", "-n", self.namespace, "-l", chosen)
+        pods = self.cluster.items("pods", "-n", self.namespace_of(component), "-l", chosen)
         return [each for each in pods if "deletionTimestamp" not in each["metadata"]]
 
     def agents(self) -> list[Manifest]:

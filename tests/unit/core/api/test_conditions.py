@@ -20,7 +20,11 @@ def conditions(policy, conflicts=(), before=(), now=NOW):
 CANNOT = [
     ({"horizon": "6h"}, "HorizonNotSupported", "spec.forecast.horizon: 6h is not supported"),
     ({"horizon": "5m"}, "HorizonNotSupported", "forecast 1h ahead"),
-    ({"model": "windowed"}, "ModelUnknown", "there are auto, hazard, seasonal, vpa, prophet, ensemble, routed"),
+    (
+        {"model": "windowed"},
+        "ModelUnknown",
+        "there are auto, hazard, seasonal, vpa, prophet, ensemble, routed",
+    ),
     ({"model": "seasonl"}, "ModelUnknown", "spec.forecast.model: policies know no forecast model 'seasonl'"),
     ({"holidays": ["CH"]}, "HolidaysIgnored", "spec.forecast.holidays: only the model prophet looks at"),
 ]
