@@ -110,7 +110,7 @@ def variants(brain: Brain, trees: PeakModel | None) -> dict[str, Variant]:
             {"ask_again_above": UNREACHABLE}, network, promising=True
         ),
         NO_BUFFER: Variant({"adaptive": False}, network, promising=True),
-        "no floor of past peaks": Variant({"floor_hours": 0, "floor_hours_cheap": 0}, network),
+        "no floor of past peaks": Variant({"floored": False}, network),
         "changes cost nothing": Variant({"raise_gain": 0.0, "lower_gain": 0.0}, network),
         "no price but a margin": Variant({}, network, MARGINS, priced=False),
         **({} if trees is None else {TREES: Variant({}, trees, TREE_PRICES)}),

@@ -131,7 +131,8 @@ def knobs(brain: Brain) -> Iterator[Arm]:
     for name, prices in ((SUBJECT, PRICES), ("plimsoll-no-guard", UNGUARDED_PRICES)):
         for price in prices:
             settings = PipelineSettings(guarded=name == SUBJECT, oom_price=price)
-            yield Arm(name, f"price {price:g}", partial(plimsoll, settings=settings, model=brain.model))
+            made = partial(plimsoll, settings=settings, model=brain.model, promising=name == SUBJECT)
+            yield Arm(name, f"price {price:g}", made)
     for name, (argument, values, standard) in KNOBS.items():
         for value in values:
             if value != standard:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from arms import DEFAULT, SUBJECT, Arm, Brain, Promising, defaults, knobs, plimsoll, promised_points
+from arms import SUBJECT, Arm, Brain, Promising, defaults, knobs, plimsoll, promised_points
 from forecast_plots import draw
 from forecast_rows import Findings, document_parts, found_rows
 from plimsoll.forecast.hazard import HazardPeak, network_of
@@ -168,10 +168,16 @@ def finish(replay: LimitReplay, recommender: ReplayRecommender, key: tuple[str, 
 def gather(dataset: Dataset, arms: Sequence[Arm], done: Sequence[Part]) -> Findings:
     """What was found on one dataset, arm by arm."""
     of_arm = {arm.key: [part for part in done if part.key == (dataset.name, *arm.key)] for arm in arms}
-    promises = [part.kept for part in of_arm[SUBJECT, DEFAULT] if part.kept is not None]
+    kept_by = {
+        key: [part.kept for part in found if part.kept is not None]
+        for key, found in of_arm.items()
+        if key[0] == SUBJECT
+    }
     scores = {key: join([part.scores for part in found]) for key, found in of_arm.items()}
     frontier = frozenset(arm.key for arm in arms if arm.on_frontier)
-    return Findings(dataset.name, scores, frontier, join_kept(promises))
+    return Findings(
+        dataset.name, scores, frontier, {key: join_kept(parts) for key, parts in kept_by.items() if parts}
+    )
 
 
 def speed_rows(core: Dataset, brain: Brain) -> Iterator[Row]:

@@ -39,6 +39,7 @@ RIVALS = ("vpa", "vpa-guarded", "vpa-climb")
 ASKED_SLACK, ASKED_OOM = 0.268, 76.0
 GRID = np.round(np.arange(0.10, 0.501, 0.01), 3)
 COMMAND = "make bench-forecast"
+PROMISES = "forecast.promises"
 WITHIN = "share_of_draws_within_5_percent"
 ENOUGH_GROUPS = 8  # for a curve of a class to be read off
 ORACLE = "oracle"
@@ -53,7 +54,12 @@ class Findings:
     dataset: str
     scores: Mapping[Key, SeriesScores]
     frontier: frozenset[Key]
-    kept: Kept
+    promises: Mapping[Key, Kept]  # of those settings of Plimsoll's that note them
+
+    @property
+    def kept(self) -> Kept:
+        """Plimsoll's promises, unasked."""
+        return self.promises[SUBJECT, DEFAULT]
 
     @property
     def subject(self) -> SeriesScores:
@@ -104,6 +110,7 @@ def core_rows(found: Findings, seed: int) -> Iterator[Row]:
         if name.startswith("class.") and groups_in(found.subject, drawn) >= ENOUGH_GROUPS:
             yield from point_rows(found, drawn, f"forecast.{name}", brief=True)
     yield from calibration_rows(found, seed)
+    yield from price_rows(found, weights)
 
 
 def groups(scores: SeriesScores) -> Iterator[tuple[str, BoolArray]]:
@@ -217,6 +224,18 @@ def calibration_rows(found: Findings, seed: int) -> Iterator[Row]:
 def unseen_over(exposure: float) -> float:
     """The rate over this exposure that no event at all does not exclude."""
     return UNSEEN_EVENTS / exposure if exposure else float("nan")
+
+
+def price_rows(found: Findings, weights: FloatArray) -> Iterator[Row]:
+    """The same over all at every price: the less is promised, the harder it is to keep."""
+    n = int((weights[0] > 0).sum())
+    for key, kept in found.promises.items():
+        if key in found.frontier:
+            stem = f"{PROMISES}.{key[1].replace(' ', '_').replace('.', '_')}"
+            yield of(f"{stem}.promised", interval(weights @ kept.promised.sum(axis=1)), "hours", n)
+            yield of(f"{stem}.realised", interval(weights @ kept.realised.sum(axis=1)), "hours", n)
+            ratio = interval(realised_over_promised(kept, weights))
+            yield of(f"{stem}.realised_over_promised", ratio, "ratio", n)
 
 
 def leak_row() -> Row:

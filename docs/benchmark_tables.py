@@ -235,6 +235,25 @@ def _calibration(document: Document) -> Iterator[str]:
         yield _line(kind, f"{each[0]['n']}{_alone(each[0])}", promised, realised, _ranged(each[2]))
 
 
+def _by_price(document: Document) -> Iterator[str]:
+    """Hours with a kill that were promised and that came, price by price."""
+    rows = _rows(document)
+    end = ".realised_over_promised"
+    stems = [name.removesuffix(end) for name in rows if name.startswith("forecast.promises.price_")]
+    stems = [stem for stem in dict.fromkeys(stems) if f"{stem}{end}" in rows]
+    if not stems:
+        yield NOT_YET.format("forecast")
+        return
+    yield from _table(
+        ("price of a kill, container-days", "promised hours", "realised", "realised / promised")
+    )
+    for stem in stems:
+        each = [rows[f"{stem}.{name}"] for name in ("promised", "realised", "realised_over_promised")]
+        price = stem.removeprefix("forecast.promises.price_").replace("_", ".")
+        spreads = (_spread((row["value"], row["low"], row["high"])) for row in each[1:])
+        yield _line(price, _figure(each[0]["value"]), *spreads)
+
+
 def _speed(document: Document) -> Iterator[str]:
     """How fast a replay is."""
     rows = _rows(document)
@@ -255,6 +274,7 @@ TABLES: dict[str, Callable[[Document], Iterator[str]]] = {
     "sources": _sources,
     "cold": _cold,
     "calibrationrows": _calibration,
+    "calibrationprices": _by_price,
     "speed": _speed,
 }
 PLOTS = {

@@ -84,9 +84,7 @@ class PipelineSettings:
     horizon_seconds: float = HOUR_SECONDS
     least_history_hours: int = 3  # a row that was first seen later than this is not ready
     ask_again_above: float = 1.02  # usage above this multiple of the known peak asks the model again
-    floor_hours: int = 24  # no limit below the peak of so many hours ...
-    floor_hours_cheap: int = 6  # ... or of so many, where kills are cheap and tight limits are wanted
-    cheap_oom_price: float = 1.5  # below this price a kill is cheap
+    floored: bool = True  # False: past peaks are no floor of a limit (for comparison only)
     raise_gain: float = RAISE_GAIN
     lower_gain: float = LOWER_GAIN
     guard: GuardSettings = field(default_factory=GuardSettings)
@@ -306,8 +304,8 @@ class LimitPipeline:
         forecast = self._circumstances.corrected(forecast, rows, lived)
         price = self.oom_prices(rows)
         floor = np.maximum(floor_by_use(present, settings.guard), memory.hold_bytes)
-        cheap = price < settings.cheap_oom_price
-        floor = np.fmax(floor, past_peak(looked, cheap, settings.floor_hours, settings.floor_hours_cheap))
+        if settings.floored:
+            floor = np.fmax(floor, past_peak(looked, price))
         if settings.guarded:  # a limit that the guard would raise in the next bin is no limit to ask for
             used = np.where(np.isnan(present), hour_peak, present)
             used = np.fmax(used, lived.held_bytes())

@@ -228,6 +228,17 @@ def test_classes_and_calibration_are_by_class(tables):
     assert "| flat | 3 |" in made
 
 
+def test_promises_are_shown_price_by_price(tables):
+    mark = "<!-- table calibrationprices -->\n<!-- end of table -->\n"
+    rows = [
+        row(f"forecast.promises.price_0_15.{name}", value, value / 2, value * 2)
+        for name, value in (("promised", 40.0), ("realised", 44.0), ("realised_over_promised", 1.1))
+    ]
+    made = tables.with_tables(mark, {"rows": rows})
+    assert "| 0.15 | 40 | 44 [22, 88] | 1.1 [0.55, 2.2] |\n" in made
+    assert "Not measured yet" in tables.with_tables(mark, {"rows": []})  # results of before
+
+
 def test_every_command_of_the_page_is_a_target_of_the_makefile():
     """They take minutes, so they are not run here: make says what it would do, which runs the bench."""
     blocks = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)

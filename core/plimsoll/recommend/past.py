@@ -27,6 +27,9 @@ from plimsoll.guard.limits import GuardSettings, floor_by_use
 # A request is for packing: it covers so much of the coming hour's peak and of the last day's hours, not the
 # rare peaks that the limit is for.
 REQUEST_LEVEL = 0.9
+# Hours whose peak is a floor of the limit, and the prices (container-days) from which on each of them is.
+FLOOR_HOURS, DEAR_PRICE = 24, 2.0
+CHEAP_FLOOR_HOURS, CHEAP_PRICE = 6, 0.5
 Places = npt.NDArray[np.intp]
 
 
@@ -45,19 +48,21 @@ def typical_need(forecast: PeakDistribution, window: UsageWindow, guard: GuardSe
     return np.fmax(np.fmax(coming, day), floor_by_use(present_bytes(window), guard))
 
 
-def past_peak(window: UsageWindow, cheap: npt.NDArray[np.bool_], hours: int, cheap_hours: int) -> FloatArray:
-    """Peak [n] of the hours that a limit must cover, fewer where kills are `cheap` [n].
+def past_peak(window: UsageWindow, price: FloatArray) -> FloatArray:
+    """Peak [n] of the past that a limit must cover where a kill is worth `price` [n] container-days.
 
-    Short floors forget restart peaks. Hours are counted as seen: an outage of the usage source is not a calm
-    that lets a peak fall out.
+    The last day's where kills are dear: short floors forget restart peaks. The last hours' where they are
+    cheap, for who wants tight limits. In between it goes from the one to the other by the logs of price and
+    peak, so that a price that is steered moves a limit and never throws it. Hours are counted as seen: an
+    outage of the usage source is not a calm that lets a peak fall out.
     """
-    if not cheap.any():
-        return peak_of_seen_hours(window.hourly_bytes, hours)
-    floor = np.empty(len(window))
-    for mine, reach in ((cheap, cheap_hours), (~cheap, hours)):
-        if mine.any():
-            floor[mine] = peak_of_seen_hours(window.hourly_bytes[mine], reach)
-    return floor
+    dear = np.clip(np.log(price / CHEAP_PRICE) / np.log(DEAR_PRICE / CHEAP_PRICE), 0.0, 1.0)
+    day = peak_of_seen_hours(window.hourly_bytes, FLOOR_HOURS)
+    if (dear == 1.0).all():
+        return day
+    hours = peak_of_seen_hours(window.hourly_bytes, CHEAP_FLOOR_HOURS)
+    between = hours * np.power(np.maximum(day, 1.0) / np.maximum(hours, 1.0), dear)
+    return np.where(dear == 1.0, day, between)  # to the bit, whoever else is asked about
 
 
 def ready(window: UsageWindow, forecast: PeakDistribution, least_hours: int) -> npt.NDArray[np.bool_]:

@@ -57,7 +57,10 @@ def found(bench):
     simple = PipelineSettings(model="windowed")
     own = [
         bench.arms.Arm(
-            "plimsoll", "default", partial(bench.arms.plimsoll, settings=simple, model=None, promising=True)
+            "plimsoll",
+            "default",
+            partial(bench.arms.plimsoll, settings=simple, model=None, promising=True),
+            on_frontier=False,
         ),
         *[
             bench.arms.Arm("plimsoll", objective, partial(bench.arms.plimsoll, settings=simple, model=None))
@@ -66,10 +69,19 @@ def found(bench):
     ]
     brain = bench.arms.Brain()
     peers = [arm for arm in bench.arms.defaults(brain) if not arm.recommender.startswith("plimsoll")]
+    priced = [
+        bench.arms.Arm(
+            "plimsoll",
+            f"price {price:g}",
+            partial(bench.arms.plimsoll, settings=set_, model=None, promising=True),
+        )
+        for price in (0.15, 5.0)
+        for set_ in [dataclasses.replace(simple, oom_price=price)]
+    ]
     vpas = [arm for arm in bench.arms.knobs(brain) if arm.recommender in bench.rows.RIVALS]
     results = []
     for dataset in datasets:
-        arms = [*own, *peers, *(vpas if dataset.name == "core" else [])]
+        arms = [*own, *peers, *([*vpas, *priced] if dataset.name == "core" else [])]
         done = []
         for arm in arms:
             for batch in dataset.batches:
@@ -136,6 +148,19 @@ def test_what_is_asked_for_by_name_says_how_many_draws_land_within_5_percent(ben
         name = f"forecast.core.promised.{point}.share_of_draws_within_5_percent"
         assert 0 <= rows[name].value <= 1
         assert rows[f"{name}.at_a_fitted_price"].why  # here Plimsoll's knob is not turned
+
+
+def test_promises_are_compared_with_what_came_at_every_price(bench, found):
+    rows = {row.name: row for row in bench.rows.found_rows(found, 7)}
+    low, high = (rows[f"forecast.promises.price_{price}.promised"].value for price in ("0_15", "5"))
+    assert low > high > 0
+    kept = found[0].promises["plimsoll", "price 5"]
+    ratio = rows["forecast.promises.price_5.realised_over_promised"]
+    assert ratio.value == pytest.approx(kept.realised.sum() / kept.promised.sum())
+    assert ratio.low <= ratio.value <= ratio.high
+    assert "forecast.promises.default.promised" not in rows  # it is no step of the knob
+    priced = [arm for arm in bench.arms.knobs(bench.arms.Brain()) if arm.recommender == "plimsoll"]
+    assert all(isinstance(arm.make(None), bench.arms.Promising) for arm in priced)
 
 
 def test_what_the_traces_do_not_hold_has_a_row_that_says_so(bench, found):

@@ -89,6 +89,22 @@ def test_an_outage_of_the_source_is_no_calm(outage_hours: int):
     assert said.target_bytes[0] >= 1000 * MIB
 
 
+def test_a_price_that_is_moved_moves_the_floor_of_past_peaks_and_never_throws_it():
+    """A peak of fifteen hours ago, and prices from where it is no floor to where it is one."""
+    usage = np.concatenate([steady(1), [1000 * MIB], steady(15 / 24)])
+    prices = np.geomspace(0.4, 2.5, 60)
+    history, rows, now = history_of(np.stack([usage] * len(prices)))
+    pipeline = LimitPipeline(history)
+    pipeline.observe_policies(rows, [RowPolicy(oom_price=price) for price in prices.tolist()])
+    said = pipeline.decide(rows, now)
+    for column in (said.target_bytes, said.lower_bytes):
+        steps = column[1:] / column[:-1]
+        assert steps.max() < 1.1
+        assert steps.min() > 0.99  # a dearer kill never gets a tighter limit
+    assert said.target_bytes[0] < 500 * MIB
+    assert (said.target_bytes[prices >= 2] >= 1000 * MIB).all()
+
+
 def test_a_limit_far_below_use_from_the_start_is_raised_at_once():
     _, pipeline, now = decided(steady(1))
     rows = np.arange(len(pipeline.history), dtype=np.int32)
