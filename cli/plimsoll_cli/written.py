@@ -1,26 +1,31 @@
 """Files that options ask for: seen to be possible before the work begins, and written after it.
 
-In: a path. Out: the file, or a `FileError` that names it. A run of minutes whose result has nowhere to go is
-refused before it starts.
+In: a path, what it shall hold and what the command reads. Out: the file, or a `FileError` that names it. A
+run of minutes whose result has nowhere to go, or would take the place of something else, is refused before
+it starts.
 """
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from plimsoll_cli.failure import FileError
 from plimsoll_nodeagent.show import written
+from plimsoll_nodeagent.show.written import Holds, refusal
 
 
-def can_be_written(path: Path | None) -> None:
-    """Raise where `path` cannot become a file; None: none was asked for. Nothing is written yet."""
+def can_be_written(path: Path | None, holds: Holds, inputs: Iterable[Path] = ()) -> None:
+    """Raise where `path` cannot or shall not become a file of this sort; None: none was asked for.
+
+    A pipe or a terminal may be written to. Nothing is written yet.
+    """
     if path is None:
         return
-    if path.is_dir():
-        raise FileError(f"{path}: is a directory; name a file")
-    if not path.parent.is_dir():
-        raise FileError(f"{path}: there is no directory {path.parent}")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise FileError(f"{path}: may not be written")
+    if path.exists() and not path.is_file() and not path.is_dir():
+        if not os.access(path, os.W_OK):
+            raise FileError(f"{path}: may not be written")
+    elif (why := refusal(path, holds, inputs)) is not None:
+        raise FileError(why)
 
 
 def write_file(path: Path, text: str) -> None:

@@ -23,11 +23,11 @@ from plimsoll_nodeagent.flags import DEFAULT_STATE, acting_flags, columns, posit
 from plimsoll_nodeagent.kernelfs import KernelFs, Mode
 from plimsoll_nodeagent.recorder import RecordError, record
 from plimsoll_nodeagent.serve.local import DEFAULT_SOCKET, ask
-from plimsoll_nodeagent.show.files import RecordingError, load, save
+from plimsoll_nodeagent.show.files import RecordingError, is_recording, load, save
 from plimsoll_nodeagent.show.report import html, terminal
 from plimsoll_nodeagent.show.scale import seconds_text
 from plimsoll_nodeagent.show.svg import svg
-from plimsoll_nodeagent.show.written import Holds, refusal, write_whole
+from plimsoll_nodeagent.show.written import Holds, held, refusal, write_whole
 from plimsoll_nodeagent.trial import dry_run_text, look_damon
 
 FAILED = 1
@@ -173,6 +173,8 @@ def record_command(options: argparse.Namespace) -> str:
     if len(options.cgroup) != 1:
         raise FlagError("name the one cgroup to record: --cgroup PATH")
     _may_be_written(options.output, Holds.ARRAYS)
+    if held(options.output) is Holds.ARRAYS and not is_recording(options.output):
+        raise FlagError(f"{options.output}: holds other arrays, or what cannot be read; name another file")
     fs = KernelFs(options.root, Mode(options.mode))
     made = record(fs, options, sleep=time.sleep, now=time.time)
     _kept(options.output, lambda: save(made, options.output))
@@ -200,8 +202,8 @@ def heatmap_command(options: argparse.Namespace) -> str:
     recording = load(options.recording)
     if options.svg is None and options.html is None:
         return terminal(recording, colour=sys.stdout.isatty(), columns=options.columns)
-    for path in (options.svg, options.html):
-        _may_be_written(path, Holds.OTHER, options.recording)
+    for path, holds in ((options.svg, Holds.PICTURE), (options.html, Holds.PAGE)):
+        _may_be_written(path, holds, options.recording)
     for path, draw in ((options.svg, svg), (options.html, html)):
         if path is not None:
             text = draw(recording).encode()

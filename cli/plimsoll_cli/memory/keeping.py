@@ -27,8 +27,8 @@ from plimsoll_cli.memory.opening import (
 )
 from plimsoll_cli.output import OutputFormat, OutputOption, print_document, print_rows
 from plimsoll_cli.written import can_be_written, write_whole
+from plimsoll_nodeagent.show.written import Holds, held
 
-SQLITE = b"SQLite format 3\0"
 FormOption = Annotated[str, typer.Option("--form", help="json or parquet.")]
 
 
@@ -139,8 +139,10 @@ def export_command(
     store: StoreOption = None,
 ) -> None:
     """Write everything into one file."""
-    can_be_written(file)
-    _refuse_databases(file, path_of(store))
+    _refuse_the_memory(file, path_of(store))
+    can_be_written(file, Holds.TABLE if file.suffix == ".parquet" else Holds.EXPORT)
+    if held(file) is Holds.TABLE and not _is_export(file):
+        raise FileError(f"{file}: holds a recording, or what cannot be read; name another file")
     with opened(store) as found:
         entries = [*found.memory.entries()]
     contents = {each.record.digest: packed(each.content) for each in entries}
@@ -211,15 +213,22 @@ def _form_of(file: Path) -> Form:
     return FORMS["parquet" if file.suffix == ".parquet" else "json"]
 
 
-def _refuse_databases(file: Path, store: Path) -> None:
-    """Raise where an export would overwrite this memory, a part of it, or another database."""
+def _refuse_the_memory(file: Path, store: Path) -> None:
+    """Raise where an export would overwrite this memory, or a part of it."""
     for each in (store, *(Path(f"{store}{end}") for end in ("-wal", "-shm", "-journal"))):
         if file.resolve() == each.resolve() or (file.exists() and each.exists() and file.samefile(each)):
             raise FileError(f"{file}: is the memory itself, and would be overwritten; name another file")
-    if file.is_file():
-        with file.open("rb") as held:
-            if held.read(len(SQLITE)) == SQLITE:
-                raise FileError(f"{file}: is a database, and would be overwritten; name another file")
+
+
+def _is_export(file: Path) -> bool:
+    """Whether a Parquet file is an earlier export; what cannot be read is none: they are written whole."""
+    import pyarrow as pa  # noqa: PLC0415  (the operator's image has none, and writes JSON)
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    try:
+        return {"said", "packed"} <= set(pq.read_schema(file).names)
+    except (pa.ArrowException, OSError):
+        return False
 
 
 def _read(file: Path) -> list[Entry]:

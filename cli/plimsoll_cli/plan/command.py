@@ -31,7 +31,7 @@ from plimsoll_cli.output import OutputFormat, OutputOption, print_document, prin
 from plimsoll_cli.recommend import settings_for
 from plimsoll_cli.recorded import refuse_options_of_a_cluster
 from plimsoll_cli.written import write_file
-from plimsoll_nodeagent.show.written import refusal
+from plimsoll_nodeagent.show.written import Holds, refusal
 
 if TYPE_CHECKING:
     from plimsoll.pipeline import PipelineSettings
@@ -201,7 +201,7 @@ def _can_be_written(html: Path | None, traces: Sequence[Path]) -> None:
         return
     from plimsoll_cli.traces.parquet import trace_files  # noqa: PLC0415  (keeps `plimsoll --help` fast)
 
-    if (why := refusal(html, inputs=trace_files(traces))) is not None:
+    if (why := refusal(html, Holds.PAGE, trace_files(traces))) is not None:
         raise FileError(why)
 
 

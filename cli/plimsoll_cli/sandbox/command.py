@@ -22,9 +22,11 @@ from rich.live import Live
 from plimsoll.api.duration import DurationError, parse_duration
 from plimsoll_cli.console import PlainConsole
 from plimsoll_cli.ending import told_to_end
+from plimsoll_cli.failure import FileError
 from plimsoll_cli.sandbox import table
 from plimsoll_cli.sandbox.run import RunSettings, sandbox_run
 from plimsoll_cli.written import can_be_written, write_file
+from plimsoll_nodeagent.show.written import Holds
 
 app = typer.Typer(add_completion=False)
 
@@ -82,8 +84,7 @@ def sandbox(  # noqa: PLR0913, PLR0917 - a flag each
         speed_hours_per_second=speed,
         policy=policy,
     )
-    for path in (json_, svg):
-        can_be_written(path)
+    _can_be_written(settings, json_, svg)
     signal.signal(signal.SIGTERM, told_to_end)
     console = PlainConsole()
     screen = Screen(console)
@@ -96,6 +97,19 @@ def sandbox(  # noqa: PLR0913, PLR0917 - a flag each
         write_file(json_, json.dumps(outcome, indent=1) + "\n")
     if svg is not None:
         _write_svg(svg, screen.last, outcome)
+
+
+def _can_be_written(settings: RunSettings, json_: Path | None, svg: Path | None) -> None:
+    """Raise where the outcome cannot or shall not be written, before anything is played."""
+    if json_ is None and svg is None:
+        return
+    from plimsoll_cli.traces.parquet import trace_files  # noqa: PLC0415  (keeps `plimsoll --help` fast)
+
+    inputs = [*trace_files(settings.traces), *([settings.policy] if settings.policy else [])]
+    can_be_written(json_, Holds.OUTCOME, inputs)
+    can_be_written(svg, Holds.PICTURE, inputs)
+    if json_ is not None and svg is not None and json_.resolve() == svg.resolve():
+        raise FileError(f"{svg}: is what --json names too; name another file")
 
 
 class Screen:

@@ -22,15 +22,17 @@ def can_be_emitted(path: Path | None, holds: Holds, inputs: Iterable[Path]) -> N
     if (why := refusal(path, holds, inputs)) is not None:
         raise FileError(why)
     if path.exists() and held(path) is holds and _is_recording(path, holds):
-        raise FileError(f"{path}: holds a recording; name another file")
+        raise FileError(f"{path}: holds a recording, or what cannot be read; name another file")
 
 
 def _is_recording(path: Path, holds: Holds) -> bool:
-    """Whether a file of that sort holds something else than decisions; what is broken holds nothing."""
+    """Whether a file of that sort holds something else than decisions. What cannot be read is none of ours,
+    for decisions are written whole.
+    """
     try:
         if holds is Holds.TABLE:
             return "limit_bytes" not in pq.read_schema(path).names
         with zipfile.ZipFile(path) as archive:
             return not any(name.startswith(("epoch.", "victims_")) for name in archive.namelist())
     except (OSError, pa.ArrowException, zipfile.BadZipFile):
-        return False
+        return True

@@ -60,6 +60,15 @@ def load(path: Path) -> Recording:
         raise RecordingError(f"{path}: {error.args[0] if error.args else 'cut off'}") from None
 
 
+def is_recording(path: Path) -> bool:
+    """Whether an archive is a recording, of whichever version; what cannot be read is none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {"version.npy", "heat.npy", "axis.npy"} <= set(archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
 def _check(path: Path, version: int) -> None:
     if version != VERSION:
         raise RecordingError(f"{path}: of version {version}, not {VERSION}")

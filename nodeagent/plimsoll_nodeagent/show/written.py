@@ -1,11 +1,13 @@
 """Files that a person asked for: seen to be possible before the work begins, whole or not at all after it.
 
-In: a path, the inputs of the same command, bytes. Out: the file, or one sentence why not. What is there is
-replaced by a rename once all has reached the disk, so that a full disk leaves it as it was; a device, a pipe
-and a recording that somebody made are never replaced.
+In: a path, the inputs of the same command, bytes. Out: the file, or one sentence why not. One rule for every
+command: a file that is there is replaced only where it is empty, or begins as an earlier file of the same
+sort does. What is replaced is replaced by a rename once all has reached the disk, so that a full disk leaves
+it as it was; a device or a pipe is never replaced.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from enum import StrEnum
@@ -14,24 +16,35 @@ from typing import IO
 
 
 class Holds(StrEnum):
-    """What a file begins with that nobody wants to lose."""
+    """What a file holds, by how it begins."""
 
+    NOTHING = "nothing"
     PAGES = "a page trace (.pgt)"
     TABLE = "a Parquet file"
     ARRAYS = "an archive of arrays (.npz)"
     DATABASE = "a database"
-    OTHER = ""
+    PICTURE = "a picture of Plimsoll's (.svg)"
+    PAGE = "a page of Plimsoll's (.html)"
+    OUTCOME = "an outcome of the sandbox (.json)"
+    EXPORT = "an export of a memory (.jsonl)"
+    OTHER = "what this command has never written"
 
 
-_BEGINNINGS = {
-    b"PGT1": Holds.PAGES,
-    b"PAR1": Holds.TABLE,
-    b"PK\x03\x04": Holds.ARRAYS,
-    b"SQLi": Holds.DATABASE,
-}
+_BEGINNINGS = (  # those of ours as their writers begin them
+    (rb"\Z", Holds.NOTHING),
+    (rb"PGT1", Holds.PAGES),
+    (rb"PAR1", Holds.TABLE),
+    (rb"PK\x03\x04", Holds.ARRAYS),
+    (rb"SQLite format 3\0", Holds.DATABASE),
+    (rb'<svg (class="rich-terminal" |[^>]*role="img"><title>Memory of )', Holds.PICTURE),
+    (rb"<!doctype html><html lang=en><meta charset=utf-8><title>", Holds.PAGE),
+    (rb'\{\n "seed": ', Holds.OUTCOME),
+    (rb'\{"(digest|record|end)":', Holds.EXPORT),
+)
+_LOOKED_AT_BYTES = 512
 
 
-def refusal(path: Path, holds: Holds = Holds.OTHER, inputs: Iterable[Path] = ()) -> str | None:
+def refusal(path: Path, holds: Holds, inputs: Iterable[Path] = ()) -> str | None:
     """Why `path` shall not become a file of this sort; None where it may. Nothing is written yet."""
     if path.is_dir():
         return f"{path}: is a directory; name a file"
@@ -47,16 +60,19 @@ def refusal(path: Path, holds: Holds = Holds.OTHER, inputs: Iterable[Path] = ())
     if not os.access(target.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
         return f"{path}: may not be written"
     found = held(path)
-    return f"{path}: holds {found}; name another file" if found not in {Holds.OTHER, holds} else None
+    return f"{path}: holds {found}; name another file" if found not in {Holds.NOTHING, holds} else None
 
 
 def held(path: Path) -> Holds:
-    """What a file holds, by its first bytes; OTHER where there is none or it cannot be read."""
+    """What a file holds, by its first bytes: NOTHING where there is none, OTHER where it cannot be read."""
     try:
         with path.open("rb") as file:
-            return _BEGINNINGS.get(file.read(4), Holds.OTHER)
+            first = file.read(_LOOKED_AT_BYTES)
+    except FileNotFoundError:
+        return Holds.NOTHING
     except OSError:
         return Holds.OTHER
+    return next((holds for begins, holds in _BEGINNINGS if re.match(begins, first)), Holds.OTHER)
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:

@@ -170,6 +170,18 @@ def test_limits_never_take_the_place_of_a_recording(traces, tmp_path):
         assert path.read_bytes() == before
 
 
+def test_limits_replace_only_earlier_limits_or_an_empty_file(traces, tmp_path):
+    out, mine = tmp_path / "out.parquet", tmp_path / "keep.csv"
+    out.write_bytes(b"")
+    arguments = ("--recommender", "static", "--warmup", "3h", "--emit")
+    for _ in range(2):
+        replay("limits", traces, *arguments, out)
+    for content in (b"a,b\n1,2\n", out.read_bytes()[:-100]):
+        mine.write_bytes(content)
+        assert f"{mine}: holds " in refused(2, traces, *arguments, mine)
+        assert mine.read_bytes() == content
+
+
 def test_limits_that_do_not_fit_on_the_disk_leave_those_before(traces, tmp_path):
     out = tmp_path / "out.parquet"
     replay("limits", traces, "--recommender", "static", "--warmup", "3h", "--emit", out)

@@ -15,7 +15,7 @@ from plimsoll_nodeagent.kernelfs import KernelFs
 from plimsoll_nodeagent.main import main, parser
 from plimsoll_nodeagent.recorder import Taken, record
 from plimsoll_nodeagent.serve.local import LocalDoor, ask
-from plimsoll_nodeagent.show.files import load, save
+from plimsoll_nodeagent.show.files import is_recording, load, save
 from plimsoll_nodeagent.show.scale import second_ticks
 
 MIB = float(1 << 20)
@@ -249,9 +249,20 @@ def test_a_picture_never_takes_the_place_of_a_recording(capsys, recorded, tmp_pa
             assert path.read_bytes() == before
 
 
+def test_arrays_of_somebody_elses_are_no_earlier_recording(capsys, recorded, tmp_path):
+    other = tmp_path / "other.npz"
+    np.savez(other, weights=np.ones(3))
+    before = other.read_bytes()
+    code, _, err = run(capsys, "record", "--cgroup", "x", "-o", other)
+    assert (code, f"{other}: holds other arrays" in err) == (2, True)
+    assert other.read_bytes() == before
+    assert is_recording(recorded)
+
+
 def test_a_picture_that_does_not_fit_on_the_disk_leaves_the_one_before(recorded, tmp_path):
     picture = tmp_path / "a.svg"
-    picture.write_text("<svg>before</svg>")
+    assert main(["heatmap", str(recorded), "--svg", str(picture)]) == 0
+    before = picture.read_text()
     words = ["heatmap", str(recorded), "--svg", str(picture)]
     limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000));"
     call = f"from plimsoll_nodeagent.main import main; sys.exit(main({words!r}))"
@@ -260,7 +271,7 @@ def test_a_picture_that_does_not_fit_on_the_disk_leaves_the_one_before(recorded,
         2,
         f"plimsoll-agent: {picture}: cannot be written: File too large\n",
     )
-    assert picture.read_text() == "<svg>before</svg>"
+    assert picture.read_text() == before
     assert not list(tmp_path.glob(".*"))
 
 

@@ -6,6 +6,8 @@ import os
 import sqlite3
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from plimsoll.store.memory import open_memory
@@ -40,9 +42,23 @@ def test_an_export_overwrites_no_memory_and_no_database(kept, plimsoll, told, na
         db.execute("CREATE TABLE mine (x)")
     db.close()
     before = kept.read_bytes()
-    assert "would be overwritten" in plimsoll("export", name, status=2).stderr
+    said = plimsoll("export", name, status=2).stderr
+    assert ("holds a database" if name == "other.db" else "would be overwritten") in said
     assert kept.read_bytes() == before
     assert records(told) == {"incident": 3}
+
+
+@pytest.mark.parametrize("name", ["notes.jsonl", "notes.parquet"])
+def test_an_export_replaces_only_an_earlier_export(kept, plimsoll, name):
+    Path(name).write_bytes(b"")
+    for _ in range(2):
+        plimsoll("export", name)
+    recording = {"series_id": ["a"], "timestamp": [0], "memory_bytes": [1.0]}
+    pq.write_table(pa.table(recording), "recording.parquet")
+    for content in (b'{"a": 1}\n', Path("recording.parquet").read_bytes(), b"PAR1 and no more"):
+        Path(name).write_bytes(content)
+        assert f"{name}: holds " in plimsoll("export", name, status=2).stderr
+        assert Path(name).read_bytes() == content
 
 
 @pytest.mark.parametrize(

@@ -219,6 +219,16 @@ def test_an_input_is_never_overwritten(plimsoll, short):
     assert short.read_bytes() == before
 
 
+def test_a_page_replaces_only_an_earlier_page(plimsoll, short, tmp_path):
+    mine, page = tmp_path / "keep.txt", tmp_path / "plan.html"
+    mine.write_text("my notes")
+    result = plimsoll("plan", short, "--html", mine)
+    assert (result.exit_code, f"{mine}: holds " in result.stderr) == (2, True)
+    assert mine.read_text() == "my notes"
+    for _ in range(2):
+        assert plimsoll("plan", short, "--html", page).exit_code == 0
+
+
 # -- a cluster --
 
 

@@ -1,13 +1,17 @@
 """How long a sandbox plays, as people write it; what it may be asked for, told before anything is played."""
 
+import json
 from pathlib import Path
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from plimsoll_cli.failure import FileError
 from plimsoll_cli.main import app
-from plimsoll_cli.sandbox.command import hours_of
+from plimsoll_cli.sandbox.command import _SVG_FORMAT, hours_of
+from plimsoll_cli.written import can_be_written
+from plimsoll_nodeagent.show.written import Holds
 
 
 @pytest.mark.parametrize(
@@ -36,6 +40,33 @@ def test_an_outcome_that_has_nowhere_to_go_is_told_before_the_run(tmp_path: Path
     assert refused(option, tmp_path) == f"Error: {tmp_path}: is a directory; name a file"
     away = tmp_path / "none" / "outcome"
     assert refused(option, away) == f"Error: {away}: there is no directory {away.parent}"
+
+
+@pytest.mark.parametrize("option", ["--json", "--svg"])
+def test_an_outcome_takes_the_place_of_nothing_else(tmp_path: Path, option: str):
+    trace, policy, notes = (tmp_path / name for name in ("good.parquet", "p.yaml", "notes.txt"))
+    trace.write_bytes(b"PAR1 and so on")
+    policy.write_text("kind: MemoryPolicy")
+    notes.write_text("mine")
+    read = ("--traces", trace, "--policy", policy)
+    assert refused(*read, option, trace).endswith("is what is read; name another file to write")
+    assert refused(*read, option, policy).endswith("is what is read; name another file to write")
+    assert f"{notes}: holds " in refused(*read, option, notes)
+    assert notes.read_text() == "mine"
+
+
+def test_what_is_written_here_is_known_again(tmp_path: Path):
+    file = tmp_path / "outcome"
+    for holds, text in ((Holds.OUTCOME, json.dumps({"seed": 7}, indent=1)), (Holds.PICTURE, _SVG_FORMAT)):
+        file.write_text(text)
+        can_be_written(file, holds)
+        with pytest.raises(FileError):
+            can_be_written(file, Holds.PAGE)
+
+
+def test_one_file_is_not_written_twice(tmp_path: Path):
+    file = tmp_path / "outcome"
+    assert "is what --json names too" in refused("--json", file, "--svg", file)
 
 
 def test_traces_that_are_not_there_are_named(tmp_path: Path):
