@@ -275,7 +275,10 @@ def compared(
     why = None if row.value is not None else "no setting that was tried comes so far"
     against: dict[str, float | None] = {who: each.value for who, each in found.items()}
     return replace(
-        row, against=against, spreads={who: plain(each)[1:] for who, each in found.items()}, why=why
+        row,
+        against=against,
+        spreads={who: [*plain(each)[1:], each.finite] for who, each in found.items()},
+        why=why,
     )
 
 

@@ -320,15 +320,18 @@ def _ranged(row: Mapping[str, Any]) -> str:
 
 def _own(row: Mapping[str, Any]) -> str:
     """Plimsoll's figure with its interval, and what that interval is not from."""
-    share = row.get("finite_draws")
-    part = f", in {_percent(share)} of the draws" if share is not None and share < 1 else ""
-    return f"{_ranged(row)}{part}{_alone(row)}"
+    return f"{_ranged(row)}{_part(row.get('finite_draws'))}{_alone(row)}"
 
 
 def _theirs(row: Mapping[str, Any], who: str) -> str:
     """A peer's figure, with its interval where the results have one."""
-    low, high = (row.get("spreads") or {}).get(who, (None, None))
-    return _spread((row["against"].get(who), low, high))
+    value = row["against"].get(who)
+    low, high, share = (row.get("spreads") or {}).get(who, (None, None, None))
+    return "-" if value is None else f"{_spread((value, low, high))}{_part(share)}"
+
+
+def _part(share: float | None) -> str:
+    return f", in {_percent(share)} of the draws" if share is not None and share < 1 else ""
 
 
 def _alone(found: Mapping[str, Any]) -> str:

@@ -147,7 +147,7 @@ def test_an_aim_is_met_surely_only_where_the_whole_interval_meets_it(tables):
 def test_peers_have_their_intervals_and_one_group_is_said_in_words(tables):
     oom = row("forecast.source.nezha_pod.oom", 5.57, against={"vpa": 8.0})
     slack = row("forecast.source.nezha_pod.slack", 0.2, 0.1, 0.3, {"vpa": 0.25})
-    rows = [oom | {"groups": 1}, slack | {"spreads": {"vpa": [0.2, 0.3]}}]
+    rows = [oom | {"groups": 1}, slack | {"spreads": {"vpa": [0.2, 0.3, 1.0]}}]
     made = tables.with_tables("<!-- table sources -->\n<!-- end of table -->\n", {"rows": rows})
     assert "| nezha_pod | 3 (1 group) | 5.57 @ 0.2 [0.1, 0.3] | 8 @ 0.25 [0.2, 0.3] |\n" in made
 
@@ -155,11 +155,15 @@ def test_peers_have_their_intervals_and_one_group_is_said_in_words(tables):
 def test_classes_with_enough_groups_stand_with_both_axes(tables):
     rows = [
         row(f"forecast.class.flat.{name}", 1.0, 0.5, 2.0, {"vpa": 3.0})
-        | {"groups": 12, "spreads": {"vpa": [2.0, 4.0]}}
+        | {"groups": 12, "spreads": {"vpa": [2.0, 4.0, 0.5]}}
         for name in ("oom_at_slack_268", "slack_at_oom_76")
     ]
     made = tables.with_tables("<!-- table classpoints -->\n<!-- end of table -->\n", {"rows": rows})
-    assert made.count("| flat | 3 | 12 | 1 [0.5, 2] | 3 [2, 4] |\n") == 2
+    assert made.count("| flat | 3 | 12 | 1 [0.5, 2] | 3 [2, 4], in 50 % of the draws |\n") == 2
+    rows[0]["against"]["vpa"] = None
+    assert "| 1 [0.5, 2] | - |" in tables.with_tables(
+        "<!-- table classpoints -->\n<!-- end of table -->\n", {"rows": rows}
+    ), "no figure has no interval"
 
 
 def test_the_page_says_which_aims_the_committed_results_miss(tables):

@@ -110,11 +110,14 @@ def test_figures_are_taken_over_with_interval_and_peers(generate: ModuleType):
 def test_how_sure_a_figure_is_stands_beside_it(generate: ModuleType):
     rows = [
         RESULTS["rows"][0]
-        | {"spreads": {"vpa": [70.0, 90.0]}, "groups": 12, "finite_draws": 0.55, "note": "read off"},
+        | {"spreads": {"vpa": [70.0, 90.0, 0.9]}, "groups": 12, "finite_draws": 0.55, "note": "read off"},
         {"name": "a.b", "value": 5.0, "unit": "s", "n": 3, "groups": 1, "against": {}},
     ]
     page = generate.results_page({"limits": RESULTS | {"rows": rows}})
-    assert "| 27.12 [24, 30.5] (in 55 % of the draws; read off) | 78.1 [70, 90] |" in page
+    assert (
+        "| 27.12 [24, 30.5] (in 55 % of the draws) (read off) | 78.1 [70, 90] (in 90 % of the draws) |"
+        in page
+    )
     assert "| 5 (1 group of siblings: no interval) |" in page
 
 
