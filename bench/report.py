@@ -28,7 +28,7 @@ CHANGED = "the tree has changes that are in no commit, so nobody could check out
 class Row:
     """One figure. `low` and `high`: its 95 % interval. `against`: the same figure for each peer, same run.
 
-    `spreads`: the peers' low, high and share of finite draws. `groups`: what was drawn; one alone is no interval.
+    `spreads`: the peers' low, high and share of finite draws. `groups`: what was drawn; one has no interval.
     `finite_draws`: share of the draws that have the figure, where some have not. `note`: how to read it.
     `commit`, `bench`: what was measured, and by which bench, where these are others than those of the results
     it stands in.
