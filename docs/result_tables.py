@@ -70,26 +70,25 @@ def _result_row(row: Mapping[str, Any], peers: Sequence[str]) -> tuple[str, ...]
         value += f" (at `{row['commit']}`{row.get('age', '')})"
     value += _how_sure(row)
     spreads = row.get("spreads") or {}
-    each = (_spread(against.get(peer), spreads.get(peer, (None, None))) for peer in peers)
+    each = (_spread(against.get(peer), spreads.get(peer, (None, None, None))) for peer in peers)
     return (f"`{row['name']}`", row["unit"], value, *each, str(row.get("n", "")))
 
 
 def _spread(value: float | None, bounds: Sequence[float | None]) -> str:
-    low, high = bounds
+    low, high, share = bounds
     inside = "" if low is None or high is None else f" [{figure(low)}, {figure(high)}]"
-    return "" if value is None else f"{figure(value)}{inside}"
+    return "" if value is None else f"{figure(value)}{inside}{_in_draws(share)}"
+
+
+def _in_draws(share: float | None) -> str:
+    return f" (in {100 * share:.2g} % of the draws)" if share is not None and share < 1 else ""
 
 
 def _how_sure(row: Mapping[str, Any]) -> str:
     """What is to be known of a figure besides its interval."""
-    share = row.get("finite_draws")
-    said = [
-        "1 group of siblings: no interval" if row.get("groups") == 1 else "",
-        f"in {100 * share:.2g} % of the draws" if share is not None and share < 1 else "",
-        row.get("note") or "",
-    ]
-    words = "; ".join(filter(None, said))
-    return f" ({words})" if words else ""
+    alone = "1 group of siblings: no interval" if row.get("groups") == 1 else ""
+    words = "; ".join(filter(None, [alone, row.get("note") or ""]))
+    return _in_draws(row.get("finite_draws")) + (f" ({words})" if words else "")
 
 
 OUTCOME = re.compile(r"(<!-- outcome: made by docs/generate.py -->\n).*?(<!-- end of outcome -->)", re.DOTALL)
