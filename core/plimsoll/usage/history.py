@@ -17,7 +17,6 @@ from plimsoll.usage.ring import Ring, slots_between
 from plimsoll.usage.sample import (
     BIN_SECONDS,
     BINS_PER_HOUR,
-    DAY_SECONDS,
     HOUR_SECONDS,
     MAX_PLAUSIBLE_BYTES,
     AppendReport,
@@ -168,12 +167,14 @@ class History:
         bytes_: npt.ArrayLike,
         now_seconds: float,
         ceiling_bytes: npt.ArrayLike = MAX_PLAUSIBLE_BYTES,
+        limit_bytes: npt.ArrayLike = np.nan,
     ) -> AppendReport:
         """Take n samples in (rows int32, Unix seconds and bytes float64); never raises on a bad sample.
 
         A sample lands in the bin of its time, in whatever order they come; one older than a day counts for
         its hour only. `ceiling_bytes` (scalar or [n]): what cannot be exceeded, e.g. the kube node's memory.
-        Who falls to a 512th without a start was read in another unit: refused, for a day at the longest.
+        Who falls to a 512th without a start was read in another unit, and so was who begins with less than
+        that of its limit (`limit_bytes`, scalar or [n]; NaN: none): refused for as long as it goes on.
         """
         self.advance(now_seconds)
         index = np.atleast_1d(np.asarray(rows, dtype=np.int64))
@@ -182,27 +183,21 @@ class History:
         known = self._known(index)
         with np.errstate(invalid="ignore"):  # the past is what it was
             present = times > self.now_seconds - HOUR_SECONDS
-        reached = self._still_reached(np.where(known, index, 0))
-        held_against = np.where(present, reached, 0.0)
+        reached = self._reached[np.where(known, index, 0)]
+        begins_at = np.fmax(as_column(limit_bytes, len(index)), 0.0)
+        held_against = np.where(present, np.where(reached > 0, reached, begins_at), 0.0)
         good, report = judge(known, times, values, oldest, self.now_seconds, ceiling_bytes, held_against)
         index, times, values = index[good], np.minimum(times[good], self.now_seconds), values[good]
         slots = (times // BIN_SECONDS).astype(np.int64)
         self._store(index, slots, round_up_float32(values))
         np.fmin.at(self._first_seen, index, times)
         np.fmax.at(self._last_seen, index, times)
-        self._reached[index] = reached[good]
         np.fmax.at(self._reached, index, np.fmin(values, self._newest[index]))
         self._newest[index] = values
         read_back = times < self.now_seconds - HOUR_SECONDS  # a past comes all at once
         for row in set(index[read_back].tolist()):
             self._reached[row] = np.fmax(self._reached[row], self._since_start_bytes(row))
         return report
-
-    def _still_reached(self, rows: IntArray) -> Float64Array:
-        """What samples of `rows` [n] are held against, in bytes: 0 where nothing was believed for a day."""
-        with np.errstate(invalid="ignore"):
-            heard = self.now_seconds - self._last_seen[rows] < DAY_SECONDS
-        return np.where(heard, self._reached[rows], 0.0)
 
     def _store(self, rows: IntArray, slots: IntArray, stored: Float32Array) -> None:
         """Maxima by absolute bin, none later than the present; hours follow."""
@@ -241,10 +236,16 @@ class History:
         return self._record(self._ooms, rows, seconds, limit_bytes, usage_bytes)
 
     def record_restart(self, rows: Rows, seconds: npt.ArrayLike) -> int:
-        """Remember when containers were started anew. The history of maxima goes on."""
+        """Remember when containers were started anew. The history of maxima goes on.
+
+        A start that is on record is no other one: what was used since then still counts.
+        """
         index = np.atleast_1d(np.asarray(rows, dtype=np.int64))
-        index = index[self._known(index)]
-        self._newest[index], self._reached[index] = 0.0, 0.0
+        times = as_column(seconds, len(index))
+        known = self._known(index)
+        kept = self._restarts.of(np.where(known, index, 0)).seconds
+        new = index[known & ~(kept == times[:, None]).any(axis=1)]
+        self._newest[new], self._reached[new] = 0.0, 0.0
         return self._record(self._restarts, rows, seconds, None, None)
 
     def _record(

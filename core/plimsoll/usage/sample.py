@@ -57,6 +57,9 @@ class AppendReport:
 
     accepted: int
     rejected: dict[Rejection, int] = field(default_factory=dict)
+    # [n] which samples were stored, and which were refused for their unit
+    believed: BoolArray = field(default_factory=lambda: np.zeros(0, dtype=np.bool_), compare=False)
+    doubted: BoolArray = field(default_factory=lambda: np.zeros(0, dtype=np.bool_), compare=False)
 
 
 def bin_of(seconds: float) -> int:
@@ -84,8 +87,8 @@ def judge(
 
     `known[n]` says whether the row exists; `ceiling_bytes` (scalar or [n]) is what a sample cannot exceed,
     for example the kube node's memory; `reached_bytes` (scalar or [n]) is what was used since the container's
-    start: a sample that is far below it and not zero is in another unit. Each sample is counted under the
-    first reason that applies; while the present is unknown (NaN) every time lies in the future.
+    start, or its limit: a sample that is far below it and not zero is in another unit. Each sample is counted
+    under the first reason that applies; while the present is unknown (NaN) every time lies in the future.
     """
     with np.errstate(invalid="ignore"):
         verdicts = (
@@ -100,10 +103,14 @@ def judge(
             (Rejection.TOO_OLD, seconds < oldest_seconds),
         )
     good = np.ones(len(values), dtype=np.bool_)
+    doubted = np.zeros(len(values), dtype=np.bool_)
     rejected: dict[Rejection, int] = {}
     for reason, bad in verdicts:
-        count = int(np.count_nonzero(good & bad))
+        first = good & bad
+        count = int(np.count_nonzero(first))
         if count:
             rejected[reason] = count
             good &= ~bad
-    return good, AppendReport(int(np.count_nonzero(good)), rejected)
+            if reason is Rejection.UNIT:
+                doubted = first
+    return good, AppendReport(int(np.count_nonzero(good)), rejected, good, doubted)

@@ -119,6 +119,8 @@ class Standing:
 SILENCE = {
     "BackfillPending": "its past has not come out of Prometheus yet",
     "UsageStale": "the usage source gives no fresh sample of it",
+    "UnitDoubted": "its samples are less than a 512th of its limit, or of what it used since its start: they"
+    " are taken for another unit (a limit lowered by hand says that they are not)",
     "NeedUnknown": "its history is of needed memory, and what it needs now is not known",
 }
 

@@ -51,6 +51,7 @@ FRESHEST_SECONDS = 60.0
 # A row with a day of its own decides without the past that Prometheus could not give.
 OWN_PAST_SECONDS = 86_400.0
 USAGE_STALE = "UsageStale"
+UNIT_DOUBTED = "UnitDoubted"
 PAST_PENDING = "BackfillPending"
 NEED_UNKNOWN = "NeedUnknown"
 CLOCK_PROBLEMS = {
@@ -279,10 +280,18 @@ class EngineCore:
             told = self._needed(rows[mine], slots[mine], values, batch.cache_bytes[mine], made.now_seconds)
             told = self._needs.of_samples(slots[mine], values, seconds, told, quantity, made.now_seconds)
             kept = np.isfinite(told) | ~np.isfinite(values)  # the others' agents are waited for
+            limits = self.members.set_bytes(slots[mine])
             report = store.history.append(
-                places[kept], seconds[kept], told[kept], made.now_seconds, ceilings[kept]
+                places[kept], seconds[kept], told[kept], made.now_seconds, ceilings[kept], limits[kept]
             )
-            self.members.observe(slots[mine], seconds, values, made.now_seconds, told)
+            doubted = np.zeros(len(mine), dtype=np.bool_)
+            doubted[kept] = report.doubted
+            # A replica's fellows say what the row uses; where nobody is believed, nothing is known.
+            doubted &= ~np.isin(places, places[kept][report.believed])
+            made.doubt(rows[mine[doubted]])
+            seen = ~doubted
+            here, used = slots[mine][seen], values[seen]
+            self.members.observe(here, seconds[seen], used, made.now_seconds, told[seen])
             store.history.record_throttled(places[batch.throttled[mine]], made.now_seconds)
             made.samples += report.accepted
             for reason, count in report.rejected.items():
@@ -315,7 +324,9 @@ class EngineCore:
         """Name the rows that must not move on their forecast."""
         limit = self._fresh_seconds()
         stale = made.usage.rows[made.usage.age_seconds > limit]
-        made.hold(USAGE_STALE, stale)
+        doubted = np.isin(stale, made.doubted)
+        made.hold(USAGE_STALE, stale[~doubted])
+        made.hold(UNIT_DOUBTED, stale[doubted])
         made.hold(PAST_PENDING, self._pending(made.now_seconds))
         made.hold(NEED_UNKNOWN, self._needs.held(made.bases))
         if len(stale):

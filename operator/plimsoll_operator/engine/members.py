@@ -142,6 +142,12 @@ class MemberTable:
         """Return what no sample of each slot can exceed, [n]; free slots and unknown kube nodes: anything."""
         return np.fmin(np.where(slots >= 0, self._ceiling_bytes[slots], np.nan), MAX_PLAUSIBLE_BYTES)
 
+    def set_bytes(self, slots: SlotArray) -> Float64Array:
+        """Return each slot's limit in force, or its request where it has none, [n]; NaN: neither."""
+        limits = self.limit_bytes[slots]
+        said = np.where(np.isnan(limits), self.request_bytes[slots], limits)
+        return np.where(slots >= 0, said, np.nan)
+
     def row_limits(self, rows_count: int) -> Float64Array:
         """Return the lowest limit in force of each row's members, [rows_count]; NaN where none has one."""
         lowest = np.full(rows_count, np.nan)

@@ -57,6 +57,7 @@ class Round:
     limit_bytes: float = 0.0
     samples: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
+    doubted: RowArray = field(default_factory=lambda: np.empty(0, dtype=np.int32))  # for their samples' unit
     price_factors: dict[str, float] = field(default_factory=dict)
     stand_ins: dict[int, str] = field(default_factory=dict)
     kept: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -78,6 +79,10 @@ class Round:
         """Count samples that were dropped."""
         if count:
             self.rejected[reason] = self.rejected.get(reason, 0) + count
+
+    def doubt(self, rows: RowArray) -> None:
+        """Name rows of which all samples seem to be in another unit."""
+        self.doubted = np.union1d(self.doubted, rows).astype(np.int32)
 
     def hold(self, reason: str, rows: RowArray) -> None:
         """Name rows that hold."""

@@ -152,11 +152,25 @@ def test_replicas_that_share_a_row_reach_what_the_largest_reaches():
     assert not used(h, 0.1, NOW + 240)
 
 
-def test_a_fall_that_lasts_a_day_is_believed():
+def test_a_fall_is_not_believed_for_lasting():
     h = history()
     assert [used(h, 100, NOW), used(h, 100, NOW + 60)] == [True, True]
-    believed = [used(h, 0.1, NOW + 60 + 1800 * half_hour) for half_hour in range(1, 60)]
-    assert believed == [False] * 47 + [True] * 12
+    assert not any(used(h, 0.1, NOW + 60 + 1800 * half_hour) for half_hour in range(1, 192))
+
+
+def test_a_start_that_is_told_again_is_no_other_one():
+    h = history()
+    h.record_restart(0, NOW - 60)
+    assert [used(h, 100, NOW), used(h, 100, NOW + 60)] == [True, True]
+    h.record_restart(0, NOW - 60)
+    assert not used(h, 0.1, NOW + 120)
+
+
+def test_a_512th_of_the_limit_from_the_first_sample_is_another_unit():
+    h = history(2)
+    report = h.append([0, 1], NOW, [100 * MIB / 1024] * 2, NOW, limit_bytes=[200 * MIB, np.nan])
+    assert (report.doubted.tolist(), report.believed.tolist()) == ([True, False], [False, True])
+    assert h.append(0, NOW + 60, 100 * MIB / 1024, NOW + 60, limit_bytes=40 * MIB).accepted == 1
 
 
 def test_a_past_that_was_read_back_or_restored_shows_the_unit_as_well():

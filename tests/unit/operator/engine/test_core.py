@@ -7,7 +7,7 @@ from builders.engine import MIB, NOW, ScriptedSource, member
 from builders.engine_rows import inside
 from plimsoll.recommend.row_policy import RowPolicy
 from plimsoll.usage.sample import Quantity
-from plimsoll_operator.engine.core import PAST_PENDING, USAGE_STALE, EngineCore
+from plimsoll_operator.engine.core import PAST_PENDING, UNIT_DOUBTED, USAGE_STALE, EngineCore
 from plimsoll_operator.engine.frames import Sync
 from plimsoll_operator.engine.messages import EngineSettings, LimitChange, OomEvent, RestartEvent
 
@@ -180,6 +180,36 @@ def test_garbage_samples_are_counted_and_change_nothing(value):
     assert after.samples == 0
     assert after.recommendations.target_bytes[0] >= before.recommendations.target_bytes[0] * 0.99
     assert after.raises.pods == ()
+
+
+@pytest.mark.parametrize("good_hours", [0, 6], ids=["from the first sample", "after six hours"])
+def test_samples_in_kibibytes_hold_the_row_for_96_hours(good_hours):
+    core, source = engine(member(0, "a", limit=200 * MIB), a=100.0 * MIB)
+    if good_hours:
+        live(core, good_hours * 3600)
+    source.set("a", 100.0 * 1024)
+    begun = NOW + good_hours * 3600
+    core.tick(begun)
+    for half_hour in range(1, 193):
+        tick = core.tick(begun + half_hour * 1800, everything=True)
+        assert (tick.samples, tick.rejected) == (0, {"unit": 1})
+        assert tick.holds[UNIT_DOUBTED].tolist() == [0]
+        assert USAGE_STALE not in tick.holds or not len(tick.holds[USAGE_STALE])
+        assert not tick.recommendations.ready.any() or tick.recommendations.target_bytes[0] > 100 * MIB
+        assert tick.usage.current_bytes[0] != 100 * 1024
+    source.set("a", 100.0 * MIB)
+    assert UNIT_DOUBTED not in core.tick(begun + 193 * 1800).holds
+
+
+def test_a_replica_that_stands_by_is_vouched_for_by_the_one_that_leads():
+    core, source = engine(member(0, "a"), member(0, "b"), a=200.0 * MIB, b=0.3 * MIB)
+    tick, now = live(core, 4 * 3600)
+    assert tick.rejected == {"unit": 1}
+    assert tick.holds == {}
+    assert (tick.usage.current_bytes[0], tick.usage.age_seconds[0]) == (200 * MIB, 0.0)
+    source.use.pop(("shop", "a", "app"))
+    live(core, 600, start=now)
+    assert core.tick(now + 600).holds[UNIT_DOUBTED].tolist() == [0]
 
 
 def test_duplicates_and_strangers_are_harmless():
