@@ -75,7 +75,7 @@ def test_containers_take_what_is_added_and_stay_as_narrow(component: str):
             "allowPrivilegeEscalation",
         ),
         ({"operator": {"containerSecurityContext": {"appArmorProfile": {"type": "Unconfined"}}}}, "appArmor"),
-        ({"global": {"storageClass": "fast"}}, "storageClass"),
+        ({"global": {"imagePullSecrets": ["shared"]}}, "/global/imagePullSecrets/0"),
         ({"podLabels": {"app.kubernetes.io/component": "x"}}, "podLabels"),
         ({"podLabels": {"team": "a"}, "commonLabels": {"team": "b"}}, "both have `team`"),
         ({"operator": {"extraArgs": ["interval=5s"]}}, "/operator/extraArgs/0"),
@@ -104,7 +104,7 @@ def test_refuses_what_would_widen_or_be_ignored(values: Object, named: str):
 
 def test_pull_secrets_of_a_chart_around_this_one_are_used_beside_its_own():
     own, shared = [{"name": "own"}], [{"name": "shared"}, {"name": "own"}]
-    rendered = render({**WHOLE, "imagePullSecrets": own, "global": {"imagePullSecrets": shared}})
+    rendered = render({**WHOLE, "imagePullSecrets": own, "global": {"imagePullSecrets": shared, "storageClass": "fast"}})
     found = {name: pod["spec"]["imagePullSecrets"] for name, pod in pods(rendered).items()}
     assert found == {name: [{"name": "own"}, {"name": "shared"}] for name in [*PARTS, "test"]}
 
