@@ -104,7 +104,9 @@ def test_refuses_what_would_widen_or_be_ignored(values: Object, named: str):
 
 def test_pull_secrets_of_a_chart_around_this_one_are_used_beside_its_own():
     own, shared = [{"name": "own"}], [{"name": "shared"}, {"name": "own"}]
-    rendered = render({**WHOLE, "imagePullSecrets": own, "global": {"imagePullSecrets": shared, "storageClass": "fast"}})
+    rendered = render(
+        {**WHOLE, "imagePullSecrets": own, "global": {"imagePullSecrets": shared, "storageClass": "fast"}}
+    )
     found = {name: pod["spec"]["imagePullSecrets"] for name, pod in pods(rendered).items()}
     assert found == {name: [{"name": "own"}, {"name": "shared"}] for name in [*PARTS, "test"]}
 
