@@ -30,7 +30,8 @@ LARGEST_REVIEW_BYTES = 8 * 2**20  # a pod is at most 1.5 MiB in etcd; the review
 Pod = Mapping[str, Any]
 # (pod, namespace of the request) -> container name -> what to write.
 InitialValues = Callable[[Pod, str], Awaitable[Mapping[str, MemoryValues]]]
-# (outcome, seconds): outcome is patched | unchanged | error | timeout
+OUTCOMES = ("patched", "unchanged", "error", "timeout")
+# (outcome, seconds): one of those
 Observer = Callable[[str, float], None]
 
 

@@ -16,6 +16,7 @@ from plimsoll.guard.decision import Decision, hold
 from plimsoll.guard.state import Ask, ControlState
 from plimsoll_operator.acting import resizing
 from plimsoll_operator.actuate.status import StatusBuilder
+from plimsoll_operator.created import Created
 from plimsoll_operator.engine.messages import OomEvent, PodContainer, Tick
 from plimsoll_operator.kube_version import KubeVersion, supported
 from plimsoll_operator.leaking import Leaks
@@ -52,6 +53,7 @@ class Loop:
         self.loops = 0
         self.world = World()
         self._state = ControlState()  # of the last planning
+        self._created = Created()
         self._leaks = Leaks(parts.asks, parts.actor, parts.membership.group_of_row)
 
     @property
@@ -79,6 +81,8 @@ class Loop:
             world = await self._read(now_seconds)
         with stage("members"):
             changes = await parts.membership.scan(world, now_seconds, _breathe)
+            new = self._created.count(changes.seen, now_seconds)
+            parts.metrics.count("plimsoll_webhook_due_pods_total", new)
         with stage("owners"):
             await self._learn_owners(now_seconds)
         with stage("tell"):

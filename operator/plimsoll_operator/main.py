@@ -18,7 +18,7 @@ import kopf
 from plimsoll.api.precedence import PROTECTED_NAMESPACES
 from plimsoll_operator import cache, handlers
 from plimsoll_operator.actuate.api import ApiError, KubeApi, KubernetesApi
-from plimsoll_operator.admission import PodAdmission
+from plimsoll_operator.admission import OUTCOMES, PodAdmission
 from plimsoll_operator.assemble import assemble
 from plimsoll_operator.clock import Clock, FollowedClock, SystemClock, clock_from_environment
 from plimsoll_operator.initial import InitialResources
@@ -272,6 +272,9 @@ async def connection(**kwargs: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN4
 
 
 def _observer(metrics: Metrics) -> Any:  # noqa: ANN401 -- a callback
+    for each in OUTCOMES:  # a series that begins with its first review would show no increase by it
+        metrics.count("plimsoll_webhook_requests_total", 0.0, outcome=each)
+
     def observe(outcome: str, seconds: float) -> None:
         metrics.count("plimsoll_webhook_requests_total", outcome=outcome)
         metrics.observe("plimsoll_webhook_seconds", seconds)

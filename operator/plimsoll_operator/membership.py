@@ -84,6 +84,7 @@ class Changes:
     removed: list[PodContainer] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     touched: set[GroupKey] = field(default_factory=set)
+    seen: list[PodRecord] = field(default_factory=list)  # under a policy, for the first time
     freed: tuple[int, ...] = ()  # rows that stand for nothing any more
     waiting: int = 0  # pods whose owner is not known yet
 
@@ -222,6 +223,8 @@ class Membership:
         group.pods[pod.uid] = pod
         self._tracked[pod.uid] = _Tracked(pod, key)
         changes.touched.add(key)
+        if known is None and isinstance(group.policy, EffectivePolicy):
+            changes.seen.append(pod)
         for container in pod.containers:
             self._member(group, pod, container, changes)
             self._events(pod, container, known, changes, now_seconds)

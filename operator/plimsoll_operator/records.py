@@ -111,6 +111,7 @@ class PodRecord:
     # What its successor asks of a kube node; None: nobody makes one, or it is in doubt.
     needs: "Needs | None" = None
     grace_seconds: int = 30  # that it may take to end once it is told to
+    created_seconds: float | None = None  # by the API server's clock
 
     @property
     def live(self) -> bool:

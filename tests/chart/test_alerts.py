@@ -165,8 +165,47 @@ def fits_are_set_aside() -> list[Object]:
     return [played(of_two, name, "15m"), played(of_two, name, "40m", fires), played(of_two, name, "100m")]
 
 
+def the_certificate_ends() -> list[Object]:
+    """Thirteen days are too few, fifteen are not; a replica without a webhook (0) has none."""
+    name, metric = "PlimsollWebhookCertificateEnds", "plimsoll_webhook_certificate_end_timestamp_seconds"
+    words = rule(name)["annotations"]
+    left = "12d 23h 40m 0s"
+    fires = {
+        "exp_labels": {"severity": "warning"},
+        "exp_annotations": {
+            **words, "summary": words["summary"].replace("{{ $value | humanizeDuration }}", left)
+        },
+    }  # fmt: skip
+    ends = {days: f"{days * 86_400}x60" for days in (0, 13, 15)}
+    return [
+        played({f'{metric}{{pod="a"}}': ends[15], f'{metric}{{pod="b"}}': ends[0]}, name, "30m"),
+        played({f'{metric}{{pod="a"}}': ends[13], f'{metric}{{pod="b"}}': ends[15]}, name, "20m", fires),
+        played({f'{metric}{{pod="a"}}': ends[13]}, name, "10m"),
+        played({f'{metric}{{pod="a"}}': "86400x15 1296000x30"}, name, "30m"),
+    ]
+
+
+def the_webhook_is_not_reached() -> list[Object]:
+    """Pods come and no review does, of either replica; a few pods, or one review, prove nothing."""
+    name = "PlimsollWebhookNotReached"
+    fires = {"exp_labels": {"severity": "warning"}, "exp_annotations": rule(name)["annotations"]}
+    due = {f'plimsoll_webhook_due_pods_total{{pod="{pod}"}}': "0+1x600" for pod in "ab"}
+    reviews = {f'plimsoll_webhook_requests_total{{pod="{pod}",outcome="unchanged"}}': "0x600" for pod in "ab"}
+    one = {'plimsoll_webhook_requests_total{pod="b",outcome="unchanged"}': "0x300 1x300"}
+    few = {'plimsoll_webhook_due_pods_total{pod="a"}': "0+1x5 5x600"}
+    return [
+        played({**due, **reviews}, name, "20m"),
+        played({**due, **reviews}, name, "8h", fires),
+        played(due, name, "8h", fires),
+        played({**due, **reviews, **one}, name, "8h"),
+        played({**few, **reviews}, name, "5h"),
+        played(reviews, name, "8h"),
+    ]
+
+
 PLAYS = [
-    nobody_leads, leak_ends_soon, oom_kills, somebody_is_away, the_memory_takes_nothing, fits_are_set_aside
+    nobody_leads, leak_ends_soon, oom_kills, somebody_is_away, the_memory_takes_nothing, fits_are_set_aside,
+    the_certificate_ends, the_webhook_is_not_reached,
 ]  # fmt: skip
 
 

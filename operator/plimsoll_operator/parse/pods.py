@@ -113,6 +113,7 @@ def pod(raw: Raw) -> PodRecord:
         needs=_successors_needs(raw, meta, owner),
         gate=gate_of(raw),
         grace_seconds=_grace(spec),
+        created_seconds=seconds(meta.get("creationTimestamp")),
     )
 
 

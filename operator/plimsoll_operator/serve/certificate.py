@@ -8,11 +8,14 @@ context that always serves the newest pair. A certificate of our own is self-sig
 import asyncio
 import ipaddress
 import logging
+import math
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from plimsoll_operator.serve.validity import ends_seconds
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +35,7 @@ class ServerCertificate:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self.ends_seconds = math.nan  # Unix time; NaN: it cannot be read
         self._stamp: tuple[tuple[int, int], ...] = ()
         self.reload()
 
@@ -48,9 +52,11 @@ class ServerCertificate:
         if stamp == self._stamp:
             return False
         try:
+            chain = (self._directory / CERTIFICATE_FILE).read_bytes()
             self.context.load_cert_chain(self._directory / CERTIFICATE_FILE, self._directory / KEY_FILE)
         except (OSError, ssl.SSLError) as error:
             raise CertificateError(f"certificate in {self._directory}: {error}") from error
+        self.ends_seconds = ends_seconds(chain)
         self._stamp = stamp
         return True
 

@@ -100,9 +100,11 @@ class Serving:
         app.add_routes(probe_routes(metrics, health))
         self.metrics_port = await self._listen(app, address, port, None)
 
-    async def serve_webhook(self, webhook: WebhookServing) -> None:
+    async def serve_webhook(self, webhook: WebhookServing, metrics: Metrics) -> None:
         """Serve the admission webhook over TLS and follow its certificate."""
-        self.certificate = await ServerCertificate.prepare(webhook.certificate_directory, webhook.hosts)
+        made = await ServerCertificate.prepare(webhook.certificate_directory, webhook.hosts)
+        metrics.follow("plimsoll_webhook_certificate_end_timestamp_seconds", lambda: made.ends_seconds)
+        self.certificate = made
         app = web.Application(client_max_size=LARGEST_REVIEW_BYTES)
         app.add_routes(webhook.admission.routes())
         self.webhook_port = await self._listen(app, webhook.address, webhook.port, self.certificate)
@@ -138,7 +140,7 @@ async def start_serving(
         if metrics_port is not None:
             await serving.serve_metrics(metrics, health, address, metrics_port)
         if webhook is not None:
-            await serving.serve_webhook(webhook)
+            await serving.serve_webhook(webhook, metrics)
     except BaseException:
         await serving.close()
         raise

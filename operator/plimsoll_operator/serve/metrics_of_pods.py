@@ -15,6 +15,18 @@ NEW_PODS: tuple[MetricDefinition, ...] = (
         "Admission reviews answered, by outcome (patched, unchanged, error, timeout).",
         ("outcome",),
     ),
+    MetricDefinition(
+        "plimsoll_webhook_due_pods_total",
+        _C,
+        "pods",
+        "Pods under a policy that were created while this replica looked: a webhook is asked about each.",
+    ),
+    MetricDefinition(
+        "plimsoll_webhook_certificate_end_timestamp_seconds",
+        _G,
+        "Unix seconds",
+        "Time at which the webhook's certificate ends, or the first of its chain; 0 where there is none.",
+    ),
     MetricDefinition("plimsoll_webhook_seconds", _H, "seconds", "Time to answer one admission review."),
     MetricDefinition(
         "plimsoll_placements_total",

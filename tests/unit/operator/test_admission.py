@@ -9,13 +9,17 @@ import base64
 import io
 import json
 import ssl
+import time
 
 import aiohttp
 import pytest
+from prometheus_client import generate_latest
 
 from plimsoll_operator import admission
 from plimsoll_operator.actuate.api import MemoryValues
 from plimsoll_operator.admission import PodAdmission, memory_patch
+from plimsoll_operator.main import _observer
+from plimsoll_operator.serve.certificate import VALID_DAYS
 from plimsoll_operator.serve.http import Health, WebhookServing, start_serving
 from plimsoll_operator.serve.metrics import Metrics
 
@@ -78,7 +82,8 @@ async def post(initial, tmp_path):
         "127.0.0.1",
         0,
     )
-    serving = await start_serving(Metrics("test"), Health(), "127.0.0.1", None, webhook)
+    metrics = Metrics("test")
+    serving = await start_serving(metrics, Health(), "127.0.0.1", None, webhook)
     trust = ssl.create_default_context(cafile=tmp_path / "certificate" / "tls.crt")
     session = aiohttp.ClientSession()
 
@@ -88,7 +93,7 @@ async def post(initial, tmp_path):
         async with session.post(url, data=data, ssl=trust) as response:
             return response.status, await response.json()
 
-    send.outcomes = outcomes
+    send.outcomes, send.metrics = outcomes, metrics
     yield send
     await session.close()
     await serving.close()
@@ -98,6 +103,19 @@ def patch_of(answer):
     response = answer["response"]
     assert response["allowed"] is True
     return json.loads(base64.b64decode(response["patch"])) if "patch" in response else []
+
+
+async def test_the_certificates_end_is_told_in_unix_seconds(post):
+    shown = post.metrics.value("plimsoll_webhook_certificate_end_timestamp_seconds")
+    assert shown == pytest.approx(time.time() + VALID_DAYS * 86_400, abs=600)
+
+
+def test_outcomes_are_there_before_the_first_review():
+    metrics = Metrics("test")
+    _observer(metrics)
+    shown = generate_latest(metrics.registry).decode()
+    for outcome in ("patched", "unchanged", "error", "timeout"):
+        assert f'plimsoll_webhook_requests_total{{outcome="{outcome}"}} 0.0' in shown
 
 
 async def test_a_new_pod_gets_its_limit_and_request(post, initial):
