@@ -11,57 +11,43 @@ those of `plimsoll.replay.placement`.
 import argparse
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from plimsoll.pipeline import PipelineSettings
+from placement_pods import (
+    ALONE,
+    NODE_BYTES,
+    PLACED,
+    SEED,
+    SHUFFLED,
+    VPA,
+    Drawn,
+    draws,
+)
 from plimsoll.placement import lanes
 from plimsoll.placement.choose import Chooser
 from plimsoll.placement.fit import NodeLoads, empty_nodes, margin, put, short_probability
 from plimsoll.placement.lanes import LANES, FloatArray, Loads, loads_of
 from plimsoll.placement.optimum import fewest_nodes
 from plimsoll.placement.stack import pack
-from plimsoll.replay.limits import BatchFacts, ObservedBin
-from plimsoll.replay.live import LiveRecommender
-from plimsoll.replay.peers.vpa import Vpa
-from plimsoll.replay.placement import Fleet, PlacementOutcome, PlacementSettings, replay_placement
-from plimsoll.replay.series import BINS_PER_DAY, SeriesBatch
-from plimsoll_cli.traces.parquet import read_trace, trace_files
+from plimsoll.replay.placement import PlacementOutcome, PlacementSettings, replay_placement
+from plimsoll.replay.split import Half
 from report import Row, bench_options, write_results
 
 COMMAND = "make bench-placement"
-SEED = 7
-DAYS, PAST_DAYS = 4, 2
-NODE_BYTES = 128.0 * 2**30
 OVERCOMMITTED = 0.85  # of the requests, where shortages are compared: equal packing, too tight for comfort
-LARGEST = 0.25  # of a node: larger pods are a packing problem of their own
 MOST_GROWTH = 2.0  # of the fewest nodes there could be: no arm is looked at beyond
-VPA, ALONE, PLACED, SHUFFLED = "vpa", "requests", "plimsoll", "shuffled"
 LARGE_NODES, LARGE_PODS = 10_000, 100_000
-MEASURED = ("nodes", "calibration", "optimum", "speed", "large", "numa")
-LOOKED_AT = ("lanes", "rules")  # what constants stand on
+MEASURED = ("nodes", "fates", "calibration", "optimum", "speed", "large", "numa")
+LOOKED_AT = ("lanes", "priors", "rules")  # what constants stand on
 ARMS = {
     VPA: PlacementSettings(placing=False),
     ALONE: PlacementSettings(placing=False),
     PLACED: PlacementSettings(),
     SHUFFLED: PlacementSettings(shuffled=True),
 }
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """One draw: pods, and what two recommenders request for them when the past is over."""
-
-    usage_bytes: FloatArray  # [P, bins]
-    vpa_bytes: FloatArray  # [P]
-    own_bytes: FloatArray  # [P]
-
-    def fleet(self, arm: str) -> Fleet:
-        """The pods with the requests of an arm."""
-        requests = self.vpa_bytes if arm == VPA else self.own_bytes
-        return Fleet(self.usage_bytes, PAST_DAYS * BINS_PER_DAY, requests)
 
 
 def main() -> None:
@@ -74,82 +60,22 @@ def main() -> None:
     options = bench_options(parser)
     begun, rows = time.monotonic(), []
     parts: dict[str, Callable[[], list[Row]]] = {
-        "nodes": lambda: nodes_rows(list(draws(options.traces, options.pods, options.draws))),
+        "nodes": lambda: nodes_rows(draws(options.traces, options.pods, options.draws, Half.JUDGED)),
+        "fates": lambda: fates(options.traces, options.pods, options.draws),
         "calibration": lambda: calibration_rows(options.traces),
         "optimum": optimum_rows,
         "speed": speed_rows,
         "large": lambda: large(options.traces),
         "numa": numa_rows,
         "lanes": lambda: lanes_table(options.traces),
-        "rules": lambda: rules_table(list(draws(options.traces, options.pods, 4))),
+        "priors": lambda: priors_table(options.traces),
+        "rules": lambda: rules_table(draws(options.traces, options.pods, 4, Half.TRAINING)),
     }
     chosen = MEASURED if options.part == "all" else [options.part]
     for name in chosen:
         rows += parts[name]()
     if options.part == "all":
         print(write_results("placement", rows, SEED, time.monotonic() - begun))
-
-
-# -- the pods --------------------------------------------------------------------------------------------
-
-
-def draws(traces: Path, pods: int, count: int) -> "Sequence[Drawn]":
-    """`count` draws of so many pods; sources weigh the same."""
-    bank = [series for file in trace_files([traces]) if len(series := long_enough(read_trace(file)))]
-    made = []
-    for number in range(count):
-        rng = np.random.default_rng(SEED + number)
-        usage = np.stack([piece(bank[rng.integers(len(bank))], rng) for _ in range(pods)])
-        past = usage[:, : PAST_DAYS * BINS_PER_DAY]
-        made.append(Drawn(usage, vpa_requests(past), own_requests(past)))
-    return made
-
-
-def long_enough(batch: SeriesBatch) -> list[FloatArray]:
-    """Series from their first midnight on, gaps filled with what was last seen, that last DAYS whole days."""
-    found = []
-    for row, length in enumerate(batch.length_bins.tolist()):
-        first = int(-(batch.start_seconds[row] // 300) % BINS_PER_DAY)
-        usage = batch.usage_bytes[row, first:length]
-        seen = np.isfinite(usage)
-        if len(usage) < DAYS * BINS_PER_DAY or seen.mean() < 0.9 or not seen[0]:
-            continue
-        if np.nanmax(usage) > LARGEST * NODE_BYTES:
-            continue
-        last = np.maximum.accumulate(np.where(seen, np.arange(len(usage)), 0))
-        found.append(usage[last])
-    return found
-
-
-def piece(bank: Sequence[FloatArray], rng: np.random.Generator) -> FloatArray:
-    """DAYS whole days of one series."""
-    usage = bank[rng.integers(len(bank))]
-    day = int(rng.integers(len(usage) // BINS_PER_DAY - DAYS + 1))
-    return usage[day * BINS_PER_DAY : (day + DAYS) * BINS_PER_DAY]
-
-
-def observed(usage: FloatArray) -> "Sequence[ObservedBin]":
-    """Bins of a past in which nothing was limited."""
-    unlimited, no = np.full(len(usage), np.inf), np.zeros(len(usage), dtype=np.bool_)
-    return [ObservedBin(bin_, usage[:, bin_], unlimited, no) for bin_ in range(usage.shape[1])]
-
-
-def vpa_requests(past: FloatArray) -> FloatArray:
-    """What VPA would request, [P]."""
-    vpa = Vpa()
-    vpa.start(BatchFacts(len(past), 0, 12, 1))
-    for each in observed(past):
-        vpa.observe(each)
-    return vpa.decide(past.shape[1], np.full(len(past), np.nan)).limit_bytes
-
-
-def own_requests(past: FloatArray) -> FloatArray:
-    """What the pipeline would request, [P]."""
-    live = LiveRecommender(PipelineSettings())
-    live.start(BatchFacts(len(past), past.shape[1], 12, 1))
-    for each in observed(past):
-        live.observe(each)
-    return live.recommend(past.shape[1]).request_bytes
 
 
 # -- nodes and shortages ---------------------------------------------------------------------------------
@@ -174,10 +100,12 @@ def nodes_rows(drawn: Sequence[Drawn]) -> list[Row]:
     return node_figures(needed, short, n=len(drawn) * len(drawn[0].own_bytes))
 
 
-def equally_packed(one: Drawn, nodes: int) -> dict[str, PlacementOutcome]:
-    """Both arms on so many nodes, with requests cut so that all pods have a place with either."""
+def equally_packed(
+    one: Drawn, nodes: int, arms: Sequence[str] = (ALONE, PLACED)
+) -> dict[str, PlacementOutcome]:
+    """All arms on so many nodes, with requests cut so that all pods have a place with each."""
     cut = replace(one, own_bytes=OVERCOMMITTED * one.own_bytes)
-    return {arm: outcome_of(cut, arm, nodes) for arm in (ALONE, PLACED)}
+    return {arm: outcome_of(cut, arm, nodes) for arm in arms}
 
 
 def node_figures(needed: dict[str, list[int]], short: dict[str, list[int]], n: int) -> list[Row]:
@@ -209,7 +137,9 @@ def fewest_by_sum(one: Drawn, arm: str) -> int:
 
 def outcome_of(one: Drawn, arm: str, nodes: int) -> PlacementOutcome:
     """One arm on so many nodes."""
-    return replay_placement(one.fleet(arm), nodes, NODE_BYTES, replace(ARMS[arm], seed=SEED))
+    return replay_placement(
+        one.fleet(arm), nodes, NODE_BYTES, replace(ARMS.get(arm, PlacementSettings()), seed=SEED)
+    )
 
 
 def fewest(one: Drawn, arm: str, allowed: int) -> PlacementOutcome:
@@ -302,6 +232,13 @@ def speed_rows(nodes: int = 5000, pods: int = 100_000, decisions: int = 2000) ->
     ]
 
 
+def fates(traces: Path, pods: int, count: int) -> list[Row]:
+    """Whole jobs on the same days: see `bench/placement_fates.py`."""
+    from placement_fates import fate_rows  # noqa: PLC0415 -- which imports from here
+
+    return fate_rows(traces, pods, count)
+
+
 def large(traces: Path) -> list[Row]:
     """A cluster that no bench here can hold as objects, by the model that agrees with kube-scheduler."""
     from placement_model import large_rows  # noqa: PLC0415 -- which imports from here
@@ -321,7 +258,7 @@ def numa_rows() -> list[Row]:
 
 def lanes_table(traces: Path) -> list[Row]:
     """Squared error of nodes' sums against what requests tell, by the constants of `placement/lanes.py`."""
-    (one,) = draws(traces, 500, 1)
+    (one,) = draws(traces, 500, 1, Half.TRAINING)
     hourly = one.fleet(ALONE).hourly_bytes
     groups = np.random.default_rng(SEED).permutation(500).reshape(25, 20)
     for fade in (0.5, 0.5**0.5, 0.5**0.25):
@@ -350,28 +287,51 @@ def rules_table(drawn: Sequence[Drawn]) -> list[Row]:
     return []
 
 
+def priors_table(traces: Path) -> list[Row]:
+    """Realised by promised, with other priors of containers (`placement/lanes.py`)."""
+    drawn = draws(traces, 600, 4, Half.TRAINING)
+    for deviation in (0.15, 0.25, 0.35):
+        for skewness in (1.0, 3.0, 5.0):
+            lanes.PRIOR_DEVIATION, lanes.PRIOR_SKEWNESS = deviation, skewness
+            said = {bound: round(float(np.mean(each)), 4) for bound, each in shortages(drawn).items()}
+            print(f"deviation {deviation}, skewness {skewness}: short by what was said {said}", flush=True)
+    return []
+
+
 def calibration_rows(traces: Path) -> list[Row]:
-    """How often sums of recorded pods were short within a day, by what was said; each day once."""
-    said = {bound: [0, 0] for bound in (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)}
-    for one in draws(traces, 600, 4):
-        hourly = one.fleet(ALONE).hourly_bytes
-        for size in (10, 20, 50):
-            groups = np.random.default_rng(SEED).permutation(600).reshape(-1, size)
-            for hour in (48, 72):
-                loads = loads_of(hourly[:, :hour])
-                sums = (each[groups].sum(axis=1) for each in (loads.mean_bytes, loads.variance, loads.third))
-                used = one.usage_bytes[groups, hour * 12 : (hour + LANES) * 12].sum(axis=1)
-                nodes = NodeLoads(used.max(axis=1), *sums, np.ones(len(groups)))
-                chances = day_chances(nodes, used)
-                for bound, counts in said.items():
-                    counts[0] += int((chances < bound).sum())
-                    counts[1] += len(chances)
+    """How often sums of recorded pods were short within a day, by what was said; each day once.
+
+    The interval is over draws: days and sizes of nodes within one are the same pods.
+    """
     rows = []
-    for bound, (short, days) in said.items():
-        print(f"short with chance {bound}: {short / days:.4f} of {days} node-days were")
+    for bound, of_draws in shortages(draws(traces, 600, 4, Half.JUDGED)).items():
+        value, low, high = interval_of([of_draws], np.mean)
+        print(f"short with chance {bound}: {value:.4f} [{low:.4f}, {high:.4f}] of node-days were")
         name = f"placement.calibration.{bound}.realised"
-        rows.append(Row(name, short / days, "of node-days", days, COMMAND, against={"promised": bound}))
+        against = {"promised": bound}
+        rows.append(Row(name, value, "of node-days", len(of_draws), COMMAND, low, high, against=against))
     return rows
+
+
+def shortages(drawn: Sequence[Drawn]) -> dict[float, list[float]]:
+    """By bound, of each draw the share of node-days on which nodes of such a bound were short."""
+    said: dict[float, list[float]] = {bound: [] for bound in (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)}
+    for one in drawn:
+        chances = np.concatenate([chances_of(one, size, hour) for size in (10, 20, 50) for hour in (48, 72)])
+        for bound, counts in said.items():
+            counts.append(float((chances < bound).mean()))
+    return said
+
+
+def chances_of(one: Drawn, size: int, hour: int) -> FloatArray:
+    """[N] of nodes of so many pods, the chance that was given to what came in the day after an hour."""
+    hourly, pods = one.fleet(ALONE).hourly_bytes, len(one.own_bytes) // size * size
+    groups = np.random.default_rng(SEED).permutation(pods).reshape(-1, size)
+    loads = loads_of(hourly[:, :hour], one.kin)
+    used = one.usage_bytes[groups, hour * 12 : (hour + LANES) * 12].sum(axis=1)
+    nodes = empty_nodes(used.max(axis=1), LANES)
+    put(nodes, loads.take(groups.ravel()), np.repeat(np.arange(len(groups)), size))
+    return day_chances(nodes, used)
 
 
 def day_chances(nodes: NodeLoads, used: FloatArray) -> FloatArray:

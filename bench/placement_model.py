@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from placement import ALONE, PAST_DAYS, PLACED, SEED, Drawn, draws
+from placement_pods import ALONE, PAST_DAYS, PLACED, SEED, Drawn, draws
 from plimsoll.placement.choose import Chooser
 from plimsoll.placement.fit import empty_nodes
 from plimsoll.placement.lanes import LANES, FloatArray, loads_of

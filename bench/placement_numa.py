@@ -19,7 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from placement import COMMAND, SEED, interval_of
+from placement import COMMAND, interval_of
+from placement_pods import SEED
 from plimsoll.placement.lanes import FloatArray
 from plimsoll.placement.numa import (
     PAGE_BYTES,

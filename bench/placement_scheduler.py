@@ -22,8 +22,8 @@ import httpx
 import numpy as np
 
 from builders.apiserver import ApiServer, Child, binaries, running_apiserver
-from placement import ALONE, PLACED, SEED, Drawn, draws
 from placement_model import Outcome, Webhook, batches, capacity_for, figures_of, in_process
+from placement_pods import ALONE, PLACED, SEED, Drawn, draws
 from plimsoll.placement.preference import weights_of
 from plimsoll.replay.placement import MOST_PODS, NODE_CORES, NOWHERE, Places
 from report import Row, bench_options, write_results

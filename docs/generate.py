@@ -22,6 +22,7 @@ from fault_tables import with_faults
 from markdown_table import table
 from node_tables import with_node_tables
 from page_tables import with_page_tables
+from placement_tables import with_placement_tables
 from result_tables import read_results, results_page, with_outcome
 from right_tables import rbac_page
 
@@ -56,6 +57,11 @@ def pages(docs: Path = DOCS) -> dict[str, str]:
     page_benchmark = docs / "pages.md"
     if page_benchmark.is_file():
         made["pages.md"] = with_page_tables(page_benchmark.read_text("utf-8"), results.get("pages"))
+    placement = docs / "placement.md"
+    if placement.is_file():
+        made["placement.md"] = with_placement_tables(
+            placement.read_text("utf-8"), results.get("placement"), results.get("placement_scheduler")
+        )
     coordination = docs / "coordination.md"
     if coordination.is_file():
         made["coordination.md"] = with_faults(coordination.read_text("utf-8"), results.get("faults"))

@@ -23,6 +23,8 @@ NO_KIN = -1
 # either end), believed as long as so many hours of two replicas or more have been judged.
 PRIOR_SHARE = 0.5
 PRIOR_HOURS = 24.0
+USUAL_PRIOR_HOURS = 6.0  # of no difference from what is said, before one is believed to be the rule
+HOUR_FADE = 0.5 ** (1 / (14 * 24))  # half-life of a fortnight, as of the errors of forecasts (`lanes`)
 ROOTS = 2  # standard deviation, and cube root of the third moment
 
 
@@ -64,6 +66,45 @@ class CommonFactor:
         """[n] of the whole variance [n] of one replica of each of these kins, what is in common."""
         known = self._products[kin] + PRIOR_HOURS * PRIOR_SHARE * variance
         return np.asarray(np.clip(known / (self._hours[kin] + PRIOR_HOURS), 0.0, variance))
+
+
+class ReplicaErrors:
+    """The same of replicas that share a row which is told the largest of them, hour by hour.
+
+    That most of them are always below what is said is no deviation, and is left out.
+    """
+
+    def __init__(self, kins: int = 0) -> None:
+        self._factor = CommonFactor(kins)
+        self._beside: FloatArray = np.zeros((kins, 2))  # sum of mean errors, hours of two or more; faded
+
+    def grow(self, kins: int) -> None:
+        """From now on there are at least so many rows."""
+        self._factor.grow(kins)
+        self._beside = grown(self._beside, kins, 0.0)
+
+    def forget(self, kins: npt.NDArray[np.integer]) -> None:
+        """These numbers stand for other rows from now on."""
+        self._factor.forget(kins)
+        self._beside[kins] = 0.0
+
+    def hour(self, kin: npt.NDArray[np.integer], errors: FloatArray) -> None:
+        """Take in an hour: replicas of these rows [n] were beyond what was said by `errors` [n] bytes."""
+        kin, errors = kin[np.isfinite(errors)], errors[np.isfinite(errors)]
+        total, hours = self._beside[kin].T
+        usual = np.minimum(total / (hours + USUAL_PRIOR_HOURS), 0.0)
+        self._factor.fade(HOUR_FADE)
+        self._factor.take(kin, (errors - usual)[:, None])
+        sums, count = np.zeros(len(self._beside)), np.zeros(len(self._beside))
+        np.add.at(sums, kin, errors)
+        np.add.at(count, kin, 1)
+        several = count > 1
+        self._beside *= HOUR_FADE
+        self._beside[several] += np.column_stack([sums[several] / count[several], np.ones(several.sum())])
+
+    def variance(self, kin: npt.NDArray[np.integer], variance: FloatArray) -> FloatArray:
+        """As of `CommonFactor`."""
+        return self._factor.variance(kin, variance)
 
 
 class Together:

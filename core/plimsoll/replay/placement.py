@@ -17,9 +17,9 @@ import numpy.typing as npt
 from plimsoll.placement.choose import DEFAULT_BOUND, Chooser
 from plimsoll.placement.fit import NodeLoads, empty_nodes, put
 from plimsoll.placement.guard import LoadJudge
-from plimsoll.placement.lanes import LANES, PAST_HOURS, FloatArray, Loads, loads_of
+from plimsoll.placement.lanes import LANES, PAST_HOURS, FloatArray, Loads, Shared, loads_of
 from plimsoll.placement.preference import nodes_to_score, terms_for, weights_of
-from plimsoll.placement.together import KinArray
+from plimsoll.placement.together import KinArray, ReplicaErrors
 from plimsoll.replay.series import BINS_PER_HOUR
 
 Places = npt.NDArray[np.intp]
@@ -37,9 +37,9 @@ class Fleet:
     usage_bytes: FloatArray  # [P, bins] 0 where a pod does not run
     past_bins: int  # what lies before the first placement: whole hours
     request_bytes: FloatArray  # [P]
-    # [P] one number for all replicas of a workload; None: none has any. With `by_workload` each counts as the
-    # operator counts it: by the largest of its workload's replicas in each hour.
-    kin: KinArray | None = None
+    kin: KinArray | None = None  # [P] a number, from 0 on, for all replicas of a workload; None: none has any
+    # True: as the operator counts pods, by the largest of their workload's replicas in each hour; False: each
+    # by its own past.
     by_workload: bool = False
 
     @property
@@ -72,7 +72,8 @@ class PlacementOutcome:
     short_node_bins: int  # node-bins in which usage exceeded the capacity
     node_bins: int
     short_nodes: int  # nodes that were short at least once
-    unopinionated: int = 0  # placements left to the scheduler
+    placements: int = 0
+    unopinionated: int = 0  # of them those left to the scheduler
     heeded: int = 0  # pods on the very node that was preferred most
     promised: tuple[float, ...] = field(default=(), repr=False)  # short_after of each choice
 
@@ -161,11 +162,12 @@ class _Run:
         self._scheduler = KubeScheduler(capacity_bytes, self._rng)
         self._hourly = fleet.hourly_bytes
         self._places: Places = np.full(len(fleet.request_bytes), NOWHERE, dtype=np.intp)
+        self._rows = _Rows(fleet.kin, self._hourly) if fleet.by_workload and fleet.kin is not None else None
         self._mixed = self._rng.permutation(len(self._places)) if settings.shuffled else None
         self._judge = LoadJudge()
         self._names = [str(place) for place in range(len(capacity_bytes))]
         self._unplaced: set[int] = set()
-        self._left_alone = self._heeded = 0
+        self._placements = self._left_alone = self._heeded = 0
         self._terms = terms_for(nodes_to_score(len(capacity_bytes)) / len(capacity_bytes))
         self._promised: list[float] = []
 
@@ -181,13 +183,14 @@ class _Run:
             used = self._used(hour)
             short += (used > self._capacity[:, None]).sum(axis=1)
             if loads is not None:
-                self._learn(loads, used)
+                self._learn(hour, loads, used)
         return PlacementOutcome(
             nodes=len(self._capacity),
             unplaced=len(self._unplaced),
             short_node_bins=int(short.sum()),
             node_bins=len(short) * (hours - first) * BINS_PER_HOUR,
             short_nodes=int((short > 0).sum()),
+            placements=self._placements,
             unopinionated=self._left_alone,
             heeded=self._heeded,
             promised=tuple(self._promised),
@@ -215,6 +218,7 @@ class _Run:
             one = loads.take([pod])
             ranked = chooser.rank(one, self._terms, self._scheduler.feasible(request))
         preferred = [each.place for each in ranked]
+        self._placements += 1
         self._left_alone += not ranked
         place = self._scheduler.place(request, preferred)
         self._places[pod] = place
@@ -226,8 +230,10 @@ class _Run:
             self._promised += [each.short_after for each in ranked if each.place == place]
 
     def _loads(self, hour: int) -> Loads:
+        if self._rows is not None:
+            return self._rows.loads(hour, self._mixed)
         past = self._hourly[:, max(0, hour - PAST_HOURS) : hour]
-        return loads_of(past if self._mixed is None else past[self._mixed])
+        return loads_of(past if self._mixed is None else past[self._mixed], self._fleet.kin)
 
     def _chooser(self, loads: Loads) -> Chooser:
         return Chooser(self._sums(loads), self._settings.bound)
@@ -251,11 +257,51 @@ class _Run:
         """What would have been said a day ago, against what came."""
         if hour < 2 * LANES:
             return
-        said = self._loads(hour - LANES).mean_bytes
-        self._judge.hindcast(said, self._fleet.request_bytes, self._hourly[:, hour - LANES : hour])
+        said, came = self._loads(hour - LANES).mean_bytes, self._hourly[:, hour - LANES : hour]
+        if self._rows is None:
+            self._judge.hindcast(said, self._fleet.request_bytes, came)
+            return
+        one = self._rows.one_each  # the operator asks of each row once
+        self._judge.hindcast(said[one], self._rows.most(self._fleet.request_bytes), self._rows.came(hour))
+        for lane in range(LANES):
+            self._rows.learn(came[:, lane] - said[:, lane])
 
-    def _learn(self, loads: Loads, used: FloatArray) -> None:
+    def _learn(self, hour: int, loads: Loads, used: FloatArray) -> None:
         sums = self._sums(loads)
         requested = self._scheduler.requested_bytes
         said = sums.mean_bytes[:, 0], sums.variance[:, 0]
         self._judge.hour(*said, requested, used.max(axis=1), self._names)
+        if self._rows is not None:
+            self._rows.learn(self._hourly[:, hour] - loads.mean_bytes[:, 0])
+
+
+class _Rows:
+    """Pods that share the rows of their workloads, as the operator's engine sees them."""
+
+    def __init__(self, kin: KinArray, hourly_bytes: FloatArray) -> None:
+        self._kin = kin
+        self._largest = self.most(hourly_bytes)
+        self._errors = ReplicaErrors(len(self._largest))
+        self.one_each = np.unique(kin, return_index=True)[1]  # [K] a pod of each row
+
+    def most(self, of_pods: FloatArray) -> FloatArray:
+        """[K, ...] the largest of each row's pods [P, ...]."""
+        found = np.full((int(self._kin.max()) + 1, *of_pods.shape[1:]), -np.inf)
+        np.maximum.at(found, self._kin, of_pods)
+        return found
+
+    def came(self, hour: int) -> FloatArray:
+        """[K, LANES] what the rows were told in the day before an hour."""
+        return self._largest[:, hour - LANES : hour]
+
+    def loads(self, hour: int, mixed: Places | None) -> Loads:
+        """[P] as they are said at an hour; `mixed`: of other pods."""
+        rows = loads_of(self._largest[:, max(0, hour - PAST_HOURS) : hour])
+        of = self._kin if mixed is None else self._kin[mixed]
+        common = self._errors.variance(of, rows.variance[of, 0])
+        shared = Shared(self._kin, np.repeat(common[:, None], LANES, axis=1))
+        return Loads(rows.mean_bytes[of], rows.variance[of], rows.third[of], shared)
+
+    def learn(self, errors: FloatArray) -> None:
+        """An hour has passed: by how much each pod was beyond what was said of its row."""
+        self._errors.hour(self._kin, errors)

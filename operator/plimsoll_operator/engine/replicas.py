@@ -2,15 +2,14 @@
 
 In: the highest that each live container was in the hour, and what was said of its row for it. Out: of a row's
 variance what all its replicas have in common (`placement.together`), for whoever adds pods up. Only hours
-that were seen whole count, and containers that were live throughout. A row is told the largest of its
-replicas, so that most of them are always below what is said: that much is no deviation, and is left out.
+that were seen whole count, and containers that were live throughout.
 """
 
 import numpy as np
 import numpy.typing as npt
 
-from plimsoll.placement.lanes import LANES, SPREAD_FADE
-from plimsoll.placement.together import CommonFactor
+from plimsoll.placement.lanes import LANES
+from plimsoll.placement.together import ReplicaErrors
 from plimsoll.usage.grown import grown
 from plimsoll.usage.sample import HOUR_SECONDS
 from plimsoll_operator.engine.members import MemberTable
@@ -18,8 +17,6 @@ from plimsoll_operator.engine.rows import RowArray
 
 FIRST_ROWS = 1024
 LATEST_START_SECONDS = 600.0  # an hour that is first seen later is no whole hour
-USUAL_PRIOR_HOURS = 6.0  # of no difference from what is said, before one is believed to be the rule
-FADE = SPREAD_FADE ** (1 / LANES)  # an hour
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -29,8 +26,7 @@ class ReplicaDesk:
 
     def __init__(self) -> None:
         self._said: npt.NDArray[np.float32] = np.full((FIRST_ROWS, LANES), np.nan, dtype=np.float32)
-        self._factor = CommonFactor(FIRST_ROWS)
-        self._beside: FloatArray = np.zeros((FIRST_ROWS, 2))  # sum of mean errors, hours; faded
+        self._errors = ReplicaErrors(FIRST_ROWS)
         self._hour = -1
         self._whole = False
 
@@ -42,13 +38,13 @@ class ReplicaDesk:
     def forget(self, rows: RowArray) -> None:
         """Rows were freed or given to another container."""
         known = rows[rows < len(self._said)]
-        self._said[known], self._beside[known] = np.nan, 0.0
-        self._factor.forget(known)
+        self._said[known] = np.nan
+        self._errors.forget(known)
 
     def common(self, rows: RowArray, variance: FloatArray) -> FloatArray:
         """[n] of the whole variance [n] of a replica of these rows, what all of them have in common."""
         self._grow(int(rows.max(initial=-1)) + 1)
-        return self._factor.variance(rows, variance)
+        return self._errors.variance(rows, variance)
 
     def look(self, members: MemberTable, now_seconds: float) -> None:
         """A tick begins; where it is the first of an hour, the hour before is judged."""
@@ -68,21 +64,8 @@ class ReplicaDesk:
         rows = members.rows[slots]
         self._grow(int(rows.max(initial=-1)) + 1)
         errors = members.peak_bytes(slots) - self._said[rows, self._hour % LANES]
-        rows, errors = rows[np.isfinite(errors)], errors[np.isfinite(errors)]
-        self._factor.fade(FADE)
-        self._factor.take(rows, (errors - self._usual(rows))[:, None])
-        total, count = np.zeros(len(self._said)), np.zeros(len(self._said))
-        np.add.at(total, rows, errors)
-        np.add.at(count, rows, 1)
-        several = count > 1
-        self._beside *= FADE
-        self._beside[several] += np.column_stack([total[several] / count[several], np.ones(several.sum())])
-
-    def _usual(self, rows: RowArray) -> FloatArray:
-        """[n] by how much replicas of these rows have been below what was said, as a rule; never above 0."""
-        total, hours = self._beside[rows].T
-        return np.asarray(np.minimum(total / (hours + USUAL_PRIOR_HOURS), 0.0))
+        self._errors.hour(rows, errors)
 
     def _grow(self, rows: int) -> None:
-        self._said, self._beside = grown(self._said, rows, np.nan), grown(self._beside, rows, 0.0)
-        self._factor.grow(len(self._said))
+        self._said = grown(self._said, rows, np.nan)
+        self._errors.grow(len(self._said))

@@ -5,7 +5,13 @@ import pytest
 
 from builders.benches import bench_modules
 
-B = bench_modules(placement="placement", model="placement_model", numa="placement_numa")
+B = bench_modules(
+    placement="placement",
+    pods="placement_pods",
+    fates="placement_fates",
+    model="placement_model",
+    numa="placement_numa",
+)
 DAY_BINS = 288
 
 
@@ -14,7 +20,7 @@ def drawn():
     """40 pods of a steady level, four days."""
     level = np.random.default_rng(1).lognormal(0.0, 0.5, (40, 1)) * 2.0**30
     usage = np.repeat(level, 4 * DAY_BINS, axis=1)
-    return B.placement.Drawn(usage, 1.3 * level[:, 0], 1.2 * level[:, 0])
+    return B.pods.Drawn(usage, 1.3 * level[:, 0], 1.2 * level[:, 0])
 
 
 @pytest.mark.parametrize("arm", ["requests", "plimsoll"])
@@ -62,3 +68,60 @@ def test_what_the_agent_moves_gains_and_what_it_leaves_gains_nothing(monkeypatch
     left = B.numa.run(np.random.default_rng(1))
     assert left.work == pytest.approx(left.work_anywhere)
     assert left.local / left.accesses == pytest.approx(0.5)
+
+
+def recorded(job, first_day, days, level=1.0):
+    """A series whose every bin tells which day it is of."""
+    day = np.repeat(np.arange(first_day, first_day + days, dtype=float), DAY_BINS)
+    return B.pods.Recorded(job, first_day, level + 1000.0 * day)
+
+
+def test_jobs_come_whole_and_all_of_a_source_has_the_same_days():
+    bank = [[recorded("a", 0, 9, 0.1), recorded("a", 2, 5, 0.2), recorded("b", 0, 9, 0.3)]]
+    jobs = B.pods.jobs_of(bank, np.random.default_rng(1))
+    for _ in range(8):
+        some = [next(jobs), next(jobs)]  # of one window: a, of as many tasks as were recorded then, and b
+        days = {round(float(task[0]) // 1000) for tasks in some for task in tasks}
+        assert len(days) == 1
+        (day,) = days
+        kinds = sorted(sorted(round(float(task[0]) % 1000, 1) for task in tasks) for tasks in some)
+        assert kinds == ([[0.1, 0.2], [0.3]] if 2 <= day <= 3 else [[0.1], [0.3]])
+        assert all(len(task) == B.pods.DAYS * DAY_BINS for tasks in some for task in tasks)
+
+
+def test_a_source_of_many_tasks_gives_no_more_pods_than_others():
+    bank = [[recorded("many", 0, 4, at / 100) for at in range(10)], [recorded("one", 0, 4)]]
+    jobs = B.pods.jobs_of(bank, np.random.default_rng(2))
+    sizes = [len(next(jobs)) for _ in range(44)]
+    assert sizes.count(10) == 4
+
+
+@pytest.mark.parametrize(
+    ("series_id", "job"),
+    [
+        ("g19-113812204462-115", "g19-113812204462"),
+        ("nezha-adservice-5f6585d649-fnmft-0", "nezha-adservice"),
+        ("gcd-1297383150-d3", "gcd-1297383150-d3"),  # the same job on another day is no other task
+        ("rnd7-6", "rnd7-6"),
+    ],
+)
+def test_what_is_a_task_of_what(series_id, job):
+    assert B.pods.job_of(series_id) == job
+
+
+def test_the_share_without_an_opinion_is_told_of_each_way_of_counting(monkeypatch):
+    """Replicas that are alike apart from a fifth; requests that tell their use well enough."""
+    rng = np.random.default_rng(3)
+    job = np.repeat(np.arange(12), 5)
+    wave = 1.0 + 0.4 * np.sin(np.arange(4 * DAY_BINS) * 2 * np.pi / DAY_BINS + rng.uniform(0, 6, (12, 1)))
+    level = rng.lognormal(0.0, 0.4, (12, 1))[job] * rng.uniform(0.8, 1.0, (60, 1)) * 2.0**32
+    usage = level * wave[job] * rng.lognormal(0.0, 0.02, (60, 4 * DAY_BINS))
+    peak = usage.max(axis=1)
+    drawn = B.pods.Drawn(usage, 1.3 * peak, 1.2 * peak, job)
+    monkeypatch.setattr(B.fates, "whole_jobs", lambda *_: [drawn, drawn])
+    rows = {row.name: row.value for row in B.fates.fate_rows(None, 60, 2)}
+    own, by_workload = (
+        rows[f"placement.fates.{arm}.no_opinion_percent"] for arm in ("plimsoll", "rows_by_workload")
+    )
+    assert own < by_workload <= 100.0
+    assert rows["placement.fates.plimsoll.nodes_saved_percent"] >= 0.0

@@ -114,3 +114,24 @@ def test_the_score_is_that_of_the_scheduler(before, request_, pods):
     scheduler = KubeScheduler(np.array([1000.0]), np.random.default_rng(1))
     scheduler.requested_bytes[0], scheduler.pods[0] = before, pods
     assert scheduler._score(np.array([0]), request_)[0] == scored_as_in_go(before, request_, pods)
+
+
+def replicas(workloads=30, each=4, seed=4, apart=0.0):
+    """Each pod moves with its like, by day and from hour to hour."""
+    rng, kin = np.random.default_rng(seed), np.repeat(np.arange(workloads), each)
+    made = fleet(workloads, seed)
+    together = np.repeat(rng.lognormal(0.0, 0.15, (workloads, HOURS)), 12, axis=1)
+    usage = (made.usage_bytes * together)[kin] * rng.uniform(1.0 - apart, 1.0, (len(kin), 1))
+    requests = 0.55 * usage[:, : PAST_HOURS * 12].max(axis=1)
+    return Fleet(usage, PAST_HOURS * 12, requests, kin)
+
+
+def test_replicas_that_move_together_are_said_to_be_short_more_often():
+    made = replicas(3, 40)
+    told, untold = (shortages(each, 2, guarded=False) for each in (made, replace(made, kin=None)))
+    assert sum(told.promised) > 2.0 * sum(untold.promised)
+
+
+def test_rows_by_workload_are_told_the_largest_and_are_not_believed_where_it_tells_too_much():
+    alike, apart = (shortages(replace(replicas(apart=each), by_workload=True), 10) for each in (0.0, 0.6))
+    assert alike.unopinionated < apart.unopinionated <= apart.placements
