@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from plimsoll.pipeline import PipelineSettings
 from plimsoll.placement.lanes import FloatArray
@@ -30,6 +31,7 @@ LARGEST = 0.25  # of a node: larger pods are a packing problem of their own
 VPA, ALONE, PLACED, SHUFFLED = "vpa", "requests", "plimsoll", "shuffled"
 BY_WORKLOAD = "rows_by_workload"  # as the operator counts: a pod by the largest of its workload's replicas
 DAY_SECONDS = 86_400
+SEEN = 0.9  # of a day
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,11 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A series from its first midnight on."""
+    """A series from a midnight on."""
 
     job: str
     first_day: int  # since 1970, by the source's own clock
-    usage_bytes: FloatArray  # [bins] whole days and what is left of one
+    usage_bytes: FloatArray  # [bins] whole days
 
     @property
     def days(self) -> range:
@@ -133,22 +135,35 @@ def banks(traces: Path, half: Half | None = None) -> list[list[Recorded]]:
 
 
 def long_enough(batch: SeriesBatch, half: Half | None = None) -> list[Recorded]:
-    """Series from their first midnight on, gaps filled with what was last seen, that last DAYS whole days."""
+    """What was recorded on DAYS whole days or more without a break, each time from midnight on.
+
+    Nine tenths of a day must have been seen; what is missing is filled with what was seen last.
+    """
     found = []
     for row, length in enumerate(batch.length_bins.tolist()):
         name, start = batch.series_ids[row], int(batch.start_seconds[row])
-        first = int(-(start // 300) % BINS_PER_DAY)
-        usage = batch.usage_bytes[row, first:length]
-        seen = np.isfinite(usage)
         if half is not None and half_of(name) is not half:
             continue
-        if len(usage) < DAYS * BINS_PER_DAY or seen.mean() < 0.9 or not seen[0]:
-            continue
-        if np.nanmax(usage) > LARGEST * NODE_BYTES:
-            continue
-        last = np.maximum.accumulate(np.where(seen, np.arange(len(usage)), 0))
-        found.append(Recorded(job_of(name), round((start + 300 * first) / DAY_SECONDS), usage[last]))
+        first = int(-(start // 300) % BINS_PER_DAY)
+        usage, day = batch.usage_bytes[row, first:length], round((start + 300 * first) / DAY_SECONDS)
+        for begin, end in runs_of(np.isfinite(usage)):
+            part = filled(usage[begin * BINS_PER_DAY : end * BINS_PER_DAY])
+            if part.max() <= LARGEST * NODE_BYTES:
+                found.append(Recorded(job_of(name), day + begin, part))
     return found
+
+
+def runs_of(seen: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First day and end of each run of days that were seen [bins], of those that are long enough."""
+    days = seen[: len(seen) // BINS_PER_DAY * BINS_PER_DAY].reshape(-1, BINS_PER_DAY).mean(axis=1) >= SEEN
+    edges = np.flatnonzero(np.diff(days.astype(np.int8), prepend=0, append=0)).tolist()
+    return [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b - a >= DAYS]
+
+
+def filled(usage: FloatArray) -> FloatArray:
+    """Without gaps."""
+    seen = np.isfinite(usage)
+    return usage[np.maximum.accumulate(np.where(seen, np.arange(len(usage)), int(np.argmax(seen))))]
 
 
 def job_of(series_id: str) -> str:

@@ -125,3 +125,14 @@ def test_the_share_without_an_opinion_is_told_of_each_way_of_counting(monkeypatc
     )
     assert own < by_workload <= 100.0
     assert rows["placement.fates.plimsoll.nodes_saved_percent"] >= 0.0
+
+
+def test_a_series_counts_where_it_was_seen_for_days_on_end():
+    usage = np.repeat(np.arange(20.0), DAY_BINS)
+    usage[4 * DAY_BINS : 6 * DAY_BINS] = np.nan  # days 0 to 3 stay, and 6 to 19 without 12
+    usage[12 * DAY_BINS : 12 * DAY_BINS + 100] = np.nan
+    usage[8 * DAY_BINS : 8 * DAY_BINS + 20] = np.nan  # as much as may be missing
+    assert B.pods.runs_of(np.isfinite(usage)) == [(0, 4), (6, 12), (13, 20)]
+    part = B.pods.filled(usage[6 * DAY_BINS : 12 * DAY_BINS])
+    assert part[2 * DAY_BINS : 2 * DAY_BINS + 20].tolist() == [7.0] * 20
+    assert B.pods.filled(np.array([np.nan, 2.0, np.nan])).tolist() == [2.0] * 3
