@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from plimsoll.api.effective import LEAST_LIMIT_BYTES
 from plimsoll.api.quantity import QuantityError, parse_quantity
 from plimsoll_cli.amounts import short
 from plimsoll_cli.cluster import (
@@ -43,6 +44,7 @@ app = typer.Typer(help="What if: how many nodes would do, and how surely. Read-o
 RECORDED_NODE = "64Gi"
 MOST_BOUND = 0.5
 MOST_WEEKS = 52
+MOST_NODES = 10_000  # twice what Kubernetes supports in one cluster
 
 
 @app.command("plan")
@@ -172,6 +174,8 @@ def _answered(found: Found, room_bytes: float, bound: float, weeks: int, policy:
 def _refuse_nonsense(nodes: int | None, bound: float, weeks: int) -> None:
     if nodes is not None and nodes < 1:
         raise OptionError(f"--nodes {nodes}: at least one is needed")
+    if nodes is not None and nodes > MOST_NODES:
+        raise OptionError(f"--nodes {nodes}: at most {MOST_NODES}")
     if not 0.0 < bound <= MOST_BOUND:
         raise OptionError(f"--bound {bound:g}: must lie above 0 and not above {MOST_BOUND:g}")
     if not 1 <= weeks <= MOST_WEEKS:
@@ -192,6 +196,8 @@ def _quantity(option: str, text: str) -> int:
         raise OptionError(f"{option}: {error}") from error
     if option == "--node-memory" and not value:
         raise OptionError(f"{option} {text}: a node must have some")
+    if option == "--node-memory" and value < LEAST_LIMIT_BYTES:
+        raise OptionError(f"{option} {text}: a number without a unit means bytes; write for example 64Gi")
     return value
 
 

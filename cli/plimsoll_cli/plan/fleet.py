@@ -15,6 +15,7 @@ from plimsoll.placement.together import NO_KIN
 from plimsoll.replay.series import BoolArray, IntArray
 from plimsoll.replay.whatif import Pods, vpa_requests
 from plimsoll_cli.advice.judge import Advice
+from plimsoll_cli.failure import CommandError
 
 FORCE, VPA, OWN = "requests in force", "VPA's requests", "Plimsoll's requests"
 HOURS_PER_DAY = 24
@@ -76,6 +77,9 @@ def fleet_of(
 
     running = np.array([each for pod in pods for each in pod.containers], dtype=np.intp)
     count = np.bincount(running, minlength=len(advice))
+    if not (known | (force > 0))[running].any():  # no chance can be told of pods of which nothing is known
+        text = "has a usable value in a whole hour, or a request"
+        raise CommandError(f"nothing to plan: of {source.said}, none {text}")
     chances = np.array([np.nan if each.exceeding is None else each.exceeding for each in advice])
     promised = np.isfinite(chances) & (count > 0)
     weight = count[promised]

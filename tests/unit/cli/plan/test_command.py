@@ -175,6 +175,8 @@ def test_a_page_without_weeks_says_why(plimsoll, short, tmp_path):
     ("arguments", "status", "sentence"),
     [
         (["--nodes", "0"], 2, "--nodes 0: at least one is needed"),
+        (["--nodes", "1000000"], 2, "--nodes 1000000: at most 10000"),
+        (["--node-memory", "8"], 2, "--node-memory 8: a number without a unit means bytes"),
         (["--bound", "0"], 2, "--bound 0: must lie above 0 and not above 0.5"),
         (["--bound", "0.7"], 2, "--bound 0.7: must lie above 0 and not above 0.5"),
         (["--bound", "nan"], 2, "--bound nan: must lie above 0 and not above 0.5"),
@@ -209,6 +211,18 @@ def test_a_recording_without_series_is_told(plimsoll, tmp_path):
     result = plimsoll("plan", tmp_path / "none.parquet")
     assert result.exit_code == 1
     assert "no series in " in result.stderr
+
+
+@pytest.mark.parametrize("value", [float("nan"), 1e300])
+def test_a_recording_in_which_nothing_was_seen_is_no_plan(plimsoll, tmp_path, value):
+    usage = {"a": np.full(576, value), "b": np.full(576, value)}
+    result = plimsoll("plan", write(tmp_path / "none.parquet", usage))
+    assert (result.exit_code, result.stdout) == (1, "")
+    last = result.stderr.splitlines()[-1]
+    assert last == (
+        "Error: nothing to plan: of 2 recorded series of 1 file, each as one pod at its last moment,"
+        " none has a usable value in a whole hour, or a request"
+    )
 
 
 def test_an_input_is_never_overwritten(plimsoll, short):
