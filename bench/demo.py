@@ -34,8 +34,12 @@ FIGURES = {
 def asked_flags(options: argparse.Namespace) -> list[str]:
     """What differs from `make demo`, as flags; none for that run itself."""
     asked = {flag: getattr(options, name) for flag, (name, _) in DEFAULTS.items()}
+    unit = {"--duration": "h"}
     return [
-        part for flag, value in asked.items() if value != DEFAULTS[flag][1] for part in (flag, f"{value:g}")
+        part
+        for flag, value in asked.items()
+        if value != DEFAULTS[flag][1]
+        for part in (flag, f"{value:g}{unit.get(flag, '')}")
     ]
 
 

@@ -119,7 +119,7 @@ def score_command(
     """Check limits files against the contract and score them. Exit status 1 if one breaks a rule."""
     from plimsoll_cli.traces.limits_file import read_limits  # noqa: PLC0415
     from plimsoll_cli.traces.parquet import read_traces  # noqa: PLC0415
-    from plimsoll_cli.traces.run import Timing, adopt, outcome_rows, run_scores  # noqa: PLC0415
+    from plimsoll_cli.traces.run import Timing, adopt, outcome_rows, refuse_unscored, run_scores  # noqa: PLC0415
 
     timing = Timing(
         None if warmup == "auto" else bins_of("--warmup", warmup), bins_of("--decide-every", decide_every), 1
@@ -128,7 +128,10 @@ def score_command(
     rows, broken = [], 0
     for file in files:
         replays, violations = adopt(read_limits(file), batches, timing)
-        rows += outcome_rows(file.name, run_scores(replays))
+        scores = run_scores(replays)
+        if not violations:  # a broken rule may be why, and is the better answer
+            refuse_unscored(scores, batches, warmup)
+        rows += outcome_rows(file.name, scores)
         broken += len(violations)
         for violation in violations[:MAX_VIOLATIONS_SHOWN]:
             typer.echo(f"{file}: {violation}", err=True)

@@ -90,7 +90,9 @@ def explain_series(batch: SeriesBatch, settings: PipelineSettings) -> Explanatio
     (subject,) = subjects_in_traces([batch])
     seconds = (NOW_SECONDS - _ago_seconds(killed, batch.bins)).astype(np.float64)
     past = ContainerPast(subject.past.seconds, subject.past.bytes_, seconds, limits[killed])
-    subject = replace(subject, past=past, limit_bytes=int(np.ceil(limits[-1])))
+    if np.isfinite(usage).any():  # where nothing was seen nobody has decided about a limit
+        subject = replace(subject, limit_bytes=int(np.ceil(limits[-1])))
+    subject = replace(subject, past=past)
     (advice,) = advise([subject], settings, NOW_SECONDS)
     return _explanation(advice, settings, _changes(replay, noting.said), _kills(killed, limits, batch.bins))
 

@@ -76,7 +76,7 @@ def forget_command(
     else:
         print_rows(rows, output)
         said = "nothing of them is left at any level" if proof.proven else "NOT proven, see above"
-        typer.echo(f"{len(proof.addresses)} records are forgotten: {said}.", err=output is OutputFormat.CSV)
+        typer.echo(f"{_records(len(proof.addresses))} forgotten: {said}.", err=output is OutputFormat.CSV)
     if not proof.proven:
         raise StoreError("not proven: a level could not be looked at, or still has something; ask again")
 
@@ -108,6 +108,8 @@ def backup_command(
     store: StoreOption = None,
 ) -> None:
     """Write a snapshot: numbered, checksummed, whole or not there."""
+    if "://" not in to and not Path(to).absolute().parent.is_dir():
+        raise FileError(f"{to}: there is no directory {Path(to).parent}")
     target = snapshots_at(to, form)
     with opened(store) as found:
         entries = [*found.memory.entries()]
@@ -147,7 +149,7 @@ def export_command(
         entries = [*found.memory.entries()]
     contents = {each.record.digest: packed(each.content) for each in entries}
     write_whole(file, _form_of(file).write([each.record for each in entries], contents))
-    typer.echo(f"{len(entries)} records are in {file}.")
+    typer.echo(f"{_records(len(entries))} in {file}.")
 
 
 def import_command(
@@ -167,7 +169,8 @@ def import_command(
         if traces:
             from plimsoll_cli.memory.recordings import remember  # noqa: PLC0415
 
-            typer.echo(f"{remember(found.memory, traces, found.now_seconds)} histories are remembered.")
+            many = remember(found.memory, traces, found.now_seconds)
+            typer.echo("1 history is remembered." if many == 1 else f"{many} histories are remembered.")
             return
         taken, same = found.memory.take_in(_read(file) if file else ())
     typer.echo(f"{taken} records were taken in, {same} were here already.")
@@ -207,6 +210,11 @@ COMMANDS = {
     "import": import_command,
     "check": check_command,
 }
+
+
+def _records(many: int) -> str:
+    """`1 record is`, `2 records are`."""
+    return "1 record is" if many == 1 else f"{many} records are"
 
 
 def _form_of(file: Path) -> Form:

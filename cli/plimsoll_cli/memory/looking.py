@@ -86,6 +86,8 @@ def trace_command(
         entry = tiers.retrieve(address, found.now_seconds)
         took = time.perf_counter() - begun
         rows.append(_row("answer", entry.record if entry else None, took, found.now_seconds))
+    if all(row["version"] is None and not row["note"] for row in rows):
+        raise CommandError(f"nothing is remembered of {kind} {key}, at any level")
     print_rows(rows, output)
 
 

@@ -19,7 +19,7 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.live import Live
 
-from plimsoll.api.duration import DurationError, parse_duration
+from plimsoll.api.duration import UNIT_SECONDS
 from plimsoll_cli.console import PlainConsole
 from plimsoll_cli.ending import told_to_end
 from plimsoll_cli.failure import FileError
@@ -42,14 +42,14 @@ _MARGIN_LINES = 8  # of the terminal, for what is not a workload's row
 
 
 def hours_of(text: str | float) -> float:
-    """Hours of `6h`, `90m` or a plain number of hours; raises `typer.BadParameter`."""
-    try:
-        hours = float(text)
-    except ValueError:
-        try:
-            hours = parse_duration(str(text)) / 3600
-        except DurationError as error:
-            raise typer.BadParameter(str(error)) from error
+    """Hours of `6h`, `0.2h` or `90m`; a float is hours. Raises `typer.BadParameter`."""
+    if isinstance(text, str):
+        number, unit = text[:-1], text[-1:]
+        if unit not in UNIT_SECONDS or not re.fullmatch(r"[0-9]{1,8}([.][0-9]{1,8})?", number):
+            raise typer.BadParameter(f"{text!r} is not a duration; write for example 6h, 0.2h or 90m")
+        hours = float(number) * UNIT_SECONDS[unit] / 3600
+    else:
+        hours = text
     if not LEAST_HOURS <= hours <= MOST_HOURS:
         raise typer.BadParameter(f"{text}: from {LEAST_HOURS:g} to {MOST_HOURS:g} hours")
     return hours
@@ -67,7 +67,10 @@ def sandbox(  # noqa: PLR0913, PLR0917 - a flag each
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = DEFAULT_SEED,
     policy: Annotated[Path | None, typer.Option(help="YAML with policies; default: InPlace for all.")] = None,
     duration: Annotated[
-        float, typer.Option(parser=hours_of, metavar="DURATION", help="How long to play: 6h, 90m, or hours.")
+        float,
+        typer.Option(
+            parser=hours_of, metavar="DURATION", help="How long to play: 6h, 0.2h, 90m.", show_default="48h"
+        ),
     ] = DEFAULT_HOURS,
     pods: Annotated[
         int, typer.Option(min=1, help="Series to draw where the traces have more.")

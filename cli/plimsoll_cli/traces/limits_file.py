@@ -32,6 +32,8 @@ def write_limits(path: Path, replays: Sequence[LimitReplay]) -> None:
 
 def read_limits(path: Path) -> LimitColumns:
     """The rows of a limits file, checked for the columns' presence and types only."""
+    if not path.exists():
+        raise TraceError(f"{path}: no such file or directory")
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import typer
 
 from plimsoll.replay.series import SampleColumns, SeriesBatch, bin_samples
+from plimsoll.usage.sample import MAX_PLAUSIBLE_BYTES
 from plimsoll_cli.failure import FileError
 from plimsoll_cli.traces.sample import sample_directory
 
@@ -28,8 +29,8 @@ WARMUP_BINS = 288
 LATEST_SECONDS = 4_102_444_800  # 2100: what is later is a finer unit than seconds
 LONGEST_SECONDS = 20 * 366 * 86_400
 SHORT_WARMUP_BINS = 36
-# No container of a file's largest use fits in this: such values are MiB, or shares of something.
-LEAST_LARGEST_BYTES = 64 * 1024
+# No container of a file's largest use fits in this: such values are KiB or MiB, or shares of something.
+LEAST_LARGEST_BYTES = 2**20
 
 
 class TraceError(FileError):
@@ -58,7 +59,10 @@ def trace_files(paths: Iterable[Path]) -> list[Path]:
         found = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
         if not found:
             raise TraceError(f"{path}: no *.parquet file in this directory")
-        files.extend(found)
+        for file in found:
+            if any(file.samefile(each) for each in files):
+                raise TraceError(f"{file}: is named twice")
+            files.append(file)
     return files
 
 
@@ -71,7 +75,8 @@ def read_trace(path: Path) -> SeriesBatch:
     maximum = None
     if "memory_max_bytes" in table.column_names:
         maximum = _floats(path, table["memory_max_bytes"], "memory_max_bytes")
-    for note in _notes(memory if maximum is None else np.where(np.isnan(maximum), memory, maximum)):
+    notes = [*_notes(memory if maximum is None else np.where(np.isnan(maximum), memory, maximum))]
+    for note in (*notes, *([] if maximum is None else _notes_of_maxima(memory, maximum))):
         typer.echo(f"Note: {path}: {note}", err=True)
     return bin_samples(
         path.stem,
@@ -96,6 +101,15 @@ def _notes(value: npt.NDArray[np.float64]) -> Iterator[str]:
         yield f"{wrong} of {value.size} values are negative or infinite, and count as missing"
     if usage.size and 0 < usage.max() < LEAST_LARGEST_BYTES:
         yield f"the largest value of memory is {usage.max():g} bytes: was it written in another unit?"
+    if large := int(np.count_nonzero(usage > MAX_PLAUSIBLE_BYTES)):
+        yield f"{large} of {value.size} values are above 64Ti, which no container has: no forecast has them"
+
+
+def _notes_of_maxima(memory: npt.NDArray[np.float64], maximum: npt.NDArray[np.float64]) -> Iterator[str]:
+    """Say where maxima [m] are below what they are the maxima of."""
+    if below := int(np.count_nonzero(maximum < memory)):
+        text = "memory_max_bytes is below memory_bytes, which cannot be; memory_max_bytes counts"
+        yield f"in {below} of {memory.size} samples {text}"
 
 
 def _read_columns(path: Path) -> pa.Table:

@@ -19,7 +19,8 @@ from plimsoll.replay.recommenders import recommender
 from plimsoll.replay.rules import Violation, check
 from plimsoll.replay.score import MIN_SCORED_BINS, SeriesScores, join, outcome, score
 from plimsoll.replay.series import SeriesBatch
-from plimsoll.usage.sample import BIN_SECONDS
+from plimsoll.usage.sample import BIN_SECONDS, MIN_MEDIAN_BYTES
+from plimsoll_cli.amounts import short
 from plimsoll_cli.failure import CommandError, OptionError
 from plimsoll_cli.progress import progress
 from plimsoll_cli.traces.engine import Engine
@@ -76,6 +77,15 @@ def refuse_unscored(scores: SeriesScores, batches: Sequence[SeriesBatch], warmup
     seen = [int(np.isfinite(each.usage_bytes).sum(axis=1).max(initial=0)) for each in batches]
     if not any(seen):
         raise CommandError("nothing to score: no series in these traces has a value that is one")
+    largest = max(
+        float(np.nanmedian(each.usage_bytes, axis=1)[rows].max())
+        for each in batches
+        if (rows := np.isfinite(each.usage_bytes).any(axis=1)).any()
+    )
+    if largest < MIN_MEDIAN_BYTES:
+        least = short(int(MIN_MEDIAN_BYTES))
+        text = f"no series uses {least} at its median, and what uses less is idle; the largest uses"
+        raise CommandError(f"nothing to score: {text} {largest:.0f} bytes")
     more, hours = MIN_SCORED_BINS * BIN_SECONDS // 60, max(seen) * BIN_SECONDS / 3600
     text = f"no series of a size that counts is longer than --warmup {warmup} and {more}m"
     raise CommandError(f"nothing to score: {text}; the longest has values for {hours:.3g} h")

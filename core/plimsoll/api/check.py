@@ -27,6 +27,7 @@ from plimsoll.api.conditions import (
 )
 from plimsoll.api.contradictions import contradictions
 from plimsoll.api.crd import schema
+from plimsoll.api.duration import DURATION_PATTERN
 from plimsoll.api.engines import inactive_engines
 from plimsoll.api.fields import QUANTITY_PATTERN, VALIDATIONS, Model
 from plimsoll.api.metadata import metadata_findings
@@ -38,7 +39,7 @@ from plimsoll.api.policy import (
     PolicySpec,
     Relief,
 )
-from plimsoll.api.precedence import field_path
+from plimsoll.api.precedence import field_path, plain
 from plimsoll.api.reclaim import Reclaim, ReclaimMode
 from plimsoll.api.v1alpha1 import API_VERSION, GROUP, ClusterMemoryPolicy, MemoryPolicy
 
@@ -145,9 +146,7 @@ def _read(body: Mapping[str, Any]) -> tuple[PolicySpec | None, list[tuple[str, s
         return model.model_validate(raw), []
     except ValidationError as error:
         wrong = error.errors(include_url=False, include_context=False)
-    refused = [
-        (field_path(("spec", *each["loc"])), each["msg"].removeprefix("Value error, ")) for each in wrong
-    ]
+    refused = [(field_path(("spec", *each["loc"])), plain(each["msg"])) for each in wrong]
     try:
         return model.model_validate(_without(raw, [each["loc"] for each in wrong])), refused
     except ValidationError:
@@ -266,6 +265,8 @@ def _wrong_type(value: object, node: Mapping[str, Any]) -> str:
     quoted = ": write it in quotes" if node["type"] == "string" else ""
     if quoted and node.get("pattern") == QUANTITY_PATTERN:
         quoted = ": write it with a unit, for example 512Mi (a number in quotes means bytes)"
+    if quoted and node.get("pattern") == DURATION_PATTERN:
+        quoted = ": write it with a unit, for example 15m"
     return f"{value!r} must be of type {node['type']}{quoted}"
 
 

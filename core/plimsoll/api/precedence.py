@@ -7,6 +7,7 @@ nothing is touched without a policy. A policy that cannot be read still holds it
 otherwise a lower one would act in its stead.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -105,7 +106,13 @@ def read_policy(body: Mapping[str, Any]) -> EffectivePolicy | None:
 def problem_of(error: ValidationError) -> str:
     """The first thing pydantic found, as `spec.limits.min: ...`."""
     first = error.errors(include_url=False, include_context=False)[0]
-    return f"{field_path(('spec', *first['loc']))}: {first['msg'].removeprefix('Value error, ')}"
+    return f"{field_path(('spec', *first['loc']))}: {plain(first['msg'])}"
+
+
+def plain(message: str) -> str:
+    """What pydantic says of a field, in plain words: "Input should be 'Off'" -> "must be 'Off'"."""
+    message = message.removeprefix("Value error, ")
+    return re.sub(r"^[A-Z][a-z]+ should ", "must ", message)
 
 
 def field_path(parts: Iterable[str | int]) -> str:

@@ -17,7 +17,9 @@ DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _DAY = f"(?:{'|'.join(DAYS)})"
 _DAY_RANGE = f"{_DAY}(?:-{_DAY})?"
 _START = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
-_SPAN = f"(?:{_DAY_RANGE}(?:,{_DAY_RANGE})* )?{_START}-(?:{_START}|24:00)(?: [A-Za-z][A-Za-z0-9_+/-]*)?"
+_DAYS = f"{_DAY_RANGE}(?:,{_DAY_RANGE})*"
+_HOURS = f"{_START}-(?:{_START}|24:00)"
+_SPAN = f"(?:{_DAYS} )?{_HOURS}(?: [A-Za-z][A-Za-z0-9_+/-]*)?"
 WINDOW_PATTERN = f"^{_SPAN}(?:; ?{_SPAN})*$"  # RE2 and Python agree on every construct used
 WINDOW_EXAMPLE = "Mon-Fri 22:00-06:00 Europe/Zurich"
 
@@ -60,13 +62,30 @@ class Window:
 def parse_window(text: object) -> Window:
     """The window of a text; raises `WindowError` with a sentence, also for what is no text at all."""
     if not isinstance(text, str) or _SHAPE.fullmatch(text) is None:
-        raise WindowError(f"{text!r} is not an update window; write for example {WINDOW_EXAMPLE!r}")
+        wrong = "".join(f": {each}" for each in _wrong(text)) if isinstance(text, str) else ""
+        raise WindowError(f"{text!r} is not an update window{wrong}; write for example {WINDOW_EXAMPLE!r}")
     return Window(text, tuple(_span(part.strip()) for part in text.split(";")))
 
 
 def is_open(window: Window | None, now_seconds: float) -> bool:
     """True where routine changes are allowed now; no window means always."""
     return window is None or any(span.holds(now_seconds) for span in window.spans)
+
+
+def _wrong(text: str) -> Iterator[str]:
+    """Which words of a window that has not its shape are wrong: days, hours, time zone."""
+    for words in (part.split() for part in text.split(";")):
+        days = [words.pop(0)] if words and not words[0][0].isdigit() else []
+        hours = words[:1]
+        if days and not re.fullmatch(_DAYS, days[0]):
+            yield f"{days[0]!r} names no days (Mon to Sun)"
+        if not hours or not re.fullmatch(_HOURS, hours[0]):
+            yield f"{hours[0]!r} are no hours (00:00 to 24:00)" if hours else "hours are missing"
+        for zone in words[1:2]:
+            try:
+                _zone(zone)
+            except WindowError as error:
+                yield str(error)
 
 
 def _span(text: str) -> Span:

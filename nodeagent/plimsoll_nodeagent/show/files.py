@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from plimsoll.pages.recording import VERSION, Axis, Recording
-from plimsoll_nodeagent.show.written import write_whole
+from plimsoll_nodeagent.show.written import Holds, held, write_whole
 
 _ARRAYS = ("seconds", "edges", "heat", "usage_bytes", "limit_bytes", "swap_bytes")
 _MAY_LACK = ("reclaimed_bytes",)
@@ -42,6 +42,8 @@ def save(recording: Recording, path: Path) -> None:
 
 def load(path: Path) -> Recording:
     """Read a recording. Raises RecordingError."""
+    if path.is_file() and held(path) is not Holds.ARRAYS:
+        raise RecordingError(f"{path}: is no recording (.npz)")
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
             _check(path, int(found["version"]))

@@ -1,9 +1,12 @@
 """`plimsoll explain`: a profile's numbers as sentences, and a recorded series through the same pipeline."""
 
 import json
+import math
 import re
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -176,6 +179,15 @@ def test_an_explanation_agrees_with_the_recommendation(told):
     # The replay's kills are remembered and may hold the floor up; without one both say the same.
     assert found["wanted"]["target_bytes"] >= rows[SHORT]["recommended_limit_bytes"]
     assert found["usage"]["current_bytes"] == rows[SHORT]["usage_bytes"]
+
+
+def test_a_series_in_which_nothing_was_seen_has_no_limit_in_force(plimsoll, tmp_path):
+    columns = {"series_id": ["app"] * 576, "timestamp": [300 * bin_ for bin_ in range(576)]}
+    path = tmp_path / "nan.parquet"
+    pq.write_table(pa.table(columns | {"memory_bytes": [math.nan] * 576}), path)
+    result = plimsoll("explain", "app", "--traces", path)
+    assert result.exit_code == 0
+    assert "in force" not in result.stdout
 
 
 def test_an_objective_moves_the_price(told):

@@ -215,10 +215,38 @@ HOUR = [300 * k for k in range(12)]
         (HOUR, [-1.0] * 12, "no series in these traces has a value"),
         ([0] * 12, [1e9] * 12, "is longer than --warmup 24h"),
         (HOUR, [1e9] * 12, "the longest has values for 1 h"),
+        (
+            HOUR,
+            [204_800.0] * 12,
+            "no series uses 16Mi at its median, and what uses less is idle; the largest uses 204800",
+        ),
     ],
 )
 def test_what_cannot_be_scored_says_why(tmp_path, seconds, values, why):
     assert why in refused(1, usage_file(tmp_path / "t.parquet", seconds, values), "--recommender", "static")
+
+
+def test_limits_of_what_nobody_scores_are_no_score(tmp_path):
+    """In KiB: the limits are lawful, and every series counts as idle."""
+    path, out = (
+        usage_file(tmp_path / "kib.parquet", [300 * k for k in range(96)], [204_800.0] * 96),
+        tmp_path / "o",
+    )
+    runner.invoke(
+        app, ["replay", "limits", str(path), "--recommender", "static", "--warmup", "3h", "--emit", str(out)]
+    )
+    words = ["replay", "score", "limits", str(out), "--traces", str(path), "--warmup", "3h"]
+    result = runner.invoke(app, words)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "nothing to score: no series uses 16Mi" in result.stderr
+
+
+def test_files_that_are_not_there_or_named_twice_are_told(traces, tmp_path):
+    away = tmp_path / "nope.parquet"
+    result = runner.invoke(app, ["replay", "score", "limits", str(away), "--traces", str(traces)])
+    assert (result.exit_code, result.stderr) == (2, f"Error: {away}: no such file or directory\n")
+    result = runner.invoke(app, ["recommend", "--traces", str(traces), "--traces", str(traces)])
+    assert (result.exit_code, result.stderr) == (2, f"Error: {traces}: is named twice\n")
 
 
 def test_nothing_is_recommended_for_no_series(tmp_path):

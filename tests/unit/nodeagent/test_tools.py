@@ -304,10 +304,12 @@ def test_what_a_recording_cannot_hold_is_named(capsys, recorded, tmp_path, array
     assert why in err
 
 
-def test_one_array_is_no_recording(capsys, tmp_path):
-    np.save(tmp_path / "one.npy", np.ones(3))
-    code, _, err = run(capsys, "heatmap", tmp_path / "one.npy")
-    assert (code, err) == (2, f"plimsoll-agent: {tmp_path / 'one.npy'}: is no recording (.npz)\n")
+def test_what_is_no_archive_is_no_recording(capsys, tmp_path):
+    path = tmp_path / "one.npy"
+    np.save(path, np.ones(3))
+    for content in (path.read_bytes(), b"plain text"):
+        path.write_bytes(content)
+        assert run(capsys, "heatmap", path)[::2] == (2, f"plimsoll-agent: {path}: is no recording (.npz)\n")
 
 
 def test_a_recording_of_years_has_few_ticks():

@@ -169,6 +169,17 @@ def test_backup_and_export_bring_everything_elsewhere(
         assert [each["key"] for each in told("predict")] == [each["key"] for each in before]
 
 
+def test_what_nobody_remembers_has_no_trace(filled, plimsoll):
+    result = plimsoll("trace", "history", "nope", status=1)
+    assert (result.stdout, "nothing is remembered of history nope" in result.stderr) == ("", True)
+
+
+def test_a_backup_makes_no_directories_above_its_own(filled, plimsoll, tmp_path):
+    away = tmp_path / "nope" / "snap"
+    assert f"{away}: there is no directory {away.parent}" in plimsoll("backup", away, status=2).stderr
+    assert not away.parent.exists()
+
+
 def test_what_cannot_be_read_is_said(filled, plimsoll, tmp_path):
     (tmp_path / "nonsense").write_text("nonsense\n")
     assert "no export" in plimsoll("import", "nonsense", status=2).stderr

@@ -89,6 +89,14 @@ def test_a_column_that_is_there_twice_is_told(tmp_path, name):
     ("values", "note"),
     [
         ([180.0, 200.0, 210.0], "the largest value of memory is 210 bytes: was it written in another unit?"),
+        (
+            [1.0, 204800.0, 210000.0],
+            "the largest value of memory is 210000 bytes: was it written in another unit?",
+        ),
+        (
+            [1e300, 1e9, 2.0**47],
+            "2 of 3 values are above 64Ti, which no container has: no forecast has them",
+        ),
         ([-1.0, -2.0, float("nan")], "3 of 3 values are negative or not finite"),
         ([-1.0, float("inf"), 1e9], "2 of 3 values are negative or infinite, and count as missing"),
     ],
@@ -99,7 +107,16 @@ def test_odd_values_are_noted(write, capsys, values, note):
     assert capsys.readouterr() == ("", f"Note: {path}: {note}\n")
 
 
-@pytest.mark.parametrize("values", [[0.0, 0.0, 0.0], [65536.0, float("nan"), 1.0], [1e9, 2e9, 3e9]])
+def test_maxima_below_the_values_are_noted(write, capsys):
+    path = write(memory_bytes=[2e9, 2e9, 2e9], memory_max_bytes=[1e9, float("nan"), 3e9])
+    read_trace(path)
+    said = (
+        "in 1 of 3 samples memory_max_bytes is below memory_bytes, which cannot be; memory_max_bytes counts"
+    )
+    assert capsys.readouterr().err == f"Note: {path}: {said}\n"
+
+
+@pytest.mark.parametrize("values", [[0.0, 0.0, 0.0], [2.0**20, float("nan"), 2.0**46], [1e9, 2e9, 3e9]])
 def test_plain_values_are_read_without_a_word(write, capsys, values):
     read_trace(write(memory_bytes=values))
     assert capsys.readouterr() == ("", "")

@@ -29,7 +29,12 @@ def test_the_examples_of_the_docs_are_clean(path: Path):
         ({"colour": "red"}, "spec.colour", "unknown field; there are mode"),
         ({"limits": {"maxx": "1Gi"}}, "spec.limits.maxx", "did you mean max?"),
         ({"mode": False}, "spec.mode", 'YAML reads a bare Off as false: write "Off" in quotes'),
-        ({"mode": "Auto"}, "spec.mode", "'InPlaceOrRecreate'"),
+        (
+            {"mode": "Auto"},
+            "spec.mode",
+            "must be 'Off', 'Recommend', 'Initial', 'InPlace' or 'InPlaceOrRecreate'",
+        ),
+        ({"updates": {"cooldown": 30}}, "spec.updates.cooldown", "write it with a unit, for example 15m"),
         ({"limits": {"min": 5}}, "spec.limits.min", "5 must be of type string: write it with a unit"),
         (
             {"limits": {"min": "2Gi", "max": "1Gi"}},

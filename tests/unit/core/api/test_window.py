@@ -57,6 +57,13 @@ def test_no_window_is_always_open():
     ("text", "why"),
     [
         ("", "is not an update window"),
+        ("Mon-Fry 22:00-06:00", "window: 'Mon-Fry' names no days .*; write"),
+        ("Mon 25:00-26:00 UTC", "window: '25:00-26:00' are no hours .*; write"),
+        ("Mon", "window: hours are missing; write"),
+        (
+            "Mon-Fry 25:00-26:00 Mars/Olympus",
+            "'Mon-Fry' names .*'25:00-26:00' are no .* no time zone is called 'Mars/Olympus'",
+        ),
         (5, "is not an update window"),
         ({"days": "Mon"}, "is not an update window"),
         ("Mo-Fr 22:00-06:00", "is not an update window"),
