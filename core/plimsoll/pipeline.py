@@ -1,9 +1,12 @@
 """From history to limits: forecast, price, buffer and the vectorised guards, for all rows that are due.
 
 In: a `History`, rows and `now`. Out: `Recommendations` (hourly per row), `Raises` (at once) and limits
-after hysteresis. `plimsoll replay limits` and the operator's engine call the same object. All it keeps
-beside the history is which limit is in force, what a kill costs and which peak the last forecast knew: the
-first two are told again after a restart, the third is read off the history, so nothing is lost.
+after hysteresis. `plimsoll replay limits` and the operator's engine call the same object. What it keeps
+beside the history outlives a restart in three ways: limits in force, policies, pods and relatives are told
+again; what models learned of a row, since when it is told needed memory, and where its objective's price was
+steered to are in its checkpoint; the peak that the last forecast knew is read off the history. Whether an
+open promise was followed is not kept: the hour that a restart falls into steers no price unless its limit is
+told in force again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,7 +60,7 @@ from plimsoll.recommend.recommendation import Recommendations, joined
 from plimsoll.recommend.relatives import Steps
 from plimsoll.recommend.row_models import RowModels
 from plimsoll.recommend.row_policy import PolicyColumns, RowPolicy
-from plimsoll.recommend.steering import Gains, PriceSteering, is_in_force
+from plimsoll.recommend.steering import STEERED, Gains, PriceSteering, is_in_force
 from plimsoll.usage.grown import grown
 from plimsoll.usage.history import History
 from plimsoll.usage.needed import LEARNED, NeededSince
@@ -182,7 +185,8 @@ class LimitPipeline:
 
     def checkpoint(self, row: int) -> bytes:
         """A row's past with what models have learned of it beside the history."""
-        named = self._models.learned(row) | {LEARNED: self.needed.learned(row)}
+        named = self._models.learned(row)
+        named |= {LEARNED: self.needed.learned(row), STEERED: self._steering.learned(row)}
         return self.history.checkpoint(row, {name: learned for name, learned in named.items() if learned})
 
     def restore(self, row: int, data: bytes) -> None:
@@ -190,6 +194,8 @@ class LimitPipeline:
         for name, learned in self.history.restore(row, data).items():
             if name == LEARNED:
                 self.needed.relearn(row, learned)
+            elif name == STEERED:
+                self._steering.relearn(learned)
             self._models.relearn(row, name, learned)
 
     # -- what is asked --------------------------------------------------------------------------------------

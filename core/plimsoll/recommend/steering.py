@@ -8,10 +8,12 @@ it (integral control): in the mean over T hours the fleet is off by at most its 
 hours count in which the limit that was decided was in force: what comes of a person's own (mode Recommend,
 a pause, `limits.min`) says nothing of a price, and would drive it to its bound (docs/decisions/0138).
 No container gets another price than its like, and a replay under the contract, where a series may know of
-itself only, is never steered. It is not kept over a restart of the operator.
+itself only, is never steered. Every row's checkpoint keeps the offset of what it asks for, and the newest is
+where a restarted operator, or another replica, goes on (docs/decisions/0247).
 """
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +25,7 @@ from plimsoll.recommend.objective import Ask
 from plimsoll.recommend.row_policy import UNSAID, PolicyColumns
 from plimsoll.usage.sample import DAY_SECONDS, HOUR_SECONDS
 
+STEERED = "price-steering"  # under this name a row's checkpoint keeps where the price is
 MOST_LOG = np.log(16.0)  # no further from the price of the table
 SURE_KILLS = 2.0  # expected in a day; a smaller fleet is steered by so much less
 HOURS_IN_1000_DAYS = 1000 * DAY_SECONDS / HOUR_SECONDS
@@ -53,6 +56,7 @@ class PriceSteering:
         self._policies = policies
         self._gains = gains or Gains()
         self._offset: dict[Ask, float] = {}
+        self._hour: dict[Ask, float] = {}  # of the newest lesson, here or before a restart
         self._fleet: defaultdict[Ask, InAnHour] = defaultdict(InAnHour)
 
     def factor(self, ask: Ask) -> float:
@@ -91,3 +95,23 @@ class PriceSteering:
                 gain = self._gains.kills * min(1.0, fleet * wanted / 1000 / SURE_KILLS)
             moved = self._offset.get(ask, 0.0) + gain * float(np.nansum(errors)) / fleet
             self._offset[ask] = float(np.clip(moved, -MOST_LOG, MOST_LOG))
+            self._hour[ask] = hour
+
+    def learned(self, row: int) -> Mapping[str, float]:
+        """What a checkpoint of `row` keeps: what it asks for, the log of its factor, and of which hour."""
+        code = int(self._policies.asked[row])
+        ask = None if code == UNSAID else self._policies.asks[code]
+        if ask is None or ask not in self._offset:
+            return {}
+        return {ask[0]: ask[1], "log": self._offset[ask], "hour": self._hour[ask]}
+
+    def relearn(self, numbers: Mapping[str, float]) -> None:
+        """Go on from what a checkpoint kept, unless something newer is known; what makes no sense is left."""
+        kind = next((each for each in ("slack", "oom") if each in numbers), None)
+        log, hour = numbers.get("log", np.nan), numbers.get("hour", np.nan)
+        if kind is None or not (np.isfinite(log) and np.isfinite(hour)):
+            return
+        ask = (kind, numbers[kind])
+        if hour > self._hour.get(ask, -np.inf):
+            self._offset[ask] = float(np.clip(log, -MOST_LOG, MOST_LOG))
+            self._hour[ask] = hour

@@ -128,3 +128,47 @@ def test_a_limit_is_in_force_as_it_was_written_in_whole_mebibytes():
     decided = np.full(5, 100.4 * MIB)
     written = np.array([100.4, 101, 105, 96, np.nan]) * MIB
     assert is_in_force(decided, written).tolist() == [True, True, False, False, False]
+
+
+def steered_fleet(days: int = 4):
+    """Calm containers that are asked for more slack than they have, for some days; their pipeline."""
+    history, rows, now = history_of(np.array([steady(2, seed=seed) for seed in range(3)]))
+    pipeline = LimitPipeline(history)
+    pipeline.observe_policies(rows, [RowPolicy(asked=OTHER)] * 3)
+    for bin_ in range(2 * 288, (2 + days) * 288):
+        if bin_ % 12 == 0:
+            now = at(bin_)
+            limit = pipeline.settle(pipeline.decide(rows, now), now).limit_bytes
+        append_bin(history, rows, bin_, np.full(3, 100 * MIB))
+        pipeline.observe_limits(rows, limit)
+    return pipeline, rows
+
+
+def test_a_restarted_operator_goes_on_from_the_price_that_it_had():
+    before, rows = steered_fleet()
+    assert before.price_factors()["slack:0.4"] > 1.5
+    kept = before.checkpoint(int(rows[1]))
+    history, fresh, _ = history_of(np.full((2, 1), np.nan))
+    after = LimitPipeline(history)
+    after.observe_policies(fresh, [RowPolicy(asked=OTHER), RowPolicy(asked=TIGHT)])
+    after.restore(int(fresh[0]), kept)
+    assert after.price_factors() == {"slack:0.4": before.price_factors()["slack:0.4"], "slack:0.2": 1.0}
+    assert after.oom_prices(fresh[:1]) == before.oom_prices(rows[:1])
+
+
+def test_the_newest_of_several_checkpoints_counts_and_none_is_newer_than_what_was_learned_since():
+    made = steering(*[TIGHT] * 4)
+    made.relearn({"slack": 0.2, "log": 0.5, "hour": 10.0})
+    made.relearn({"slack": 0.2, "log": 0.1, "hour": 9.0})
+    assert np.log(made.factor(TIGHT)) == pytest.approx(0.5)
+    made.relearn({"slack": 0.2, "log": 99.0, "hour": 11.0})
+    assert np.log(made.factor(TIGHT)) == pytest.approx(MOST_LOG)
+    usage = np.full((4, 12), 70 * MIB)
+    made.learn(ROWS, usage, np.full(4, 100 * MIB), np.zeros(4), hour=12)
+    learned = made.factor(TIGHT)
+    made.relearn({"slack": 0.2, "log": 0.0, "hour": 11.5})
+    assert made.factor(TIGHT) == learned
+    for senseless in ({}, {"slack": 0.2}, {"slack": 0.2, "log": float("nan"), "hour": 20.0}):
+        made.relearn(senseless)
+    assert made.factor(TIGHT) == learned
+    assert steering(None, TIGHT, TIGHT, TIGHT).learned(0) == {}
