@@ -44,6 +44,22 @@ kubectl -n plimsoll-system create rolebinding plimsoll-operate --role=plimsoll-o
 kubectl auth can-i create clustermemorypolicies --as=anna --as-group=platform-team
 ```
 
+Commands that only read (`plimsoll recommend`, `plan`, `explain`, `status`, `drain-advice`) ask for more than
+our own kinds: pods, their owners, disruption budgets and events, which `view` has, and the nodes and the
+operator's Lease, which it has not. This gives them to those who may see the whole cluster:
+
+```sh
+kubectl create clusterrolebinding plimsoll-readers --clusterrole=view --group=platform-team
+kubectl create clusterrole plimsoll-nodes --verb=get,list --resource=nodes
+kubectl create clusterrolebinding plimsoll-nodes --clusterrole=plimsoll-nodes --group=platform-team
+kubectl -n plimsoll-system create role plimsoll-lease --verb=get --resource=leases.coordination.k8s.io \\
+  --resource-name=plimsoll-operator
+kubectl -n plimsoll-system create rolebinding plimsoll-lease --role=plimsoll-lease --group=platform-team
+```
+
+Who has `view` in one namespace alone reads there with `-n`. Without the Lease `status` says that it may not
+be read; `plan` without nodes needs `--node-memory`, and `drain-advice` needs nodes and all pods.
+
 What each component may do, as the API server sees it:
 
 ```sh
