@@ -38,6 +38,7 @@ from plimsoll_operator.place.gatekeeper import GateKeeper
 from plimsoll_operator.place.gating import Gating
 from plimsoll_operator.place.placer import Placer
 from plimsoll_operator.place.relieving import Reliever
+from plimsoll_operator.place.watch import NodeWatch
 from plimsoll_operator.remembering import Remembered
 from plimsoll_operator.serve.metrics import Metrics
 from plimsoll_operator.settings import OperatorSettings
@@ -97,7 +98,8 @@ def assemble(settings: OperatorSettings, clock: Clock, api: KubeApi, indices: Ko
     if settings.webhook_port:
         fresh_seconds = max(FRESH_INTERVALS * settings.interval, LEAST_FRESH_SECONDS)
         gating = Gating(settings.namespace) if settings.placement_gates else None
-        placer = Placer(membership, owners, metrics, clock.now, fresh_seconds, gating)
+        watch = NodeWatch(memory=keeper.memory, leads=leader.holds)
+        placer = Placer(membership, owners, metrics, clock.now, fresh_seconds, gating, watch)
     evictions = Evictions(admitting=settings.webhook_port > 0)
     actor = Actor(fenced, Events(fenced, identity), evictions, metrics, patience)
     reliever = None

@@ -37,6 +37,7 @@ MOST_NOTED = (
 QUANTILES = (0.5, 0.99)
 AT_ONCE = 500  # records of one transaction of the file
 KIN_SECONDS = 3600.0  # between two writes of one image's steps
+JUDGE = ("placement", "judge")  # kind and key of what the judge of placement keeps
 MOST_KINDS = 10_000  # images whose last write is known; then all are written when they come
 
 
@@ -64,6 +65,7 @@ class Remembered:
     _told: Counter[tuple[str, str]] = field(default_factory=Counter)  # outcomes that metrics know of
     _noted: dict[str, Past] = field(default_factory=dict)
     _kin_written: dict[str, float] = field(default_factory=dict)  # kin -> when
+    _judge: Mapping[str, object] | None = None  # of placement, to be written
 
     def note(
         self,
@@ -77,6 +79,18 @@ class Remembered:
         name = str(key)
         if name in self._noted or len(self._noted) < MOST_NOTED:
             self._noted[name] = Past(checkpoint, self.quantity, limit_bytes, kin, kube_nodes)
+
+    def note_judge(self, document: Mapping[str, object]) -> None:
+        """What the judge of placement keeps; a newer word takes its place."""
+        self._judge = document
+
+    async def judge(self) -> Mapping[str, object] | None:
+        """What the leader's judge of placement kept last; None where nothing is known."""
+        try:
+            return await asyncio.to_thread(self.memory.retrieve, *JUDGE, self.now())
+        except (LevelError, ValueError) as error:
+            logger.warning("what placement has learned cannot be read: %s", error)
+            return None
 
     async def recall(self, keys: Mapping[int, ContainerKey]) -> dict[int, bytes]:
         """Checkpoints by row, of those that are remembered and measure the same."""
@@ -178,6 +192,9 @@ class Remembered:
                         )
                         self.memory.store("history", name, document, now_seconds, kube_nodes=past.kube_nodes)
             self._write_relatives(noted, now_seconds)
+            judge, self._judge = self._judge, None
+            if judge is not None:
+                self.memory.store(*JUDGE, judge, now_seconds)
         sent = self.memory.send(now_seconds)
         if sent.failure:
             logger.info("%d records wait for Redis: %s", sent.waiting, sent.failure)

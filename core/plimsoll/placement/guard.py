@@ -12,17 +12,20 @@ reference, on the scale of the hours before; the inflation is the variance of st
 towards 1 as long as few were seen, and of one node towards that of all.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from plimsoll.placement.lanes import FloatArray
+from plimsoll.usage.sample import HOUR_SECONDS
 
 FADE = 0.5 ** (1 / 24)  # half-life of a day
 PRIOR_HOURS = 24.0  # node hours that the promise itself is worth
 NODE_PRIOR_HOURS = 12.0  # hours of one node that the inflation of all is worth
 MOST_INFLATION = 16.0
+KEPT = ("squares", "count", "error", "reference", "came", "requested")
 FORGOTTEN_HOURS = 0.01  # a node of which so little is left is gone
 
 
@@ -39,6 +42,25 @@ class LoadJudge:
     judged: bool = False  # whether anything was
     # By node: squares of its standardised errors, and hours of it, faded.
     nodes: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def kept(self, now_seconds: float) -> dict[str, object]:
+        """What must outlive the process, in plain values; of single nodes nothing."""
+        return {"seconds": now_seconds, "judged": self.judged} | {name: getattr(self, name) for name in KEPT}
+
+    @classmethod
+    def of(cls, document: Mapping[str, object], now_seconds: float) -> "LoadJudge":
+        """The judge that was kept, faded by the time since. Raises ValueError where it is none."""
+        numbers = {name: document.get(name) for name in (*KEPT, "seconds")}
+        known = {
+            name: float(each)
+            for name, each in numbers.items()
+            if isinstance(each, int | float) and math.isfinite(each) and each >= 0
+        }
+        if len(known) < len(numbers) or document.get("judged") not in (True, False):
+            raise ValueError(f"no judge of placement: {sorted(numbers.keys() - known.keys())}")
+        fade = FADE ** max((now_seconds - known["seconds"]) / HOUR_SECONDS, 0.0)
+        faded = {name: fade * known[name] for name in KEPT}
+        return cls(**faded, judged=bool(document["judged"]))
 
     def hour(
         self,

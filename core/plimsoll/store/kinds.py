@@ -68,6 +68,7 @@ KINDS: Kinds = {
     "release": Kind("shared models in use and on trial", merging.released),
     "pattern": Kind("learned patterns of usage", merging.richest),
     "incident": Kind("what went wrong, and what was done"),
+    "placement": Kind("how well was foretold what kube nodes use, as the leader's judge keeps it"),
     "control": Kind("switches of the memory itself"),
 }
 

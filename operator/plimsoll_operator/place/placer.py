@@ -60,6 +60,7 @@ class Placer:
         now: Callable[[], float],
         fresh_seconds: float,
         gating: Gating | None = None,
+        watch: NodeWatch | None = None,
     ) -> None:
         """`fresh_seconds`: a loop that is older than this is no basis for an opinion. Without `gating` no
         pod is held.
@@ -68,7 +69,7 @@ class Placer:
         self._now, self._fresh_seconds, self._gating = now, fresh_seconds, gating
         self._book = LoadBook()
         self._expected = ExpectedPods()
-        self._watch = NodeWatch()
+        self._watch = watch or NodeWatch()
         self._coming = ComingPods(membership, self._book)
         self._room = KeptRoom()
         self._world = World()
@@ -159,6 +160,7 @@ class Placer:
         self._world = world
         if self._gating is not None:
             self._gating.look(world.pods)
+        await self._watch.recall(now_seconds)
         self._book.take(tick.loads, now_seconds)
         self._watch.hindcast(tick.loads)
         nodes = await table_of(world, before, breathe)

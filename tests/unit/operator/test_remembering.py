@@ -358,3 +358,14 @@ async def test_a_young_workload_hears_its_image_again_after_the_operator_was_res
     await second.once(CLUSTER_NOW)
     assert second.engine.restored
     assert bool(second.engine.related) is heard
+
+
+async def test_what_the_judge_of_placement_keeps_is_there_for_the_next_process(tmp_path):
+    one = Remembered(open_memory(str(tmp_path / "memory.db")), Quantity.USAGE, now=lambda: NOW)
+    assert await one.judge() is None
+    one.note_judge({"count": 1.0})
+    one.note_judge({"count": 2.0})
+    await one.close()
+    another = Remembered(open_memory(str(tmp_path / "memory.db")), Quantity.USAGE, now=lambda: NOW + 60)
+    assert await another.judge() == {"count": 2.0}
+    await another.close()

@@ -111,3 +111,65 @@ def test_the_hindcast_of_rows_is_taken_in():
     assert watch.judge.trusted
     watch.hindcast(replace(no_loads(), error=9.0, reference=4.0))
     assert not watch.judge.trusted
+
+
+class Kept:
+    """A memory of one document."""
+
+    def __init__(self, document=None):
+        self.document, self.read = document, 0
+
+    def note_judge(self, document):
+        self.document = document
+
+    async def judge(self):
+        self.read += 1
+        return self.document
+
+
+async def test_what_a_leader_has_learned_outlives_it():
+    memory = Kept()
+    leader = NodeWatch(memory=memory, leads=lambda: True)
+    await leader.recall(NOW)
+    hours(leader, foretold(), use((1080.0, 280.0)), number=24)
+    assert leader.judge.inflation > 2.0
+    after = NodeWatch(memory=memory, leads=lambda: True)
+    await after.recall(NOW + 24 * HOUR)
+    assert after.judge.inflation == pytest.approx(leader.judge.inflation)
+    assert (after.judge.trusted, after.judge.judged) == (leader.judge.trusted, True)
+    late = NodeWatch(memory=memory, leads=lambda: True)
+    await late.recall(NOW + 48 * HOUR)  # a day later half of it is left
+    assert late.judge.count == pytest.approx(leader.judge.count / 2)
+
+
+async def test_a_replica_reads_when_it_starts_and_when_it_begins_to_lead_and_writes_only_then():
+    memory, leading = Kept(), [False]
+    stands_by = NodeWatch(memory=memory, leads=lambda: leading[0])
+    for at in range(3):
+        await stands_by.recall(NOW + 60 * at)
+    hours(stands_by, foretold(), use())
+    assert (memory.read, memory.document) == (1, None)
+    memory.document = hours(NodeWatch(), foretold(), use((1080.0, 280.0)), number=24).kept(NOW + 24 * HOUR)
+    leading[0] = True
+    for at in range(3):
+        await stands_by.recall(NOW + 24 * HOUR + 60 * at)
+    assert memory.read == 2
+    assert stands_by.judge.inflation > 2.0
+    leading[0] = False
+    await stands_by.recall(NOW + 25 * HOUR)
+    assert memory.read == 2
+
+
+async def test_less_than_is_known_already_and_what_is_none_change_nothing():
+    little = hours(NodeWatch(), foretold(), use()).kept(NOW)
+    for document in (
+        little,
+        {},
+        little | {"count": float("nan")},
+        little | {"error": "x"},
+        little | {"judged": 3},
+    ):
+        watch = NodeWatch(memory=Kept(document), leads=lambda: True)
+        judge = hours(watch, foretold(), use((1080.0, 280.0)), number=24)
+        await watch.recall(NOW + 24 * HOUR)
+        assert watch.judge is judge
