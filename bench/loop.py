@@ -156,8 +156,10 @@ def _vpa_rows(peers: Sequence[vpa.VpaRun], why: str | None) -> Iterator[Row]:
 def update_rows(size: int, seed: int) -> Iterator[Row]:
     """One container by itself, in a history of the largest size: milliseconds of an update and of a decision.
 
-    An update is what each new sample costs: it is taken in and reacted to. A decision comes once an hour, and
-    otherwise where a reaction asks for one.
+    An update is what each new sample costs: it is taken in and reacted to. `update` is the ordinary one, of
+    usage within what the last forecast knew; `update_asking_again` is of usage above that, where the reaction
+    asks the model once more. A decision comes once an hour. What issue 5 asks for in under a millisecond, an
+    incremental update of one container, is `update`.
     """
     rng = np.random.default_rng(seed)
     now = 1_800_000_000.0
@@ -171,7 +173,7 @@ def update_rows(size: int, seed: int) -> Iterator[Row]:
         history.append(rows, np.full(size, seconds), base * rng.lognormal(0, 0.1, size), seconds)
     history.advance(now)
     pipeline.observe_limits(rows, base * 2)
-    updates, decisions = [], []
+    updates, decisions, again = [], [], []
     for row in rng.choice(rows, min(UPDATES, size), replace=False):
         one = np.array([row], dtype=rows.dtype)
         started = time.perf_counter()
@@ -181,8 +183,20 @@ def update_rows(size: int, seed: int) -> Iterator[Row]:
         pipeline.decide(one, now)
         updates.append((updated - started) * 1000)
         decisions.append((time.perf_counter() - updated) * 1000)
+        # Far above the peak that the decision knew, and far below the limit: the model is asked.
+        pipeline.observe_limits(one, base[one] * 8)
+        started = time.perf_counter()
+        history.append(one, np.array([now]), base[one] * 4, now)
+        pipeline.react(one, now)
+        again.append((time.perf_counter() - started) * 1000)
     both = (np.array(updates) + np.array(decisions)).tolist()
-    for name, times in (("update", updates), ("decide", decisions), ("update_and_decide", both)):
+    told = (
+        ("update", updates),
+        ("update_asking_again", again),
+        ("decide", decisions),
+        ("update_and_decide", both),
+    )
+    for name, times in told:
         drawn = np.median(rng.choice(times, (BOOTSTRAPS, len(times))), axis=1)
         low, high = (float(np.percentile(drawn, q)) for q in (2.5, 97.5))
         yield Row(f"loop.{name}_one_ms", _median(times), "ms", len(times), COMMAND, low, high)

@@ -39,4 +39,5 @@ def test_an_update_and_a_decision_are_told_apart_and_together():
     update, decide, both = (rows[f"loop.{name}_one_ms"] for name in ("update", "decide", "update_and_decide"))
     assert 0 < update.value < both.value
     assert 0 < decide.value < both.value
+    assert update.value < rows["loop.update_asking_again_one_ms"].value, "the model is asked once more"
     assert all(row.low <= row.value <= row.high and row.n == 20 for row in rows.values())
