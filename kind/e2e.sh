@@ -11,7 +11,7 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/provider.sh"
 REPO=$(cd "$KIND_DIR/.." && pwd); cd "$REPO"       # tests' ids are relative to it
-CORE="environment install in_place oom refusals disruptions upgrade first_install"
+CORE="environment install in_place oom refusals disruptions upgrade"
 # What is shown where everything is emulated, the API server too: the cluster, the release, refusals, a limit that rises.
 KIND="environment.py install.py refusals.py in_place.py::test_usage_rises_and_the_limit_rises_before_the_kill"
 MOST_AGAIN=3
