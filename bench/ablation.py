@@ -26,7 +26,7 @@ from arms import Brain, plimsoll
 from cold import ALONE, TOLD, young_of
 from cold import measure as measure_cold
 from forecast import CORE, SEED, STRESS, Dataset, Part, datasets, finish, judging_brain, read_options
-from forecast_rows import NAMES, UNITS, groups, of
+from forecast_rows import NAMES, UNITS, figure_rows, groups, of
 from plimsoll.forecast.boosted import BoostedPeak
 from plimsoll.forecast.ensemble import EnsemblePeak
 from plimsoll.forecast.holt_winters import HoltWinters
@@ -246,9 +246,7 @@ def promise_rows(found: Mapping[str, Measured]) -> Iterator[Row]:
         everything = draws(each.at_shipped, SEED)
         values = figures(each.at_shipped, everything)
         count = int((everything[0] > 0).sum())
-        for figure in (OOM, SLACK, CHANGES):
-            title = f"ablation.{slug}.shipped.{NAMES[figure]}"
-            yield of(title, interval(values[:, figure]), UNITS[figure], count, COMMAND)
+        yield from figure_rows(f"ablation.{slug}.shipped", values, count, COMMAND)
         yield ratio_row(f"ablation.{slug}.calibration", each.kept, everything)
         for kind, among in groups(each.at_shipped):
             if kind.startswith("class."):

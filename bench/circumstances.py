@@ -18,19 +18,18 @@ import numpy as np
 
 from circumstances_series import BINS, MAKERS, Made
 from forecast import SEED
+from forecast_rows import figure_rows
 from plimsoll.forecast.window import BINS_PER_DAY, FloatArray
 from plimsoll.pipeline import PipelineSettings
 from plimsoll.replay.limits import BatchFacts, ObservedBin, ReplaySettings, replay_limits
 from plimsoll.replay.live import FIRST_BIN, LiveRecommender
-from plimsoll.replay.resample import CHANGES, OOM, SLACK, Interval, draws, figures, interval
+from plimsoll.replay.resample import draws, figures
 from plimsoll.replay.score import SeriesScores, score
 from plimsoll.replay.series import SeriesBatch
 from plimsoll.usage.sample import BIN_SECONDS
 from report import Row, bench_options, write_results
 
 COMMAND = "make bench-circumstances"
-UNITS = {OOM: "1/1000 container-days", SLACK: "fraction of the limit", CHANGES: "1/container-day"}
-NAMES = {OOM: "oom", SLACK: "slack", CHANGES: "changes_per_container_day"}
 FIRST_IMAGE = 1
 
 
@@ -95,10 +94,7 @@ def rows_of(name: str, count: int) -> Iterator[Row]:
     columns = {arm: figures(scores, weights) for arm, scores in found.items()}
     columns["told.minus_untold"] = columns["told"] - columns["untold"]
     for arm, values in columns.items():
-        for figure, title in NAMES.items():
-            sure: Interval = interval(values[:, figure])
-            row = f"circumstances.{name}.{arm}.{title}"
-            yield Row(row, sure.value, UNITS[figure], count, COMMAND, sure.low, sure.high)
+        yield from figure_rows(f"circumstances.{name}.{arm}", values, count, COMMAND)
 
 
 def replayed(name: str, made: tuple[Made, ...], *, told: bool) -> SeriesScores:

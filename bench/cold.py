@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from forecast import CORE, SEED, STRESS, first_day, judging_brain
+from forecast_rows import figure_rows
 from plimsoll.forecast.protocol import PeakModel
 from plimsoll.forecast.window import BINS_PER_DAY, BINS_PER_HOUR, FloatArray
 from plimsoll.pipeline import PipelineSettings
@@ -31,7 +32,7 @@ from plimsoll.replay.classes import hourly_maxima
 from plimsoll.replay.limits import BatchFacts, ReplayRecommender, ReplaySettings, replay_limits
 from plimsoll.replay.live import LiveRecommender
 from plimsoll.replay.peers.vpa import Vpa
-from plimsoll.replay.resample import CHANGES, OOM, SLACK, draws, figures, interval
+from plimsoll.replay.resample import draws, figures
 from plimsoll.replay.score import SeriesScores, join, score
 from plimsoll.replay.series import SeriesBatch
 from plimsoll.replay.split import Half, group_of, half_of
@@ -45,8 +46,6 @@ from report import Row, bench_options, write_results
 COMMAND = "make bench-cold"
 QUANTITY = Quantity.WORKING_SET
 VPA, ALONE, TOLD, REMEMBERED = "vpa", "alone", "relatives", "remembered"
-UNITS = {OOM: "OOM/1000 cd", SLACK: "", CHANGES: "changes/cd"}
-NAMES = {OOM: "oom", SLACK: "slack", CHANGES: "changes_per_container_day"}
 
 
 @dataclass
@@ -227,10 +226,7 @@ def rows_of(scores: dict[str, SeriesScores], span: str = DAY) -> Iterator[Row]:
 def rows_in(columns: dict[str, FloatArray], prefix: str, count: int) -> Iterator[Row]:
     """Kills, slack and changes of each arm, with intervals."""
     for name, values in columns.items():
-        for figure, title in NAMES.items():
-            sure = interval(values[:, figure])
-            row = f"{prefix}{name}.{title}"
-            yield Row(row, sure.value, UNITS[figure], count, COMMAND, sure.low, sure.high)
+        yield from figure_rows(f"{prefix}{name}", values, count, COMMAND)
 
 
 if __name__ == "__main__":

@@ -167,11 +167,9 @@ def promised_rows(found: Findings, weights: FloatArray) -> Iterator[Row]:
         values = figures(found.scores[SUBJECT, objective], weights)
         kind, _, asked = objective.partition(":")
         command = f"plimsoll replay limits --objective {objective}"
-        for column, name in enumerate(NAMES):
-            title = f"forecast.core.promised.{kind}_{asked.removeprefix('0.')}.{name}"
-            yield of(title, interval(values[:, column]), UNITS[column], n, command)
-        column = SLACK if kind == "slack" else OOM
         stem = f"forecast.core.promised.{kind}_{asked.removeprefix('0.')}"
+        yield from figure_rows(stem, values, n, command)
+        column = SLACK if kind == "slack" else OOM
         realised = values[:, column] / float(asked)
         yield of(f"{stem}.realised_over_asked", interval(realised), "ratio", n, command)
         yield Row(f"{stem}.{WITHIN}", within_5_percent(realised), "share of draws", n, command)
@@ -287,6 +285,12 @@ def paired(name: str, columns: Mapping[str, FloatArray], unit: str, among: Drawn
     for rival in RIVALS:
         difference = interval(columns[SUBJECT] - columns[rival], among.groups)
         yield among.row(f"{name}.minus_{rival.replace('-', '_')}", difference, unit)
+
+
+def figure_rows(prefix: str, values: FloatArray, n: int, command: str) -> Iterator[Row]:
+    """Kills, slack and changes of one arm, `values` [r, 3] of all draws, each with its interval."""
+    for column, (name, unit) in enumerate(zip(NAMES, UNITS, strict=True)):
+        yield of(f"{prefix}.{name}", interval(values[:, column]), unit, n, command)
 
 
 def of(name: str, found: Interval, unit: str, n: int, command: str = COMMAND) -> Row:

@@ -16,13 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from cold import NAMES, UNITS, found
+from cold import found
 from forecast import CORE, SEED, STRESS, judging_brain
+from forecast_rows import figure_rows
 from plimsoll.forecast.window import BINS_PER_DAY, FloatArray
 from plimsoll.recommend.relatives import Steps
 from plimsoll.replay.limits import BatchFacts, ReplaySettings, replay_limits
 from plimsoll.replay.live import FIRST_BIN, LiveRecommender
-from plimsoll.replay.resample import draws, figures, interval
+from plimsoll.replay.resample import draws, figures
 from plimsoll.replay.score import SeriesScores, score
 from plimsoll.replay.series import SeriesBatch
 from plimsoll.replay.split import Half, group_of, half_of
@@ -200,10 +201,7 @@ def rows_of(scores: Mapping[str, SeriesScores]) -> Iterator[Row]:
     columns = {name: figures(each, weights) for name, each in scores.items()}
     columns |= {f"{name}.minus_steps": columns[name] - columns["steps"] for name in ARMS if name != "steps"}
     for name, values in columns.items():
-        for figure, title in NAMES.items():
-            sure = interval(values[:, figure])
-            row = f"priors.{name}.{title}"
-            yield Row(row, sure.value, UNITS[figure], count, COMMAND, sure.low, sure.high)
+        yield from figure_rows(f"priors.{name}", values, count, COMMAND)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from plimsoll_nodeagent.act.container import as_answer, opened
 from plimsoll_nodeagent.act.journal import Journal, Record
 from plimsoll_nodeagent.act.outcome import ActionKind, Effect, Outcome
+from plimsoll_nodeagent.act.put_back import put_back
 from plimsoll_nodeagent.discover.tracker import Container, ContainerId
 from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelDirectory, KernelFs
 from plimsoll_nodeagent.sample.formats import FormatError
@@ -109,18 +110,8 @@ class Bindings:
 
 def undo(fs: KernelFs, record: Record) -> Answer:
     """Empty the file; REFUSED where another has written it meanwhile, GONE with its cgroup."""
-    directory = fs.open(str(record.subject["path"]))
-    if isinstance(directory, Absence):
-        return Answer.GONE if directory is Absence.GONE else Answer.BUSY
-    with directory:
-        if directory.inode != record.subject["inode"]:
-            return Answer.GONE
-        stands = _named(directory)
-        if isinstance(stands, Absence):
-            return Answer.GONE if stands is Absence.GONE else Answer.BUSY
-        if stands not in [_parsed(each) for each in record.wrote]:
-            return Answer.REFUSED
-        return directory.write(KIND, NOBODYS)
+    wrote = [_parsed(each) for each in record.wrote]
+    return put_back(fs, record, KIND, lambda stands: _parsed(stands) in wrote, NOBODYS)
 
 
 def _named(cgroup: KernelDirectory) -> frozenset[int] | Absence | None:

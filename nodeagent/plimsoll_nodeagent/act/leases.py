@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from plimsoll_nodeagent.act.container import opened, usage_changed, usage_now
 from plimsoll_nodeagent.act.journal import Journal, Record
 from plimsoll_nodeagent.act.outcome import ActionKind, Effect, Outcome
+from plimsoll_nodeagent.act.put_back import put_back
 from plimsoll_nodeagent.discover.tracker import Container
 from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelDirectory, KernelFs
 from plimsoll_nodeagent.kernelfs.process import PAGE_BYTES
@@ -138,18 +139,11 @@ class Leases:
 
 def undo(fs: KernelFs, record: Record) -> Answer:
     """Put memory.high back; REFUSED where another has written it meanwhile, GONE with its cgroup."""
-    directory = fs.open(str(record.subject["path"]))
-    if isinstance(directory, Absence):
-        return Answer.GONE if directory is Absence.GONE else Answer.BUSY
-    with directory:
-        if directory.inode != record.subject["inode"]:
-            return Answer.GONE
-        stands = directory.read("memory.high")
-        if isinstance(stands, Absence):
-            return Answer.GONE if stands is Absence.GONE else Answer.BUSY
-        if stands.strip() not in map(_rounded, record.wrote):
-            return Answer.REFUSED
-        return directory.write("memory.high", record.before)
+
+    def ours(stands: str) -> bool:
+        return stands.strip() in map(_rounded, record.wrote)
+
+    return put_back(fs, record, "memory.high", ours, record.before)
 
 
 def _rounded(bound: str) -> str:

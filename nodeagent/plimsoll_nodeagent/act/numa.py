@@ -16,7 +16,7 @@ from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelDirectory, Kernel
 from plimsoll_nodeagent.kernelfs.process import PAGE_BYTES
 from plimsoll_nodeagent.sample.buddy import HUGE_PAGE_ORDER, free_blocks_from_order, parse_buddyinfo
 from plimsoll_nodeagent.sample.formats import FormatError
-from plimsoll_nodeagent.sample.numa import parse_numa_stat
+from plimsoll_nodeagent.sample.numa import read_numa_stat
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +101,7 @@ class MovePages:
 
 def bytes_on(cgroup: KernelDirectory, numa_nodes: frozenset[int]) -> int | None:
     """Return the cgroup's anonymous and file bytes on some NUMA nodes; None where it is not told."""
-    text = cgroup.read("memory.numa_stat")
-    if isinstance(text, Absence):
-        return None
-    try:
-        stat = parse_numa_stat(text)
-    except FormatError:
+    stat = read_numa_stat(cgroup)
+    if stat is None:
         return None
     return sum(stat.get(name, {}).get(node, 0) for name in ("anon", "file") for node in numa_nodes)

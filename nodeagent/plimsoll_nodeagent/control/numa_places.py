@@ -35,7 +35,7 @@ from plimsoll_nodeagent.sample.formats import FormatError
 from plimsoll_nodeagent.sample.numa import (
     fast_numa_nodes,
     parse_node_list,
-    parse_numa_stat,
+    read_numa_stat,
     sample_numa_nodes,
 )
 from plimsoll_nodeagent.sample.reading import ContainerSample
@@ -228,12 +228,8 @@ def _machine(fs: KernelFs, numbers: tuple[int, ...]) -> NumaMachine | None:
 
 def _held(cgroup: KernelDirectory, numbers: tuple[int, ...]) -> tuple[FloatArray, FloatArray] | None:
     """Anonymous memory and page cache on each NUMA node; None where it is not told."""
-    text = cgroup.read("memory.numa_stat")
-    if isinstance(text, Absence):
-        return None
-    try:
-        stat = parse_numa_stat(text)
-    except FormatError:
+    stat = read_numa_stat(cgroup)
+    if stat is None:
         return None
     anon, file = (
         np.array([stat.get(kind, {}).get(number, 0) for number in numbers], dtype=np.float64)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from plimsoll.pages.tiering import TierNode, Tiers, tiers_of
-from plimsoll_nodeagent.kernelfs import Absence, KernelFs
+from plimsoll_nodeagent.kernelfs import Absence, KernelDirectory, KernelFs
 from plimsoll_nodeagent.sample.formats import FormatError
 
 NODES = "/sys/devices/system/node"
@@ -32,6 +32,17 @@ class NumaNodeSample:
     """Number of its memory tier, smaller is faster; None where the kernel knows none."""
     read_latency_ns: int | None = None
     """From the processors that reach it fastest; None where the firmware tells none."""
+
+
+def read_numa_stat(cgroup: KernelDirectory) -> dict[str, dict[int, int]] | None:
+    """A cgroup's memory by kind and NUMA node; None where it is not told."""
+    text = cgroup.read("memory.numa_stat")
+    if isinstance(text, Absence):
+        return None
+    try:
+        return parse_numa_stat(text)
+    except FormatError:
+        return None
 
 
 def parse_numa_stat(text: str) -> dict[str, dict[int, int]]:
