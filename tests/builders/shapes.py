@@ -29,7 +29,7 @@ BAD_INPUT = {
     "gaps": np.where(np.arange(900) % 7 < 3, np.nan, 80 * MIB),
     "hours missing": np.where(np.arange(900) // 12 % 5 == 2, np.nan, 80 * MIB),
     "spike of a thousand times": np.concatenate([steady(2), [1e5 * MIB], steady(0.3)]),
-    "KiB for bytes": np.concatenate([steady(1), steady(1) / 1024]),
+    "KiB for bytes": np.concatenate([steady(1), steady(0.5) / 1024]),
     "huge": np.full(300, 2.0**45),
     "growth": ramp(3, 10),
     "daily": daily(4),
