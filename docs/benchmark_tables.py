@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ablation_tables import ablation
+from markdown_table import in_draws
 
 MARKED = re.compile(r"(<!-- table ([a-z]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 NOT_YET = "Not measured yet: run `make bench-{}` and `make docs-results`.\n"
@@ -331,7 +332,7 @@ def _theirs(row: Mapping[str, Any], who: str) -> str:
 
 
 def _part(share: float | None) -> str:
-    return f", in {_percent(share)} of the draws" if share is not None and share < 1 else ""
+    return f", {words}" if (words := in_draws(share)) else ""
 
 
 def _alone(found: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from markdown_table import figure, table
+from markdown_table import figure, in_draws, table
 
 RESULTS_INTRO = """# Results
 
@@ -81,7 +81,7 @@ def _spread(value: float | None, bounds: Sequence[float | None]) -> str:
 
 
 def _in_draws(share: float | None) -> str:
-    return f" (in {100 * share:.2g} % of the draws)" if share is not None and share < 1 else ""
+    return f" ({words})" if (words := in_draws(share)) else ""
 
 
 def _how_sure(row: Mapping[str, Any]) -> str:

@@ -141,6 +141,7 @@ def test_an_aim_is_met_surely_only_where_the_whole_interval_meets_it(tables):
     assert "| 0.1 [0.05, 119] | 3 | met, not surely |\n" in aims(high=119.0)
     assert "| 0.1 (1 group) | 3 | met, not surely |\n" in aims(low=None, high=None, groups=1)
     assert "| 0.1 [0.05, 0.2], in 55 % of the draws | 3 | met |\n" in aims(finite_draws=0.55)
+    assert ", in 99.9 % of the draws" in aims(finite_draws=0.9998)
     assert tables.READ_OFF in aims()
 
 
