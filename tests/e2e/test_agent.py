@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from builders.e2e.cluster import Cluster, Manifest
-from builders.e2e.kernel import container_id, container_memory, process_status
+from builders.e2e.kernel import container_id, container_memory, kill_a_second_process, process_status
 from builders.e2e.patience import wait_for
 from builders.e2e.release import cluster_values
 from builders.e2e.workloads import (
@@ -83,7 +83,7 @@ def test_a_kill_is_counted_as_the_kernel_counts_it(cluster, release, namespace):
     agent = release.agent_on(pod["spec"]["nodeName"])
     wait_for(lambda: kills_served(cluster, agent, pod) == 0, "the agent to see the container", 60)
 
-    kill_a_second_process(cluster, pod)
+    kill_a_second_process(cluster, pod, CONTAINER)
     wait_for(lambda: container_memory(cluster, pod, CONTAINER).oom_kills == 1, "a kill of the kernel", 60)
     wait_for(lambda: kills_served(cluster, agent, pod) == 1, "the kill in the agent's metrics", 60)
     assert restarts(pod_now(cluster, pod)) == 0
@@ -149,24 +149,6 @@ def kills_served(cluster: Cluster, agent: Manifest, pod: Manifest) -> float | No
     """Kills of the container in the agent's metrics; None while it has not seen the container."""
     name = "plimsoll_container_memory_events_total"
     return value(served_by(cluster, agent), name, **labels_of(pod), event="oom_kill")
-
-
-def kill_a_second_process(cluster: Cluster, pod: Manifest) -> None:
-    """Let the kernel kill, at the container's limit, a process that is not the container's own.
-
-    The kubelet sets memory.oom.group=1: the container and its counter would be gone. Where its managers are
-    static it sets all of that once more, at some time of the container's first ten seconds: not there.
-    What runs already stands still: a process that asks for a page before the victim has let go of its own
-    would be the next victim.
-    """
-    find = f"find /sys/fs/cgroup -type d -name '*{container_id(pod, CONTAINER)}*' | head -n 1"
-    first = "echo 1000 >/proc/self/oom_score_adj; echo $$ >cgroup.procs"
-    grow = f"{first}; exec dd if=/dev/zero of=/dev/null bs=256M count=1"
-    cluster.node_shell(
-        pod["spec"]["nodeName"],
-        f'cd "$({find})" && own=$(cat cgroup.procs) && kill -STOP $own && echo 0 >memory.oom.group'
-        f" && {{ sh -c '{grow}'; true; }}; kill -CONT $own",
-    )
 
 
 def stalled_seconds(cluster: Cluster, kube_node: str) -> dict[str, float]:

@@ -83,6 +83,24 @@ def kill_9(cluster: Cluster, pod: Manifest, container: str) -> None:
     cluster.node_shell(pod["spec"]["nodeName"], f"kill -9 {first_pid(cluster, pod, container)}")
 
 
+def kill_a_second_process(cluster: Cluster, pod: Manifest, container: str) -> None:
+    """Let the kernel kill, at the container's limit, a process that is not the container's own.
+
+    The kubelet sets memory.oom.group=1: the container and its counter would be gone. Where its managers are
+    static it sets all of that once more, at some time of the container's first ten seconds: not there.
+    What runs already stands still: a process that asks for a page before the victim has let go of its own
+    would be the next victim.
+    """
+    found = _directory(container_id(pod, container))
+    first = "echo 1000 >/proc/self/oom_score_adj; echo $$ >cgroup.procs"
+    grow = f"{first}; exec dd if=/dev/zero of=/dev/null bs=256M count=1"
+    cluster.node_shell(
+        pod["spec"]["nodeName"],
+        f"cd {found} && own=$(cat cgroup.procs) && kill -STOP $own && echo 0 >memory.oom.group"
+        f" && {{ sh -c '{grow}'; true; }}; kill -CONT $own",
+    )
+
+
 def process_status(cluster: Cluster, pod: Manifest, container: str) -> dict[str, str]:
     """Fields of /proc/PID/status of the container's first process."""
     pid = first_pid(cluster, pod, container)
