@@ -11,11 +11,23 @@ those of `plimsoll.replay.placement`.
 import argparse
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from placement_fates import fate_rows
+from placement_model import large_rows
+from placement_nodes import (
+    ARMS,
+    COMMAND,
+    equally_packed,
+    fewest,
+    fewest_by_sum,
+    interval_of,
+    outcome_of,
+    percent_fewer,
+)
+from placement_numa import measured_rows
 from placement_pods import (
     ALONE,
     NODE_BYTES,
@@ -32,22 +44,12 @@ from plimsoll.placement.fit import NodeLoads, empty_nodes, margin, put, short_pr
 from plimsoll.placement.lanes import LANES, FloatArray, Loads, loads_of
 from plimsoll.placement.optimum import fewest_nodes
 from plimsoll.placement.stack import pack
-from plimsoll.replay.placement import PlacementOutcome, PlacementSettings, replay_placement
 from plimsoll.replay.split import Half
 from report import Row, bench_options, write_results
 
-COMMAND = "make bench-placement"
-OVERCOMMITTED = 0.85  # of the requests, where shortages are compared: equal packing, too tight for comfort
-MOST_GROWTH = 2.0  # of the fewest nodes there could be: no arm is looked at beyond
-LARGE_NODES, LARGE_PODS = 10_000, 100_000
+LARGE_NODES, LARGE_PODS = 10_000, 100_000  # more than a bench here can hold as objects
 MEASURED = ("nodes", "fates", "calibration", "optimum", "speed", "large", "numa")
 LOOKED_AT = ("lanes", "priors", "rules")  # what constants stand on
-ARMS = {
-    VPA: PlacementSettings(placing=False),
-    ALONE: PlacementSettings(placing=False),
-    PLACED: PlacementSettings(),
-    SHUFFLED: PlacementSettings(shuffled=True),
-}
 
 
 def main() -> None:
@@ -61,12 +63,12 @@ def main() -> None:
     begun, rows = time.monotonic(), []
     parts: dict[str, Callable[[], list[Row]]] = {
         "nodes": lambda: nodes_rows(draws(options.traces, options.pods, options.draws, Half.JUDGED)),
-        "fates": lambda: fates(options.traces, options.pods, options.draws),
+        "fates": lambda: fate_rows(options.traces, options.pods, options.draws),
         "calibration": lambda: calibration_rows(options.traces),
         "optimum": optimum_rows,
         "speed": speed_rows,
-        "large": lambda: large(options.traces),
-        "numa": numa_rows,
+        "large": lambda: large_rows(options.traces, LARGE_NODES, LARGE_PODS),
+        "numa": measured_rows,
         "lanes": lambda: lanes_table(options.traces),
         "priors": lambda: priors_table(options.traces),
         "rules": lambda: rules_table(draws(options.traces, options.pods, 4, Half.TRAINING)),
@@ -100,14 +102,6 @@ def nodes_rows(drawn: Sequence[Drawn]) -> list[Row]:
     return node_figures(needed, short, n=len(drawn) * len(drawn[0].own_bytes))
 
 
-def equally_packed(
-    one: Drawn, nodes: int, arms: Sequence[str] = (ALONE, PLACED)
-) -> dict[str, PlacementOutcome]:
-    """All arms on so many nodes, with requests cut so that all pods have a place with each."""
-    cut = replace(one, own_bytes=OVERCOMMITTED * one.own_bytes)
-    return {arm: outcome_of(cut, arm, nodes) for arm in arms}
-
-
 def node_figures(needed: dict[str, list[int]], short: dict[str, list[int]], n: int) -> list[Row]:
     """Rows of what was counted."""
 
@@ -127,49 +121,6 @@ def node_figures(needed: dict[str, list[int]], short: dict[str, list[int]], n: i
         row("shortages_ratio", "", ratio),
         row("wrong_forecast_loss_percent", "%", lost),
     ]
-
-
-def fewest_by_sum(one: Drawn, arm: str) -> int:
-    """Nodes that the sums of requests and of usage would fill: fewer there cannot be."""
-    requests = one.fleet(arm).request_bytes
-    return int(np.ceil(max(requests.sum(), one.usage_bytes.sum(axis=0).max()) / NODE_BYTES))
-
-
-def outcome_of(one: Drawn, arm: str, nodes: int) -> PlacementOutcome:
-    """One arm on so many nodes."""
-    return replay_placement(
-        one.fleet(arm), nodes, NODE_BYTES, replace(ARMS.get(arm, PlacementSettings()), seed=SEED)
-    )
-
-
-def fewest(one: Drawn, arm: str, allowed: int) -> PlacementOutcome:
-    """The fewest nodes on which all pods have a place and no more bins are short than allowed.
-
-    VPA's own shortages are not bounded: they are what the others are allowed.
-    """
-    start = fewest_by_sum(one, arm)
-    for nodes in range(start, int(start * MOST_GROWTH) + 2):
-        outcome = outcome_of(one, arm, nodes)
-        if not outcome.unplaced and (arm == VPA or outcome.short_node_bins <= allowed):
-            return outcome
-    raise RuntimeError(f"{arm} does not get along with {MOST_GROWTH} times the fewest nodes")
-
-
-def percent_fewer(mine: Sequence[int], other: Sequence[int]) -> tuple[float, float, float]:
-    """How many percent fewer nodes, with the interval over draws."""
-    return interval_of([mine, other], lambda a, b: 100.0 * (1.0 - a.sum() / b.sum()))
-
-
-def interval_of(
-    columns: Sequence[Sequence[float]], figure: Callable[..., float], count: int = 2000
-) -> tuple[float, float, float]:
-    """A figure of paired columns, and its 95 % interval by the bootstrap over draws."""
-    values = [np.asarray(each, dtype=np.float64) for each in columns]
-    rng = np.random.default_rng(SEED)
-    picked = rng.integers(len(values[0]), size=(count, len(values[0])))
-    spread = [figure(*(each[at] for each in values)) for at in picked]
-    low, high = np.quantile(spread, [0.025, 0.975])
-    return float(figure(*values)), float(low), float(high)
 
 
 # -- the optimum, and time -------------------------------------------------------------------------------
@@ -230,27 +181,6 @@ def speed_rows(nodes: int = 5000, pods: int = 100_000, decisions: int = 2000) ->
         Row("placement.decide_p50_ms", p50, "ms", decisions, COMMAND),
         Row("placement.pods_per_second", rate, "pods/s", decisions, COMMAND),
     ]
-
-
-def fates(traces: Path, pods: int, count: int) -> list[Row]:
-    """Whole jobs on the same days: see `bench/placement_fates.py`."""
-    from placement_fates import fate_rows  # noqa: PLC0415 -- which imports from here
-
-    return fate_rows(traces, pods, count)
-
-
-def large(traces: Path) -> list[Row]:
-    """A cluster that no bench here can hold as objects, by the model that agrees with kube-scheduler."""
-    from placement_model import large_rows  # noqa: PLC0415 -- which imports from here
-
-    return large_rows(traces, LARGE_NODES, LARGE_PODS)
-
-
-def numa_rows() -> list[Row]:
-    """What moving memory to the CPUs is worth, in a model: see `bench/placement_numa.py`."""
-    from placement_numa import measured_rows  # noqa: PLC0415
-
-    return measured_rows()
 
 
 # -- what the constants stand on -------------------------------------------------------------------------

@@ -11,7 +11,7 @@ tell of those, and of what all series of a source have in common.
 from collections.abc import Sequence
 from pathlib import Path
 
-from placement import COMMAND, equally_packed, fewest, interval_of, percent_fewer
+from placement_nodes import COMMAND, equally_packed, fewest, interval_of, percent_fewer
 from placement_pods import ALONE, BY_WORKLOAD, PLACED, VPA, Drawn, whole_jobs
 from plimsoll.placement.lanes import FloatArray
 from plimsoll.replay.placement import PlacementOutcome

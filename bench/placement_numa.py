@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from placement import COMMAND, interval_of
+from placement_nodes import COMMAND, interval_of
 from placement_pods import SEED
 from plimsoll.placement.lanes import FloatArray
 from plimsoll.placement.numa import (
