@@ -152,9 +152,9 @@ def assemble(options: argparse.Namespace, fs: KernelFs | None = None) -> Assembl
     pressing = Pressing(fs, PressureForecasts(models.pressure), reclaimer, watch.look_at)
     bits = IdleLooks(fs) if capabilities.has(Engine.ACCESSES, Level.IDLE_BITS) else None
     looks = AddressLooks(fs, actor.damon, bits)
-    places = NumaPlaces(fs, actor)
+    places = NumaPlaces(fs, actor, reclaimer.brake)
     writes = WrittenLooks(fs) if capabilities.has(Engine.ACCESSES, Level.SOFT_DIRTY) else None
-    collapser = Collapser(fs, actor, capabilities)
+    collapser = Collapser(fs, actor, capabilities, reclaimer.brake)
     agent = Agent(
         fs,
         watch,
@@ -166,7 +166,7 @@ def assemble(options: argparse.Namespace, fs: KernelFs | None = None) -> Assembl
         actor,
         places,
         collapser,
-        Tierer(fs, actor, capabilities),
+        Tierer(fs, actor, capabilities, reclaimer.brake),
         triggers,
         writes,
     )

@@ -110,6 +110,15 @@ def waiting(agent: Agent, stop: threading.Event, monotonic: Callable[[], float] 
     return wait
 
 
+def ended_by_signals(agent: Agent) -> threading.Event:
+    """Set by SIGTERM and SIGINT; from then on no step of an action is begun."""
+    stop = threading.Event()
+    agent.reclaimer.brake.ended = stop.is_set
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
 def accompanied(options: argparse.Namespace, agent: Agent) -> "Accompanied | None":
     """Coordination with the operator, where its address is given. Raises ValueError for a flag that lacks."""
     if not options.operator_address:
@@ -143,9 +152,7 @@ def run(options: argparse.Namespace) -> int:
         where = f"{options.address} port {options.port}"
         logger.error("cannot listen on %s: %s", error.filename or where, error.strerror)  # noqa: TRY400 -- a sentence
         return CANNOT_LISTEN
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = ended_by_signals(agent)
     server.start()
     if door is not None:
         door.start()

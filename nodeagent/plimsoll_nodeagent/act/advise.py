@@ -3,13 +3,15 @@
 In: a container, one of its pids, ranges of addresses. Out: an `Outcome` measured by the process' own pages.
 `process_madvise` returns the full count even where nothing was reclaimed (no swap, pages shared, locked), and
 WILLNEED only brings swapped pages into the swap cache; so resident and swapped pages are counted from pagemap
-before and after, referenced and huge ones from smaps_rollup, and usage from the cgroup.
+before and after, referenced and huge ones from smaps_rollup, and usage from the cgroup. Advice that takes
+long is given in steps: told to stop, what had been asked for until then is what is expected and measured.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from plimsoll_nodeagent.act.container import member, opened, usage_now
+from plimsoll_nodeagent.act.container import is_member, member, opened, usage_now
 from plimsoll_nodeagent.act.outcome import ActionKind, Effect, Outcome, difference
+from plimsoll_nodeagent.act.steps import AT_ONCE, Stop, never, pieces
 from plimsoll_nodeagent.discover.tracker import Container
 from plimsoll_nodeagent.kernelfs import Absence, Advice, Answer, KernelFs, KernelProcess, Ranges
 from plimsoll_nodeagent.sample.pagemap import page_counts
@@ -33,6 +35,9 @@ class Advise:
     advice: Advice
     started_ticks: int | None = None
     """When the process that is meant began; a recycled pid's began at another time. None: whoever has it."""
+    stop: Stop = never
+    """Asked before each step."""
+    step_bytes: int = AT_ONCE
 
     @property
     def kind(self) -> ActionKind:
@@ -44,9 +49,13 @@ class Advise:
         """The container's id."""
         return self.container.container_id
 
+    @property
+    def _whole_bytes(self) -> int:
+        return int(self.ranges[:, 1].sum()) if len(self.ranges) else 0
+
     def expected(self) -> Effect:
         """All of the ranges, if all of them were resident (or, for WILLNEED, swapped)."""
-        whole = int(self.ranges[:, 1].sum()) if len(self.ranges) else 0
+        whole = self._whole_bytes
         match self.advice:
             case Advice.COLD:
                 return Effect(referenced_bytes=-whole)
@@ -65,13 +74,30 @@ class Advise:
             if self.started_ticks not in (None, process.started_ticks):
                 return self._outcome(Answer.GONE, None, f"pid {self.pid} is another process by now")
             before = self._now(fs, process)
-            taken = process.advise(self.ranges, self.advice)
-            if isinstance(taken, Answer):
-                return self._outcome(taken, None, f"pid {self.pid}")
+            answer, asked, taken = self._steps(fs, process)
+            if not answer.acted:
+                return self._outcome(answer, None, f"pid {self.pid}")
             measured = difference(before, self._now(fs, process))
-        whole = int(self.ranges[:, 1].sum())
-        answer = Answer.DONE if taken >= whole else Answer.PARTIAL
-        return self._outcome(answer, measured, f"pid {self.pid}: the kernel took {taken} of {whole} bytes")
+        until_then = replace(self, ranges=next(pieces(self.ranges, asked), self.ranges)).expected()
+        said = f"pid {self.pid}: the kernel took {taken} of {self._whole_bytes} bytes"
+        return Outcome(self.kind, self.subject, answer, until_then, measured, said)
+
+    def _steps(self, fs: KernelFs, process: KernelProcess) -> tuple[Answer, int, int]:
+        """How it ended, what was asked for, and what of it the kernel took; both in bytes."""
+        asked = taken = 0
+        answer = Answer.DONE
+        for some in pieces(self.ranges, self.step_bytes):
+            if self.stop() or (asked and not is_member(fs, self.container, process)):
+                return (Answer.PARTIAL if taken else Answer.REFUSED), asked, taken
+            asked += int(some[:, 1].sum())
+            found = process.advise(some, self.advice)
+            if found is Answer.PLANNED:
+                answer = found
+            elif isinstance(found, Answer):
+                return (Answer.PARTIAL if taken else found), asked, taken
+            else:
+                taken += found
+        return (Answer.PARTIAL if answer is Answer.DONE and taken < asked else answer), asked, taken
 
     def _outcome(self, answer: Answer, measured: Effect | None, detail: str) -> Outcome:
         return Outcome(self.kind, self.subject, answer, self.expected(), measured, detail)

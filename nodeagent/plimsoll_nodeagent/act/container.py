@@ -57,6 +57,14 @@ def member(fs: KernelFs, container: Container, pid: int) -> Iterator[KernelProce
             yield process if pid in member_pids(cgroup).pids and process.is_alive() else Answer.REFUSED
 
 
+def is_member(fs: KernelFs, container: Container, process: KernelProcess) -> bool:
+    """Whether a process that was opened still is the container's: asked anew between two steps."""
+    with opened(fs, container) as cgroup:
+        if isinstance(cgroup, Answer):
+            return False
+        return process.pid in member_pids(cgroup).pids and process.is_alive()
+
+
 def usage_now(cgroup: KernelDirectory) -> dict[str, int | None]:
     """Return what of the cgroup an action changes, by the names of `Effect`; None where it cannot be read."""
     stat = parsed(cgroup.read("memory.stat"), parse_flat_keyed) or {}

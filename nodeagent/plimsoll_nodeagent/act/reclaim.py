@@ -6,21 +6,16 @@ two of them the caller may say stop, for one write blocks until the kernel is do
 less was reclaimed, ends it. Nothing stays set: memory.reclaim has no state.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from plimsoll_nodeagent.act.container import opened, usage_changed, usage_now
 from plimsoll_nodeagent.act.outcome import ActionKind, Effect, Outcome
+from plimsoll_nodeagent.act.steps import Stop, never
 from plimsoll_nodeagent.discover.tracker import Container
 from plimsoll_nodeagent.kernelfs import Answer, KernelDirectory, KernelFs
 
 # One write. Smaller: more system calls. Larger: longer until pressure is heeded; a slow swap takes 100 MiB/s.
 PART_BYTES = 16 << 20
-
-
-def never() -> bool:
-    """Nobody says stop."""
-    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +25,7 @@ class Reclaim:
     container: Container
     bytes_: int
     swappiness: int | None = None
-    stop: Callable[[], bool] = field(default=never, compare=False)
+    stop: Stop = field(default=never, compare=False)
     part_bytes: int = PART_BYTES
     kind: ActionKind = ActionKind.RECLAIM
 
@@ -52,7 +47,8 @@ class Reclaim:
             answer, asked = self._parts(cgroup)
             measured = usage_changed(before, cgroup) if answer.acted else None
         detail = f"asked for {asked} of {self.bytes_} bytes"
-        return Outcome(self.kind, self.subject, answer, self.expected(), measured, detail)
+        expected = Effect(usage_bytes=-asked) if answer.acted else self.expected()
+        return Outcome(self.kind, self.subject, answer, expected, measured, detail)
 
     def _parts(self, cgroup: KernelDirectory) -> tuple[Answer, int]:
         """Return the last answer (PARTIAL where an earlier part was done) and the bytes asked for."""
@@ -63,6 +59,8 @@ class Reclaim:
                 return (Answer.PARTIAL if asked else Answer.REFUSED), asked
             part = min(self.part_bytes, self.bytes_ - asked)
             answer = cgroup.write("memory.reclaim", f"{part}{suffix}")
+            if answer is Answer.PARTIAL:  # it took what it could of this part, too
+                return answer, asked + part
             if answer not in (Answer.DONE, Answer.PLANNED):
                 return (Answer.PARTIAL if asked else answer), asked
             asked += part

@@ -3,8 +3,9 @@
 In: containers under policies with `reclaim.hugePages`, their memory by address, forecasts, the machine's free
 blocks. Out: COLLAPSE on single processes, each step measured by the huge pages that the process has more
 (AnonHugePages), and judged a minute later: still there, no more stalls. What did not pay is not asked for
-again for a while (`plimsoll.pages.collapse` holds all amounts and bounds). A right that MADV_COLLAPSE needs
-beyond those of PAGEOUT there is none: CAP_SYS_NICE and reading by ptrace's right.
+again for a while (`plimsoll.pages.collapse` holds all amounts and bounds). A step is asked for in smaller
+ones, between which the brake may end it; then it is judged by what it had asked for. A right that
+MADV_COLLAPSE needs beyond those of PAGEOUT there is none: CAP_SYS_NICE and reading by ptrace's right.
 """
 
 import logging
@@ -28,7 +29,9 @@ from plimsoll_nodeagent.act.actor import Actor
 from plimsoll_nodeagent.act.advise import Advise
 from plimsoll_nodeagent.act.container import member
 from plimsoll_nodeagent.act.outcome import Outcome
+from plimsoll_nodeagent.act.steps import STEP_BYTES
 from plimsoll_nodeagent.capabilities import Engine, KernelCapabilities, Level
+from plimsoll_nodeagent.control.brake import Brake, gathers
 from plimsoll_nodeagent.control.controlled import Controlled
 from plimsoll_nodeagent.discover.tracker import ContainerId
 from plimsoll_nodeagent.kernelfs import Absence, Advice, Answer, KernelFs, Mode, Ranges
@@ -51,6 +54,7 @@ class Collapser:
     fs: KernelFs
     actor: Actor
     capabilities: KernelCapabilities
+    brake: Brake
     trials: CollapseTrials = field(default_factory=CollapseTrials)
     gained_bytes_total: int = 0
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -78,11 +82,12 @@ class Collapser:
         if not wanted or not self._may() or self._due_seconds - STEP_SECONDS <= now < self._due_seconds:
             return
         self._due_seconds = now + STEP_SECONDS
-        left = self._node_room(snapshot, forecasts)
+        left, over = self._node_room(snapshot, forecasts), self.brake.turn()
         for key, each in wanted.items():
-            if left < HUGE_PAGE_BYTES:
+            if left < HUGE_PAGE_BYTES or over():
                 return
-            left -= self._one(key, each, left, forecasts, now)
+            if not self.brake.must_stop(each, gathers):
+                left -= self._one(key, each, left, forecasts, now)
 
     def _may(self) -> bool:
         observes = self.capabilities.observe_only or self.fs.mode is Mode.READ
@@ -125,7 +130,15 @@ class Collapser:
             units = dense_units(process, ranges, most, passed)
         if isinstance(units, Absence) or not len(units):
             return None
-        return Advise(each.container, of[0], units, Advice.COLLAPSE, of[1])
+        return Advise(
+            each.container,
+            of[0],
+            units,
+            Advice.COLLAPSE,
+            of[1],
+            stop=lambda: self.brake.must_stop(each, gathers),
+            step_bytes=STEP_BYTES,
+        )
 
     def _settle(
         self,
@@ -138,9 +151,10 @@ class Collapser:
         """Do it, and measure."""
         outcome = self.actor.act(action)
         # Before Linux 6.7 nobody says what is huge already: what was asked for comes last.
-        self._passed[key] = self._passed.get(key, 0) + len(action.ranges)
+        asked = (outcome.expected.huge_bytes or 0) if outcome.answer is not Answer.REFUSED else 0
+        self._passed[key] = self._passed.get(key, 0) + asked // HUGE_PAGE_BYTES
         self.outcomes[outcome.kind.value, outcome.answer.value] += 1
-        if outcome.answer is Answer.PLANNED:
+        if outcome.answer is Answer.PLANNED or not asked:
             return
         gained, growth = _gained(outcome), 0
         if outcome.measured is not None:
@@ -149,7 +163,7 @@ class Collapser:
         of = action.pid, action.started_ticks or 0
         huge = self._huge_bytes(each, of)
         self._asked[key] = of
-        name, asked = str(key), int(action.ranges[:, 1].sum())
+        name = str(key)
         why = self.trials.stepped(name, asked, gained, huge or 0, before, now_seconds)
         why = why or self.trials.grew(name, gained, growth, now_seconds)
         _say(each, why)

@@ -2,7 +2,8 @@
 
 In: what `numa_places` decided of a container. Out: single pages moved (`move_pages`), each step measured,
 with a cursor in each process' addresses, so that a move of many gigabytes never holds the agent's loop (one
-migrate_pages of a whole process would, for as long as all its pages take). The containers share each step. A
+migrate_pages of a whole process would, for as long as all its pages take). The containers share each step.
+Every few mebibytes the brake is asked; what it ends goes on from there when it may. A
 process whose pages have all been asked for is passed; where nothing could be moved at all (page cache that
 nobody maps is counted, and cannot be), nothing is tried for a while.
 """
@@ -17,6 +18,9 @@ from plimsoll.pages.tiering import STEP_BYTES
 from plimsoll.placement.numa import NumaMove, NumaTrials, PageCost
 from plimsoll_nodeagent.act.actor import Actor
 from plimsoll_nodeagent.act.numa import MovePages
+from plimsoll_nodeagent.act.outcome import Outcome
+from plimsoll_nodeagent.act.steps import Stop
+from plimsoll_nodeagent.control.brake import Brake
 from plimsoll_nodeagent.discover.tracker import ContainerId
 from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelFs, KernelProcess
 from plimsoll_nodeagent.kernelfs.process import PAGE_BYTES
@@ -74,9 +78,9 @@ class UnderWay:
 class NumaMoves:
     """One for the agent."""
 
-    def __init__(self, fs: KernelFs, actor: Actor, trials: NumaTrials) -> None:
-        """`trials` judges the moves; each begins one."""
-        self._fs, self._actor, self._trials = fs, actor, trials
+    def __init__(self, fs: KernelFs, actor: Actor, trials: NumaTrials, brake: Brake) -> None:
+        """`trials` judges the moves; each begins one. `brake` is asked between two steps."""
+        self._fs, self._actor, self._trials, self._brake = fs, actor, trials, brake
         self.moved_bytes_total = 0
         self.outcomes: Counter[str] = Counter()
         self.cost = PageCost()
@@ -112,45 +116,64 @@ class NumaMoves:
         """One step of the moves under way, shared by all: the containers take turns."""
         if not 0 <= now_seconds - self._stepped_seconds < STEP_PAUSE_SECONDS:
             self._stepped_seconds = now_seconds
-            pages = STEP_BYTES // PAGE_BYTES
+            pages, over = STEP_BYTES // PAGE_BYTES, self._brake.turn()
             for key, one in list(self._under_way.items()):
-                if pages <= 0:
+                if pages <= 0 or over():
                     return
                 del self._under_way[key]
-                pages -= self._some(one, pages, now_seconds)
+                pages -= self._some(one, pages, now_seconds, over)
                 if one.is_left():
                     self._under_way[key] = one  # behind the others
                 elif not one.moved_pages:
                     self._fruitless[key] = now_seconds
 
-    def _some(self, one: UnderWay, pages: int, now_seconds: float) -> int:
-        """Move at most so many pages of one container; returns how many came."""
-        moved = 0
+    def _some(self, one: UnderWay, pages: int, now_seconds: float, over: Stop) -> int:
+        """Move at most so many pages of one container; returns how many were asked for."""
+        asked, container = 0, one.sample.container
+
+        def stop() -> bool:
+            return over() or self._brake.must_not_move(container, back=one.back)
+
         for move in one.moves:
             for pid in one.pids:
-                wanted = min(one.left[move], pages - moved)
+                wanted = min(one.left[move], pages - asked)
                 if wanted <= 0:
                     break
+                if stop():  # the rest is for a turn in which it may go on
+                    return asked
+                before = one.cursors.get((pid, move), 0)
                 chosen = self._chosen(one, pid, move, wanted)
                 if not len(chosen):
                     continue
-                action = MovePages(one.sample.container, pid, chosen, one.numbers[move.to_numa_node])
-                outcome = self._actor.act(action)
+                outcome = self._actor.act(
+                    MovePages(container, pid, chosen, one.numbers[move.to_numa_node], stop=stop)
+                )
                 self.outcomes[outcome.answer.value] += 1
                 if not outcome.acted:
-                    one.stop()
-                    return moved
-                came = 0
-                if outcome.measured is not None:
-                    came = max(0, outcome.measured.moved_bytes or 0) // PAGE_BYTES
-                self.cost.took(outcome.took_seconds, len(chosen))
-                if not one.back and self._trials.may_move(str(one.sample.container.key), now_seconds):
-                    self._trials.moved(str(one.sample.container.key), one.bytes_on, one.stall, now_seconds)
-                one.left[move] -= len(chosen)  # what could not be moved is not tried again in this pass
-                one.moved_pages += max(came, 1)
-                self.moved_bytes_total += came * PAGE_BYTES
-                moved += len(chosen)
-        return moved
+                    one.cursors[pid, move] = before
+                    if not stop():
+                        one.stop()
+                    return asked
+                done = self._booked(one, move, outcome, now_seconds)
+                if done < len(chosen):
+                    one.cursors[pid, move] = int(chosen[done])
+                    return asked + done
+                asked += done
+        return asked
+
+    def _booked(self, one: UnderWay, move: NumaMove, outcome: Outcome, now_seconds: float) -> int:
+        """Keep what was expected and what was measured; returns the pages that were asked for."""
+        asked, came = (outcome.expected.moved_bytes or 0) // PAGE_BYTES, 0
+        name = str(one.sample.container.key)
+        if outcome.measured is not None:
+            came = max(0, outcome.measured.moved_bytes or 0) // PAGE_BYTES
+        self.cost.took(outcome.took_seconds, asked)
+        if not one.back and self._trials.may_move(name, now_seconds):
+            self._trials.moved(name, one.bytes_on, one.stall, now_seconds)
+        one.left[move] -= asked  # what could not be moved is not tried again in this pass
+        one.moved_pages += max(came, 1)
+        self.moved_bytes_total += came * PAGE_BYTES
+        return asked
 
     def _chosen(self, one: UnderWay, pid: int, move: NumaMove, pages: int) -> Addresses:
         """Pages of a process that are on the NUMA node to leave, from where the last step ended."""

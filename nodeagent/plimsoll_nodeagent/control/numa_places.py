@@ -26,6 +26,7 @@ from plimsoll.placement.numa import (
 from plimsoll.placement.numa_bind import NumaBindings
 from plimsoll_nodeagent.act.actor import Actor
 from plimsoll_nodeagent.act.container import opened
+from plimsoll_nodeagent.control.brake import Brake
 from plimsoll_nodeagent.control.numa_moves import NumaMoves, UnderWay
 from plimsoll_nodeagent.discover.pids import member_pids
 from plimsoll_nodeagent.discover.tracker import Container, ContainerId
@@ -63,6 +64,7 @@ class NumaPlaces:
 
     fs: KernelFs
     actor: Actor
+    brake: Brake
     taken_back_total: int = 0
     plans: dict[ContainerId, NumaPlan] = field(default_factory=dict)
     moves: NumaMoves = field(init=False)
@@ -75,7 +77,7 @@ class NumaPlaces:
 
     def __post_init__(self) -> None:
         self._cpus = CpuPlaces(self.fs)
-        self.moves = NumaMoves(self.fs, self.actor, self._trials)
+        self.moves = NumaMoves(self.fs, self.actor, self._trials, self.brake)
 
     def step(
         self,

@@ -32,6 +32,7 @@ from plimsoll_nodeagent.act.actor import Actor
 from plimsoll_nodeagent.act.outcome import ActionKind, Outcome
 from plimsoll_nodeagent.capabilities import KernelCapabilities
 from plimsoll_nodeagent.control import start
+from plimsoll_nodeagent.control.brake import Brake
 from plimsoll_nodeagent.control.by_address import Wanted
 from plimsoll_nodeagent.control.controlled import Controlled
 from plimsoll_nodeagent.control.episodes import turn_episode
@@ -83,17 +84,16 @@ class Reclaimer:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._fs = fs
-        self._monotonic = monotonic
-        self._at = (0.0, monotonic())  # the time that was last told, and when that was
         self._policies = policies
         self._actor = actor
         self.capabilities = capabilities
         self.models = models or Models()
         self.fleet = FleetModels()
         self.bandit = self.models.bandit()
-        self.taker = Taker(actor, capabilities, self._must_stop, fs)
-        self.readings = Readings(fs, self.taker)
         self.stalls = StallWatch(fs, monotonic)
+        self.brake = Brake(policies, self.stalls, monotonic)
+        self.taker = Taker(actor, capabilities, self.brake.must_stop, fs)
+        self.readings = Readings(fs, self.taker)
         self.controlled: dict[ContainerId, Controlled] = {}
         self.shrinking: frozenset[ContainerId] = frozenset()
         """Where a shrink towards a lower limit is under way: there the law only looks on."""
@@ -150,7 +150,7 @@ class Reclaimer:
 
     def follow(self, snapshot: Snapshot) -> list[ContainerSample]:
         """Take over what policies say now; returns the samples of the containers they speak for."""
-        self._at = snapshot.taken_seconds, self._monotonic()
+        self.brake.tell(snapshot.taken_seconds)
         found = []
         wanted: dict[ContainerId, Controlled] = {}
         self.numa_wanted = []
@@ -270,11 +270,12 @@ class Reclaimer:
         Whoever stalls beyond its policy's bound stops here. Triggers tell of heavy stalls at once; a policy's
         bound is often lower than what they are set to.
         """
-        self._at = now_seconds, self._monotonic()
-        containers = {key: each.container for key, each in self.controlled.items()}
-        for each in self.controlled.values():
-            each.stopped = False
-        stalls = self.stalls.since(containers, now_seconds)
+        self.brake.tell(now_seconds)
+        watched = {each.container.key: each.container for each in self.numa_wanted}  # moves ask in between
+        for key, each in self.controlled.items():
+            watched[key], each.stopped = each.container, False
+        stalls = self.stalls.since(watched, now_seconds)
+        stalls = {key: ratio for key, ratio in stalls.items() if key in self.controlled}
         for key, ratio in stalls.items():
             law = self.controlled[key].law
             if ratio > law.policy.max_pressure_ratio:
@@ -360,22 +361,6 @@ class Reclaimer:
             each.law.yield_ratio,
             thrashes=thrashes,
         )
-
-    def _must_stop(self, each: Controlled) -> bool:
-        """Between two parts of an action: is its policy gone, or does it stall above its bound?"""
-        told, since = self._at
-        now_seconds = told + max(0.0, self._monotonic() - since)
-        self._policies.refresh(now_seconds)
-        policy = self._policies.policy_of(each.container)
-        if each.stopped or policy.mode is ReclaimMode.OFF:
-            return True
-        stall = self.stalls.in_between(each.container.key, each.container)
-        if stall is not None and stall <= policy.max_pressure_ratio:
-            return False
-        each.stopped = True  # what cannot be read is taken for the worst
-        if stall is not None:
-            each.law.notice_pressure(now_seconds)
-        return True
 
     @contextmanager
     def _alone(self, each: Controlled, stage: str) -> Iterator[None]:

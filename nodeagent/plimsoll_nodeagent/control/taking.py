@@ -20,6 +20,7 @@ from plimsoll_nodeagent.act.advise import Advise
 from plimsoll_nodeagent.act.container import member
 from plimsoll_nodeagent.act.outcome import ActionKind, Outcome
 from plimsoll_nodeagent.act.reclaim import PART_BYTES, Reclaim
+from plimsoll_nodeagent.act.steps import pieces
 from plimsoll_nodeagent.capabilities import Engine, KernelCapabilities, Level
 from plimsoll_nodeagent.control.by_address import present_pages
 from plimsoll_nodeagent.control.controlled import Controlled
@@ -85,10 +86,17 @@ class Taker:
         if plan is None or not self.capabilities.at_least(Engine.ADVICE, Level.WILLNEED):
             return
         for part in plan.bring_back(amount_bytes, all_out=all_out):
-            outcome = self._advise(each, part.process, part.ranges, Advice.WILLNEED)
-            if outcome.acted:
-                plan.brought_back(part)
-            yield outcome
+            acted = False
+            try:
+                for ranges in pieces(part.ranges, PART_BYTES):
+                    if self.must_stop(each):
+                        return
+                    outcome = self._advise(each, part.process, ranges, Advice.WILLNEED)
+                    acted |= outcome.acted
+                    yield outcome
+            finally:
+                if acted:
+                    plan.brought_back(part)
 
     def reclaim(self, each: Controlled, amount_bytes: int, *, file_only: bool = False) -> Reclaim:
         """The action in the kernel's own order; `file_only`: of files, where it can be told so."""
@@ -133,23 +141,6 @@ class Taker:
     def _lease(self, each: Controlled, amount_bytes: int) -> Outcome:
         """Before Linux 5.19: memory.high, lowered for some seconds and then put back."""
         return self.actor.lease(each.container, max(0, each.usage_bytes - amount_bytes), LEASE_SECONDS)
-
-
-def pieces(ranges: Ranges, most_bytes: int) -> Iterator[Ranges]:
-    """Cut ranges (uint64[k, 2]: start, length) into runs of at most so many bytes, in the same order."""
-    run: list[tuple[int, int]] = []
-    left = most_bytes
-    for start, length in ranges.tolist():
-        done = 0
-        while done < length:
-            some = min(left, length - done)
-            run.append((start + done, some))
-            done, left = done + some, left - some
-            if not left:
-                yield np.array(run, np.uint64)
-                run, left = [], most_bytes
-    if run:
-        yield np.array(run, np.uint64)
 
 
 def asked_bytes(outcome: Outcome) -> int:

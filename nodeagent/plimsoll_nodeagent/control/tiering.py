@@ -4,8 +4,9 @@ In: containers whose memory is known by address (mode Predictive), the machine's
 moved (`move_pages`), each move measured by where its pages are before and after. How much and in which
 direction is the core's (`plimsoll.pages.tiering`): up first, the most important containers first; then down,
 the least important first. A container whose cpuset names NUMA nodes is left alone, and one of which too much
-came up again. Nothing is set that would have to be undone: what was demoted is memory as before. Where zswap
-is the only tier there is nothing to do: what is paged out goes there by itself.
+came up again. Between two steps of a few mebibytes the brake is asked. Nothing is set that would have to be
+undone: what was demoted is memory as before. Where zswap is the only tier there is nothing to do: what is
+paged out goes there by itself.
 """
 
 import logging
@@ -23,7 +24,9 @@ from plimsoll.pages.tiering import STEP_SECONDS, DemotionTrials, Tiers
 from plimsoll_nodeagent.act.actor import Actor
 from plimsoll_nodeagent.act.container import member, opened
 from plimsoll_nodeagent.act.numa import MovePages, bytes_on
+from plimsoll_nodeagent.act.steps import Stop
 from plimsoll_nodeagent.capabilities import Engine, KernelCapabilities, Level
+from plimsoll_nodeagent.control.brake import Brake, predicts
 from plimsoll_nodeagent.control.controlled import Controlled
 from plimsoll_nodeagent.control.numa_places import is_bound
 from plimsoll_nodeagent.discover.tracker import ContainerId
@@ -46,6 +49,7 @@ class Tierer:
     fs: KernelFs
     actor: Actor
     capabilities: KernelCapabilities
+    brake: Brake
     trials: DemotionTrials = field(default_factory=DemotionTrials)
     demoted_bytes_total: int = 0
     promoted_bytes_total: int = 0
@@ -67,8 +71,9 @@ class Tierer:
             return
         known = [each for each in known if self._is_free(each, tiers)]
         known.sort(key=lambda each: _ORDER.index(each.law.policy.importance))
-        self._promote(known[::-1], tiers, now_seconds)
-        self._demote(known, tiers, now_seconds)
+        over = self.brake.turn()
+        self._promote(known[::-1], tiers, now_seconds, over)
+        self._demote(known, tiers, now_seconds, over)
 
     def _may(self) -> bool:
         """Slower memory there is, and the right to move another's pages."""
@@ -81,7 +86,9 @@ class Tierer:
         with opened(self.fs, each.container) as cgroup:
             return not isinstance(cgroup, Answer) and not is_bound(cgroup, numbers)
 
-    def _promote(self, containers: Iterable[Controlled], tiers: Tiers, now_seconds: float) -> None:
+    def _promote(
+        self, containers: Iterable[Controlled], tiers: Tiers, now_seconds: float, over: Stop
+    ) -> None:
         left, to = tiers.promotable_bytes(), tiers.target(slow=False)
         slow = frozenset(node.numa_node for node in tiers.slow)
         for each in containers:
@@ -90,7 +97,7 @@ class Tierer:
             if not self._has_some_on(each, slow):
                 continue
             parts = _plan(each).hot(USED_LOOKS, _plan(each).block_bytes)
-            moved = self._move(each, parts, slow, to, left)
+            moved = self._move(each, parts, slow, to, left, over)
             left -= moved
             self.promoted_bytes_total += moved
             why = self.trials.promoted(str(each.container.key), moved, now_seconds) if moved else ""
@@ -98,7 +105,7 @@ class Tierer:
                 extra = {"container": each.container.container_id, "why": why}
                 logger.info("nothing of it goes to slower memory for a while", extra=extra)
 
-    def _demote(self, containers: Iterable[Controlled], tiers: Tiers, now_seconds: float) -> None:
+    def _demote(self, containers: Iterable[Controlled], tiers: Tiers, now_seconds: float, over: Stop) -> None:
         left, to = tiers.demotable_bytes(), tiers.target(slow=True)
         fast = frozenset(node.numa_node for node in tiers.fast)
         for each in containers:
@@ -107,7 +114,7 @@ class Tierer:
                 return
             if not self.trials.may(name, now_seconds):
                 continue
-            moved = self._move(each, _plan(each).coldest(ALL), fast, to, left)
+            moved = self._move(each, _plan(each).coldest(ALL), fast, to, left, over)
             left -= moved
             self.demoted_bytes_total += moved
             self.trials.demoted(name, moved, now_seconds)
@@ -123,22 +130,31 @@ class Tierer:
         from_numa_nodes: frozenset[int],
         to_numa_node: int,
         most_bytes: int,
+        over: Stop,
     ) -> int:
         """Move what of these parts is on some NUMA nodes to another; returns the bytes that really came."""
+
+        def stop() -> bool:
+            return over() or self.brake.must_stop(each, predicts)
+
         left, parts = most_bytes // PAGE_BYTES, tuple(parts)
         where = each.container.key, to_numa_node
         passed = self._passed.get(where, 0)
         for part, addresses in _from(parts, passed, MOST_PAGES):
+            if stop():
+                return (most_bytes // PAGE_BYTES - left) * PAGE_BYTES  # the next turn begins with the same
             chosen = self._those_on(each, part, addresses, from_numa_nodes)[:left]
             if not len(chosen):
                 continue
-            outcome = self.actor.act(MovePages(each.container, part.process[0], chosen, to_numa_node))
+            pid, started_ticks = part.process
+            action = MovePages(each.container, pid, chosen, to_numa_node, started_ticks, stop)
+            outcome = self.actor.act(action)
             self.outcomes[outcome.kind.value, outcome.answer.value] += 1
             moved = 0 if outcome.measured is None else outcome.measured.moved_bytes or 0
             left -= moved // PAGE_BYTES
         total = sum(part.bytes_ for part in parts) // PAGE_BYTES
         self._passed[where] = (passed + MOST_PAGES) % total if total > MOST_PAGES else 0
-        return most_bytes // PAGE_BYTES * PAGE_BYTES - left * PAGE_BYTES
+        return (most_bytes // PAGE_BYTES - left) * PAGE_BYTES
 
     def _those_on(
         self, each: Controlled, part: Part, addresses: NDArray[np.uint64], numa_nodes: frozenset[int]

@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import json
+import signal
 
 import pytest
 
@@ -13,6 +14,7 @@ from plimsoll_nodeagent.act.outcome import ActionKind, Effect, Outcome
 from plimsoll_nodeagent.agent import STAGES
 from plimsoll_nodeagent.capabilities import Engine
 from plimsoll_nodeagent.kernelfs import Absence, Answer
+from plimsoll_nodeagent.main import ended_by_signals
 
 
 def usage(agent: AgentOn, number: int = 1) -> int:
@@ -477,3 +479,19 @@ def test_a_policy_that_changes_is_in_force_with_the_next_tick(tmp_path):
     agent.say(COLD | {"importance": "Critical", "reclaim": {"mode": "Predictive", "maxPressure": 0.1}})
     (report,) = agent.tick(1).containers
     assert (report.importance, report.mode) == ("Critical", "Predictive")
+
+
+def test_a_signal_ends_an_action_at_its_next_part(tmp_path, monkeypatch):
+    agent = AgentOn(tmp_path, containers=1)
+    agent.tick(10)
+    (each,) = agent.made.agent.reclaimer.controlled.values()
+    whole = agent.made.agent.reclaimer.taker.reclaim(each, 48 * MIB)
+    handlers = {}
+    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
+    stop = ended_by_signals(agent.made.agent)
+    before = usage(agent)
+    agent.node.kernel.happen_before("memory.reclaim", lambda: handlers[signal.SIGTERM](signal.SIGTERM, None))
+    outcome = agent.made.agent.actor.act(dataclasses.replace(whole, part_bytes=4 * MIB))
+    assert stop.is_set()
+    assert (outcome.answer.value, outcome.expected.usage_bytes) == ("partial", -4 * MIB)
+    assert before - usage(agent) == 4 * MIB

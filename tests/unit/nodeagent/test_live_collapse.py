@@ -7,6 +7,7 @@ import pytest
 from builders.agents import AgentOn
 from builders.watched_agents import PID, PREDICTIVE, advised, shown, watched
 from plimsoll.pages.collapse import FIRST_PAUSE_SECONDS, HUGE_PAGE_BYTES
+from plimsoll_nodeagent.act.steps import STEP_BYTES
 from plimsoll_nodeagent.capabilities import Engine
 from plimsoll_nodeagent.kernelfs import Advice, Mode, PageKind, TwinProcess
 from plimsoll_nodeagent.kernelfs.twin_process import PAGE_BYTES
@@ -119,11 +120,48 @@ def test_a_kernel_that_finds_no_block_is_not_asked_again_for_ten_minutes(tmp_pat
     agent = made(tmp_path)
     process_of(agent).no_free_blocks = True
     run(agent, 60)
-    assert len(advised(agent, Advice.COLLAPSE.name)) == 1
+    assert sum(agent.made.agent.collapser.outcomes.values()) == 1
     assert agent.made.agent.collapser.trials.stopped_total == 1
     process_of(agent).no_free_blocks = False
     run(agent, int(FIRST_PAUSE_SECONDS / 5.0) + 20)
     assert process_of(agent).has(PageKind.HUGE).any()
+
+
+def after_a_step(agent: AgentOn, monkeypatch, happens) -> None:
+    """Once the first advice to collapse was taken."""
+    real = agent.node.kernel.processes.process_madvise
+
+    def process_madvise(pidfd, ranges, advice):
+        taken = real(pidfd, ranges, advice)
+        if advice is Advice.COLLAPSE:
+            happens()
+        return taken
+
+    monkeypatch.setattr(agent.node.kernel.processes, "process_madvise", process_madvise)
+
+
+@pytest.mark.parametrize("how", ["it stalls", "its policy says no more", "the agent is to end"])
+def test_it_ends_after_a_step_of_two_huge_pages_and_is_booked_as_far_as_it_came(tmp_path, monkeypatch, how):
+    agent = made(tmp_path)
+
+    def happens() -> None:
+        if how == "it stalls":
+            agent.stall(1, 0.5)
+        elif how == "its policy says no more":
+            agent.say(PREDICTIVE)
+        else:
+            agent.made.agent.reclaimer.brake.ended = lambda: True
+
+    after_a_step(agent, monkeypatch, happens)
+    while not process_of(agent).has(PageKind.HUGE).any():
+        agent.tick(1)
+    collapser = agent.made.agent.collapser
+    assert process_of(agent).huge_pages == STEP_BYTES // HUGE_PAGE_BYTES == 2
+    assert collapser.gained_bytes_total == STEP_BYTES
+    assert collapser.outcomes["collapse", "partial"] == 1
+    assert collapser.trials.stopped_total == 0  # the kernel gathered all that it was asked for
+    agent.tick(1)
+    assert process_of(agent).huge_pages == 2
 
 
 def test_huge_pages_that_are_broken_up_again_end_it(tmp_path):

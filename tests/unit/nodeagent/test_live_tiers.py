@@ -7,6 +7,7 @@ from builders.agents import AgentOn
 from builders.watched_agents import HOT_PAGES, PAGES, PID, PREDICTIVE, looked, shown, watched
 from plimsoll.pages.address_plan import Part
 from plimsoll.pages.tiering import FIRST_PAUSE_SECONDS
+from plimsoll_nodeagent.act.steps import STEP_BYTES
 from plimsoll_nodeagent.capabilities import Engine, Level
 from plimsoll_nodeagent.control import tiering
 from plimsoll_nodeagent.kernelfs import PageKind, TwinProcess
@@ -95,6 +96,32 @@ def test_nothing_goes_down_where_it_is_no_use_or_not_known(tmp_path, of):
     agent = known(made(tmp_path, **of))
     run(agent, 20)
     assert not on_slow(agent).any()
+
+
+@pytest.mark.parametrize("how", ["it stalls", "its policy says no more", "the agent is to end"])
+def test_a_move_ends_after_a_step_and_is_booked_as_far_as_it_came(tmp_path, monkeypatch, how):
+    agent = known(made(tmp_path))
+    real, agent_ = agent.node.kernel.processes.move_pages, agent.made.agent
+
+    def move_pages(pid, addresses, numa_nodes):
+        found = real(pid, addresses, numa_nodes)
+        if numa_nodes is not None:
+            if how == "it stalls":
+                agent.stall(1, 0.5)
+            elif how == "its policy says no more":
+                agent.say({"reclaim": {"mode": "Cold"}})
+            else:
+                agent_.reclaimer.brake.ended = lambda: True
+        return found
+
+    monkeypatch.setattr(agent.node.kernel.processes, "move_pages", move_pages)
+    while not on_slow(agent).any():
+        run(agent, 1)
+    assert int(on_slow(agent).sum()) * PAGE_BYTES == STEP_BYTES
+    assert agent_.tierer.demoted_bytes_total == STEP_BYTES
+    assert agent_.tierer.outcomes["move", "partial"] == 1
+    run(agent, 1)
+    assert int(on_slow(agent).sum()) * PAGE_BYTES <= STEP_BYTES
 
 
 def test_a_cpuset_that_names_numa_nodes_is_never_fought(tmp_path):

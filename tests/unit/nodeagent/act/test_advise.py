@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 from pathlib import Path
 
@@ -60,6 +61,35 @@ def test_collapse_is_measured_by_huge_pages(tmp_path):
     node = TwinNode(tmp_path)
     outcome = advise(node, node.process(), Advice.COLLAPSE, count=1024).run(node.kernel)
     assert outcome.measured.huge_bytes == 1024 * PAGE
+
+
+def test_advice_that_is_told_to_stop_ends_at_its_next_step_and_expects_what_was_asked_for(tmp_path):
+    node = TwinNode(tmp_path)
+    process = node.process(pages=4096)
+    answers = iter([False, False, True])
+    whole = advise(node, process, Advice.COLLAPSE, count=4096)
+    in_steps = dataclasses.replace(whole, stop=lambda: next(answers), step_bytes=1024 * PAGE)
+    outcome = in_steps.run(node.kernel)
+    assert outcome.answer is Answer.PARTIAL
+    assert outcome.expected.huge_bytes == outcome.measured.huge_bytes == 2048 * PAGE
+    assert process.huge_pages == 4
+    told_before = dataclasses.replace(in_steps, stop=lambda: True).run(node.kernel)
+    assert (told_before.answer, told_before.measured) == (Answer.REFUSED, None)
+
+
+def test_a_process_that_leaves_between_two_steps_is_not_advised_any_more(tmp_path):
+    node = TwinNode(tmp_path)
+    process = node.process(pages=2048)
+
+    def leaves_after_a_step() -> bool:
+        if process.huge_pages:
+            node.file(1, "cgroup.procs").write_text("")
+        return False
+
+    whole = advise(node, process, Advice.COLLAPSE, count=2048)
+    action = dataclasses.replace(whole, stop=leaves_after_a_step, step_bytes=512 * PAGE)
+    assert action.run(node.kernel).answer is Answer.PARTIAL
+    assert process.huge_pages == 1
 
 
 def test_willneed_expects_usage_to_grow(tmp_path):

@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 
 import numpy as np
@@ -48,6 +49,37 @@ def test_pages_that_are_not_resident_do_not_move(tmp_path):
     addresses = process.start + np.arange(10, dtype=np.uint64) * np.uint64(PAGE)
     outcome = MovePages(node.container(), process.pid, addresses, 1).run(node.kernel)
     assert (outcome.answer, outcome.measured.moved_bytes) == (Answer.PARTIAL, 6 * PAGE)
+
+
+def test_a_move_that_is_told_to_stop_ends_at_its_next_step_and_expects_what_was_asked_for(tmp_path):
+    node = TwinNode(tmp_path)
+    process = node.process(pages=100)
+    addresses = process.start + np.arange(100, dtype=np.uint64) * np.uint64(PAGE)
+    answers = iter([False, False, True])
+    action = MovePages(
+        node.container(), process.pid, addresses, 1, stop=lambda: next(answers), step_bytes=8 * PAGE
+    )
+    outcome = action.run(node.kernel)
+    assert outcome.answer is Answer.PARTIAL
+    assert outcome.expected.moved_bytes == outcome.measured.moved_bytes == 16 * PAGE
+    assert int((process.numa_nodes == 1).sum()) == 16
+    told_before = dataclasses.replace(action, stop=lambda: True).run(node.kernel)
+    assert (told_before.answer, told_before.measured) == (Answer.REFUSED, None)
+
+
+def test_a_process_that_leaves_between_two_steps_is_not_moved_any_more(tmp_path):
+    node = TwinNode(tmp_path)
+    process = node.process(pages=100)
+    addresses = process.start + np.arange(100, dtype=np.uint64) * np.uint64(PAGE)
+
+    def leaves_after_a_step() -> bool:
+        if (process.numa_nodes == 1).any():
+            node.file(1, "cgroup.procs").write_text("")
+        return False
+
+    action = MovePages(node.container(), 500, addresses, 1, stop=leaves_after_a_step, step_bytes=8 * PAGE)
+    assert action.run(node.kernel).expected.moved_bytes == 8 * PAGE
+    assert int((process.numa_nodes == 1).sum()) == 8
 
 
 def test_a_stranger_s_pages_do_not_move(tmp_path):

@@ -5,10 +5,15 @@ import pytest
 
 from builders.cgroup_tree import MIB
 from builders.twin_node import TwinNode
+from plimsoll.api.policy import NumaPlacement
+from plimsoll.pages.control_types import OFF, ReclaimPolicy
 from plimsoll.placement.numa import TRIAL_SECONDS
+from plimsoll_nodeagent.act.steps import STEP_BYTES, TURN_SECONDS
 from plimsoll_nodeagent.control import numa_moves
+from plimsoll_nodeagent.control.brake import Brake
 from plimsoll_nodeagent.control.numa_moves import STEP_PAUSE_SECONDS
 from plimsoll_nodeagent.control.numa_places import LOOK_SECONDS, NumaPlaces
+from plimsoll_nodeagent.control.stalls import StallWatch
 from plimsoll_nodeagent.kernelfs.process import PAGE_BYTES
 from plimsoll_nodeagent.loop import Watch
 from plimsoll_nodeagent.sample.cpu_places import TICKS_PER_SECOND
@@ -21,19 +26,49 @@ MEMINFO = "Node {0} MemTotal: {1} kB\nNode {0} MemFree: {2} kB\n"
 class World:
     """A container whose thread runs on the CPU of NUMA node 1 and whose memory is on node 0."""
 
-    def __init__(self, root, numa_nodes=2, cpu=1):
+    def __init__(self, root, numa_nodes=2, cpu=1, pages=TWIN_PAGES):
+        self.now, self.ran, self.stalled = 1000.0, 100.0, 0.0
         self.node = TwinNode(root)
-        self.process, self.cpu = self.node.process(), cpu
+        self.process, self.cpu = self.node.process(pages=pages), cpu
         for number in range(numa_nodes):
             where = root / f"sys/devices/system/node/node{number}"
             self.node.tree.write(where / "cpulist", f"{number}\n")
             self.node.tree.write(where / "meminfo", MEMINFO.format(number, 8 * GIB // 1024, 4 * GIB // 1024))
         self.node.tree.write(root / "sys/devices/system/node/has_memory", f"0-{numa_nodes - 1}\n")
         self.actor = self.node.actor(self.node.container())
-        self.places = NumaPlaces(self.node.kernel, self.actor)
+        self.policy, self.ended = ReclaimPolicy(numa=NumaPlacement.PREFER), False
+        self.stalls = StallWatch(self.node.kernel, lambda: self.now)
+        brake = Brake(self, self.stalls, lambda: self.now, lambda: self.ended)
+        self.places = NumaPlaces(self.node.kernel, self.actor, brake)
         self.watch = Watch(self.node.kernel, "/sys/fs/cgroup", 100)
-        self.now, self.ran, self.stalled = 1000.0, 100.0, 0.0
         self.binds = False
+
+    def refresh(self, now_seconds):
+        """Policies are what the test says."""
+
+    def policy_of(self, container):
+        return self.policy
+
+    def stall(self, seconds):
+        """So much longer it stalled, by its own PSI."""
+        self.stalled += seconds
+        line = f"some avg10=0.00 avg60=0.00 avg300=0.00 total={int(1e6 * self.stalled)}\n"
+        self.node.file(1, "memory.pressure").write_text(line + line.replace("some", "full"))
+
+    def happens_after_steps(self, monkeypatch, number, what):
+        """After so many system calls that move pages."""
+        calls, real = [], self.node.kernel.processes.move_pages
+
+        def move_pages(pid, addresses, numa_nodes):
+            found = real(pid, addresses, numa_nodes)
+            if numa_nodes is not None:
+                calls.append(len(addresses))
+                if len(calls) == number:
+                    what()
+            return found
+
+        monkeypatch.setattr(self.node.kernel.processes, "move_pages", move_pages)
+        return calls
 
     def count(self):
         """What the kernel counts: the twin's cgroup does not count by NUMA node."""
@@ -46,14 +81,12 @@ class World:
             self.count()
             self.now += LOOK_SECONDS
             self.ran += busy * LOOK_SECONDS
-            self.stalled += stall * LOOK_SECONDS
             ticks = int(self.ran * TICKS_PER_SECOND)
             words = ["S", *["0"] * 10, str(ticks), "0", *["0"] * 23, str(self.cpu), "0"]
             where = self.node.root / "proc/500/task/500/stat"
             self.node.tree.write(where, f"500 (app) {' '.join(words)}\n")
-            total = int(1e6 * self.stalled)
-            line = f"some avg10=0.00 avg60=0.00 avg300=0.00 total={total}\n"
-            self.node.file(1, "memory.pressure").write_text(line + line.replace("some", "full"))
+            self.stall(stall * LOOK_SECONDS)
+            self.stalls.since({each.key: each for each in self.node.discovered()}, self.now)
             self.watch.discover()
             samples = self.watch.sample(self.now).samples
             binds = {each.container.key for each in samples} if self.binds else frozenset()
@@ -108,6 +141,38 @@ def test_a_large_container_moves_in_bounded_steps_to_its_last_page(tmp_path, sma
         world.pass_time()
         steps.append(moved(world))
     assert np.diff([0, *steps]).tolist() == [small_steps] * 16
+
+
+@pytest.mark.parametrize(
+    "how", ["it stalls", "its policy goes", "the agent is to end", "a turn's time is over"]
+)
+def test_a_move_can_be_stopped_after_every_step_and_goes_on_from_there(tmp_path, monkeypatch, how):
+    step = STEP_BYTES // PAGE_BYTES
+    world = World(tmp_path, pages=5 * step)
+
+    def happens():
+        if how == "it stalls":
+            world.stall(0.1)
+        elif how == "its policy goes":
+            world.policy = OFF
+        elif how == "the agent is to end":
+            world.ended = True
+        else:
+            world.now += TURN_SECONDS
+
+    calls = world.happens_after_steps(monkeypatch, 3, happens)
+    while world.on == [0]:
+        world.pass_time()
+    assert calls == [step] * 3
+    assert moved(world) == 3 * step
+    assert world.places.moves.moved_bytes_total == 3 * STEP_BYTES
+    if how in ("it stalls", "a turn's time is over"):
+        world.now += 20.0  # its share of the time since is small
+        world.places.step([], world.now)
+        assert world.on == [1]
+    else:
+        world.places.step([], world.now + STEP_PAUSE_SECONDS)
+        assert moved(world) == 3 * step
 
 
 def test_between_two_looks_it_goes_on_every_few_seconds(tmp_path, small_steps):

@@ -10,7 +10,7 @@ from plimsoll.pages.control_law import ReclaimLaw
 from plimsoll.pages.control_types import ReclaimPolicy
 from plimsoll_nodeagent.capabilities import ORDER, Fact, KernelCapabilities, settle
 from plimsoll_nodeagent.control.controlled import Aged, Controlled, SwapRoom
-from plimsoll_nodeagent.control.taking import Taker, moved_bytes, pieces
+from plimsoll_nodeagent.control.taking import Taker, moved_bytes
 
 PID, PAGES = 500, 16_384  # 64 MiB
 FACTS = [Fact(engine, level, available=True) for engine, order in ORDER.items() for level in order]
@@ -19,22 +19,6 @@ NEWEST = KernelCapabilities("6.12.0", settle(FACTS), (0,), 0, ())
 
 def ranges(*rows: tuple[int, int]) -> np.ndarray:
     return np.array(rows, np.uint64).reshape(-1, 2)
-
-
-@pytest.mark.parametrize(
-    ("whole", "cut"),
-    [
-        ([], []),
-        ([(0, 4)], [[(0, 4)]]),
-        ([(0, 10), (20, 10)], [[(0, 10), (20, 6)], [(26, 4)]]),
-        ([(0, 40)], [[(0, 16)], [(16, 16)], [(32, 8)]]),
-        ([(0, 16), (50, 16)], [[(0, 16)], [(50, 16)]]),
-    ],
-)
-def test_ranges_are_cut_in_order_and_none_is_lost(whole, cut):
-    assert [each.tolist() for each in pieces(ranges(*whole), 16)] == [
-        [list(row) for row in each] for each in cut
-    ]
 
 
 class Plan:
@@ -80,6 +64,20 @@ def test_paging_out_can_be_stopped_every_sixteen_mib(tmp_path, block_mib: int):
         moved.append(moved_bytes(outcome))
     assert sum(moved) == 32 * MIB
     assert len(each.addresses.out) * block_mib == 32
+
+
+def test_bringing_back_can_be_stopped_between_two_parts(tmp_path):
+    node = TwinNode(tmp_path)
+    process = node.process(PID, pages=PAGES, started_ticks=1)
+    each = Controlled(node.container(), ReclaimLaw(ReclaimPolicy()))
+    each.addresses = plan = Plan(process.start, 4)
+    back = []
+    plan.bring_back = lambda *_, **__: plan.take(16 * MIB)
+    plan.brought_back = back.append
+    taker = Taker(node.actor(each.container), NEWEST, lambda _: len(back) == 2, node.kernel)
+    done = list(taker.bring_back(each, 16 * MIB, all_out=False))
+    assert [each.expected.usage_bytes for each in done] == [4 * MIB] * 2
+    assert len(back) == 2
 
 
 @pytest.mark.parametrize(("probed_mib", "asked"), [(8, " swappiness=0"), (4, "")])
