@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from plimsoll.pages.cold import POLICY_NAMES
+from plimsoll_nodeagent.control.fleet_models import SAY_SECONDS
 from plimsoll_nodeagent.discover.hierarchy import DEFAULT_CGROUP_ROOT
 from plimsoll_nodeagent.kernelfs import Mode
 from plimsoll_nodeagent.loop import MOST_CONTAINERS
@@ -135,4 +136,11 @@ def operator_flags(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=DEFAULT_TOKEN,
         help="token of the agent's service account, for the operator (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--models-interval",
+        type=seconds,
+        default=SAY_SECONDS,
+        help="time between two words to the operator on what was learned of an image; at most a minute"
+        " while two models are compared (default: 10m)",
     )

@@ -1,6 +1,7 @@
 """An agent beside its operator's companion, with a session that is open and no network.
 
-In: a directory, what `AgentOn` takes. Out: the agent, and what its companion has to say.
+In: a directory, flags of `plimsoll-agent run`, what `AgentOn` takes. Out: the agent, and what its companion
+has to say.
 """
 
 from shutil import rmtree
@@ -15,10 +16,10 @@ from plimsoll_nodeagent.main import parser
 class Attending:
     """An agent whose session is open; no network."""
 
-    def __init__(self, directory, **of):
+    def __init__(self, directory, *flags, **of):
         self.on = AgentOn(directory, **of)
         self.agent = self.on.made.agent
-        arguments = ["run", "--operator-address", "127.0.0.1:1", "--kube-node", "node-a"]
+        arguments = ["run", "--operator-address", "127.0.0.1:1", "--kube-node", "node-a", *flags]
         self.beside = accompany(parser().parse_args(arguments), self.agent)
         self.companion, self.link = self.beside.companion, self.beside.link
         self.session = self.companion._session

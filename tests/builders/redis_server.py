@@ -1,4 +1,5 @@
-"""Real Redis servers of a test's own, on loopback: single, with replicas and Sentinel, as a Cluster.
+"""Real Redis servers of a test's own: single, with replicas and Sentinel, as a Cluster; on loopback, or where
+the test says.
 
 In: an empty directory and settings. Out: running servers that end with us. The binaries are Debian's,
 unpacked into the cache by kind/redis.sh (`make redis`), or those of the PATH. Tests that want one are
@@ -22,6 +23,7 @@ from builders.waiting import wait_for
 ROOT = Path(__file__).resolve().parents[2]
 MISSING = "there is no redis-server: run `make redis` (apt-get), or install one"
 ADMIN = "admin-of-the-test"
+LOOPBACK = "127.0.0.1"
 
 
 @cache
@@ -44,10 +46,11 @@ class RedisServer:
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     tls: Path | None = None
+    address: str = LOOPBACK
 
     @property
     def host(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.address}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -86,7 +89,7 @@ class RedisServer:
         """A client with every right."""
         more = {"ssl": True, "ssl_ca_certs": str(self.tls / "tls.crt")} if self.tls else {}
         login = {} if self.sentinel else {"username": "admin", "password": ADMIN}
-        return redis.Redis(host="127.0.0.1", port=self.port, socket_timeout=10, protocol=2, **login, **more)
+        return redis.Redis(host=self.address, port=self.port, socket_timeout=10, protocol=2, **login, **more)
 
     def tell(self, *words: object) -> object:
         """One command with every right."""
@@ -119,7 +122,7 @@ class RedisServer:
         path = self.directory / "redis.conf"
         if path.exists() and self.sentinel:
             return path  # Sentinel keeps in it what it knows
-        said = {"bind": "127.0.0.1", "port": "0" if self.tls else str(self.port), "dir": str(self.directory)}
+        said = {"bind": self.address, "port": "0" if self.tls else str(self.port), "dir": str(self.directory)}
         if not self.sentinel:
             said |= {"save": '""', "appendonly": "no", "repl-diskless-sync-delay": "0", "masteruser": "admin"}
             said |= {"masterauth": ADMIN, "user admin": f"on >{ADMIN} ~* &* +@all", "repl-timeout": "5"}
@@ -133,10 +136,12 @@ class RedisServer:
 
 
 @contextmanager
-def redis_server(directory: Path, tls: Path | None = None, **settings: str) -> Iterator[RedisServer]:
+def redis_server(
+    directory: Path, tls: Path | None = None, address: str = LOOPBACK, **settings: str
+) -> Iterator[RedisServer]:
     """One server, until the block ends. `settings` are lines of redis.conf."""
     named = {name.replace("_", "-"): value for name, value in settings.items()}
-    server = RedisServer(directory, named, tls=tls)
+    server = RedisServer(directory, named, tls=tls, address=address)
     try:
         yield server.start()
     finally:

@@ -2,8 +2,8 @@
 that is lent room before it meets the limit; beside each the same without.
 
 In: the release with `coordination.enabled`, for this file alone, so these tests run by themselves. Out: what
-the kernel holds, and what was counted. That a model learned on node A helps on node B takes hours of looks:
-it is shown by tests/contract/test_shared_models.py and `make bench-share`.
+the kernel holds, and what was counted. What a model learned on node A is worth on node B is asked in
+test_shared_memory.py, beside tests/contract/test_shared_models.py and `make bench-share`.
 """
 
 import json
@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from builders.e2e.cluster import Cluster, Manifest
 from builders.e2e.figures import note
@@ -56,7 +55,7 @@ def joined(cluster: Cluster, release: Release, prometheus_url: str) -> Iterator[
     values = cluster_values(cluster, prometheus_url)
     release.install_or_upgrade({**values, "coordination": {"enabled": True}})
     try:
-        wait_for(lambda: attending(release) >= len(cluster.nodes), "every node's agent to attend", 180)
+        wait_for(lambda: release.attending() >= len(cluster.nodes), "every node's agent to attend", 180)
         yield release
     finally:
         release.install_or_upgrade(values)
@@ -69,7 +68,7 @@ def test_a_cache_heavy_containers_limit_falls_after_the_cache_was_given_back(
     sizes = {"held_mib": HELD_MIB, "cache_mib": CACHE_MIB, "limit_mib": LIMIT_MIB}
     pod, plain = (cache_heavy(cluster, namespace, name, **sizes) for name in ("caches", "plain"))
     calm = [hot_p99_seconds(cluster, pod) for _ in range(3)]
-    done_before = counted(joined, "plimsoll_shrinks_total", outcome="done")
+    done_before = joined.counted("plimsoll_shrinks_total", outcome="done")
     limits = {"basis": "needed", "min": f"{FALLS_TO_MIB}Mi"}
     cluster.apply(policy(namespace, "caches", "caches", limits=limits, reclaim={"mode": "Cold"}))
 
@@ -84,7 +83,7 @@ def test_a_cache_heavy_containers_limit_falls_after_the_cache_was_given_back(
     record_property("p99_seconds", json.dumps({"calm": calm, "after": after}))
     assert memory.current_bytes <= (memory.max_bytes or 0)
     assert (memory.oom_kills, restarts(pod_now(cluster, pod))) == (0, 0)
-    assert counted(joined, "plimsoll_shrinks_total", outcome="done") > done_before
+    assert joined.counted("plimsoll_shrinks_total", outcome="done") > done_before
     # An emulated processor is its neighbours' too: what calm windows differ by is no doing of the limit's.
     assert after <= 1.05 * max(calm)
 
@@ -101,8 +100,8 @@ def test_a_burst_lease_saves_a_container_that_is_killed_without_it(
     """It starts above half of its limit and would meet it in three seconds; it goes 30 % beyond."""
     limit_mib = round(3 * mib_per_second / 0.45)
     first, last = round(0.55 * limit_mib), round(1.3 * limit_mib)
-    granted_before = counted(joined, "plimsoll_leases_total", outcome="granted")
-    raises_before = raises(cluster, joined)
+    granted_before = joined.counted("plimsoll_leases_total", outcome="granted")
+    raises_before = raises(joined)
     cluster.apply(policy(namespace, "lent", "lent", limits={"max": f"{2 * limit_mib}Mi"}))
     # Each on a node of its own: what one of them takes is no room for the other's lease.
     lent, alone = (
@@ -124,34 +123,24 @@ def test_a_burst_lease_saves_a_container_that_is_killed_without_it(
     record_property("limit_bytes", json.dumps([limit_mib * MIB, memory.max_bytes]))
     assert (memory.oom_kills, restarts(pod_now(cluster, lent))) == (0, 0)
     assert (memory.max_bytes or 0) > limit_mib * MIB
-    assert counted(joined, "plimsoll_leases_total", outcome="granted") > granted_before
-    count, seconds = wait_for(lambda: raises_since(cluster, joined, raises_before), "the agent to tell", 60)
+    assert joined.counted("plimsoll_leases_total", outcome="granted") > granted_before
+    count, seconds = wait_for(lambda: raises_since(joined, raises_before), "the agent to tell", 60)
     # By the agent's own clock: from its request to its own look at memory.max, four times a second.
     note(f"lease.{mib_per_second}_mib_per_second.request_to_memory_max", seconds / count, "s")
     note(f"lease.{mib_per_second}_mib_per_second.limit", (memory.max_bytes or 0) / MIB, "MiB")
 
 
-def raises(cluster: Cluster, release: Release) -> tuple[float, float]:
+def raises(release: Release) -> tuple[float, float]:
     """Raises of memory.max after a lease was asked for, and their seconds from the request on, of all."""
+    told = [each for pod in release.agents() for each in release.agent_samples(pod)]
     names = ("plimsoll_agent_lease_raises_total", "plimsoll_agent_lease_raise_seconds_total")
-    found = dict.fromkeys(names, 0.0)
-    for pod in release.agents():
-        ports = pod["spec"]["containers"][0]["ports"]
-        (port,) = (each["containerPort"] for each in ports if each["name"] == "metrics")
-        where = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}:{port}"
-        text = cluster.kube("get", "--raw", f"{where}/proxy/metrics")
-        for family in text_string_to_metric_families(text):
-            for each in family.samples:
-                if each.name in found:
-                    found[each.name] += each.value
-    return found[names[0]], found[names[1]]
+    count, seconds = (sum(each.value for each in told if each.name == name) for name in names)
+    return count, seconds
 
 
-def raises_since(
-    cluster: Cluster, release: Release, before: tuple[float, float]
-) -> tuple[float, float] | None:
+def raises_since(release: Release, before: tuple[float, float]) -> tuple[float, float] | None:
     """How many have come since, and their seconds; None for none."""
-    count, seconds = raises(cluster, release)
+    count, seconds = raises(release)
     return (count - before[0], seconds - before[1]) if count > before[0] else None
 
 
@@ -195,13 +184,3 @@ def told_why(cluster: Cluster, pod: Manifest) -> str:
     conditions = pod_now(cluster, pod)["status"].get("conditions", [])
     under_way = (each for each in conditions if each["type"].startswith("PodResize"))
     return next((each.get("message", "") for each in under_way if each["status"] == "True"), "")
-
-
-def attending(release: Release) -> float:
-    """Nodes whose agent attends."""
-    return counted(release, "plimsoll_agents", presence="present")
-
-
-def counted(release: Release, metric: str, **labels: str) -> float:
-    """The sum of a metric's samples with these labels, over the replicas."""
-    return sum(value for found, value in release.samples(metric) if found.items() >= labels.items())

@@ -2,9 +2,9 @@
 
 In: the images' classes of the containers, `ModelVersion`s that the operator sent, what was learned here,
 losses of live outcomes. Out: vectors to start from, `ModelDelta`s to say: at once of a class that is new,
-then every ten minutes, every minute while two models are on trial. What was learned is said whole, judgements
-are numbered, so any of it may be lost or heard twice. Without an operator there is nothing here, and all
-starts from what is local or ships.
+then every ten minutes (`say_seconds`), every minute while two models are on trial. What was learned is said
+whole, judgements are numbered, so any of it may be lost or heard twice. Without an operator there is nothing
+here, and all starts from what is local or ships.
 """
 
 import logging

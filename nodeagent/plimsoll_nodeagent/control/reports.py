@@ -63,6 +63,9 @@ class ContainerReport:
     returned_bytes: int
     leak_bytes_per_hour: float | None
     model_loss: float | None
+    """Of the hazards of return, faded over its looks; None before two could be compared."""
+    model_observations: int
+    """Pairs of looks that this loss is of, since the container began or the agent did."""
     pressure_forecast: float | None
     looks: int
     """Looks at its memory by address; 0 where DAMON does not watch it."""
@@ -289,6 +292,7 @@ def _container(each: Controlled, probability: float | None) -> ContainerReport:
         returned_bytes=each.returned_bytes,
         leak_bytes_per_hour=None if each.hint is None else each.hint.growth_bytes_per_hour,
         model_loss=_finite(each.survival.loss),
+        model_observations=each.survival.observations,
         pressure_forecast=probability,
         looks=0 if plan is None else plan.looks,
         order_of="" if plan is None else plan.follows,

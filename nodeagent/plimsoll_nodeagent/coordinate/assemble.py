@@ -55,6 +55,7 @@ def accompany(options: argparse.Namespace, agent: Agent) -> Accompanied:
     numbered, bursts = Numbered(), Bursts(agent.fs, may_reclaim=lambda key: allowed(key) is not None)
     shrinking = Shrinking(agent.fs, agent.reclaimer, numbered.find)
     forecasts = agent.pressing.forecasts
+    agent.reclaimer.fleet.say_seconds = options.models_interval
     companion = Companion(
         session, numbered, shrinking, bursts, forecasts, lambda: secrets.randbits(63),
         Learning(agent.reclaimer, forecasts),

@@ -19,6 +19,7 @@ from builders.waiting import OutOfTimeError
 Manifest = dict[str, Any]
 REPOSITORY = Path(__file__).parents[3]
 CLONE_NEWNET = 0x40000000
+NONE = "none"  # of what kind/vm/node.sh puts over a kubelet's configuration
 NODE_SHELLS = "plimsoll-e2e-node-shells"
 KUBECTL_WAITED = "timed out waiting for the condition"
 COMMAND_SECONDS = 400  # a command that hangs fails; one on an emulated node may take minutes
@@ -166,8 +167,10 @@ class Cluster:
             run([program, action, number], environment=self.environment, seconds=400)
 
     @contextmanager
-    def another_node(self, number: int, patch: str, configuration: str, **settings: str) -> Iterator[str]:
-        """A further VM node for the block.
+    def another_node(
+        self, number: int, patch: str = NONE, configuration: str = NONE, **settings: str
+    ) -> Iterator[str]:
+        """A further VM node for the block, with the images of this checkout.
 
         Over its kubelet's configuration come a patch of kind/patches and then a file of kind/vm; `settings`
         are what kind/vm/node.sh reads from the environment.
@@ -175,11 +178,13 @@ class Cluster:
         if self.provider != "vm":
             raise CommandError(f"provider {self.provider}: a node cannot be added from here")
         program, name = str(REPOSITORY / "kind/vm/node.sh"), f"node-{number}"
-        extra = str(REPOSITORY / "kind/vm" / configuration)
+        extra = configuration if configuration == NONE else str(REPOSITORY / "kind/vm" / configuration)
         environment = {**self.environment, "KUBELET_PATCH": patch, "KUBELET_EXTRA": extra, **settings}
         try:
             for action in ("up", "wait"):
                 run([program, action, str(number)], environment=environment, seconds=400)
+            for line in Path(self.run, "images").read_text().splitlines():
+                run([program, "load", str(number), line.split()[-1]], environment=environment)
             yield name
         finally:
             run([program, "down", str(number)], environment=environment)

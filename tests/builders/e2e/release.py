@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from builders.e2e.cluster import REPOSITORY, Cluster, Manifest, run
 
@@ -97,6 +98,23 @@ class Release:
             for family in text_string_to_metric_families(self.cluster.kube("get", "--raw", where)):
                 found += [(each.labels, each.value) for each in family.samples if each.name == metric]
         return found
+
+    def counted(self, metric: str, **labels: str) -> float:
+        """The sum of a metric's samples with these labels, over the operator's replicas."""
+        return sum(value for found, value in self.samples(metric) if found.items() >= labels.items())
+
+    def attending(self) -> float:
+        """Nodes whose agent attends."""
+        return self.counted("plimsoll_agents", presence="present")
+
+    def agent_samples(self, agent: Manifest) -> list[Sample]:
+        """What an agent's pod says of all its metrics, at one moment."""
+        ports = agent["spec"]["containers"][0]["ports"]
+        (port,) = (each["containerPort"] for each in ports if each["name"] == "metrics")
+        pod = agent["metadata"]
+        where = f"/api/v1/namespaces/{pod['namespace']}/pods/{pod['name']}:{port}/proxy/metrics"
+        served = text_string_to_metric_families(self.cluster.kube("get", "--raw", where))
+        return [each for family in served for each in family.samples]
 
     def pods(self, component: str) -> list[Manifest]:
         """Its pods that are not being deleted: component operator or agent."""

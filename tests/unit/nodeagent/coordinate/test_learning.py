@@ -46,6 +46,22 @@ def test_the_operator_is_asked_once_for_each_kind_of_an_image(sharing):
     assert sharing.told() == []
 
 
+def test_it_speaks_as_often_as_it_was_told_to(tmp_path, monkeypatch):
+    """Of what it has seen since: the report tells of how many pairs of looks its loss is."""
+    monkeypatch.setattr(FilePolicies, "shared_class_of", lambda *_: KEY)
+    seldom, often = Sharing(tmp_path / "seldom"), Sharing(tmp_path / "often", "--models-interval", "90s")
+    for each in (seldom, often):
+        each.on.tick()
+        assert each.told()
+        each.on.lives(10, 15.0)
+    assert seldom.told() == []
+    (said,) = [each for each in often.told() if each.kind == PAGES]
+    seen = [each.survival.observations for each in often.containers]
+    assert [each.model_observations for each in often.agent.latest.containers] == seen
+    assert said.observations <= sum(seen)
+    assert min(seen) > 0
+
+
 def test_containers_take_over_the_fleets_hazards_and_go_on_learning(sharing):
     sharing.on.tick()
     np.testing.assert_array_equal(sharing.containers[0].survival.prior, prior_hazard())
