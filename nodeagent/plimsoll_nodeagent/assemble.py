@@ -16,6 +16,7 @@ from typing import Any
 
 from plimsoll.pages.cold import POLICY_NAMES
 from plimsoll.pages.survival import SurvivalModel
+from plimsoll.pressure.registry import NAMES as PREDICTOR_NAMES
 from plimsoll_nodeagent.act.actor import Actor
 from plimsoll_nodeagent.act.journal import Journal, Record
 from plimsoll_nodeagent.agent import Agent
@@ -104,10 +105,14 @@ class Assembled:
         }
 
     def _set_policy(self, asked: Mapping[str, Any]) -> Mapping[str, object]:
-        name = str(asked.get("name", ""))
+        name, forecasts = str(asked.get("name", "")), self.agent.pressing.forecasts
+        if name in PREDICTOR_NAMES:
+            before = forecasts.wanted
+            forecasts.set_predictor(name)
+            return {"what": "pressure predictor", "before": before, "now": name}
         before = self.agent.reclaimer.page_policy_name or "by policy"
         self.agent.reclaimer.set_page_policy("" if name == "by-policy" else name)
-        return {"before": before, "now": name}
+        return {"what": "page policy", "before": before, "now": name}
 
     def _models(self, asked: Mapping[str, Any]) -> Mapping[str, object]:  # noqa: ARG002
         learnt = by_class(self.agent.reclaimer.survival_by_class())
@@ -118,6 +123,7 @@ class Assembled:
             "bandit_classes": sorted(self.agent.reclaimer.bandit.records),
             "pressure_scopes": sorted(self.models.pressure),
             "page_policies": list(POLICY_NAMES),
+            "pressure_predictors": list(PREDICTOR_NAMES),
             "classes": {
                 name: {
                     "observations": each.observations,
@@ -149,7 +155,9 @@ def assemble(options: argparse.Namespace, fs: KernelFs | None = None) -> Assembl
     if mode is Mode.ACT and capabilities.level(Engine.PRESSURE) is Level.TRIGGERS:
         triggers = PressureTriggers(fs, Threshold())
     ages = IdleAgeSampler(fs, options.cgroup_root)
-    pressing = Pressing(fs, PressureForecasts(models.pressure), reclaimer, watch.look_at)
+    forecasts = PressureForecasts(models.pressure)
+    forecasts.set_predictor(options.pressure_predictor)
+    pressing = Pressing(fs, forecasts, reclaimer, watch.look_at)
     bits = IdleLooks(fs) if capabilities.has(Engine.ACCESSES, Level.IDLE_BITS) else None
     looks = AddressLooks(fs, actor.damon, bits)
     places = NumaPlaces(fs, actor, reclaimer.brake)

@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 
 from plimsoll.pages.cold import POLICY_NAMES
+from plimsoll.pressure.registry import DEFAULT as DEFAULT_PREDICTOR
+from plimsoll.pressure.registry import NAMES as PREDICTOR_NAMES
 from plimsoll_nodeagent.control.fleet_models import SAY_SECONDS
 from plimsoll_nodeagent.discover.hierarchy import DEFAULT_CGROUP_ROOT
 from plimsoll_nodeagent.kernelfs import Mode
@@ -105,6 +107,12 @@ def acting_flags(parser: argparse.ArgumentParser) -> None:
         default="",
         choices=["", *POLICY_NAMES],
         help="how cold memory is told; empty: as each policy's mode says",
+    )
+    parser.add_argument(
+        "--pressure-predictor",
+        default=DEFAULT_PREDICTOR,
+        choices=PREDICTOR_NAMES,
+        help="who forecasts pressure; all but the default are for comparing (default: %(default)s)",
     )
     parser.add_argument(
         "--state-dir", type=Path, default=DEFAULT_STATE, help="journal and models (default: %(default)s)"

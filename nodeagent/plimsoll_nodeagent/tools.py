@@ -18,6 +18,7 @@ from plimsoll.pages.cold import POLICY_NAMES
 from plimsoll.pages.recording import learnt
 from plimsoll.pages.recording_replay import AGENT_POLICIES, policy_for_replay, replayed
 from plimsoll.pages.survival import AGE_EDGES, SurvivalModel
+from plimsoll.pressure.registry import NAMES as PREDICTOR_NAMES
 from plimsoll_nodeagent.control.models import Learnt, ModelStore
 from plimsoll_nodeagent.flags import DEFAULT_STATE, acting_flags, columns, positive, seconds
 from plimsoll_nodeagent.kernelfs import KernelFs, Mode
@@ -75,8 +76,10 @@ def add_tools(commands: Commands, shared: argparse.ArgumentParser) -> None:
     )
     acting_flags(taking)
     taking.set_defaults(call=_told(reclaim_command))
-    setting = commands.add_parser("set-policy", help="change how cold memory is told, in a running agent")
-    setting.add_argument("name", choices=[*POLICY_NAMES, "by-policy"])
+    setting = commands.add_parser(
+        "set-policy", help="change how cold memory is told, or who forecasts pressure, in a running agent"
+    )
+    setting.add_argument("name", choices=[*POLICY_NAMES, "by-policy", *PREDICTOR_NAMES])
     setting.add_argument("--socket", type=Path, default=DEFAULT_SOCKET, help="(default: %(default)s)")
     setting.set_defaults(call=_told(set_policy_command))
     _mempred(commands)
@@ -223,9 +226,9 @@ def reclaim_command(options: argparse.Namespace) -> str:
 
 
 def set_policy_command(options: argparse.Namespace) -> str:
-    """Change the page policy of a running agent."""
+    """Change the page policy of a running agent, or its pressure predictor."""
     said = ask(options.socket, {"do": "set-policy", "name": options.name})
-    return f"page policy: {said['now']} (was {said['before']})\n"
+    return f"{said['what']}: {said['now']} (was {said['before']})\n"
 
 
 def mempred_status(options: argparse.Namespace) -> str:

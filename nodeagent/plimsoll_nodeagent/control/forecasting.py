@@ -4,7 +4,8 @@ In: readings of scopes, second by second for the machine and for whoever is near
 rest; and each second whether a container stalls. Out: a probability for each scope, from the core's own bank
 of predictors (`plimsoll.pressure.bank`), which is told what really came when a forecast's horizon is over
 (`horizons`). Where its weights are lost or damaged the bank speaks by its plain rules, and `fallbacks_total`
-counts that. What is not known is no forecast. New scopes begin with what their like have learned.
+counts that. What is not known is no forecast. New scopes begin with what their like have learned. Another
+predictor may be asked for by name (`mlp4`, the baseline): it has the word then, the bank learns beside it.
 """
 
 import logging
@@ -16,8 +17,10 @@ import numpy as np
 
 from plimsoll.pressure.bank import BankForecast, PressureBank, learned_of, shipped_mix
 from plimsoll.pressure.horizons import BankOutcomes, Score
+from plimsoll.pressure.named import Named, checked
 from plimsoll.pressure.outcome import MAX_GAP_SECONDS, PressureRule, under_pressure
 from plimsoll.pressure.protocol import FloatArray, PressureForecast, Source
+from plimsoll.pressure.registry import DEFAULT
 from plimsoll.pressure.sample import PressureReading, PressureSample, ScopeKind, sample_between
 from plimsoll.pressure.weights import shipped
 from plimsoll.store.shared_kinds import PRESSURE
@@ -47,8 +50,11 @@ class PressureForecasts:
     """Forecasts of one node. `taught`: what scopes of each name or class had learned before."""
 
     def __init__(self, taught: Mapping[str, FloatArray] | None = None) -> None:
-        weights = shipped()
-        self._bank = PressureBank(None if weights is None else weights.boosted)
+        self._weights = shipped()
+        self._bank = PressureBank(None if self._weights is None else self._weights.boosted)
+        self._named: Named | None = None
+        self.wanted = DEFAULT
+        """Who is to have the word, from the next forecast on."""
         self._outcomes = BankOutcomes()
         self._rule = PressureRule()
         self._taught = dict(taught or {})
@@ -59,6 +65,18 @@ class PressureForecasts:
         self._readings: dict[ContainerId, PressureReading] = {}
         self.spoken: dict[ContainerId, Spoken] = {}
         self.fallbacks_total = 0
+
+    @property
+    def predictor(self) -> str:
+        """Who has the word."""
+        return DEFAULT if self._named is None else self._named.name
+
+    def set_predictor(self, name: str) -> None:
+        """Give another one the word, from the next forecast on. Raises KeyError for an unknown name.
+
+        It may be called from another thread.
+        """
+        self.wanted = checked(name)
 
     @property
     def score(self) -> Score:
@@ -78,6 +96,8 @@ class PressureForecasts:
         if gone:
             rows = np.array([self._rows.pop(key) for key in gone], dtype=np.int64)
             self._bank.remove(rows)
+            if self._named is not None:
+                self._named.forget(rows)
             self._outcomes.forget(rows)
         for key in gone:
             self._readings.pop(key, None)
@@ -116,6 +136,7 @@ class PressureForecasts:
 
         `pressed`: what else is known of who was under pressure since the last call, as `note` takes it.
         """
+        self._swap()
         self._add(readings.keys())
         samples: dict[ContainerId, PressureSample] = {}
         for key, reading in readings.items():
@@ -140,6 +161,8 @@ class PressureForecasts:
                 classes = {row: self._shared.get(key, "") for key, row in self._rows.items()}
                 judge_mixes(self._fleet, classes, forecast, realised)
             self._bank.update(forecast, realised)
+            if self._named is not None:
+                self._named.update(forecast, realised)
 
     def near(self) -> list[ContainerId]:
         """Containers near trouble, the nearest first."""
@@ -157,6 +180,15 @@ class PressureForecasts:
             learned = self._bank.learned(np.array([row], dtype=np.int64))
             found.setdefault(self._name(key), []).append(learned[0])
         return self._taught | {name: np.mean(each, axis=0) for name, each in found.items()}
+
+    def _swap(self) -> None:
+        """Where another predictor is wanted: it begins anew, and what is judged from now on is its."""
+        if self.wanted == self.predictor:
+            return
+        before = self.predictor
+        self._named = None if self.wanted == DEFAULT else Named(self.wanted, self._weights)
+        self._outcomes = BankOutcomes()
+        logger.info("pressure is forecast by another", extra={"before": before, "now": self.predictor})
 
     def _add(self, keys: Iterable[ContainerId]) -> None:
         new = [key for key in keys if key not in self._rows]
@@ -187,6 +219,8 @@ class PressureForecasts:
             return
         rows = np.array([self._rows[key] for key in samples], dtype=np.int64)
         made = self._bank.predict(rows, list(samples.values()), now_seconds)
+        if self._named is not None:
+            made = self._named.instead(made, [kind_of(key) for key in samples], list(samples.values()))
         self._outcomes.expect(made)
         self.fallbacks_total += int(made.fallback.sum())
         for at, (key, sample) in enumerate(samples.items()):

@@ -104,6 +104,8 @@ class PressureReport:
     judged: int
     right_ratio: float | None
     brier: float | None
+    predictor: str
+    """Who has the word, and whom the score is of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +256,7 @@ def pressure_report(pressing: Pressing) -> PressureReport:
         judged=score.judged,
         right_ratio=_finite(score.right_ratio),
         brier=_finite(score.brier),
+        predictor=pressing.forecasts.predictor,
     )
 
 

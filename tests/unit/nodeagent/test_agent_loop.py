@@ -453,7 +453,8 @@ def test_the_page_policy_is_swapped_while_it_runs(tmp_path):
     agent = AgentOn(tmp_path, containers=1)
     (before,) = agent.tick(2).containers
     calls = agent.made.calls()
-    assert calls["set-policy"]({"name": "lru"}) == {"before": "by policy", "now": "lru"}
+    said = calls["set-policy"]({"name": "lru"})
+    assert said == {"what": "page policy", "before": "by policy", "now": "lru"}
     (after,) = agent.tick(1).containers
     assert before.cold_bytes is not None
     assert after.cold_bytes is None

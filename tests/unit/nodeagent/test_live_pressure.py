@@ -3,10 +3,14 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from builders.agents import AgentOn
 from builders.twin_node import MIB
+from plimsoll.pages.cold import POLICY_NAMES
+from plimsoll.pressure import registry
+from plimsoll.pressure.bank import OUTCOMES_AT
 from plimsoll.pressure.protocol import PressureForecast
 from plimsoll.pressure.sample import ScopeKind
 from plimsoll_nodeagent.sample.pressure_readings import numa_key
@@ -314,3 +318,39 @@ def test_a_clock_that_goes_back_is_survived(tmp_path):
     heeded(agent, 10)
     assert not agent.made.agent.stage_failures["press"]
     assert pressing(agent).forecasts.spoken[KUBE_NODE].forecast.seconds >= agent.now - 1.0
+
+
+def outcomes_of_the_bank(agent: AgentOn) -> float:
+    """How many the kube node's row has seen."""
+    forecasts = pressing(agent).forecasts
+    row = forecasts._rows[KUBE_NODE]
+    return float(forecasts._bank.learned(np.array([row]))[0, OUTCOMES_AT])
+
+
+@pytest.mark.parametrize("how", ["by its flag", "while it runs"])
+def test_the_named_baseline_has_the_word_learns_and_gives_it_back(tmp_path, how: str):
+    agent = agent_on(tmp_path, flags=("--pressure-predictor", "mlp4") if how == "by its flag" else ())
+    agent.tick(2)
+    calls, forecasts = agent.made.calls(), pressing(agent).forecasts
+    if how == "while it runs":
+        heeded(agent, 8)
+        assert forecasts.predictor == "boosted"
+        assert calls["set-policy"]({"name": "mlp4"})["before"] == "boosted"
+    heeded(agent, 2)
+    assert forecasts.predictor == "mlp4"
+    blind = forecasts.spoken[KUBE_NODE].forecast.probability
+    learned = outcomes_of_the_bank(agent)
+    heeded(agent, 120)
+    assert forecasts.score.judged > 0
+    assert forecasts.score.pressed == 0
+    assert forecasts.spoken[KUBE_NODE].forecast.probability < blind - 0.1  # nothing came
+    assert outcomes_of_the_bank(agent) > learned  # it learns beside
+    assert calls["report"]({})["pressure"]["predictor"] == "mlp4"
+    calls["set-policy"]({"name": "boosted"})
+    heeded(agent, 2)
+    assert forecasts.predictor == "boosted"
+    assert forecasts.score.judged == 0  # what was judged was the other's
+
+
+def test_a_page_policy_and_a_predictor_are_never_of_one_name():
+    assert not set(registry.NAMES) & {*POLICY_NAMES, "by-policy"}

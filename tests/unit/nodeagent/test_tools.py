@@ -159,6 +159,10 @@ def test_a_running_agent_changes_its_page_policy_by_its_socket(capsys, tmp_path)
             == "page policy: survival (was by policy)\n"
         )
         assert agent.tick(1).page_policy == "survival"
+        said = run(capsys, "set-policy", "mlp4", "--socket", socket)[1]
+        assert said == "pressure predictor: mlp4 (was boosted)\n"
+        assert agent.tick(1).page_policy == "survival"
+        assert ask(socket, {"do": "report"})["pressure"]["predictor"] == "mlp4"
         assert (
             "the running agent uses version 0"
             in run(capsys, "mempred", "status", "--socket", socket, "--state-dir", tmp_path / "state")[1]
