@@ -88,11 +88,11 @@ class DamonSlots:
             return Answer.DONE
         return self.stop(slot) if slot in self._pids else Answer.BUSY
 
-    def update(self, slot: int, what: str = "update_schemes_tried_regions") -> Answer:
-        """Have the kernel write the regions (or `update_schemes_stats`) of a slot into its files."""
+    def update(self, slot: int) -> Answer:
+        """Have the kernel write the regions of a slot into its files."""
         if not self.is_ours(slot):
             return Answer.REFUSED
-        return self._write(f"{slot}/state", what)
+        return self._write(f"{slot}/state", "update_schemes_tried_regions")
 
     def stop(self, slot: int) -> Answer:
         """Switch a slot off, for another to use."""

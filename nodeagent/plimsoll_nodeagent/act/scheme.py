@@ -1,8 +1,9 @@
 """A scheme of DAMON on one container: the kernel itself acts on what is cold, within quotas, until stopped.
 
-In: a container, pids of it, what the scheme does, a slot of ours. Out: an `Outcome` when it is started, and
-measured effects as long as it runs. The kernel takes hold of the processes when the slot is switched on, so
-they are held open over that: each must be the container's before it and after, else the slot is stopped.
+In: a container, pids of it, what the scheme does, a slot of ours. Out: an `Outcome` when it is started. What
+it then takes nobody counts (decision 0274), so no agent starts one. The kernel takes hold of the processes
+when the slot is switched on, so they are held open over that: each must be the container's before it and
+after, else the slot is stopped.
 """
 
 from contextlib import ExitStack
@@ -15,7 +16,6 @@ from plimsoll_nodeagent.act.watching import Intervals, Scheme, SchemeAction, Spa
 from plimsoll_nodeagent.discover.pids import member_pids
 from plimsoll_nodeagent.discover.tracker import Container
 from plimsoll_nodeagent.kernelfs import Answer, KernelFs, KernelProcess
-from plimsoll_nodeagent.sample.damon import read_scheme_stats
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +58,6 @@ class StartScheme:
                 self.slots.stop(self.slot)
                 answer = Answer.REFUSED
         return self._outcome(answer)
-
-    def measure(self, fs: KernelFs) -> Effect | Answer:
-        """Return what the scheme has done since it was started, by the kernel's own account."""
-        applied = 0
-        for number in range(len(self.pids)):
-            stats = read_scheme_stats(fs, self.slots, self.slot, number)
-            if isinstance(stats, Answer):
-                return stats
-            applied += stats.applied_bytes
-        return Effect(resident_bytes=-applied) if self.scheme.action is SchemeAction.PAGEOUT else Effect()
 
     def _still_members(self, fs: KernelFs, held: list[KernelProcess | Answer]) -> bool:
         with opened(fs, self.container) as cgroup:

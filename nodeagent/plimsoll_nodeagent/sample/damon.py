@@ -2,7 +2,7 @@
 
 In: a slot of ours that is running. Out: regions as arrays, for each target. `update` has the kernel write a
 new set; the number of accesses is of the last aggregation interval, out of `most_accesses` samples, and the
-age is in aggregation intervals. Also how much a scheme has done (`schemes/N/stats`). Linux 6.2 has them.
+age is in aggregation intervals. Linux 6.2 has them.
 """
 
 from dataclasses import dataclass
@@ -31,17 +31,6 @@ class Regions:
     most_accesses: int
 
 
-@dataclass(frozen=True, slots=True)
-class SchemeStats:
-    """What a scheme has done since it was started."""
-
-    tried_regions: int
-    tried_bytes: int
-    applied_regions: int
-    applied_bytes: int
-    quota_exceeded: int
-
-
 def read_regions(fs: KernelFs, slots: DamonSlots, slot: int, watching: Watching) -> list[Regions] | Answer:
     """Have the kernel write the regions of a slot's first scheme, and read them: a `Regions` for each pid."""
     updated = slots.update(slot)
@@ -55,19 +44,6 @@ def read_regions(fs: KernelFs, slots: DamonSlots, slot: int, watching: Watching)
             return Answer.GONE if regions is Absence.GONE else Answer.FAILED
         found.append(regions)
     return found
-
-
-def read_scheme_stats(fs: KernelFs, slots: DamonSlots, slot: int, scheme: int) -> SchemeStats | Answer:
-    """Read what scheme number `scheme` of a slot has done."""
-    updated = slots.update(slot, "update_schemes_stats")
-    if updated is not Answer.DONE:
-        return updated
-    base = f"{ADMIN}/{slot}/contexts/0/schemes/{scheme}/stats"
-    names = ("nr_tried", "sz_tried", "nr_applied", "sz_applied", "qt_exceeds")
-    values = [_number(fs.read(f"{base}/{name}")) for name in names]
-    if any(value is None for value in values):
-        return Answer.UNSUPPORTED
-    return SchemeStats(*(value or 0 for value in values))
 
 
 def _regions(fs: KernelFs, path: str, pid: int | None, watching: Watching) -> Regions | Absence:

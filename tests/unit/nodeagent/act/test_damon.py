@@ -14,7 +14,7 @@ from plimsoll_nodeagent.act.watching import (
     settings,
 )
 from plimsoll_nodeagent.kernelfs import Answer
-from plimsoll_nodeagent.sample.damon import read_regions, read_scheme_stats
+from plimsoll_nodeagent.sample.damon import read_regions
 
 MIB = 1 << 20
 TWO = Watching(Space.VIRTUAL, (500, 501))
@@ -195,8 +195,6 @@ def test_quota_and_watermarks_are_written(tmp_path):
     base = "0/contexts/0/schemes/0"
     found = [text(node, f"{base}/{name}") for name in ("action", "quotas/bytes", "watermarks/metric")]
     assert found == ["pageout", str(64 * MIB), "free_mem_rate"]
-    (tmp_path / ADMIN.strip("/") / base / "stats/sz_applied").write_text("8192\n")
-    assert read_scheme_stats(node.kernel, damon, 0, 0).applied_bytes == 8192
 
 
 def test_of_several_targets_each_scheme_is_written_for_each():

@@ -25,15 +25,13 @@ def state(node: TwinNode) -> str:
     return (node.root / ADMIN.strip("/") / "0/state").read_text().strip()
 
 
-def test_a_scheme_runs_within_its_quota_and_is_measured_by_the_kernel_s_account(tmp_path):
+def test_a_scheme_runs_within_its_quota(tmp_path):
     node, actor = prepared(tmp_path)
-    action = StartScheme(node.container(), (501,), COLD_FOR_A_MINUTE, actor.damon, 0)
-    outcome = actor.act(action)
+    outcome = actor.act(StartScheme(node.container(), (501,), COLD_FOR_A_MINUTE, actor.damon, 0))
     assert (outcome.answer, outcome.expected.resident_bytes) == (Answer.DONE, -8 * MIB)
     assert state(node) == "on"
-    stats = node.root / ADMIN.strip("/") / "0/contexts/0/schemes/0/stats/sz_applied"
-    stats.write_text(f"{3 * MIB}\n")
-    assert action.measure(node.kernel).resident_bytes == -3 * MIB
+    quotas = node.root / ADMIN.strip("/") / "0/contexts/0/schemes/0/quotas"
+    assert [(quotas / name).read_text() for name in ("ms", "bytes")] == ["10\n", f"{8 * MIB}\n"]
 
 
 def test_processes_of_another_container_are_refused(tmp_path):
