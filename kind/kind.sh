@@ -6,7 +6,8 @@
 #
 # For machines that are slow or reach no registry: PLIMSOLL_KIND_CONFIG is read instead of kind/cluster.yaml, PLIMSOLL_KIND_WAIT
 # says how long nodes may take to be Ready (5m), each line of PLIMSOLL_BUILD_ARGS is a NAME=VALUE for the Dockerfiles' ARGs.
-# PLIMSOLL_SOURCE is the address that the images' labels give for their sources.
+# PLIMSOLL_SOURCE is the address that the images' labels give for their sources. With PLIMSOLL_WORKER set the image of plimsoll-worker
+# is built as well (operator/Dockerfile with EXTRAS=forecast: several times as large), and is the third of the names.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/provider.sh"
 REPO=$(cd "$KIND_DIR/.." && pwd)
@@ -18,7 +19,7 @@ tool() { # name; a name that is empty comes from a search that found none
   [ -n "$1" ] || die "kind needs a docker or podman that answers ('docker info'); there is none here"
   echo "$1"
 }
-build() { # tool; sets IMAGES: operator and agent, and LOAD_IMAGE
+build() { # tool; sets IMAGES: operator, agent and, where it was asked for, worker; and LOAD_IMAGE
   local part tag arguments=() labels=() line
   labels=(--build-arg "SOURCE=${PLIMSOLL_SOURCE:-}" --build-arg "REVISION=$(git -C "$REPO" rev-parse HEAD 2>/dev/null || true)"
     --build-arg "CREATED=$(git -C "$REPO" log -1 --format=%cI 2>/dev/null || true)")
@@ -30,6 +31,11 @@ build() { # tool; sets IMAGES: operator and agent, and LOAD_IMAGE
     "$1" build --quiet "${labels[@]}" ${arguments[@]+"${arguments[@]}"} -t "localhost/plimsoll/${part#node}:$tag" -f "$REPO/$part/Dockerfile" "$REPO" >/dev/null
     stage "image of $part built"
   done
+  if [ -n "${PLIMSOLL_WORKER:-}" ]; then
+    IMAGES+=("localhost/plimsoll/worker:$tag")
+    "$1" build --quiet "${labels[@]}" ${arguments[@]+"${arguments[@]}"} --build-arg EXTRAS=forecast -t "localhost/plimsoll/worker:$tag" -f "$REPO/operator/Dockerfile" "$REPO" >/dev/null
+    stage "image of worker built"
+  fi
   "$1" build --quiet ${arguments[@]+"${arguments[@]}"} -t $LOAD_IMAGE -f "$KIND_DIR/vm/images/load.Dockerfile" "$KIND_DIR/vm/images" >/dev/null
   stage "images built"
 }
@@ -81,11 +87,11 @@ up() { # tool
   stage "images loaded"
   python3 - "$CLUSTER_NAME" "$RUN" "$1" "${IMAGES[@]}" $LOAD_IMAGE >"$RUN/cluster.json" <<'P'
 import json, subprocess, sys
-name, run, tool, operator, agent, load = sys.argv[1:]
+name, run, tool, *images, load = sys.argv[1:]
 nodes = subprocess.run(["kind", "get", "nodes", "--name", name], capture_output=True, text=True, check=True).stdout.split()
 nodes = [each for each in nodes if "worker" in each] or nodes
 print(json.dumps({"provider": "kind", "name": name, "kubeconfig": f"{run}/kubeconfig", "kubectl": "kubectl", "run": run, "tool": tool, "nodes": nodes,
-                  "images": {"operator": operator, "agent": agent}, "load_image": load}))
+                  "images": dict(zip(("operator", "agent", "worker"), images)), "load_image": load}))
 P
   printf 'kubeconfig: %s\nenter:      KUBECONFIG=%s bash\n' "$RUN/kubeconfig" "$RUN/kubeconfig"
 }

@@ -15,5 +15,8 @@ def image(name):
     registry, _, repository = path.partition("/")
     return {"registry": registry, "repository": repository, "tag": tag}
 settings = {"usageSource": "kubelet", "kubeletInsecure": True}
-print(json.dumps({"operator": {"image": image(images["operator"]), "settings": settings}, "agent": {"image": image(images["agent"])}}, indent=1))
+values = {"operator": {"image": image(images["operator"]), "settings": settings}, "agent": {"image": image(images["agent"])}}
+if "worker" in images:  # it runs where `worker.enabled` says so
+    values["worker"] = {"image": image(images["worker"])}
+print(json.dumps(values, indent=1))
 P

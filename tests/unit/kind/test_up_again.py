@@ -59,10 +59,11 @@ class Kind:
         later: str = "True %FT%TZ",
         wait: str = "5m",
         tool: str = "docker",
+        **more: str,
     ) -> subprocess.CompletedProcess[str]:
         """`kind.sh up TOOL`; a node is `first` at the first look, then `later` (a format of `date`)."""
         self.looks.write_text("")
-        return self.run("kind.sh", "up", tool, FIRST=first, LATER=later, PLIMSOLL_KIND_WAIT=wait)
+        return self.run("kind.sh", "up", tool, FIRST=first, LATER=later, PLIMSOLL_KIND_WAIT=wait, **more)
 
     def run(self, script: str, *arguments: str, **given: str) -> subprocess.CompletedProcess[str]:
         """A script of kind/, with the stand-ins."""
@@ -176,3 +177,20 @@ def test_a_cluster_of_podmans_is_taken_down_where_docker_is_there_too(tmp_path: 
     assert done.returncode == 0, done.stderr
     assert json.loads(made.state.read_text())["clusters"] == {}
     assert not made.kubeconfig.parent.exists()
+
+
+def test_the_workers_image_is_built_and_loaded_only_when_it_is_asked_for(kind: Kind):
+    described = kind.kubeconfig.with_name("cluster.json")
+    assert set(json.loads(described.read_text())["images"]) == {"operator", "agent"}
+    assert "worker" not in json.loads(kind.run("values.sh").stdout)
+    assert not any("/worker:" in each for each in json.loads(kind.state.read_text())["built"])
+    done = kind.up(PLIMSOLL_WORKER="1")
+    assert done.returncode == 0, done.stderr
+    images = json.loads(described.read_text())["images"]
+    assert images["worker"].startswith("localhost/plimsoll/worker:")
+    assert images["worker"].rpartition(":")[2] == images["operator"].rpartition(":")[2]
+    assert f"docker {images['worker']}" in json.loads(kind.state.read_text())["built"]
+    assert images["worker"] in kind.cluster["images"]
+    shown = json.loads(kind.run("values.sh").stdout)
+    assert shown["worker"]["image"]["tag"] == shown["operator"]["image"]["tag"]
+    assert shown["worker"].keys() == {"image"}, "whether there are workers is for who installs to say"
