@@ -23,6 +23,11 @@ FIRST_ROWS = 1024
 COLUMNS = ("target_bytes", "lower_bytes", "upper_bytes", "buffer_bytes", "request_bytes", "oom_price")
 # A recommendation is forgotten when it has not been renewed for this long: two missed hours are a fault.
 LONGEST_AGE_SECONDS = 3 * 3600.0
+ASKED = "its agent was asked what it needs, and has not said yet; nothing moves on the forecast until then"
+SOUGHT = (
+    "its agent tells what it needs, and is still trying what it can do without; what was not tried yet counts"
+    " for no forecast, and is not cut"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,15 @@ class BasisView:
 
     basis: Basis
     needed_bytes: int | None
+    sought: bool = False  # what is needed is still being found out
+
+    @property
+    def sentence(self) -> str:
+        """Why, for people."""
+        return _SOUGHT.get(self.basis, self.basis.sentence) if self.sought else self.basis.sentence
+
+
+_SOUGHT = {Basis.NEEDED: SOUGHT, Basis.AWAITED: ASKED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +101,11 @@ class Asks:
         self._covered = np.sort(tick.covered)
         self._shape(tick.shapes)
         bases = tick.bases
-        columns = (bases.rows.tolist(), bases.codes.tolist(), bases.needed_bytes.tolist())
+        named = (bases.codes, bases.needed_bytes, bases.sought)
+        columns = (bases.rows.tolist(), *(each.tolist() for each in named))
         self._bases = {
-            row: BasisView(Basis(code), math.ceil(needed) if math.isfinite(needed) else None)
-            for row, code, needed in zip(*columns, strict=True)
+            row: BasisView(Basis(code), math.ceil(needed) if math.isfinite(needed) else None, sought)
+            for row, code, needed, sought in zip(*columns, strict=True)
         }
         usage = tick.usage
         uses = (usage.rows.tolist(), usage.current_bytes.tolist(), usage.age_seconds.tolist())

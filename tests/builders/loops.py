@@ -69,6 +69,7 @@ class SpokenEngine:
         self.forgotten = []
         self.needs = None  # what it was told last of needed memory
         self.bases = None  # what it says that limits are made for
+        self.sought = False  # ... and whether that is still being found out
         self.stand_in = ""  # why another model speaks for all of them
         self.restarts = 0
 
@@ -125,7 +126,7 @@ class SpokenEngine:
         if self.bases is None:
             return RowBases()
         codes = np.full(len(rows), self.bases, dtype=np.int8)
-        return RowBases(rows, codes, np.full(len(rows), 200.0 * MIB))
+        return RowBases(rows, codes, np.full(len(rows), 200.0 * MIB), np.full(len(rows), self.sought))
 
     def _shapes(self, rows, names):
         """Containers of `leaks_mib_per_hour` leak; all are flat or grow."""
@@ -168,6 +169,9 @@ class WholeEngine:
 
     async def relate(self, steps, quantity):
         self.core.relate(steps, quantity)
+
+    async def tell_needs(self, needs):
+        self.core.tell_needs(needs)
 
     async def checkpoints(self, rows):
         return self.core.checkpoints(tuple(rows))

@@ -21,7 +21,7 @@ MOST_INDEX = 2**32 - 1
 
 SAMPLE_COLUMNS = (
     "usage_bytes", "working_set_bytes", "memory_max_bytes", "needed_bytes", "cold_bytes",
-    "refault_bytes_total", "stall_microseconds_total", "oom_kill_count_total",
+    "refault_bytes_total", "stall_microseconds_total", "oom_kill_count_total", "unsure_bytes",
 )  # fmt: skip
 FORECAST_COLUMNS = ("pressure_probability_ppm", "limit_reached_milliseconds")
 OUTCOME_COLUMNS = ("asked_bytes_total", "taken_bytes_total", "returned_bytes_total")

@@ -8,18 +8,20 @@ import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
+from plimsoll.coordinate.sought import unsure_bytes
 from plimsoll.pages.control_types import Reason
 from plimsoll_nodeagent.act.outcome import Outcome
 from plimsoll_nodeagent.capabilities import KernelCapabilities
 from plimsoll_nodeagent.control.controlled import Controlled
 from plimsoll_nodeagent.control.numa_places import NumaPlaces
 from plimsoll_nodeagent.control.pressing import Pressing
-from plimsoll_nodeagent.control.reclaiming import Reclaimer
+from plimsoll_nodeagent.control.reclaiming import SUFFERS, Reclaimer
 from plimsoll_nodeagent.kernelfs import KernelFs
 from plimsoll_nodeagent.loop import Snapshot
 from plimsoll_nodeagent.sample.buddy import Zone
 from plimsoll_nodeagent.sample.numa import NumaNodeSample, sample_numa_nodes
 from plimsoll_nodeagent.sample.pressure_readings import fragmentation_ratio, numa_key, read_node, scope_name
+from plimsoll_nodeagent.sample.reading import ContainerSample
 from plimsoll_nodeagent.sample.triggers import KUBE_NODE
 
 COLD_SECONDS = 120.0
@@ -49,6 +51,8 @@ class ContainerReport:
     hot_bytes: int | None
     cold_bytes: int | None
     stuck_bytes: int | None
+    unsure_bytes: int | None
+    """Of what is needed, page cache that was not tried yet."""
     cold_age_seconds: float | None
     working_set_minute_bytes: int | None
     reason: str
@@ -194,10 +198,10 @@ def container_reports(
     reclaimer: Reclaimer, pressing: Pressing, snapshot: Snapshot
 ) -> tuple[ContainerReport, ...]:
     """One for each container under a policy that was sampled."""
-    sampled = {each.container.key for each in snapshot.samples}
+    sampled = {each.container.key: each for each in snapshot.samples}
     said = pressing.forecasts.probability
     controlled = reclaimer.controlled.items()
-    return tuple(_container(each, said.get(key)) for key, each in controlled if key in sampled)
+    return tuple(_container(each, sampled[key], said.get(key)) for key, each in controlled if key in sampled)
 
 
 def node_report(
@@ -266,7 +270,7 @@ def pressure_dict(pressing: Pressing) -> dict[str, object]:
     return {**asdict(pressure_report(pressing)), "scopes": {scope_name(key): p for key, p in said.items()}}
 
 
-def _container(each: Controlled, probability: float | None) -> ContainerReport:
+def _container(each: Controlled, sample: ContainerSample, probability: float | None) -> ContainerReport:
     plan = each.addresses
     law, need, decision = each.law, each.need, each.decision
     minute = None if each.aged is None else int(each.aged.minute_bytes)
@@ -281,6 +285,7 @@ def _container(each: Controlled, probability: float | None) -> ContainerReport:
         hot_bytes=None if need is None else need.hot_bytes,
         cold_bytes=None if need is None else need.cold_bytes,
         stuck_bytes=None if need is None else need.stuck_bytes,
+        unsure_bytes=_unsure_bytes(each, sample),
         cold_age_seconds=_finite(each.cold_age_seconds),
         working_set_minute_bytes=minute,
         reason="" if decision is None else decision.reason.value,
@@ -302,6 +307,13 @@ def _container(each: Controlled, probability: float | None) -> ContainerReport:
         address_cold_bytes=None if plan is None or not plan.looks else plan.cold_bytes,
         bring_back_precision=None if plan is None else _finite(plan.returned_ratio),
     )
+
+
+def _unsure_bytes(each: Controlled, sample: ContainerSample) -> int | None:
+    if each.need is None:
+        return None
+    suffers = each.decision is not None and each.decision.reason in SUFFERS
+    return unsure_bytes(sample.usage_bytes, each.need.needed_bytes, sample.cache_bytes, suffers=suffers)
 
 
 def _numa(

@@ -39,6 +39,7 @@ def sample_batch(report: Report, numbered: Numbered, dropped_total: int) -> Samp
             [None if each.pressure is None else each.pressure.some.total_seconds * 1e6 for each in rows]
         ),
         "oom_kill_count_total": _column([(each.events or {}).get("oom_kill") for each in rows]),
+        "unsure_bytes": _column([None if each is None else each.unsure_bytes for each in told]),
     }
     return SampleBatch(
         report.snapshot.taken_seconds,

@@ -51,6 +51,14 @@ class ContainerSample:
         return max(0, self.usage_bytes - self.stat.inactive_file_bytes)
 
     @property
+    def cache_bytes(self) -> int | None:
+        """Page cache: pages of files, without tmpfs and shared memory."""
+        stat = self.stat
+        if stat is None or stat.file_bytes is None or stat.shmem_bytes is None:
+            return None
+        return max(0, stat.file_bytes - stat.shmem_bytes)
+
+    @property
     def mapped_cache_bytes(self) -> int:
         """Page cache that surely is mapped; 0 where nobody tells."""
         stat = self.stat

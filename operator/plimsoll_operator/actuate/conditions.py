@@ -93,12 +93,12 @@ class Standing:
 
     def _need_unknown(self, group: Group) -> Condition | None:
         views = ((name, self.asks.basis(row)) for name, row in sorted(group.rows.items()))
-        found = [(name, view.basis) for name, view in views if view is not None and not view.basis.needed]
+        found = [(name, view) for name, view in views if view is not None and not view.basis.needed]
         if not found:
             return None
-        name, basis = max(found, key=lambda each: each[1])
-        text = f"container {name}: {basis.sentence}"[:MESSAGE_MAX]
-        return Condition(type=NEED_UNKNOWN, status="True", reason=basis.name.capitalize(), message=text)
+        name, view = max(found, key=lambda each: each[1].basis)
+        text = f"container {name}: {view.sentence}"[:MESSAGE_MAX]
+        return Condition(type=NEED_UNKNOWN, status="True", reason=view.basis.name.capitalize(), message=text)
 
     def _unsupported(self) -> Condition | None:
         if self.control.supported:
@@ -121,7 +121,7 @@ SILENCE = {
     "UsageStale": "the usage source gives no fresh sample of it",
     "UnitDoubted": "its samples are less than a 512th of its limit, or of what it used since its start: they"
     " are taken for another unit (a limit lowered by hand says that they are not)",
-    "NeedUnknown": "its history is of needed memory, and what it needs now is not known",
+    "NeedUnknown": "its limit is made for needed memory, and what it needs now is not known",
 }
 
 

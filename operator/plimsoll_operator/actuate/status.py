@@ -172,7 +172,7 @@ class StatusBuilder:
         word = "needed" if view.basis.needed else "usage"
         update = {
             "basis": word,
-            "basis_reason": view.basis.sentence[:SENTENCE_MAX],
+            "basis_reason": view.sentence[:SENTENCE_MAX],
             "needed_bytes": view.needed_bytes,
         }
         return seen.model_copy(update=update)

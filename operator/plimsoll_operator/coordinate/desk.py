@@ -31,9 +31,10 @@ from plimsoll.coordinate.messages import (
     Unread,
 )
 from plimsoll.coordinate.shrink import Shrink
-from plimsoll.guard.state import Ask
+from plimsoll.coordinate.sought import waits_for_need
+from plimsoll.guard.state import Ask, Purpose
 from plimsoll.workload import shared_class
-from plimsoll_operator.asks import Asks
+from plimsoll_operator.asks import SOUGHT, Asks
 from plimsoll_operator.coordinate.lending import Lending, Overlaid, Raise
 from plimsoll_operator.coordinate.needs import NeedBook
 from plimsoll_operator.coordinate.shrinks import Around, Shrinks, Waits
@@ -225,8 +226,8 @@ class Desk:
     def _gated(self, plan: PodPlan, plans: Plans, now_seconds: float) -> PodPlan:
         choices = {}
         for name, choice in plan.choices.items():
-            burst = self._burst(plan, name, now_seconds)
-            passed = burst or self.shrinks.gate(plan.pod, choice, name, now_seconds)
+            waits = self._burst(plan, name, now_seconds) or self._sought(plan, name, now_seconds)
+            passed = waits or self.shrinks.gate(plan.pod, choice, name, now_seconds)
             if isinstance(passed, Waits):
                 plans.withheld(plan, name, passed.reason, passed.text)
             else:
@@ -235,6 +236,18 @@ class Desk:
 
     def _burst(self, plan: PodPlan, name: str, now_seconds: float) -> Waits | None:
         return self._leased(plan, name, now_seconds) or self._foreseen(plan, name, now_seconds)
+
+    def _sought(self, plan: PodPlan, name: str, now_seconds: float) -> Waits | None:
+        """What would follow a need that is still being found out waits for that, or for its target."""
+        choice, container = plan.choices[name], container_of(plan.pod, name)
+        to_bytes, from_bytes = choice.decision.limit_bytes, choice.from_bytes
+        basis = self._asks.basis(plan.group.rows[name])
+        if basis is None or not basis.sought or choice.purpose is not Purpose.FORECAST:
+            return None
+        if container is None or to_bytes is None or from_bytes is None or to_bytes > from_bytes:
+            return None
+        needed_bytes = self._needs.needed_bytes(plan.pod, container, now_seconds)
+        return Waits("NeedSought", SOUGHT) if waits_for_need(to_bytes, needed_bytes) else None
 
     def _foreseen(self, plan: PodPlan, name: str, now_seconds: float) -> Waits | None:
         """Nothing is lowered where the agent sees the container on its way to its limit."""

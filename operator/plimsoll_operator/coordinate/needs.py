@@ -48,7 +48,7 @@ class NeedBook:
                 found += self._views_of(group)
         columns = (
             np.array([_number(getattr(view, name)) for _, view in found], dtype=np.float64)
-            for name in ("heard_seconds", "usage_bytes", "working_set_bytes", "needed_bytes")
+            for name in ("heard_seconds", "usage_bytes", "working_set_bytes", "needed_bytes", "unsure_bytes")
         )
         return Needs(tuple(uid for uid, _ in found), *columns)
 

@@ -42,6 +42,7 @@ class ContainerView:
     memory_max_bytes: int | None
     needed_bytes: int | None
     cold_bytes: int | None
+    unsure_bytes: int | None = None
 
 
 @dataclass(slots=True)
@@ -192,7 +193,14 @@ def _view(batch: SampleBatch, row: int, heard_seconds: float) -> ContainerView:
         found = math.nan if column is None else float(column[row])
         return int(found) if math.isfinite(found) else None
 
-    names = ("usage_bytes", "working_set_bytes", "memory_max_bytes", "needed_bytes", "cold_bytes")
+    names = (
+        "usage_bytes",
+        "working_set_bytes",
+        "memory_max_bytes",
+        "needed_bytes",
+        "cold_bytes",
+        "unsure_bytes",
+    )
     return ContainerView(heard_seconds, *(value(name) for name in names))
 
 

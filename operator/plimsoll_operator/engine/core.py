@@ -99,6 +99,7 @@ class EngineCore:
         """Take in members that came, let go of those that went."""
         gone = np.array([slot for slot in map(self.members.slot_of, change.removed) if slot >= 0], dtype=int)
         touched = set(self.members.rows[gone].tolist())
+        self._needs.leave(gone)
         for uid in change.removed:
             self.members.remove(uid)
         wanted = {member.row: (member.key, member.quantity) for member in change.added}
@@ -212,6 +213,7 @@ class EngineCore:
             live = np.unique(self.members.rows[self.members.live()])
             made.bases = self._needs.bases(self.rows.by_store(live), now_seconds)
             self._append(batch, made)
+            self.rows.due_at_once(self._needs.found(now_seconds))
         with made.stage("backfill"):
             self._backfill(made)
         with made.stage("usage"):

@@ -240,8 +240,9 @@ class NodeUse:
 class Needs:
     """What agents said last of containers whose policy asks for needed memory; NaN: not said.
 
-    `usage_bytes` is all that is charged, `working_set_bytes` what of it is not idle file cache: whichever
-    the row's history holds is compared with its samples.
+    `unsure_bytes` of what is needed may turn out not to be (`plimsoll.coordinate.sought`). `usage_bytes` is
+    all that is charged, `working_set_bytes` what of it is not idle file cache: whichever the row's history
+    holds is compared with its samples.
     """
 
     uids: tuple[PodContainer, ...] = ()  # n
@@ -249,12 +250,14 @@ class Needs:
     usage_bytes: FloatArray = field(default_factory=lambda: np.empty(0))  # [n]
     working_set_bytes: FloatArray = field(default_factory=lambda: np.empty(0))  # [n]
     needed_bytes: FloatArray = field(default_factory=lambda: np.empty(0))  # [n]
+    unsure_bytes: FloatArray = field(default_factory=lambda: np.empty(0))  # [n]
 
     def parts(self, size: int) -> Iterator["Needs"]:
         """The same in parts of at most `size` containers."""
         for start in range(0, len(self.uids), size):
             mine = slice(start, start + size)
-            columns = (self.heard_seconds, self.usage_bytes, self.working_set_bytes, self.needed_bytes)
+            used = (self.usage_bytes, self.working_set_bytes)
+            columns = (self.heard_seconds, *used, self.needed_bytes, self.unsure_bytes)
             yield Needs(self.uids[mine], *(each[mine] for each in columns))
 
 
@@ -265,6 +268,9 @@ class RowBases:
     rows: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int32))  # [n] ascending
     codes: CodeArray = field(default_factory=lambda: np.empty(0, dtype=np.int8))  # [n] `usage.needed.Basis`
     needed_bytes: FloatArray = field(default_factory=lambda: np.empty(0))  # [n] highest; NaN: not known
+    sought: BoolArray = field(
+        default_factory=lambda: np.zeros(0, dtype=np.bool_)
+    )  # [n] still being found out
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ class RosterEntry(_message.Message):
     def __init__(self, container_index: _Optional[int] = ..., pod_uid: _Optional[str] = ..., container_id: _Optional[str] = ..., container_name: _Optional[str] = ...) -> None: ...
 
 class SampleBatch(_message.Message):
-    __slots__ = ("taken_unix_milliseconds", "container_index", "usage_bytes", "working_set_bytes", "memory_max_bytes", "needed_bytes", "cold_bytes", "refault_bytes_total", "stall_microseconds_total", "oom_kill_count_total", "kube_node_available_bytes", "dropped_batch_count_total")
+    __slots__ = ("taken_unix_milliseconds", "container_index", "usage_bytes", "working_set_bytes", "memory_max_bytes", "needed_bytes", "cold_bytes", "refault_bytes_total", "stall_microseconds_total", "oom_kill_count_total", "kube_node_available_bytes", "dropped_batch_count_total", "unsure_bytes")
     TAKEN_UNIX_MILLISECONDS_FIELD_NUMBER: _ClassVar[int]
     CONTAINER_INDEX_FIELD_NUMBER: _ClassVar[int]
     USAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -125,6 +125,7 @@ class SampleBatch(_message.Message):
     OOM_KILL_COUNT_TOTAL_FIELD_NUMBER: _ClassVar[int]
     KUBE_NODE_AVAILABLE_BYTES_FIELD_NUMBER: _ClassVar[int]
     DROPPED_BATCH_COUNT_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    UNSURE_BYTES_FIELD_NUMBER: _ClassVar[int]
     taken_unix_milliseconds: int
     container_index: _column_pb2.Column
     usage_bytes: _column_pb2.Column
@@ -137,7 +138,8 @@ class SampleBatch(_message.Message):
     oom_kill_count_total: _column_pb2.Column
     kube_node_available_bytes: int
     dropped_batch_count_total: int
-    def __init__(self, taken_unix_milliseconds: _Optional[int] = ..., container_index: _Optional[_Union[_column_pb2.Column, _Mapping]] = ..., usage_bytes: _Optional[_Union[_column_pb2.Column, _Mapping]] = ..., working_set_bytes: _Optional[_Union[_column_pb2.Column, _Mapping]] = ..., memory_max_bytes: _Optional[_Union[_column_pb2.Column, _Mapping]] = ..., needed_bytes: _Optional[_Union[_column_pb2.Column, _Mapping]] = ..., cold_bytes: _Optional[_Union[_column_pb2.Column, _Mapping]] = ..., refault_bytes_total: _Optional[_Union[_column_pb2.Column, _Mapping]] = ..., stall_microseconds_total: _Optional[_Union[_column_pb2.Column, _Mapping]] = ..., oom_kill_count_total: _Optional[_Union[_column_pb2.Column, _Mapping]] = ..., kube_node_available_bytes: _Optional[int] = ..., dropped_batch_count_total: _Optional[int] = ...) -> None: ...
+    unsure_bytes: _column_pb2.Column
+    def __init__(self, taken_unix_milliseconds: _Optional[int] = ..., container_index: _Optional[_Union[_column_pb2.Column, _Mapping]] = ..., usage_bytes: _Optional[_Union[_column_pb2.Column, _Mapping]] = ..., working_set_bytes: _Optional[_Union[_column_pb2.Column, _Mapping]] = ..., memory_max_bytes: _Optional[_Union[_column_pb2.Column, _Mapping]] = ..., needed_bytes: _Optional[_Union[_column_pb2.Column, _Mapping]] = ..., cold_bytes: _Optional[_Union[_column_pb2.Column, _Mapping]] = ..., refault_bytes_total: _Optional[_Union[_column_pb2.Column, _Mapping]] = ..., stall_microseconds_total: _Optional[_Union[_column_pb2.Column, _Mapping]] = ..., oom_kill_count_total: _Optional[_Union[_column_pb2.Column, _Mapping]] = ..., kube_node_available_bytes: _Optional[int] = ..., dropped_batch_count_total: _Optional[int] = ..., unsure_bytes: _Optional[_Union[_column_pb2.Column, _Mapping]] = ...) -> None: ...
 
 class ForecastBatch(_message.Message):
     __slots__ = ("made_unix_milliseconds", "horizon_milliseconds", "container_index", "pressure_probability_ppm", "limit_reached_milliseconds", "kube_node_pressure_probability_ppm")

@@ -395,9 +395,13 @@ def test_a_node_whose_generations_are_gone_reclaims_in_the_kernels_order(tmp_pat
 
 def test_idle_ages_tell_what_is_cold_by_numa_node_too(tmp_path):
     agent = AgentOn(tmp_path, containers=1)
-    (report,) = agent.tick(3).containers
+    made = agent.tick(3)
+    (report,) = made.containers
     assert report.cold_bytes > 0
     assert report.needed_bytes + report.cold_bytes - report.stuck_bytes == usage(agent)
+    (sample,) = made.snapshot.samples
+    in_any_case = sample.usage_bytes - (sample.stat.file_bytes - sample.stat.shmem_bytes)
+    assert report.unsure_bytes == max(0, report.needed_bytes - in_any_case) > 0
     ages = next(iter(agent.made.agent.ages.looked.values()))
     assert set(ages.by_numa_node) == {0, 1}
 

@@ -28,8 +28,9 @@ def engine(*members, **use):
     return core, source
 
 
-def says(core, now_seconds, needed_mib, pod="a", used_mib=500.0, usage_mib=520.0):
-    columns = (np.array([each * MIB]) for each in (usage_mib, used_mib, needed_mib))
+def says(core, now_seconds, needed_mib, pod="a", used_mib=500.0, usage_mib=520.0, unsure_mib=math.nan):
+    """An agent's word; an older one's says of nothing that it is unsure."""
+    columns = (np.array([each * MIB]) for each in (usage_mib, used_mib, needed_mib, unsure_mib))
     core.tell_needs(Needs(((f"uid-{pod}", "app"),), np.array([now_seconds]), *columns))
 
 
@@ -165,8 +166,9 @@ def test_a_new_pod_of_a_known_row_is_waited_for_and_the_others_words_still_count
     tick = core.tick(now)
     assert basis(tick) == [Basis.AWAITED]
     assert inside(core, 0)["present_bytes"] == 200.0 * MIB
-    says(core, now + 150.0, 200.0)
-    tick = core.tick(now + 150.0)
+    assert tick.holds[NEED_UNKNOWN].tolist() == [0]
+    says(core, now + 330.0, 200.0)
+    tick = core.tick(now + 330.0)
     assert basis(tick) == [Basis.UNTOLD]
     assert inside(core, 0)["present_bytes"] == 480.0 * MIB
 
@@ -179,7 +181,93 @@ def test_a_slot_that_another_pod_takes_over_has_no_word():
     source.set("b", 300.0 * MIB)
     tick = core.tick(NOW + 60.0)
     assert tick.bases.rows.tolist() == [1]
-    assert basis(tick) == [Basis.UNTOLD]
+    assert basis(tick) == [Basis.AWAITED]
+
+
+def history(core):
+    """The highest that the last hour's bins hold, MiB; NaN for nothing."""
+    store = core.rows.store(0)
+    return float(np.fmax.reduce(store.history.five_minute(core.rows.place(0), 12)[0])) / MIB
+
+
+def test_until_its_agent_speaks_nothing_is_told_and_nothing_moves():
+    core, _ = engine(member(0, "a", limit=192 * MIB, policy=NEEDED), a=170.0)
+    for second in range(0, 300, 60):
+        tick = core.tick(NOW + second)
+        assert basis(tick) == [Basis.AWAITED]
+        assert tick.holds[NEED_UNKNOWN].tolist() == [0]
+        assert math.isnan(history(core))
+    assert basis(core.tick(NOW + 360.0)) == [Basis.UNTOLD]
+    assert history(core) == 170.0
+
+
+def test_growth_before_the_first_word_counts_at_once():
+    core, source = engine(member(0, "a", limit=192 * MIB, policy=NEEDED), a=170.0)
+    core.tick(NOW)
+    source.set("a", 180.0 * MIB)
+    tick = core.tick(NOW + 60.0)
+    assert history(core) == 180.0
+    assert tick.raises.limit_bytes[0] > 192 * MIB
+
+
+def test_while_it_is_found_out_the_history_is_told_what_is_needed_in_any_case():
+    core, source = engine(member(0, "a", limit=192 * MIB, policy=NEEDED), a=170.0)
+    core.tick(NOW)
+    for minute, needed in enumerate((170.0, 160.0, 140.0, 110.0), 1):
+        now = NOW + 60.0 * minute
+        source.set("a", needed * MIB)
+        says(core, now, needed, used_mib=needed, usage_mib=needed, unsure_mib=needed - 34.0)
+        tick = core.tick(now)
+        assert basis(tick) == [Basis.NEEDED]
+        assert tick.bases.sought.tolist() == [True]
+        assert history(core) == 34.0
+    assert tick.raises.pods == ()
+
+
+def test_its_own_growth_counts_at_once_while_it_is_found_out():
+    core, source = engine(member(0, "a", limit=192 * MIB, policy=NEEDED), a=170.0)
+    core.tick(NOW)
+    says(core, NOW + 60.0, 170.0, used_mib=170.0, usage_mib=170.0, unsure_mib=20.0)
+    core.tick(NOW + 60.0)
+    source.set("a", 185.0 * MIB)  # after the word
+    tick = core.tick(NOW + 70.0)
+    assert history(core) == 185.0
+    assert tick.raises.limit_bytes[0] > 192 * MIB
+
+
+def test_who_goes_before_it_was_found_out_needed_all_that_was_left():
+    core, _ = engine(member(0, "a", limit=192 * MIB, policy=NEEDED), a=140.0)
+    core.tick(NOW)
+    says(core, NOW + 60.0, 140.0, used_mib=140.0, usage_mib=140.0, unsure_mib=106.0)
+    core.tick(NOW + 60.0)
+    assert history(core) == 34.0
+    core.sync(Sync((), (("uid-a", "app"),)))
+    core.tick(NOW + 120.0)
+    assert history(core) == 140.0
+
+
+def test_what_has_been_found_out_is_told_whole_and_decided_at_once():
+    core, _ = engine(member(0, "a", limit=192 * MIB, policy=NEEDED), a=140.0)
+    decided = []
+    for minute in range(14):
+        now = NOW + 60.0 * minute
+        said = 170.0 if minute < 2 else 140.0
+        says(core, now, said, used_mib=140.0, usage_mib=170.0, unsure_mib=said - 34.0)
+        tick = core.tick(now)
+        assert history(core) == (34.0 if minute < 12 else 140.0)
+        decided += [minute] * len(tick.recommendations.rows)
+    assert tick.bases.sought.tolist() == [False]
+    assert 12 in decided
+
+
+def test_an_operator_that_starts_finds_what_was_known_and_searches_no_more():
+    core, source = engine(member(0, "a", limit=512 * MIB, policy=NEEDED), a=500.0)
+    _, now = lives(core, 6 * HOUR, needed_mib=200.0)
+    again = restarted(core, source)
+    says(again, now, 200.0, unsure_mib=150.0)
+    tick = again.tick(now)
+    assert tick.bases.sought.tolist() == [False]
+    assert inside(again, 0)["present_bytes"] == 200.0 * MIB
 
 
 @pytest.mark.parametrize("needed", [True, False])
@@ -191,12 +279,12 @@ def test_what_a_policy_asks_crosses_the_pipe(needed):
 
 def test_words_go_in_parts_and_none_is_left_out():
     count = 10
-    columns = (np.arange(count, dtype=np.float64) + shift for shift in (0.0, 100.0, 200.0, 300.0))
+    columns = (np.arange(count, dtype=np.float64) + shift for shift in (0.0, 100.0, 200.0, 300.0, 400.0))
     whole = Needs(tuple((f"uid-{number}", "app") for number in range(count)), *columns)
     parts = list(whole.parts(4))
     assert [len(each.uids) for each in parts] == [4, 4, 2]
     assert sum((each.uids for each in parts), ()) == whole.uids
-    for name in ("heard_seconds", "usage_bytes", "working_set_bytes", "needed_bytes"):
+    for name in ("heard_seconds", "usage_bytes", "working_set_bytes", "needed_bytes", "unsure_bytes"):
         np.testing.assert_array_equal(
             np.concatenate([getattr(each, name) for each in parts]), getattr(whole, name)
         )
