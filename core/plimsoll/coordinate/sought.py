@@ -4,8 +4,9 @@ In: what agents say, look by look: no more than so much is needed (what was not 
 so much may turn out not to be (file cache). Out: whether the search goes on, and what waits until it is over.
 File cache that nobody reads looks needed until it was taken and stayed away, which takes an agent half an
 hour of small steps. Until then a history is told what is needed in any case, and a limit neither follows the
-rest up nor comes down after it step by step. A search ends where the need rises again (what was given back is
-asked for, or there is more to do), where it has come to rest, and after an hour.
+rest up nor comes down after it step by step. A search ends where more is used again (what was given back is
+asked for, or there is more to do), where use has come to rest, and after an hour. It goes by what is used:
+how much of that is cold is an estimate that moves up and down with how the kernel ages memory.
 """
 
 import numpy as np
@@ -69,11 +70,11 @@ class Searches:
         return np.asarray(np.isfinite(self._columns[places, _BEGAN]))
 
     def most_bytes(self, places: Places) -> Float64Array:
-        """What [n] at most is needed as far as the search has come: by the agent's words, without any by what
-        the usage source measured. NaN: nobody searches there, or nothing was seen.
+        """What [n] at most is needed as far as the search has come: what is used by the agent's words,
+        without any by the usage source. NaN: nobody searches there, or nothing was seen.
         """
         self._grow(places)
-        said = self._columns[places, _MOST]
+        said = self._columns[places, _USED]
         return np.asarray(np.where(np.isnan(said), self._columns[places, _SAMPLE], said))
 
     def awaits(self, places: Places, now_seconds: float) -> BoolArray:
@@ -83,26 +84,26 @@ class Searches:
             return np.asarray(np.abs(now_seconds - self._columns[places, _BEGAN]) <= FIRST_WORD_SECONDS)
 
     def see(
-        self, places: Places, most_bytes: Float64Array, sample_bytes: Float64Array, now_seconds: float
+        self, places: Places, used_bytes: Float64Array, sample_bytes: Float64Array, now_seconds: float
     ) -> BoolArray:
-        """Take in [n] what at most is needed (NaN: no word) and what the usage source measured; return where
-        the search goes on.
+        """Take in [n] what is used by the agent's word (NaN: none) and by the usage source; return where the
+        search goes on.
         """
         self._grow(places)
         now = self._columns[places]
-        silent = np.isnan(most_bytes)
+        silent = np.isnan(used_bytes)
         with np.errstate(invalid="ignore"):
             rose = np.where(
-                silent, sample_bytes > _above(now[:, _SAMPLE]), most_bytes > _above(now[:, _MOST])
+                silent, sample_bytes > _above(now[:, _SAMPLE]), used_bytes > _above(now[:, _USED])
             )
-            fell = silent | np.isnan(now[:, _MARK]) | (_above(most_bytes) < now[:, _MARK])
+            fell = silent | np.isnan(now[:, _MARK]) | (_above(used_bytes) < now[:, _MARK])
             rests = ~fell & (now_seconds - now[:, _FELL] >= REST_SECONDS)
             late = ~(np.abs(now_seconds - now[:, _BEGAN]) < LONGEST_SECONDS)
-        np.fmin.at(self._columns[:, _MOST], places, most_bytes)
+        np.fmin.at(self._columns[:, _USED], places, used_bytes)
         np.fmin.at(self._columns[:, _SAMPLE], places, sample_bytes)
         self._columns[places[fell], _FELL] = now_seconds
         marked = fell & ~silent
-        self._columns[places[marked], _MARK] = most_bytes[marked]
+        self._columns[places[marked], _MARK] = used_bytes[marked]
         self.end(places[rose | rests | late])
         return self.going_on(places)
 
@@ -110,8 +111,8 @@ class Searches:
         self._columns = grown(self._columns, rows_up_to(places), np.nan)
 
 
-# When it began, when the need last fell (or was not known), and to what; the least need and the least sample.
-_BEGAN, _FELL, _MARK, _MOST, _SAMPLE = range(5)
+# When it began, when use last fell (or was not told), and to what; the least use told, the least sample.
+_BEGAN, _FELL, _MARK, _USED, _SAMPLE = range(5)
 
 
 def _above(bytes_: Float64Array) -> Float64Array:

@@ -112,12 +112,13 @@ class NeedDesk:
         told = otherwise.astype(np.float64, copy=True)
         mine = np.flatnonzero(codes == Basis.NEEDED)
         word = self._told[quantity].of(slots[mine])
-        most = np.full(len(slots), np.nan)
+        most, used = np.full(len(slots), np.nan), np.full(len(slots), np.nan)
         most[mine] = needed_of(sample_bytes[mine], sample_seconds[mine], word, now_seconds)
+        used[mine] = word.usage_bytes + most[mine] - word.needed_bytes  # with what grew since
         told[mine] = most[mine]
         sought = np.flatnonzero(codes != Basis.UNASKED)
         sought = sought[self._searches.going_on(slots[sought])]
-        goes_on = self._searches.see(slots[sought], most[sought], sample_bytes[sought], now_seconds)
+        goes_on = self._searches.see(slots[sought], used[sought], sample_bytes[sought], now_seconds)
         self._found += self._members.rows[slots[sought[~goes_on]]].tolist()
         told[np.setdiff1d(np.flatnonzero(codes == Basis.AWAITED), sought[~goes_on])] = np.nan
         sought = sought[goes_on]

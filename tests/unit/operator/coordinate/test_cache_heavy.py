@@ -104,7 +104,7 @@ async def test_an_agent_that_says_too_little_once_lowers_nothing():
     lived.lies_mib = None
     await lived.live(20.0)
     assert min(limits(lived)) >= 192.0
-    assert lived.highest_mib() >= 170.0  # its words were not of one piece: what it says now counts whole
+    assert lived.highest_mib() >= 170.0
 
 
 async def test_an_operator_that_restarts_in_between_begins_anew_and_raises_nothing():

@@ -224,6 +224,17 @@ def test_while_it_is_found_out_the_history_is_told_what_is_needed_in_any_case():
     assert tick.raises.pods == ()
 
 
+def test_how_much_seems_cold_may_move_up_and_down_meanwhile():
+    core, _ = engine(member(0, "a", limit=192 * MIB, policy=NEEDED), a=170.0)
+    for step in range(40):
+        now, cold = NOW + 10.0 * step, 24.0 * (step % 3 == 1)
+        used = 170.0 - 0.5 * step
+        says(core, now, used - cold, used_mib=used, usage_mib=used, unsure_mib=used - 34.0 - cold)
+        tick = core.tick(now)
+    assert tick.bases.sought.tolist() == [True]
+    assert history(core) == 34.0
+
+
 def test_its_own_growth_counts_at_once_while_it_is_found_out():
     core, source = engine(member(0, "a", limit=192 * MIB, policy=NEEDED), a=170.0)
     core.tick(NOW)
@@ -252,7 +263,7 @@ def test_what_has_been_found_out_is_told_whole_and_decided_at_once():
     for minute in range(14):
         now = NOW + 60.0 * minute
         said = 170.0 if minute < 2 else 140.0
-        says(core, now, said, used_mib=140.0, usage_mib=170.0, unsure_mib=said - 34.0)
+        says(core, now, said, used_mib=140.0, usage_mib=said, unsure_mib=said - 34.0)
         tick = core.tick(now)
         assert history(core) == (34.0 if minute < 12 else 140.0)
         decided += [minute] * len(tick.recommendations.rows)
