@@ -7,6 +7,11 @@ already (`together`): inflation is for what is left, such as workloads that call
 places by requests; forecasts that tell the use of nodes (or, a day back, of pods) worse than requests do are
 not followed, and pods go where the scheduler alone would put them.
 
+What is said is a little more than what comes, by its making: the hourly peaks of pods are added up, which do
+not all fall into the same moment, and a row is told the largest of its replicas. Forecasts are held against
+what came on their scale of the hours before, as requests are, but only downwards and only so far: whoever
+says too little is wrong.
+
 Source: the mean squared error skill score of weather forecasts (Murphy 1988) with requests as the
 reference, on the scale of the hours before; the inflation is the variance of standardised errors, pulled
 towards 1 as long as few were seen, and of one node towards that of all.
@@ -25,7 +30,10 @@ FADE = 0.5 ** (1 / 24)  # half-life of a day
 PRIOR_HOURS = 24.0  # node hours that the promise itself is worth
 NODE_PRIOR_HOURS = 12.0  # hours of one node that the inflation of all is worth
 MOST_INFLATION = 16.0
-KEPT = ("squares", "count", "error", "reference", "came", "requested")
+# Of what was said, that may always be too much: room is left that nobody uses, and no node is short of it.
+# What goes beyond counts as an error, for by it nodes are relieved that need not be.
+MOST_TOO_MUCH = 0.1
+KEPT = ("squares", "count", "error", "reference", "came", "requested", "said")
 FORGOTTEN_HOURS = 0.01  # a node of which so little is left is gone
 
 
@@ -39,6 +47,7 @@ class LoadJudge:
     reference: float = 0.0  # squared, of what requests tell
     came: float = 0.0  # bytes used and requested in the hours so far, faded: the scale of requests
     requested: float = 0.0
+    said: float = 0.0  # of the same hours: by how much more is said than comes
     judged: bool = False  # whether anything was
     # By node: squares of its standardised errors, and hours of it, faded.
     nodes: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -80,7 +89,8 @@ class LoadJudge:
         self._fade_nodes()
         if not known.any():
             return
-        said, came = said_mean_bytes[known], came_bytes[known]
+        told, came = said_mean_bytes[known], came_bytes[known]
+        said = told * self._usual(told, came)
         squares = (came - said) ** 2 / said_variance[known]
         self.squares += float(squares.sum())
         self.count += int(known.sum())
@@ -92,6 +102,7 @@ class LoadJudge:
         self._compare(said, asked, came, scale)
         self.came = self.came * FADE + float(came.sum())
         self.requested = self.requested * FADE + float(asked.sum())
+        self.said = self.said * FADE + float(told.sum())
 
     def hindcast(
         self, said_mean_bytes: FloatArray, requested_bytes: FloatArray, came_bytes: FloatArray
@@ -110,6 +121,11 @@ class LoadJudge:
         self.error += float(((came - said) ** 2).sum())
         self.reference += float(((came - scale * requested) ** 2).sum())
         self.judged = True
+
+    def _usual(self, said: FloatArray, came: FloatArray) -> float:
+        """What usually comes of what is said, where that is less; in the first hour, what comes of it."""
+        usual = self.came / self.said if self.said > 0 else _scale(said, came)
+        return min(max(usual, 1.0 - MOST_TOO_MUCH), 1.0)
 
     def _fade_nodes(self) -> None:
         self.nodes = {

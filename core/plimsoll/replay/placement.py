@@ -163,7 +163,9 @@ class _Run:
         self._hourly = fleet.hourly_bytes
         self._places: Places = np.full(len(fleet.request_bytes), NOWHERE, dtype=np.intp)
         self._rows = _Rows(fleet.kin, self._hourly) if fleet.by_workload and fleet.kin is not None else None
-        self._mixed = self._rng.permutation(len(self._places)) if settings.shuffled else None
+        # By dice of its own: where nothing is said, what comes must be what comes without.
+        mixed = np.random.default_rng([settings.seed, 1]).permutation(len(self._places))
+        self._mixed = mixed if settings.shuffled else None
         self._judge = LoadJudge()
         self._names = [str(place) for place in range(len(capacity_bytes))]
         self._unplaced: set[int] = set()

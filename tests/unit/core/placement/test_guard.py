@@ -99,6 +99,37 @@ def judged(nodes, seed, wrong_level=1.0):
     return judge
 
 
+def beside_the_level(level, hours=48, nodes=6):
+    """Forecasts that tell nodes apart well, all of them so much above or below what comes."""
+    rng, judge = np.random.default_rng(5), LoadJudge()
+    base = rng.uniform(20.0, 60.0, nodes)
+    requested = base * rng.lognormal(0.0, 0.03, nodes)
+    for _ in range(hours):
+        came = base * (1.0 + 0.01 * rng.normal(size=nodes))
+        judge.hour(level * base, (0.01 * base) ** 2, requested, came)
+    return judge
+
+
+def test_a_little_too_much_for_all_nodes_is_no_reason_for_silence_and_widens_nothing():
+    judge = beside_the_level(1.06)
+    assert judge.trusted
+    assert judge.inflation < 1.5
+
+
+@pytest.mark.parametrize("level", [0.94, 1.2])
+def test_too_little_for_all_nodes_is_and_so_is_far_too_much(level):
+    judge = beside_the_level(level)
+    assert not judge.trusted
+    assert judge.inflation == MOST_INFLATION
+
+
+def test_what_is_usual_is_of_the_hours_before_and_a_rise_is_an_error():
+    judge, base = beside_the_level(1.1), np.full(6, 40.0)
+    before = judge.error
+    judge.hour(1.1 * base, np.full(6, 0.16), base, 1.1 * base)  # as said, but more than usual
+    assert judge.error > before + 50.0
+
+
 @pytest.mark.parametrize("nodes", [1, 2, 3, 10])
 def test_in_small_clusters_good_forecasts_are_believed_too_and_bad_ones_are_not(nodes):
     assert all(judged(nodes, seed).trusted for seed in range(20))
