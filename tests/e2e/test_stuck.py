@@ -110,8 +110,15 @@ def cordoned(cluster, kube_nodes: list[str]) -> Iterator[None]:
 
 
 def fill(cluster, namespace: str, kube_node: str) -> None:
-    """A pod that asks for all but a little of what the node has left; it uses next to nothing."""
-    on_node = f"--field-selector=spec.nodeName={kube_node},status.phase=Running"
+    """A pod that asks for all but a little of what the node has left; it uses next to nothing.
+
+    Pods that are going give back their requests when they are gone, and then there would be room.
+    """
+    on_node = f"--field-selector=spec.nodeName={kube_node},status.phase!=Succeeded,status.phase!=Failed"
+    going = lambda: [  # noqa: E731
+        pod for pod in cluster.items("pods", "-A", on_node) if "deletionTimestamp" in pod["metadata"]
+    ]
+    wait_for(lambda: not going(), "pods of earlier tests to be gone", 120)
     taken = sum(
         parse_quantity(each["resources"].get("requests", {}).get("memory", "0"))
         for pod in cluster.items("pods", "-A", on_node)
