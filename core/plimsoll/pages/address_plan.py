@@ -224,6 +224,11 @@ class AddressPlan:
         sizes = np.cumsum(self._present[self._going]) * PAGE_BYTES
         return self._parts(self._going[: int(np.searchsorted(sizes, limit_bytes, side="right"))])
 
+    def doubtful(self, limit_bytes: int) -> tuple[Part, ...]:
+        """What the budget would let go and the guard would not; a block once, until it is accessed again."""
+        sizes = np.cumsum(self._present[self._plan.vetoed]) * PAGE_BYTES
+        return self._parts(self._plan.doubtful(int(np.searchsorted(sizes, limit_bytes, side="right"))))
+
     def asked(self, part: Part) -> Asked:
         """What is to be asked of a part after an action on it."""
         return Asked(part.process, part.ranges.astype(np.int64), self.block_bytes)

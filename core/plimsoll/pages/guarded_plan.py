@@ -49,6 +49,9 @@ class GuardedReclaim:
         self.guard = ExpertGuard(EXPERTS, self._capacity, ADVANTAGE)
         self._shadow_out = np.zeros((len(EXPERTS), len(page)), dtype=np.bool_)
         self._epoch = 0
+        self.vetoed = NOTHING
+        """Of the newest epoch: what the budget would let go and the expert would not, the coldest first."""
+        self._told = np.zeros(len(page), dtype=np.bool_)
 
     def step(self, bits: EpochBits | None, policy: str = GUARDED) -> IntArray:
         """Positions [k] to page out, the coldest first; what really goes is to be told by `took`.
@@ -56,7 +59,7 @@ class GuardedReclaim:
         `policy`: `guarded`, or the name of one expert. None, or an epoch without any access: nothing.
         """
         own = 0 if bits is None else int((self.budget.out & bits.accessed).sum())
-        allowed = self.budget.decide(bits)
+        allowed, self.vetoed = self.budget.decide(bits), NOTHING
         if bits is None or not bits.accessed.any():
             return NOTHING
         self._epoch += 1
@@ -67,7 +70,17 @@ class GuardedReclaim:
         self._judge(bits, own)
         self._let_go(bits, colds, int(self.budget.out.sum()) + len(allowed))
         expert = self.guard.current if policy == GUARDED else policy
-        return self._chosen(allowed, EXPERTS.index(expert), colds)
+        chosen = self._chosen(allowed, EXPERTS.index(expert), colds)
+        self._told &= ~bits.accessed
+        if len(chosen) < len(allowed):
+            self.vetoed = allowed[~np.isin(allowed, chosen) & ~self._told[allowed]]
+        return chosen
+
+    def doubtful(self, count: int) -> IntArray:
+        """So many of `vetoed`; a page is told once, until it is accessed again."""
+        rows, self.vetoed = self.vetoed[:count], self.vetoed[count:]
+        self._told[rows] = True
+        return rows
 
     def took(self, positions: IntArray) -> None:
         """These were paged out."""
@@ -76,12 +89,13 @@ class GuardedReclaim:
     def follow(self, page: npt.NDArray[np.int64], arrived: BoolArray) -> None:
         """Go on over other pages [m]; `arrived` [m]: new ones that are in memory already."""
         move = Move.between(self._page, page)
-        self._page = page
+        self._page, self.vetoed = page, NOTHING
         self.budget.follow(page, arrived)
         self.learner.follow(page)
         came = arrived & (self.learner.history.accesses == 0)
         rows = np.flatnonzero(came).astype(np.int32)
         touch(self.learner.history, rows, np.full(len(rows), AccessKind.LOAD, np.uint8), max(1, self._epoch))
+        self._told = move.carry(self._told, fresh=False)
         self._shadow_out = np.stack([move.carry(each, fresh=False) for each in self._shadow_out])
 
     def _colds(self, bits: EpochBits) -> FloatArray:

@@ -42,7 +42,13 @@ from plimsoll_nodeagent.control.models import Models
 from plimsoll_nodeagent.control.policies import PolicySource
 from plimsoll_nodeagent.control.readings import Readings, ages_by_address, node_room
 from plimsoll_nodeagent.control.stalls import StallWatch
-from plimsoll_nodeagent.control.taking import NOT_FILE_ONLY, Taker, asked_bytes, moved_bytes
+from plimsoll_nodeagent.control.taking import (
+    NOT_FILE_ONLY,
+    TAKES_NOTHING,
+    Taker,
+    asked_bytes,
+    moved_bytes,
+)
 from plimsoll_nodeagent.control.teaching import learn, notice, see_leak
 from plimsoll_nodeagent.discover.tracker import Container, ContainerId
 from plimsoll_nodeagent.kernelfs import KernelFs
@@ -245,8 +251,8 @@ class Reclaimer:
         self.outcomes[outcome.kind.value, outcome.answer.value] += 1
         if not outcome.acted:
             return
-        if outcome.kind is ActionKind.WILLNEED:
-            self.brought_back_total += outcome.expected.usage_bytes or 0
+        if outcome.kind in TAKES_NOTHING:
+            self.brought_back_total += outcome.expected.usage_bytes or 0  # COLD's is none
             return
         asked, taken = asked_bytes(outcome), moved_bytes(outcome)
         each.asked_bytes += asked

@@ -3,13 +3,15 @@
 In: a container, how many bytes. Out: what was done, measured, one part after the other, so that each is
 booked before the next. What its `AddressPlan` knows to be cold is paged out by `process_madvise`, the coldest
 first; what is left of the amount goes by `memory.reclaim` in the kernel's own order, as far as idle ages say
-that more is cold; before Linux 5.19 by a short lease on memory.high. Where file pages alone may go and the
+that more is cold, after COLD has put what is doubtful before what is in use, where no idle age hangs on that
+order; before Linux 5.19 by a short lease on memory.high. Where file pages alone may go and the
 kernel can neither be told so nor swap anyway, nothing goes. What is to come back is read in by WILLNEED. How
 much is decided in the core.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +32,8 @@ LEASE_SECONDS = 5.0
 FILE_PAGES_ONLY = 0  # memory.reclaim's swappiness
 MOST_PARTS = 64  # of one amount: each is a call, and the process is asked for twice
 LEAST_REST_BYTES = 256 << 10  # less is not worth a call
+
+TAKES_NOTHING = (ActionKind.WILLNEED, ActionKind.COLD)
 
 NOT_FILE_ONLY = "Only file pages of it may go, and a kernel before 6.11 cannot be told to swap nothing out."
 
@@ -69,6 +73,8 @@ class Taker:
         rest = min(amount_bytes, each.cold_besides_bytes) - planned
         if rest >= LEAST_REST_BYTES and not self.must_stop(each):
             files = rest <= each.probed_bytes  # page cache whose age nobody knows: no other page pays for it
+            if not files and self._orders():
+                yield from self._cool(each, rest)
             yield self.actor.act(self.reclaim(each, rest, file_only=files))
 
     def in_order(self, each: Controlled, amount_bytes: int) -> Iterator[Outcome]:
@@ -126,6 +132,28 @@ class Taker:
             if not found:
                 return
 
+    def _orders(self) -> bool:
+        """Whether the kernel's order can be told what is doubtful, and no age is read from what that changes.
+
+        COLD makes a page the kernel's oldest and clears its accessed bits: generations would tell it as cold,
+        and idle bits as idle.
+        """
+        read = (Level.LRU_GENERATIONS, Level.IDLE_BITS)
+        if any(self.capabilities.has(Engine.ACCESSES, each) for each in read):
+            return False
+        return self.capabilities.at_least(Engine.ADVICE, Level.PAGEOUT)
+
+    def _cool(self, each: Controlled, amount_bytes: int) -> Iterator[Outcome]:
+        """Have the kernel take first what the budget would let go and the guard would not."""
+        plan = each.addresses
+        for part in () if plan is None else plan.doubtful(amount_bytes):
+            pid, started_ticks = part.process
+            stop = partial(self.must_stop, each)
+            advice = Advise(
+                each.container, pid, part.ranges, Advice.COLD, started_ticks, stop, step_bytes=PART_BYTES
+            )
+            yield self.actor.act(advice)
+
     def _left(self, each: Controlled, asked: Asked) -> NDArray[np.int64] | None:
         """Pages that are still present in each block; None where it cannot be told."""
         pid, started_ticks = asked.process
@@ -157,6 +185,6 @@ def moved_bytes(outcome: Outcome) -> int:
         return 0
     if outcome.kind is ActionKind.PAGEOUT:
         return max(0, -(outcome.measured.resident_bytes or 0))
-    if outcome.kind is ActionKind.WILLNEED:
+    if outcome.kind in TAKES_NOTHING:
         return 0
     return max(0, -(outcome.measured.usage_bytes or 0))

@@ -329,3 +329,31 @@ def test_a_memory_that_is_unmapped_is_gone_and_did_not_come_back() -> None:
     world.grow(300)
     world.look()
     assert world.plan.gone_bytes_total == 100 * 16 * PAGE_BYTES
+
+
+def test_what_the_guard_vetoes_is_doubtful_once_until_it_is_accessed_again() -> None:
+    def waves(epoch: int) -> np.ndarray:
+        return np.concatenate([HOT, 100 + np.arange(300)]) if epoch % 40 == 0 else HOT
+
+    def told() -> set[int]:
+        parts = world.plan.doubtful(10 * BLOCK)
+        assert sum(part.bytes_ for part in parts) <= 10 * BLOCK
+        return {int(key) for part in parts for key in part.keys}
+
+    world = ProgramWorld(400, waves)
+    found: list[set[int]] = []
+    while world.epoch < 39:
+        world.look(REUSE)
+        goes = {int(key) for part in world.plan.coldest(1 << 40) for key in part.keys}
+        while some := told():
+            assert not some & goes
+            found.append(some)
+        assert not told()
+    assert found
+    assert len(set.union(*found)) == sum(map(len, found))  # none twice
+    before = set.union(*found)
+    again: set[int] = set()
+    while not again & before:  # after the wave
+        assert world.epoch < 300
+        world.look(REUSE)
+        again |= told()

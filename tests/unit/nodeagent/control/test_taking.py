@@ -8,13 +8,22 @@ from plimsoll.pages.address_plan import Asked, Part
 from plimsoll.pages.cold import Cold
 from plimsoll.pages.control_law import ReclaimLaw
 from plimsoll.pages.control_types import ReclaimPolicy
-from plimsoll_nodeagent.capabilities import ORDER, Fact, KernelCapabilities, settle
+from plimsoll_nodeagent.capabilities import ORDER, Engine, Fact, KernelCapabilities, Level, settle
 from plimsoll_nodeagent.control.controlled import Aged, Controlled, SwapRoom
 from plimsoll_nodeagent.control.taking import Taker, moved_bytes
+from plimsoll_nodeagent.kernelfs import PageKind
 
 PID, PAGES = 500, 16_384  # 64 MiB
 FACTS = [Fact(engine, level, available=True) for engine, order in ORDER.items() for level in order]
 NEWEST = KernelCapabilities("6.12.0", settle(FACTS), (0,), 0, ())
+
+
+def without(*levels: Level) -> KernelCapabilities:
+    """A kernel that lacks some ways to see accesses."""
+    facts = [
+        each for each in FACTS if (each.engine, each.level) not in {(Engine.ACCESSES, n) for n in levels}
+    ]
+    return KernelCapabilities("6.12.0", settle(facts), (0,), 0, ())
 
 
 def ranges(*rows: tuple[int, int]) -> np.ndarray:
@@ -92,6 +101,30 @@ def test_page_cache_that_was_probed_for_goes_as_files_alone(tmp_path, probed_mib
     (outcome,) = taker.take(each, 8 * MIB, 0.0)
     assert moved_bytes(outcome) == 8 * MIB
     assert node.kernel.notes[-1].text == f"{8 * MIB}{asked}"
+
+
+@pytest.mark.parametrize(
+    ("kernel", "cooled_mib"),
+    [(without(Level.LRU_GENERATIONS, Level.IDLE_BITS), 4), (without(Level.IDLE_BITS), 0), (NEWEST, 0)],
+    ids=["no age hangs on its order", "generations tell ages", "newest"],
+)
+def test_what_is_doubtful_goes_before_what_is_in_use_where_no_age_hangs_on_it(
+    tmp_path, kernel: KernelCapabilities, cooled_mib: int
+):
+    node = TwinNode(tmp_path)
+    process = node.process(PID, pages=PAGES, started_ticks=1)
+    each = Controlled(node.container(), ReclaimLaw(ReclaimPolicy()))
+    each.swap = SwapRoom(64 * MIB)
+    each.aged = Aged(None, "idle-age", 0.01, 0.0, Cold(8 * MIB, 120.0))
+    each.addresses = plan = Plan(process.start, 4)
+    plan.doubtful = lambda limit_bytes: plan_take(limit_bytes // 2)
+    plan_take, plan.take = plan.take, lambda _: ()
+    taker = Taker(node.actor(each.container), kernel, lambda _: False, node.kernel)
+    done = list(taker.take(each, 8 * MIB, 0.0))
+    assert sum(map(moved_bytes, done)) == 8 * MIB  # by reclaim alone
+    assert [outcome.kind.value for outcome in done] == ["cold"] * (cooled_mib > 0) + ["reclaim"]
+    assert int((~process.referenced).sum()) * 4096 == cooled_mib * MIB
+    assert process.has(PageKind.PRESENT).all()
 
 
 @pytest.mark.parametrize("amount_mib", [8, 40])
