@@ -26,6 +26,7 @@ from placement_nodes import (
     interval_of,
     outcome_of,
     percent_fewer,
+    ratio,
 )
 from placement_numa import measured_rows
 from placement_pods import (
@@ -93,12 +94,10 @@ def nodes_rows(drawn: Sequence[Drawn]) -> list[Row]:
             outcome = fewest(one, arm, allowed)
             allowed = outcome.short_node_bins if arm == VPA else allowed
             needed[arm].append(outcome.nodes)
-        packed = needed[PLACED][-1] - 1  # where nodes begin to be short
-        found = equally_packed(one, packed)
-        for arm, counts in short.items():
-            counts.append(found[arm].short_node_bins)
+        for arm, bins in equally_packed(one).items():
+            short[arm].append(bins)
         print(f"draw {number}: nodes", {arm: counts[-1] for arm, counts in needed.items()}, end="; ")
-        print(f"short bins on {packed} nodes", {arm: counts[-1] for arm, counts in short.items()}, flush=True)
+        print("short bins on the same nodes", {arm: counts[-1] for arm, counts in short.items()}, flush=True)
     return node_figures(needed, short, n=len(drawn) * len(drawn[0].own_bytes))
 
 
@@ -111,14 +110,14 @@ def node_figures(needed: dict[str, list[int]], short: dict[str, list[int]], n: i
 
     over = {arm: percent_fewer(needed[PLACED], needed[arm]) for arm in (VPA, ALONE)}
     lost = interval_of([needed[SHUFFLED], needed[ALONE]], lambda a, b: 100.0 * (a.sum() / b.sum() - 1.0))
-    ratio = interval_of([short[PLACED], short[ALONE]], lambda a, b: a.sum() / max(b.sum(), 1))
+    of_shortages = interval_of([short[PLACED], short[ALONE]], ratio)
     means = {arm: interval_of([counts], np.mean) for arm, counts in needed.items()}
     peers = {arm: means[arm][0] for arm in (VPA, ALONE)}
     return [
         row("nodes_saved_percent", "%", over[VPA]),
         row("nodes_saved_over_requests_percent", "%", over[ALONE]),
         row("nodes", "nodes", means[PLACED], against=peers),
-        row("shortages_ratio", "", ratio),
+        row("shortages_ratio", "", of_shortages),
         row("wrong_forecast_loss_percent", "%", lost),
     ]
 

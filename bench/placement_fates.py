@@ -1,7 +1,7 @@
 """Whole jobs on the same days: pods that have a common fate, and rows by workload, as the operator has them.
 
 In: `placement_pods.whole_jobs`. Out: for each way of counting pods (by its own past, by its workload's row)
-the nodes that all pods need, the shortages on as many nodes, and how often nothing is said. The requests are
+the nodes that all pods need, the shortages on the same nodes, and how often nothing is said. The requests are
 those of the operator, by workload, in all arms. Few of the recordings have jobs of several tasks: the figures
 tell of those, and of what all series of a source have in common.
 
@@ -11,9 +11,8 @@ tell of those, and of what all series of a source have in common.
 from collections.abc import Sequence
 from pathlib import Path
 
-from placement_nodes import COMMAND, equally_packed, fewest, interval_of, percent_fewer
+from placement_nodes import COMMAND, equally_packed, fewest, interval_of, percent_fewer, ratio
 from placement_pods import ALONE, BY_WORKLOAD, PLACED, VPA, Drawn, whole_jobs
-from plimsoll.placement.lanes import FloatArray
 from plimsoll.replay.placement import PlacementOutcome
 from plimsoll.replay.split import Half
 from report import Row
@@ -31,9 +30,8 @@ def fate_rows(traces: Path, pods: int, count: int) -> list[Row]:
         for arm, outcomes in found.items():
             outcomes.append(fewest(one, arm, allowed))
             allowed = outcomes[-1].short_node_bins if arm == VPA else allowed
-        packed = found[PLACED][-1].nodes - 1
-        for arm, outcome in equally_packed(one, packed, tuple(short)).items():
-            short[arm].append(outcome.short_node_bins)
+        for arm, bins in equally_packed(one, tuple(short)).items():
+            short[arm].append(bins)
     print("whole jobs:", {arm: [each.nodes for each in of] for arm, of in found.items()}, "short", short)
     return [row for arm in COUNTED for row in _of_arm(arm, drawn, found, short)]
 
@@ -56,10 +54,6 @@ def _of_arm(
     return [
         row("nodes_saved_percent", "%", percent_fewer(nodes[arm], nodes[VPA])),
         row("nodes_saved_over_requests_percent", "%", percent_fewer(nodes[arm], nodes[ALONE])),
-        row("shortages_ratio", "", interval_of([short[arm], short[ALONE]], _ratio)),
+        row("shortages_ratio", "", interval_of([short[arm], short[ALONE]], ratio)),
         row("no_opinion_percent", "%", interval_of([silent], lambda each: 100.0 * each.mean())),
     ]
-
-
-def _ratio(mine: FloatArray, other: FloatArray) -> float:
-    return float(mine.sum() / max(other.sum(), 1.0))

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from builders.benches import bench_modules
+from plimsoll.replay.placement import PlacementOutcome
 
 B = bench_modules(
     placement="placement",
+    nodes="placement_nodes",
     pods="placement_pods",
     fates="placement_fates",
     model="placement_model",
@@ -110,11 +112,11 @@ def test_what_is_a_task_of_what(series_id, job):
 
 
 def test_the_share_without_an_opinion_is_told_of_each_way_of_counting(monkeypatch):
-    """Replicas that are alike apart from a fifth; requests that tell their use well enough."""
+    """Replicas that are unlike; requests that tell their use well enough."""
     rng = np.random.default_rng(3)
     job = np.repeat(np.arange(12), 5)
     wave = 1.0 + 0.4 * np.sin(np.arange(4 * DAY_BINS) * 2 * np.pi / DAY_BINS + rng.uniform(0, 6, (12, 1)))
-    level = rng.lognormal(0.0, 0.4, (12, 1))[job] * rng.uniform(0.8, 1.0, (60, 1)) * 2.0**32
+    level = rng.lognormal(0.0, 0.4, (12, 1))[job] * rng.uniform(0.1, 1.0, (60, 1)) * 2.0**34
     usage = level * wave[job] * rng.lognormal(0.0, 0.02, (60, 4 * DAY_BINS))
     peak = usage.max(axis=1)
     drawn = B.pods.Drawn(usage, 1.3 * peak, 1.2 * peak, job)
@@ -125,6 +127,34 @@ def test_the_share_without_an_opinion_is_told_of_each_way_of_counting(monkeypatc
     )
     assert own < by_workload <= 100.0
     assert rows["placement.fates.plimsoll.nodes_saved_percent"] >= 0.0
+
+
+def test_shortages_are_compared_where_every_pod_has_a_place_and_nodes_have_room_for_all(monkeypatch):
+    rng, seen = np.random.default_rng(6), []
+    level = rng.uniform(0.02, 0.25, 40) * B.nodes.NODE_BYTES
+    usage = level[:, None] * rng.uniform(0.9, 1.0, (40, 4 * DAY_BINS))
+    drawn = B.pods.Drawn(usage, 2.0 * level, 1.5 * level)
+    outcome_of = B.nodes.outcome_of
+
+    def noted(*arguments):
+        seen.append(outcome_of(*arguments))
+        return seen[-1]
+
+    monkeypatch.setattr(B.nodes, "outcome_of", noted)
+    short = B.nodes.equally_packed(drawn)
+    assert len(seen) == 2 * len(B.nodes.FILLED)
+    assert [each.unplaced for each in seen] == [0] * len(seen)
+    assert min(each.nodes for each in seen) * B.nodes.NODE_BYTES >= usage.sum(axis=0).max()
+    assert sum(short.values()) == sum(each.short_node_bins for each in seen)
+
+
+def test_an_arm_that_is_short_on_any_number_of_nodes_counts_with_the_most(monkeypatch):
+    usage = np.full((4, 4 * DAY_BINS), 0.2 * B.nodes.NODE_BYTES)
+    drawn = B.pods.Drawn(usage, usage[:, 0], usage[:, 0] * 5)  # four nodes by requests
+    always = lambda _, arm, nodes: PlacementOutcome(nodes, 0, 1, 100, 1)  # noqa: E731
+    monkeypatch.setattr(B.nodes, "outcome_of", always)
+    assert B.nodes.fewest(drawn, B.pods.PLACED, 0).nodes == 9
+    assert B.nodes.fewest(drawn, B.pods.PLACED, 1).nodes == 4
 
 
 def test_a_series_counts_where_it_was_seen_for_days_on_end():
