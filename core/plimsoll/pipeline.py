@@ -189,12 +189,15 @@ class LimitPipeline:
         named |= {LEARNED: self.needed.learned(row), STEERED: self._steering.learned(row)}
         return self.history.checkpoint(row, {name: learned for name, learned in named.items() if learned})
 
-    def restore(self, row: int, data: bytes) -> None:
-        """Give a row its past, and models what they had learned of it. Raises `CheckpointError`."""
+    def restore(self, row: int, data: bytes, *, steered: bool = True) -> None:
+        """Give a row its past, and models what they had learned of it. Raises `CheckpointError`.
+
+        `steered` False: it may be another fleet's past, whose price says nothing of this one's.
+        """
         for name, learned in self.history.restore(row, data).items():
             if name == LEARNED:
                 self.needed.relearn(row, learned)
-            elif name == STEERED:
+            elif name == STEERED and steered:
                 self._steering.relearn(learned)
             self._models.relearn(row, name, learned)
 

@@ -114,7 +114,8 @@ class Keeper:
             return
         past = await self.memory.recall(keys)
         try:
-            for text in await self.engine.restore(past):
+            # The memory may be shared with other clusters: their fleets' prices are not this one's.
+            for text in await self.engine.restore(past, steered=False):
                 logger.warning("a remembered past is refused: %s", text)
         except EngineDownError as error:
             logger.warning("the past of %d containers is not recalled: %s", len(keys), error)

@@ -65,6 +65,7 @@ class SpokenEngine:
         self.members = {}
         self.events = []
         self.restored = {}
+        self.unsteered = set()  # rows whose past was to set no price
         self.related = {}
         self.forgotten = []
         self.needs = None  # what it was told last of needed memory
@@ -85,8 +86,9 @@ class SpokenEngine:
         self.events += events
         return empty_tick(0.0).raises
 
-    async def restore(self, checkpoints):
+    async def restore(self, checkpoints, *, steered=True):
         self.restored |= checkpoints
+        self.unsteered |= set() if steered else set(checkpoints)
         return ()
 
     async def relate(self, steps, quantity):
@@ -164,8 +166,8 @@ class WholeEngine:
     async def observe(self, events):
         return self.core.observe(tuple(events))
 
-    async def restore(self, checkpoints):
-        return self.core.restore(checkpoints)
+    async def restore(self, checkpoints, *, steered=True):
+        return self.core.restore(checkpoints, steered=steered)
 
     async def relate(self, steps, quantity):
         self.core.relate(steps, quantity)

@@ -154,11 +154,14 @@ class Engine:
             with contextlib.suppress(EngineDownError):
                 await self._ask(Forget(tuple(rows)), type(None))
 
-    async def restore(self, checkpoints: Mapping[int, bytes]) -> tuple[str, ...]:
-        """Join checkpoints to their rows (after `sync`); return what could not be read, in words."""
+    async def restore(self, checkpoints: Mapping[int, bytes], *, steered: bool = True) -> tuple[str, ...]:
+        """Join checkpoints to their rows (after `sync`); return what could not be read, in words.
+
+        `steered` False: the fleet's price is not taken over from them.
+        """
         refused: list[str] = []
         for part in _parts(list(checkpoints.items()), CHECKPOINTS_PER_MESSAGE):
-            answer = await self._ask(Restore(dict(part)), tuple)
+            answer = await self._ask(Restore(dict(part), steered), tuple)
             refused += (str(text) for text in answer)
         return tuple(refused)
 

@@ -156,15 +156,19 @@ class EngineCore:
         self._raises.extend(raises)
         return raises.build()
 
-    def restore(self, checkpoints: Mapping[int, bytes]) -> tuple[str, ...]:
-        """Join checkpoints to their rows; return what could not be read, in words."""
+    def restore(self, checkpoints: Mapping[int, bytes], *, steered: bool = True) -> tuple[str, ...]:
+        """Join checkpoints to their rows; return what could not be read, in words.
+
+        `steered` False: they may come from another cluster, whose fleet's price is not this one's.
+        """
         refused = []
         for row, data in checkpoints.items():
             if not self.rows.known(row):
                 continue
             lived = math.isfinite(self._last_seen(row))
             try:
-                self.rows.store(row).pipeline.restore(int(self.rows.place(row)[0]), data)
+                place = int(self.rows.place(row)[0])
+                self.rows.store(row).pipeline.restore(place, data, steered=steered)
             except CheckpointError as error:
                 refused.append(f"checkpoint of {self.rows.keys[row]}: {error}")
                 continue

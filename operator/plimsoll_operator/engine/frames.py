@@ -53,9 +53,10 @@ class TickRequest:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """Checkpoints by row."""
+    """Checkpoints by row; `steered`: with where their fleet's price was."""
 
     checkpoints: Mapping[int, bytes]
+    steered: bool = True
 
 
 @dataclass(frozen=True, slots=True)

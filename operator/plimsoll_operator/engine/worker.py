@@ -109,8 +109,8 @@ def answer(core: EngineCore, ask: Ask) -> object:
             value = core.observe(events)
         case TickRequest(now_seconds, everything, loads):
             value = core.tick(now_seconds, everything=everything, loads=loads)
-        case Restore(checkpoints):
-            value = core.restore(checkpoints)
+        case Restore(checkpoints, steered):
+            value = core.restore(checkpoints, steered=steered)
         case Relate(steps, quantity):
             core.relate(steps, quantity)
         case TellNeeds(needs):

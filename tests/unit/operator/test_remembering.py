@@ -28,9 +28,10 @@ from plimsoll.usage.sample import Quantity
 from plimsoll.workload import ContainerKey, WorkloadRef
 from plimsoll_operator.actuate.api import PROFILES
 from plimsoll_operator.engine.core import EngineCore
-from plimsoll_operator.engine.frames import Sync
+from plimsoll_operator.engine.frames import Restore, Sync
 from plimsoll_operator.engine.kin import kin_of
 from plimsoll_operator.engine.messages import EngineSettings
+from plimsoll_operator.engine.worker import answer
 from plimsoll_operator.remembering import Remembered
 from plimsoll_operator.serve.metrics import Metrics
 
@@ -158,6 +159,11 @@ async def test_a_cluster_built_anew_knows_its_workloads_past():
     assert not second.engine.restored
     await second.once(CLUSTER_NOW + 600)
     assert second.engine.restored
+    assert second.engine.unsteered == set(second.engine.restored), "another fleet's price may be in it"
+    third = second.restart()
+    await third.once(CLUSTER_NOW + 1200)
+    assert third.engine.restored
+    assert not third.engine.unsteered, "what the profiles hold is this fleet's own"
 
 
 async def test_metrics_tell_what_the_levels_did():
@@ -229,6 +235,25 @@ async def test_an_ensembles_weights_outlive_profiles_and_reach_another_operator_
     assert ensemble_weights(second) == pytest.approx(np.full(4, 0.25))
     assert second.restore(await two.recall({0: KEY})) == ()
     assert ensemble_weights(second) == pytest.approx(learned, rel=1e-3)
+
+
+async def test_a_price_is_taken_over_from_a_profile_and_never_from_the_shared_memory():
+    """Another cluster's fleet drove its price to sixteen times the table's; this one has learned nothing."""
+    source, policy = ScriptedSource(), RowPolicy(asked=("slack", 0.2))
+    source.set("a", 100.0 * MIB)
+    there, recalled, here = (EngineCore(EngineSettings(interval_seconds=60.0), source) for _ in range(3))
+    for core in (there, recalled, here):
+        core.sync(Sync((member(0, "a", policy=policy),), ()))
+    there.tick(ENGINE_NOW)
+    hour = ENGINE_NOW // 3600
+    there.rows.store(0).pipeline._steering.relearn({"slack": 0.2, "log": float(np.log(16)), "hour": hour})
+    past = there.checkpoints((0,))
+    assert answer(recalled, Restore(past, steered=False)) == answer(here, Restore(past)) == ()
+    for core in (recalled, here):
+        core.tick(ENGINE_NOW + 60)
+        assert inside(core, 0)["peak_history_bytes"] >= 100 * MIB
+    factors = [core.rows.store(0).pipeline.price_factors()["slack:0.2"] for core in (recalled, here)]
+    assert factors == pytest.approx([1.0, 16.0])
 
 
 async def test_a_record_from_before_weights_were_in_it_is_recalled_with_even_ones():
