@@ -7,8 +7,8 @@ move must earn twice its cost while the CPUs stay where they are, and they are t
 have stayed. What the kubelet's static managers have bound is never touched.
 
 A move is on trial: where the container's stalls grow after it, it is taken back, and none is made for a while
-that doubles each time (`NumaTrials`). Stalls are PSI's, of reclaim, refaults and swap: a NUMA node that is too
-full shows in them. Loads that take longer do not, so lost bandwidth is not seen (decision 0270).
+that doubles each time (`NumaTrials`). Stalls are PSI's, of reclaim, refaults and swap: a NUMA node that is
+too full shows in them. Loads that take longer do not, so lost bandwidth is not seen (decision 0270).
 
 Source: REMOTE_COST is what was published of Redis in production at Alibaba (26 % more throughput with all
 memory local than with all of it remote, 10.5 % more than with memory anywhere); expecting a state to last as
