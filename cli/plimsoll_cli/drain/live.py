@@ -25,7 +25,7 @@ from plimsoll_cli.failure import CommandError
 from plimsoll_cli.progress import progress
 from plimsoll_operator import parse
 from plimsoll_operator.actuate.evict import RECREATING
-from plimsoll_operator.parse.needs import DoubtError, Needs, needs_of
+from plimsoll_operator.parse.needs import DoubtError, Needs, anti_affinity, needs_of
 from plimsoll_operator.place.kube_nodes import BoolArray, KubeNodes, Requested
 from plimsoll_operator.place.sums import constant_bytes, gathered
 from plimsoll_operator.records import PodRecord
@@ -44,13 +44,25 @@ class Fleet:
     unseen: int  # pods that count with their requests
     _needs: Sequence[Needs | None] = field(repr=False)
     _requested: Requested = field(repr=False)
+    _pods: Sequence[PodRecord] = field(repr=False)
+    _apart: Sequence[Sequence[LabelSelector]] = field(repr=False)  # no such pod may be on the same node
 
     def allowed(self, pod: int) -> BoolArray:
         """[N] nodes that the scheduler would let a pod go to."""
         needs = self._needs[pod]
         if needs is None:
             return np.zeros(len(self.nodes), dtype=np.bool_)
-        return self.nodes.allowed(needs, self._requested)
+        mask = self.nodes.allowed(needs, self._requested)
+        mask[self.residents.places[self._kept_apart(pod)]] = False
+        return mask
+
+    def _kept_apart(self, pod: int) -> list[int]:
+        """Pods (rows) whose nodes are closed to this one by its required anti-affinity."""
+        selectors, namespace = self._apart[pod], self._pods[pod].namespace
+        if not selectors:
+            return []
+        near = (row for row, each in enumerate(self._pods) if row != pod and each.namespace == namespace)
+        return [row for row in near if any(each.matches(dict(self._pods[row].labels)) for each in selectors)]
 
 
 def fleet_on_nodes(cluster: Cluster, now_seconds: float) -> Fleet:
@@ -77,6 +89,11 @@ def fleet_on_nodes(cluster: Cluster, now_seconds: float) -> Fleet:
         unseen,
         needs,
         _requested(nodes, places, [pod for pod, _ in placed]),
+        [pod for pod, _ in placed],
+        [
+            anti_affinity(body) if each is not None else ()
+            for (_, body), each in zip(placed, needs, strict=True)
+        ],
     )
 
 

@@ -78,6 +78,12 @@ def needs_of(pod: Raw, requests: Mapping[str, int]) -> Needs:
         raise DoubtError("unreadable") from error
 
 
+def anti_affinity(pod: Raw) -> tuple[LabelSelector, ...]:
+    """Of a pod whose needs are in no doubt: no pod of its namespace with such labels may be on its node."""
+    terms = listed(part(part(part(pod, "spec"), "affinity"), "podAntiAffinity"), REQUIRED)
+    return tuple(LabelSelector.model_validate(each["labelSelector"]) for each in terms)
+
+
 def _read(pod: Raw, spec: Raw, requests: Mapping[str, int]) -> Needs:
     affinity = part(spec, "affinity")
     for word, here in _doubts(spec, affinity):

@@ -62,6 +62,31 @@ def test_a_budget_without_room_is_honoured(told, plimsoll, own_world):
     assert "No pod can be moved that would help." in result.stdout or "shop/" in result.stdout
 
 
+def test_a_replica_is_not_sent_to_where_its_anti_affinity_forbids_it(told, own_world):
+    """On the only node with room there is one of those that it must not be beside."""
+    pods = own_world.get("/api/v1/pods")["items"]
+    shrink(own_world, "1000Mi")
+    goes = told("drain-advice", at=own_world)[0]["pod"]
+    namespace, _, name = goes.partition("/")
+    at = {f"{each['metadata']['namespace']}/{each['metadata']['name']}": each for each in pods}
+    assert at[goes]["spec"]["nodeName"] == "kube-node-a"
+    label = {"apart": "yes"}
+    beside = next(
+        each["metadata"]["name"]
+        for each in pods
+        if each["metadata"]["namespace"] == namespace and each["spec"]["nodeName"] == "kube-node-b"
+    )
+    for each in (name, beside):
+        path = f"/api/v1/namespaces/{namespace}/pods/{each}"
+        own_world.http.patch(path, json={"metadata": {"labels": label}}, headers=HEADERS).raise_for_status()
+    term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": label}}
+    anti = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    path = f"/api/v1/namespaces/{namespace}/pods/{name}"
+    body = {"spec": {"affinity": anti}}
+    own_world.http.patch(path, json=body, headers=HEADERS).raise_for_status()
+    assert goes not in [row["pod"] for row in told("drain-advice", at=own_world)]
+
+
 def test_without_a_node_to_go_to_the_node_is_named(plimsoll, own_world):
     shrink(own_world, "500Mi")
     shrink(own_world, "100Mi", "kube-node-b")
