@@ -64,10 +64,11 @@ def fewest(one: Drawn, arm: str, allowed: int) -> PlacementOutcome:
     nodes empty, and may be short once however many there are: that counts as the most that is looked at.
     """
     start = fewest_by_sum(one, arm)
-    for nodes in range(start, int(start * MOST_GROWTH) + 2):
-        outcome = outcome_of(one, arm, nodes)
+    outcome = outcome_of(one, arm, start)
+    for nodes in range(start + 1, int(start * MOST_GROWTH) + 2):
         if not outcome.unplaced and (arm == VPA or outcome.short_node_bins <= allowed):
             break
+        outcome = outcome_of(one, arm, nodes)
     return outcome
 
 
