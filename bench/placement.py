@@ -126,21 +126,44 @@ def node_figures(needed: dict[str, list[int]], short: dict[str, list[int]], n: i
 
 
 def optimum_rows(cases: int = 40) -> list[Row]:
-    """The heuristic against HiGHS on small cases; unproven ones count against their lower bound."""
+    """Both heuristics against HiGHS on small cases; unproven ones count against their lower bound.
+
+    `pack` sees all pods at once, as `plimsoll plan` does; `one_by_one` is what the webhook does.
+    """
     rng = np.random.default_rng(SEED)
-    found, best, proven = [], [], 0
+    found: dict[str, list[int]] = {"gap_to_optimum_percent": [], "gap_to_optimum_one_by_one_percent": []}
+    best, proven = [], 0
     for _ in range(cases):
         load = small_case(rng)
         capacity = float(load.max() * rng.uniform(1.3, 2.5))
         nothing = np.zeros_like(load)
-        nodes = int(pack(Loads(load, nothing, nothing), capacity).max()) + 1
+        pods = Loads(load, nothing, nothing)
+        nodes = int(pack(pods, capacity).max()) + 1
         optimum = fewest_nodes(load, capacity, nodes, seconds=8.0)
         proven += optimum.proven
-        found.append(nodes)
+        found["gap_to_optimum_percent"].append(nodes)
+        found["gap_to_optimum_one_by_one_percent"].append(one_by_one(pods, capacity))
         best.append(optimum.least_nodes)
-    gap, low, high = interval_of([found, best], lambda a, b: 100.0 * (a.sum() / b.sum() - 1.0))
-    print(f"gap to the optimum {gap:.2f} % [{low:.2f}, {high:.2f}], {proven} of {cases} proven")
-    return [Row("placement.gap_to_optimum_percent", gap, "%", cases, COMMAND, low, high)]
+    note = f"{proven} of {cases} optima are proven, the others count with their lower bound; made-up cases"
+    rows = []
+    for name, nodes_of in found.items():
+        gap, low, high = interval_of([nodes_of, best], lambda a, b: 100.0 * (a.sum() / b.sum() - 1.0))
+        print(f"{name} {gap:.2f} [{low:.2f}, {high:.2f}], {note}")
+        rows.append(Row(f"placement.{name}", gap, "%", cases, COMMAND, low, high, note=note))
+    return rows
+
+
+def one_by_one(pods: Loads, capacity: float) -> int:
+    """Nodes in use when each pod is given the node of its choice as it comes."""
+    chooser, used = Chooser(empty_nodes(np.full(len(pods), capacity), LANES)), set()
+    for pod in range(len(pods)):
+        one = pods.take([pod])
+        choice = chooser.choose(one)
+        if choice is None:
+            raise RuntimeError("a pod that fits on an empty node was given none")
+        chooser.add(choice.place, one)
+        used.add(choice.place)
+    return len(used)
 
 
 def small_case(rng: np.random.Generator) -> FloatArray:

@@ -55,7 +55,13 @@ AIMS = (
         unit="",
     ),
     Aim("the same with kube-scheduler itself", "scheduler.shortages_ratio", 1 / 3, at_most=True, unit=""),
-    Aim("gap to the exact optimum", "placement.gap_to_optimum_percent", 3.0, at_most=True),
+    Aim("gap to the exact optimum, all pods at once", "placement.gap_to_optimum_percent", 3.0, at_most=True),
+    Aim(
+        "the same, one pod after the other as at admission",
+        "placement.gap_to_optimum_one_by_one_percent",
+        3.0,
+        at_most=True,
+    ),
     Aim("a decision with 5,000 nodes, p99", "placement.decide_p99_ms", 5.0, at_most=True, unit=" ms"),
     Aim("decisions one after the other", "placement.pods_per_second", 1000.0, at_most=False, unit="/s"),
     Aim(

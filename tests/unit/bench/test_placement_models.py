@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from builders.benches import bench_modules
+from plimsoll.placement.lanes import Loads
 from plimsoll.replay.placement import PlacementOutcome
 
 B = bench_modules(
@@ -155,6 +156,20 @@ def test_an_arm_that_is_short_on_any_number_of_nodes_counts_with_the_most(monkey
     monkeypatch.setattr(B.nodes, "outcome_of", always)
     assert B.nodes.fewest(drawn, B.pods.PLACED, 0).nodes == 9
     assert B.nodes.fewest(drawn, B.pods.PLACED, 1).nodes == 4
+
+
+def test_pods_one_by_one_use_as_many_nodes_as_their_peaks_need_and_never_fewer_than_all_at_once():
+    level = np.array([6.0, 6.0, 4.0, 4.0])[:, None] * np.ones((1, 24))
+    steady = Loads(level, 0.0 * level, 0.0 * level)
+    assert B.placement.one_by_one(steady, 10.0) == 2  # 6 and 4 on each: a 6 finds no room beside a 6
+    day = np.arange(24) < 12
+    wave = np.where(np.array([day, day, ~day, ~day]), 6.0, 1.0)
+    apart = Loads(wave, 0.0 * wave, 0.0 * wave)
+    assert B.placement.one_by_one(apart, 7.5) == 2
+    assert B.placement.one_by_one(apart, 6.5) == 4
+    order = np.array([[4.0], [4.0], [6.0], [6.0]]) * np.ones((1, 24))
+    early = Loads(order, 0.0 * order, 0.0 * order)
+    assert B.placement.one_by_one(early, 10.0) == 3  # both fours are together when the sixes come
 
 
 def test_a_series_counts_where_it_was_seen_for_days_on_end():
