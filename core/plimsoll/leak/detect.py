@@ -6,7 +6,8 @@ the day before lay lower by as much, so that a daily pattern is none; the level 
 so that a Monday is none; the last third still rises, so that a warm-up is none. Steep growth is told after
 a quarter of the time. Slow growth under a daily pattern shows between days instead: two days in a row, at
 nearly every hour, above the day before (a seasonal Kendall test, Hirsch, Slack and Smith 1982). A process
-that dies young shows its leak in several lives.
+that dies young shows its leak in several lives. None of this tells a row that is below what its earlier
+processes settled at: see `lives`.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -26,6 +27,7 @@ from plimsoll.forecast.window import (
     part_of,
     quantile_of_seen,
 )
+from plimsoll.leak.lives import warms_up
 from plimsoll.leak.trend import TIE_FRACTION, BoolArray, LifeArray, kendall, sen_slope
 from plimsoll.usage.sample import BIN_SECONDS, HOUR_SECONDS, MIN_MEDIAN_BYTES
 
@@ -52,6 +54,8 @@ class LeakSettings:
     lives_rise: float = 0.30
     least_lives: int = 2  # of at least `life_blocks` blocks
     life_blocks: int = 4
+    life_still: float = 0.6  # slope at the end of a life, of that at its beginning: below this it settled
+    life_margin: float = 1.10  # of the level at which earlier lives settled
     seen: float = 0.75  # part of the blocks that must be known
     yesterday: float = 0.6  # part of the rise that must stand against the same hours a day before
     still: float = 0.4  # slope of the last third, of the whole
@@ -150,6 +154,11 @@ def _look(
     present = last_hour_peak(window)
     with np.errstate(invalid="ignore"):
         large = np.asarray(present > settings.least_bytes)
+    rows = np.flatnonzero(large & (found.leaks | found.growing))
+    still, margin = settings.life_still, settings.life_margin
+    large[rows] &= ~warms_up(
+        part_of(window, rows), starts[rows], now_seconds, found.slope[rows], still, margin
+    )
     return replace(found, leaks=found.leaks & large, growing=found.growing & large, present_bytes=present)
 
 

@@ -3,39 +3,10 @@
 import numpy as np
 import pytest
 
-from plimsoll.forecast.window import BINS_PER_DAY, BINS_PER_HOUR, HISTORY_HOURS, UsageWindow
+from builders.leaks import MIB, NOW_SECONDS, at, look, noisy, window_of
+from plimsoll.forecast.window import UsageWindow
 from plimsoll.leak.detect import Findings, find_leaks
 from plimsoll.leak.watch import LeakWatch
-
-MIB = 2.0**20
-NOW_SECONDS = 3600.0 * 480_000
-DAY = np.full(1, 24, dtype=np.int32)
-
-
-def window_of(usage_mib: np.ndarray) -> UsageWindow:
-    """What is known at the end of a series of whole hours of 5-minute bins."""
-    recent = np.full((1, BINS_PER_DAY), np.nan)
-    hourly = np.full((1, HISTORY_HOURS), np.nan)
-    hours = np.fmax.reduce(usage_mib.reshape(-1, BINS_PER_HOUR), axis=1)[-HISTORY_HOURS:]
-    last = usage_mib[-BINS_PER_DAY:]
-    recent[0, BINS_PER_DAY - len(last) :] = last * MIB
-    hourly[0, HISTORY_HOURS - len(hours) :] = hours * MIB
-    return UsageWindow(recent, hourly)
-
-
-def look(usage_mib: np.ndarray, starts: np.ndarray | None = None, hours: int = 24) -> Findings:
-    """One row's finding."""
-    known = np.full((1, 8), np.nan) if starts is None else starts[None, :]
-    return find_leaks(window_of(usage_mib), known, NOW_SECONDS, np.full(1, hours, dtype=np.int32))
-
-
-def at(hours: int) -> np.ndarray:
-    """The hour of each bin."""
-    return np.arange(hours * BINS_PER_HOUR) / BINS_PER_HOUR
-
-
-def noisy(values: np.ndarray, part: float = 0.01) -> np.ndarray:
-    return values * np.random.default_rng(4).normal(1.0, part, len(values))
 
 
 def after(values: np.ndarray, start: float) -> np.ndarray:
