@@ -62,6 +62,8 @@ LEAK = (
             "leak/*",
             "forecast/window",
             "replay/classes",
+            "replay/limits",
+            "replay/peers/vpa",
             "replay/resample",
             "replay/series",
             "replay/split",
