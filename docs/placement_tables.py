@@ -62,8 +62,8 @@ AIMS = (
         3.0,
         at_most=True,
     ),
-    Aim("a decision with 5,000 nodes, p99", "placement.decide_p99_ms", 5.0, at_most=True, unit=" ms"),
-    Aim("decisions one after the other", "placement.pods_per_second", 1000.0, at_most=False, unit="/s"),
+    Aim("the choice among 5,000 nodes, p99", "placement.decide_p99_ms", 5.0, at_most=True, unit=" ms"),
+    Aim("such choices one after the other", "placement.pods_per_second", 1000.0, at_most=False, unit="/s"),
     Aim(
         "nodes more where all forecasts are wrong", "placement.wrong_forecast_loss_percent", 2.0, at_most=True
     ),
