@@ -14,7 +14,7 @@ from plimsoll.forecast.autopilot_ml import ArmSettings
 from plimsoll.forecast.protocol import PeakModel
 from plimsoll.pipeline import PipelineSettings
 from plimsoll.recommend.objective import DEFAULT_OBJECTIVE, price_at
-from plimsoll.replay.limits import BatchFacts, Proposal, ReplayRecommender
+from plimsoll.replay.limits import BatchFacts, ObservedBin, Proposal, ReplayRecommender
 from plimsoll.replay.live import LiveRecommender
 from plimsoll.replay.peers.autopilot import Autopilot
 from plimsoll.replay.peers.autopilot_ml import AutopilotMlPeer
@@ -34,6 +34,9 @@ PRICES = (0.06, 0.15, 0.4, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0, 150.0)
 UNGUARDED_PRICES = (0.4, 2.5, 10.0, 60.0)
 # The points that are promised by name; settings are fixed beforehand, so the realised figure stands beside.
 OBJECTIVES = ("slack:0.268", "oom:76")
+# What a cluster sees of a killed bin: whether the past is lifted, by name; and the price it is looked at.
+CENSORED = {"censored": False, "censored lifted": True}
+CENSORED_PRICE = 5.0
 MARGINS = (1.0, 1.05, 1.1, 1.15, 1.2, 1.3, 1.5)
 HEADROOMS = (1.0, 1.1, 1.2, 1.3, 1.5)
 OVERRUNS = (10.0, 30.0, 100.0, 300.0, 1000.0, 10_000.0)
@@ -92,11 +95,25 @@ class Promising(LiveRecommender):
         return promised
 
 
+class Censored(LiveRecommender):
+    """The live pipeline as a cluster has it: usage of a bin with a kill is cut off at the limit."""
+
+    def observe(self, observed: ObservedBin) -> None:
+        """The bin, as far as there was memory to be seen in."""
+        cut = np.where(observed.oom, observed.limit_bytes, observed.usage_bytes)
+        super().observe(replace(observed, usage_bytes=cut))
+
+
 def plimsoll(
     _batch: SeriesBatch, settings: PipelineSettings, model: PeakModel | None, *, promising: bool = False
 ) -> ReplayRecommender:
     """The live pipeline at these settings."""
     return Promising(settings, model) if promising else LiveRecommender(settings, model)
+
+
+def cut_off(_batch: SeriesBatch, settings: PipelineSettings, model: PeakModel | None) -> ReplayRecommender:
+    """The live pipeline that is not shown what was cut off."""
+    return Censored(settings, model)
 
 
 def peer(_batch: SeriesBatch, kind: Callable[..., ReplayRecommender], **knob: object) -> ReplayRecommender:
@@ -124,6 +141,17 @@ def promised_points(brain: Brain) -> Iterator[Arm]:
     for objective in OBJECTIVES:
         made = partial(plimsoll, settings=brain.settings(objective), model=brain.model)
         yield Arm(SUBJECT, objective, made, on_frontier=False)
+
+
+def censored(brain: Brain) -> Iterator[Arm]:
+    """Plimsoll where nobody sees what a killed process would have used, with and without the mend."""
+    for told, settings in (
+        (DEFAULT, brain.settings()),
+        (f"price {CENSORED_PRICE:g}", PipelineSettings(oom_price=CENSORED_PRICE)),
+    ):
+        for name, lifts in CENSORED.items():
+            made = partial(cut_off, settings=replace(settings, lifted=lifts), model=brain.model)
+            yield Arm(SUBJECT, f"{told} {name}", made, on_frontier=False)
 
 
 def knobs(brain: Brain) -> Iterator[Arm]:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from arms import SUBJECT, Arm, Brain, Promising, defaults, knobs, plimsoll, promised_points
+from arms import SUBJECT, Arm, Brain, Promising, censored, defaults, knobs, plimsoll, promised_points
 from forecast_plots import draw
 from forecast_rows import Findings, document_parts, found_rows
 from plimsoll.forecast.hazard import HazardPeak, network_of
@@ -154,6 +154,7 @@ def arms_for(dataset: Dataset, brain: Brain) -> Iterator[Arm]:
     yield from defaults(brain)
     if dataset.name == CORE:
         yield from promised_points(brain)
+        yield from censored(brain)
         yield from knobs(brain)
 
 

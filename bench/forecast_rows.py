@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from arms import DEFAULT, OBJECTIVES, RECOMMENDERS, SUBJECT
+from arms import CENSORED, CENSORED_PRICE, DEFAULT, OBJECTIVES, RECOMMENDERS, SUBJECT
 from plimsoll.replay.classes import SeriesClass
 from plimsoll.replay.promises import BAND_EDGES, BANDS, Kept, realised_over_promised
 from plimsoll.replay.resample import (
@@ -104,6 +104,7 @@ def core_rows(found: Findings, seed: int) -> Iterator[Row]:
     weights = draws(found.subject, seed)
     yield from point_rows(found, weights)
     yield from promised_rows(found, weights)
+    yield from censored_rows(found, weights)
     for name, among in groups(found.subject):
         drawn = draws(found.subject, seed, among)
         yield from default_rows(found, f"forecast.{name}", NAMES, drawn, brief=True)
@@ -158,6 +159,20 @@ def point_rows(
         yield replace(compared(f"{prefix}.{name}", at, UNITS[column], among, at_most), note=READ_OFF)
         if not brief:
             yield from paired(f"{prefix}.{name}", at, UNITS[column], among)
+
+
+def censored_rows(found: Findings, weights: FloatArray) -> Iterator[Row]:
+    """Where usage of a killed bin is cut off at the limit: figures, and what they are more than told."""
+    n = int((weights[0] > 0).sum())
+    for told in (DEFAULT, f"price {CENSORED_PRICE:g}"):
+        for name in CENSORED:
+            if (SUBJECT, f"{told} {name}") in found.scores:
+                cut, shown = (
+                    figures(found.scores[SUBJECT, key], weights) for key in (f"{told} {name}", told)
+                )
+                stem = f"forecast.core.{name} {told}".replace(" ", "_")
+                yield from figure_rows(stem, cut, n, COMMAND)
+                yield from figure_rows(f"{stem}.minus_told", cut - shown, n, COMMAND)
 
 
 def promised_rows(found: Findings, weights: FloatArray) -> Iterator[Row]:

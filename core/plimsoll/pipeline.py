@@ -54,7 +54,7 @@ from plimsoll.recommend.buffer import (
 from plimsoll.recommend.circumstances import Circumstances
 from plimsoll.recommend.lessons import LessonBook
 from plimsoll.recommend.objective import DEFAULT_OBJECTIVE, oom_price_of
-from plimsoll.recommend.past import expected_usage, past_peak, quantiles, ready, typical_need
+from plimsoll.recommend.past import expected_usage, lifted, past_peak, quantiles, ready, typical_need
 from plimsoll.recommend.price import LOWER_GAIN, RAISE_GAIN, Priced, cheapest, exceedance_at
 from plimsoll.recommend.recommendation import Recommendations, joined
 from plimsoll.recommend.relatives import Steps
@@ -65,7 +65,7 @@ from plimsoll.usage.grown import grown
 from plimsoll.usage.history import History
 from plimsoll.usage.needed import LEARNED, NeededSince
 from plimsoll.usage.promises import NO_PROMISE
-from plimsoll.usage.sample import DAY_SECONDS, HOUR_SECONDS
+from plimsoll.usage.sample import DAY_SECONDS, HOUR_SECONDS, round_up_float32
 
 # Quantiles that are reported (and shown by `plimsoll explain`); the price looks at all of `LEVELS`.
 REPORTED_LEVELS = np.array([0.5, 0.9, 0.95, 0.99, 0.999])
@@ -88,6 +88,7 @@ class PipelineSettings:
     least_history_hours: int = 3  # a row that was first seen later than this is not ready
     ask_again_above: float = 1.02  # usage above this multiple of the known peak asks the model again
     floored: bool = True  # False: past peaks are no floor of a limit (for comparison only)
+    lifted: bool = True  # False: a killed hour counts with what was seen of it (for comparison only)
     raise_gain: float = RAISE_GAIN
     lower_gain: float = LOWER_GAIN
     guard: GuardSettings = field(default_factory=GuardSettings)
@@ -164,7 +165,8 @@ class LimitPipeline:
         limit = self._limit_bytes[rows] if limit_bytes is None else np.broadcast_to(limit_bytes, rows.shape)
         limit = np.asarray(limit, dtype=np.float64)
         usage = peak(self.history.five_minute(rows, 2).astype(np.float64))
-        seen = np.where(usage > limit, usage, np.nan)
+        # A history rounds up: what is the limit, but for that, is cut off at it.
+        seen = np.where(usage > round_up_float32(limit), usage, np.nan)
         self.history.record_oom(rows, now_seconds, limit, seen)
         raised = after_oom(limit, self.settings.guard)
         known = np.isfinite(raised)
@@ -303,9 +305,11 @@ class LimitPipeline:
         settings, policies = self.settings, self._policies
         present, hour_peak = present_bytes(window), last_hour_peak(window)
         self._known_peak_bytes[rows] = hour_peak
-        memory = remember_ooms(self.history.ooms(rows), now_seconds, settings.guard)
+        ooms = self.history.ooms(rows)
+        memory = remember_ooms(ooms, now_seconds, settings.guard)
+        past = lifted(window, ooms, self.history.current_bin, settings.guard) if settings.lifted else window
         hours = np.minimum(policies.history_hours[rows], self.needed.hours(rows, now_seconds))
-        lived = self._circumstances.lived(clipped(window, hours), rows)
+        lived = self._circumstances.lived(clipped(past, hours), rows)
         looked = lived.window
         raw, forecast = self._models.forecast(policies.model[rows], looked, settings.horizon_seconds)
         if settings.adaptive:

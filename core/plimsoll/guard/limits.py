@@ -54,9 +54,6 @@ class GuardSettings:
     oom_step_bytes: float = 100.0 * MIB  # ... and at least this much more
     oom_hold_seconds: float = 3600.0  # for so long nothing goes below that
     oom_memory_seconds: float = 86_400.0  # for so long going below it needs a reason
-    # A killed container's usage is cut off at its limit. Where no sample shows what it would have needed, the
-    # raised limit is all that is known of its peak, and stands as long as a peak does.
-    oom_unseen_seconds: float = 259_200.0
     least_limit_bytes: float = float(LEAST_LIMIT_BYTES)
     largest_cut: float = 0.5  # one decision takes away at most this part of a limit
 
@@ -127,8 +124,7 @@ def remember_ooms(events: Events, now_seconds: float, settings: GuardSettings) -
     needed = np.where(np.isfinite(needed), needed, 0.0)
     # A kill stamped in the future (a clock that jumped back) counts as one of just now.
     with np.errstate(invalid="ignore"):
-        unseen = np.isnan(events.usage_bytes) & (age < settings.oom_unseen_seconds)
-        held = np.where((age < settings.oom_hold_seconds) | unseen, needed, 0.0)
+        held = np.where(age < settings.oom_hold_seconds, needed, 0.0)
         remembered = np.where(age <= settings.oom_memory_seconds, needed, 0.0)
     return OomMemory(held.max(axis=1, initial=0.0), remembered.max(axis=1, initial=0.0))
 

@@ -1,9 +1,11 @@
-"""What the past alone says of a row: expected usage, request, the peak that binds, readiness.
+"""What the past alone says of a row: expected usage, request, the peak that binds, what a kill cut off,
+readiness.
 
 In: windows, and the forecast where a quantile of it counts. Out: columns [n], NaN where nothing was seen.
 The pipeline puts them beside what the forecast and the price say.
 """
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -22,7 +24,9 @@ from plimsoll.forecast.window import (
     present_bytes,
     quantile_of_seen,
 )
-from plimsoll.guard.limits import GuardSettings, floor_by_use
+from plimsoll.guard.limits import GuardSettings, after_oom, floor_by_use
+from plimsoll.usage.events import Events
+from plimsoll.usage.sample import BIN_SECONDS
 
 # A request is for packing: it covers so much of the coming hour's peak and of the last day's hours, not the
 # rare peaks that the limit is for.
@@ -63,6 +67,38 @@ def past_peak(window: UsageWindow, price: FloatArray) -> FloatArray:
     hours = peak_of_seen_hours(window.hourly_bytes, CHEAP_FLOOR_HOURS)
     between = hours * np.power(np.maximum(day, 1.0) / np.maximum(hours, 1.0), dear)
     return np.where(dear == 1.0, day, between)  # to the bit, whoever else is asked about
+
+
+def lifted(window: UsageWindow, kills: Events, current_bin: int, guard: GuardSettings) -> UsageWindow:
+    """The past with what killed processes would have used, as far as that can be said.
+
+    A kill cuts usage off at the limit, so the bin and the hour of one whose demand nobody saw count with the
+    raised limit: VPA takes the same for a sample (`RecordOOM` of its recommender: 1.2 x and 100 MiB more at
+    the least). `kills` [n, 8]; `current_bin` is the window's last column. What was seen is left as it is, as
+    in every replay under the contract, whose usage goes on above the limit. One that is stamped later than
+    the present counts as of the present.
+    """
+    if not kills.count.any():
+        return window
+    needed = np.where(np.isnan(kills.usage_bytes), after_oom(kills.limit_bytes, guard), np.nan)
+    rows, places = np.nonzero(np.isfinite(needed) & np.isfinite(kills.seconds))
+    if not len(rows):
+        return window
+    bins = np.minimum(kills.seconds[rows, places] // BIN_SECONDS, current_bin).astype(np.int64)
+    wanted = needed[rows, places]
+    recent = _raised(window.recent_bytes, rows, current_bin - bins, wanted)
+    hours_ago = current_bin // BINS_PER_HOUR - bins // BINS_PER_HOUR
+    return replace(
+        window, recent_bytes=recent, hourly_bytes=_raised(window.hourly_bytes, rows, hours_ago, wanted)
+    )
+
+
+def _raised(columns: FloatArray, rows: Places, ago: Places, wanted: FloatArray) -> FloatArray:
+    """A copy of `columns` [n, t] that has at least `wanted` [m] so many columns before the last."""
+    within = ago < columns.shape[1]
+    out = columns.copy()
+    np.fmax.at(out, (rows[within], columns.shape[1] - 1 - ago[within]), wanted[within])
+    return out
 
 
 def ready(window: UsageWindow, forecast: PeakDistribution, least_hours: int) -> npt.NDArray[np.bool_]:

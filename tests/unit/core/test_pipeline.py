@@ -146,6 +146,32 @@ def test_a_kill_raises_at_once_and_is_remembered_by_the_history():
     assert restarted.decide(said.rows, now + 60).lower_bytes[0] >= 220 * MIB
 
 
+def test_a_kill_that_cut_usage_off_forecasts_as_if_it_had_been_seen():
+    """What a cluster sees of a kill is the limit, here one that only rounds to what a history can hold."""
+    limit = 150.1 * MIB
+    told, cut, blind = steady(2), steady(2), steady(2)
+    told[-30], cut[-30], blind[-30] = limit + 100 * MIB, limit, limit
+    history, rows, now = history_of(np.stack([told, cut, blind]))
+    pipeline = LimitPipeline(history)
+    for row in (0, 1):
+        history.record_oom(rows[[row]], at(2 * 288 - 30) + 200, limit, np.array([told[-30], np.nan])[row])
+    said = pipeline.decide(rows, now).quantile_bytes
+    assert said[1] == pytest.approx(said[0], rel=1e-6)
+    assert said[1, -1] > 1.05 * said[2, -1]
+
+
+def test_usage_that_is_the_limit_but_for_rounding_is_no_usage_that_was_seen():
+    history, rows, _ = history_of(steady(2))
+    limit = np.nextafter(np.float32(150 * MIB), np.float32(0)) + 0.5  # the history rounds it up
+    append_bin(history, rows, 2 * 288, np.array([limit]))
+    pipeline = LimitPipeline(history)
+    pipeline.observe_oom(rows, at(2 * 288) + 200, [limit])
+    assert np.isnan(history.ooms(rows).usage_bytes).all()
+    append_bin(history, rows, 2 * 288, np.array([160 * MIB]))
+    pipeline.observe_oom(rows, at(2 * 288) + 250, [limit])
+    assert history.ooms(rows).usage_bytes[0, -1] == 160 * MIB
+
+
 def test_a_kill_at_an_unknown_limit_raises_nothing():
     said, pipeline, now = decided(steady(2))
     assert len(pipeline.observe_oom(said.rows, now).rows) == 0

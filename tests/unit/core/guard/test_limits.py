@@ -76,9 +76,8 @@ def kills(*events: tuple[float, float, float]) -> Events:
         ([(60, 1000, 1500)], 1500, 1500),  # what it needed was seen
         ([(7200, 1000, 1100)], 0, 1200),  # priced again after an hour, remembered for a day
         ([(90_000, 1000, 1100)], 0, 0),
-        ([(7200, 1000, NAN)], 1200, 1200),  # its need was never seen: the raise is all that is known
-        ([(90_000, 1000, NAN)], 1200, 0),
-        ([(300_000, 1000, NAN)], 0, 0),
+        ([(60, 1000, NAN)], 1200, 1200),
+        ([(7200, 1000, NAN)], 0, 1200),  # its need was never seen: the lifted past speaks for it
         ([(7200, 1000, 1100), (60, 500, 550)], 600, 1200),
         ([(-50, 1000, 1100)], 1200, 1200),  # the clock jumped back: as of just now
         ([(60, NAN, NAN)], 0, 0),  # at an unknown limit

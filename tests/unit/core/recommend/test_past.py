@@ -1,10 +1,12 @@
-"""What the past says of a row: the floor of past peaks goes with the price, without a step."""
+"""What the past says of a row: the floor of past peaks goes with the price, a kill cuts nothing off."""
 
 import numpy as np
 import pytest
 
 from plimsoll.forecast.window import UsageWindow
-from plimsoll.recommend.past import past_peak
+from plimsoll.guard.limits import MIB, GuardSettings
+from plimsoll.recommend.past import lifted, past_peak
+from plimsoll.usage.events import Events
 
 NAN = np.nan
 # 600 within the day, 300 within six hours, 100 in the present hour.
@@ -43,3 +45,46 @@ def test_an_outage_lets_no_peak_fall_out_and_nothing_seen_is_no_floor() -> None:
     found = past_peak(window(outage, [NAN] * len(outage)), np.array([3.0, 0.1]))
     assert found[0] == 600.0
     assert np.isnan(found[1])
+
+
+GUARD = GuardSettings()
+NOW_BIN = 12 * 1000 + 5  # the present hour has run for six bins
+
+
+def kills(*ago_and_limit: tuple[int, float], seen: float = NAN) -> Events:
+    """A row's kills: so many bins before the present, at a limit in MiB."""
+    at = np.array([[(NOW_BIN - ago) * 300.0 + 299 for ago, _ in ago_and_limit]])
+    limit = np.array([[limit * MIB for _, limit in ago_and_limit]])
+    return Events(at, limit, np.full(at.shape, seen), np.array([at.shape[1]]))
+
+
+def flat(mib: float = 100.0) -> UsageWindow:
+    return UsageWindow(np.full((1, 288), mib * MIB), np.full((1, 672), mib * MIB))
+
+
+def test_a_killed_bin_and_its_hour_count_with_the_raised_limit() -> None:
+    found = lifted(flat(), kills((20, 150.0), (300, 1000.0)), NOW_BIN, GUARD)
+    recent, hourly = found.recent_bytes[0] / MIB, found.hourly_bytes[0] / MIB
+    assert recent[-1 - 20] == 250.0, "100 MiB more"
+    assert hourly[-1 - 2] == 250.0, "bin 20 ago is the hour before the last"
+    assert hourly[-1 - 25] == 1200.0, "a fifth more; the day of five-minute bins is over"
+    assert (recent != 100.0).sum() == 1
+    assert (hourly != 100.0).sum() == 2
+    assert flat().hourly_bytes.max() == 100 * MIB
+
+
+def test_what_was_seen_is_left_as_it_was_to_the_bit() -> None:
+    window = flat()
+    assert lifted(window, kills((20, 150.0), seen=160 * MIB), NOW_BIN, GUARD) is window
+    none = Events(*(np.full((1, 8), NAN) for _ in range(3)), np.array([0]))
+    assert lifted(window, none, NOW_BIN, GUARD) is window
+    assert lifted(window, kills((20, NAN)), NOW_BIN, GUARD) is window, "killed at nobody knows what"
+    higher = flat(400.0)
+    assert (lifted(higher, kills((20, 150.0)), NOW_BIN, GUARD).hourly_bytes == higher.hourly_bytes).all()
+
+
+def test_a_kill_from_a_clock_that_was_ahead_is_of_the_present_and_one_too_old_is_nowhere() -> None:
+    ahead = lifted(flat(), kills((-50, 150.0)), NOW_BIN, GUARD)
+    assert ahead.recent_bytes[0, -1] == ahead.hourly_bytes[0, -1] == 250 * MIB
+    old = lifted(flat(), kills((12 * 673, 150.0)), NOW_BIN, GUARD)
+    assert old.hourly_bytes.max() == old.recent_bytes.max() == 100 * MIB
