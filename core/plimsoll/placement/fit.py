@@ -8,9 +8,9 @@ A node whose loads are not known (NaN) has no margin: nobody has an opinion of i
 The margin is how many standard deviations lie between load and capacity, less for sums that are skewed to
 the right: the normal power approximation of actuaries (Beard, Pentikaeinen and Pesonen, "Risk Theory", 3rd
 ed. 1984, section 3.11). Its tail is not a normal's: recorded containers jump, and a node has few of them. Of
-nodes of 10 to 50 recorded pods a share of exp(-margin) was short within the day, from a half down to two in
-a thousand (`bench/placement.py --part calibration`), and that is what is said. Rarer shortages than that are
-an extrapolation.
+nodes of 10 to 50 recorded pods a share of about exp(-margin) was short within the day, from a half down to
+one in a hundred (`bench/placement.py --part calibration`), and that is what is said. Rarer shortages than
+that are an extrapolation.
 """
 
 import math
