@@ -41,10 +41,10 @@ def _settles_late(age: np.ndarray, hours: float, random: np.random.Generator) ->
     return 1.0 - np.exp(-age / (hours * random.uniform(1 / 3, 2 / 3)))
 
 
-def _jvm(age: np.ndarray, _hours: float, random: np.random.Generator) -> np.ndarray:
-    """Warm after some minutes, then a garbage collector's ups and downs."""
-    warm = 1.0 - np.exp(-age / random.uniform(0.05, 0.5))
-    return warm + 0.3 * (age % random.uniform(1.0, 8.0)) / 8.0
+def _jvm(age: np.ndarray, hours: float, random: np.random.Generator) -> np.ndarray:
+    """Warm after some minutes, then a garbage collector's ups and downs, several in a life."""
+    warm, collected = 1.0 - np.exp(-age / random.uniform(0.05, 0.5)), hours * random.uniform(0.05, 0.3)
+    return warm + random.uniform(0.0, 0.3) * (age % collected) / collected
 
 
 def _leaks(age: np.ndarray, hours: float, _random: np.random.Generator) -> np.ndarray:

@@ -99,7 +99,8 @@ def _finished(window: UsageWindow, starts: FloatArray, now_seconds: float) -> It
         ended = np.where(over, until, -np.inf)
         by_hour = _life(window.hourly_bytes, HOUR_SECONDS, LEAST_HOURS, begun, ended, now_seconds)
         by_bin = _life(window.recent_bytes, BIN_SECONDS, LEAST_BINS, begun, ended, now_seconds)
-        recent = begun >= now_seconds - DAY_SECONDS + HOUR_SECONDS
+        # A life too short, or begun too lately, for hours; of one that the last day cuts, its end will do.
+        recent = (begun >= now_seconds - DAY_SECONDS + HOUR_SECONDS) | np.isnan(by_hour.seconds)
         yield _Life(
             *(
                 np.where(recent, getattr(by_bin, name), getattr(by_hour, name))

@@ -101,6 +101,14 @@ def test_lives_that_were_cut_short_do_not_outvote_a_long_one_that_settled() -> N
     assert look(only_short, starts).leaks[0]  # nothing shows where it ends
 
 
+def test_a_first_life_of_four_hours_shows_that_it_settled() -> None:
+    age = np.concatenate([at(4), at(2)])
+    usage = noisy(warm_up(1)(age), 0.005)
+    assert not look(usage, np.array([NOW_SECONDS - 2 * HOUR])).leaks[0]
+    growing = noisy(leak(75)(age), 0.005)
+    assert look(growing, np.array([NOW_SECONDS - 2 * HOUR])).leaks[0]
+
+
 @pytest.mark.parametrize(
     "starts",
     [
