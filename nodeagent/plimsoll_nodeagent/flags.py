@@ -4,6 +4,7 @@ In: words of a command line. Out: values with units, or argparse's own sentence.
 """
 
 import argparse
+import os
 import re
 from pathlib import Path
 
@@ -11,12 +12,17 @@ from plimsoll.pages.cold import POLICY_NAMES
 from plimsoll.pressure.registry import DEFAULT as DEFAULT_PREDICTOR
 from plimsoll.pressure.registry import NAMES as PREDICTOR_NAMES
 from plimsoll_nodeagent.control.fleet_models import SAY_SECONDS
-from plimsoll_nodeagent.discover.hierarchy import DEFAULT_CGROUP_ROOT
+from plimsoll_nodeagent.discover.hierarchy import DEFAULT_CGROUP_ROOT as HOST_CGROUP_ROOT
 from plimsoll_nodeagent.kernelfs import Mode
 from plimsoll_nodeagent.loop import MOST_CONTAINERS
-from plimsoll_nodeagent.serve.local import DEFAULT_SOCKET
+from plimsoll_nodeagent.serve.local import SOCKET_NAME
 
-DEFAULT_STATE = Path("/run/plimsoll")
+# What a pod's container is told by its environment, so that a tool that is run in it needs no flags.
+CGROUP_ROOT_VARIABLE = "PLIMSOLL_AGENT_CGROUP_ROOT"
+STATE_VARIABLE = "PLIMSOLL_AGENT_STATE_DIR"
+DEFAULT_CGROUP_ROOT = os.environ.get(CGROUP_ROOT_VARIABLE) or HOST_CGROUP_ROOT
+DEFAULT_STATE = Path(os.environ.get(STATE_VARIABLE) or "/run/plimsoll")
+DEFAULT_SOCKET = DEFAULT_STATE / SOCKET_NAME
 DEFAULT_IDENTITY = Path("/var/run/plimsoll/identity")
 DEFAULT_TOKEN = Path("/var/run/plimsoll/token/token")
 LEAST_COLUMNS = 20

@@ -20,10 +20,10 @@ from plimsoll.pages.recording_replay import AGENT_POLICIES, policy_for_replay, r
 from plimsoll.pages.survival import AGE_EDGES, SurvivalModel
 from plimsoll.pressure.registry import NAMES as PREDICTOR_NAMES
 from plimsoll_nodeagent.control.models import Learnt, ModelStore
-from plimsoll_nodeagent.flags import DEFAULT_STATE, acting_flags, columns, positive, seconds
+from plimsoll_nodeagent.flags import DEFAULT_SOCKET, DEFAULT_STATE, acting_flags, columns, positive, seconds
 from plimsoll_nodeagent.kernelfs import KernelFs, Mode
 from plimsoll_nodeagent.recorder import RecordError, record
-from plimsoll_nodeagent.serve.local import DEFAULT_SOCKET, ask
+from plimsoll_nodeagent.serve.local import ask
 from plimsoll_nodeagent.show.files import RecordingError, is_recording, load, save
 from plimsoll_nodeagent.show.report import html, terminal
 from plimsoll_nodeagent.show.scale import seconds_text

@@ -18,7 +18,7 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_SOCKET = Path("/run/plimsoll/agent.sock")
+SOCKET_NAME = "agent.sock"  # in the directory of the agent's state
 MOST_BYTES = 65_536
 PATIENCE_SECONDS = 5.0
 Calls = Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, object]]]

@@ -399,3 +399,16 @@ def test_output_that_cannot_be_written_is_one_sentence(tmp_path):
     last = said.stderr.splitlines()[-1]
     assert (said.returncode, last) == (2, "plimsoll-agent: cannot write the output: Bad file descriptor")
     assert "Traceback" not in said.stderr
+
+
+def test_a_tool_in_the_agents_container_looks_where_its_environment_says(tmp_path):
+    """As `kubectl exec` runs it there: without a flag."""
+    where = {"PLIMSOLL_AGENT_CGROUP_ROOT": "/host/cgroup", "PLIMSOLL_AGENT_STATE_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "plimsoll_nodeagent.main"]
+
+    def said(*words: str) -> str:
+        done = subprocess.run([*command, *words], env=where, capture_output=True, text=True, check=False)
+        return done.stdout + done.stderr
+
+    assert "/host/cgroup" in said("status", "--root", str(tmp_path))
+    assert str(tmp_path / "agent.sock") in said("set-policy", "by-policy")
