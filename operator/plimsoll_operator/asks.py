@@ -84,6 +84,7 @@ class Asks:
         self._usage: dict[int, tuple[float, float]] = {}
         self._raises: dict[PodContainer, tuple[int, str]] = {}
         self._holds: dict[int, str] = {}
+        self._released: set[int] = set()  # rows whose hold ended or changed, until they are asked for
         self._covered: IntArray = np.empty(0, dtype=np.int32)  # ascending
         self._classes: dict[int, int] = {}
         self._leaks: dict[int, LeakView] = {}
@@ -110,7 +111,9 @@ class Asks:
         usage = tick.usage
         uses = (usage.rows.tolist(), usage.current_bytes.tolist(), usage.age_seconds.tolist())
         self._usage = {row: (used, age) for row, used, age in zip(*uses, strict=True)}
-        self._holds = {row: reason for reason, rows in tick.holds.items() for row in rows.tolist()}
+        holds = {row: reason for reason, rows in tick.holds.items() for row in rows.tolist()}
+        self._released |= {row for row, why in self._holds.items() if holds.get(row) != why}
+        self._holds = holds
         raises = zip(tick.raises.pods, tick.raises.limit_bytes.tolist(), tick.raises.reasons, strict=True)
         self._raises = {uid: (math.ceil(limit), reason) for uid, limit, reason in raises}
 
@@ -182,6 +185,11 @@ class Asks:
     def why_silent(self, row: int) -> str:
         """Why the engine says nothing about a row, in one word; "" where it does."""
         return self._holds.get(row, "")
+
+    def take_released(self) -> set[int]:
+        """The rows whose hold ended, or is for another reason, since this was last asked."""
+        released, self._released = self._released, set()
+        return released
 
     def covered(self, row: int) -> bool:
         """True where the engine knows the row's last hour without a gap."""

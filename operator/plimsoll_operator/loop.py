@@ -231,9 +231,11 @@ class Loop:
             logger.exception("relief failed; nobody leaves its kube node")
 
     async def _due(self, tick: Tick, changes: Changes) -> list[Group]:
-        """Groups with something new: a recommendation, a raise, a changed pod, or a reason that passes."""
-        membership = self._parts.membership
-        rows = {*tick.recommendations.rows.tolist(), *tick.raises.rows.tolist(), *self._again}
+        """Groups with something new: a recommendation, a raise, a changed pod, a reason that passes, or a
+        hold that has ended.
+        """
+        membership, released = self._parts.membership, self._parts.asks.take_released()
+        rows = {*tick.recommendations.rows.tolist(), *tick.raises.rows.tolist(), *self._again, *released}
         found: dict[int, Group] = {}  # by identity: a group's key is slow to hash, and all may be due at once
         for number, key in enumerate(changes.touched):
             if number % FOUND_AT_ONCE == FOUND_AT_ONCE - 1:

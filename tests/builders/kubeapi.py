@@ -42,6 +42,7 @@ class MemoryApi:
         self.paths = {}
         self.server_version = "v1.37.1"
         self._version = 100
+        self._indexed = {}  # what `world` returned last
         self._failures = defaultdict(list)
 
     # -- for tests ---------------------------------------------------------------------------------------
@@ -64,10 +65,15 @@ class MemoryApi:
         self._failures[method] += [error] * times
 
     def world(self, paused=False):
-        """What the indices would hold now."""
-        kept = defaultdict(list)
-        for (plural, _, _), body in self.objects.items():
-            record = PLURALS[plural](copy.deepcopy(body)) if plural in PLURALS else None
+        """What the indices would hold now: of an object that did not change, the very same record."""
+        kept, known, self._indexed = defaultdict(list), self._indexed, {}
+        for key, body in self.objects.items():
+            if (plural := key[0]) not in PLURALS:
+                continue
+            before, record = known.get(key, (None, None))
+            if before != body:
+                record = PLURALS[plural](copy.deepcopy(body))
+            self._indexed[key] = (copy.deepcopy(body), record)
             if record is not None:
                 kept[plural].append(record)
         return world(

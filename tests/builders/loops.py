@@ -60,6 +60,7 @@ class SpokenEngine:
         self.used_mib = used_mib
         self.raises = {}
         self.problems = ()
+        self.held = ""  # why all of them hold
         self.leaks_mib_per_hour = {}  # by container
         self.covered = ()  # containers whose last hour is known
         self.members = {}
@@ -117,6 +118,7 @@ class SpokenEngine:
             ),
             usage=RowUsage(rows, np.full(len(rows), self.used_mib * MIB), np.full(len(rows), 5.0)),
             problems=self.problems,
+            holds={self.held: rows} if self.held else {},
             bases=self._bases(rows),
             shapes=self._shapes(rows, names),
             covered=np.array([row for row in rows if names[int(row)] in self.covered], dtype=np.int32),

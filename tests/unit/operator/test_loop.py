@@ -253,6 +253,21 @@ async def test_a_source_that_is_down_holds_everything_with_its_reason():
     assert "no answer" in choice.decision.message
 
 
+async def test_what_was_held_is_decided_when_the_hold_ends_not_when_it_is_asked_again():
+    """A recommendation stands for an hour; it is not lost on a hold that came and went meanwhile."""
+    made = rig()
+    made.engine.held = "NeedUnknown"
+    for minute in range(3):
+        await made.once(NOW + minute * MINUTE)
+    made.engine.targets = {}  # nothing new is recommended from here on, and no object changes
+    for minute in range(3, 5):
+        assert (await made.once(NOW + minute * MINUTE)).rows == {}
+    assert made.limit() == 1024
+    made.engine.held = ""
+    await made.once(NOW + 5 * MINUTE)
+    assert made.limit() == 2048
+
+
 async def test_an_old_kubernetes_is_only_advised():
     made = rig()
     made.api.server_version = "v1.34.9"

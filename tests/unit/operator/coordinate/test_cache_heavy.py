@@ -22,11 +22,11 @@ async def test_the_limit_of_idle_cache_falls_once_and_within_ten_minutes():
     await lived.begin()
     await lived.live(10.0)
     assert sorted(set(limits(lived))) == [112.0, 192.0]  # never up, and down in one step
-    assert lived.highest_mib() == 34.0
+    assert lived.highest_mib() == pytest.approx(34.0, rel=0.01)
     await lived.live(30.0)
     assert not lived.sought()
     assert lived.limit_mib == 112.0
-    assert lived.highest_mib() == 34.0
+    assert lived.highest_mib() == pytest.approx(34.0, rel=0.01)
 
 
 async def test_it_does_not_follow_the_search_down_step_by_step():
