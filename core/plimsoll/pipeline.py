@@ -318,7 +318,7 @@ class LimitPipeline:
         price = self.oom_prices(rows)
         floor = np.maximum(floor_by_use(present, settings.guard), memory.hold_bytes)
         if settings.floored:
-            floor = np.fmax(floor, past_peak(looked, price))
+            floor = np.fmax(floor, past_peak(looked, price, settings.guard))
         if settings.guarded:  # a limit that the guard would raise in the next bin is no limit to ask for
             used = np.where(np.isnan(present), hour_peak, present)
             used = np.fmax(used, lived.held_bytes())

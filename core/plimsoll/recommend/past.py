@@ -12,14 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from plimsoll.forecast.protocol import PeakDistribution
+from plimsoll.forecast.seasonal import NEIGHBOUR_HOURS
 from plimsoll.forecast.window import (
     BINS_PER_HOUR,
     HOURS_PER_DAY,
+    HOURS_PER_WEEK,
     FloatArray,
     UsageWindow,
     held,
     last_hour_peak,
     mean,
+    peak,
     peak_of_seen_hours,
     present_bytes,
     quantile_of_seen,
@@ -52,21 +55,43 @@ def typical_need(forecast: PeakDistribution, window: UsageWindow, guard: GuardSe
     return np.fmax(np.fmax(coming, day), floor_by_use(present_bytes(window), guard))
 
 
-def past_peak(window: UsageWindow, price: FloatArray) -> FloatArray:
+def past_peak(window: UsageWindow, price: FloatArray, guard: GuardSettings) -> FloatArray:
     """Peak [n] of the past that a limit must cover where a kill is worth `price` [n] container-days.
 
     The last day's where kills are dear: short floors forget restart peaks. The last hours' where they are
     cheap, for who wants tight limits. In between it goes from the one to the other by the logs of price and
     peak, so that a price that is steered moves a limit and never throws it. Hours are counted as seen: an
-    outage of the usage source is not a calm that lets a peak fall out.
+    outage of the usage source is not a calm that lets a peak fall out. Where a weekly season is proven, its
+    peak at this hour counts as one of the day's, with the room that keeps the guard from raising there.
     """
     dear = np.clip(np.log(price / CHEAP_PRICE) / np.log(DEAR_PRICE / CHEAP_PRICE), 0.0, 1.0)
     day = peak_of_seen_hours(window.hourly_bytes, FLOOR_HOURS)
+    day = np.fmax(day, weekly_peak(window, day) / guard.climb_threshold)
     if (dear == 1.0).all():
         return day
     hours = peak_of_seen_hours(window.hourly_bytes, CHEAP_FLOOR_HOURS)
     between = hours * np.power(np.maximum(day, 1.0) / np.maximum(hours, 1.0), dear)
     return np.where(dear == 1.0, day, between)  # to the bit, whoever else is asked about
+
+
+def weekly_peak(window: UsageWindow, day_bytes: FloatArray) -> FloatArray:
+    """The higher peak [n] of this hour and its neighbours one and two weeks ago; NaN: no weekly season there.
+
+    Proven is one where in both weeks these hours went above the day before them, and above `day_bytes` [n],
+    what the last day asks for anyway. Once is a spike; a level that was higher throughout has fallen since;
+    what the day covers needs no week.
+    """
+    found, least = np.full(len(window), -np.inf), np.full(len(window), np.inf)
+    for weeks in (1, 2):
+        end = window.hourly_bytes.shape[1] - weeks * HOURS_PER_WEEK + NEIGHBOUR_HOURS
+        begin = end - 2 * NEIGHBOUR_HOURS - 1
+        there = peak(window.hourly_bytes[:, begin:end])
+        day = peak(window.hourly_bytes[:, begin - HOURS_PER_DAY : begin])
+        with np.errstate(invalid="ignore"):
+            least = np.minimum(least, np.where(there > day, there, -np.inf))
+        found = np.fmax(found, there)
+    with np.errstate(invalid="ignore"):
+        return np.where(least > day_bytes, found, np.nan)
 
 
 def lifted(window: UsageWindow, kills: Events, current_bin: int, guard: GuardSettings) -> UsageWindow:

@@ -178,6 +178,17 @@ def test_a_kill_at_an_unknown_limit_raises_nothing():
     assert pipeline.history.ooms(said.rows).count[0] == 1
 
 
+def test_the_third_run_of_a_weekly_job_finds_room_and_a_job_that_ran_once_has_no_week():
+    usage = np.stack([steady(20.5), steady(20.5)])
+    for row, days in ((0, (6.5, 13.5)), (1, (6.5,))):
+        for day in days:
+            begin = round(day * 288)
+            usage[row, begin : begin + 6] *= 2.2
+    said, _, _ = decided(usage)
+    assert said.lower_bytes[0] >= 230 * MIB
+    assert said.target_bytes[1] < 200 * MIB
+
+
 def test_usage_above_the_known_peak_asks_again_and_only_raises():
     history, rows, now = history_of(np.full((2, 864), 100 * MIB))
     pipeline = LimitPipeline(history, PipelineSettings(guard=GuardSettings(climb_threshold=0.99)))
