@@ -33,6 +33,17 @@ def test_a_user_of_one_namespace_writes_policies_there_and_nothing_else_of_ours(
         with pytest.raises(CommandError, match="orbidden"):
             send(cluster, token, other)
 
+    # Asked in the namespace even of what has none: there it is the role `edit` that answers.
+    may = lambda *asked: as_token(cluster, token, "-n", namespace, "auth", "can-i", *asked)  # noqa: E731
+    for verb in ("patch", "delete"):
+        assert may(verb, "memorypolicies.plimsoll.dev").strip() == "yes"
+        for kind in ("memoryprofiles", "clustermemorypolicies", "nodememories"):
+            with pytest.raises(CommandError, match="exit 1: no"):
+                may(verb, f"{kind}.plimsoll.dev")
+    for kind in ("memorypolicies", "memoryprofiles", "clustermemorypolicies", "nodememories"):
+        with pytest.raises(CommandError, match="exit 1: no"):
+            may("patch", f"{kind}.plimsoll.dev", "--subresource=status")
+
 
 def test_the_agents_token_cannot_patch_pods(cluster, release, namespace):
     cluster.apply(deployment(cluster, namespace, "safe", mib=8, limit="64Mi", request="32Mi"))
