@@ -14,7 +14,6 @@ from builders.e2e.workloads import MIB
 
 AGENTS = "plimsoll-agents"
 NO_CAPABILITY = "0" * 16
-ACCOUNT = f"--as=system:serviceaccount:{AGENTS}:plimsoll-agent"
 
 
 @pytest.mark.disruptive
@@ -71,9 +70,11 @@ def assert_agents_watch_from_their_own_namespace(cluster, release: Release) -> N
         assert not pod["spec"].get("hostPID")
         assert_confined(cluster, pod, "agent")
         assert container_memory(cluster, pod, "agent").max_bytes == 128 * MIB
+    (name,) = {each["spec"]["serviceAccountName"] for each in agents}
+    account = f"--as=system:serviceaccount:{AGENTS}:{name}"
     for verb, kind in (("list", "pods"), ("patch", "pods"), ("list", "memorypolicies.plimsoll.dev")):
         with pytest.raises(CommandError, match="exit 1: no"):
-            cluster.kube("auth", "can-i", verb, kind, "-A", ACCOUNT)
+            cluster.kube("auth", "can-i", verb, kind, "-A", account)
 
 
 def assert_confined(cluster, pod, container: str) -> None:
