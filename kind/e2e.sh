@@ -26,7 +26,7 @@ chosen=$1; shift
 arguments=("$@")
 export PLIMSOLL_E2E_FAILED=$REPO/build/e2e/failed    # tests/e2e/conftest.py: "late" or "wrong", a tab, the test's id
 mkdir -p "$REPO/build/e2e"; rm -f "$REPO/build/e2e/times"
-failed=0 again=()
+failed=0 again=() empty=yes                          # empty: no pass has had a test yet
 stage() { # name command...
   local began=$SECONDS name=$1 status=0; shift
   "$@" || status=$?
@@ -40,6 +40,7 @@ pytest_() { # name arguments...
 pass() { # name arguments...
   local status=0
   pytest_ "$@" "${tests[@]}" ${arguments[@]+"${arguments[@]}"} || status=$?
+  [ "$status" = 5 ] || empty=
   case $status in
     0) ;;
     5) [ ${#arguments[@]} -gt 0 ] || failed=5 ;;   # there may be none in this pass where somebody chose some
@@ -53,6 +54,9 @@ if [ -z "${PLIMSOLL_KEEP_CLUSTER:-}" ] && [ ! -f "$RUN/cluster.json" ]; then too
 stage "cluster up" "$KIND_DIR/up.sh" || die "kind/up.sh failed: no test has run"
 pass "release, and tests side by side" -m "not disruptive" -n "${WORKERS:-3}" --dist worksteal
 [ "$chosen" = kind ] || pass "tests that run alone" -m disruptive
+if [ -n "$empty" ]; then
+  failed=5; printf '\nNO TEST HAS RUN: nothing of %s is chosen by: %s\n' "$chosen" "${arguments[*]:-no arguments}"
+fi
 if [ ${#again[@]} -gt $MOST_AGAIN ]; then
   failed=1; printf '\n%s tests ran out of time: too many to be a passing shortage\n' ${#again[@]}
 elif [ "$failed" = 0 ] && [ ${#again[@]} -gt 0 ]; then

@@ -127,6 +127,14 @@ def test_a_pass_may_be_empty_only_where_somebody_chose_tests(run: Run):
     assert run("all", "-k", "oom").returncode == 0
 
 
+@pytest.mark.parametrize(("chosen", "passes"), [("core", 2), ("kind", 1)])
+def test_a_choice_that_no_test_meets_is_a_failure_that_is_said(run: Run, chosen: str, passes: int):
+    run.passes(*[(5, "")] * passes)
+    done = run(chosen, "-k", "typpo")
+    assert (done.returncode, len(run.called)) == (5, passes)
+    assert f"NO TEST HAS RUN: nothing of {chosen} is chosen by: -k typpo\n" in done.stdout
+
+
 def test_kind_runs_what_can_run_side_by_side(run: Run):
     run.passes((0, ""))
     assert run("kind").returncode == 0
