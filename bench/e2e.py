@@ -1,8 +1,10 @@
 """How long the end-to-end tests take, and what the images weigh.
 
 In: `kind/e2e.sh`, run to its end; it writes each stage and its seconds to build/e2e/times. Out:
-bench/results/e2e.json. A run with a failed test is no measurement: nothing is written then. Whether the
-environment came from the cache is in the figures' names, as it was found before the run.
+bench/results/e2e.json. A run with a failed test is no measurement: nothing is written then. Nor is one on
+a cluster that is up already, or on one that is not of VM nodes: that is refused. What of the environment came
+from the cache is in the figures' names: `cached` where the very disk that the nodes started from was there
+before the run, `partly_cached` where only other things were, `from_nothing` where nothing was.
 """
 
 import argparse
@@ -25,18 +27,46 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tests", choices=["core", "all"], nargs="?", default="all")
     tests = bench_options(parser).tests
+    if why := refused():
+        parser.error(why)
     command, began = f".venv/bin/python bench/e2e.py {tests}", time.monotonic()
-    source = "cached" if cached() else "from_nothing"
+    before = kept()
     subprocess.run([REPOSITORY / "kind/e2e.sh", tests], check=True)
+    source = source_of(told("kind/vm/build-disk.sh"), before)
     rows = [*times(f"e2e.{tests}.{source}", command), *sizes(command)]
     print(write_results("e2e", rows, 0, time.monotonic() - began))
 
 
-def cached() -> bool:
-    """True where a node disk was made before."""
+def refused() -> str:
+    """Why a run's times would not be those of a cluster of VM nodes from its start; "" where they are."""
+    provider = told("kind/up.sh", "--check")
+    if provider != "vm":
+        return f"the figures are of VM nodes, and the cluster would come from {provider}: PLIMSOLL_CLUSTER=vm"
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+    name = os.environ.get("PLIMSOLL_CLUSTER_NAME") or "plimsoll"
+    if (Path(home) / "plimsoll" / name / "provider").exists():
+        return f"the cluster {name} is up, or left over: its start cannot be timed; kind/down.sh removes it"
+    return ""
+
+
+def kept() -> set[str]:
+    """Names of what the cache has for VM nodes: binaries, and all that disks are made of."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     cache = Path(os.environ.get("PLIMSOLL_CACHE") or Path(home) / "plimsoll")
-    return any(cache.glob("vm/node-*.raw"))
+    return {each.name for part in ("bin", "vm") for each in (cache / part).glob("*")}
+
+
+def source_of(disk: str, before: set[str]) -> str:
+    """Where the environment came from: the path of the nodes' disk now, and what the cache had before."""
+    if Path(disk).name in before:
+        return "cached"
+    return "partly_cached" if before else "from_nothing"
+
+
+def told(script: str, *arguments: str) -> str:
+    """What a script prints."""
+    asked = [REPOSITORY / script, *arguments]
+    return subprocess.run(asked, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 def times(prefix: str, command: str) -> list[Row]:
@@ -50,11 +80,9 @@ def times(prefix: str, command: str) -> list[Row]:
 
 def sizes(command: str) -> list[Row]:
     """What the assembled images weigh, all layers together, as a registry keeps them and as a node does."""
-    asked = [REPOSITORY / "kind/vm/make-images.sh", "sizes"]
-    told = subprocess.run(asked, check=True, stdout=subprocess.PIPE, text=True).stdout
     return [
         Row(f"image.{found['part']}.{name}_mb", float(found[name]), "MB", 1, command)
-        for found in SIZE.finditer(told)
+        for found in SIZE.finditer(told("kind/vm/make-images.sh", "sizes"))
         for name in ("compressed", "unpacked")
     ]
 
