@@ -36,7 +36,8 @@ a pod.
 **People.** Whoever has the built-in role `view` reads policies and profiles; who has `edit` or `admin` in a
 namespace also writes its MemoryPolicies and nothing else of ours (`rbac.aggregate`). The ClusterRole and the
 Role that end in `-operate` (policies of the whole cluster, `plimsoll restore`; `plimsoll pause`) are bound to
-nobody: bind them to who runs Plimsoll, here a group `platform-team`:
+nobody: bind them to who runs Plimsoll, here a group `platform-team`. They may change a namespace's
+MemoryPolicies, to switch one off, but make and delete none, and delete no profile:
 
 ```sh
 kubectl create clusterrolebinding plimsoll-operate --clusterrole=plimsoll-operate --group=platform-team

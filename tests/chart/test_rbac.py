@@ -17,7 +17,8 @@ import pytest
 import plimsoll_operator
 from builders.chart import EVERYTHING, VALUE_SETS, Object, Rendered, render
 from plimsoll.api.profile import NodeMemoryStatus
-from plimsoll_cli import pause
+from plimsoll_cli import cluster as command_line
+from plimsoll_cli import pause, restore
 from plimsoll_nodeagent.control import node_memory
 from plimsoll_nodeagent.control.cluster_policies import ClusterPolicies
 from plimsoll_nodeagent.control.kubeapi import ApiError, KubeApi
@@ -431,6 +432,66 @@ def test_people_with_edit_write_policies_of_their_namespace_and_nothing_else_of_
     assert set(aggregated) == {"view", "edit"}
     assert {each.verb for each in granted(aggregated["view"], "")} == {"get", "list", "watch"}
     assert {each.resource for each in granted(aggregated["edit"], "")} == {"memorypolicies"}
+
+
+# What people send of policies, with kubectl: apply, edit and delete those of the cluster, switch another's.
+READING = {"get", "list", "watch"}
+BY_HAND = {("clustermemorypolicies", verb) for verb in (*READING, "create", "update", "patch", "delete")} | {
+    ("memorypolicies", verb) for verb in (*READING, "update", "patch")
+}
+
+
+class RestoredByPeople:
+    """Stands where the commands' `Cluster` stands, with one profile; keeps which rights restoring takes."""
+
+    def __init__(self) -> None:
+        self.rights: set[tuple[str, str]] = set()
+        self.restore = False
+
+    def items(self, path: str) -> list[Object]:
+        self.rights.add((path.rpartition("/")[2], "list"))
+        before = {"name": "main", "originalResources": {"request": "1Mi", "limit": "2Mi"}}
+        spec = {"targetRef": {"kind": "Deployment", "name": "web"}, "restore": self.restore}
+        meta = {"namespace": "demo", "name": "deployment-web"}
+        return [{"metadata": meta, "spec": spec, "status": {"containers": [before]}}]
+
+    def merge(self, path: str, body: Object) -> Object:
+        self.rights.add((path.split("/")[-2], "patch"))
+        self.restore = body["spec"]["restore"]
+        return body
+
+
+def test_who_operates_may_do_what_restoring_takes_and_what_is_done_to_policies_by_hand(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    cluster = RestoredByPeople()
+    monkeypatch.setattr(restore, "open_cluster", lambda *_: contextlib.nullcontext(cluster))
+    restore.restore_command("demo/Deployment/web")
+    restore.restore_command("demo/Deployment/web", undo=True)
+    assert cluster.rights == {("memoryprofiles", "list"), ("memoryprofiles", "patch")}
+    reads = {(kind, verb) for kind in ("memoryprofiles", "nodememories") for verb in READING}
+    given = list(granted(render().one("ClusterRole", "-operate")["rules"], "cluster"))
+    assert {each.group for each in given} == {"plimsoll.dev"}
+    assert {(each.resource, each.verb) for each in given} == cluster.rights | reads | BY_HAND
+
+
+def test_no_other_command_writes_to_the_api_server():
+    """What the two tests of `restore` and of `pause` compare is all that commands write."""
+    source = ROOT / "cli/plimsoll_cli"
+    sent = {
+        (path.name, each.func.attr)
+        for path in source.rglob("*.py")
+        if "sandbox" not in path.parts
+        for each in ast.walk(ast.parse(path.read_text()))
+        if isinstance(each, ast.Call)
+        and isinstance(each.func, ast.Attribute)
+        and each.func.attr in {"merge", "create"}
+        and named(each.func.value) == "cluster"
+    }
+    assert sent == {("restore.py", "merge"), ("pause.py", "merge"), ("pause.py", "create")}
+    methods = {name for name in vars(command_line.Cluster) if not name.startswith("_")}
+    assert methods >= {"merge", "create"}
+    assert {verb for verb in ("PUT", "DELETE") if verb in (source / "cluster.py").read_text()} == set()
 
 
 class AskedOfPeople:
