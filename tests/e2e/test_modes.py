@@ -89,6 +89,30 @@ def test_initial_sets_a_new_pods_limits(cluster, release, namespace):
     assert restarts(second) == 0
 
 
+@pytest.mark.parametrize("mode", ["Recommend", "Off"])
+@pytest.mark.past("born", DAYS_AT_60)
+def test_a_pod_born_under_recommend_or_off_keeps_its_own_limit(cluster, release, namespace, mode: str):
+    cluster.apply(
+        policy(namespace, "born", "born", "Initial"),
+        deployment(cluster, namespace, "born", mib=60, limit="256Mi", request="128Mi"),
+    )
+    running_pod(cluster, namespace, "born")
+    wait_recommended(cluster, namespace, "deployment-born")
+    wait_born_lower(cluster, namespace, "born")  # the webhook knows what it would say
+    lowered = running_pod(cluster, namespace, "born")
+
+    cluster.apply(policy(namespace, "born", "born", mode))
+    wait_for(
+        lambda: mode_of(cluster, namespace, "deployment-born") == mode, f"mode {mode} in the profile", 90
+    )
+    new, _ = replaced(cluster, namespace, "born", lowered)
+    resources = new["spec"]["containers"][0]["resources"]
+    assert (resources["limits"]["memory"], resources["requests"]["memory"]) == ("256Mi", "128Mi")
+    now = running_pod(cluster, namespace, "born")
+    assert now["metadata"]["uid"] == new["metadata"]["uid"]
+    assert container_memory(cluster, now, CONTAINER).max_bytes == 256 * MIB
+
+
 @pytest.mark.disruptive
 @pytest.mark.past("alone", DAYS_AT_60)
 def test_with_the_operator_down_pods_are_created_unchanged_and_quickly(cluster, release, namespace):
