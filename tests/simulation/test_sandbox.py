@@ -67,7 +67,6 @@ def test_one_seed_plays_the_same_whatever_else_the_machine_does(outcome):
         for each in busy:
             each.kill()
             each.wait()
-    assert again["stalled_bins"] == 0, "the world waited half a minute for the operator, and went on without"
     assert again["arms"] == outcome["arms"]
     assert again["events"] == outcome["events"]
     assert asked(again) == asked(outcome)
