@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 import aiohttp.web
 
 DEAD_BINS = 3  # that go on without a participant that died
-DEAD_STALL_SECONDS = 5.0  # wall time a bin of these: one that has only lost its watch is back by then
+DEAD_STALL_SECONDS = 0.5  # wall time a bin of these: one that has only lost its watch is back by then
 ABSENT_STALL_SECONDS = 60.0  # wall time; the operator is still starting, for the first time or again
 SLOW_STALL_SECONDS = 30.0  # wall time; a first tick with its backfill takes seconds
 _POLL_SECONDS = 0.02
