@@ -9,14 +9,14 @@ kernel can neither be told so nor swap anyway, nothing goes. What is to come bac
 much is decided in the core.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plimsoll.pages.address_plan import Asked, Process
+from plimsoll.pages.address_plan import Asked, Part, Process
 from plimsoll_nodeagent.act.actor import Actor
 from plimsoll_nodeagent.act.advise import Advise
 from plimsoll_nodeagent.act.container import member
@@ -92,17 +92,8 @@ class Taker:
         if plan is None or not self.capabilities.at_least(Engine.ADVICE, Level.WILLNEED):
             return
         for part in plan.bring_back(amount_bytes, all_out=all_out):
-            acted = False
-            try:
-                for ranges in pieces(part.ranges, PART_BYTES):
-                    if self.must_stop(each):
-                        return
-                    outcome = self._advise(each, part.process, ranges, Advice.WILLNEED)
-                    acted |= outcome.acted
-                    yield outcome
-            finally:
-                if acted:
-                    plan.brought_back(part)
+            if (yield from self._advised(each, part, Advice.WILLNEED, plan.brought_back)):
+                return
 
     def reclaim(self, each: Controlled, amount_bytes: int, *, file_only: bool = False) -> Reclaim:
         """The action in the kernel's own order; `file_only`: of files, where it can be told so."""
@@ -112,25 +103,39 @@ class Taker:
 
     def _page_out(self, each: Controlled, amount_bytes: int) -> Iterator[Outcome]:
         plan, parts = each.addresses, 0
-        while plan is not None and parts < MOST_PARTS:
+        if plan is None:
+            return
+
+        def took(part: Part) -> None:
+            plan.took(part, self._left(each, plan.asked(part)))
+
+        while parts < MOST_PARTS:
             before = plan.cold_bytes
             found = plan.take(min(amount_bytes, max(PART_BYTES, plan.block_bytes)))
             amount_bytes -= before - plan.cold_bytes
             for part in found:
-                acted = False
-                try:
-                    for ranges in pieces(part.ranges, PART_BYTES):
-                        if self.must_stop(each):
-                            return
-                        outcome = self._advise(each, part.process, ranges, Advice.PAGEOUT)
-                        acted |= outcome.acted
-                        yield outcome
-                finally:
-                    if acted:
-                        plan.took(part, self._left(each, plan.asked(part)))
+                if (yield from self._advised(each, part, Advice.PAGEOUT, took)):
+                    return
             parts += len(found)
             if not found:
                 return
+
+    def _advised(
+        self, each: Controlled, part: Part, advice: Advice, book: Callable[[Part], None]
+    ) -> Generator[Outcome, None, bool]:
+        """A part, piece by piece, `book`ed if any of it was done, however it ends. Returns: must all stop?"""
+        acted = False
+        try:
+            for ranges in pieces(part.ranges, PART_BYTES):
+                if self.must_stop(each):
+                    return True
+                outcome = self._advise(each, part.process, ranges, advice)
+                acted |= outcome.acted
+                yield outcome
+            return False
+        finally:
+            if acted:
+                book(part)
 
     def _orders(self) -> bool:
         """Whether the kernel's order can be told what is doubtful, and no age is read from what that changes.
