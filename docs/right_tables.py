@@ -30,8 +30,9 @@ rights, and no others, on a real API server.
 
 An **agent** that only watches has none: it asks the API server for nothing, its account is bound to no role,
 no token is mounted. It runs without capabilities as an unprivileged user, and mounts the node's cgroup v2
-hierarchy read-only. One that acts (`agent.act.enabled`) has those of the second table, of which none changes
-a pod.
+hierarchy read-only. One that acts (`agent.act.enabled`) has those of the table below, of which none changes
+a pod, and the token for them in the agent's container alone: the init container that puts the seccomp profile
+on the node, as root, has none ({doc}`decisions/0293-a-token-where-it-is-used`).
 
 **People.** Whoever has the built-in role `view` reads policies and profiles; who has `edit` or `admin` in a
 namespace also writes its MemoryPolicies and nothing else of ours (`rbac.aggregate`). The ClusterRole and the

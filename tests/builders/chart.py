@@ -123,6 +123,12 @@ class Rendered:
             if each
         )
 
+    @property
+    def bound_accounts(self) -> set[str]:
+        """Names of the service accounts that any role is bound to."""
+        kinds = ("ClusterRoleBinding", "RoleBinding")
+        return {who["name"] for kind in kinds for each in self.of_kind(kind) for who in each["subjects"]}
+
     def of_kind(self, kind: str) -> list[Object]:
         """The objects of one kind."""
         return [each for each in self.objects if each["kind"] == kind]

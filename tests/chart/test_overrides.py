@@ -129,11 +129,6 @@ ACCOUNTS = {
 }
 
 
-def subjects(rendered: Rendered) -> set[str]:
-    kinds = ("ClusterRoleBinding", "RoleBinding")
-    return {who["name"] for kind in kinds for each in rendered.of_kind(kind) for who in each["subjects"]}
-
-
 def test_an_account_of_another_name_is_made_used_bound_and_narrowed():
     rendered = render(ACCOUNTS)
     made = {each["metadata"]["name"]: each for each in rendered.of_kind("ServiceAccount")}
@@ -141,7 +136,7 @@ def test_an_account_of_another_name_is_made_used_bound_and_narrowed():
     assert made["o"]["metadata"]["annotations"] == {"example.com/who": "o"}
     used = {name: pod["spec"].get("serviceAccountName") for name, pod in pods(rendered).items()}
     assert used == {"operator": "o", "worker": "w", "sweeper": "s", "agent": "a", "test": None}
-    assert subjects(rendered) == {"o", "s", "a"}
+    assert rendered.bound_accounts == {"o", "s", "a"}
     own_node = rendered.one("ValidatingAdmissionPolicy", "-own-node")["spec"]["matchConditions"]
     assert '"system:serviceaccount:plimsoll-system:a"' in own_node[0]["expression"]
     gates = rendered.one("ValidatingAdmissionPolicy", "-gates-only")["spec"]["matchConditions"]
@@ -159,7 +154,7 @@ def test_an_account_that_is_there_is_not_made_and_bound_all_the_same():
     rendered = render({"operator": theirs})
     names = {each["metadata"]["name"] for each in rendered.of_kind("ServiceAccount")}
     assert names == {"plimsoll-agent"}
-    assert subjects(rendered) == {"theirs"}
+    assert rendered.bound_accounts == {"theirs"}
     assert pods(rendered)["operator"]["spec"]["serviceAccountName"] == "theirs"
 
 

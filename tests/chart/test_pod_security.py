@@ -157,7 +157,7 @@ def test_mounts_of_an_agent_that_acts_can_be_left_out_one_by_one():
     without = {"enabled": True, "mm": False, "lruGen": False, "compact": False}
     pod = render({"agent": {"act": without}}).one("DaemonSet")["spec"]["template"]["spec"]
     (agent,) = pod["containers"]
-    assert [each["name"] for each in agent["volumeMounts"]] == ["cgroup", "state"]
+    assert [each["name"] for each in agent["volumeMounts"]] == ["cgroup", "api-token", "state"]
 
 
 def test_agents_get_a_namespace_where_host_paths_are_allowed():

@@ -15,7 +15,7 @@ from typing import Self
 import pytest
 
 import plimsoll_operator
-from builders.chart import EVERYTHING, VALUE_SETS, Object, Rendered, render
+from builders.chart import EVERYTHING, VALUE_SETS, Object, render
 from plimsoll.api.profile import NodeMemoryStatus
 from plimsoll_cli import cluster as command_line
 from plimsoll_cli import pause, restore
@@ -96,7 +96,7 @@ def test_pods_are_patched_only_where_they_may_be_held():
     rendered = render(GATES)
     given = set(granted(rendered.one("ClusterRole", "-sweeper")["rules"], "cluster"))
     assert given == {each for right in SWEEPER_RIGHTS for each in right.single()}
-    assert bound(rendered) == {"plimsoll-operator", "plimsoll-sweeper"}
+    assert rendered.bound_accounts == {"plimsoll-operator", "plimsoll-sweeper"}
     written = {(each.resource, each.verb) for each in given if each.verb not in WATCHED}
     assert written == {("pods", "patch")}
 
@@ -299,23 +299,13 @@ def test_names_narrow_what_is_asked_for_by_name():
     assert by_name == {("configmaps", (handlers.CONTROL_CONFIG_MAP,)), ("leases", (LEASE_NAME,))}
 
 
-def bound(rendered: Rendered) -> set[str]:
-    """The accounts that any role is bound to."""
-    return {
-        subject["name"]
-        for kind in ("ClusterRoleBinding", "RoleBinding")
-        for binding in rendered.of_kind(kind)
-        for subject in binding["subjects"]
-    }
-
-
 def test_an_agent_that_only_watches_may_do_nothing():
-    assert bound(render()) == {"plimsoll-operator"}
+    assert render().bound_accounts == {"plimsoll-operator"}
 
 
 def test_an_agent_that_acts_may_do_what_its_table_lists_and_change_no_pod():
     rendered = render({"agent": {"act": {"enabled": True}}})
-    assert bound(rendered) == {"plimsoll-operator", "plimsoll-agent"}
+    assert rendered.bound_accounts == {"plimsoll-operator", "plimsoll-agent"}
     role = rendered.one("ClusterRole", "-agent")
     given = {
         (group, resource, verb)
@@ -417,7 +407,7 @@ def test_policies_that_narrow_are_made_whoever_makes_the_roles(create: bool):
     names = {"plimsoll-agent-own-node", "plimsoll-sweeper-gates-only"}
     for kind in ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"):
         assert {each["metadata"]["name"] for each in rendered.of_kind(kind)} == names
-    assert (bound(rendered) == set()) is not create
+    assert (rendered.bound_accounts == set()) is not create
     assert (rendered.of_kind("ClusterRole") == []) is not create
 
 

@@ -32,6 +32,7 @@ from builders.e2e.workloads import (
     running_pod,
     template,
 )
+from plimsoll_nodeagent.control.kubeapi import TOKEN_DIRECTORY
 
 CAPABILITIES = {19: "SYS_PTRACE", 23: "SYS_NICE", 24: "SYS_RESOURCE"}
 JOURNAL = "/run/plimsoll/journal"
@@ -206,11 +207,18 @@ def test_the_agents_run_without_privileged_and_with_three_capabilities(cluster, 
         assert "privileged" not in security
         assert security["allowPrivilegeEscalation"] is False
         assert not spec.get("hostNetwork")
+        assert token_mounts(running) == ["api-token"]  # and the API server has added none to the other one
+        assert [token_mounts(each) for each in spec["initContainers"]] == [[]]
         fields = process_status(cluster, pod_now(cluster, agent), "agent")
         effective = int(fields["CapEff"], 16)
         assert {bit for bit in range(64) if effective >> bit & 1} == CAPABILITIES.keys()
         assert int(fields["CapBnd"], 16) == effective
         assert (fields["Seccomp"], fields["NoNewPrivs"]) == ("2", "1")
+
+
+def token_mounts(running: Manifest) -> list[str]:
+    """Names of a container's mounts at the path of a token for the API server."""
+    return [each["name"] for each in running["volumeMounts"] if each["mountPath"] == str(TOKEN_DIRECTORY)]
 
 
 def test_what_the_kernel_offers_is_found_with_those_rights(cluster, release):
