@@ -26,6 +26,7 @@ from builders.e2e.cluster import (
     found_cluster,
     state_directory,
 )
+from builders.e2e.evidence import saved_by
 from builders.e2e.failures import Failures, mark
 from builders.e2e.figures import noted
 from builders.e2e.prometheus import Past, Prometheus, stop_prometheus
@@ -34,7 +35,7 @@ from builders.e2e.session import RUN, bring_release, give_back, noted_times, onc
 from builders.e2e.workloads import CONTAINER
 
 STARTED = time.monotonic()
-FAILED = pytest.StashKey[bool]()
+SAVED = pytest.StashKey[bool]()
 BROUGHT_UP = "brought-up"
 
 
@@ -103,8 +104,6 @@ def namespace(cluster: Cluster, request) -> Iterator[str]:
         }
     )
     yield name
-    if request.node.stash.get(FAILED, False):
-        save_artifacts(cluster, name, artifacts_directory() / name)
     cluster.kube("delete", "namespace", name, "--wait=false", "--ignore-not-found")
 
 
@@ -112,14 +111,16 @@ def namespace(cluster: Cluster, request) -> Iterator[str]:
 def pytest_runtest_makereport(item: pytest.Item, call):
     report = yield
     if report.failed:
-        item.stash[FAILED] = True
         mark(report, call)
-        here = getattr(item, "funcargs", {})
-        if (
-            "cluster" in here and "namespace" not in here
-        ):  # the release failed, or the test is about nothing else
-            save_artifacts(here["cluster"], NAMESPACE, artifacts_directory() / namespace_of(item))
+        save_once(item)
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item):
+    """What a test's failure leaves is saved at once where it, or a fixture, would take it away otherwise."""
+    with saved_by(lambda: save_once(item)):
+        return (yield)
 
 
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
@@ -138,6 +139,16 @@ def bring_up() -> None:
     cluster_up()
     if not was_up:
         (run_directory() / BROUGHT_UP).touch()
+
+
+def save_once(item: pytest.Item) -> None:
+    """Save what the test leaves, as it is when this is first called."""
+    here = getattr(item, "funcargs", {})
+    if "cluster" not in here or item.stash.get(SAVED, False):
+        return
+    item.stash[SAVED] = True
+    of = here.get("namespace", NAMESPACE)  # none: the release failed, or the test is about nothing else
+    save_artifacts(here["cluster"], of, artifacts_directory() / namespace_of(item))
 
 
 def is_worker(config: pytest.Config) -> bool:

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from builders.e2e.cluster import Cluster, Manifest
+from builders.e2e.evidence import undone_by
 from builders.e2e.kernel import container_id, container_memory, kill_a_second_process, process_status
 from builders.e2e.patience import wait_for
 from builders.e2e.release import cluster_values
@@ -48,8 +49,9 @@ def test_on_each_node_the_agent_agrees_with_the_kernel(cluster, release, namespa
 def test_an_agent_as_the_chart_has_it_watches_without_any_right(cluster, release, prometheus_url, namespace):
     cluster.apply(deployment(cluster, namespace, "watched", mib=24, limit="64Mi", request="32Mi"))
     pod = running_pod(cluster, namespace, "watched")
-    release.install_or_upgrade(cluster_values(cluster, prometheus_url, acting=False))
-    try:
+    back = lambda: release.install_or_upgrade(cluster_values(cluster, prometheus_url))  # noqa: E731
+    with undone_by(back):
+        release.install_or_upgrade(cluster_values(cluster, prometheus_url, acting=False))
         for agent in release.agents():
             fields = process_status(cluster, agent, "agent")
             assert {fields[name] for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
@@ -57,8 +59,6 @@ def test_an_agent_as_the_chart_has_it_watches_without_any_right(cluster, release
             assert (fields["Seccomp"], fields["NoNewPrivs"]) == ("2", "1")
             assert agent["spec"]["automountServiceAccountToken"] is False
         assert_agrees(cluster, release.agent_on(pod["spec"]["nodeName"]), pod)
-    finally:
-        release.install_or_upgrade(cluster_values(cluster, prometheus_url))
 
 
 def test_on_each_node_the_agent_serves_the_nodes_pressure(cluster, release):

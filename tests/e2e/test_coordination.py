@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from builders.e2e.cluster import Cluster, Manifest
+from builders.e2e.evidence import undone_by
 from builders.e2e.figures import note
 from builders.e2e.kernel import container_memory, pod_oom_kills
 from builders.e2e.patience import wait_for
@@ -53,12 +54,10 @@ print(sorted(took)[int(len(took) * 0.99)])
 def joined(cluster: Cluster, release: Release, prometheus_url: str) -> Iterator[Release]:
     """The release with coordination, until the file's end."""
     values = cluster_values(cluster, prometheus_url)
-    release.install_or_upgrade({**values, "coordination": {"enabled": True}})
-    try:
+    with undone_by(lambda: release.install_or_upgrade(values)):
+        release.install_or_upgrade({**values, "coordination": {"enabled": True}})
         wait_for(lambda: release.attending() >= len(cluster.nodes), "every node's agent to attend", 180)
         yield release
-    finally:
-        release.install_or_upgrade(values)
 
 
 @pytest.mark.past("caches", FEW)

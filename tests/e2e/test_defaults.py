@@ -2,6 +2,7 @@
 
 import pytest
 
+from builders.e2e.evidence import undone_by
 from builders.e2e.metrics_server import metrics_server
 from builders.e2e.patience import wait_for
 from builders.e2e.release import cluster_values, image_value
@@ -15,8 +16,9 @@ def test_defaults_watch_by_metrics_server(cluster, release, prometheus_url, name
     with metrics_server(cluster) as answers:
         if not answers:
             pytest.skip("this cluster has no metrics-server, which the chart's default usage source reads")
-        release.install_or_upgrade(images)
-        try:
+        back = lambda: release.install_or_upgrade(cluster_values(cluster, prometheus_url))  # noqa: E731
+        with undone_by(back):
+            release.install_or_upgrade(images)
             assert len(release.pods("operator")) == 2
             release.helm("test", name=release.name, timeout=600)
             # Not before: what another operator has said of it would be read here.
@@ -39,5 +41,3 @@ def test_defaults_watch_by_metrics_server(cluster, release, prometheus_url, name
             assert seen["lastDecision"]["kind"] == "hold"
             (ready,) = (each for each in status["conditions"] if each["type"] == "Ready")
             assert (ready["status"], ready["reason"]) == ("False", "NoHistory")
-        finally:
-            release.install_or_upgrade(cluster_values(cluster, prometheus_url))

@@ -7,6 +7,7 @@ The release that all other tests use is uninstalled for it, and comes back whate
 import pytest
 
 from builders.e2e.cluster import CommandError
+from builders.e2e.evidence import undone_by
 from builders.e2e.kernel import container_memory, process_status
 from builders.e2e.patience import wait_for
 from builders.e2e.release import Release, cluster_values, image_value
@@ -22,16 +23,12 @@ def test_the_charts_defaults_on_a_cluster_without_a_release(cluster, release, pr
     values["operator"]["settings"] = {"prometheusUrl": prometheus_url}
     values["agent"]["namespace"] = AGENTS
     first = Release(cluster, agents_namespace=AGENTS)
-    try:
+    back = lambda: release.install_or_upgrade(cluster_values(cluster, prometheus_url))  # noqa: E731
+    with undone_by(back), undone_by(lambda: uninstalled(first)):
         uninstalled(release)
         first.install_or_upgrade(values)
         assert_two_operators_of_which_one_leads(cluster, first)
         assert_agents_watch_from_their_own_namespace(cluster, first)
-    finally:
-        try:
-            uninstalled(first)
-        finally:
-            release.install_or_upgrade(cluster_values(cluster, prometheus_url))
 
 
 def uninstalled(release: Release) -> None:

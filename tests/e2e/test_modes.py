@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from builders.e2e.evidence import undone_by
 from builders.e2e.kernel import container_memory
 from builders.e2e.patience import wait_for
 from builders.e2e.workloads import (
@@ -130,16 +131,12 @@ def test_with_the_operator_down_pods_are_created_unchanged_and_quickly(cluster, 
     # It hangs: the API server waits for the webhook as long as its time-out says, and goes on without it.
     (operator,) = release.pods("operator")
     signal(cluster, operator, "STOP")
-    try:
+    with undone_by(lambda: signal(cluster, operator, "CONT")):
         second, hanging_seconds = replaced(cluster, namespace, "alone", lowered)
-    finally:
-        signal(cluster, operator, "CONT")
     # It is gone: nobody is asked.
-    release.scale_operator(0)
-    try:
+    with undone_by(lambda: release.scale_operator(1)):
+        release.scale_operator(0)
         third, gone_seconds = replaced(cluster, namespace, "alone", second)
-    finally:
-        release.scale_operator(1)
 
     for pod in (second, third):
         assert pod["spec"]["containers"][0]["resources"]["limits"] == {"memory": "256Mi"}

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from builders.e2e.evidence import undone_by
 from builders.e2e.figures import note, quantile, upper_quantile
 from builders.e2e.patience import LOOK_SECONDS, slowness, wait_for
 from builders.e2e.release import cluster_values
@@ -86,8 +87,13 @@ def test_gates_are_lifted_by_the_sweeper_while_the_operator_is_gone(
     cluster, release, namespace, prometheus_url
 ):
     values = cluster_values(cluster, prometheus_url)
-    release.install_or_upgrade(values | {"placement": {"gates": {"enabled": True}}})
-    try:
+
+    def back() -> None:
+        release.install_or_upgrade(values)
+        release.scale_operator(1)
+
+    with undone_by(back):
+        release.install_or_upgrade(values | {"placement": {"gates": {"enabled": True}}})
         where = ("-n", release.namespace, "rollout", "status", "deployment/plimsoll-sweeper")
         cluster.kube(*where, "--timeout=390s")
         release.scale_operator(0)
@@ -103,9 +109,6 @@ def test_gates_are_lifted_by_the_sweeper_while_the_operator_is_gone(
         for name in names:
             bound = lambda name=name: pod_of(cluster, namespace, name)["spec"].get("nodeName")  # noqa: E731
             wait_for(bound, f"{name} to be scheduled", 60)
-    finally:
-        release.install_or_upgrade(values)
-        release.scale_operator(1)
     assert (
         cluster.items("deployments", "-n", release.namespace, "-l", "app.kubernetes.io/component=sweeper")
         == []

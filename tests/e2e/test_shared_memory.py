@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 from builders.e2e.cluster import Cluster, CommandError, Manifest
+from builders.e2e.evidence import undone_by
 from builders.e2e.figures import note
 from builders.e2e.kernel import container_id
 from builders.e2e.patience import wait_for
@@ -101,15 +102,17 @@ def shared(
 ) -> Iterator[Release]:
     """The release with this Redis, until the file's end."""
     secrets = redis.secrets(NAMESPACE)
-    cluster.apply(*secrets)
-    release.install_or_upgrade(shared_values)
-    try:
-        wait_for(lambda: release.attending() >= len(cluster.nodes), "every node's agent to attend", 180)
-        yield release
-    finally:
+
+    def back() -> None:
         release.install_or_upgrade(cluster_values(cluster, prometheus_url))
         for each in secrets:
             cluster.kube("-n", NAMESPACE, "delete", "secret", each["metadata"]["name"], "--ignore-not-found")
+
+    with undone_by(back):
+        cluster.apply(*secrets)
+        release.install_or_upgrade(shared_values)
+        wait_for(lambda: release.attending() >= len(cluster.nodes), "every node's agent to attend", 180)
+        yield release
 
 
 @pytest.fixture(scope="module")

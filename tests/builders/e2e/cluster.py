@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from builders.e2e.evidence import undone_by
 from builders.waiting import OutOfTimeError
 
 Manifest = dict[str, Any]
@@ -180,17 +181,19 @@ class Cluster:
         program, name = str(REPOSITORY / "kind/vm/node.sh"), f"node-{number}"
         extra = configuration if configuration == NONE else str(REPOSITORY / "kind/vm" / configuration)
         environment = {**self.environment, "KUBELET_PATCH": patch, "KUBELET_EXTRA": extra, **settings}
-        try:
+
+        def away() -> None:
+            run([program, "down", str(number)], environment=environment)
+            self.kube("delete", "node", name, "--ignore-not-found")
+            on_it = ("--all-namespaces", f"--field-selector=spec.nodeName={name}")
+            self.kube("delete", "pods", *on_it, "--force", "--grace-period=0", "--wait=false")
+
+        with undone_by(away):
             for action in ("up", "wait"):
                 run([program, action, str(number)], environment=environment, seconds=400)
             for line in Path(self.run, "images").read_text().splitlines():
                 run([program, "load", str(number), line.split()[-1]], environment=environment)
             yield name
-        finally:
-            run([program, "down", str(number)], environment=environment)
-            self.kube("delete", "node", name, "--ignore-not-found")
-            on_it = ("--all-namespaces", f"--field-selector=spec.nodeName={name}")
-            self.kube("delete", "pods", *on_it, "--force", "--grace-period=0", "--wait=false")
 
     def node_shell(self, kube_node: str, command: str) -> str:
         """Output of a command that root runs on the node itself, in the node's namespaces."""

@@ -23,6 +23,9 @@ case "$*" in
   "get --raw /api/v1/nodes/"*) name=${3#/api/v1/nodes/}; cat "$PLAYED/${name%/proxy/configz}.configz" ;;
   "get node "*) cat "$PLAYED/$3.node" ;;
   "get pods -n lost -o json") cat "$PLAYED/pods" ;;
+  "get pods --all-namespaces -l app.kubernetes.io/name=plimsoll -o json") cat "$PLAYED/ours" ;;
+  "-n "*" logs -l app.kubernetes.io/name=plimsoll,app.kubernetes.io/component="*" --tail"*)
+    component=${5##*=}; cat "$PLAYED/$2.$component.log" 2>/dev/null || echo "no $component" >&2 ;;
   *) echo "not played: $*" >&2; exit 1 ;;
 esac
 """
@@ -102,6 +105,24 @@ def test_artifacts_have_the_cgroups_of_sidecars_too(played: Path, tmp_path: Path
         "== served/app",
     ]
     assert "journalctl -u kubelet" in (tmp_path / "left/static.log").read_text()
+
+
+def test_artifacts_have_the_logs_of_agents_in_a_namespace_of_their_own(played: Path, tmp_path: Path):
+    pods = [{"metadata": {"namespace": each}} for each in ("plimsoll-system", "any-name", "any-name")]
+    (played / "ours").write_text(json.dumps({"items": pods}))
+    (played / "plimsoll-system.operator.log").write_text("it leads\n")
+    (played / "any-name.agent.log").write_text("it watches\n")
+    save_artifacts(cluster(played), "lost", tmp_path / "left")
+    assert (tmp_path / "left/agent.log").read_text() == "# any-name\nit watches\n\n# plimsoll-system\n"
+    assert "it leads" in (tmp_path / "left/operator.log").read_text()
+    assert "# any-name" in (tmp_path / "left/system-pods.yaml").read_text()
+
+
+def test_artifacts_have_the_log_of_a_node_that_a_test_has_added(played: Path, tmp_path: Path):
+    pods = [{"metadata": {}, "spec": spec} for spec in ({"nodeName": "added"}, {})]
+    (played / "pods").write_text(json.dumps({"items": pods}))
+    save_artifacts(cluster(played, static=("Static", [])), "lost", tmp_path / "left")
+    assert {each.name for each in (tmp_path / "left").glob("*.log")} >= {"static.log", "added.log"}
 
 
 @pytest.mark.parametrize("with_journal", [True, False])
