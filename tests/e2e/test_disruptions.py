@@ -18,6 +18,8 @@ from builders.e2e.workloads import (
     running_pods,
 )
 
+LOADED_MIB = 48  # twice what a pod holds at first
+
 
 def test_a_policy_deleted_in_the_middle_of_a_resize(cluster, release, namespace):
     pod = climbing(cluster, namespace, "orphan")
@@ -45,6 +47,11 @@ def test_a_namespace_deleted_under_load(cluster, release, namespace):
     wait_for(lambda: profile_of(cluster, namespace, "deployment-many"), "a profile", 90)
     for pod in pods:
         hold(cluster, pod, 62)
+    # Under load: all of them have grown, by the kernel's word, and the operator is at raising their limits.
+    for pod in pods:
+        wait_for(lambda: used_bytes(cluster, pod) >= LOADED_MIB * MIB, "its pods to grow", 120)  # noqa: B023
+    asked = lambda: [each for each in pods if spec_limit(pod_now(cluster, each)) != "64Mi"]  # noqa: E731
+    wait_for(asked, "a resize to be asked for", 150)
     cluster.kube("delete", "namespace", namespace, "--timeout=390s")
 
     assert namespace not in {each["metadata"]["name"] for each in cluster.items("namespaces")}
@@ -127,6 +134,11 @@ def api_server_began_seconds(cluster) -> float:
 def limit_bytes(cluster, pod) -> int:
     """memory.max."""
     return container_memory(cluster, pod_now(cluster, pod), CONTAINER).max_bytes or 0
+
+
+def used_bytes(cluster, pod) -> int:
+    """memory.current."""
+    return container_memory(cluster, pod_now(cluster, pod), CONTAINER).current_bytes
 
 
 def spec_limit(pod) -> str:
