@@ -67,7 +67,7 @@ def test_the_file_lies_on_a_volume_that_the_operator_may_write():
 def test_redis_is_told_to_who_needs_it(shared: bool, worker: bool, told: tuple[str, str]):
     values = {
         "fleetMemory": {"enabled": True, "shared": shared},
-        "redis": {"url": URL, "passwordSecret": {"name": "redis"}},
+        "redis": {"url": URL, "passwordSecret": {"name": "redis"}} if shared or worker else {},
         "worker": {"enabled": worker},
     }
     found = settings(values)

@@ -66,6 +66,7 @@ Called once, by the operator's Deployment.
 {{- include "plimsoll.checkResources" (list "operator.resources" .Values.operator.resources) -}}
 {{- include "plimsoll.checkResources" (list "agent.resources" .Values.agent.resources) -}}
 {{- include "plimsoll.checkMemory" . -}}
+{{- include "plimsoll.checkIgnored" . -}}
 {{- end }}
 
 {{/* A duration of the schema in seconds. */}}
