@@ -85,7 +85,7 @@ def test_every_value_is_in_the_schema_and_the_other_way_round():
         known = set(node["properties"]) - GONE.get(path, set())
         assert known >= set(values), f"{path} is not in the schema"
         parts = ("operator", "agent", "worker", "placement.sweeper")
-        maps = ("resources", "podSecurityContext", "containerSecurityContext")
+        maps = ("resources", "podSecurityContext", "containerSecurityContext", "dnsConfig")
         if path in {f".{part}.{each}" for part in parts for each in maps}:
             return  # of what Kubernetes has, in which more may be set
         assert known == set(values), f"{path}: in the schema only"

@@ -92,6 +92,12 @@ def test_containers_take_what_is_added_and_stay_as_narrow(component: str):
             "serviceMonitor.scrapeTimeout is `31s`: it must not be longer than the interval, `30s`",
         ),
         ({"monitoring": {"podMonitor": {"scrapeTimeout": "0s"}}}, "scrapeTimeout is `0s`"),
+        ({"agent": {"dnsPolicy": "ClusterLast"}}, "/agent/dnsPolicy"),
+        ({"operator": {"dnsConfig": {"nameserver": "192.0.2.53"}}}, "nameserver"),
+        *(
+            ({part: {"dnsPolicy": "None"}}, f"{part}.dnsPolicy is `None`: name servers in {part}.dnsConfig")
+            for part in ("operator", "worker", "agent")
+        ),
         ({"monitoring": {"podMonitor": {"scrapeTimeout": "soon"}}}, "scrapeTimeout"),
     ],
     ids=str,
@@ -183,6 +189,23 @@ def test_flags_variables_and_volumes_of_ones_own_reach_the_containers():
             assert volume in found[name]["spec"]["volumes"]
     (init,) = found["agent"]["spec"]["initContainers"]
     assert mount not in init["volumeMounts"]  # it is root
+
+
+def test_names_are_looked_up_as_is_said_by_that_component_alone():
+    said = {
+        "dnsPolicy": "None",
+        "dnsConfig": {
+            "nameservers": ["192.0.2.53"],
+            "searches": ["cluster.example"],
+            "options": [{"name": "ndots", "value": "1"}, {"name": "edns0"}],
+        },
+    }
+    for part in ("operator", "worker", "agent"):
+        found = {
+            name: {key: pod["spec"][key] for key in said if key in pod["spec"]}
+            for name, pod in pods(whole(**{part: said})).items()
+        }
+        assert found == {name: said if name == part else {} for name in [*PARTS, "test"]}
 
 
 def test_monitors_take_a_time_out_and_relabelings():

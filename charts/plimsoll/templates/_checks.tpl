@@ -46,6 +46,11 @@ Called once, by the operator's Deployment.
   {{- end -}}
   {{- $_ := set $ports $port (printf "%s.port" $name) -}}
 {{- end }}{{ end -}}
+{{- range $name := list "operator" "agent" "worker" }}{{ $part := get $.Values $name -}}
+  {{- if and (eq (default "" $part.dnsPolicy) "None") (not (default dict $part.dnsConfig).nameservers) -}}
+    {{- fail (printf "%s.dnsPolicy is `None`: name servers in %s.dnsConfig.nameservers" $name $name) -}}
+  {{- end -}}
+{{- end -}}
 {{- range $name, $url := dict "operator.settings.prometheusUrl" $settings.prometheusUrl "worker.autoscaling.prometheusUrl" .Values.worker.autoscaling.prometheusUrl -}}
   {{- if regexMatch "^https?://[^/]*@" (default "" $url) -}}
     {{- fail (printf "%s has a user in it: everybody sees it who may read the object it goes to; give the operator a token by operator.settings.prometheusTokenFile" $name) -}}

@@ -71,6 +71,17 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 
+{{/* How a pod looks names up. Call with the component's values. */}}
+{{- define "plimsoll.dns" -}}
+{{- with .dnsPolicy }}
+dnsPolicy: {{ . | quote }}
+{{- end }}
+{{- with .dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
 {{/* A container's security context at Pod Security level restricted. */}}
 {{- define "plimsoll.restricted" -}}
 allowPrivilegeEscalation: false
