@@ -48,7 +48,9 @@ kubectl auth can-i create clustermemorypolicies --as=anna --as-group=platform-te
 
 Commands that only read (`plimsoll recommend`, `plan`, `explain`, `status`, `drain-advice`) ask for more than
 our own kinds: pods, their owners, disruption budgets and events, which `view` has, and the nodes and the
-operator's Lease, which it has not. This gives them to those who may see the whole cluster:
+operator's Lease, which it has not. `status` alone reads the Lease, and may with the Role that ends in
+`-operate` ({doc}`decisions/0296-who-pauses-sees-who-acts`). This gives all of it to those who may see the
+whole cluster:
 
 ```sh
 kubectl create clusterrolebinding plimsoll-readers --clusterrole=view --group=platform-team

@@ -18,7 +18,7 @@ import plimsoll_operator
 from builders.chart import EVERYTHING, VALUE_SETS, Object, render
 from plimsoll.api.profile import NodeMemoryStatus
 from plimsoll_cli import cluster as command_line
-from plimsoll_cli import pause, restore
+from plimsoll_cli import pause, restore, status
 from plimsoll_nodeagent.control import node_memory
 from plimsoll_nodeagent.control.cluster_policies import ClusterPolicies
 from plimsoll_nodeagent.control.kubeapi import ApiError, KubeApi
@@ -513,10 +513,46 @@ def test_who_pauses_may_do_what_pausing_takes(monkeypatch: pytest.MonkeyPatch):
         pause.resume_command()
         asked |= cluster.verbs
     role = render().one("Role", "-operate")
-    given = list(granted(role["rules"], "own namespace"))
-    assert {each.resource for each in given} == {"configmaps"}
+    given = {each for each in granted(role["rules"], "own namespace") if each.resource == "configmaps"}
     assert {each.verb for each in given} == asked
     assert {each.names for each in given if each.verb != "create"} == {("plimsoll-control",)}
+
+
+class LookedAtByPeople:
+    """Stands where the commands' `Cluster` stands, empty; keeps (resource, verb, name) of what is read."""
+
+    def __init__(self) -> None:
+        self.rights: set[tuple[str, str, str]] = set()
+
+    def items(self, path: str) -> list[Object]:
+        self.rights.add((path.rpartition("/")[2], "list", ""))
+        return []
+
+    def find(self, path: str) -> Object | None:
+        collection, _, name = path.rpartition("/")
+        self.rights.add((collection.rpartition("/")[2], "get", name))
+        return None
+
+
+def test_who_operates_sees_whether_an_operator_acts_and_has_nothing_more_of_the_lease(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    cluster = LookedAtByPeople()
+    monkeypatch.setattr(status, "open_cluster", lambda *_: contextlib.nullcontext(cluster))
+    status.status_command()
+    assert ("leases", "get", LEASE_NAME) in cluster.rights
+    rendered = render()
+    everywhere = {
+        (each.resource, each.verb, "")
+        for each in granted(rendered.one("ClusterRole", "-operate")["rules"], "cluster")
+    }
+    within = {
+        (each.resource, each.verb, *(each.names or ("",)))
+        for each in granted(rendered.one("Role", "-operate")["rules"], "own namespace")
+    }
+    assert cluster.rights <= everywhere | within
+    of_leases = {each for each in everywhere | within if each[0] == "leases"}
+    assert of_leases == {("leases", "get", LEASE_NAME)}
 
 
 def test_owner_kinds_are_read_only():
