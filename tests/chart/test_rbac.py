@@ -5,31 +5,21 @@ kinds from kopf's registry. A new call fails here until it stands in `rights.py`
 """
 
 import ast
-import contextlib
 import re
 from collections.abc import Iterator
-from itertools import product
 from pathlib import Path
-from typing import Self
 
 import pytest
 
 import plimsoll_operator
 from builders.chart import EVERYTHING, VALUE_SETS, Object, render
-from plimsoll.api.profile import NodeMemoryStatus
-from plimsoll_cli import cluster as command_line
-from plimsoll_cli import pause, restore, status
-from plimsoll_nodeagent.control import node_memory
-from plimsoll_nodeagent.control.cluster_policies import ClusterPolicies
-from plimsoll_nodeagent.control.kubeapi import ApiError, KubeApi
-from plimsoll_nodeagent.rights import RIGHTS as AGENT
+from builders.granted import granted, named
 from plimsoll_operator import handlers
 from plimsoll_operator.actuate import api
 from plimsoll_operator.leader import LEASE_NAME
 from plimsoll_operator.place.gate import GATE
 from plimsoll_operator.rights import RIGHTS, SWEEPER_RIGHTS, WATCHED, SingleRight, rights
 
-ROOT = Path(__file__).parents[2]
 SOURCE = Path(plimsoll_operator.__path__[0])
 SOURCES = {
     "metrics-api": ("metrics-api", False),
@@ -55,12 +45,6 @@ STANDS_FOR = {
 }
 # The protocol and its wrapper pass on what others ask for.
 PASS_ON = {"actuate/api.py", "fence.py"}
-
-
-def granted(rules: list[Object], scope: str) -> Iterator[SingleRight]:
-    for rule in rules:
-        for group, resource, verb in product(rule["apiGroups"], rule["resources"], rule["verbs"]):
-            yield SingleRight(scope, group, resource, verb, tuple(rule.get("resourceNames", ())))
 
 
 def of_chart(values: Object) -> list[SingleRight]:
@@ -152,12 +136,6 @@ def calls() -> Iterator[tuple[str, str, ast.expr | None]]:
                 name = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
                 if name.lstrip("_") == "api":
                     yield module, each.func.attr, each.args[0] if each.args else None
-
-
-def named(node: ast.AST) -> str:
-    """The name by which a value is called: `api` of `self._api` and of `api`, "" where it has none."""
-    name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
-    return str(name).lstrip("_")
 
 
 KUBE_APIS = {"KubeApi", "KubernetesApi", "FencedApi"}
@@ -299,107 +277,6 @@ def test_names_narrow_what_is_asked_for_by_name():
     assert by_name == {("configmaps", (handlers.CONTROL_CONFIG_MAP,)), ("leases", (LEASE_NAME,))}
 
 
-def test_an_agent_that_only_watches_may_do_nothing():
-    assert render().bound_accounts == {"plimsoll-operator"}
-
-
-def test_an_agent_that_acts_may_do_what_its_table_lists_and_change_no_pod():
-    rendered = render({"agent": {"act": {"enabled": True}}})
-    assert rendered.bound_accounts == {"plimsoll-operator", "plimsoll-agent"}
-    role = rendered.one("ClusterRole", "-agent")
-    given = {
-        (group, resource, verb)
-        for rule in role["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
-    assert given == {(each.group, each.resource, verb) for each in AGENT for verb in each.verbs}
-    written = {resource for _, resource, verb in given if verb not in {"get", "list", "watch"}}
-    assert written == {"nodememories", "nodememories/status"}
-
-
-# What a method of the agent's client sends.
-AGENTS_VERBS = {"get": "list", "post": "create", "merge": "patch"}
-AGENTS_CALLERS = {("cluster_policies.py", "get"), ("node_memory.py", "merge"), ("node_memory.py", "post")}
-
-
-class RecordedCalls:
-    """Stands where the agent's `KubeApi` stands; keeps what each call has to be authorised as."""
-
-    def __init__(self) -> None:
-        self.rights: set[tuple[str, str, str]] = set()
-        self._node_memory_is_there = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def get(self, path: str) -> Object:
-        self._keep("get", path, parts=1)
-        return {"items": []}
-
-    def post(self, path: str, body: object) -> Object:
-        self._keep("post", path, parts=1)
-        self._node_memory_is_there = True
-        return {}
-
-    def merge(self, path: str, body: object) -> Object:
-        self._keep("merge", path, parts=3)
-        if not self._node_memory_is_there:
-            raise ApiError("not found", 404)
-        return {}
-
-    def _keep(self, method: str, path: str, parts: int) -> None:
-        root, *rest = path.partition("?")[0].strip("/").split("/")
-        group, resource = ("", rest[1:]) if root == "api" else (rest[0], rest[2:])
-        assert len(resource) == parts, f"{method} {path}: a list, a creation or a patch of a subresource"
-        name = "/".join((resource[0], *resource[2:]))
-        self.rights.add((group, name, AGENTS_VERBS[method]))
-
-
-def test_the_agents_table_lists_what_its_code_asks_for_and_nothing_else():
-    calls = RecordedCalls()
-    policies = ClusterPolicies(lambda: calls, "node-1", ())
-    policies.refresh(0.0)
-    policies.wait()
-    assert policies.problem == ""
-    node_memory.write(calls, "node-1", NodeMemoryStatus())
-    assert calls.rights == {(each.group, each.resource, verb) for each in AGENT for verb in each.verbs}
-
-
-def test_no_other_module_of_the_agent_calls_the_api_server():
-    source = ROOT / "nodeagent/plimsoll_nodeagent"
-    clients = set(AGENTS_VERBS)
-    assert {name for name in vars(KubeApi) if not name.startswith("_")} == {*clients, "close", "of_this_pod"}
-    callers = {
-        (path.name, each.func.attr)
-        for path in source.rglob("*.py")
-        for each in ast.walk(ast.parse(path.read_text()))
-        if isinstance(each, ast.Call)
-        and isinstance(each.func, ast.Attribute)
-        and each.func.attr in clients
-        and getattr(each.func.value, "id", getattr(each.func.value, "attr", "")).lstrip("_") == "api"
-    }
-    assert callers == AGENTS_CALLERS
-    importers = {path.name for path in source.rglob("*.py") if "KubeApi" in path.read_text()}
-    assert importers == {"kubeapi.py", "assemble.py", *(module for module, _ in AGENTS_CALLERS)}
-
-
-def test_an_agent_writes_its_own_nodes_object_only():
-    rendered = render({"agent": {"act": {"enabled": True}}})
-    policy = rendered.one("ValidatingAdmissionPolicy")["spec"]
-    (rule,) = policy["matchConstraints"]["resourceRules"]
-    assert rule["resources"] == ["nodememories", "nodememories/status"]
-    assert "node-name" in policy["validations"][0]["expression"]
-    assert policy["failurePolicy"] == "Fail"
-    binding = rendered.one("ValidatingAdmissionPolicyBinding")["spec"]
-    assert binding["validationActions"] == ["Deny"]
-    assert render().of_kind("ValidatingAdmissionPolicy") == []
-
-
 @pytest.mark.parametrize("create", [True, False])
 def test_policies_that_narrow_are_made_whoever_makes_the_roles(create: bool):
     values = {**GATES, "agent": {"act": {"enabled": True}}, "rbac": {"create": create}}
@@ -409,150 +286,6 @@ def test_policies_that_narrow_are_made_whoever_makes_the_roles(create: bool):
         assert {each["metadata"]["name"] for each in rendered.of_kind(kind)} == names
     assert (rendered.bound_accounts == set()) is not create
     assert (rendered.of_kind("ClusterRole") == []) is not create
-
-
-def test_people_with_edit_write_policies_of_their_namespace_and_nothing_else_of_ours():
-    rendered = render()
-    aggregated = {
-        label.rpartition("-")[2]: role["rules"]
-        for role in rendered.of_kind("ClusterRole")
-        for label in role["metadata"]["labels"]
-        if label.startswith("rbac.authorization.k8s.io/aggregate-to-")
-    }
-    assert set(aggregated) == {"view", "edit"}
-    assert {each.verb for each in granted(aggregated["view"], "")} == {"get", "list", "watch"}
-    assert {each.resource for each in granted(aggregated["edit"], "")} == {"memorypolicies"}
-
-
-# What people send of policies, with kubectl: apply, edit and delete those of the cluster, switch another's.
-READING = {"get", "list", "watch"}
-BY_HAND = {("clustermemorypolicies", verb) for verb in (*READING, "create", "update", "patch", "delete")} | {
-    ("memorypolicies", verb) for verb in (*READING, "update", "patch")
-}
-
-
-class RestoredByPeople:
-    """Stands where the commands' `Cluster` stands, with one profile; keeps which rights restoring takes."""
-
-    def __init__(self) -> None:
-        self.rights: set[tuple[str, str]] = set()
-        self.restore = False
-
-    def items(self, path: str) -> list[Object]:
-        self.rights.add((path.rpartition("/")[2], "list"))
-        before = {"name": "main", "originalResources": {"request": "1Mi", "limit": "2Mi"}}
-        spec = {"targetRef": {"kind": "Deployment", "name": "web"}, "restore": self.restore}
-        meta = {"namespace": "demo", "name": "deployment-web"}
-        return [{"metadata": meta, "spec": spec, "status": {"containers": [before]}}]
-
-    def merge(self, path: str, body: Object) -> Object:
-        self.rights.add((path.split("/")[-2], "patch"))
-        self.restore = body["spec"]["restore"]
-        return body
-
-
-def test_who_operates_may_do_what_restoring_takes_and_what_is_done_to_policies_by_hand(
-    monkeypatch: pytest.MonkeyPatch,
-):
-    cluster = RestoredByPeople()
-    monkeypatch.setattr(restore, "open_cluster", lambda *_: contextlib.nullcontext(cluster))
-    restore.restore_command("demo/Deployment/web")
-    restore.restore_command("demo/Deployment/web", undo=True)
-    assert cluster.rights == {("memoryprofiles", "list"), ("memoryprofiles", "patch")}
-    reads = {(kind, verb) for kind in ("memoryprofiles", "nodememories") for verb in READING}
-    given = list(granted(render().one("ClusterRole", "-operate")["rules"], "cluster"))
-    assert {each.group for each in given} == {"plimsoll.dev"}
-    assert {(each.resource, each.verb) for each in given} == cluster.rights | reads | BY_HAND
-
-
-def test_no_other_command_writes_to_the_api_server():
-    """What the two tests of `restore` and of `pause` compare is all that commands write."""
-    source = ROOT / "cli/plimsoll_cli"
-    sent = {
-        (path.name, each.func.attr)
-        for path in source.rglob("*.py")
-        if "sandbox" not in path.parts
-        for each in ast.walk(ast.parse(path.read_text()))
-        if isinstance(each, ast.Call)
-        and isinstance(each.func, ast.Attribute)
-        and each.func.attr in {"merge", "create"}
-        and named(each.func.value) == "cluster"
-    }
-    assert sent == {("restore.py", "merge"), ("pause.py", "merge"), ("pause.py", "create")}
-    methods = {name for name in vars(command_line.Cluster) if not name.startswith("_")}
-    assert methods >= {"merge", "create"}
-    assert {verb for verb in ("PUT", "DELETE") if verb in (source / "cluster.py").read_text()} == set()
-
-
-class AskedOfPeople:
-    """Stands where the commands' `Cluster` stands; keeps the verbs that they are authorised as."""
-
-    def __init__(self, control: Object | None) -> None:
-        self.control, self.verbs = control, {"get"}
-
-    def find(self, path: str) -> Object | None:
-        assert path.endswith("/configmaps/plimsoll-control")
-        return self.control
-
-    def create(self, path: str, body: Object) -> Object:
-        assert path.endswith("/configmaps")
-        self.verbs.add("create")
-        return body
-
-    def merge(self, path: str, body: Object) -> Object:
-        self.verbs.add("patch")
-        return body
-
-
-def test_who_pauses_may_do_what_pausing_takes(monkeypatch: pytest.MonkeyPatch):
-    asked: set[str] = set()
-    for control in (None, {"data": {"paused": "false"}}, {"data": {"paused": "true"}}):
-        cluster = AskedOfPeople(control)
-        monkeypatch.setattr(pause, "open_cluster", lambda *_, to=cluster: contextlib.nullcontext(to))
-        pause.pause_command()
-        pause.resume_command()
-        asked |= cluster.verbs
-    role = render().one("Role", "-operate")
-    given = {each for each in granted(role["rules"], "own namespace") if each.resource == "configmaps"}
-    assert {each.verb for each in given} == asked
-    assert {each.names for each in given if each.verb != "create"} == {("plimsoll-control",)}
-
-
-class LookedAtByPeople:
-    """Stands where the commands' `Cluster` stands, empty; keeps (resource, verb, name) of what is read."""
-
-    def __init__(self) -> None:
-        self.rights: set[tuple[str, str, str]] = set()
-
-    def items(self, path: str) -> list[Object]:
-        self.rights.add((path.rpartition("/")[2], "list", ""))
-        return []
-
-    def find(self, path: str) -> Object | None:
-        collection, _, name = path.rpartition("/")
-        self.rights.add((collection.rpartition("/")[2], "get", name))
-        return None
-
-
-def test_who_operates_sees_whether_an_operator_acts_and_has_nothing_more_of_the_lease(
-    monkeypatch: pytest.MonkeyPatch,
-):
-    cluster = LookedAtByPeople()
-    monkeypatch.setattr(status, "open_cluster", lambda *_: contextlib.nullcontext(cluster))
-    status.status_command()
-    assert ("leases", "get", LEASE_NAME) in cluster.rights
-    rendered = render()
-    everywhere = {
-        (each.resource, each.verb, "")
-        for each in granted(rendered.one("ClusterRole", "-operate")["rules"], "cluster")
-    }
-    within = {
-        (each.resource, each.verb, *(each.names or ("",)))
-        for each in granted(rendered.one("Role", "-operate")["rules"], "own namespace")
-    }
-    assert cluster.rights <= everywhere | within
-    of_leases = {each for each in everywhere | within if each[0] == "leases"}
-    assert of_leases == {("leases", "get", LEASE_NAME)}
 
 
 def test_owner_kinds_are_read_only():
