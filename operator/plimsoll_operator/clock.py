@@ -2,7 +2,7 @@
 
 In: nothing, or the URL of a followed clock (environment variable `PLIMSOLL_CLOCK_URL`). Out: Unix seconds,
 and a sleep that returns the time at which it woke. The wire of a followed clock is two calls on one URL:
-`GET` answers `{"now": t}`; `POST {"participant": name, "idle_until": T}` answers `{"now": t}` once the
+`GET` answers `{"now": t}`; `POST {"participant": pid, "idle_until": T}` answers `{"now": t}` once the
 world has reached T, and beside it may name `pods` (namespace/name -> resourceVersion): what the world looks
 like by then, which a watch brings in its own time and is waited for. Between answers a followed clock stands
 still, so that a run does not depend on how fast this process works.
@@ -20,8 +20,9 @@ import httpx
 CLOCK_URL_VARIABLE = "PLIMSOLL_CLOCK_URL"
 CONNECT_TIMEOUT_SECONDS = 5.0
 RETRY_SECONDS = 0.1  # real seconds between attempts while the world does not answer
-# Real seconds that the watch may lag behind the answer (a broken one is begun anew), and between two looks.
-LAG_SECONDS = 5.0
+# Real seconds that the watch may lag behind the answer (a broken one is begun anew, the machine may be busy:
+# less than the world waits for us), and between two looks.
+LAG_SECONDS = 30.0
 LOOK_SECONDS = 0.002
 
 Shows = Callable[[Mapping[str, int]], bool]
@@ -66,18 +67,17 @@ class ClockError(RuntimeError):
 class FollowedClock:
     """The clock of a world that this process takes part in, e.g. the sandbox's."""
 
-    def __init__(self, url: str, now_seconds: float, participant: str = "operator") -> None:
+    def __init__(self, url: str, now_seconds: float) -> None:
         self._url = url
         self._now_seconds = now_seconds
-        self._participant = participant
         self._client: httpx.AsyncClient | None = None
         self.shows: Shows | None = None  # whether our indices have these pods, in these versions or newer
 
     @classmethod
-    def connect(cls, url: str, participant: str = "operator") -> "FollowedClock":
+    def connect(cls, url: str) -> "FollowedClock":
         """Ask the world for its time once (before the event loop runs) and follow it from there."""
         answer = httpx.get(url, timeout=CONNECT_TIMEOUT_SECONDS)
-        return cls(url, _time_of(answer, url), participant)
+        return cls(url, _time_of(answer, url))
 
     def now(self) -> float:
         """Return the time of the last answer: the world stands still while this process works."""
@@ -88,7 +88,7 @@ class FollowedClock:
 
         A world that does not answer is asked again for as long as it takes: without time nothing may happen.
         """
-        body = {"participant": self._participant, "idle_until": seconds}
+        body = {"participant": os.getpid(), "idle_until": seconds}
         while True:
             try:
                 answer = await self._connection().post(self._url, json=body)

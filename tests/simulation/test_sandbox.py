@@ -67,6 +67,7 @@ def test_one_seed_plays_the_same_whatever_else_the_machine_does(outcome):
         for each in busy:
             each.kill()
             each.wait()
+    assert again["stalled_bins"] == 0
     assert again["arms"] == outcome["arms"]
     assert again["events"] == outcome["events"]
     assert asked(again) == asked(outcome)

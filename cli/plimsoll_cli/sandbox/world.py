@@ -68,7 +68,7 @@ class World:
     def __post_init__(self) -> None:
         scenario = self.scenario
         self._pod_versions: dict[str, int] = {}  # by namespace/name
-        self.clock = WorldClock(scenario.lead_seconds, self._operator_watches, lambda: self._pod_versions)
+        self.clock = WorldClock(scenario.lead_seconds, lambda: self._pod_versions)
         self.api = SandboxApi(self.clock.now, scenario.seed)
         self.kubelet = KubeletModel(dict(scenario.allocatable_bytes), scenario.seed)
         names = [workload.name for workload in scenario.workloads]
@@ -122,10 +122,6 @@ class World:
         self.ledger.record(live_bin, records)
         for shadow in self.baselines:
             shadow.play(live_bin)
-
-    def _operator_watches(self) -> bool:
-        """Whether somebody follows the pods: a client that died holds no connection."""
-        return bool(self.api.store.collection(PODS).watchers)
 
     # The cluster's objects and its controllers.
 

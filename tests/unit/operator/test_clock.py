@@ -1,6 +1,7 @@
 """The two clocks: the machine's, and one followed over a real HTTP connection."""
 
 import asyncio
+import os
 import time
 
 import pytest
@@ -51,7 +52,7 @@ async def test_follows_the_world_and_stands_still_between_answers(served):
     assert clock.now() == 1000.0
     assert await clock.sleep_until(1300.0) == 1300.0
     assert clock.now() == 1300.0
-    assert world.posts == [{"participant": "operator", "idle_until": 1300.0}]
+    assert world.posts == [{"participant": os.getpid(), "idle_until": 1300.0}]
     await clock.close()
 
 

@@ -1,6 +1,9 @@
 """The world's clock over real HTTP: it waits for who works, wakes who waits, and leaves the dead behind."""
 
 import asyncio
+import os
+import subprocess
+import sys
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -8,6 +11,15 @@ import pytest
 
 from plimsoll_cli.sandbox.api import SandboxApi
 from plimsoll_cli.sandbox.clock import DEAD_BINS, WorldClock
+
+OURS = os.getpid()
+
+
+@pytest.fixture
+def ended_pid() -> int:
+    """Of a process that is no more."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        return process.pid
 
 
 @asynccontextmanager
@@ -18,18 +30,18 @@ async def served(clock: WorldClock):
         yield f"{url}/clock", session
 
 
-async def idle(session: aiohttp.ClientSession, url: str, until: float) -> float:
-    async with session.post(url, json={"participant": "operator", "idle_until": until}) as answer:
+async def idle(session: aiohttp.ClientSession, url: str, until: float, pid: int = OURS) -> float:
+    async with session.post(url, json={"participant": pid, "idle_until": until}) as answer:
         return (await answer.json())["now"]
 
 
 async def test_tells_the_time_without_waiting():
-    async with served(WorldClock(1000.0, lambda: True)) as (url, session), session.get(url) as answer:
+    async with served(WorldClock(1000.0)) as (url, session), session.get(url) as answer:
         assert await answer.json() == {"now": 1000.0}
 
 
 async def test_an_idle_participant_is_woken_when_its_time_has_come():
-    clock = WorldClock(1000.0, lambda: True)
+    clock = WorldClock(1000.0)
     async with served(clock) as (url, session):
         waiting = asyncio.create_task(idle(session, url, 1600.0))
         assert await clock.until_idle()
@@ -40,42 +52,55 @@ async def test_an_idle_participant_is_woken_when_its_time_has_come():
 
 
 async def test_the_answer_names_the_pods_that_are_to_be_taken_in():
-    clock = WorldClock(1000.0, lambda: True, lambda: {"demo/web": 7})
+    clock = WorldClock(1000.0, lambda: {"demo/web": 7})
     async with served(clock) as (url, session):
-        body = {"participant": "operator", "idle_until": 900.0}
+        body = {"participant": OURS, "idle_until": 900.0}
         async with session.post(url, json=body) as answer:
             assert await answer.json() == {"now": 1000.0, "pods": {"demo/web": 7}}
 
 
 async def test_a_time_that_has_passed_answers_at_once():
-    async with served(WorldClock(1000.0, lambda: True)) as (url, session):
+    async with served(WorldClock(1000.0)) as (url, session):
         assert await idle(session, url, 900.0) == 1000.0
 
 
-@pytest.mark.parametrize(
-    ("joined", "alive", "patience"),
-    [(False, False, "ABSENT"), (True, False, "DEAD"), (True, True, "SLOW")],
-)
-async def test_the_world_waits_by_who_is_missing(monkeypatch, joined, alive, patience):
-    for name in ("ABSENT", "DEAD", "SLOW"):
-        seconds = 0.01 if name == patience else 3600.0
-        monkeypatch.setattr(f"plimsoll_cli.sandbox.clock.{name}_STALL_SECONDS", seconds)
-    clock = WorldClock(1000.0, lambda: alive)
-    clock.joined = joined
-    async with asyncio.timeout(5):
+@pytest.mark.parametrize("came", [False, True])
+async def test_one_that_starts_or_works_is_waited_for_and_its_stall_counted(monkeypatch, came):
+    monkeypatch.setattr("plimsoll_cli.sandbox.clock.STALL_SECONDS", 0.01)
+    clock = WorldClock(1000.0)
+    async with served(clock) as (url, session):
+        if came:
+            await idle(session, url, 900.0)
         assert not await clock.until_idle()
     assert clock.stalls == 1
 
 
-async def test_one_that_died_misses_a_few_bins_and_then_the_world_waits_for_it(monkeypatch):
-    monkeypatch.setattr("plimsoll_cli.sandbox.clock.DEAD_STALL_SECONDS", 0.01)
-    clock = WorldClock(1000.0, lambda: False)
+async def test_one_that_works_is_waited_for_without_any_sign_of_life(monkeypatch):
+    """It has lost its watch, or the machine gives it no processor: that is no death."""
+    monkeypatch.setattr("plimsoll_cli.sandbox.clock._POLL_SECONDS", 0.0)
+    clock = WorldClock(1000.0)
     async with served(clock) as (url, session):
-        clock.joined = True
-        for _ in range(DEAD_BINS):
-            assert not await clock.until_idle()
+        await idle(session, url, 900.0)
+        waiting = asyncio.create_task(clock.until_idle())
+        for _ in range(50):  # looks
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        again = asyncio.create_task(idle(session, url, 1300.0))
+        assert await waiting
+        assert clock.stalls == 0
+        clock.advance(1300.0)
+        await again
+
+
+async def test_one_that_died_misses_a_few_bins_at_once_and_then_the_world_waits_for_it(ended_pid):
+    clock = WorldClock(1000.0)
+    async with served(clock) as (url, session):
+        await idle(session, url, 900.0, ended_pid)
+        async with asyncio.timeout(5):
+            for _ in range(DEAD_BINS):
+                assert not await clock.until_idle()
         missed = asyncio.create_task(clock.until_idle())
-        back = asyncio.create_task(idle(session, url, 1300.0))
+        back = asyncio.create_task(idle(session, url, 1300.0, ended_pid))
         assert await missed  # however long its start took
         assert clock.stalls == DEAD_BINS
         clock.advance(1300.0)
@@ -84,7 +109,7 @@ async def test_one_that_died_misses_a_few_bins_and_then_the_world_waits_for_it(m
 
 
 async def test_one_that_hangs_up_while_waiting_is_no_longer_idle():
-    clock = WorldClock(1000.0, lambda: True)
+    clock = WorldClock(1000.0)
     async with served(clock) as (url, session):
         waiting = asyncio.create_task(idle(session, url, 1600.0))
         assert await clock.until_idle()
@@ -96,10 +121,12 @@ async def test_one_that_hangs_up_while_waiting_is_no_longer_idle():
                 await asyncio.sleep(0)
 
 
-@pytest.mark.parametrize("body", [{}, {"idle_until": "soon"}, []])
+@pytest.mark.parametrize(
+    "body", [{}, {"participant": 7, "idle_until": "soon"}, {"participant": "who", "idle_until": 900.0}, []]
+)
 async def test_nonsense_is_refused(body):
     async with (
-        served(WorldClock(1000.0, lambda: True)) as (url, session),
+        served(WorldClock(1000.0)) as (url, session),
         session.post(url, json=body) as answer,
     ):
         assert answer.status == 400

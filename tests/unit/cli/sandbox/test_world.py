@@ -25,8 +25,8 @@ def scenario() -> Scenario:
 
 @pytest.fixture
 def world(scenario: Scenario, monkeypatch) -> World:
-    """A world whose participants are all dead: it does not wait for them."""
-    monkeypatch.setattr("plimsoll_cli.sandbox.clock.ABSENT_STALL_SECONDS", 0.0)
+    """A world that waits for nobody."""
+    monkeypatch.setattr("plimsoll_cli.sandbox.clock.STALL_SECONDS", 0.0)
     return World(scenario, WorldSettings())
 
 
