@@ -13,6 +13,14 @@ def life(own_mib=34, cache_mib=138, hot_mib=0, **spec):
     return Life(CacheHeavy(own_mib * MIB, cache_mib * MIB, hot_mib * MIB), **spec)
 
 
+async def within_a_search():
+    """Four minutes after it began: what is needed is still being found out, and the limit has not moved."""
+    lived = life()
+    await lived.begin()
+    await lived.live(4.0)
+    return lived
+
+
 def limits(lived):
     return [row[-1] for row in lived.rows]
 
@@ -65,18 +73,14 @@ async def test_cache_that_is_read_again_counts_at_once(after_minutes):
 
 
 async def test_its_own_memory_that_grows_raises_the_limit_at_once():
-    lived = life()
-    await lived.begin()
-    await lived.live(4.0)
+    lived = await within_a_search()
     lived.container.own_bytes += 40 * MIB
     await lived.live(0.5)
     assert lived.limit_mib > 192.0
 
 
 async def test_an_agent_that_goes_in_between_leaves_the_limit_where_it_is():
-    lived = life()
-    await lived.begin()
-    await lived.live(4.0)
+    lived = await within_a_search()
     lived.attends = False
     await lived.live(40.0)
     assert set(limits(lived)) == {192.0}
@@ -84,9 +88,7 @@ async def test_an_agent_that_goes_in_between_leaves_the_limit_where_it_is():
 
 
 async def test_an_agent_that_comes_back_goes_on():
-    lived = life()
-    await lived.begin()
-    await lived.live(4.0)
+    lived = await within_a_search()
     lived.attends = False
     await lived.live(3.0)
     lived.attends = True
@@ -108,9 +110,7 @@ async def test_an_agent_that_says_too_little_once_lowers_nothing():
 
 
 async def test_an_operator_that_restarts_in_between_begins_anew_and_raises_nothing():
-    lived = life()
-    await lived.begin()
-    await lived.live(4.0)
+    lived = await within_a_search()
     lived.restart()
     await lived.live(15.0)
     assert lived.limit_mib == 112.0

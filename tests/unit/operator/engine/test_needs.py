@@ -45,6 +45,15 @@ def lives(core, seconds, start=NOW, **said):
     return tick, start + seconds
 
 
+def within_a_search(used_mib, unsure_mib):
+    """At the agent's first word, by which so much of what is used may turn out not to be needed."""
+    core, source = engine(member(0, "a", limit=192 * MIB, policy=NEEDED), a=used_mib)
+    core.tick(NOW)
+    says(core, NOW + 60.0, used_mib, used_mib=used_mib, usage_mib=used_mib, unsure_mib=unsure_mib)
+    core.tick(NOW + 60.0)
+    return core, source
+
+
 def basis(tick):
     return [Basis(code) for code in tick.bases.codes.tolist()]
 
@@ -236,10 +245,7 @@ def test_how_much_seems_cold_may_move_up_and_down_meanwhile():
 
 
 def test_its_own_growth_counts_at_once_while_it_is_found_out():
-    core, source = engine(member(0, "a", limit=192 * MIB, policy=NEEDED), a=170.0)
-    core.tick(NOW)
-    says(core, NOW + 60.0, 170.0, used_mib=170.0, usage_mib=170.0, unsure_mib=20.0)
-    core.tick(NOW + 60.0)
+    core, source = within_a_search(used_mib=170.0, unsure_mib=20.0)
     source.set("a", 185.0 * MIB)  # after the word
     tick = core.tick(NOW + 70.0)
     assert history(core) == 185.0
@@ -247,10 +253,7 @@ def test_its_own_growth_counts_at_once_while_it_is_found_out():
 
 
 def test_who_goes_before_it_was_found_out_needed_all_that_was_left():
-    core, _ = engine(member(0, "a", limit=192 * MIB, policy=NEEDED), a=140.0)
-    core.tick(NOW)
-    says(core, NOW + 60.0, 140.0, used_mib=140.0, usage_mib=140.0, unsure_mib=106.0)
-    core.tick(NOW + 60.0)
+    core, _ = within_a_search(used_mib=140.0, unsure_mib=106.0)
     assert history(core) == 34.0
     core.sync(Sync((), (("uid-a", "app"),)))
     core.tick(NOW + 120.0)
