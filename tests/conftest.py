@@ -1,8 +1,9 @@
 """The marker `apiserver`: what needs a real kube-apiserver runs where `make apiserver` has been run.
 
-Elsewhere those tests are skipped, and the end of the run says how many and which command gets them. The
-contract room goes to one xdist worker as a whole, so that the machine carries one API server, not two; a
-simulation's module does too, so that its run is made once, and the docs' pages, which share a cluster.
+Elsewhere those tests are skipped, and the end of the run says how many and which command gets them, as it
+does of those that a redis-server or others' tools are missing for. The contract room goes to one xdist
+worker as a whole, so that the machine carries one API server, not two; a simulation's module does too, so
+that its run is made once, and the docs' pages, which share a cluster.
 `counted` is how a test of a fault says what it has counted.
 """
 
@@ -13,6 +14,7 @@ import pytest
 
 from builders.apiserver import MISSING, NO_OPENSSL, why_unavailable
 from builders.others_tools import SKIPPED
+from builders.redis_server import MISSING as NO_REDIS
 
 WHOLE_MODULES = ("tests/simulation/", "tests/docs/test_cluster_pages.py")
 
@@ -58,11 +60,11 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
-    for reason in (MISSING, NO_OPENSSL):
+    for what, reason in (("API server", MISSING), ("API server", NO_OPENSSL), ("Redis", NO_REDIS)):
         skipped = [r for r in terminalreporter.stats.get("skipped", []) if reason in str(r.longrepr)]
         if skipped:
-            terminalreporter.section("real API server")
-            terminalreporter.write_line(f"{len(skipped)} tests need a real API server; SKIPPED: {reason}")
+            terminalreporter.section(f"real {what}")
+            terminalreporter.write_line(f"{len(skipped)} tests need a real {what}; SKIPPED: {reason}")
     others = [
         str(r.longrepr) for r in terminalreporter.stats.get("skipped", []) if SKIPPED in str(r.longrepr)
     ]
