@@ -82,6 +82,7 @@ class Attended:
     hearer: Any = None
     attendance: Attendance | None = None
     now: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
     options: tuple[tuple[str, int], ...] = ()  # of gRPC, instead of the operator's own
     username: str = AGENTS
     review_seconds: float = 60.0  # between two reviews of an open stream's token
@@ -96,7 +97,7 @@ class Attended:
         relay = self.leader and Relay(self.identity, self.leader, OPERATOR_HOST, time.monotonic)
         self.service = Coordination(
             attendance=self.attendance or Attendance(self.epoch_id),
-            tokens=Tokens(self.reviews, "plimsoll", time.monotonic),
+            tokens=Tokens(self.reviews, "plimsoll", self.monotonic),
             username=self.username,
             agents_name=AGENT_HOST,
             operators_name=OPERATOR_HOST,
@@ -104,7 +105,7 @@ class Attended:
             kube_node_of_pod=self.pods.get,
             leads=lambda: self.leading,
             now=self.now,
-            monotonic=time.monotonic,
+            monotonic=self.monotonic,
             admission=self.admission,
             addresses=self.addresses,
             streams=WIDE,
