@@ -40,6 +40,9 @@ COUNTED = {
         "test_an_operator_that_is_killed_during_a_lease_leaves_the_room_and_its_successor_takes_it_back",
         "test_a_successor_that_hears_a_lease_request_again_raises_nothing_more_and_lets_it_end",
     ),
+    "contract/test_limits_killed.py": (
+        "test_an_operator_killed_at_any_step_leaves_the_limit_that_an_undisturbed_one_does",
+    ),
     "contract/test_merge_killed.py": (
         "test_an_operator_killed_at_any_step_of_a_merge_leaves_what_an_undisturbed_one_does",
     ),
@@ -61,6 +64,9 @@ COUNTED = {
         "test_pairs_that_end_within_seconds_are_renewed_under_load_and_nothing_is_lost_or_heard_twice",
         "test_an_agent_whose_certificate_has_ended_is_refused_keeps_what_it_says_and_loses_nothing",
         "test_an_operator_whose_certificate_has_ended_is_not_spoken_to_until_it_is_renewed",
+    ),
+    "contract/test_storm.py": (
+        "test_a_thousand_a_second_are_sent_away_before_any_review_and_all_in_within_a_minute",
     ),
     "unit/core/coordinate/test_admission.py": (
         "test_five_thousand_agents_that_obey_are_all_in_within_a_minute",

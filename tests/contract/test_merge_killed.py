@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from builders.merging_operator import KEY, NODES, Operators, operators
+from builders.killable import operators
+from builders.merging_operator import KEY, NODES, Mergers
 from builders.redis_server import MISSING, RedisServer, binaries, redis_server
 from plimsoll.store.care import check
 from plimsoll.store.content import decode
@@ -65,7 +66,7 @@ class Kills:
 
     directory: Path
     server: RedisServer
-    operators: Operators
+    operators: Mergers
 
     def undisturbed(self) -> tuple[Found, range]:
         """What becomes of both rounds, and which steps are those of the second."""
@@ -106,8 +107,8 @@ class Kills:
 def test_an_operator_killed_at_any_step_of_a_merge_leaves_what_an_undisturbed_one_does(
     tmp_path, server, counted
 ):
-    with operators() as made:
-        kills = Kills(tmp_path, server, made)
+    with operators("builders.merging_operator") as made:
+        kills = Kills(tmp_path, server, Mergers(made))
         expected, steps = kills.undisturbed()
         assert expected.release.candidate is not None
         assert expected.words == dict.fromkeys(NODES, 2)
