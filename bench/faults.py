@@ -32,6 +32,7 @@ COUNTED = {
         "test_slow",
         "test_full",
         "test_read_only",
+        "test_records_that_cannot_be_read",
         "test_wrong_password",
         "test_a_partition_between_half_of_the_writers_and_redis",
     ),
@@ -56,6 +57,9 @@ COUNTED = {
     ),
     "contract/test_bad_wire.py": ("test_each_message_is_heard_once_and_in_order_over_a_bad_wire",),
     "contract/test_coordination.py": ("test_an_agent_that_speaks_for_another_node_is_refused",),
+    "unit/operator/coordinate/test_doors.py": (
+        "test_who_has_only_the_certificate_keeps_no_other_address_out",
+    ),
     "unit/operator/coordinate/test_views.py": ("test_absurd_samples_say_nothing",),
     "unit/operator/coordinate/test_sharing.py": (
         "test_what_is_truncated_oversized_or_poisoned_is_refused_and_counted",

@@ -1,5 +1,6 @@
 """The table of faults: read out of a junit report, joined by fault, and drawn for the docs."""
 
+import ast
 import json
 import sys
 from dataclasses import asdict
@@ -64,6 +65,19 @@ def test_every_test_of_the_table_is_there_and_counts(made):
         text = (ROOT / path).read_text()
         assert f"def {name}(" in text, each
         assert "counted" in text, each
+
+
+def test_every_test_that_counts_is_in_the_table(made):
+    """Else it counts for nobody: its figures are thrown away."""
+    counting = {
+        f"{path.relative_to(ROOT)}::{function.name}"
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for function in ast.walk(ast.parse(path.read_text()))
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef))
+        and function.name.startswith("test_")
+        and "counted" in {each.arg for each in function.args.args}
+    }
+    assert counting == set(made.main.TESTS)
 
 
 def test_the_page_has_the_table_and_says_what_has_none(made):
