@@ -179,12 +179,13 @@ def test_what_node_a_learned_of_an_image_lowers_its_first_loss_on_node_b(
         with node_that_tries_first(cluster, node_a) as node_b, with_generations(cluster, node_b):
             wait_for(lambda: agent_is_ready(release, node_b), f"an agent on {node_b}", 180)
             wait_for(lambda: taken(release), "a word of node A on what it has learned", 300)
+            # Before anything of the class runs on B: a candidate to which B's own word belonged would not do.
+            wait_for(lambda: redis.holds("release", f"{PAGES} {key}"), "the candidate to be in Redis", 150)
             assert not told(release, node_b, "given")
             cluster.apply(learner(cluster, namespace, "b-asks", CLASS, node_b))
             wait_for(lambda: told(release, node_b, "given"), f"the agent of {node_b} to have it", 150)
             found = first_losses(cluster, release, namespace, node_b)
             refused = told(release, node_b, "refused")
-        wait_for(lambda: redis.holds("release", f"{PAGES} {key}"), "the candidate to be in Redis", 60)
     for arm, (loss, observations) in found.items():
         note(f"shared.first_loss.{arm}", loss, f"of what came back, {observations} observations")
     record_property("first_losses", json.dumps(found))

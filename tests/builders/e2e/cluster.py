@@ -23,6 +23,7 @@ CLONE_NEWNET = 0x40000000
 NONE = "none"  # of what kind/vm/node.sh puts over a kubelet's configuration
 NODE_SHELLS = "plimsoll-e2e-node-shells"
 KUBECTL_WAITED = "timed out waiting for the condition"
+KUBECTL_UNAVAILABLE = "Error from server (ServiceUnavailable)"
 COMMAND_SECONDS = 400  # a command that hangs fails; one on an emulated node may take minutes
 
 
@@ -32,6 +33,10 @@ class CommandError(AssertionError):
 
 class CommandTimeoutError(CommandError, OutOfTimeError):
     """`kubectl wait` or `kubectl rollout status` waited in vain."""
+
+
+class UnavailableError(CommandError):
+    """Nobody was there to answer for now: the API server says so of itself, or of what it asks for us."""
 
 
 def run(
@@ -55,7 +60,8 @@ def run(
     )
     if done.returncode:
         said = f"{done.stdout.strip()}\n{done.stderr.strip()}".strip()
-        kind = CommandTimeoutError if KUBECTL_WAITED in said else CommandError
+        kinds = {KUBECTL_WAITED: CommandTimeoutError, KUBECTL_UNAVAILABLE: UnavailableError}
+        kind = next((each for words, each in kinds.items() if words in said), CommandError)
         raise kind(f"{' '.join(command)}: exit {done.returncode}: {said}")
     return done.stdout
 

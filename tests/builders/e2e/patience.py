@@ -2,16 +2,19 @@
 
 In: a question. Out: its first true answer, or a failure that names what was waited for. Seconds are those of
 a node with a processor of its own; on emulated ones each counts as many times as `cluster.json` says
-(`slowness`), so that a node which stalls for a minute is waited for, and what never happens still fails.
+(`slowness`), so that a node which stalls for a minute is waited for, and what never happens still fails. An
+API server that says, of itself or of a pod whose metrics it is asked for, that nobody is there for now has
+given no answer yet: that is looked at again, within the same seconds. Outside a wait it fails at once.
 """
 
 import functools
 import json
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from builders import waiting
-from builders.e2e.cluster import state_directory
+from builders.e2e.cluster import UnavailableError, state_directory
+from builders.waiting import OutOfTimeError
 
 T = TypeVar("T")
 LOOK_SECONDS = 1.0
@@ -21,7 +24,21 @@ SLOWEST_FOR_A_LOOK_A_SECOND = 3.0  # beyond, looks themselves are what an emulat
 def wait_for(question: Callable[[], T], what: str, seconds: float = 60.0) -> T:
     """The first true answer of `question()`."""
     look_seconds = LOOK_SECONDS * max(1.0, slowness() / SLOWEST_FOR_A_LOOK_A_SECOND)
-    return waiting.wait_for(question, what, seconds * slowness(), look_seconds)
+    unavailable: list[UnavailableError] = []
+
+    def asked() -> T | None:
+        unavailable.clear()
+        try:
+            return question()
+        except UnavailableError as error:
+            unavailable.append(error)
+            return None
+
+    try:
+        answer = waiting.wait_for(asked, what, seconds * slowness(), look_seconds)
+    except OutOfTimeError as late:
+        raise late from (unavailable[0] if unavailable else late.__cause__)
+    return cast("T", answer)
 
 
 @functools.cache

@@ -130,7 +130,7 @@ class Release:
 
     def agent_on(self, kube_node: str) -> Manifest:
         """The agent's pod of a node."""
-        (found,) = (each for each in self.agents() if each["spec"]["nodeName"] == kube_node)
+        (found,) = (each for each in self.agents() if each["spec"].get("nodeName") == kube_node)
         return found
 
 
