@@ -5,6 +5,9 @@ bench/results/e2e.json. A run with a failed test is no measurement: nothing is w
 a cluster that is up already, or on one that is not of VM nodes: that is refused. What of the environment came
 from the cache is in the figures' names: `cached` where the very disk that the nodes started from was there
 before the run, `partly_cached` where only other things were, `from_nothing` where nothing was.
+
+What the Dockerfiles' images weigh are rows of their own (`podman`) where `make images-podman` has built those
+of this very commit before; else there are none.
 """
 
 import argparse
@@ -15,11 +18,16 @@ import sys
 import time
 from pathlib import Path
 
-from report import Row, bench_options, write_results
+from report import Row, bench_options, commit, write_results
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TIMES = REPOSITORY / "build/e2e/times"
+PODMAN_IMAGES = REPOSITORY / "build/e2e/podman-images"
 SIZE = re.compile(r"(?P<part>\w+): (?P<unpacked>\d+) MB unpacked, (?P<compressed>\d+) MB compressed")
+BUILT = re.compile(
+    r"localhost/plimsoll/(?P<part>\w+):\S+, built by podman:"
+    r" (?P<unpacked>\d+) MB unpacked, (?P<compressed>\d+) MB compressed"
+)
 
 
 def main() -> None:
@@ -33,7 +41,7 @@ def main() -> None:
     before = kept()
     subprocess.run([REPOSITORY / "kind/e2e.sh", tests], check=True)
     source = source_of(told("kind/vm/build-disk.sh"), before)
-    rows = [*times(f"e2e.{tests}.{source}", command), *sizes(command)]
+    rows = [*times(f"e2e.{tests}.{source}", command), *sizes(command), *podman_sizes()]
     print(write_results("e2e", rows, 0, time.monotonic() - began))
 
 
@@ -83,6 +91,22 @@ def sizes(command: str) -> list[Row]:
     return [
         Row(f"image.{found['part']}.{name}_mb", float(found[name]), "MB", 1, command)
         for found in SIZE.finditer(told("kind/vm/make-images.sh", "sizes"))
+        for name in ("compressed", "unpacked")
+    ]
+
+
+def podman_sizes() -> list[Row]:
+    """The same of the images that the Dockerfiles make, as `kind/vm/kind/cluster.sh images` left it."""
+    try:
+        at, *lines = PODMAN_IMAGES.read_text().splitlines()
+    except (FileNotFoundError, ValueError):
+        return []
+    if at != commit():
+        return []
+    return [
+        Row(f"image.{found['part']}.podman.{name}_mb", float(found[name]), "MB", 1, "make images-podman")
+        for found in map(BUILT.fullmatch, lines)
+        if found
         for name in ("compressed", "unpacked")
     ]
 

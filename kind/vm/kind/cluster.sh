@@ -78,15 +78,17 @@ up() {
 down() { machine down; "$VM/control-plane.sh" down; rm -rf "$RUN"; }
 images() { # builds the Dockerfiles in the machine; sizes as tars and as gzip packs them for a registry, beside the assembled ones
   mkdir -p "$RUN" "$KIND_STORE"; echo kind-vm >"$RUN/provider"
+  local built=$REPO/build/e2e/podman-images at; mkdir -p "${built%/*}"; rm -f "$built"   # for bench/e2e.py: the commit, then the lines below
+  at=$(git -C "$REPO" describe --always --exclude='*' --abbrev=12 --dirty=+ 2>/dev/null || echo unknown)
   "$VM/packages.sh"; binaries; checkout; disk; machine up; put_checkout
   stage "Dockerfiles built by podman" machine run build "$(environment); $IN/kind/kind.sh build podman >/root/images"
-  local name archive; archive=$(mktemp "$RUN/image.XXXXXX")
+  local name archive; archive=$(mktemp "$RUN/image.XXXXXX"); echo "$at" >"$built.part"
   for name in $(machine sh "cat /root/images"); do
     inside socat -u "TCP-LISTEN:2300,bind=$HOST_IP,reuseaddr" "CREATE:$archive" &
     machine sh "podman save --quiet $name | socat -u - TCP:$HOST_IP:2300,retry=20,interval=0.2"; wait $!
-    echo "$name, built by podman: $(($(stat -c %s "$archive") / 1000000)) MB unpacked, $(($(gzip -6c "$archive" | wc -c) / 1000000)) MB compressed"
+    echo "$name, built by podman: $(($(stat -c %s "$archive") / 1000000)) MB unpacked, $(($(gzip -6c "$archive" | wc -c) / 1000000)) MB compressed" | tee -a "$built.part"
   done
-  rm -f "$archive"; "$VM/make-images.sh" sizes | sed 's/:/, assembled:/'
+  mv "$built.part" "$built"; rm -f "$archive"; "$VM/make-images.sh" sizes | sed 's/:/, assembled:/'
   say_times
 }
 case ${1:-} in up) up ;; down) down ;; images) images ;; *) die "usage: cluster.sh up | down | images" ;; esac

@@ -35,6 +35,8 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr("sys.argv", ["e2e.py", "core", "--dirty"])
     monkeypatch.setattr(found, "REPOSITORY", tmp_path)
     monkeypatch.setattr(found, "TIMES", tmp_path / "build/e2e/times")
+    monkeypatch.setattr(found, "PODMAN_IMAGES", tmp_path / "build/e2e/podman-images")
+    monkeypatch.setattr(found, "commit", lambda: "0123456789ab")
     return found
 
 
@@ -89,3 +91,34 @@ def test_a_cluster_that_is_up_or_no_vm_nodes_are_refused_before_anything_runs(
     else:
         bench.main()
     assert (tmp_path / "build/e2e/times").exists() is not bool(why)
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"),
+    [
+        ("0123456789ab", {"operator.podman.compressed": 91, "operator.podman.unpacked": 341}),
+        ("0123456789ab+", {}),  # of a changed tree
+        ("ba9876543210", {}),  # of another commit
+        (None, {}),  # never built here
+    ],
+)
+def test_what_podman_built_is_told_only_of_this_very_commit(
+    bench: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    at: str | None,
+    expected: dict[str, int],
+):
+    if at is not None:
+        built = tmp_path / "build/e2e/podman-images"
+        built.parent.mkdir(parents=True)
+        name = "localhost/plimsoll/operator:0.1.0-01234567, built by podman"
+        built.write_text(f"{at}\n{name}: 341 MB unpacked, 91 MB compressed\n")
+    written = []
+    monkeypatch.setattr(bench, "write_results", lambda _name, rows, *_: written.extend(rows))
+    bench.main()
+    found = {each.name: each for each in written if ".podman." in each.name}
+    assert {name: each.value for name, each in found.items()} == {
+        f"image.{name}_mb": float(value) for name, value in expected.items()
+    }
+    assert {each.command for each in found.values()} <= {"make images-podman"}
