@@ -89,7 +89,7 @@ def test_status_and_explain_read_what_the_schema_kept(plimsoll, web):
     (row,) = document["containers"]
     assert (row["name"], row["decision"], row["limit_bytes"]) == ("web", "hold", 128 * 2**20)
     explained = plimsoll("explain", "web", "-n", web.namespace).stdout
-    assert "request 64.0 MiB, limit 128.0 MiB before Plimsoll" in explained
+    assert "request 64.0Mi, limit 128.0Mi before Plimsoll" in explained
 
 
 def test_recommend_reads_pods_and_owners_before_it_asks_prometheus(plimsoll, web):

@@ -4,6 +4,7 @@ In: whatever a MemoryProfile, a policy and a history, or a replay, know. Out: se
 not known, and a document in which it is None. The numbers come from elsewhere; here they are only told.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
@@ -11,6 +12,8 @@ from plimsoll.guard.limits import GuardSettings
 from plimsoll.guard.proposal import say
 
 TOLD_LEVELS = (0.5, 0.95, 0.99, 0.999)
+# How the operator writes amounts in its messages, of whatever version it is.
+SPELT_OUT = re.compile(r"(?<=\d) ([KMGT]i)B\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,11 @@ class Explanation:
         return {"workload": self.workload, **plain, "sentences": list(self.sentences())}
 
     def sentences(self) -> Iterator[str]:
-        """Say it, one line a stage, in the order in which a limit is decided."""
+        """Say it, one line a stage, in the order in which a limit is decided; amounts as in manifests."""
+        # What is quoted of others too, so that nobody has to compare `1.25 GiB` with `1280Mi`.
+        return (SPELT_OUT.sub(r"\1", line) for line in self._lines())
+
+    def _lines(self) -> Iterator[str]:
         yield self._head()
         for label, text in (
             ("usage", self._usage()),

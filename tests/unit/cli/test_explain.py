@@ -15,7 +15,7 @@ from plimsoll.pipeline import PipelineSettings
 from plimsoll.recommend.objective import oom_price_of
 from plimsoll.replay.limits import ReplaySettings, replay_limits
 from plimsoll.replay.live import LiveRecommender
-from plimsoll_cli.advice.explanation import Explanation, Kills, Usage, Wanted
+from plimsoll_cli.advice.explanation import Decided, Explanation, Kills, Usage, Wanted
 from plimsoll_cli.traces.parquet import read_traces, source_warmup_bins
 from plimsoll_cli.traces.sample import sample_directory
 
@@ -85,20 +85,37 @@ AGE = re.compile(r"(?<=[ ,])\d+(s|m)(?= ago)")
 def test_sentences_have_the_numbers(plimsoll, world):
     shown = AGE.sub("AGE", plimsoll("explain", WEB, at=world).stdout)
     for words in (
-        "demo/Deployment/web, container main: limit 640.0 MiB in force, mode InPlace by MemoryPolicy",
-        "200.0 MiB now (usage), AGE ago",
+        "demo/Deployment/web, container main: limit 640.0Mi in force, mode InPlace by MemoryPolicy",
+        "200.0Mi now (usage), AGE ago",
         "class:          growth",
-        "leak:           it grows by 20.0 MiB an hour, told since 2h, reaches its limit in 2",
-        "stays below 210.0 MiB with 50 %, 250.0 MiB with 95 %, 270.0 MiB with 99 %, 300.0 MiB with 99.9 %",
+        "leak:           it grows by 20.0Mi an hour, told since 2h, reaches its limit in 2",
+        "stays below 210.0Mi with 50 %, 250.0Mi with 95 %, 270.0Mi with 99 %, 300.0Mi with 99.9 %",
         "promised 0.1 %, realised 0.08 % of 280 hours above the limit; the buffer is 3 % thicker for it",
-        "a buffer of 70.0 MiB above the raw forecast's 95 % quantile",
-        "between 300.0 MiB and 400.0 MiB a change gains too little",
-        "present use + 2% = 204.0 MiB",
-        "OOM-killed 2 times at 512.0 MiB, last AGE ago, then raised to 640.0 MiB",
-        "raise (OOMKilled), AGE ago: limit 512.0 MiB -> 640.0 MiB",
-        "request 400.0 MiB, limit 512.0 MiB before Plimsoll; plimsoll restore puts them back",
+        "a buffer of 70.0Mi above the raw forecast's 95 % quantile",
+        "between 300.0Mi and 400.0Mi a change gains too little",
+        "present use + 2% = 204.0Mi",
+        "OOM-killed 2 times at 512.0Mi, last AGE ago, then raised to 640.0Mi",
+        "raise (OOMKilled), AGE ago: limit 512.0Mi -> 640.0Mi",
+        "request 400.0Mi, limit 512.0Mi before Plimsoll; plimsoll restore puts them back",
     ):
         assert words in shown
+    # Events are quoted as the operator wrote them.
+    assert "change:         AGE ago, pod web-6d4cf9b7f5-x7k2p: Raised: limit of main 512.0Mi" in shown
+    assert not re.search("[KMGT]iB", shown)
+
+
+def test_amounts_have_the_units_of_manifests_whoever_said_them(world, told):
+    (container,) = told("explain", WEB, at=world)["containers"]
+    sentences = "\n".join(container["sentences"])
+    assert "Raised: limit of main 512.0Mi" in sentences
+    assert "MiB" in container["changes"][0]  # a program gets what was written
+    text = "1.25 GiB is wanted, 1280Mi is allowed; 3 MiBs and 12 GiBPS are no amounts"
+    decided = Decided("hold", "Capped", text)
+    known = Explanation(
+        "w", "app", None, None, None, None, Usage(), "", (), Wanted(), None, "", Kills(), decided, None
+    )
+    (*_, line) = known.sentences()
+    assert line.endswith("1.25Gi is wanted, 1280Mi is allowed; 3 MiBs and 12 GiBPS are no amounts")
 
 
 def test_a_profile_that_knows_little_says_only_that(plimsoll, world):
@@ -232,7 +249,7 @@ def test_a_recording_that_is_not_there_is_named(plimsoll):
         (Usage(), None),
         (
             Usage(basis="needed", basis_reason="its agent tells", needed_bytes=200 * MIB),
-            "the limit is made for what is needed (200.0 MiB needed now): its agent tells",
+            "the limit is made for what is needed (200.0Mi needed now): its agent tells",
         ),
         (
             Usage(basis="usage", basis_reason="no agent tells"),
