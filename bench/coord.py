@@ -3,7 +3,7 @@
 In: `--agents 100,1000,5000`, `--seconds`. Out: for each size cores and memory of the operator's process, the
 round trip of a lease at the agent (p50, p99), deltas lost and heard twice; the same at `--relayed` agents by
 way of a replica that does not lead, beside the same number directly; then, at the largest size, a storm: the
-operator is killed and started again, and all agents come back. Operator (`coord_server.py`) and
+operator is killed (SIGKILL) and started again, and all agents come back. Operator (`coord_server.py`) and
 agents (`plimsoll-loadgen`) are processes of their own on loopback with mutual TLS, a connection for each
 agent; 30 containers each at 1 Hz. The API server is in memory: a lease's round trip is the operator's own,
 not a resize's.
@@ -35,6 +35,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 KIB = 1024
 SETTLING_SECONDS = 5.0  # of a run before its cost is measured
 STORM_SECONDS = 60.0  # all must be back by then
+LOAD_SECONDS = 600.0  # more than agents ever take to end
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,16 @@ class Server:
         """End it; returns what it heard."""
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(60)
-        return json.loads(self.out.read_text())
+        return json.loads(self.out.read_text()) | self._deltas()
+
+    def kill(self) -> dict[str, object]:
+        """SIGKILL; returns what it had written down by then."""
+        self.process.kill()
+        self.process.wait(60)
+        return self._deltas()
+
+    def _deltas(self) -> dict[str, object]:
+        return {"deltas": self.out.with_suffix(".deltas").read_text().splitlines()}
 
 
 def started(directory: Path, agents: int, port: int = 0, relay_to: int = 0) -> Server:
@@ -105,7 +115,7 @@ def steady(directory: Path, agents: int, seconds: float, name: str = "") -> list
     with loading(directory, server.port, agents, seconds + SETTLING_SECONDS) as load:
         time.sleep(SETTLING_SECONDS)
         used = cost(server.process.pid, seconds)
-        said = json.loads(load.communicate(timeout=120)[0])
+        said = json.loads(load.communicate(timeout=LOAD_SECONDS)[0])
     heard = server.stop()
     name, n = name or f"coord.{agents}", int(said["samples"])
     return [
@@ -126,7 +136,7 @@ def relayed(directory: Path, agents: int, seconds: float) -> list[Row]:
     with loading(directory, relay.port, agents, seconds + SETTLING_SECONDS) as load:
         time.sleep(SETTLING_SECONDS)
         used = cost(relay.process.pid, seconds)
-        said = json.loads(load.communicate(timeout=120)[0])
+        said = json.loads(load.communicate(timeout=LOAD_SECONDS)[0])
     relay.stop()
     heard = leader.stop()
     return [
@@ -144,10 +154,10 @@ def storm(directory: Path, agents: int, seconds: float) -> list[Row]:
     with loading(directory, first.port, agents, seconds + STORM_SECONDS + 2 * SETTLING_SECONDS) as load:
         began = time.monotonic()
         time.sleep(SETTLING_SECONDS + seconds)
-        heard = [first.stop()]
+        heard = [first.kill()]
         second = started(directory, agents, first.port)
         back_at = time.monotonic() - began
-        said = json.loads(load.communicate(timeout=STORM_SECONDS + 240)[0])
+        said = json.loads(load.communicate(timeout=STORM_SECONDS + LOAD_SECONDS)[0])
     heard.append(second.stop())
     changes = [(at, attending) for at, attending in said["attending"] if at >= back_at]
     whole = next((at for at, attending in changes if attending == agents), None)

@@ -1,9 +1,13 @@
 """The operator's side of `bench/coord.py`, in a process of its own so that its cost can be told.
 
 In: how many agents there will be, certificates, a port. Out: "ready PORT" on standard output, then streams
-until SIGTERM; at its end what it heard, as JSON in a file. The door, sessions, desk, guards and actor are the
-operator's; its API server is one in memory that answers at once, tokens are taken from their names. With
-`--relay-to` it does not lead, and carries its streams to the one at that port.
+until SIGTERM; at its end what it heard, as JSON in a file. Deltas are written to a file beside it as each is
+heard, before it is acknowledged, so that they can be counted after SIGKILL too. The door, sessions, desk,
+guards and actor are the operator's, and each minute the desk's part of a loop: what has ended, metrics, and
+the need that agents tell, under a policy that asks for it; of each node's containers one is in the cluster.
+The rest of a loop (`make bench-loop`) and merges of shared models are not in it. Its API server is one in
+memory that answers at once, tokens are taken from their names. With `--relay-to` it does not lead, and
+carries its streams to the one at that port.
 """
 
 import argparse
@@ -12,15 +16,15 @@ import json
 import signal
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from builders.attending import AGENTS, Reviews
 from builders.authority import AGENT_HOST, OPERATOR_HOST
-from builders.clusters import raw_kube_node, raw_pod
+from builders.clusters import raw_kube_node, raw_pod, raw_policy
 from builders.desks import Desks
 from builders.loops import rig
 from plimsoll.coordinate.admission import Admission, AdmissionRate, EachAdmission
@@ -30,8 +34,10 @@ from plimsoll_operator.coordinate.identity import ServerIdentity
 from plimsoll_operator.coordinate.relay import Relay
 from plimsoll_operator.coordinate.server import Coordination, start
 from plimsoll_operator.coordinate.tokens import Tokens
+from plimsoll_operator.world import World
 
 LIMIT_MIB = 1024
+LOOP_SECONDS = 60.0  # the operator's own interval
 
 
 @dataclass
@@ -47,10 +53,10 @@ class NamedTokens(Reviews):
 
 @dataclass
 class Counting:
-    """Passes on to the desk, and counts the deltas."""
+    """Passes on to the desk, and writes the deltas down."""
 
     desk: Desk
-    deltas: list[str] = field(default_factory=list)
+    deltas: BinaryIO  # unbuffered
 
     def greeted(self, kube_node: str, facts: NodeFacts, now_seconds: float) -> None:
         """A node's stream was opened."""
@@ -59,7 +65,7 @@ class Counting:
     def heard(self, kube_node: str, body: AgentBody, now_seconds: float) -> None:
         """A node has said something."""
         if isinstance(body, ModelDelta):
-            self.deltas.append(body.checksum)
+            self.deltas.write(f"{body.checksum}\n".encode())
         self.desk.heard(kube_node, body, now_seconds)
 
 
@@ -69,6 +75,7 @@ async def cluster(agents: int) -> Desks:
     made = rig(
         *(raw_pod(f"web-{number}", node=f"node-{number}") for number in range(agents)),
         targets={"app": LIMIT_MIB},
+        policy=raw_policy(limits={"basis": "needed"}),
     )
     for number in range(agents):
         made.api.put("nodes", raw_kube_node(f"node-{number}"))
@@ -77,10 +84,18 @@ async def cluster(agents: int) -> Desks:
     return Desks(made, time.time_ns())
 
 
-async def serve(options: argparse.Namespace) -> dict[str, object]:
+async def loop(desk: Desk, world: World) -> None:
+    """The desk's part of the operator's loop, each minute."""
+    while True:
+        desk.begin(world, time.time())
+        await desk.needs(world)
+        await asyncio.sleep(LOOP_SECONDS)
+
+
+async def serve(options: argparse.Namespace, deltas: BinaryIO) -> dict[str, object]:
     """Serve until SIGTERM."""
     desks = await cluster(options.agents)
-    counting = Counting(desks.desk)
+    counting = Counting(desks.desk, deltas)
     membership = desks.rig.membership
     identity, leader = ServerIdentity(options.identity_dir), f"127.0.0.1:{options.relay_to}"
     service = Coordination(
@@ -99,16 +114,16 @@ async def serve(options: argparse.Namespace) -> dict[str, object]:
         relay=Relay(identity, lambda: leader, OPERATOR_HOST, time.monotonic) if options.relay_to else None,
     )
     desks.offer = service.offer
-    desks.desk.begin(desks.rig.loop.world, time.time())
     server, port = await start(service, identity, "127.0.0.1", options.port)
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    looping = asyncio.create_task(loop(desks.desk, desks.rig.loop.world))
     print(f"ready {port}", flush=True)
     await ended.wait()
+    looping.cancel()
     await server.stop(None)
     counts = service.counts
     return {
-        "deltas": counting.deltas,
         "streams": counts.streams_total,
         "refusals": dict(counts.refusals_total),
         "messages": dict(counts.messages_total),
@@ -127,7 +142,8 @@ def main() -> None:
     parser.add_argument("--per-second", type=float, default=100.0)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    options.out.write_text(json.dumps(asyncio.run(serve(options))))
+    with options.out.with_suffix(".deltas").open("wb", buffering=0) as deltas:
+        options.out.write_text(json.dumps(asyncio.run(serve(options, deltas))))
 
 
 if __name__ == "__main__":
