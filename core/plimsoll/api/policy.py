@@ -78,7 +78,9 @@ class Forecast(Model):
     prophet (day, week and holidays, fitted beside the loop from two weeks of history on; auto until then);
     ensemble (hazard, hourly peaks, seasonal and Holt-Winters, weighed by how well each foretold this
     container lately); routed (by the workload's class: growth is extrapolated, days and weeks are seasonal,
-    all else is hazard). Whichever it is, a container's own broken promises set its buffer."""
+    all else is hazard); holt-winters (a level, a trend and a day's season); growth (a line where usage surely
+    rises, else the highest hour of two weeks); moving-windows and autopilot-ml (the two recommenders of
+    Google's Autopilot paper). Whichever it is, a container's own broken promises set its buffer."""
     horizon_seconds: Horizon = HORIZON_SECONDS
     """How far ahead the peak is forecast. Decisions are renewed each hour, and so far the hour is the only
     horizon there is: another gets the condition HorizonNotSupported and is treated as 1h."""

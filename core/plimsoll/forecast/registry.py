@@ -1,9 +1,10 @@
 """Forecast models by name.
 
 `auto` is the one that measured best over all recorded containers, not a choice per container
-(docs/decisions/0022). A policy (`forecast.model`) may name those that people look for: baselines, the
-calendar, a choice by each container's own losses and one by its class. The others, which measured worse, are
-members of some and can be replayed (`plimsoll replay --model`; docs/decisions/0206, 0257).
+(docs/decisions/0022). A policy (`forecast.model`) may name every one that people look for and that the
+operator can carry: `POLICY_MODELS`, which is the one list of them. `windowed` is a member and a stand-in;
+`boosted` needs LightGBM and taught what ships (docs/decisions/0206, 0257, 0303). Both can be replayed
+(`plimsoll replay --model`).
 """
 
 from collections.abc import Callable
@@ -42,7 +43,9 @@ _MODELS: dict[str, Callable[[], PeakModel]] = {
 }
 
 
-POLICY_MODELS = (DEFAULT_MODEL, "hazard", "seasonal", "vpa", "prophet", "ensemble", "routed")
+# What the operator's image lacks a package for, and what nobody looks for by name.
+REPLAY_ONLY = frozenset({"boosted", "windowed"})
+POLICY_MODELS = tuple(name for name in _MODELS if name not in REPLAY_ONLY)
 
 
 def model_names() -> tuple[str, ...]:

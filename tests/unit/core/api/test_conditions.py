@@ -23,7 +23,7 @@ CANNOT = [
     (
         {"model": "windowed"},
         "ModelUnknown",
-        "there are auto, hazard, seasonal, vpa, prophet, ensemble, routed",
+        "there are auto, hazard, seasonal, vpa, moving-windows, autopilot-ml, holt-winters, growth, ensemble",
     ),
     ({"model": "seasonl"}, "ModelUnknown", "spec.forecast.model: policies know no forecast model 'seasonl'"),
     ({"holidays": ["CH"]}, "HolidaysIgnored", "spec.forecast.holidays: only the model prophet looks at"),

@@ -26,6 +26,11 @@ def test_a_plain_policy_binds_nothing():
         ({"forecast": {"model": "seasonal"}}, "model", "seasonal"),
         ({"forecast": {"model": "ensemble"}}, "model", "ensemble"),
         ({"forecast": {"model": "routed"}}, "model", "routed"),
+        ({"forecast": {"model": "moving-windows"}}, "model", "moving-windows"),
+        ({"forecast": {"model": "autopilot-ml"}}, "model", "autopilot-ml"),
+        ({"forecast": {"model": "holt-winters"}}, "model", "holt-winters"),
+        ({"forecast": {"model": "growth"}}, "model", "growth"),
+        ({"forecast": {"model": "boosted"}}, "model", "auto"),  # needs LightGBM, which the image has not
         ({"forecast": {"model": "magic"}}, "model", "auto"),
         ({"forecast": {"model": "windowed"}}, "model", "auto"),  # there is one, but not for policies
         ({"forecast": {"history": "7d"}}, "history_hours", 168),

@@ -16,8 +16,15 @@ from plimsoll_operator.engine.messages import EngineSettings, OomEvent
 DAYS = 5
 GROWING = 200.0 * (1.0 + 0.5 * np.arange(DAYS * 288) / (DAYS * 288))
 RHYTHM = 200.0 * (1.0 + 0.4 * np.sin(2 * np.pi * np.arange(DAYS * 288) / 288))
-# The two that look at a row's own record, each with a past on which that makes a difference.
-OWN = {"ensemble": RHYTHM, "routed": GROWING}
+# Those that look at a row's own record, each with a past on which that makes a difference.
+OWN = {
+    "ensemble": RHYTHM,
+    "routed": GROWING,
+    "growth": GROWING,
+    "holt-winters": RHYTHM,
+    "moving-windows": RHYTHM,
+    "autopilot-ml": RHYTHM,
+}
 own_models = pytest.mark.parametrize("model", OWN)
 
 
