@@ -8,12 +8,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
+from plimsoll.forecast.protocol import LEVELS
 from plimsoll.guard.limits import GuardSettings
 from plimsoll.guard.proposal import say
 
 TOLD_LEVELS = (0.5, 0.95, 0.99, 0.999)
 # How the operator writes amounts in its messages, of whatever version it is.
 SPELT_OUT = re.compile(r"(?<=\d) ([KMGT]i)B\b")
+# No distribution says how much less likely than this a peak is: every promise below is this one.
+SCALE_END = 1 - float(LEVELS[-1])
+SCALE_ROUNDING = 1e-3  # a mean of many such promises, kept with few digits, is one still
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +210,7 @@ class Explanation:
         shift = kept.buffer_shift_fraction
         side = "thicker" if shift >= 0 else "thinner"
         return (
-            f"promised {kept.promised_fraction * 100:.2g} %, realised {kept.realised_fraction * 100:.2g} %"
+            f"promised {_promised(kept.promised_fraction)}, realised {kept.realised_fraction * 100:.2g} %"
             f" of {kept.hours:.0f} hours above the limit;"
             f" the buffer is {abs(shift) * 100:.2g} % {side} for it"
         )
@@ -266,3 +270,10 @@ class Explanation:
         request, limit = self.original
         state = "being restored" if self.restoring else "plimsoll restore puts them back"
         return f"request {say(request)}, limit {say(limit)} before Plimsoll; {state}"
+
+
+def _promised(fraction: float) -> str:
+    """A promise in percent; at the last level of a distribution it is only known to be less than that."""
+    if fraction <= SCALE_END * (1 + SCALE_ROUNDING):
+        return f"less than {SCALE_END * 100:.2g} %"
+    return f"{fraction * 100:.2g} %"

@@ -15,7 +15,7 @@ from plimsoll.pipeline import PipelineSettings
 from plimsoll.recommend.objective import oom_price_of
 from plimsoll.replay.limits import ReplaySettings, replay_limits
 from plimsoll.replay.live import LiveRecommender
-from plimsoll_cli.advice.explanation import Decided, Explanation, Kills, Usage, Wanted
+from plimsoll_cli.advice.explanation import Decided, Explanation, Kills, Promises, Usage, Wanted
 from plimsoll_cli.traces.parquet import read_traces, source_warmup_bins
 from plimsoll_cli.traces.sample import sample_directory
 
@@ -264,3 +264,21 @@ def test_what_the_limit_is_made_for_is_said_with_its_reason(seen, said):
     lines = [line.split(":", 1)[1].strip() for line in none.sentences() if line.strip().startswith("basis:")]
     assert lines == ([said] if said else [])
     assert none.document()["usage"]["basis"] == seen.basis
+
+
+@pytest.mark.parametrize(
+    ("promised", "said"),
+    [
+        (1e-4, "promised less than 0.01 %, realised 0.07 %"),
+        (0.0, "promised less than 0.01 %, realised 0.07 %"),
+        (1.4e-4, "promised 0.014 %, realised 0.07 %"),
+    ],
+)
+def test_a_promise_at_the_end_of_the_scale_is_no_figure(promised, said):
+    kept = Promises(280.0, promised, 7e-4, 0.03)
+    told = Explanation(
+        *("w", "app", None, None, None, None, Usage(), "", (), Wanted(), None, "", Kills(), None, None),
+        promises=kept,
+    )
+    assert any(said in line for line in told.sentences())
+    assert told.document()["promises"]["promised_fraction"] == promised  # programs get what was summed
