@@ -8,6 +8,7 @@ test_shared_memory.py, beside tests/contract/test_shared_models.py and `make ben
 
 import json
 from collections.abc import Iterator
+from statistics import median
 from typing import Any
 
 import pytest
@@ -48,6 +49,7 @@ for number in range(8000):
     took.append(time.perf_counter() - at)
 print(sorted(took)[int(len(took) * 0.99)])
 """
+KEEPS_READING = "(while cat /tmp/hot; do sleep 2; done) >/dev/null 2>&1 </dev/null &"
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +68,8 @@ def test_a_cache_heavy_containers_limit_falls_after_the_cache_was_given_back(
 ):
     sizes = {"held_mib": HELD_MIB, "cache_mib": CACHE_MIB, "limit_mib": LIMIT_MIB}
     pod, plain = (cache_heavy(cluster, namespace, name, **sizes) for name in ("caches", "plain"))
+    for each in (pod, plain):  # what nobody reads meanwhile is cold: its first reads are the disk's
+        in_pod(cluster, each, KEEPS_READING)
     calm = [hot_p99_seconds(cluster, pod) for _ in range(3)]
     done_before = joined.counted("plimsoll_shrinks_total", outcome="done")
     limits = {"basis": "needed", "min": f"{FALLS_TO_MIB}Mi"}
@@ -77,14 +81,14 @@ def test_a_cache_heavy_containers_limit_falls_after_the_cache_was_given_back(
         return (now.max_bytes or 0) <= 0.6 * LIMIT_MIB * MIB
 
     wait_for(fallen, "the limit to have fallen by 40 %", FALL_SECONDS)
-    after = hot_p99_seconds(cluster, pod)
+    after = [hot_p99_seconds(cluster, pod) for _ in range(3)]
     memory = container_memory(cluster, pod, CONTAINER)
     record_property("p99_seconds", json.dumps({"calm": calm, "after": after}))
     assert memory.current_bytes <= (memory.max_bytes or 0)
     assert (memory.oom_kills, restarts(pod_now(cluster, pod))) == (0, 0)
     assert joined.counted("plimsoll_shrinks_total", outcome="done") > done_before
     # An emulated processor is its neighbours' too: what calm windows differ by is no doing of the limit's.
-    assert after <= 1.05 * max(calm)
+    assert median(after) <= 1.05 * max(calm)
 
     resized(cluster, plain, limits=f"{FALLS_TO_MIB}Mi")
     wait_for(lambda: told_why(cluster, plain), "the kubelet to say what is in the way", 120)
