@@ -17,6 +17,7 @@ import kopf
 from plimsoll_operator import parse
 from plimsoll_operator.actuate.api import (
     CLUSTER_POLICIES,
+    NODE_MEMORIES,
     PODS,
     POLICIES,
     PROFILES,
@@ -32,7 +33,8 @@ Key = TypeVar("Key", bound=Hashable)
 
 READ_AT_ONCE = 5000  # records read off an index between two turns of the event loop: a few milliseconds
 SMALL = (
-    "namespaces", "limitranges", "resourcequotas", "hpas", "nodes", "policies", "cluster_policies", "control",
+    "namespaces", "limitranges", "resourcequotas", "hpas", "nodes", "node_memories", "policies",
+    "cluster_policies", "control",
 )  # fmt: skip
 
 CONTROL_CONFIG_MAP = "plimsoll-control"
@@ -49,6 +51,7 @@ COUNTED: Mapping[str, Resource] = {
     "policies": POLICIES,
     "cluster_policies": CLUSTER_POLICIES,
     "profiles": PROFILES,
+    "node_memories": NODE_MEMORIES,
 }
 Index = kopf.Index[Any, Any]
 
@@ -98,6 +101,7 @@ def _simple(made: kopf.OperatorRegistry) -> None:
         ("limitranges", "", "v1", "limitranges", parse.limit_range),
         ("resourcequotas", "", "v1", "resourcequotas", parse.quota),
         ("nodes", "", "v1", "nodes", parse.kube_node),
+        ("node_memories", *CUSTOM, "nodememories", parse.node_memory),
         ("hpas", "autoscaling", "v2", "horizontalpodautoscalers", parse.hpa),
     )
     for name, group, version, plural, read in kinds:
@@ -152,6 +156,7 @@ class KopfIndices:
             quotas=small["resourcequotas"],
             hpas=small["hpas"],
             kube_nodes=small["nodes"],
+            node_memories=small["node_memories"],
             policies=(*small["policies"], *small["cluster_policies"]),
             cron_jobs=await self._records("cronjobs"),
             paused=any(isinstance(each, ControlRecord) and each.paused for each in small["control"]),

@@ -198,6 +198,15 @@ class KubeNodeRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeMemoryRecord:
+    """What a kube node's agent wrote of it last."""
+
+    name: str
+    usage_bytes: int | None  # all that is in use there, whoever uses it
+    updated_seconds: float | None  # by the node's clock
+
+
+@dataclass(frozen=True, slots=True)
 class RememberedDecision:
     """The decision that a profile shows."""
 

@@ -14,6 +14,7 @@ from plimsoll_operator.actuate.api import (
     CLUSTER_POLICIES,
     EVENTS,
     LEASES,
+    NODE_MEMORIES,
     PODS,
     POLICIES,
     PROFILES,
@@ -87,6 +88,7 @@ RIGHTS: tuple[Right, ...] = (
         "what is known of each workload, deleted 28 days after its last pod",
     ),
     Right(PROFILES.group, f"{PROFILES.plural}/status", ("patch",), "recommendations, decisions, history"),
+    Right(NODE_MEMORIES.group, NODE_MEMORIES.plural, WATCHED, "what agents say that each node uses"),
     Right(EVENTS.group, EVENTS.plural, ("create",), "what was done to a pod, in `kubectl describe`"),
     Right(LEASES.group, LEASES.plural, ("create",), "leadership, the first time", scope="own namespace"),
     Right(

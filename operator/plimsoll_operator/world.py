@@ -15,6 +15,7 @@ from plimsoll_operator.records import (
     KubeNodeRecord,
     LimitRangeRecord,
     NamespaceRecord,
+    NodeMemoryRecord,
     OwnerRecord,
     PodRecord,
     PolicyRecord,
@@ -37,6 +38,7 @@ class World:
     quotas: Mapping[str, tuple[QuotaRecord, ...]] = field(default_factory=dict)
     hpas: Mapping[OwnerKey, str] = field(default_factory=dict)  # target -> name of the HPA
     kube_nodes: Mapping[str, KubeNodeRecord] = field(default_factory=dict)
+    node_memories: Mapping[str, NodeMemoryRecord] = field(default_factory=dict)
     policies: tuple[PolicyRecord, ...] = ()
     profiles: Mapping[tuple[str, str], ProfileRecord] = field(default_factory=dict)
     cron_jobs: tuple[CronJobRecord, ...] = ()
@@ -52,6 +54,7 @@ def world(  # noqa: PLR0913 -- one argument for each kind of object
     quotas: Iterable[QuotaRecord] = (),
     hpas: Iterable[HpaRecord] = (),
     kube_nodes: Iterable[KubeNodeRecord] = (),
+    node_memories: Iterable[NodeMemoryRecord] = (),
     policies: Iterable[PolicyRecord] = (),
     profiles: Iterable[ProfileRecord] = (),
     cron_jobs: Iterable[CronJobRecord] = (),
@@ -66,6 +69,7 @@ def world(  # noqa: PLR0913 -- one argument for each kind of object
         quotas=_by_namespace(quotas),
         hpas={(each.kind, each.namespace, each.target): each.name for each in hpas},
         kube_nodes={each.name: each for each in kube_nodes},
+        node_memories={each.name: each for each in node_memories},
         policies=tuple(policies),
         profiles={profile_key(each): each for each in profiles},
         cron_jobs=tuple(cron_jobs),

@@ -28,6 +28,7 @@ PLURALS = {
     "memorypolicies": parse.policy,
     "clustermemorypolicies": parse.policy,
     "memoryprofiles": parse.profile,
+    "nodememories": parse.node_memory,
 }
 
 
@@ -84,6 +85,7 @@ class MemoryApi:
             quotas=kept["resourcequotas"],
             hpas=kept["horizontalpodautoscalers"],
             kube_nodes=kept["nodes"],
+            node_memories=kept["nodememories"],
             policies=[*kept["memorypolicies"], *kept["clustermemorypolicies"]],
             profiles=kept["memoryprofiles"],
             cron_jobs=kept["cronjobs"],

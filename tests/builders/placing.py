@@ -14,6 +14,7 @@ import numpy as np
 from builders.clusters import MIB, raw_kube_node, raw_pod, raw_policy
 from builders.kubeapi import MemoryApi
 from builders.loops import Rig, SpokenEngine
+from plimsoll.api.profile import NodeMemoryStatus
 from plimsoll_operator import parse
 from plimsoll_operator.admission import PodAdmission
 from plimsoll_operator.engine.messages import NodeUse, RowLoads
@@ -114,7 +115,33 @@ def placing(nodes, pods, day_mib, node="Prefer", mode="InPlace", **settings):
     for each in pods:
         api.put("pods", each)
     api.put("memorypolicies", raw_policy(mode=mode, placement={"node": node}))
-    return Rig(api, ForetellingEngine(day_mib), **settings)
+    return PlacingRig(api, ForetellingEngine(day_mib), **settings)
+
+
+class PlacingRig(Rig):
+    """An operator with an agent on every kube node, each of which tells at every loop what its node uses."""
+
+    agents = True
+    used_mib = 0.0  # what they say, of nodes that `used_mib_of` does not name
+    silent_agents = frozenset()  # kube nodes whose agent says nothing (any more)
+
+    def __init__(self, *given, **settings):
+        super().__init__(*given, **settings)
+        self.used_mib_of = {}
+
+    async def once(self, now_seconds, leading=True):
+        names = [name for plural, _, name in self.api.objects if plural == "nodes"]
+        for name in names if self.agents else ():
+            if name not in self.silent_agents:
+                used = self.used_mib_of.get(name, self.used_mib)
+                self.api.put("nodememories", node_memory(name, used, now_seconds))
+        return await super().once(now_seconds, leading)
+
+
+def node_memory(name, used_mib, now_seconds):
+    """What an agent writes of its kube node."""
+    status = NodeMemoryStatus(usage_bytes=int(used_mib * MIB), updated_time_seconds=now_seconds)
+    return {"metadata": {"name": name}, "status": status.to_api()}
 
 
 def initial_of(rig, now=None):

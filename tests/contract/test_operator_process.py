@@ -292,7 +292,7 @@ def test_a_new_pod_is_told_the_node_that_will_have_room(shop: Shop, tmp_path: Pa
                 lambda: shop.told_where(f"db-6d4cf56db6-{next(numbers):05d}"), "a pod with a place"
             )
         assert preferred(made) == ["place-wide"]
-        assert op.metric("plimsoll_placements_total", 'outcome="preferred"') >= 1
+        assert op.metric("plimsoll_placements_total", 'outcome="preferred-unmeasured"') >= 1
         shop.wait(lambda: op.metric("plimsoll_placement_expected_pods") >= 1, "the pod to be expected")
 
 

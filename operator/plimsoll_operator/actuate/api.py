@@ -49,6 +49,7 @@ EVENTS = Resource("events.k8s.io", "v1", "events")
 LEASES = Resource("coordination.k8s.io", "v1", "leases")
 PROFILES = Resource("plimsoll.dev", "v1alpha1", "memoryprofiles")
 POLICIES = Resource("plimsoll.dev", "v1alpha1", "memorypolicies")
+NODE_MEMORIES = Resource("plimsoll.dev", "v1alpha1", "nodememories", namespaced=False)
 TOKEN_REVIEWS = Resource("authentication.k8s.io", "v1", "tokenreviews", namespaced=False)
 CLUSTER_POLICIES = Resource("plimsoll.dev", "v1alpha1", "clustermemorypolicies", namespaced=False)
 

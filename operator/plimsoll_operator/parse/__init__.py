@@ -4,7 +4,7 @@ In: raw dicts. Out: records. A quantity that cannot be read is None ("not known"
 never becomes a number.
 """
 
-from plimsoll_operator.parse.cluster import hpa, kube_node, limit_range, namespace, quota
+from plimsoll_operator.parse.cluster import hpa, kube_node, limit_range, namespace, node_memory, quota
 from plimsoll_operator.parse.cron import cron_job
 from plimsoll_operator.parse.ours import checkpoints, control, policy, profile
 from plimsoll_operator.parse.pods import container_spec, controller, labels, owned, owner_ref, pod, specs
@@ -22,6 +22,7 @@ __all__ = [
     "labels",
     "limit_range",
     "namespace",
+    "node_memory",
     "owned",
     "owner_ref",
     "pod",

@@ -7,12 +7,13 @@ import sys
 
 from plimsoll.guard.state import MemoryRange
 from plimsoll_operator.parse.pods import labels
-from plimsoll_operator.parse.scalars import Raw, cpu_millis, listed, part, quantity, shared
+from plimsoll_operator.parse.scalars import Raw, cpu_millis, listed, part, quantity, seconds, shared
 from plimsoll_operator.records import (
     HpaRecord,
     KubeNodeRecord,
     LimitRangeRecord,
     NamespaceRecord,
+    NodeMemoryRecord,
     QuotaRecord,
 )
 
@@ -89,6 +90,13 @@ def kube_node(raw: Raw) -> KubeNodeRecord:
         _taints(spec),
         spec.get("unschedulable") is True,
     )
+
+
+def node_memory(raw: Raw) -> NodeMemoryRecord:
+    """What an agent wrote of its kube node."""
+    status = part(raw, "status")
+    name = str(part(raw, "metadata").get("name", ""))
+    return NodeMemoryRecord(name, quantity(status.get("usage")), seconds(status.get("updatedTime")))
 
 
 def _taints(spec: Raw) -> Taints:

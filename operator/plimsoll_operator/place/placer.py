@@ -31,6 +31,7 @@ from plimsoll_operator.place.coming import Coming, ComingPods, places
 from plimsoll_operator.place.expected import Expected, ExpectedPods
 from plimsoll_operator.place.gating import Gating
 from plimsoll_operator.place.kube_nodes import BoolArray
+from plimsoll_operator.place.others import others_on
 from plimsoll_operator.place.room import KeptRoom
 from plimsoll_operator.place.state import (
     Breathe,
@@ -172,15 +173,18 @@ class Placer:
         # From here on nothing else runs in between: what was placed meanwhile is expected, too.
         self._expected.settle(world.pods, self._loads_of, now_seconds)
         judge = self._watch.judge
+        inflation = judge.inflation_of(tuple(nodes.place))
+        others = others_on(nodes, sums, tick.node_use, world.node_memories, now_seconds)
         state = PlacementState(
             nodes,
             sums,
-            Chooser(node_loads(nodes, sums, tick.node_use, judge.inflation_of(tuple(nodes.place)))),
+            Chooser(node_loads(nodes, sums, tick.node_use, inflation, others)),
             judge.trusted,
             _why_not(tick, control),
             now_seconds,
             heard_of(nodes, sums, tick.node_use),
             control.settled,
+            others,
         )
         for each in self._expected:
             state.expect(each)
@@ -265,7 +269,10 @@ class Placer:
         finally:
             self._room.settle(ref, taken, placed=verdict is not None and remember)
         if verdict is None:
-            return None, outcome
+            untold = outcome in ("nowhere", "full") and allowed.any()
+            untold &= bool(state.others.unknown[allowed].all())
+            return None, "node-memory" if untold else outcome
+        outcome = outcome if state.others.measured else f"{outcome}-unmeasured"
         verdict = replace(verdict, decision=decision)
         if remember:
             memory, cpu = float(needs.request_bytes), float(needs.request_cpu_millis)
@@ -333,6 +340,7 @@ class Placer:
         starts = {"kept": float(len(self._room)), "unfit": float(len(self._room.unfit))}
         metrics.replace("plimsoll_placement_coming_pods", "room", starts)
         counts = {"known": float(opinion), "unknown": float(len(state.nodes) - opinion)}
+        counts["untold"] = float(np.count_nonzero(state.others.unknown))
         metrics.replace("plimsoll_placement_kube_nodes", "state", counts)
 
 

@@ -18,6 +18,7 @@ from plimsoll_operator.engine.messages import NodeUse
 from plimsoll_operator.place.affinity import MOST_EXCLUDED, Verdict
 from plimsoll_operator.place.expected import Expected
 from plimsoll_operator.place.kube_nodes import BoolArray, KubeNodes, Places
+from plimsoll_operator.place.others import Others
 from plimsoll_operator.place.sums import Sums
 from plimsoll_operator.world import World
 
@@ -38,6 +39,7 @@ class PlacementState:
     made_seconds: float
     heard: BoolArray  # [N] every container of ours on the node gave a sample lately
     settled: bool  # the engine has run long enough for more than an opinion
+    others: Others  # what of each node is in use beyond all of that
 
     def expect(self, pod: Expected) -> None:
         """One more pod on its way to a node."""
@@ -69,12 +71,14 @@ def heard_of(nodes: KubeNodes, sums: Sums, use: NodeUse) -> BoolArray:
     return np.asarray((sums.fed > 0) & (sampled >= sums.fed))
 
 
-def node_loads(nodes: KubeNodes, sums: Sums, use: NodeUse, inflation: FloatArray) -> NodeLoads:
+def node_loads(
+    nodes: KubeNodes, sums: Sums, use: NodeUse, inflation: FloatArray, others: Others
+) -> NodeLoads:
     """What a chooser sees, each node with its `inflation` [N]; NaN where a node has containers of ours and
     too many of them were not sampled, or one has had loads and has none now: it would count with its request,
-    as calmly as nothing ever does.
+    as calmly as nothing ever does. NaN also where `others` are not known.
     """
-    mean = sums.mean_bytes.copy()
+    mean = sums.mean_bytes + others.bytes_[:, None]
     members = np.zeros(len(nodes))
     sampled = np.zeros(len(nodes))
     for name, all_, fresh in zip(use.kube_nodes, use.members.tolist(), use.sampled.tolist(), strict=True):

@@ -42,6 +42,9 @@ class Sums:
     containers: IntArray  # [N] how many there are
     fed: IntArray  # [N] containers that feed a row, with loads or without
     faded: IntArray  # [N] of them those whose loads have become too old
+    claimed_bytes: (
+        FloatArray  # [N] requests of running containers that feed no row: all that is counted of them
+    )
     pods: dict[int, list[PodRecord]]  # by place, those that were added up
     together: Together = field(default_factory=Together)  # what pods of one workload share
 
@@ -50,8 +53,9 @@ def no_sums(nodes: KubeNodes) -> Sums:
     """Nothing anywhere."""
     mean, variance, third, foretold = (np.zeros((len(nodes), LANES)) for _ in range(4))
     containers, fed, faded = (np.zeros(len(nodes), dtype=np.int64) for _ in range(3))
-    asked = np.zeros(len(nodes))
-    return Sums(mean, variance, third, nodes.nothing(), foretold, asked, containers, fed, faded, {})
+    asked, claimed = np.zeros(len(nodes)), np.zeros(len(nodes))
+    requested = nodes.nothing()
+    return Sums(mean, variance, third, requested, foretold, asked, containers, fed, faded, claimed, {})
 
 
 async def add_up(
@@ -152,13 +156,15 @@ class _Part:
     def into(self, sums: Sums, book: LoadBook, now_seconds: float) -> tuple[Loads, Places]:
         """Add them up, as if each pod deviated by itself; returns the pods, and where they are."""
         of_pods, rows = np.array(self._places, dtype=np.intp), np.array(self._rows, dtype=np.int64)
-        loads = book.of_running(rows, np.array(self._started), now_seconds)
+        started = np.array(self._started, dtype=np.float64)
+        loads = book.of_running(rows, started, now_seconds)
         constant, known = np.array(self._constant), loads.known()
         pods, _ = gathered(loads, self._constant, self._of, len(of_pods))
         places = of_pods[np.array(self._of, dtype=np.intp)]
         np.add.at(sums.fed, places[rows >= 0], 1)
         np.add.at(sums.faded, places[book.faded(rows, now_seconds)], 1)
-        here = places[known]
+        here, strange = places[known], (rows < 0) & np.isfinite(started)
+        np.add.at(sums.claimed_bytes, places[strange], constant[strange])
         for column, at, values in (
             (sums.mean_bytes, of_pods, pods.mean_bytes),
             (sums.variance, of_pods, pods.variance),

@@ -33,8 +33,9 @@ NEW_PODS: tuple[MetricDefinition, ...] = (
         _C,
         "pods",
         "New pods whose policy asks for placement, by outcome: preferred, required, preferred-only (too many "
-        "nodes to exclude), held (until room is made), or why there was no opinion (untrusted, unknown, "
-        "stale, full, nowhere, no-usage, doubt-...).",
+        "nodes to exclude), held (until room is made), each with -unmeasured where no agent tells what nodes "
+        "use, or why there was no opinion (untrusted, unknown, stale, full, nowhere, node-memory, no-usage, "
+        "doubt-...).",
         ("outcome",),
     ),
     MetricDefinition(
@@ -56,7 +57,8 @@ NEW_PODS: tuple[MetricDefinition, ...] = (
         "plimsoll_placement_kube_nodes",
         _G,
         "kube nodes",
-        "Kube nodes by whether there is an opinion of them (known, unknown).",
+        "Kube nodes by whether there is an opinion of them (known, unknown), and those whose agent has "
+        "not told lately what they use (untold; none where no agent ever has).",
         ("state",),
     ),
     MetricDefinition(

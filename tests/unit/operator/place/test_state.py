@@ -11,6 +11,7 @@ from plimsoll_operator import parse
 from plimsoll_operator.engine.messages import NodeUse
 from plimsoll_operator.place import state
 from plimsoll_operator.place.kube_nodes import KubeNodes
+from plimsoll_operator.place.others import Others
 from plimsoll_operator.place.sums import no_sums
 
 GIB = 2**30
@@ -55,5 +56,6 @@ def test_a_node_most_of_whose_containers_are_silent_has_no_opinion(sampled, fade
     sums = no_sums(nodes)
     sums.fed[nodes.place["n1"]], sums.faded[nodes.place["n1"]] = 10, faded
     use = NodeUse(("n1",), np.zeros(1), np.array([10], dtype=np.int32), np.array([sampled], dtype=np.int32))
-    found = np.isfinite(state.node_loads(nodes, sums, use, np.ones(2)).mean_bytes).all(axis=1)
+    others = Others(np.zeros(2), measured=False)
+    found = np.isfinite(state.node_loads(nodes, sums, use, np.ones(2), others).mean_bytes).all(axis=1)
     assert found[[nodes.place["n1"], nodes.place["empty"]]].tolist() == [known, True]
