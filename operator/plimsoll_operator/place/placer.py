@@ -269,9 +269,8 @@ class Placer:
         finally:
             self._room.settle(ref, taken, placed=verdict is not None and remember)
         if verdict is None:
-            untold = outcome in ("nowhere", "full") and allowed.any()
-            untold &= bool(state.others.unknown[allowed].all())
-            return None, "node-memory" if untold else outcome
+            untold = bool(allowed.any() and state.others.unknown[allowed].all())
+            return None, "node-memory" if untold and outcome in ("nowhere", "full") else outcome
         outcome = outcome if state.others.measured else f"{outcome}-unmeasured"
         verdict = replace(verdict, decision=decision)
         if remember:
