@@ -1,5 +1,6 @@
 """Where a new pod goes by forecast, and gates that are lifted though the operator is gone."""
 
+import json
 import math
 import time
 
@@ -26,7 +27,9 @@ DAYS_HOURS = 4 * 24
 PEAK_MIB = 700.0
 # Index 96 is the hour that begins now: six hours from now `night` will need its peak, as every day.
 NIGHTS = [PEAK_MIB if hour % 24 == 6 else 20.0 for hour in range(DAYS_HOURS)]
-STEADY = [200.0] * DAYS_HOURS
+STEADY_MIB = 600.0  # more than all of `night` has now
+STEADY = [STEADY_MIB] * DAYS_HOURS
+STEADY_REQUEST_SHARE = 0.4  # of its node: far more than all of `night` asks for, in memory and in processors
 GROWING = [20.0 + hour for hour in range(DAYS_HOURS)]
 PLACEMENT = "plimsoll.dev/placement"
 LONGEST_SECONDS = 10.0
@@ -43,24 +46,43 @@ def test_a_pod_goes_to_the_node_that_will_have_room_though_the_other_has_more_no
     kube_nodes = cluster.open_nodes()
     if len(kube_nodes) < 2:
         pytest.skip(f"two nodes that take any pod are needed; here are {kube_nodes}")
-    full_tonight, other = kube_nodes[:2]
-    allocatable = parse_quantity(cluster.get("node", full_tonight)["status"]["allocatable"]["memory"])
-    replicas = math.ceil(allocatable / (PEAK_MIB * MIB)) + 1
+    kube_nodes = kube_nodes[:2]
+    line = {"key": "kubernetes.io/hostname", "operator": "In", "values": kube_nodes}
+    two = {"nodeSelectorTerms": [{"matchExpressions": [line]}]}
+    either = {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": two}}}
+    small = {"limit": "1Gi", "request": "24Mi"}
+    # What agents of an earlier test left is no word of theirs now; those that run write it anew.
+    cluster.kube("delete", "nodememories", "--all")
+    # The node that the scheduler alone likes best is to be the one that fills tonight.
+    full_tonight = scheduled_alone(cluster, namespace, "before", small | either)
+    other = next(each for each in kube_nodes if each != full_tonight)
+    replicas = math.ceil(allocatable_bytes(cluster, full_tonight) / (PEAK_MIB * MIB)) + 1
+    asked_mib = max(
+        STEADY_REQUEST_SHARE * allocatable_bytes(cluster, other) / MIB,
+        1.2 * STEADY_MIB,
+        2 * replicas * 24,
+    )
+    large = f"{math.ceil(asked_mib)}Mi"
 
     def on(kube_node):
         return {"nodeSelector": {"kubernetes.io/hostname": kube_node}}
 
-    small = {"limit": "1Gi", "request": "24Mi"}
     cluster.apply(
         policy(namespace, "night", "night", "Recommend"),
         policy(namespace, "steady", "steady", "Recommend"),
         policy(namespace, "grows", "grows", "Initial", placement={"node": "Prefer"}),
         deployment(cluster, namespace, "night", mib=20, replicas=replicas, **small, **on(full_tonight)),
-        deployment(cluster, namespace, "steady", mib=200, **small, **on(other)),
-        deployment(cluster, namespace, "grows", mib=116, **small),
+        deployment(
+            cluster, namespace, "steady", mib=int(STEADY_MIB), limit=large, request=large, **on(other)
+        ),
+        deployment(cluster, namespace, "grows", mib=116, **small, **either),
     )
     for name in ("night", "steady", "grows"):
         running_pods(cluster, namespace, name)
+    # Neither what is free nor what is asked for points to the right node: only the forecast does.
+    more_free = lambda: available_bytes(cluster, full_tonight) > available_bytes(cluster, other)  # noqa: E731
+    wait_for(more_free, f"{full_tonight} to have more memory available than {other}", 120)
+    assert scheduled_alone(cluster, namespace, "alone", small | either) == full_tonight
 
     def told_where():
         # The first pods come before anything is known of their workload; then the webhook has an opinion.
@@ -79,6 +101,7 @@ def test_a_pod_goes_to_the_node_that_will_have_room_though_the_other_has_more_no
     assert said.partition(":")[0] != full_tonight, said
     there = lambda: pod_now(cluster, pod)["spec"].get("nodeName", "")  # noqa: E731
     assert wait_for(there, "the scheduler", 60) != full_tonight
+    assert more_free(), "the other node had more memory available when the pod was placed"
     note_admission(release)
 
 
@@ -113,6 +136,28 @@ def test_gates_are_lifted_by_the_sweeper_while_the_operator_is_gone(
         cluster.items("deployments", "-n", release.namespace, "-l", "app.kubernetes.io/component=sweeper")
         == []
     )
+
+
+def allocatable_bytes(cluster, kube_node: str) -> int:
+    """Memory that pods may have there."""
+    return parse_quantity(cluster.get("node", kube_node)["status"]["allocatable"]["memory"])
+
+
+def available_bytes(cluster, kube_node: str) -> int:
+    """Memory that is available there now, as its kubelet measures it."""
+    text = cluster.kube("get", "--raw", f"/api/v1/nodes/{kube_node}/proxy/stats/summary")
+    return json.loads(text)["node"]["memory"]["availableBytes"]
+
+
+def scheduled_alone(cluster, namespace: str, name: str, values: dict) -> str:
+    """The node that the scheduler gives a pod of the size of `grows` of which no policy speaks; it is gone
+    when this ends.
+    """
+    cluster.apply(deployment(cluster, namespace, name, mib=116, **values))
+    (pod,) = running_pods(cluster, namespace, name)
+    cluster.kube("-n", namespace, "delete", "deployment", name, "--cascade=foreground", "--timeout=120s")
+    assert PLACEMENT not in (pod["metadata"].get("annotations") or {})
+    return pod["spec"]["nodeName"]
 
 
 def note_admission(release) -> None:
