@@ -283,8 +283,6 @@ class NodeMemoryStatus(Model):
 
     capacity_bytes: Quantity | None = None
     """Memory the node has."""
-    allocatable_bytes: Quantity | None = None
-    """Memory pods may have."""
     usage_bytes: Quantity | None = None
     """Memory in use."""
     pressure_percent: Annotated[float, Field(ge=0, le=100)] | None = None

@@ -4,7 +4,9 @@ import pytest
 
 from builders.agents import AgentOn
 from builders.plainapi import PlainApi, serving
+from plimsoll.api.profile import NodeMemoryStatus
 from plimsoll.api.v1alpha1 import NodeMemory
+from plimsoll_nodeagent.control import node_memory
 from plimsoll_nodeagent.control.node_memory import WRITE_SECONDS, NodeMemoryWriter, status_of
 from plimsoll_nodeagent.control.reports import CoordinationReport
 from plimsoll_nodeagent.kernelfs import Mode
@@ -49,6 +51,13 @@ def test_whether_the_operator_hears_the_agent_is_a_condition_where_the_two_are_j
     assert ("unavailable: no route" in found.message) == (not attending)
     alone = status_of(replace(report, coordination=None), Mode.ACT, "0.1.0")
     assert [each.type for each in alone.conditions] == ["Ready", "Acting"]
+
+
+def test_every_field_that_is_promised_has_a_writer(tmp_path, monkeypatch):
+    given = {}
+    monkeypatch.setattr(node_memory, "NodeMemoryStatus", lambda **fields: given.update(fields))
+    status_of(AgentOn(tmp_path).tick(1), Mode.ACT, "0.1.0")
+    assert given.keys() == NodeMemoryStatus.model_fields.keys()
 
 
 def test_writes_once_a_minute_and_at_once_when_acting_ends(api, tmp_path):
