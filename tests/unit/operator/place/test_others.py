@@ -79,6 +79,14 @@ def rig(node="Prefer", **agents):
     return made
 
 
+def best_effort():
+    """A pod on n2 that asks for nothing, and of which no policy speaks: it counts 200 MiB."""
+    pod = owned("stranger", "stranger-0", "n2", namespace="other")
+    pod["spec"]["containers"][0]["resources"] = {}
+    pod["status"]["containerStatuses"][0]["resources"] = {}
+    return pod
+
+
 def outcomes(made, outcome):
     return made.metrics.value("plimsoll_placements_total", outcome=outcome)
 
@@ -90,12 +98,11 @@ async def best(made):
 
 async def test_a_pod_without_a_request_that_fills_a_node_is_seen():
     made = rig()
+    made.api.put("pods", best_effort())
     await made.once(NOW)
     assert await best(made) == "n2"  # the fullest that has room: as few nodes as will do
     made = rig(used_mib_of={"n2": 3500.0})
-    made.api.put(
-        "pods", owned("stranger", "stranger-0", "n2", request=None, namespace="other")
-    )  # BestEffort: counts 200 MiB
+    made.api.put("pods", best_effort())
     await made.once(NOW)
     assert await best(made) == "n1"
     assert outcomes(made, "preferred") == 1
