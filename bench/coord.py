@@ -14,13 +14,14 @@ not a resize's.
 import argparse
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 KIB = 1024
 SETTLING_SECONDS = 5.0  # of a run before its cost is measured
 STORM_SECONDS = 60.0  # all must be back by then
+OPEN_FILES = 100_000  # a connection for each agent at either end; gRPC has several files for one
 LOAD_SECONDS = 600.0  # more than agents ever take to end
 
 
@@ -220,6 +222,9 @@ def main() -> None:
     parser.add_argument("--relayed", type=int, default=1000, help="0: none (default: %(default)s)")
     parser.add_argument("--without-storm", action="store_true")
     options = bench_options(parser)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # who is not root has what there is
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(most, OPEN_FILES), max(most, OPEN_FILES)))
     sizes = [int(each) for each in options.agents.split(",")]
     began, rows = time.monotonic(), list[Row]()
     with tempfile.TemporaryDirectory() as temporary:
