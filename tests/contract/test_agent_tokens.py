@@ -116,3 +116,16 @@ async def test_a_forged_token_is_told(agents, tokens):
     head, body, signature = agents.token("agent-4", "tokens-n1").split(".")
     facts = await tokens.facts(".".join((head, body, signature[::-1])))
     assert "not valid" in token_refusal(facts, USERNAME, AUDIENCE)
+
+
+def test_an_agents_token_opens_nothing_on_the_api_server(agents, apiserver):
+    """It is for the operator: the API server is another audience."""
+    answers = {}
+    for number, audience in enumerate((AUDIENCE, "https://kubernetes.default.svc")):
+        token = agents.token(f"agent-6{number}", "tokens-n1", audience)
+        answer = httpx.get(
+            f"{apiserver.url}/api/v1/namespaces", headers={"Authorization": f"Bearer {token}"},
+            verify=apiserver.ssl_context(),
+        )  # fmt: skip
+        answers[audience] = answer.status_code
+    assert answers == {AUDIENCE: 401, "https://kubernetes.default.svc": 403}

@@ -1,5 +1,6 @@
 """Agent and operator over real gRPC with real certificates on loopback: both shells' own code."""
 
+import grpc
 import numpy as np
 import pytest
 
@@ -24,6 +25,7 @@ from plimsoll.coordinate.messages import (
 )
 from plimsoll.coordinate.session import AgentSession
 from plimsoll.coordinate.versions import ProtocolVersion
+from plimsoll_proto import service
 
 LEASE = LeaseRequest(9, 0, 1 << 20, 1 << 30, 1 << 20, 3.0, 0.0)
 
@@ -148,6 +150,27 @@ async def test_who_is_not_an_agent_of_ours_is_refused(operator, how):
             await until(lambda: link.state.failures_total[kind] >= 2)
     assert operator.heard.greeted_nodes == []
     assert AGENTS not in link.state.why
+
+
+async def test_a_token_without_a_certificate_opens_nothing(operator):
+    """It is not even shown: the handshake wants a certificate of the agents' authority."""
+    async with operator.serving():
+        link, _ = operator.agent()
+        identity, options = link._identity, (("grpc.ssl_target_name_override", OPERATOR_HOST),)
+        bare = grpc.ssl_channel_credentials((identity.directory / "ca.crt").read_bytes())
+        codes = {}
+        for name, credentials in (("bare", bare), ("whole", identity.credentials())):
+            address = f"127.0.0.1:{operator.port}"
+            async with grpc.aio.secure_channel(address, credentials, options=options) as channel:
+                call = channel.stream_stream(service.PATH)(metadata=identity.metadata())
+                if name == "whole":
+                    await call.write(b"no hello")
+                codes[name] = await call.code()
+                if name == "bare":
+                    assert operator.reviews.asked == 0
+    assert codes["bare"] is grpc.StatusCode.UNAVAILABLE
+    assert codes["whole"] is grpc.StatusCode.FAILED_PRECONDITION, "the same token, as far as its hello"
+    assert operator.heard.greeted_nodes == []
 
 
 @pytest.mark.parametrize("host", ["somebody.else.svc", OPERATOR_HOST])

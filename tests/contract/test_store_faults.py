@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import redis
 
 from builders.partition import line_to
 from builders.redis_server import (
@@ -267,6 +268,28 @@ def test_wrong_password(server, writer, tmp_path, counted):
     assert all("denied" in each or "down" in each for each in failures)
     assert any("denied" in each for each in failures)
     told(counted, "wrong password of Redis", mine)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("GET", "another:key"), ("SET", "another:key", "x"), ("KEYS", "*"), ("MONITOR",), ("FLUSHALL",),
+        ("EVAL", "return redis.call('GET', 'another:key')", "0"), ("SCRIPT", "FLUSH"), ("FUNCTION", "LIST"),
+        ("CONFIG", "GET", "requirepass"), ("CONFIG", "SET", "maxmemory", "1"), ("SHUTDOWN",),
+        ("ACL", "LIST"), ("ACL", "SETUSER", USER, "allcommands"), ("REPLICAOF", "127.0.0.1", "1"),
+        ("MIGRATE", "127.0.0.1", "1", "plimsoll:x", "0", "9"),
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)  # fmt: skip
+def test_the_acl_user_is_refused_what_is_not_its_own(server, words):
+    acl(server, PASSWORD)
+    server.tell("SET", "another:key", "somebody's")
+    client = redis.Redis.from_url(f"redis://{USER}:{PASSWORD}@{server.host}/0")
+    assert client.set("plimsoll:mine", "x") is True
+    with pytest.raises(redis.ResponseError, match=r"no permissions|NOPERM|can't access"):
+        client.execute_command(*words)
+    client.close()
+    assert "somebody's" in str(server.tell("GET", "another:key"))
 
 
 @pytest.mark.parametrize("form", ["single", "sentinel", "cluster"])
