@@ -270,7 +270,7 @@ class Placer:
             self._room.settle(ref, taken, placed=verdict is not None and remember)
         if verdict is None:
             untold = bool(allowed.any() and state.others.unknown[allowed].all())
-            return None, "node-memory" if untold and outcome in ("nowhere", "full") else outcome
+            return None, "node-memory" if untold and outcome == "half-known" else outcome
         outcome = outcome if state.others.measured else f"{outcome}-unmeasured"
         verdict = replace(verdict, decision=decision)
         if remember:
@@ -292,7 +292,9 @@ class Placer:
     ) -> tuple[Verdict | None, str]:
         """The best node; where none keeps the bound, the one on which room can be made for a held pod."""
         found, outcome = chosen(state, loads, allowed, policy.spec.placement.node)
-        if self._gating is None or (found is not None and found.short_after <= DEFAULT_BOUND):
+        if self._gating is None or outcome == "half-known":  # room may be where nobody has looked
+            return found, outcome
+        if found is not None and found.short_after <= DEFAULT_BOUND:
             return found, outcome
         held = self._gating.held(state, loads, allowed, policy.spec.importance, now_seconds)
         return (found, outcome) if held is None else (held, "held")

@@ -102,6 +102,9 @@ def chosen(
     count = terms_for(min(1.0, nodes_to_score(len(nodes)) / int(allowed.sum())))
     breaks = _breaks(chooser, loads, allowed)
     found = chooser.rank_within(loads, count, allowed & ~breaks)
+    if not found and not np.isfinite(chooser.need_bytes[allowed]).all():
+        # The least bad of those that are known may be the worst of all.
+        return None, "half-known"
     if not found and not require:
         found = chooser.rank(loads, count, allowed)
     if not found:

@@ -34,8 +34,8 @@ NEW_PODS: tuple[MetricDefinition, ...] = (
         "pods",
         "New pods whose policy asks for placement, by outcome: preferred, required, preferred-only (too many "
         "nodes to exclude), held (until room is made), each with -unmeasured where no agent tells what nodes "
-        "use, or why there was no opinion (untrusted, unknown, stale, full, nowhere, node-memory, no-usage, "
-        "doubt-...).",
+        "use, or why there was no opinion (untrusted, unknown, stale, full, nowhere, half-known, "
+        "node-memory, no-usage, doubt-...).",
         ("outcome",),
     ),
     MetricDefinition(

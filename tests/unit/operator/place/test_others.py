@@ -125,6 +125,19 @@ async def test_an_agent_that_falls_silent_ends_the_opinion_of_its_node():
 
 
 @pytest.mark.parametrize("node", ["Prefer", "Require"])
+async def test_the_least_bad_node_is_none_while_another_is_not_known(node):
+    full = {"used_mib_of": {"n1": 3900.0, "n2": 3900.0}}
+    made = rig(node, **full)
+    await made.once(NOW)
+    assert bool(preferred(await reviewed(made, new_pod()))) == (node == "Prefer")  # both known, both too full
+    made = rig(node, **full)
+    made.silent_agents = {"n2"}
+    await made.once(NOW)
+    assert await reviewed(made, new_pod()) == new_pod()
+    assert outcomes(made, "half-known") == 1
+
+
+@pytest.mark.parametrize("node", ["Prefer", "Require"])
 async def test_where_all_agents_are_silent_the_pod_goes_as_without_us_and_the_outcome_says_why(node):
     made = rig(node)
     await made.once(NOW)

@@ -110,11 +110,15 @@ async def test_a_workload_nobody_has_seen_is_left_to_the_scheduler():
 
 async def test_of_a_kube_node_that_gives_no_sample_there_is_no_opinion():
     rig = two_nodes()
-    rig.engine.silent = {"n2"}
+    rig.engine.silent = {"n1"}
     await looped(rig)
-    assert preferred(await reviewed(rig, new_pod())) == ["n1"]
-    rig.engine.silent = {"n1", "n2"}
+    assert preferred(await reviewed(rig, new_pod())) == ["n2"]
+    rig.engine.silent = {"n2"}  # on n1 there is no room
     await rig.once(NOW + 60)
+    assert await reviewed(rig, new_pod()) == new_pod()
+    assert rig.metrics.value("plimsoll_placements_total", outcome="half-known") == 1
+    rig.engine.silent = {"n1", "n2"}
+    await rig.once(NOW + 120)
     assert await reviewed(rig, new_pod()) == new_pod()
 
 
