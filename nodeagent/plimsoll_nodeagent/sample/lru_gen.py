@@ -19,6 +19,7 @@ from plimsoll_nodeagent.kernelfs.process import PAGE_BYTES
 from plimsoll_nodeagent.sample.formats import FormatError
 
 LRU_GEN = "/sys/kernel/debug/lru_gen"
+ENABLED = "/sys/kernel/mm/lru_gen/enabled"
 _MILLISECONDS = 1e-3
 _FLAGS = "xRTP"  # that lru_gen_full puts behind numbers
 
@@ -67,9 +68,23 @@ def read_lru_gen(fs: KernelFs) -> tuple[LruList, ...] | Absence:
     if isinstance(text, Absence):
         return text
     try:
-        return parse_lru_gen(text)
+        lists = parse_lru_gen(text)
     except FormatError:
         return Absence.GARBLED
+    return Absence.UNSUPPORTED if _switched_off(fs, lists) else lists
+
+
+def _switched_off(fs: KernelFs, lists: tuple[LruList, ...]) -> bool:
+    """Whether the kernel has generations and leaves them off: it shows them then too, without a page."""
+    enabled = fs.read(ENABLED)
+    if not isinstance(enabled, Absence):
+        try:
+            return not int(enabled, 16) & 1
+        except ValueError:
+            pass  # as if it could not be read
+    # We run on this machine: some cgroup of it has pages.
+    own = [each for one in lists for each in one.generations]
+    return bool(own) and not any(each.anon_pages or each.file_pages for each in own)
 
 
 def parse_lru_gen(text: str) -> tuple[LruList, ...]:

@@ -16,7 +16,7 @@ from plimsoll_nodeagent.discover.hierarchy import find_memory_cgroup
 from plimsoll_nodeagent.kernelfs import Absence, KernelFs, KernelProcess
 from plimsoll_nodeagent.kernelfs.allowed import IDLE_BITMAP
 from plimsoll_nodeagent.sample.formats import FormatError, parse_meminfo
-from plimsoll_nodeagent.sample.lru_gen import LRU_GEN
+from plimsoll_nodeagent.sample.lru_gen import ENABLED, LRU_GEN, read_lru_gen
 from plimsoll_nodeagent.sample.numa import NODES, memory_tiers, numa_nodes, parse_node_list
 from plimsoll_nodeagent.sample.pagemap import FRAME, PRESENT, SOFT_DIRTY
 from plimsoll_nodeagent.sample.swap import zswap_enabled
@@ -77,8 +77,10 @@ def _damon_missing(fs: KernelFs, ours: Ours) -> str:
 def _accesses(fs: KernelFs, cgroup: str | None, ours: Ours) -> Iterator[Fact]:
     engine = Engine.ACCESSES
     yield damon_fact(fs, engine, ours)
-    generations = fs.read(LRU_GEN)
+    generations = read_lru_gen(fs)
     why = f"{LRU_GEN} is {generations}" if isinstance(generations, Absence) else ""
+    if generations is Absence.UNSUPPORTED:
+        why = f"generations are not there or switched off ({ENABLED})"
     yield Fact(engine, Level.LRU_GENERATIONS, available=not why, why=why)
     idle = fs.read_idle_bits(0, 8)
     why = f"the bitmap is {idle}" if isinstance(idle, Absence) else ""

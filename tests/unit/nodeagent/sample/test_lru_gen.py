@@ -5,7 +5,7 @@ import pytest
 from builders.twin_node import ROOT, TwinNode
 from plimsoll_nodeagent.kernelfs import Absence, Answer
 from plimsoll_nodeagent.sample.formats import FormatError
-from plimsoll_nodeagent.sample.lru_gen import age, grouped, idle_ages, parse_lru_gen, read_lru_gen
+from plimsoll_nodeagent.sample.lru_gen import LRU_GEN, age, grouped, idle_ages, parse_lru_gen, read_lru_gen
 
 PAGE = 4096
 
@@ -101,3 +101,21 @@ def test_of_page_cache_the_age_is_told_as_far_as_it_is_mapped_and_then_it_is_the
     ages = idle_ages(own(TwinNode(tmp_path))[:1])
     told = ages.told_bytes(mapped_pages * PAGE) - ages.anon_bytes
     assert (told // PAGE).tolist() == file_pages
+
+
+WITHOUT_A_PAGE = "memcg 7 /kubepods\n node 0\n 4 120000 0 0\n 5 60000 0 0\n 6 10000 0 0\n 7 1000 0 0\n"
+
+
+@pytest.mark.parametrize("enabled", ["0x0000\n", "0x0006\n"])
+def test_generations_that_are_switched_off_are_none(tmp_path, enabled):
+    node = TwinNode(tmp_path)
+    node.tree.write(tmp_path / "sys/kernel/mm/lru_gen/enabled", enabled)
+    assert read_lru_gen(node.kernel) is Absence.UNSUPPORTED
+
+
+def test_where_nobody_says_whether_they_are_on_generations_without_a_page_are_none(tmp_path):
+    node = TwinNode(tmp_path)
+    node.tree.write(tmp_path / LRU_GEN.strip("/"), WITHOUT_A_PAGE)
+    assert read_lru_gen(node.kernel) is Absence.UNSUPPORTED
+    node.tree.write(tmp_path / "sys/kernel/mm/lru_gen/enabled", "0x0007\n")
+    assert not isinstance(read_lru_gen(node.kernel), Absence)

@@ -235,3 +235,13 @@ def test_looking_writes_nothing(tmp_path):
     find_capabilities(node.kernel, ROOT)
     assert not node.kernel.notes
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_generations_that_are_switched_off_are_no_level_and_the_reason_is_told(tmp_path):
+    node = full_node(tmp_path)
+    (tmp_path / f"{ADMIN}/nr_kdamonds".strip("/")).unlink()
+    assert levels(node)[Engine.ACCESSES] is Level.LRU_GENERATIONS
+    node.tree.write(tmp_path / "sys/kernel/mm/lru_gen/enabled", "0x0000\n")
+    accesses = find_capabilities(node.kernel, ROOT).engines[0]
+    assert accesses.level is not Level.LRU_GENERATIONS
+    assert "switched off" in str(accesses)
