@@ -185,11 +185,15 @@ def asked_bytes(outcome: Outcome) -> int:
 
 
 def moved_bytes(outcome: Outcome) -> int:
-    """What an action really took, as measured."""
+    """What an action really took, as measured, and never more than was asked for.
+
+    Where usage fell by more, the container freed memory of its own in that moment: it will not come back, and
+    booked as taken it would pay for taking much more (docs/decisions/0186).
+    """
     if outcome.measured is None:
         return 0
     if outcome.kind is ActionKind.PAGEOUT:
         return max(0, -(outcome.measured.resident_bytes or 0))
     if outcome.kind in TAKES_NOTHING:
         return 0
-    return max(0, -(outcome.measured.usage_bytes or 0))
+    return min(asked_bytes(outcome), max(0, -(outcome.measured.usage_bytes or 0)))

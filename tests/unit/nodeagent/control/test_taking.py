@@ -8,10 +8,11 @@ from plimsoll.pages.address_plan import Asked, Part
 from plimsoll.pages.cold import Cold
 from plimsoll.pages.control_law import ReclaimLaw
 from plimsoll.pages.control_types import ReclaimPolicy
+from plimsoll_nodeagent.act.outcome import ActionKind, Effect, Outcome
 from plimsoll_nodeagent.capabilities import ORDER, Engine, Fact, KernelCapabilities, Level, settle
 from plimsoll_nodeagent.control.controlled import Aged, Controlled, SwapRoom
 from plimsoll_nodeagent.control.taking import Taker, moved_bytes
-from plimsoll_nodeagent.kernelfs import PageKind
+from plimsoll_nodeagent.kernelfs import Answer, PageKind
 
 PID, PAGES = 500, 16_384  # 64 MiB
 FACTS = [Fact(engine, level, available=True) for engine, order in ORDER.items() for level in order]
@@ -135,3 +136,17 @@ def test_no_more_is_paged_out_than_was_asked_for(tmp_path, amount_mib: int):
     each.addresses, each.swap = Plan(process.start, 1), SwapRoom(64 * MIB)
     taker = Taker(node.actor(each.container), NEWEST, lambda _: False, node.kernel)
     assert sum(map(moved_bytes, taker.take(each, amount_mib * MIB, 0.0))) == amount_mib * MIB
+
+
+@pytest.mark.parametrize(
+    ("fell_mib", "booked_mib"), [(1024, 20), (20, 20), (12, 12), (-40, 0)], ids=lambda mib: f"{mib}MiB"
+)
+def test_what_a_container_frees_itself_meanwhile_is_not_booked_as_taken(fell_mib, booked_mib):
+    outcome = Outcome(
+        ActionKind.RECLAIM,
+        "app",
+        Answer.DONE,
+        Effect(usage_bytes=-20 * MIB),
+        Effect(usage_bytes=-fell_mib * MIB),
+    )
+    assert moved_bytes(outcome) == booked_mib * MIB
