@@ -158,6 +158,14 @@ def test_values_that_a_page_names_are_the_charts(page: str):
     assert not is_value("operator.settings.nothing")
 
 
+def test_values_that_the_fields_texts_name_are_the_charts():
+    """crds.md is made of the models' docstrings, as `kubectl explain` is: no code marks."""
+    name = re.compile(rf"(?<![\w./-])(?:{'|'.join(values())})(?:\.\w+)+")
+    named = set(name.findall((DOCS / "crds.md").read_text()))
+    assert "agent.act.enabled" in named
+    assert {each for each in named if not is_value(each)} == set()
+
+
 @pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")), ids=lambda page: page.name)
 def test_links_between_files_lead_somewhere(page: Path):
     links = re.findall(r"\]\((?!https?://|#)([^)#\s]+)", page.read_text())

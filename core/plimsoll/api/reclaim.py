@@ -29,7 +29,7 @@ class Reclaim(Model):
     mode: ReclaimMode = ReclaimMode.OFF
     """Off, Cold (what has long been idle) or Predictive (what will not be touched within the horizon). Where
     a node cannot tell idle memory, both follow the kernel's own order, at the slowest pace. Acts on nodes
-    whose agent may write (the chart's agent.mode); NodeMemory says which ones do."""
+    whose agent may write (the chart's agent.act.enabled); NodeMemory says which ones do."""
     max_pressure_percent: Percent = 1.0
     """Reclaim stops above this memory pressure (PSI some, percent of the last second or the last ten,
     whichever is worse), and slows down on the way to it."""
