@@ -20,6 +20,8 @@ from builders.chart import render
         ({"podAnnotations": {"bad key!": "x"}}, "/podAnnotations"),
         ({"operator": {"tolerations": [{"operator": "Exist"}]}}, "/operator/tolerations/0/operator"),
         ({"operator": {"podDisruptionBudget": {"maxUnavailable": "200%"}}}, "maxUnavailable"),
+        ({"operator": {"podDisruptionBudget": {"maxUnavailable": "0%"}}}, "maxUnavailable"),
+        ({"worker": {"podDisruptionBudget": {"maxUnavailable": "0%"}}}, "maxUnavailable"),
         ({"operator": {"extraEnv": [{"nme": "A"}]}}, "nme"),
         ({"operator": {"extraVolumeMounts": [{"name": "a", "mountPath": "b"}]}}, "mountPath"),
         ({"rbac": {"ownerKinds": [{"apiGroup": "", "resource": "secrets"}]}}, "/rbac/ownerKinds/0"),
