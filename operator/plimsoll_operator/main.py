@@ -246,7 +246,7 @@ def webhook_hosts(settings: OperatorSettings) -> tuple[str, ...]:
 def kopf_registry(operator: Operator, settings: OperatorSettings) -> kopf.OperatorRegistry:
     """The indices, and the start and the end of the process."""
     made = handlers.registry(operator, settings.namespace)
-    names = (*handlers.COUNTED, "replicasets", "jobs", "cronjobs", "control")
+    names = (*handlers.COUNTED, "replicasets", "jobs", "cronjobs", "node_memories", "control")
 
     @kopf.on.login(registry=made)
     async def login(logger: kopf.Logger, **kwargs: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401
