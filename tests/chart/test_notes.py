@@ -61,6 +61,14 @@ def test_the_notes_say_which_level_a_namespace_needs(agent: Object):
     assert max(map(len, notes.splitlines())) <= 120
 
 
+@pytest.mark.parametrize("agent", AGENTS.values(), ids=AGENTS)
+def test_the_notes_name_the_kubelets_directory_where_a_profile_is_put_there(agent: Object):
+    notes = " ".join(render({"agent": agent}).notes.split())
+    directory = agent.get("seccomp", {}).get("kubeletRootDir", "/var/lib/kubelet")
+    told = f"another than {directory}, in agent.seccomp.kubeletRootDir"
+    assert (told in notes) == ("initContainers" in pod_of(agent))
+
+
 TOLD = """#!{bash}
 echo "$(basename "$0") $*" >>"$TOLD"
 [[ "$*" != *"-f -" ]] || cat >"$TOLD.given"
