@@ -289,12 +289,14 @@ class Fuzzed:
 
 async def fuzz(inputs: int, seed: int) -> Counter[str]:
     """All inputs. Raises what should never be raised, with the input."""
-    logging.getLogger("plimsoll_operator").setLevel(logging.ERROR)  # liars are warned of one by one
-    memory = open_memory()
+    log = logging.getLogger("plimsoll_operator")
+    level, memory = log.level, open_memory()
+    log.setLevel(logging.ERROR)  # liars are warned of one by one
     try:
         return await Fuzzed(inputs, seed, memory).run()
     finally:
         memory.close()
+        log.setLevel(level)
 
 
 def main() -> None:

@@ -81,6 +81,7 @@ PAGES = (
 PLACEMENT = (f"{_CORE}placement/*.py", f"{_CORE}replay/placement.py")
 PRESSURE = (f"{_CORE}pressure/*",)
 COORDINATION = (f"{_CORE}coordinate/*.py", "operator/plimsoll_operator/coordinate/*.py", "proto/*.proto")
+SHARING = (*COORDINATION, f"{_CORE}store/*.py", f"{_CORE}pages/survival.py")
 OPERATOR = (
     "operator/plimsoll_operator/*.py",
     f"{_CORE}workload.py",
@@ -112,9 +113,9 @@ MEASURED: Mapping[str, Measured] = {
     "coord": Measured("coord", COORDINATION),
     "demo": Measured("demo", (*OPERATOR, "cli/plimsoll_cli/sandbox/*")),
     "e2e": Measured("e2e", ("tests/e2e/*", "kind/*", "charts/*")),
-    "faults": Measured("faults", (*COORDINATION, f"{_CORE}store/*.py")),
+    "faults": Measured("faults", SHARING),
     "forecast": Measured("forecast", JUDGED),
-    "fuzz": Measured("fuzz_coord", COORDINATION),
+    "fuzz": Measured("fuzz_coord", SHARING),
     "leak": Measured("leak", LEAK),
     "loop": Measured("loop", OPERATOR),
     "node": Measured("node", (*AGENT, f"{_CORE}api/effective.py", "bench/node/*")),
