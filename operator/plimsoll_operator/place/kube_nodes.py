@@ -67,6 +67,14 @@ class KubeNodes:
         """File the values of a label key before a pod asks for it."""
         self._filed(key)
 
+    def column(self, names: Sequence[str], values: npt.NDArray[np.generic]) -> FloatArray:
+        """[N] each node's value by its name; 0 where it has none. Names of no node are passed over."""
+        found = np.zeros(len(self))
+        for name, value in zip(names, values.tolist(), strict=True):
+            if (place := self.place.get(name)) is not None:
+                found[place] = value
+        return found
+
     def nothing(self) -> Requested:
         """Nothing requested anywhere."""
         return Requested(*(np.zeros(len(self)) for _ in range(3)))

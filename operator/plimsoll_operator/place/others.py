@@ -45,10 +45,7 @@ def others_on(
     if not node_memories:
         return Others(np.zeros(len(nodes)), measured=False)
     taken = np.array([_taken(node_memories.get(each.name), now_seconds) for each in nodes.records])
-    ours = np.zeros(len(nodes))
-    for name, used in zip(use.kube_nodes, use.used_bytes.tolist(), strict=True):
-        if (place := nodes.place.get(name)) is not None:
-            ours[place] = used  # NaN: an agent is waited for
+    ours = nodes.column(use.kube_nodes, use.used_bytes)  # NaN: an agent is waited for
     reserved = np.array([_reserved(each.capacity_bytes, each.allocatable_bytes) for each in nodes.records])
     rest = taken - ours - sums.claimed_bytes - reserved
     return Others(np.maximum(rest, 0.0), measured=True)

@@ -64,11 +64,7 @@ async def table_of(world: World, before: PlacementState | None, breathe: Breathe
 
 def heard_of(nodes: KubeNodes, sums: Sums, use: NodeUse) -> BoolArray:
     """[N] kube nodes of whose containers each gave a sample lately."""
-    sampled = np.zeros(len(nodes), dtype=np.int64)
-    for name, count in zip(use.kube_nodes, use.sampled.tolist(), strict=True):
-        if (place := nodes.place.get(name)) is not None:
-            sampled[place] = count
-    return np.asarray((sums.fed > 0) & (sampled >= sums.fed))
+    return np.asarray((sums.fed > 0) & (nodes.column(use.kube_nodes, use.sampled) >= sums.fed))
 
 
 def node_loads(
@@ -79,11 +75,7 @@ def node_loads(
     as calmly as nothing ever does. NaN also where `others` are not known.
     """
     mean = sums.mean_bytes + others.bytes_[:, None]
-    members = np.zeros(len(nodes))
-    sampled = np.zeros(len(nodes))
-    for name, all_, fresh in zip(use.kube_nodes, use.members.tolist(), use.sampled.tolist(), strict=True):
-        if (place := nodes.place.get(name)) is not None:
-            members[place], sampled[place] = all_, fresh
+    members, sampled = (nodes.column(use.kube_nodes, each) for each in (use.members, use.sampled))
     silent = (sampled == 0) | (sampled < KNOWN_SHARE * members)
     mean[((sums.fed > 0) & silent) | (sums.faded > 0)] = np.nan
     mean[~np.isfinite(nodes.capacity_bytes)] = np.nan

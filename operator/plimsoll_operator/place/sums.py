@@ -42,9 +42,7 @@ class Sums:
     containers: IntArray  # [N] how many there are
     fed: IntArray  # [N] containers that feed a row, with loads or without
     faded: IntArray  # [N] of them those whose loads have become too old
-    claimed_bytes: (
-        FloatArray  # [N] requests of running containers that feed no row: all that is counted of them
-    )
+    claimed_bytes: FloatArray  # [N] requests of running containers that feed no row
     pods: dict[int, list[PodRecord]]  # by place, those that were added up
     together: Together = field(default_factory=Together)  # what pods of one workload share
 
