@@ -25,8 +25,9 @@ import numpy as np
 from arms import Brain, plimsoll
 from cold import ALONE, TOLD, young_of
 from cold import measure as measure_cold
+from drawn import NAMES, UNITS, Drawn
 from forecast import CORE, SEED, STRESS, Dataset, Part, datasets, finish, judging_brain, read_options
-from forecast_rows import NAMES, UNITS, figure_rows, groups, of
+from forecast_rows import groups
 from plimsoll.forecast.boosted import BoostedPeak
 from plimsoll.forecast.ensemble import EnsemblePeak
 from plimsoll.forecast.holt_winters import HoltWinters
@@ -40,8 +41,8 @@ from plimsoll.recommend.objective import DEFAULT_OBJECTIVE, price_at
 from plimsoll.recommend.row_policy import RowPolicy
 from plimsoll.replay.limits import BatchFacts, ReplayRecommender
 from plimsoll.replay.live import LiveRecommender
-from plimsoll.replay.promises import Kept, join_kept, realised_over_promised
-from plimsoll.replay.resample import CHANGES, OOM, SLACK, at, draws, figures, interval
+from plimsoll.replay.promises import Kept, join_kept
+from plimsoll.replay.resample import CHANGES, OOM, SLACK, at, draws, figures
 from plimsoll.replay.score import SeriesScores, join
 from plimsoll.replay.series import FloatArray, SeriesBatch
 from plimsoll.replay.split import Half
@@ -56,6 +57,7 @@ from train_prior import TREE_WEIGHTS, material_of, training_half
 
 COMMAND = "make bench-ablation"
 WHOLE = "whole"
+BROKEN = "realised_over_promised"
 PRICES = (0.06, 0.15, 0.3, 0.6, 1.2, 2.0, 3.0, 5.0, 9.0, 16.0)
 # Models that say little of the tail are tight at other prices.
 SIMPLE_PRICES = (0.05, 0.15, 0.4, 1.0, 2.5, 6.0)
@@ -226,15 +228,18 @@ def recommender(
 def rows_of(found: dict[str, list[SeriesScores]]) -> Iterator[Row]:
     """Each variant's figures at the two operating points, and how far they are from the whole's."""
     weights = draws(found[WHOLE][0], SEED)
-    count = int((weights[0] > 0).sum())
+    among = Drawn.of(found[WHOLE][0], weights, COMMAND)
+    at_most = [among.unseen_kills] + [np.nan] * (len(FIGURES) - 1)
     points = {name: at_points(scores, weights) for name, scores in found.items()}
     for name, columns in points.items():
         slug = name.replace(" ", "_")
-        for (title, unit), values in zip(FIGURES, columns.T, strict=True):
-            yield of(f"ablation.{slug}.{title}", interval(values), unit, count, COMMAND)
+        for (title, unit), values, most in zip(FIGURES, columns.T, at_most, strict=True):
+            yield among.figure(f"ablation.{slug}.{title}", values, unit, most)
         if name != WHOLE:
-            for (title, unit), values in zip(FIGURES, (columns - points[WHOLE]).T, strict=True):
-                yield of(f"ablation.{slug}.{title}.minus_whole", interval(values), unit, count, COMMAND)
+            for (title, unit), values, most in zip(
+                FIGURES, (columns - points[WHOLE]).T, at_most, strict=True
+            ):
+                yield among.difference(f"ablation.{slug}.{title}.minus_whole", values, unit, most)
 
 
 def promise_rows(found: Mapping[str, Measured]) -> Iterator[Row]:
@@ -244,35 +249,24 @@ def promise_rows(found: Mapping[str, Measured]) -> Iterator[Row]:
             continue
         slug = name.replace(" ", "_")
         everything = draws(each.at_shipped, SEED)
-        values = figures(each.at_shipped, everything)
-        count = int((everything[0] > 0).sum())
-        yield from figure_rows(f"ablation.{slug}.shipped", values, count, COMMAND)
-        yield ratio_row(f"ablation.{slug}.calibration", each.kept, everything)
-        for kind, among in groups(each.at_shipped):
+        among = Drawn.of(each.at_shipped, everything, COMMAND)
+        yield from among.figures(f"ablation.{slug}.shipped", figures(each.at_shipped, everything))
+        yield among.ratio(f"ablation.{slug}.calibration.{BROKEN}", each.kept, everything)
+        for kind, of_kind in groups(each.at_shipped):
             if kind.startswith("class."):
-                title = f"ablation.{slug}.calibration.{kind.removeprefix('class.')}"
-                yield ratio_row(title, each.kept, draws(each.at_shipped, SEED, among))
-
-
-def ratio_row(stem: str, kept: Kept, weights: FloatArray) -> Row:
-    """Realised over promised; 1: promises are kept."""
-    count = int((weights[0] > 0).sum())
-    ratio = interval(realised_over_promised(kept, weights))
-    return of(f"{stem}.realised_over_promised", ratio, "ratio", count, COMMAND)
+                title = f"ablation.{slug}.calibration.{kind.removeprefix('class.')}.{BROKEN}"
+                weights = draws(each.at_shipped, SEED, of_kind)
+                yield Drawn.of(each.at_shipped, weights, COMMAND).ratio(title, each.kept, weights)
 
 
 def cold_rows(found: dict[str, SeriesScores]) -> Iterator[Row]:
     """The first day of containers that have relatives, without what those did, and what that changes."""
     weights = draws(found[TOLD], SEED)
-    count = int((weights[0] > 0).sum())
+    among = Drawn.of(found[TOLD], weights, COMMAND)
     told, alone = (figures(found[name], weights) for name in (TOLD, ALONE))
-    for figure in (OOM, SLACK, CHANGES):
-        title, unit = NAMES[figure], UNITS[figure]
-        yield of(f"ablation.first_day.whole.{title}", interval(told[:, figure]), unit, count, COMMAND)
-        name = f"ablation.first_day.no_relatives.{title}"
-        yield of(name, interval(alone[:, figure]), unit, count, COMMAND)
-        difference = interval((alone - told)[:, figure])
-        yield of(f"{name}.minus_whole", difference, unit, count, COMMAND)
+    yield from among.figures("ablation.first_day.whole", told)
+    yield from among.figures("ablation.first_day.no_relatives", alone)
+    yield from among.differences("ablation.first_day.no_relatives", alone - told, ".minus_whole")
 
 
 FIGURES = (

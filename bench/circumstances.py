@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from circumstances_series import BINS, MAKERS, Made
+from drawn import Drawn
 from forecast import SEED
-from forecast_rows import figure_rows
 from plimsoll.forecast.window import BINS_PER_DAY, FloatArray
 from plimsoll.pipeline import PipelineSettings
 from plimsoll.replay.limits import BatchFacts, ObservedBin, ReplaySettings, replay_limits
@@ -91,10 +91,12 @@ def rows_of(name: str, count: int) -> Iterator[Row]:
     made = tuple(MAKERS[name](rng) for _ in range(count))
     found = {arm: replayed(name, made, told=arm == "told") for arm in ("told", "untold")}
     weights = draws(found["told"], SEED)
+    among = Drawn.of(found["told"], weights, COMMAND)
     columns = {arm: figures(scores, weights) for arm, scores in found.items()}
-    columns["told.minus_untold"] = columns["told"] - columns["untold"]
     for arm, values in columns.items():
-        yield from figure_rows(f"circumstances.{name}.{arm}", values, count, COMMAND)
+        yield from among.figures(f"circumstances.{name}.{arm}", values)
+    difference = columns["told"] - columns["untold"]
+    yield from among.differences(f"circumstances.{name}.told.minus_untold", difference)
 
 
 def replayed(name: str, made: tuple[Made, ...], *, told: bool) -> SeriesScores:

@@ -13,13 +13,13 @@ groups, with a prior of PRIOR_EXCEEDANCES kept promises, and the series are repl
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from arms import Brain, Promising
+from drawn import Drawn
 from forecast import CORE, SEED, Dataset, datasets, judging_brain, read_options
-from forecast_rows import NAMES, UNITS, of
 from plimsoll.forecast.window import BINS_PER_DAY, FloatArray
 from plimsoll.forecast.workload_class import ClassMemory, CodeArray, WorkloadClass, workload_classes
 from plimsoll.pipeline import PipelineSettings
@@ -28,8 +28,8 @@ from plimsoll.recommend.row_policy import RowPolicy
 from plimsoll.replay.classes import SeriesClass, classify
 from plimsoll.replay.limits import BatchFacts, replay_limits
 from plimsoll.replay.live import FIRST_BIN
-from plimsoll.replay.promises import Kept, join_kept, kept, realised_over_promised, windows_of
-from plimsoll.replay.resample import draws, figures, interval
+from plimsoll.replay.promises import Kept, join_kept, kept, windows_of
+from plimsoll.replay.resample import UNSEEN_EVENTS, draws, figures
 from plimsoll.replay.score import SeriesScores, join, score
 from plimsoll.replay.series import SeriesBatch
 from plimsoll.replay.split import fraction_of, group_of
@@ -206,14 +206,20 @@ def kept_rows(title: str, found: tuple[SeriesScores, dict[WorkloadClass, Kept]])
     bursty = (scores.series_class == SeriesClass.BURSTY.value) * weights[0]
     for code, each in by_class.items():
         windows = int((weights[0] @ each.windows).sum())
+        among = told_so(scores, weights, each)
         name = f"classes.{title}.{code.label}"
-        for column in ("promised", "realised"):
-            sums = weights @ getattr(each, column).sum(axis=1)
-            yield of(f"{name}.{column}", interval(sums), "windows of an hour", windows, COMMAND)
-        ratio = interval(realised_over_promised(each, weights))
-        yield of(f"{name}.realised_over_promised", ratio, "ratio", windows, COMMAND)
+        promised, realised = (weights @ column.sum(axis=1) for column in (each.promised, each.realised))
+        yield among.figure(f"{name}.promised", promised, "windows of an hour")
+        yield among.figure(f"{name}.realised", realised, "windows of an hour", UNSEEN_EVENTS)
+        yield among.ratio(f"{name}.realised_over_promised", each, weights)
         kills = float((bursty @ each.realised).sum())
         yield Row(f"{name}.of_series_that_are_bursty", kills, "windows with a kill", windows, COMMAND)
+
+
+def told_so(scores: SeriesScores, weights: FloatArray, each: Kept) -> Drawn:
+    """What draws of one class are of: windows in which it was told, and the groups that have any."""
+    here = weights * (each.windows.sum(axis=1) > 0)
+    return replace(Drawn.of(scores, here, COMMAND), n=int((weights[0] @ each.windows).sum()))
 
 
 def corrected_rows(plain: Sequence[Found], corrected: Sequence[Found]) -> Iterator[Row]:
@@ -223,18 +229,16 @@ def corrected_rows(plain: Sequence[Found], corrected: Sequence[Found]) -> Iterat
     place = {name: index for index, name in enumerate(changed.series_id)}
     order = np.array([place[name] for name in scores.series_id])
     weights = draws(scores, SEED)
-    n = int((weights[0] > 0).sum())
+    among = Drawn.of(scores, weights, COMMAND)
     factors = factors_of(by_class, np.ones(len(scores)))
     for code in by_class:
-        yield Row(f"classes.factor.{code.label}", float(factors[code]), "of the chance", n, COMMAND)
+        yield Row(f"classes.factor.{code.label}", float(factors[code]), "of the chance", among.n, COMMAND)
     reordered = np.zeros_like(weights)
     reordered[:, order] = weights
     before, after = figures(scores, weights), figures(changed, reordered)
-    for column, (name, unit) in enumerate(zip(NAMES, UNITS, strict=True)):
-        yield of(f"classes.plain.{name}", interval(before[:, column]), unit, n, COMMAND)
-        yield of(f"classes.corrected.{name}", interval(after[:, column]), unit, n, COMMAND)
-        difference = interval(after[:, column] - before[:, column])
-        yield of(f"classes.corrected.{name}.minus_plain", difference, unit, n, COMMAND)
+    yield from among.figures("classes.plain", before)
+    yield from among.figures("classes.corrected", after)
+    yield from among.differences("classes.corrected", after - before, ".minus_plain")
     yield from kept_rows("corrected", (changed, changed_by_class))
 
 

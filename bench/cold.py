@@ -22,8 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
+from drawn import Drawn
 from forecast import CORE, SEED, STRESS, first_day, judging_brain
-from forecast_rows import figure_rows
 from plimsoll.forecast.protocol import PeakModel
 from plimsoll.forecast.window import BINS_PER_DAY, BINS_PER_HOUR, FloatArray
 from plimsoll.pipeline import PipelineSettings
@@ -205,28 +205,24 @@ def beginning(batch: SeriesBatch, bins: int) -> SeriesBatch:
 
 def all_rows(scores: dict[str, SeriesScores], span: str) -> Iterator[Row]:
     """VPA's and the pipeline's figures over all series, and what lies between them."""
-    weights = draws(scores[ALONE], SEED)
-    count = int((weights[0] > 0).sum())
-    columns = {name: figures(each, weights) for name, each in scores.items()}
-    columns["alone.minus_vpa"] = columns[ALONE] - columns[VPA]
-    yield from rows_in(columns, f"cold.all.{span}", count)
+    yield from rows_in(scores, f"cold.all.{span}", [(ALONE, VPA)])
 
 
 def rows_of(scores: dict[str, SeriesScores], span: str = DAY) -> Iterator[Row]:
     """Each arm's figures, and what relatives change."""
-    weights = draws(scores[TOLD], SEED)
-    count = int((weights[0] > 0).sum())
+    arms = [arm for arm in (TOLD, REMEMBERED) if arm in scores]
+    yield from rows_in(scores, f"cold.{span}", [(arm, ALONE) for arm in arms])
+
+
+def rows_in(scores: dict[str, SeriesScores], prefix: str, pairs: Sequence[tuple[str, str]]) -> Iterator[Row]:
+    """Kills, slack and changes of each arm, and of one minus the other of each pair, with intervals."""
+    weights = draws(scores[ALONE], SEED)
+    among = Drawn.of(scores[ALONE], weights, COMMAND)
     columns = {name: figures(each, weights) for name, each in scores.items()}
-    columns["relatives.minus_alone"] = columns[TOLD] - columns[ALONE]
-    if REMEMBERED in columns:
-        columns["remembered.minus_alone"] = columns[REMEMBERED] - columns[ALONE]
-    yield from rows_in(columns, f"cold.{span}", count)
-
-
-def rows_in(columns: dict[str, FloatArray], prefix: str, count: int) -> Iterator[Row]:
-    """Kills, slack and changes of each arm, with intervals."""
     for name, values in columns.items():
-        yield from figure_rows(f"{prefix}{name}", values, count, COMMAND)
+        yield from among.figures(f"{prefix}{name}", values)
+    for one, other in pairs:
+        yield from among.differences(f"{prefix}{one}.minus_{other}", columns[one] - columns[other])
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ def bands(axes: Axes, found: Sequence[Mapping[str, Any]]) -> None:
     """The intervals of those that matter most."""
     for band in found:
         if band["recommender"] in BANDED and band["slack_oom_low_high"]:
-            slack, _, low, high = zip(*band["slack_oom_low_high"], strict=True)
+            slack, _, low, high = np.array(band["slack_oom_low_high"], dtype=np.float64).T
             axes.fill_between(slack, low, high, color=COLOURS[band["recommender"]], alpha=0.13, linewidth=0)
 
 
@@ -228,7 +228,7 @@ def reliability(axes: Axes, bands: Sequence[Point]) -> None:
     least = 1e-5
     axes.plot([least, 1], [least, 1], color="#b8bec7", linewidth=1, linestyle=(0, (4, 3)), zorder=0)
     for band in bands:
-        realised, low, high = (max(value or 0.0, least) for value in band["realised"])
+        realised, low, high = (max(_known(each, band["realised"][0]), least) for each in band["realised"])
         errors = [[realised - low], [high - realised]]
         axes.errorbar(
             band["promised"], realised, yerr=errors, fmt="o", color=COLOURS["plimsoll"], elinewidth=1

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from arms import CENSORED, CENSORED_PRICE, DEFAULT, OBJECTIVES, RECOMMENDERS, SUBJECT
+from drawn import NAMES, UNITS, Drawn, plain, unseen_over
 from plimsoll.replay.classes import SeriesClass
-from plimsoll.replay.promises import BAND_EDGES, BANDS, Kept, realised_over_promised
+from plimsoll.replay.promises import BAND_EDGES, BANDS, Kept
 from plimsoll.replay.resample import (
     OOM,
     SLACK,
@@ -26,14 +27,11 @@ from plimsoll.replay.resample import (
     interval,
     oom_at_slack,
     slack_at_oom,
-    unseen_kills,
 )
-from plimsoll.replay.score import Interval, SeriesScores
+from plimsoll.replay.score import SeriesScores
 from plimsoll.replay.series import BoolArray, FloatArray
-from report import Row, finite, row_of
+from report import Row, row_of
 
-UNITS = ("1/1000 container-days", "fraction of the limit", "1/container-day")
-NAMES = ("oom", "slack", "changes_per_container_day")
 # Held against Plimsoll draw by draw.
 RIVALS = ("vpa", "vpa-guarded", "vpa-climb")
 ASKED_SLACK, ASKED_OOM = 0.268, 76.0
@@ -135,13 +133,13 @@ def default_rows(
         for name in RECOMMENDERS
         if (name, DEFAULT) in found.scores
     }
-    among = Drawn.of(found.subject, weights)
+    among = Drawn.of(found.subject, weights, COMMAND)
     for column, name in enumerate(names):
         columns = {who: values[:, column] for who, values in drawn.items()}
         at_most = among.unseen_kills if column == OOM else np.nan
         yield compared(f"{prefix}.{name}", columns, UNITS[column], among, at_most)
         if not brief:
-            yield from paired(f"{prefix}.{name}", columns, UNITS[column], among)
+            yield from paired(f"{prefix}.{name}", columns, UNITS[column], among, at_most)
 
 
 def point_rows(
@@ -149,7 +147,7 @@ def point_rows(
 ) -> Iterator[Row]:
     """Every frontier at the same slack, and at the same OOMs, by interpolation between its settings."""
     curves = {who: frontier(found.settings(who), weights) for who in RECOMMENDERS if found.settings(who)}
-    among = Drawn.of(found.subject, weights)
+    among = Drawn.of(found.subject, weights, COMMAND)
     for name, column, rule, asked in (
         ("oom_at_slack_268", OOM, oom_at_slack, ASKED_SLACK),
         ("slack_at_oom_76", SLACK, slack_at_oom, ASKED_OOM),
@@ -158,12 +156,12 @@ def point_rows(
         at_most = among.unseen_kills if column == OOM else np.nan
         yield replace(compared(f"{prefix}.{name}", at, UNITS[column], among, at_most), note=READ_OFF)
         if not brief:
-            yield from paired(f"{prefix}.{name}", at, UNITS[column], among)
+            yield from paired(f"{prefix}.{name}", at, UNITS[column], among, at_most)
 
 
 def censored_rows(found: Findings, weights: FloatArray) -> Iterator[Row]:
     """Where usage of a killed bin is cut off at the limit: figures, and what they are more than told."""
-    n = int((weights[0] > 0).sum())
+    among = Drawn.of(found.subject, weights, COMMAND)
     for told in (DEFAULT, f"price {CENSORED_PRICE:g}"):
         for name in CENSORED:
             if (SUBJECT, f"{told} {name}") in found.scores:
@@ -171,27 +169,29 @@ def censored_rows(found: Findings, weights: FloatArray) -> Iterator[Row]:
                     figures(found.scores[SUBJECT, key], weights) for key in (f"{told} {name}", told)
                 )
                 stem = f"forecast.core.{name} {told}".replace(" ", "_")
-                yield from figure_rows(stem, cut, n, COMMAND)
-                yield from figure_rows(f"{stem}.minus_told", cut - shown, n, COMMAND)
+                yield from among.figures(stem, cut)
+                yield from among.differences(f"{stem}.minus_told", cut - shown)
 
 
 def promised_rows(found: Findings, weights: FloatArray) -> Iterator[Row]:
     """What comes out where an operating point is asked for by name: nothing is fitted to what is judged."""
-    n = int((weights[0] > 0).sum())
     for objective in OBJECTIVES:
         values = figures(found.scores[SUBJECT, objective], weights)
         kind, _, asked = objective.partition(":")
         command = f"plimsoll replay limits --objective {objective}"
+        among = Drawn.of(found.subject, weights, command)
         stem = f"forecast.core.promised.{kind}_{asked.removeprefix('0.')}"
-        yield from figure_rows(stem, values, n, command)
+        yield from among.figures(stem, values)
         column = SLACK if kind == "slack" else OOM
         realised = values[:, column] / float(asked)
-        yield of(f"{stem}.realised_over_asked", interval(realised), "ratio", n, command)
-        yield Row(f"{stem}.{WITHIN}", within_5_percent(realised), "share of draws", n, command)
+        at_most = among.at_most(column) / float(asked)
+        yield among.figure(f"{stem}.realised_over_asked", realised, "ratio", at_most)
+        yield Row(f"{stem}.{WITHIN}", within_5_percent(realised), "share of draws", among.n, command)
         fitted = at_fitted_knob(found.settings(SUBJECT), weights, column, float(asked)) / float(asked)
         unreached = "no two neighbouring prices have it between them"
         share, why = (within_5_percent(fitted), None) if np.isfinite(fitted[0]) else (None, unreached)
-        yield Row(f"{stem}.{WITHIN}.at_a_fitted_price", share, "share of draws", n, COMMAND, why=why)
+        name = f"{stem}.{WITHIN}.at_a_fitted_price"
+        yield Row(name, share, "share of draws", among.n, COMMAND, why=why)
 
 
 def within_5_percent(realised_over_asked: FloatArray) -> float:
@@ -222,33 +222,26 @@ def calibration_rows(found: Findings, seed: int) -> Iterator[Row]:
     ]
     for suffix, among in [("", everything), *kinds]:
         weights = draws(found.subject, seed, among)
-        drawn = Drawn.of(found.subject, weights)
+        drawn = Drawn.of(found.subject, weights, COMMAND)
         title = f"forecast.calibration{suffix}"
-        at_most = unseen_over(float(weights[0] @ found.kept.promised.sum(axis=1)))
-        ratio = interval(realised_over_promised(found.kept, weights), drawn.groups, at_most)
-        yield drawn.row(f"{title}.realised_over_promised", ratio, "ratio")
+        yield drawn.ratio(f"{title}.realised_over_promised", found.kept, weights)
         windows = weights @ found.kept.windows.sum(axis=1)
         for name in ("promised", "realised"):
             rate = weights @ getattr(found.kept, name).sum(axis=1) / np.where(windows > 0, windows, np.nan)
-            found_rate = interval(rate, drawn.groups, unseen_over(float(windows[0])))
-            yield drawn.row(f"{title}.{name}", found_rate, "1/window of an hour")
-
-
-def unseen_over(exposure: float) -> float:
-    """The rate over this exposure that no event at all does not exclude."""
-    return UNSEEN_EVENTS / exposure if exposure else float("nan")
+            at_most = unseen_over(float(windows[0]))
+            yield drawn.figure(f"{title}.{name}", rate, "1/window of an hour", at_most)
 
 
 def price_rows(found: Findings, weights: FloatArray) -> Iterator[Row]:
     """The same over all at every price: the less is promised, the harder it is to keep."""
-    n = int((weights[0] > 0).sum())
+    among = Drawn.of(found.subject, weights, COMMAND)
     for key, kept in found.promises.items():
         if key in found.frontier:
             stem = f"{PROMISES}.{key[1].replace(' ', '_').replace('.', '_')}"
-            yield of(f"{stem}.promised", interval(weights @ kept.promised.sum(axis=1)), "hours", n)
-            yield of(f"{stem}.realised", interval(weights @ kept.realised.sum(axis=1)), "hours", n)
-            ratio = interval(realised_over_promised(kept, weights))
-            yield of(f"{stem}.realised_over_promised", ratio, "ratio", n)
+            promised, realised = (weights @ each.sum(axis=1) for each in (kept.promised, kept.realised))
+            yield among.figure(f"{stem}.promised", promised, "hours")
+            yield among.figure(f"{stem}.realised", realised, "hours", UNSEEN_EVENTS)
+            yield among.ratio(f"{stem}.realised_over_promised", kept, weights)
 
 
 def leak_row() -> Row:
@@ -258,32 +251,11 @@ def leak_row() -> Row:
     return row_of(name, "leak") or absent
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """What the draws of some rows are of."""
-
-    n: int  # series
-    groups: int  # of siblings
-    unseen_kills: float  # OOM/1000 cd that none at all does not exclude
-
-    @staticmethod
-    def of(scores: SeriesScores, weights: FloatArray) -> "Drawn":
-        """Of the series that weigh something."""
-        n = int((weights[0] > 0).sum())
-        return Drawn(n, groups_in(scores, weights), unseen_kills(scores, weights))
-
-    def row(self, name: str, found: Interval, unit: str, command: str = COMMAND) -> Row:
-        """A row without peers, with what its interval is from."""
-        share = None if found.finite == 1 else found.finite
-        return replace(of(name, found, unit, self.n, command), groups=self.groups, finite_draws=share)
-
-
 def compared(
     name: str, columns: Mapping[str, FloatArray], unit: str, among: Drawn, at_most: float = np.nan
 ) -> Row:
     """Plimsoll's figure with its interval, and the others' beside it with theirs."""
-    unsure = {who: np.nan if who == ORACLE else at_most for who in columns}  # that one knows what comes
-    found = {who: interval(values, among.groups, unsure[who]) for who, values in columns.items()}
+    found = {who: interval(values, among.groups, unsure_of(who, at_most)) for who, values in columns.items()}
     row = among.row(name, found.pop(SUBJECT), unit)
     why = None if row.value is not None else "no setting that was tried comes so far"
     against: dict[str, float | None] = {who: each.value for who, each in found.items()}
@@ -295,24 +267,18 @@ def compared(
     )
 
 
-def paired(name: str, columns: Mapping[str, FloatArray], unit: str, among: Drawn) -> Iterator[Row]:
+def unsure_of(who: str, at_most: float) -> float:
+    """What no kill at all leaves open of a recommender: nothing of the one that knows what comes."""
+    return np.nan if who == ORACLE else at_most
+
+
+def paired(
+    name: str, columns: Mapping[str, FloatArray], unit: str, among: Drawn, at_most: float = np.nan
+) -> Iterator[Row]:
     """Plimsoll minus each rival, on the same draws."""
     for rival in RIVALS:
-        difference = interval(columns[SUBJECT] - columns[rival], among.groups)
-        yield among.row(f"{name}.minus_{rival.replace('-', '_')}", difference, unit)
-
-
-def figure_rows(prefix: str, values: FloatArray, n: int, command: str) -> Iterator[Row]:
-    """Kills, slack and changes of one arm, `values` [r, 3] of all draws, each with its interval."""
-    for column, (name, unit) in enumerate(zip(NAMES, UNITS, strict=True)):
-        yield of(f"{prefix}.{name}", interval(values[:, column]), unit, n, command)
-
-
-def of(name: str, found: Interval, unit: str, n: int, command: str = COMMAND) -> Row:
-    """A row without peers."""
-    if not np.isfinite(found.value):
-        return Row(name, None, unit, n, command, why="nothing to divide by, or no setting that comes so far")
-    return Row(name, found.value, unit, n, command, found.low, found.high)
+        difference = columns[SUBJECT] - columns[rival]
+        yield among.difference(f"{name}.minus_{rival.replace('-', '_')}", difference, unit, at_most)
 
 
 # -- what plots are drawn from ------------------------------------------------------------------------------
@@ -331,17 +297,16 @@ def document_parts(found: Sequence[Findings], seed: int) -> dict[str, Any]:
     for kind, among in kinds.items():
         weights = draws(core.subject, seed, among)
         points += [point(core, key, kind, weights) for key in core.scores]
-        kept += calibration(core.kept, kind, weights)
+        kept += calibration(core.kept, kind, weights, groups_in(core.subject, weights))
         bands += [{"class": kind, **band(core, who, weights)} for who in RECOMMENDERS if core.settings(who)]
     return {"frontier": points, "bands": bands, "calibration": kept}
 
 
 def point(found: Findings, key: Key, kind: str, weights: FloatArray) -> dict[str, Any]:
     """One setting of one recommender on one class."""
-    values, among = figures(found.scores[key], weights), Drawn.of(found.scores[key], weights)
-    at_most = {} if key[0] == ORACLE else {OOM: among.unseen_kills}
+    values, among = figures(found.scores[key], weights), Drawn.of(found.scores[key], weights, COMMAND)
     each = {
-        name: plain(interval(values[:, column], among.groups, at_most.get(column, np.nan)))
+        name: plain(interval(values[:, column], among.groups, unsure_of(key[0], among.at_most(column))))
         for column, name in enumerate(NAMES)
     }
     return {
@@ -358,15 +323,18 @@ def point(found: Findings, key: Key, kind: str, weights: FloatArray) -> dict[str
 def band(found: Findings, who: str, weights: FloatArray) -> dict[str, Any]:
     """OOMs over slack with the interval at each slack; absent where too few draws reach it."""
     curves = frontier(found.settings(who), weights)
+    among = Drawn.of(found.subject, weights, COMMAND)
+    at_most = unsure_of(who, among.unseen_kills)
     at = np.array([np.interp(GRID, c[:, SLACK], c[:, OOM], left=np.nan, right=np.nan) for c in curves])
     inside = np.isfinite(at[0]) & (np.isfinite(at).mean(axis=0) > 0.5)
     rows = [
-        (slack, *plain(interval(column))) for slack, column in zip(GRID[inside], at[:, inside].T, strict=True)
+        (float(slack), *plain(interval(column, among.groups, at_most)))
+        for slack, column in zip(GRID[inside], at[:, inside].T, strict=True)
     ]
-    return {"recommender": who, "slack_oom_low_high": [[float(value) for value in row] for row in rows]}
+    return {"recommender": who, "slack_oom_low_high": [list(row) for row in rows]}
 
 
-def calibration(kept: Kept, kind: str, weights: FloatArray) -> list[dict[str, Any]]:
+def calibration(kept: Kept, kind: str, weights: FloatArray, groups: int) -> list[dict[str, Any]]:
     """Promised and realised rates by band of the promise."""
     out = []
     for index in range(BANDS):
@@ -374,7 +342,8 @@ def calibration(kept: Kept, kind: str, weights: FloatArray) -> list[dict[str, An
         if windows[0] == 0:
             continue
         per_window = np.where(windows > 0, windows, np.nan)
-        realised = interval(weights @ kept.realised[:, index] / per_window)
+        rate = weights @ kept.realised[:, index] / per_window
+        realised = interval(rate, groups, unseen_over(float(windows[0])))
         out.append(
             {
                 "class": kind,
@@ -385,8 +354,3 @@ def calibration(kept: Kept, kind: str, weights: FloatArray) -> list[dict[str, An
             }
         )
     return out
-
-
-def plain(found: Interval) -> list[float | None]:
-    """Value, low, high as JSON has them."""
-    return [finite(found.value), finite(found.low), finite(found.high)]

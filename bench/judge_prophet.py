@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from drawn import NAMES, UNITS, Drawn
 from plimsoll.forecast.prophet import PROPHET, FitAnswer, FitTask
 from plimsoll.forecast.prophet_desk import ProphetDesk, worth_fitting
 from plimsoll.forecast.protocol import LEVELS, PeakModel
@@ -28,7 +29,7 @@ from plimsoll.replay.limits import ReplayRecommender, ReplaySettings, replay_lim
 from plimsoll.replay.live import FIRST_BIN, LiveRecommender
 from plimsoll.replay.peers.vpa import Vpa
 from plimsoll.replay.resample import draws, figures, interval
-from plimsoll.replay.score import Interval, SeriesScores, score
+from plimsoll.replay.score import SeriesScores, score
 from plimsoll.replay.series import BINS_PER_DAY, SeriesBatch
 from plimsoll.replay.split import Half, fraction_of, half_of
 from plimsoll.usage.history import History
@@ -242,9 +243,12 @@ def set_rows(judged: Judged, fits: KnownFits, days: int) -> Iterator[Row]:
     weights = draws(scores[PROPHET], SEED)
     command = f"make bench-prophet ({len(judged.batch)} series, {days} days judged after {WARMUP_DAYS})"
 
-    def row(name: str, unit: str, drawn: Mapping[str, FloatArray]) -> Row:
-        each = {model: interval(values) for model, values in drawn.items()}
-        return _row(f"prophet.{judged.name}.{name}", unit, int(scores[PROPHET].scored.sum()), command, each)
+    among = Drawn.of(scores[PROPHET], weights, command)
+
+    def row(name: str, unit: str, drawn: Mapping[str, FloatArray], at_most: float = np.nan) -> Row:
+        each = {model: interval(values, among.groups, at_most) for model, values in drawn.items()}
+        mine = among.row(f"prophet.{judged.name}.{name}", each.pop(PROPHET), unit)
+        return replace(mine, against={model: one.value for model, one in each.items()})
 
     wanted = [("pinball", np.arange(len(LEVELS)))]
     wanted += [(f"pinball_{level:g}", np.flatnonzero(level == LEVELS)) for level in JUDGED_LEVELS]
@@ -254,15 +258,9 @@ def set_rows(judged: Judged, fits: KnownFits, days: int) -> Iterator[Row]:
     mine, auto = (_mean(losses[model].mean(axis=1), weights) for model in (PROPHET, "auto"))
     yield row("pinball_over_auto", "ratio", {PROPHET: mine / auto})
     reached = {model: figures(each, weights) for model, each in scores.items()}
-    units = ("1/1000 container-days", "fraction of the limit", "1/container-day")
-    for place, name in enumerate(("oom", "slack", "changes_per_container_day")):
-        yield row(name, units[place], {model: values[:, place] for model, values in reached.items()})
-
-
-def _row(name: str, unit: str, n: int, command: str, each: Mapping[str, Interval]) -> Row:
-    mine = each[PROPHET]
-    others = {model: one.value for model, one in each.items() if model != PROPHET}
-    return Row(name, mine.value, unit, n, command, mine.low, mine.high, others)
+    for place, (name, unit) in enumerate(zip(NAMES, UNITS, strict=True)):
+        columns = {model: values[:, place] for model, values in reached.items()}
+        yield row(name, unit, columns, among.at_most(place))
 
 
 def _mean(loss: FloatArray, weights: FloatArray) -> FloatArray:

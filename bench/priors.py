@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from cold import found
+from drawn import Drawn
 from forecast import CORE, SEED, STRESS, judging_brain
-from forecast_rows import figure_rows
 from plimsoll.forecast.window import BINS_PER_DAY, FloatArray
 from plimsoll.recommend.relatives import Steps
 from plimsoll.replay.limits import BatchFacts, ReplaySettings, replay_limits
@@ -197,11 +197,12 @@ def told_of(priors: Sequence[Prior]) -> Iterator[Row]:
 def rows_of(scores: Mapping[str, SeriesScores]) -> Iterator[Row]:
     """Each arm's figures, and what each prior changes."""
     weights = draws(scores["steps"], SEED)
-    count = int((weights[0] > 0).sum())
+    among = Drawn.of(scores["steps"], weights, COMMAND)
     columns = {name: figures(each, weights) for name, each in scores.items()}
-    columns |= {f"{name}.minus_steps": columns[name] - columns["steps"] for name in ARMS if name != "steps"}
     for name, values in columns.items():
-        yield from figure_rows(f"priors.{name}", values, count, COMMAND)
+        yield from among.figures(f"priors.{name}", values)
+    for name in (each for each in ARMS if each != "steps"):
+        yield from among.differences(f"priors.{name}.minus_steps", columns[name] - columns["steps"])
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from builders.benches import bench_modules
 from plimsoll.forecast.windowed import WindowedPeak
 from plimsoll.guard.limits import GuardSettings, after_climb
 from plimsoll.pipeline import PipelineSettings
-from plimsoll.replay.promises import BANDS, Kept
 from plimsoll.replay.series import batch_of
 from plimsoll.replay.split import Half, half_of
 
@@ -98,10 +97,3 @@ def test_rows_say_what_a_part_changes(bench, found):
     stem = "ablation.changes_cost_nothing.oom_at_slack_268"
     assert {stem, f"{stem}.minus_whole"} <= set(rows)
     assert {row.command for row in rows.values()} == {"make bench-ablation"}
-
-
-def test_a_broken_promise_raises_the_ratio(bench):
-    ones = np.ones((2, BANDS))
-    kept = Kept(ones * 100, ones * 0.5, ones)
-    row = bench.main.ratio_row("ablation.whole.calibration", kept, np.ones((3, 2)))
-    assert (row.value, row.n) == (pytest.approx(2.0), 2)

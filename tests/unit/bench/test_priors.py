@@ -66,21 +66,3 @@ def test_each_arm_is_told_what_is_its_own(priors, shift, kills):
     assert limit[np.isfinite(limit)].tolist() == ([128.0 * MIB] if kills else [])
     if kills:
         assert np.nanmax(told._history.ooms(told._rows).seconds) == FIRST_BIN * BIN_SECONDS - 600.0
-
-
-def test_an_arms_figures_have_their_names_units_and_intervals_from_one_place(priors):
-    """Kills, slack and changes as all benches of replays write them; what cannot be told has a reason."""
-    values = np.array([[8.0, 0.2, 1.5], [6.0, 0.1, 1.0], [10.0, 0.3, 2.0]])
-    values = np.vstack([values, values, values])
-    oom, slack, changes = priors.figure_rows("priors.steps", values, 7, "make bench-priors")
-    assert [each.name for each in (oom, slack, changes)] == [
-        "priors.steps.oom",
-        "priors.steps.slack",
-        "priors.steps.changes_per_container_day",
-    ]
-    assert (oom.value, oom.unit, oom.n) == (8.0, "1/1000 container-days", 7)
-    assert slack.low < slack.value < slack.high
-    values[:, 0] = np.nan
-    told = next(priors.figure_rows("priors.steps", values, 7, "make bench-priors"))
-    assert told.value is None
-    assert told.why
