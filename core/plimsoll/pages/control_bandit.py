@@ -3,11 +3,13 @@ safe.
 
 In: episodes (a container held at one arm for some minutes, `control_episodes`): what was gained, and whether
 pressure or the refault account was violated. Out: the arm for a container's next episode. Arms lie within the
-policy's bounds by construction: an arm sets the pace, and the share of the refault budget that may be spent,
-at most all of it. Safe as in stage-wise exploration (Sui et al., SafeOpt; Amani et al. 2019): risk grows with
-boldness, so an arm opens only when the one below it has shown enough episodes with few violations. A class
-nobody has seen begins at the lowest arm; evidence fades, so that a class that became risky falls back and one
-that became calm climbs again. There is no chance in it: the same episodes give the same arms.
+policy's bounds by construction: an arm sets the pace, the share of the refault budget that may be spent, at
+most all of it, and how soon what is taken on trial grows to the largest loan of the importance
+(`control_probe.MOST_RATIO`), which no arm exceeds. Safe as in stage-wise exploration (Sui et al., SafeOpt;
+Amani et al. 2019): risk grows with boldness, so an arm opens only when the one below it has shown enough
+episodes with few violations. A class nobody has seen begins at the lowest arm; evidence fades, so that a
+class that became risky falls back and one that became calm climbs again. There is no chance in it: the same
+episodes give the same arms.
 """
 
 import math
@@ -23,17 +25,19 @@ class Arm:
 
     name: str
     usage_ratio_per_minute: float
-    """Most that is taken in a minute, of usage."""
+    """Most that the refault account pays for in a minute, of usage."""
     budget_share: float
     """Share of the refault account that the expected return of what is out may cost."""
+    trial_doublings: int
+    """So often is the next loan doubled after one that stayed out."""
 
 
 # The lowest is TMO's pace (0.05 % every six seconds).
 ARMS = (
-    Arm("careful", 0.005, 0.25),
-    Arm("steady", 0.02, 0.5),
-    Arm("brisk", 0.08, 0.75),
-    Arm("bold", 0.30, 1.0),
+    Arm("careful", 0.005, 0.25, 1),
+    Arm("steady", 0.02, 0.5, 2),
+    Arm("brisk", 0.08, 0.75, 3),
+    Arm("bold", 0.30, 1.0, 3),
 )
 BOLDEST = {Importance.CRITICAL: 0, Importance.HIGH: 1, Importance.NORMAL: 2, Importance.LOW: 3}
 

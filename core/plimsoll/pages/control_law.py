@@ -205,7 +205,8 @@ class ReclaimLaw:
         """What was touched earns, what came back spends, and what was taken on trial is judged."""
         elapsed, returned = rates.elapsed_seconds, rates.refault_bytes
         earned = self.budget.enter(elapsed, rates.touched_bytes, returned, reading.usage_bytes)
-        self.probe.see(elapsed, returned, earned, self.budget.age_back_seconds)
+        doublings = self.arm.trial_doublings
+        self.probe.see(elapsed, returned, earned, self.budget.age_back_seconds, doublings)
         self.read_back.see(elapsed, returned, rates.stalled_seconds)
 
     def _lent_bytes(self, reading: ContainerReading) -> float:

@@ -2,7 +2,8 @@
 
 In: usage, what came back, what was earned meanwhile. Out: how much may be taken on trial now. One loan stands
 out at a time. The first is small; after a window in which no more came back than was earned (and a little
-slack), the next may be twice as large, up to a share of usage. As soon as more comes back, of whatever was
+slack), the next may be twice as large, or more where whoever asks is bolder (`control_bandit`), up to a share
+of usage. As soon as more comes back, of whatever was
 taken, the next is the first again, and waits: twice as long as the last time, and at least for as long as
 that memory had been out, for so long it took to tell. Its window is as long as the wait; each one that
 stays clean halves the following. So a program that comes back to all of its memory after any while up to
@@ -52,12 +53,18 @@ class Probe:
     _earned_bytes: float = 0.0
 
     def see(
-        self, elapsed_seconds: float, returned_bytes: float, earned_bytes: float, age_seconds: float = 0.0
+        self,
+        elapsed_seconds: float,
+        returned_bytes: float,
+        earned_bytes: float,
+        age_seconds: float = 0.0,
+        doublings: int = 1,
     ) -> bool:
         """Judge what came back since the last reading; returns whether it was too much.
 
         `earned_bytes`: what might come back in that time. `age_seconds`: how long it had been out, times the
-        share of all that was out which it is: what only trickles back says nothing of the rest.
+        share of all that was out which it is: what only trickles back says nothing of the rest. `doublings`:
+        of the next loan, where one stayed out now.
         """
         self._now_seconds += elapsed_seconds
         kept = math.exp(-elapsed_seconds / 60.0)
@@ -69,7 +76,7 @@ class Probe:
         if self.lent_bytes and self._now_seconds - self._taken_seconds >= self._window_seconds:
             # Who could take only a part of it has tried no more than that.
             if 2.0 * self.lent_bytes >= self._asked_bytes:
-                self._doublings = min(MOST_DOUBLINGS, self._doublings + 1)
+                self._doublings = min(MOST_DOUBLINGS, self._doublings + doublings)
             self._window_seconds = max(FIRST_REST_SECONDS, 0.5 * self._window_seconds)
             self.lent_bytes = self._asked_bytes = 0.0
         return False

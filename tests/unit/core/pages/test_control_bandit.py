@@ -58,6 +58,10 @@ def test_arms_lie_within_the_bounds_and_ascend():
     paces = [each.usage_ratio_per_minute for each in ARMS]
     assert paces == sorted(paces)
     assert paces[0] == pytest.approx(0.0005 * 10)
+    doublings = [each.trial_doublings for each in ARMS]
+    assert doublings[0] == 1
+    assert doublings == sorted(doublings)
+    assert len(set(doublings[:3])) == 3
 
 
 def test_survives_a_restart_and_refuses_numbers_that_make_no_sense():

@@ -24,8 +24,8 @@ TICK = 10.0
 class Lived:
     """A probe that is used as often as it may be."""
 
-    def __init__(self) -> None:
-        self.probe, self.now = Probe(), 0.0
+    def __init__(self, doublings: int = 1) -> None:
+        self.probe, self.now, self.doublings = Probe(), 0.0, doublings
         self.loans: list[tuple[float, float]] = []
 
     def live(self, seconds: float, share: float = 1.0) -> list[float]:
@@ -33,7 +33,7 @@ class Lived:
         sizes = []
         for _ in range(round(seconds / TICK)):
             self.now += TICK
-            self.probe.see(TICK, 0.0, 0.0)
+            self.probe.see(TICK, 0.0, 0.0, doublings=self.doublings)
             if not self.probe.waits:
                 size = self.probe.size_bytes(USAGE, MOST_RATIO[Importance.NORMAL])
                 self.probe.took(size, share * size)
@@ -56,6 +56,13 @@ def test_one_stands_out_at_a_time_and_each_clean_window_doubles_the_next_up_to_a
     assert lived.live(420) == [10.0, 20.0, 40.0, 80.0, 100.0, 100.0, 100.0]
     gaps = [after[0] - before[0] for before, after in pairwise(lived.loans)]
     assert set(gaps) == {FIRST_REST_SECONDS}
+
+
+def test_the_bolder_comes_sooner_to_the_same_largest_loan():
+    lived = Lived(doublings=3)
+    assert lived.live(240) == [10.0, 80.0, 100.0, 100.0]
+    lived.miss()
+    assert lived.loans[-1][1] == 10.0 * MIB  # whoever is bold begins anew with the first, too
 
 
 def test_a_small_container_is_asked_for_a_mebibyte_and_never_for_more_than_its_share():
