@@ -1,5 +1,7 @@
 """Agent and operator over real gRPC with real certificates on loopback: both shells' own code."""
 
+import resource
+
 import grpc
 import numpy as np
 import pytest
@@ -202,6 +204,16 @@ async def test_a_certificate_is_rotated_under_a_running_server(operator, authori
         old, _ = operator.agent("node-a", authority=authority)
         async with attending(old):
             await until(lambda: old.state.failures_total["unavailable"] >= 1)
+
+
+async def test_a_server_may_have_as_many_connections_as_its_hard_limit_allows(operator):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (900, hard))
+    try:
+        async with operator.serving():
+            assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 900
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_a_half_written_pair_leaves_the_old_one_in_use(operator):

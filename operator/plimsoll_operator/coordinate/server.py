@@ -36,6 +36,7 @@ from plimsoll.coordinate.versions import ProtocolError
 from plimsoll_operator.coordinate import doors
 from plimsoll_operator.coordinate.doors import Pace, Paces, let_in
 from plimsoll_operator.coordinate.identity import ServerIdentity
+from plimsoll_operator.coordinate.open_files import raised_open_files
 from plimsoll_operator.coordinate.refused import NEXT_REPLICA_SECONDS, RefusedError
 from plimsoll_operator.coordinate.relay import Relay
 from plimsoll_operator.coordinate.tokens import ReviewError, Tokens
@@ -386,8 +387,10 @@ async def start(
 ) -> tuple[grpc.aio.Server, int]:
     """Listen; returns the server and the port it has. Raises RuntimeError where it cannot.
 
-    `options` of gRPC stand instead of ours of the same name.
+    `options` of gRPC stand instead of ours of the same name. Each connection is an open file: the process may
+    have as many as its hard limit allows from here on.
     """
+    logger.info("this process may have %d open files", raised_open_files())
     server = grpc.aio.server(options=tuple((dict(OPTIONS) | dict(options)).items()))
     server.add_generic_rpc_handlers((service.handlers(coordination.attend),))
     bound = server.add_secure_port(f"{address}:{port}", identity.credentials())
