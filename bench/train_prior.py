@@ -4,7 +4,9 @@ benchmark judges series that nothing in it was trained on.
 
 In: a directory of recorded traces. What ships has never seen what `sample.json` calls unseen (the demo plays
 it), nor any other series of the same. The price tables come from replays in which each third of the groups
-is decided by networks trained on the others. Seeded: the same traces give the same files.
+is decided by networks trained on the others. Seeded: the same traces give the same files. Each says what it
+was made with: commit (with `+` where the tree differed from it), versions of LightGBM and numpy, digests of
+the traces.
 
 The replays can be shared out as those of `plimsoll replay` are (`--jobs`, `--engine dask`): the files are the
 same for any number and any engine.
@@ -17,6 +19,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ import numpy as np
 from lightgbm import Booster
 
 from draw_sample import owner
+from measured import data_digests
 from plimsoll.forecast import prior
 from plimsoll.forecast.autopilot_ml import AutopilotMl
 from plimsoll.forecast.growth import line_errors
@@ -50,6 +54,7 @@ from prior_network import train
 from prior_rows import Rows, rows_of, windows_at
 from prior_rows import join as join_rows
 from prior_teacher import teach
+from report import commit
 
 SEED = 7
 TEACHERS = 2  # boosters whose mean log odds are taught
@@ -102,10 +107,10 @@ def main() -> None:
         return
     material = material_of(batches)
     if "networks" in wanted:
-        train_shipped(material, provenance(batches, held_out, material))
-        train_training_half(everything, worked)
+        train_shipped(material, provenance(batches, held_out, material, arguments.traces))
+        train_training_half(everything, worked, arguments.traces)
     if "prices" in wanted:
-        facts = provenance(batches, held_out, material)
+        facts = provenance(batches, held_out, material, arguments.traces)
         write(
             TABLES / "prior.json", {**known, **facts, "objectives": price_table(containers, material, worked)}
         )
@@ -131,13 +136,13 @@ def train_shipped(material: Material, facts: dict[str, Any]) -> None:
     write(TABLES / "hazard.json", {**facts, "networks": [plain(network) for network in taught]})
 
 
-def train_training_half(everything: Sequence[SeriesBatch], worked: "Worked") -> None:
+def train_training_half(everything: Sequence[SeriesBatch], worked: "Worked", traces: Path) -> None:
     """Write the networks and prices that the public benchmark judges with."""
     batches = [training_half(batch) for batch in everything]
     containers = [batch for batch in batches if batch.source not in STRESS]
     material = material_of(batches)
     facts = {
-        **provenance(batches, frozenset(), material),
+        **provenance(batches, frozenset(), material, traces),
         "held_out": "the judged half of plimsoll.replay.split",
     }
     taught = [plain(network) for network in networks(material, None)[1]]
@@ -284,15 +289,18 @@ def whole_window(batch: SeriesBatch) -> UsageWindow:
 
 
 def provenance(
-    batches: Sequence[SeriesBatch], held_out: frozenset[str], material: Material
+    batches: Sequence[SeriesBatch], held_out: frozenset[str], material: Material, traces: Path
 ) -> dict[str, Any]:
-    """Where the tables come from."""
+    """Where the tables come from, and what they were made with."""
     return {
         "script": "bench/train_prior.py",
         "seed": SEED,
         "sources": {batch.source: len(batch) for batch in batches},
         "held_out": f"the {len(held_out)} unseen series of the sample and their siblings",
         "rows": len(join_rows([material.plain, material.altered, material.machines]).need),
+        "commit": commit(),
+        "versions": {name: version(name.lower()) for name in ("LightGBM", "numpy")},
+        "data": data_digests(traces),
     }
 
 

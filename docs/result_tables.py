@@ -107,12 +107,16 @@ OUTCOME_HEAD = (
 
 
 def with_outcome(readme: str, demo: Mapping[str, Any] | None) -> str:
-    """The README with the demo's measured table between its two marks; as it was where none is on record."""
+    """The README with the demo's measured table between its two marks; as it was where none is on record.
+
+    Where the code that plays has changed since (`demo["age"]`), the table says so.
+    """
     if demo is None:
         return readme
     figures = {row["name"]: {"plimsoll": row["value"], **row["against"]} for row in demo["rows"]}
     made = table(OUTCOME_HEAD, (_outcome_row(arm, name, figures) for arm, name in ARMS.items()))
-    return OUTCOME.sub(lambda marks: f"{marks[1]}{made}{marks[2]}", readme)
+    age = f"\nCommit `{demo['commit']}`.{demo['age']}\n" if demo.get("age") else ""
+    return OUTCOME.sub(lambda marks: f"{marks[1]}{made}{age}{marks[2]}", readme)
 
 
 def _outcome_row(arm: str, name: str, figures: Mapping[str, Mapping[str, float]]) -> tuple[str, ...]:

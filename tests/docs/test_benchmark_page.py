@@ -240,8 +240,164 @@ def test_promises_are_shown_price_by_price(tables):
         for name, value in (("promised", 40.0), ("realised", 44.0), ("realised_over_promised", 1.1))
     ]
     made = tables.with_tables(mark, {"rows": rows})
-    assert "| 0.15 | 40 | 44 [22, 88] | 1.1 [0.55, 2.2] |\n" in made
+    assert "| 0.15 | 40 | 44 [22, 88] | 1.1 [0.55, 2.2] |  |\n" in made
     assert "Not measured yet" in tables.with_tables(mark, {"rows": []})  # results of before
+
+
+def band(low, high, hours, promised, realised, kind="all"):
+    return {"class": kind, "band": [low, high], "windows": hours, "promised": promised, "realised": realised}
+
+
+def test_prices_whose_promises_are_the_end_of_the_scale_are_marked(tables):
+    """10,000 hours cannot promise less than one hour with a kill: 1.3 of them are not a forecast."""
+    rows = [
+        row(f"forecast.promises.price_{price}.{name}", value)
+        for price, promised in (("5", 1.31), ("25", 1.29))
+        for name, value in (("promised", promised), ("realised", 4.0), ("realised_over_promised", 3.0))
+    ]
+    bands = [band(0.0, 0.0003, 9000, 1e-4, [0, 0, 0]), band(0.0003, 1.0, 1000, 1e-3, [0, 0, 0])]
+    bands.append(band(0.0, 1.0, 5000, 1e-4, [0, 0, 0], "flat"))
+    document = {"rows": rows, "calibration": bands}
+    made = tables.with_tables("<!-- table calibrationprices -->\n<!-- end of table -->\n", document)
+    assert "| 5 | 1.31 | 4 | 3 |  |\n" in made
+    assert "| 25 | 1.29 | 4 | 3 | end of the scale |\n" in made
+
+
+def test_bands_of_promises_stand_with_their_hours_and_none_seen_is_not_never(tables):
+    mark = "<!-- table calibrationbands -->\n<!-- end of table -->\n"
+    bands = [
+        band(0.0, 0.0003, 6990, 0.00014, [0.0007, 0.0001, 0.002]),
+        band(0.001, 0.003, 300, 0.002, [0.0, 0.0, 0.0]),  # as results of before have it
+        band(0.01, 0.03, 1, 0.01, [0.0, 0.0, 0.0]),
+        band(0.03, 0.1, 50, 0.05, [0.02, None, None]),
+        band(0.03, 0.1, 7, 0.05, [0.02, None, None], "flat"),
+    ]
+    made = tables.with_tables(mark, {"rows": [], "calibration": bands})
+    first = (
+        "| 0 % to 0.03 % | 6,990 | 0.014 % | 0.07 % [0.01 %, 0.2 %] | 5 [0.714, 14.3] | end of the scale |\n"
+    )
+    assert first in made
+    assert "| 0.1 % to 0.3 % | 300 | 0.2 % | 0 % [0 %, 1 %] | 0 [0, 4.99] |  |\n" in made
+    assert "| 1 % to 3 % | 1 | 1 % | 0 % [0 %, 1e+02 %] | 0 [0, 100] |  |\n" in made
+    assert "| 3 % to 10 % | 50 | 5 % | 2 % | 0.4 |  |\n" in made
+    assert made.count("| 3 % to 10 % |") == 1, "classes have a table of their own"
+    assert "Not measured yet" in tables.with_tables(mark, {"rows": []})
+
+
+def losses(**changed):
+    """Two groups; by default Plimsoll is better on both axes than everybody."""
+    rows = []
+    for group in ("class.growth", "hosts"):
+        have = changed.get(group, {})
+        for figure in ("oom", "slack"):
+            peers = dict.fromkeys(("vpa", "vpa-guarded", "vpa-climb", "krr", "oracle"), 2.0)
+            rows.append(row(f"forecast.{group}.{figure}", have.get(figure, 1.0), against=peers))
+    return {"rows": rows}
+
+
+def test_where_it_loses_is_told_by_the_results(tables):
+    mark = "<!-- table losing -->\n<!-- end of table -->\n"
+
+    def told(**changed):
+        return tables.with_tables(mark, losses(**{"class.growth": changed}))
+
+    assert "growth" not in told()
+    assert "| class.growth | 3 | `krr` | 2 | 2 | 2 | 2 | **better on neither** |\n" in told(
+        oom=2.0, slack=2.0
+    )
+    assert "`oracle`" not in told(oom=3.0, slack=3.0)
+    assert "| class.growth | 3 | `vpa-climb` | 3 | 2 | 1 | 2 | more kills |\n" in told(oom=3.0)
+    paid = told(slack=3.0)
+    assert "| class.growth | 3 | `vpa` | 1 | 2 | 3 | 2 | more slack |\n" in paid
+    assert "`krr`" not in paid, "what is paid is told against VPA with and without our guard"
+
+
+def test_to_be_better_on_neither_axis_than_guarded_vpa_is_a_miss_and_equal_is_not_worse_than_vpa(tables):
+    mark = "<!-- table aims -->\n<!-- end of table -->\n"
+    document = aimed()
+    for each in document["rows"]:
+        if each["name"].startswith("forecast.hosts."):
+            each["against"] = dict.fromkeys(("vpa", "vpa-guarded", "vpa-climb"), each["value"])
+    made = tables.with_tables(mark, document)
+    assert "more slack than `vpa` | none |  | none | 4 looked at | met |\n" in made
+    for rival in ("vpa-guarded", "vpa-climb"):
+        title = f"classes and sources with neither fewer kills nor less slack than `{rival}`"
+        assert f"| {title} | none |  | hosts | 4 looked at | **missed** |\n" in made
+
+
+def test_only_what_is_surely_worse_is_behind(tables):
+    rows = [
+        row("forecast.core.changes.minus_vpa_climb", 0.9, 0.5, 1.3),
+        row("forecast.core.slack.minus_vpa", 0.1, -0.1, 0.3),
+        row("forecast.core.oom.minus_vpa", -9.0, -12.0, -3.0),
+        row("forecast.calibration.bursty.realised_over_promised", 5.0, 2.0, 9.0),
+        row("forecast.calibration.flat.realised_over_promised", 2.0, 0.5, 4.0),
+    ]
+    made = tables.with_tables("<!-- table behind -->\n<!-- end of table -->\n", {"rows": rows})
+    assert "| `forecast.core.changes` (u) | `vpa-climb` | 0.9 [0.5, 1.3] |\n" in made
+    assert "bursty.realised_over_promised` | what was promised | 5 [2, 9] times |\n" in made
+    assert made.count("\n| `") == 2
+
+
+def test_classes_that_the_words_below_name_are_in_the_table_of_losses():
+    section = PAGE.split("### Where it loses")[1].split("\n### ")[0]
+    table, words = section.split("<!-- table behind -->")
+    named = re.findall(r"^- (.*)", words, re.MULTILINE)
+    groups = [
+        name for each in named for name in re.findall(r"`((?:class|source)\.\w+|hosts|bitbrains)`", each)
+    ]
+    assert groups
+    for group in groups:
+        assert f"\n| {group} |" in table, f"{group} loses no more: the words below the table are old"
+
+
+WEIGHTS = {
+    "script": "bench/train_prior.py",
+    "seed": 7,
+    "sources": {"nezha_pod": 8, "google2019_task": 10},
+    "held_out": "the judged half",
+    "rows": 83922,
+    "commit": "0123456789ab",
+    "versions": {"LightGBM": "4.6.0", "numpy": "2.3.5"},
+    "data": {"nezha_pod.parquet": "89ab"},
+}
+
+
+def test_where_weights_come_from_is_a_sentence(tables):
+    machine = {"cores": 2, "memory_gib": 23.5, "kernel": "6.18"}
+    document = {
+        "commit": "abc",
+        "seed": 7,
+        "seconds": 3.0,
+        "machine": machine,
+        "rows": [],
+        "weights": WEIGHTS,
+    }
+    made = tables.with_tables("<!-- table ran -->\n<!-- end of table -->\n", document)
+    assert "fitted by `bench/train_prior.py` (seed 7) to 83,922 rows" in made
+    assert "8 of `nezha_pod`, 10 of `google2019_task`; without the judged half." in made
+    assert "at commit `0123456789ab` with LightGBM 4.6.0 and numpy 2.3.5" in made
+    assert "`nezha_pod.parquet` 89ab." in made
+    assert "{" not in made
+    assert "Not on record" not in made
+    for lacks, said in (
+        ("commit", "Not on record: the commit."),
+        ("versions", "Not on record: the versions of LightGBM and numpy."),
+        ("data", "Not on record: digests of the data."),
+    ):
+        older = {**document, "weights": {key: value for key, value in WEIGHTS.items() if key != lacks}}
+        assert said in tables.with_tables("<!-- table ran -->\n<!-- end of table -->\n", older)
+
+
+def test_both_ways_to_count_a_replays_speed_are_named(tables):
+    rows = [
+        row("forecast.replay.series_days_per_second", 2.0),
+        row("forecast.replay.times_real_time", 172800.0),
+        row("forecast.core.oom", 30.0) | {"n": 100},
+    ]
+    made = tables.with_tables("<!-- table speed -->\n<!-- end of table -->\n", {"rows": rows})
+    assert "2 series-days a second: 172,800 times real time, all series' time added up." in made
+    assert "(100) that lived side by side would pass 1,728 times as fast as it lived." in made
 
 
 def test_every_command_of_the_page_is_a_target_of_the_makefile():

@@ -134,3 +134,17 @@ def test_results_are_copied_whole(generate: ModuleType, tmp_path: Path):
 
 def test_bars_in_cells_do_not_break_a_table(generate: ModuleType):
     assert generate.table(["a"], [["x | y"]]) == "| a |\n| --- |\n| x \\| y |\n"
+
+
+def test_the_demos_table_says_when_it_is_older_than_the_code(generate: ModuleType):
+    names = ("ooms", "oom", "slack", "changes")
+    rows = [
+        {"name": f"demo.{name}", "value": 5.0, "against": {"static": 19.0, "vpa": 10.0}} for name in names
+    ]
+    readme = "<!-- outcome: made by docs/generate.py -->\n<!-- end of outcome -->\n"
+    demo = {"commit": "abc1234", "rows": rows}
+    fresh = generate.with_outcome(readme, {**demo, "age": ""})
+    assert "| **Plimsoll** | 5 | 5 | 5.000 | 5.0 |\n<!-- end of outcome -->" in fresh
+    old = generate.with_outcome(readme, {**demo, "age": " **Older than what they measure**: 9 files"})
+    assert "\n\nCommit `abc1234`. **Older than what they measure**: 9 files\n<!-- end of outcome -->" in old
+    assert generate.with_outcome(old, {**demo, "age": ""}) == fresh

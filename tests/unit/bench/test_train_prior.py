@@ -1,5 +1,9 @@
 """The table of prices: each series is decided by the model of its own fold, whoever works the replays off."""
 
+import hashlib
+import json
+
+import lightgbm
 import numpy as np
 import pytest
 
@@ -50,3 +54,16 @@ def test_the_table_is_in_the_order_of_its_prices(bench, batch, monkeypatch):
     slack, kills = table["measured_slack"], table["measured_oom_per_1000_cd"]
     assert slack[0] < slack[1]
     assert kills[0] >= kills[1]
+
+
+def test_weights_say_what_they_were_made_with(bench, batch, tmp_path):
+    (tmp_path / "alibaba_gentd26_pod.parquet").write_bytes(b"recorded")
+    rows = bench.rows_of([batch], (0,))
+    material = bench.Material(rows, rows, rows)
+    facts = bench.provenance([batch], frozenset(), material, tmp_path)
+    assert facts["commit"] == bench.commit()
+    assert facts["versions"] == {"LightGBM": lightgbm.__version__, "numpy": np.__version__}
+    recorded = hashlib.sha256(b"recorded").hexdigest()
+    assert facts["data"] == {"alibaba_gentd26_pod.parquet": recorded[:16]}
+    assert facts["rows"] == 3 * len(rows.need)
+    json.dumps(facts)
