@@ -78,7 +78,10 @@ PAGES = (
     f"{_CORE}replay/epochs*.py",
     "cli/plimsoll_cli/traces/p*g*.py",
 )
-PLACEMENT = (f"{_CORE}placement/*.py", f"{_CORE}replay/placement.py")
+PLACEMENT = (
+    f"{_CORE}placement/*.py",
+    *(f"{_CORE}replay/{each}.py" for each in ("placement", "kube_scheduler", "moves", "rooms")),
+)
 PRESSURE = (f"{_CORE}pressure/*",)
 COORDINATION = (f"{_CORE}coordinate/*.py", "operator/plimsoll_operator/coordinate/*.py", "proto/*.proto")
 SHARING = (*COORDINATION, f"{_CORE}store/*.py", f"{_CORE}pages/survival.py")

@@ -17,6 +17,7 @@ import numpy as np
 
 from placement_fates import fate_rows
 from placement_model import large_rows
+from placement_moves import moves_rows
 from placement_nodes import (
     ARMS,
     COMMAND,
@@ -49,7 +50,7 @@ from plimsoll.replay.split import Half
 from report import Row, bench_options, write_results
 
 LARGE_NODES, LARGE_PODS = 10_000, 100_000  # more than a bench here can hold as objects
-MEASURED = ("nodes", "fates", "calibration", "optimum", "speed", "large", "numa")
+MEASURED = ("nodes", "fates", "moves", "calibration", "optimum", "speed", "large", "numa")
 LOOKED_AT = ("lanes", "priors", "rules")  # what constants stand on
 
 
@@ -65,6 +66,7 @@ def main() -> None:
     parts: dict[str, Callable[[], list[Row]]] = {
         "nodes": lambda: nodes_rows(draws(options.traces, options.pods, options.draws, Half.JUDGED)),
         "fates": lambda: fate_rows(options.traces, options.pods, options.draws),
+        "moves": lambda: moves_rows(draws(options.traces, options.pods, options.draws, Half.JUDGED)),
         "calibration": lambda: calibration_rows(options.traces),
         "optimum": optimum_rows,
         "speed": speed_rows,

@@ -18,7 +18,7 @@ from plimsoll.placement.choose import Chooser
 from plimsoll.placement.fit import empty_nodes
 from plimsoll.placement.lanes import LANES, FloatArray, loads_of
 from plimsoll.placement.preference import nodes_to_score, terms_for
-from plimsoll.replay.placement import NOWHERE, KubeScheduler, Places
+from plimsoll.replay.kube_scheduler import NOWHERE, KubeScheduler, Places
 from plimsoll.replay.series import BINS_PER_DAY
 from report import Row
 

@@ -34,14 +34,20 @@ def equally_packed(one: Drawn, arms: Sequence[str] = (ALONE, PLACED)) -> dict[st
     """
     short = dict.fromkeys(arms, 0)
     for filled in FILLED:
-        nodes = int(np.ceil(one.usage_bytes.sum(axis=0).max() / NODE_BYTES / filled))
-        share = min(REQUESTED * nodes * NODE_BYTES / one.own_bytes.sum(), 1.0)
+        nodes, cut = nodes_for(one, filled)
         for arm in arms:
-            outcome = outcome_of(replace(one, own_bytes=share * one.own_bytes), arm, nodes)
+            outcome = outcome_of(cut, arm, nodes)
             if outcome.unplaced:
                 raise RuntimeError(f"{arm} leaves {outcome.unplaced} pods out on {nodes} nodes")
             short[arm] += outcome.short_node_bins
     return short
+
+
+def nodes_for(one: Drawn, filled: float) -> tuple[int, Drawn]:
+    """How many nodes what is used fills so far, and the pods with requests that all find room there."""
+    nodes = int(np.ceil(one.usage_bytes.sum(axis=0).max() / NODE_BYTES / filled))
+    share = min(REQUESTED * nodes * NODE_BYTES / one.own_bytes.sum(), 1.0)
+    return nodes, replace(one, own_bytes=share * one.own_bytes)
 
 
 def fewest_by_sum(one: Drawn, arm: str) -> int:

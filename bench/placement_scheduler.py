@@ -25,7 +25,7 @@ from builders.apiserver import ApiServer, Child, binaries, running_apiserver
 from placement_model import Outcome, Webhook, batches, capacity_for, figures_of, in_process
 from placement_pods import ALONE, PLACED, SEED, Drawn, draws
 from plimsoll.placement.preference import weights_of
-from plimsoll.replay.placement import MOST_PODS, NODE_CORES, NOWHERE, Places
+from plimsoll.replay.kube_scheduler import MOST_PODS, NODE_CORES, NOWHERE, Places
 from report import Row, bench_options, write_results
 
 COMMAND = "make bench-placement-scheduler"

@@ -70,6 +70,22 @@ AIMS = (
     Aim("accessed pages that are local (VM)", "placement.numa.local_share_percent", 90.0, at_most=False),
     Aim("of all-local's gain (model)", "placement.numa.model.gain_of_all_local_percent", 80.0, at_most=False),
 )
+MOVES = {
+    "requests": "the scheduler alone",
+    "relief": "`relief: Evict`",
+    "gates": "gates",
+    "require": "`Require`",
+    "all": "all three",
+    "wrong": "relief and gates, all forecasts wrong",
+    "wrong_unguarded": "the same, followed all the same",
+    "clock": "room for who comes by the clock",
+    "clock_and_relief": "that and relief",
+}
+MOVED = (
+    ("bins in which nodes were short", "short_bins_ratio"),
+    ("evictions in 1,000 pod-days", "evictions_per_1000_pod_days"),
+    ("of them in vain, %", "evictions_in_vain_percent"),
+)
 FATES = (
     ("nodes fewer than by VPA's requests, %", "nodes_saved_percent"),
     ("nodes fewer than by our requests, %", "nodes_saved_over_requests_percent"),
@@ -110,6 +126,16 @@ def _fates(document: Document, _: Document | None) -> Iterator[str]:
         yield _line(title, *(NOT_RUN if row is None else _spread(row) for row in arms))
 
 
+def _moves(document: Document, _: Document | None) -> Iterator[str]:
+    """What each way of moving pods did."""
+    rows = _rows(document)
+    yield _line("way", *(title for title, _ in MOVED))
+    yield _line(*["---"] * (len(MOVED) + 1))
+    for way, title in MOVES.items():
+        found = (rows.get(f"placement.moves.{way}.{name}") for _, name in MOVED)
+        yield _line(title, *(NOT_RUN if row is None else _spread(row) for row in found))
+
+
 def _of_scheduler(document: Document | None) -> dict[str, Document]:
     """Short bins with placement over those without, both of kube-scheduler."""
     if document is None:
@@ -147,4 +173,4 @@ def _line(*cells: str) -> str:
     return f"| {' | '.join(cells)} |\n"
 
 
-TABLES = {"aims": _aims, "fates": _fates}
+TABLES = {"aims": _aims, "fates": _fates, "moves": _moves}

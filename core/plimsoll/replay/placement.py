@@ -4,30 +4,28 @@ In: a `Fleet` (usage of P pods, five-minute maxima on one clock, requests), a nu
 Out: `PlacementOutcome`: pods that found no node, node-bins in which the sum of usage exceeds what a node has.
 Pods come in random order when the past is over, and every hour some are recreated, as rollouts do; who
 places knows only what was used before. Memory alone is counted. The scheduler is modelled by what decides in
-kube-scheduler where only memory differs (`KubeScheduler`; `bench/placement_scheduler.py` compares it with the
-real one).
+kube-scheduler where only memory differs (`KubeScheduler`). Where it is asked for, nodes in danger are
+relieved, pods are held until room is made, nodes are excluded and room is kept for who starts by the clock,
+by the rules of the operator and at the beginning of each hour (`moves`).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from plimsoll.placement.choose import DEFAULT_BOUND, Chooser
-from plimsoll.placement.fit import NodeLoads, empty_nodes, put
+from plimsoll.placement.choose import DEFAULT_BOUND, Choice, Chooser
+from plimsoll.placement.fit import NodeLoads, deviate, empty_nodes, margin, put
 from plimsoll.placement.guard import LoadJudge
 from plimsoll.placement.lanes import LANES, PAST_HOURS, FloatArray, Loads, Shared, loads_of
-from plimsoll.placement.preference import nodes_to_score, terms_for, weights_of
+from plimsoll.placement.preference import nodes_to_score, terms_for
 from plimsoll.placement.together import KinArray, ReplicaErrors
+from plimsoll.replay.kube_scheduler import NOWHERE, KubeScheduler, Places
+from plimsoll.replay.moves import Cluster, Moved, Mover
+from plimsoll.replay.rooms import Clock, Rooms
 from plimsoll.replay.series import BINS_PER_HOUR
 
-Places = npt.NDArray[np.intp]
-NOWHERE = -1
-MOST_PODS = 110  # the kubelet's own default
-MAX_SCORE = 100
-AFFINITY_WEIGHT = 2  # of NodeAffinity against NodeResourcesFit in kube-scheduler's defaults
-SCORED_POD_CORES, NODE_CORES = 0.1, 32.0
+BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +39,22 @@ class Fleet:
     # True: as the operator counts pods, by the largest of their workload's replicas in each hour; False: each
     # by its own past.
     by_workload: bool = False
+    # [P, hours] in which hours each pod runs, known beforehand as a CronJob's are; None: all run always.
+    runs: BoolArray | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for rows by workload of which some replicas run by the clock."""
+        if self.by_workload and self.runs is not None:
+            raise ValueError("rows by workload are of pods that run always")
 
     @property
     def hourly_bytes(self) -> FloatArray:
-        """[P, hours] maxima."""
+        """[P, hours] maxima; NaN where a pod does not run."""
         n, bins = self.usage_bytes.shape
         hours = bins // BINS_PER_HOUR
         cut = self.usage_bytes[:, : hours * BINS_PER_HOUR]
-        return np.asarray(cut.reshape(n, hours, BINS_PER_HOUR).max(axis=2))
+        most = cut.reshape(n, hours, BINS_PER_HOUR).max(axis=2)
+        return np.asarray(most if self.runs is None else np.where(self.runs[:, :hours], most, np.nan))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,10 @@ class PlacementSettings:
     recreated_an_hour: float = 0.02  # share of the pods
     shuffled: bool = False  # forecasts of other pods: what happens when all are wrong
     guarded: bool = True  # False: forecasts are followed however wrong (for comparison only)
+    relieving: bool = False  # placement.relief Evict: pods leave nodes in danger
+    holding: bool = False  # gates: a pod for which there is no room waits until others have left
+    required: bool = False  # placement.node Require
+    keeping: bool = False  # room is kept for who starts by the clock, and made where there is none
     seed: int = 7
 
 
@@ -75,77 +85,10 @@ class PlacementOutcome:
     placements: int = 0
     unopinionated: int = 0  # of them those left to the scheduler
     heeded: int = 0  # pods on the very node that was preferred most
+    evictions: int = 0
+    evictions_in_vain: int = 0  # see `moves`
+    held: int = 0  # pods that room was made for
     promised: tuple[float, ...] = field(default=(), repr=False)  # short_after of each choice
-
-
-class KubeScheduler:
-    """What kube-scheduler does with bare pods that differ in memory alone.
-
-    Source: kube-scheduler 1.37, default profile: NodeResourcesFit (filter; LeastAllocated, for which a pod
-    without a CPU request counts as 100m), NodeResourcesBalancedAllocation (by what is requested, and only by
-    how the pod changes the balance), NodeAffinity (weight 2); of many nodes some feasible ones are scored
-    (`percentageOfNodesToScore` 0), beginning where it left off.
-    """
-
-    def __init__(self, capacity_bytes: FloatArray, rng: np.random.Generator) -> None:
-        self.capacity_bytes = capacity_bytes
-        self.requested_bytes = np.zeros(len(capacity_bytes))
-        self.pods = np.zeros(len(capacity_bytes), dtype=np.int64)
-        self._rng = rng
-        self._start = 0
-
-    def feasible(self, request_bytes: float) -> npt.NDArray[np.bool_]:
-        """[N] nodes that the filter lets through."""
-        room = self.requested_bytes + request_bytes <= self.capacity_bytes
-        return np.asarray(room & (self.pods < MOST_PODS), dtype=np.bool_)
-
-    def place(self, request_bytes: float, preferred: Sequence[int] = ()) -> int:
-        """The node with the best score, or NOWHERE; the pod is counted there. `preferred`: best first."""
-        scored = self._scored(self.feasible(request_bytes))
-        if not len(scored):
-            return NOWHERE
-        score = self._score(scored, request_bytes) + self._affinity(scored, preferred)
-        best = scored[score == score.max()]
-        place = int(best[self._rng.integers(len(best))])
-        self.requested_bytes[place] += request_bytes
-        self.pods[place] += 1
-        return place
-
-    def remove(self, place: int, request_bytes: float) -> None:
-        """A pod is gone."""
-        self.requested_bytes[place] -= request_bytes
-        self.pods[place] -= 1
-
-    def _scored(self, feasible: npt.NDArray[np.bool_]) -> Places:
-        n = len(feasible)
-        order = (self._start + np.arange(n)) % n
-        found = np.flatnonzero(feasible[order])[: nodes_to_score(n)]
-        enough = len(found) == nodes_to_score(n)
-        self._start = (self._start + (int(found[-1]) + 1 if enough else n)) % n
-        return np.asarray(order[found], dtype=np.intp)
-
-    def _score(self, scored: Places, request_bytes: float) -> FloatArray:
-        before = self.requested_bytes[scored] / self.capacity_bytes[scored]
-        memory = before + request_bytes / self.capacity_bytes[scored]
-        cpu = np.minimum((self.pods[scored] + 1) * SCORED_POD_CORES / NODE_CORES, 1.0)
-        least = np.floor((_points(1 - memory) + _points(1 - cpu)) / 2)
-        # Nobody requests CPU here: the balance is off by half of what memory is requested.
-        change = _points(1 - memory / 2) - _points(1 - before / 2)
-        balanced = MAX_SCORE / 2 + np.floor((MAX_SCORE / 2 + change) / 2)
-        return np.asarray(least + balanced)
-
-    def _affinity(self, scored: Places, preferred: Sequence[int]) -> FloatArray:
-        raw = np.zeros(len(self.capacity_bytes))
-        for place, weight in zip(preferred, weights_of(len(preferred)), strict=True):
-            raw[place] = weight
-        found = raw[scored]
-        highest = found.max(initial=0.0)
-        return AFFINITY_WEIGHT * np.floor(MAX_SCORE * found / highest) if highest > 0 else found
-
-
-def _points(share: FloatArray) -> FloatArray:
-    """Whole points of a share; the scheduler counts in integers, so a rounding error must not cost one."""
-    return np.floor(MAX_SCORE * share + 1e-9)
 
 
 def replay_placement(
@@ -155,6 +98,23 @@ def replay_placement(
     return _Run(fleet, np.full(nodes, capacity_bytes), settings or PlacementSettings()).run()
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What is said by in one hour."""
+
+    chooser: Chooser
+    loads: Loads  # [P] until each pod's end
+    mover: Mover
+
+
+def _cluster_of(fleet: Fleet, scheduler: KubeScheduler, places: Places) -> Cluster:
+    n = len(places)
+    kin = np.arange(n) if fleet.kin is None else fleet.kin
+    several = np.ones(n, dtype=np.bool_) if fleet.kin is None else np.bincount(kin)[kin] > 1
+    always = np.ones(n, dtype=np.bool_) if fleet.runs is None else fleet.runs.all(axis=1)
+    return Cluster(scheduler, fleet.request_bytes, places, np.zeros(n, dtype=np.int64), kin, several & always)
+
+
 class _Run:
     def __init__(self, fleet: Fleet, capacity_bytes: FloatArray, settings: PlacementSettings) -> None:
         self._fleet, self._settings, self._capacity = fleet, settings, capacity_bytes
@@ -162,6 +122,10 @@ class _Run:
         self._scheduler = KubeScheduler(capacity_bytes, self._rng)
         self._hourly = fleet.hourly_bytes
         self._places: Places = np.full(len(fleet.request_bytes), NOWHERE, dtype=np.intp)
+        self._cluster = _cluster_of(fleet, self._scheduler, self._places)
+        self._clock = None if fleet.runs is None else Clock(fleet.runs, settings.bound)
+        self._moved = Moved()
+        self._look: _Look | None = None  # None: nothing is said in this hour
         self._rows = _Rows(fleet.kin, self._hourly) if fleet.by_workload and fleet.kin is not None else None
         # By dice of its own: where nothing is said, what comes must be what comes without.
         mixed = np.random.default_rng([settings.seed, 1]).permutation(len(self._places))
@@ -185,7 +149,7 @@ class _Run:
             used = self._used(hour)
             short += (used > self._capacity[:, None]).sum(axis=1)
             if loads is not None:
-                self._learn(hour, loads, used)
+                self._learn(hour, self._until_their_end(hour, loads), used)
         return PlacementOutcome(
             nodes=len(self._capacity),
             unplaced=len(self._unplaced),
@@ -195,41 +159,102 @@ class _Run:
             placements=self._placements,
             unopinionated=self._left_alone,
             heeded=self._heeded,
+            evictions=self._moved.evictions,
+            evictions_in_vain=self._moved.in_vain,
+            held=self._moved.held,
             promised=tuple(self._promised),
         )
 
     def _hour(self, hour: int, first: int, loads: Loads | None) -> None:
-        """The pods that are created at the beginning of an hour find their nodes."""
-        n = len(self._places)
-        if hour == first:
-            coming = self._rng.permutation(n)
-        else:
-            coming = self._rng.permutation(n)[: round(n * self._settings.recreated_an_hour)]
-            for pod in coming.tolist():
-                if self._places[pod] != NOWHERE:
-                    self._scheduler.remove(self._places[pod], self._fleet.request_bytes[pod])
-                    self._places[pod] = NOWHERE
-        trusted = not self._settings.guarded or self._judge.trusted
-        chooser = self._chooser(loads) if loads is not None and trusted else None
-        for pod in coming.tolist():
-            self._place(pod, chooser, loads)
+        """The pods that are created at the beginning of an hour find their nodes, and others leave theirs."""
+        coming = self._coming(hour, first)
+        rooms = self._looked(hour, loads)
+        for pod in coming:
+            if rooms is not None:
+                rooms.take(pod)
+            self._cluster.since_hour[pod] = hour
+            self._place(pod)
+        if self._look is not None:
+            if self._settings.relieving:
+                self._look.mover.relieve()
+            self._moved.add(self._look.mover.moved)
 
-    def _place(self, pod: int, chooser: Chooser | None, loads: Loads | None) -> None:
-        request, one, ranked = self._fleet.request_bytes[pod], None, []
-        if chooser is not None and loads is not None:
-            one = loads.take([pod])
-            ranked = chooser.rank(one, self._terms, self._scheduler.feasible(request))
-        preferred = [each.place for each in ranked]
+    def _coming(self, hour: int, first: int) -> list[int]:
+        """Pods that are made when an hour begins; those that are made anew, or have ended, are gone."""
+        n = len(self._places)
+        order = self._rng.permutation(n)
+        if hour == first:
+            made = np.ones(n, dtype=np.bool_)
+        else:
+            made = np.zeros(n, dtype=np.bool_)
+            made[order[: round(n * self._settings.recreated_an_hour)]] = True
+        runs = np.ones(n, dtype=np.bool_)
+        if self._clock is not None:
+            runs = self._clock.runs_at(hour)
+            made |= runs & ~self._clock.runs_at(hour - 1)
+        for pod in np.flatnonzero((made | ~runs) & (self._places != NOWHERE)).tolist():
+            self._cluster.gone(pod, self._places[pod])
+            self._places[pod] = NOWHERE
+        return [pod for pod in order.tolist() if made[pod] and runs[pod]]
+
+    def _looked(self, hour: int, loads: Loads | None) -> Rooms | None:
+        """What is said by in this hour, and the room that is kept in it."""
+        self._look, rooms = None, None
+        if loads is None or (self._settings.guarded and not self._judge.trusted):
+            return None
+        present = self._until_their_end(hour, loads)
+        if self._clock is not None and self._settings.keeping:
+            rooms = self._clock.keep(hour, loads, lambda: self._chooser(present), self._feasible)
+        chooser = self._chooser(present) if rooms is None else rooms.chooser
+        mover = Mover(self._cluster, chooser, present, self._settings.bound, hour, self._come_again)
+        self._look = _Look(chooser, present, mover)
+        if rooms is not None:
+            for pod in rooms.unfit_now:
+                place = mover.make_room(rooms.loads[pod], self._feasible(pod))
+                if place is not None:
+                    rooms.put(pod, place)
+        return rooms
+
+    def _until_their_end(self, hour: int, loads: Loads) -> Loads:
+        return loads if self._clock is None else loads.masked(self._clock.present(hour))
+
+    def _feasible(self, pod: int) -> BoolArray:
+        return self._scheduler.feasible(self._fleet.request_bytes[pod])
+
+    def _come_again(self, pod: int) -> None:
+        """The successor of a pod that was evicted."""
+        self._place(pod, may_hold=False)
+
+    def _place(self, pod: int, *, may_hold: bool = True) -> None:
+        choices, required = self._said(pod, may_hold=may_hold)
+        preferred = [each.place for each in choices]
         self._placements += 1
-        self._left_alone += not ranked
-        place = self._scheduler.place(request, preferred)
+        self._left_alone += not preferred
+        place = self._scheduler.place(self._fleet.request_bytes[pod], preferred, required)
         self._places[pod] = place
         if place == NOWHERE:
             self._unplaced.add(pod)
-        elif chooser is not None and one is not None:
-            chooser.add(place, one)
+        elif self._look is not None:
+            self._look.chooser.add(place, self._look.loads.take([pod]))
             self._heeded += place in preferred[:1]
-            self._promised += [each.short_after for each in ranked if each.place == place]
+            self._promised += [each.short_after for each in choices if each.place == place]
+
+    def _said(self, pod: int, *, may_hold: bool) -> tuple[list[Choice], BoolArray | None]:
+        """The nodes that the webhook prefers for a pod, and those that it leaves it; None: all."""
+        if self._look is None:
+            return [], None
+        chooser, one, feasible = self._look.chooser, self._look.loads.take([pod]), self._feasible(pod)
+        kept = chooser.rank_within(one, self._terms, feasible)
+        if kept and self._settings.required:
+            margins = margin(chooser.nodes, one)
+            return kept, (margins >= deviate(self._settings.bound)) | ~np.isfinite(chooser.need_bytes)
+        if not kept and self._settings.holding and may_hold:
+            place = self._look.mover.make_room(one, feasible)
+            if place is not None:
+                return chooser.rank(one, 1, np.arange(len(feasible)) == place), None
+        if kept or self._settings.required:
+            return kept, None
+        return chooser.rank(one, self._terms, feasible), None
 
     def _loads(self, hour: int) -> Loads:
         if self._rows is not None:

@@ -1,8 +1,8 @@
 """What if these pods ran on kube nodes of such a size: how many would do, and how likely is one short?
 
 In: what pods used hour by hour and what they request by each of several hands, a node's size, a bound. Out: a
-`WhatIf`: nodes by requests (their sum, and kube-scheduler's filter, which `replay.placement` models), nodes
-by forecast at the bound, chances on a given number of nodes, weeks ahead. Pods that every node runs (of
+`WhatIf`: nodes by requests (their sum, and kube-scheduler's filter, which `replay.kube_scheduler` models),
+nodes by forecast at the bound, chances on a given number of nodes, weeks ahead. Pods that every node runs (of
 DaemonSets) are taken off each node's room first.
 
 Everything by forecast is an estimate of the coming day from the pods' own past; `judge` and
@@ -30,9 +30,9 @@ from plimsoll.placement.sizing import (
 )
 from plimsoll.placement.stack import TooLargeError
 from plimsoll.placement.together import KinArray
+from plimsoll.replay.kube_scheduler import NOWHERE, KubeScheduler
 from plimsoll.replay.limits import BatchFacts, ObservedBin
 from plimsoll.replay.peers.vpa import Vpa
-from plimsoll.replay.placement import NOWHERE, KubeScheduler
 from plimsoll.usage.sample import BINS_PER_HOUR
 
 SEED = 7  # of the order in which pods come to the scheduler

@@ -12,6 +12,7 @@ B = bench_modules(
     nodes="placement_nodes",
     pods="placement_pods",
     fates="placement_fates",
+    moves="placement_moves",
     model="placement_model",
     numa="placement_numa",
 )
@@ -181,3 +182,21 @@ def test_a_series_counts_where_it_was_seen_for_days_on_end():
     part = B.pods.filled(usage[6 * DAY_BINS : 12 * DAY_BINS])
     assert part[2 * DAY_BINS : 2 * DAY_BINS + 20].tolist() == [7.0] * 20
     assert B.pods.filled(np.array([np.nan, 2.0, np.nan])).tolist() == [2.0] * 3
+
+
+def test_each_eighth_pod_runs_four_hours_a_day_and_uses_nothing_else(drawn):
+    fleet = B.moves.by_clock(drawn, drawn.fleet("requests"))
+    assert fleet.runs[::8].sum(axis=1).tolist() == [16] * 5  # of four days
+    assert fleet.runs[1:8].all()
+    used = fleet.usage_bytes[0].reshape(-1, 12) > 0
+    np.testing.assert_array_equal(used.all(axis=1), fleet.runs[0])
+    np.testing.assert_array_equal(used.any(axis=1), fleet.runs[0])
+
+
+def test_evictions_are_told_by_pod_days_and_those_in_vain_as_a_share():
+    found = [B.moves.Sum(5, 8, 2, 0, 0), B.moves.Sum(5, 12, 3, 1, 0)]
+    preferred = [B.moves.Sum(20, 0, 0, 0, 0)] * 2
+    short, evictions, vain = B.moves._of_way("relief", found, preferred, pods=200, days=8.0)
+    assert short.value == 0.25
+    assert evictions.value == pytest.approx(12.5)  # 20 of 200 pods' eight days
+    assert vain.value == 25.0

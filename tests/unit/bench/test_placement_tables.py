@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from builders.benches import bench_modules
+
 DOCS = Path(__file__).parents[3] / "docs"
 
 
@@ -28,7 +30,7 @@ def line(page, title):
     return next(each for each in page.splitlines() if each.startswith(f"| {title}"))
 
 
-PAGE = "<!-- table aims -->\n<!-- end of table -->\n<!-- table fates -->\n<!-- end of table -->\n"
+PAGE = "".join(f"<!-- table {name} -->\n<!-- end of table -->\n" for name in ("aims", "fates", "moves"))
 
 
 @pytest.mark.parametrize(
@@ -65,8 +67,21 @@ def test_both_ways_of_counting_stand_beside_each_other(tables):
     assert line(page, "placements without an opinion").endswith("| 1 [0, 2] | 40 [30, 50] |")
 
 
+def test_what_evicts_is_told_with_how_often_in_vain(tables):
+    name = "placement.moves.relief.{}"
+    short = row(name.format("short_bins_ratio"), 0.5, 0.4, 0.6)
+    made = document(short, row(name.format("evictions_in_vain_percent"), 2.0))
+    page = tables.with_placement_tables(PAGE, made, None)
+    assert line(page, "`relief: Evict`").endswith("| 0.5 [0.4, 0.6] | not measured | 2 |")
+
+
+def test_every_way_of_moving_on_the_page_is_one_of_the_bench(tables):
+    bench = bench_modules(moves="placement_moves").moves
+    assert set(tables.MOVES) == (bench.WAYS | bench.BY_CLOCK).keys() - {bench.PREFER}
+
+
 def test_before_anything_was_measured_the_page_says_how(tables):
-    assert tables.with_placement_tables(PAGE, None, None).count(tables.NOT_YET) == 2
+    assert tables.with_placement_tables(PAGE, None, None).count(tables.NOT_YET) == 3
 
 
 def test_every_row_that_an_aim_is_of_is_made_by_a_bench(tables):

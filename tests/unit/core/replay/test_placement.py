@@ -5,11 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from plimsoll.replay.kube_scheduler import MOST_PODS, NOWHERE, KubeScheduler
 from plimsoll.replay.placement import (
-    MOST_PODS,
-    NOWHERE,
     Fleet,
-    KubeScheduler,
     PlacementSettings,
     replay_placement,
 )
@@ -31,8 +29,8 @@ def fleet(pods=120, seed=1, swing=0.6, request=0.55):
     return Fleet(usage, PAST_HOURS * 12, request * usage[:, : PAST_HOURS * 12].max(axis=1))
 
 
-def shortages(made, nodes, **settings):
-    capacity = 1.1 * made.usage_bytes.sum(axis=0).max() / nodes
+def shortages(made, nodes, room=1.1, **settings):
+    capacity = room * made.usage_bytes.sum(axis=0).max() / nodes
     return replay_placement(made, nodes, capacity, replace(PlacementSettings(seed=3), **settings))
 
 
@@ -138,3 +136,60 @@ def test_rows_by_workload_are_told_the_largest_and_are_believed_until_it_tells_f
     )
     assert alike.unopinionated == usual.unopinionated == 0
     assert apart.placements > apart.unopinionated > 0
+
+
+def growing(pods=120, request=0.4):
+    """A quarter of the pods become two and a half times as large in the two days to live through."""
+    made = fleet(pods, request=request)
+    usage, bins = made.usage_bytes.copy(), (HOURS - PAST_HOURS) * 12
+    usage[: pods // 4, PAST_HOURS * 12 :] *= np.linspace(1.0, 2.5, bins)
+    return replace(made, usage_bytes=usage)
+
+
+def test_relief_moves_pods_away_from_nodes_that_outgrow_what_was_forecast():
+    made = growing()
+    as_they_lie, relieved = (
+        shortages(made, 8, room=1.3, recreated_an_hour=0.0, relieving=each) for each in (False, True)
+    )
+    assert relieved.short_node_bins < as_they_lie.short_node_bins / 4
+    assert relieved.evictions > relieved.evictions_in_vain == as_they_lie.evictions == 0
+
+
+def test_who_is_not_believed_evicts_nobody():
+    made = growing()
+    alone = shortages(made, 8, placing=False)
+    wrong = shortages(made, 8, shuffled=True, relieving=True, holding=True, required=True, keeping=True)
+    assert wrong == alone
+
+
+def test_require_leaves_to_the_scheduler_what_fits_nowhere_and_excludes_what_breaks_the_bound():
+    made = growing()
+    prefer, require = (shortages(made, 8, required=each) for each in (False, True))
+    assert require.unopinionated > prefer.unopinionated
+    assert max(require.promised) <= 0.02 < max(prefer.promised)
+    scheduler = KubeScheduler(np.ones(3), np.random.default_rng(1))
+    only = np.array([False, True, False])
+    assert [scheduler.place(0.6, [2], only), scheduler.place(0.6, [2], only)] == [1, NOWHERE]
+
+
+def by_the_clock(pods=120):
+    """Each eighth pod is four times as large, and runs from 6 to 10 only."""
+    made, hour = fleet(pods, request=0.4), np.arange(HOURS) % 24
+    runs, large = np.ones((pods, HOURS), dtype=np.bool_), np.arange(pods) % 8 == 0
+    runs[large] = (hour >= 6) & (hour < 10)
+    usage = np.where(np.repeat(runs, 12, axis=1), made.usage_bytes * np.where(large, 4.0, 1.0)[:, None], 0.0)
+    return replace(made, usage_bytes=usage, runs=runs)
+
+
+def test_room_is_kept_for_who_comes_by_the_clock_and_made_where_there_is_none():
+    made = by_the_clock()
+    unkept, kept = (shortages(made, 8, keeping=each, recreated_an_hour=0.0) for each in (False, True))
+    assert unkept.placements == 105 + 2 * 15  # who runs always, and each start of two days
+    assert kept.held > 0
+    assert kept.evictions >= kept.held
+    assert unkept.evictions == 0
+
+
+def test_rows_by_workload_do_not_run_by_the_clock():
+    with pytest.raises(ValueError, match="always"):
+        replace(by_the_clock(), by_workload=True)

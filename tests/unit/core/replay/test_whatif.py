@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from builders.series import mixed_batch
+from plimsoll.replay.kube_scheduler import NOWHERE, KubeScheduler
 from plimsoll.replay.limits import BatchFacts, ObservedBin
 from plimsoll.replay.peers.vpa import Vpa
-from plimsoll.replay.placement import NOWHERE, KubeScheduler
 from plimsoll.replay.whatif import (
     SEED,
     NoRoomError,
