@@ -19,7 +19,6 @@ class Engine(StrEnum):
     RECLAIM = "reclaim"  # take cold memory from a cgroup
     ANONYMOUS = "anonymous"  # where anonymous pages go
     ADVICE = "advice"  # on single processes' pages: cold, pageout, prefetch, huge pages
-    SCHEMES = "schemes"  # the kernel acts by itself, within quotas
     COMPACTION = "compaction"
     TIERING = "tiering"
 
@@ -61,7 +60,6 @@ ORDER: Mapping[Engine, tuple[Level, ...]] = {
     Engine.RECLAIM: (Level.SWAPPINESS, Level.PLAIN, Level.HIGH_LEASE),
     Engine.ANONYMOUS: (Level.SWAP, Level.FILE_ONLY),
     Engine.ADVICE: (Level.COLLAPSE, Level.WILLNEED, Level.PAGEOUT),
-    Engine.SCHEMES: (Level.DAMON,),
     Engine.COMPACTION: (Level.PER_NUMA_NODE,),
     Engine.TIERING: (Level.TIERS, Level.CPULESS, Level.ZSWAP),
 }

@@ -24,7 +24,7 @@ from plimsoll_nodeagent.act.actor import Actor, boot_id
 from plimsoll_nodeagent.act.container import opened
 from plimsoll_nodeagent.act.damon import DamonSlots
 from plimsoll_nodeagent.act.journal import Journal
-from plimsoll_nodeagent.act.watching import Intervals, Space, Watching
+from plimsoll_nodeagent.act.watching import Intervals, Watching
 from plimsoll_nodeagent.control.idle_ages import IdleAgeSampler
 from plimsoll_nodeagent.discover.named import NamedTracker
 from plimsoll_nodeagent.discover.pids import member_pids
@@ -185,7 +185,7 @@ class ByDamon:
         intervals = Intervals(aggregate_us // 20, aggregate_us, max(aggregate_us, 1_000_000))
         # Several targets of one monitor need Linux 6.6; the lowest pid is most often the container's own.
         for several in (pids, pids[:1]):
-            self._watching = Watching(Space.VIRTUAL, several, intervals)
+            self._watching = Watching(several, intervals)
             answer = self._slots.start(0, self._watching) if several else Answer.GONE
             if answer is Answer.DONE:
                 return

@@ -166,14 +166,14 @@ def test_kill_9_leaves_nothing_behind(cluster, release, namespace):
         cluster,
         agent,
         f"""
-        from plimsoll_nodeagent.act.watching import Space, Watching
+        from plimsoll_nodeagent.act.watching import Watching
         from plimsoll_nodeagent.discover.pids import largest_processes
         own = by_id[{container_id(pod, CONTAINER)!r}]
         actor.permit([own])
         high = actor.lease(own, 12 * MIB, 60).answer
         taken = actor.damon.take(1)
         pids = tuple(largest_processes(fs, own, 1))
-        watching = actor.damon.start(0, Watching(Space.VIRTUAL, pids)) if taken == "done" else taken
+        watching = actor.damon.start(0, Watching(pids)) if taken == "done" else taken
         print(json.dumps([high, taken, watching]))
         sys.stdout.flush()
         os.execv("/bin/true", ["true"])  # as abrupt as a kill, and kubectl sees no error

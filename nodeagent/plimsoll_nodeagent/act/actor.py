@@ -17,7 +17,6 @@ from plimsoll_nodeagent.act.damon import DamonSlots
 from plimsoll_nodeagent.act.journal import Journal
 from plimsoll_nodeagent.act.leases import Leases
 from plimsoll_nodeagent.act.outcome import Action, ActionKind, Effect, Outcome
-from plimsoll_nodeagent.act.scheme import StartScheme
 from plimsoll_nodeagent.discover.tracker import Container, ContainerId
 from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelFs
 
@@ -35,7 +34,6 @@ class Actor:
         self._journal = journal
         self._monotonic = monotonic
         self._permitted: frozenset[ContainerId] = frozenset()
-        self._schemes: dict[int, ContainerId] = {}
         self._boot_id = boot_id(fs)
         self.leases = Leases(fs, journal, self._boot_id)
         self.bindings = Bindings(fs, journal, self._boot_id)
@@ -51,10 +49,6 @@ class Actor:
         for each in self.bindings.held():
             if each.key not in self._permitted:
                 self.let_go(each)
-        for slot, key in list(self._schemes.items()):
-            if key not in self._permitted:
-                self.damon.stop(slot)
-                del self._schemes[slot]
 
     def act(self, action: Action) -> Outcome:
         """Do one action, unless its container is not permitted."""
@@ -66,8 +60,6 @@ class Actor:
             )
         else:
             outcome = action.run(self._fs)
-            if isinstance(action, StartScheme) and outcome.answer is Answer.DONE:
-                self._schemes[action.slot] = action.container.key
         return self._counted(replace(outcome, took_seconds=max(0.0, self._monotonic() - began)))
 
     def lease(self, container: Container, high_bytes: int, seconds: float) -> Outcome:

@@ -1,16 +1,16 @@
-"""Slots of DAMON that are ours: kdamonds shared by containers in turn, and schemes with quotas in them.
+"""Slots of DAMON that are ours: kdamonds shared by containers in turn.
 
-In: what to watch (pids' virtual addresses, or the node's physical memory) and, if wanted, a scheme. Out: an
-`Answer`; regions are read by `sample/damon.py`. The number of kdamonds cannot change while one of them runs,
-so a fixed number is taken once and the slots are recycled. Before that it is looked whether anybody else has
-kdamonds: then, and where DAMON_STAT holds the monitor (EBUSY), DAMON is left alone. Ours are told by the
-journal: slot, and the pid of the kernel thread. Source: the kernel's `admin-guide/mm/damon/usage.rst`.
+In: what to watch (pids' virtual addresses). Out: an `Answer`; regions are read by `sample/damon.py`. The
+number of kdamonds cannot change while one of them runs, so a fixed number is taken once and the slots are
+recycled. Before that it is looked whether anybody else has kdamonds: then, and where DAMON_STAT holds the
+monitor (EBUSY), DAMON is left alone. Ours are told by the journal: slot, and the pid of the kernel thread.
+Source: the kernel's `admin-guide/mm/damon/usage.rst`.
 """
 
 import logging
 
 from plimsoll_nodeagent.act.journal import Journal, Record
-from plimsoll_nodeagent.act.watching import Space, Watching, settings
+from plimsoll_nodeagent.act.watching import Watching, settings
 from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelFs, Mode
 
 logger = logging.getLogger(__name__)
@@ -52,18 +52,9 @@ class DamonSlots:
         return answer
 
     def start(self, slot: int, watching: Watching) -> Answer:
-        """Set a slot up and switch it on; BUSY where DAMON_STAT or another monitor holds DAMON.
-
-        REFUSED for schemes that act: those are `act/scheme.py`'s, which knows whose processes they are.
-        """
-        if watching.acts:
+        """Set a slot up and switch it on; BUSY where DAMON_STAT or another monitor holds DAMON."""
+        if not 0 <= slot < self.slots or not watching.pids:
             return Answer.REFUSED
-        return self.start_checked(slot, watching)
-
-    def start_checked(self, slot: int, watching: Watching) -> Answer:
-        """As `start`, also for schemes that act; their caller has checked the processes."""
-        if not 0 <= slot < self.slots or (watching.acts and watching.space is not Space.VIRTUAL):
-            return Answer.REFUSED  # what acts on physical memory acts on everybody's
         freed = self._freed(slot)
         if freed is not Answer.DONE:
             return freed

@@ -21,7 +21,6 @@ class ActionKind(StrEnum):
     PAGEOUT = "pageout"
     WILLNEED = "willneed"
     COLLAPSE = "collapse"
-    SCHEME = "scheme"
     HIGH_LEASE = "high-lease"
     COMPACT = "compact"
     MOVE = "move"

@@ -113,7 +113,7 @@ class Readings:
             each.swap_max = None if most is None else (now, most)
         if each.swap_max is None:
             return SwapRoom()
-        swap = ContainerSwap(sample.swap_bytes, each.swap_max[1], None)
+        swap = ContainerSwap(sample.swap_bytes, each.swap_max[1])
         room = swap.headroom_bytes(memory.swap_free_bytes) if self.store.pays else 0
         return SwapRoom(room, shut=swap.most_bytes <= sample.swap_bytes)
 

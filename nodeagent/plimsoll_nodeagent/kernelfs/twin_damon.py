@@ -45,12 +45,12 @@ Region = tuple[int, int, int, int]
 
 
 class TwinDamon:
-    """Every write of the tree; `regions` is what each pid (None: physical memory) shows."""
+    """Every write of the tree; `regions` is what each pid shows."""
 
     def __init__(self, root: Path) -> None:
         self._admin = root / "sys/kernel/mm/damon/admin/kdamonds"
         self._threads = itertools.count(9000)
-        self.regions: dict[int | None, list[Region]] = {}
+        self.regions: dict[int, list[Region]] = {}
         self.held_by_other = False
         self._frozen = False
 
@@ -111,8 +111,7 @@ class TwinDamon:
         for scheme in context.glob("schemes/[0-9]*"):
             index = scheme / "filters/0/damon_target_idx"
             number = int(index.read_text()) if index.exists() else 0
-            physical = (context / "operations").read_text() == "paddr\n"
-            pid = None if physical else int((context / f"targets/{number}/pid_target").read_text())
+            pid = int((context / f"targets/{number}/pid_target").read_text())
             self._write_regions(scheme / "tried_regions", self.regions.get(pid, []))
 
     def _write_regions(self, tried: Path, regions: list[Region]) -> None:

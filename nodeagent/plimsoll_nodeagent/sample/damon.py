@@ -19,9 +19,9 @@ MOST_REGIONS = 4096  # each one costs four reads
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Regions:
-    """Regions of one target (a process, or physical memory), in order of address."""
+    """Regions of one target (a process), in order of address."""
 
-    pid: int | None
+    pid: int
     starts: NDArray[np.uint64]
     ends: NDArray[np.uint64]
     accesses: NDArray[np.int64]
@@ -32,13 +32,12 @@ class Regions:
 
 
 def read_regions(fs: KernelFs, slots: DamonSlots, slot: int, watching: Watching) -> list[Regions] | Answer:
-    """Have the kernel write the regions of a slot's first scheme, and read them: a `Regions` for each pid."""
+    """Have the kernel write the regions of a slot, and read them: a `Regions` for each pid."""
     updated = slots.update(slot)
     if updated is not Answer.DONE:
         return updated
-    targets = watching.pids or (None,)
     found = []
-    for number, pid in enumerate(targets):
+    for number, pid in enumerate(watching.pids):
         regions = _regions(fs, f"{ADMIN}/{slot}/contexts/0/schemes/{number}/tried_regions", pid, watching)
         if isinstance(regions, Absence):
             return Answer.GONE if regions is Absence.GONE else Answer.FAILED
@@ -46,7 +45,7 @@ def read_regions(fs: KernelFs, slots: DamonSlots, slot: int, watching: Watching)
     return found
 
 
-def _regions(fs: KernelFs, path: str, pid: int | None, watching: Watching) -> Regions | Absence:
+def _regions(fs: KernelFs, path: str, pid: int, watching: Watching) -> Regions | Absence:
     entries = fs.directories(path)
     if isinstance(entries, Absence):
         return entries

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from plimsoll_nodeagent.act.damon import DamonSlots
-from plimsoll_nodeagent.act.watching import Intervals, Space, Watching
+from plimsoll_nodeagent.act.watching import Intervals, Watching
 from plimsoll_nodeagent.discover.pids import largest_processes
 from plimsoll_nodeagent.discover.tracker import Container, ContainerId
 from plimsoll_nodeagent.kernelfs import Answer, KernelFs
@@ -92,7 +92,7 @@ class DamonRota:
             self._end(slot)
         else:
             turn.since_seconds = now_seconds
-        own = tuple(each for each in found if each.pid is not None and self._is_same(turn, each.pid))
+        own = tuple(each for each in found if self._is_same(turn, each.pid))
         return Look(turn.container, own, max(0.0, watched))
 
     def _start(self, slot: int, now_seconds: float, wanted: dict[ContainerId, Container]) -> None:
@@ -101,7 +101,7 @@ class DamonRota:
             self._seen_seconds[container.key] = now_seconds
             if not processes:
                 continue
-            watching = Watching(Space.VIRTUAL, tuple(processes), self.intervals)
+            watching = Watching(tuple(processes), self.intervals)
             answer = self.slots.start(slot, watching)
             if answer is Answer.DONE:
                 self._turns[slot] = _Turn(container, watching, processes, now_seconds)

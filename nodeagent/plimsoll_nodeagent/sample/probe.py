@@ -43,7 +43,6 @@ def find_capabilities(fs: KernelFs, cgroup_root: str, ours: Ours = not_ours) -> 
         *_reclaim(fs, cgroup, kernel_release(release)),
         *_anonymous(fs, cgroup),
         *_advice(fs, kernel_release(release)),
-        *_schemes(fs, ours),
         *_compaction(fs),
         *_tiering(fs),
     ]
@@ -172,10 +171,6 @@ def _right_missing(fs: KernelFs) -> str:
             missing = [right for bit, right in _RIGHTS.items() if not int(value, 16) >> bit & 1]
             return f"{' and '.join(missing)} missing" if missing else ""
     return ""
-
-
-def _schemes(fs: KernelFs, ours: Ours) -> Iterator[Fact]:
-    yield damon_fact(fs, Engine.SCHEMES, ours)
 
 
 def _compaction(fs: KernelFs) -> Iterator[Fact]:

@@ -43,7 +43,6 @@ class ContainerSwap:
 
     used_bytes: int
     most_bytes: float
-    zswap_bytes: int | None
 
     def headroom_bytes(self, swap_free_bytes: int) -> int:
         """Bytes of anonymous memory that could go, by its own bound and by what the node has free."""

@@ -1,23 +1,12 @@
 import errno
 
-import pytest
-
 from builders.twin_node import TwinNode
 from plimsoll_nodeagent.act.damon import ADMIN
-from plimsoll_nodeagent.act.watching import (
-    Quota,
-    Scheme,
-    SchemeAction,
-    Space,
-    Watching,
-    Watermarks,
-    settings,
-)
+from plimsoll_nodeagent.act.watching import Watching, settings
 from plimsoll_nodeagent.kernelfs import Answer
 from plimsoll_nodeagent.sample.damon import read_regions
 
-MIB = 1 << 20
-TWO = Watching(Space.VIRTUAL, (500, 501))
+TWO = Watching((500, 501))
 
 
 def text(node: TwinNode, name: str) -> str:
@@ -36,7 +25,7 @@ def test_slots_are_taken_once_and_used_in_turn(tmp_path):
     node, damon = started(tmp_path)
     assert (text(node, "nr_kdamonds"), text(node, "0/state"), text(node, "1/state")) == ("2", "on", "off")
     first_thread = text(node, "0/pid")
-    assert damon.start(0, Watching(Space.VIRTUAL, (777,))) is Answer.DONE
+    assert damon.start(0, Watching((777,))) is Answer.DONE
     assert text(node, "nr_kdamonds") == "2"
     assert text(node, "0/pid") != first_thread
     assert text(node, "0/contexts/0/targets/0/pid_target") == "777"
@@ -54,15 +43,6 @@ def test_regions_are_told_apart_by_target(tmp_path):
     assert first.accesses.tolist() == [20, 0]
     assert first.idle_seconds.tolist() == [0.0, 5.0]
     assert (first.most_accesses, second.accesses.tolist()) == (20, [5])
-
-
-def test_physical_memory_has_regions_of_no_process(tmp_path):
-    watching = Watching(Space.PHYSICAL)
-    node, damon = started(tmp_path, watching)
-    node.kernel.damon.regions = {None: [(0, 1 << 20, 1, 1)]}
-    (regions,) = read_regions(node.kernel, damon, 0, watching)
-    assert (regions.pid, regions.ends.tolist()) == (None, [1 << 20])
-    assert text(node, "0/contexts/0/operations") == "paddr"
 
 
 def test_an_idle_target_has_no_regions(tmp_path):
@@ -172,40 +152,18 @@ def test_several_targets_need_filters_that_older_kernels_lack(tmp_path):
     damon = node.actor().damon
     damon.take(1)
     assert damon.start(0, TWO) is Answer.UNSUPPORTED
-    assert damon.start(0, Watching(Space.VIRTUAL, (500,))) is Answer.DONE
+    assert damon.start(0, Watching((500,))) is Answer.DONE
 
 
-def test_a_scheme_that_acts_has_a_quota():
-    with pytest.raises(ValueError, match="quota"):
-        Scheme(SchemeAction.PAGEOUT)
+def test_of_several_targets_each_has_a_scheme_of_its_own_that_only_counts():
+    pairs = dict(settings(Watching((7, 8))))
+    assert pairs["contexts/0/schemes/nr_schemes"] == 2
+    indices = [pairs[f"contexts/0/schemes/{number}/filters/0/damon_target_idx"] for number in range(2)]
+    assert indices == [0, 1]
+    assert [pairs[f"contexts/0/schemes/{number}/action"] for number in range(2)] == ["stat", "stat"]
 
 
-def test_quota_and_watermarks_are_written(tmp_path):
-    scheme = Scheme(
-        SchemeAction.PAGEOUT,
-        most_accesses=0,
-        least_age=600,
-        quota=Quota(ms=10, bytes_=64 * MIB),
-        watermarks=Watermarks(),
-    )
-    node = TwinNode(tmp_path)
-    damon = node.actor().damon
+def test_nobody_to_watch_starts_nothing(tmp_path):
+    damon = TwinNode(tmp_path).actor().damon
     damon.take(1)
-    assert damon.start_checked(0, Watching(Space.VIRTUAL, (500,), schemes=(scheme,))) is Answer.DONE
-    base = "0/contexts/0/schemes/0"
-    found = [text(node, f"{base}/{name}") for name in ("action", "quotas/bytes", "watermarks/metric")]
-    assert found == ["pageout", str(64 * MIB), "free_mem_rate"]
-
-
-def test_of_several_targets_each_scheme_is_written_for_each():
-    two_schemes = (Scheme(), Scheme(SchemeAction.COLD, quota=Quota(1, 1)))
-    pairs = dict(settings(Watching(Space.VIRTUAL, (7, 8), schemes=two_schemes)))
-    assert pairs["contexts/0/schemes/nr_schemes"] == 4
-    indices = [pairs[f"contexts/0/schemes/{number}/filters/0/damon_target_idx"] for number in range(4)]
-    assert indices == [0, 1, 0, 1]
-    assert [pairs[f"contexts/0/schemes/{number}/action"] for number in range(4)] == [
-        "stat",
-        "stat",
-        "cold",
-        "cold",
-    ]
+    assert damon.start(0, Watching(())) is Answer.REFUSED

@@ -12,7 +12,7 @@ from builders.twin_node import MIB, TwinNode
 from plimsoll_nodeagent.act.actor import Actor
 from plimsoll_nodeagent.act.damon import ADMIN
 from plimsoll_nodeagent.act.journal import Journal
-from plimsoll_nodeagent.act.watching import Space, Watching
+from plimsoll_nodeagent.act.watching import Watching
 from plimsoll_nodeagent.kernelfs import TwinKernel
 
 AGENT = """
@@ -88,7 +88,7 @@ def test_killed_at_any_write_everything_is_taken_back(tmp_path, at, after):
             for each in containers:
                 actor.lease(each, high_bytes, 30)
         actor.damon.take(1)
-        actor.damon.start(0, Watching(Space.VIRTUAL, (500,)))
+        actor.damon.start(0, Watching((500,)))
         actor.close()
     except Killed:
         pass

@@ -46,7 +46,6 @@ def test_a_full_kernel_has_every_engine_at_its_best(tmp_path, monkeypatch):
         Engine.RECLAIM: Level.SWAPPINESS,
         Engine.ANONYMOUS: Level.SWAP,
         Engine.ADVICE: Level.COLLAPSE,
-        Engine.SCHEMES: Level.DAMON,
         Engine.COMPACTION: Level.PER_NUMA_NODE,
         Engine.TIERING: Level.TIERS,
     }
@@ -86,7 +85,6 @@ def test_damon_that_somebody_else_holds_is_not_there_and_the_reason_is_told(tmp_
     accesses = next(each for each in found.engines if each.engine is Engine.ACCESSES)
     assert accesses.level is Level.LRU_GENERATIONS
     assert why in accesses.why
-    assert found.level(Engine.SCHEMES) is Level.NONE
 
 
 def test_kdamonds_of_our_own_are_no_obstacle(tmp_path):

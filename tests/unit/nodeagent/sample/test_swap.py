@@ -39,11 +39,11 @@ def test_empty_or_garbled_figures_of_zram_give_no_ratio(tmp_path):
 @pytest.mark.parametrize(
     ("swap", "free", "headroom"),
     [
-        (ContainerSwap(0, math.inf, None), 100, 100),
-        (ContainerSwap(60, 100.0, None), 1000, 40),
-        (ContainerSwap(60, 50.0, None), 1000, 0),
-        (ContainerSwap(0, 0.0, None), 1000, 0),
-        (ContainerSwap(0, math.inf, None), 0, 0),
+        (ContainerSwap(0, math.inf), 100, 100),
+        (ContainerSwap(60, 100.0), 1000, 40),
+        (ContainerSwap(60, 50.0), 1000, 0),
+        (ContainerSwap(0, 0.0), 1000, 0),
+        (ContainerSwap(0, math.inf), 0, 0),
     ],
 )
 def test_headroom_is_bounded_by_the_container_and_by_the_node(swap, free, headroom):
