@@ -70,13 +70,14 @@ AIMS = (
     # What is aimed at, the row that says where it stands, the aim, and the moonshot.
     ("OOM/1000 cd at slack .268", "forecast.core.oom_at_slack_268", 25.0, 17.0),
     ("slack at 76 OOM/1000 cd", "forecast.core.slack_at_oom_76", 0.195, 0.175),
-    ("limit changes per container-day", "forecast.core.changes_per_container_day", 2.5, 1.5),
-    ("OOM/1000 cd of growing series", "forecast.class.growth.oom", 25.0, 10.0),
+    ("limit changes per container-day, unasked", "forecast.core.changes_per_container_day", 2.5, 1.5),
+    ("OOM/1000 cd of growing series, unasked", "forecast.class.growth.oom", 25.0, 10.0),
 )
 READ_OFF = (
     "What is said at a given slack or at given kills is read off each curve of the judged half itself: the "
     "setting is chosen on what is judged, for everybody alike, and nobody could have named it beforehand. "
-    "What came where a point was asked for by name stands apart.\n"
+    "What came where a point was asked for by name stands apart. So these are figures of several settings: "
+    "no single one has all of them.\n"
 )
 GUARDED = ("vpa-guarded", "vpa-climb")  # VPA with a part of our guard, and with the whole of it
 BETTER_ON_NONE = "neither fewer kills nor less slack than"

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from plimsoll.forecast import prior
+from plimsoll.recommend.objective import DEFAULT_OBJECTIVE, price_at
 from plimsoll.replay.recommenders import NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -165,6 +167,15 @@ def test_classes_with_enough_groups_stand_with_both_axes(tables):
     assert "| 1 [0.5, 2] | - |" in tables.with_tables(
         "<!-- table classpoints -->\n<!-- end of table -->\n", {"rows": rows}
     ), "no figure has no interval"
+
+
+def test_the_page_says_at_which_prices_a_kill_is_judged_and_ships():
+    training = json.loads((ROOT / "bench" / "weights" / "training_half.json").read_text("utf-8"))
+    judged, ships = (
+        price_at(DEFAULT_OBJECTIVE, table["objectives"]) for table in (training, prior.document())
+    )
+    said = f"`{DEFAULT_OBJECTIVE}` is {judged:.2f} container-days of unused limit a kill by the training"
+    assert f"{said} half's table, and {ships:.2f} by the one that ships" in PAGE
 
 
 def test_the_page_says_which_aims_the_committed_results_miss(tables):
