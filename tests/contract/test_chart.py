@@ -389,3 +389,39 @@ def test_a_namespace_of_others_never_becomes_the_releases(helm: Helm, real_names
     helm.upgrade(own)  # its own, the second time
     helm.uninstall()
     helm.get(f"/api/v1/namespaces/{real_namespace}")
+
+
+@pytest.mark.parametrize(
+    ("name", "namespace"), [("other", NAMESPACE), (RELEASE, "elsewhere"), ("other", "elsewhere")]
+)
+def test_a_second_release_is_refused_until_the_first_is_uninstalled(
+    helm: Helm, apiserver: ApiServer, name: str, namespace: str
+):
+    # Helm itself would refuse for the CRDs, which belong to the first, unless told to take them over.
+    values = {"crds": {"install": False}, "fullnameOverride": "second"}
+    where = {"namespace": namespace, "create_namespace": True}
+    taken = f"release `{RELEASE}` in namespace `{NAMESPACE}` is on this cluster already"
+    helm.install()
+    with helm_python.Config(kubeconfig_path=apiserver.kubeconfig(), namespace=namespace) as config:
+        try:
+            with pytest.raises(helm_python.HelmError, match=taken):
+                config.install(CHART, name, values, **where)
+            helm.upgrade()  # the first is not in its own way
+            helm.uninstall()
+            config.install(CHART, name, values, **where)
+        finally:
+            config.uninstall(name, ignore_not_found=True)
+
+
+def test_what_others_label_or_install_is_no_release_of_ours(helm: Helm):
+    root = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+    ours, others = {"app.kubernetes.io/part-of": "plimsoll"}, {"meta.helm.sh/release-name": "other"}
+    for name, labels, annotations in (("labelled", ours, {}), ("installed", {}, others)):
+        metadata = {"name": f"of-others-{name}", "labels": labels, "annotations": annotations}
+        body = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": metadata}
+        helm.http.post(root, json=body).raise_for_status()
+    try:
+        helm.install()
+    finally:
+        for name in ("labelled", "installed"):
+            helm.http.delete(f"{root}/of-others-{name}")

@@ -72,6 +72,23 @@ Called once, by the operator's Deployment.
 {{- include "plimsoll.checkResources" (list "agent.resources" .Values.agent.resources) -}}
 {{- include "plimsoll.checkMemory" . -}}
 {{- include "plimsoll.checkIgnored" . -}}
+{{- include "plimsoll.checkAlone" . -}}
+{{- end }}
+
+{{/*
+Two releases on a cluster would both lead, each in a namespace of its own, and both write every profile. ClusterRoles tell, since an
+uninstallation takes them, and CRDs not, which stay. Who makes none may not be allowed to list them; `helm template` looks nothing up.
+*/}}
+{{- define "plimsoll.checkAlone" -}}
+{{- $root := . -}}
+{{- if .Values.rbac.create }}{{ range $role := (lookup "rbac.authorization.k8s.io/v1" "ClusterRole" "" "").items -}}
+  {{- $owner := dig "metadata" "annotations" dict $role -}}
+  {{- $name := get $owner "meta.helm.sh/release-name" -}}{{- $namespace := get $owner "meta.helm.sh/release-namespace" -}}
+  {{- $ours := and (eq $name $root.Release.Name) (eq $namespace $root.Release.Namespace) -}}
+  {{- if and $name (not $ours) (eq (dig "metadata" "labels" "app.kubernetes.io/part-of" "" $role) "plimsoll") -}}
+    {{- fail (printf "release `%s` in namespace `%s` is on this cluster already (it has ClusterRole `%s`): two would both change the same pods; uninstall that one first" $name $namespace $role.metadata.name) -}}
+  {{- end -}}
+{{- end }}{{ end -}}
 {{- end }}
 
 {{/* A duration of the schema in seconds. */}}
