@@ -193,7 +193,7 @@ bench-forecast: $(VENV)/.dev ## every recommender on the judged half of recorded
 bench-loop: $(VENV)/.dev ## the operator's loop at 1k, 10k and 100k containers, beside the real VPA recommender
 	$(BIN)/python bench/loop.py $(BENCH_ARGS)
 
-bench-node: $(VENV)/.dev ## agent on, off and Senpai in turn on a real kernel, then the pressure stress: about 45 minutes
+bench-node: $(VENV)/.dev ## agent on, off and Senpai in turn on a real kernel, then the pressure stress: more than three hours, by its blocks
 	kind/vm/packages.sh
 	$(BIN)/python bench/node.py $(BENCH_ARGS)
 

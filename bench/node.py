@@ -24,18 +24,18 @@ from report import Row, bench_options, row_of, write_results
 
 KEPT = REPOSITORY / "build/bench-node"
 FULL_BLOCKS = 10
+BLOCK_SECONDS = 300.0  # an agent begins each with an account of its own: its trials need minutes
 SETTLE_RATIO = 0.6  # of a block; the rest is measured
 WARM_BLOCKS = 3  # before the first round, so long each arm that acts finds its level
-SILENT_SECONDS = 600.0  # start of the JVM and filling of Redis are the longest that nothing is said
+SILENT_SECONDS = 600.0  # beside warming up and blocks: start of the JVM, filling of Redis
 OURS, PREDICTORS = "boosted", ("mlp4", "boosted")
 LEVELS = (50, 75, 85, 95, 98)
 NATIVE = ("pressure.predict_us_mean", "pressure.predict_us_p99")
 PARTS = ("mixed", "stress")  # what the table is made of
 RECORD = "record"  # recordings for `make train-pressure`: only where it is asked for
 SCOPES = ("cgroup", "node")
-SAFE_EPISODES = "10"  # of experience that the agent begins with; see bench/node/guest/agent_on.py
 AGENT = (
-    *("python3", "/opt/bench/agent_on.py", SAFE_EPISODES, "run", "--cgroup", "{each}", "--mode", "act"),
+    *("python3", "-m", "plimsoll_nodeagent", "run", "--cgroup", "{each}", "--mode", "act"),
     *("--policy-file", "/opt/bench/policy.json", "--state-dir", "/run/plimsoll", "--address", "127.0.0.1"),
 )
 MIXED: Mapping[str, object] = {
@@ -67,7 +67,10 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--blocks", type=int, default=FULL_BLOCKS, help="of each arm (default: %(default)s)")
     parser.add_argument(
-        "--seconds", type=float, default=45.0, help="of a block, without bringing back (default: %(default)s)"
+        "--seconds",
+        type=float,
+        default=BLOCK_SECONDS,
+        help="of a block, without bringing back (default: %(default)s)",
     )
     parser.add_argument("--rounds", type=int, default=2, help="of the stress (default: %(default)s)")
     parser.add_argument(
@@ -222,7 +225,7 @@ def measure(part: str, chosen: argparse.Namespace, results: Results) -> bool:
         machine = Machine(chosen.stress_memory, chosen.cpus, chosen.stress_memory // 6, chosen.idle)
     try:
         with booted(machine, settings(part, chosen)) as guest:
-            for line in guest.lines(SILENT_SECONDS):
+            for line in guest.lines(SILENT_SECONDS + WARM_BLOCKS * chosen.seconds):
                 results.take(part, line)
     except MachineError as error:
         results.take(part, {"kind": "error", "error": str(error)})

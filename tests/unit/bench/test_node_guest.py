@@ -1,5 +1,6 @@
 """What runs in the benchmark's machine: on fixtures, sockets and processes, no kernel file of this host."""
 
+import contextlib
 import json
 import math
 import os
@@ -14,6 +15,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from builders.container_model import ContainerModel, cold_heavy
+from plimsoll.api.reclaim import ReclaimMode
+from plimsoll.pages.control_law import ReclaimLaw
+from plimsoll.pages.control_types import ReclaimPolicy
+
 ROOT = Path(__file__).parents[3]
 GUEST = ROOT / "bench/node/guest"
 
@@ -22,7 +28,6 @@ GUEST = ROOT / "bench/node/guest"
 def guest():
     sys.path.insert(0, str(GUEST))
     try:
-        import agent_on
         import clients
         import controllers
         import kernel
@@ -35,7 +40,6 @@ def guest():
     finally:
         sys.path.remove(str(GUEST))
     return SimpleNamespace(
-        agent_on=agent_on,
         controllers=controllers,
         clients=clients,
         kernel=kernel,
@@ -46,6 +50,16 @@ def guest():
         senpai=senpai,
         workloads=workloads,
     )
+
+
+@pytest.fixture(scope="module")
+def node():
+    sys.path.append(str(ROOT / "bench"))
+    try:
+        import node
+    finally:
+        sys.path.remove(str(ROOT / "bench"))
+    return node
 
 
 def cgroup(guest, directory, *, usage=1000, stalled_us=0, refaults=0):
@@ -263,12 +277,7 @@ def test_senpai_here_is_the_core_s_baseline(guest):
         assert law.limit_bytes == pytest.approx(core.high_bytes)
 
 
-def test_a_recording_comes_home_whole_or_not_at_all(guest, tmp_path, monkeypatch):
-    sys.path.append(str(ROOT / "bench"))
-    try:
-        import node
-    finally:
-        sys.path.remove(str(ROOT / "bench"))
+def test_a_recording_comes_home_whole_or_not_at_all(guest, node, tmp_path, monkeypatch):
     monkeypatch.setattr(node, "KEPT", tmp_path / "kept")
     node.KEPT.mkdir()
     source = tmp_path / "pressure-node.jsonl.gz"
@@ -301,26 +310,44 @@ def test_lines_of_a_program_are_whole_and_not_waited_for(guest):
         assert lines.new() == []
 
 
-def test_an_experienced_agent_may_go_at_the_pace_that_normal_allows_and_no_faster(guest):
-    from plimsoll.api.effective import Importance
-    from plimsoll.pages.control_bandit import BOLDEST
+def test_blocks_are_long_enough_for_an_agent_that_begins_each_of_them_anew(node):
+    """On the model, a fresh law in each block comes as far as one that lives through all of them."""
 
-    words = ["run", "--cgroup", "/a", "--cgroup", "/b", "--mode", "act"]
-    assert guest.agent_on.named(words) == ["/a", "/b"]
-    bandit = guest.agent_on.experienced(10, ["/a"])
-    assert bandit.choose("/a", Importance.NORMAL) == BOLDEST[Importance.NORMAL]
-    assert bandit.choose("/b", Importance.NORMAL) == 0
-    assert guest.agent_on.experienced(0, ["/a"]).choose("/a", Importance.NORMAL) == 0
+    def out(seconds, *, anew):
+        model = ContainerModel(cold_heavy(1024), 1024)
+        law = ReclaimLaw(ReclaimPolicy(ReclaimMode.PREDICTIVE))
+        for second in range(13 * seconds):
+            if anew and second >= 3 * seconds and second % seconds == 0:
+                law = ReclaimLaw(law.policy)
+            model.second()
+            if second % 10 == 5:
+                decision = law.step(model.reading())
+                law.settle(decision.reclaim_bytes, model.take(decision.reclaim_bytes))
+        return 1.0 - model.resident.mean()
+
+    seconds = int(node.BLOCK_SECONDS)
+    assert out(seconds, anew=True) > 0.9 * out(seconds, anew=False) > 0.4
+    assert out(45, anew=True) < 0.5 * out(45, anew=False)  # as it was
 
 
-def test_the_agent_takes_the_command_that_the_benchmark_starts_it_with(guest):
+def test_warming_up_is_no_silence_of_the_machine(node, monkeypatch):
+    allowed = []
+
+    class Guest:
+        def lines(self, silent_seconds):
+            allowed.append(silent_seconds)
+            return iter(())
+
+    monkeypatch.setattr(node, "booted", lambda *_: contextlib.nullcontext(Guest()))
+    monkeypatch.setattr(sys, "argv", ["node.py", "--dirty"])
+    chosen = node.options()
+    assert node.measure("mixed", chosen, SimpleNamespace())
+    (seconds,) = allowed
+    assert seconds > node.settings("mixed", chosen)["warm_seconds"] + 2 * chosen.seconds / 3
+
+
+def test_the_agent_takes_the_command_that_the_benchmark_starts_it_with(guest, node):
     from plimsoll_nodeagent.main import DEFAULT_INTERVAL_SECONDS, parser
-
-    sys.path.append(str(ROOT / "bench"))
-    try:
-        import node
-    finally:
-        sys.path.remove(str(ROOT / "bench"))
 
     def started(interval: str | None):
         command = node.agent_command(interval)
@@ -334,14 +361,8 @@ def test_the_agent_takes_the_command_that_the_benchmark_starts_it_with(guest):
     assert options.interval == DEFAULT_INTERVAL_SECONDS  # as it is installed
 
 
-def test_the_policy_that_the_guest_is_given_is_one_the_agent_reads(guest, tmp_path):
-    from plimsoll.api.reclaim import ReclaimMode
+def test_the_policy_that_the_guest_is_given_is_one_the_agent_reads(node, tmp_path):
     from plimsoll_nodeagent.control.policies import read_policy_file
 
-    sys.path.append(str(ROOT / "bench"))
-    try:
-        import node
-    finally:
-        sys.path.remove(str(ROOT / "bench"))
     (tmp_path / "policy.json").write_text(json.dumps(node.policy("Predictive")))
     assert read_policy_file(tmp_path / "policy.json").mode is ReclaimMode.PREDICTIVE
