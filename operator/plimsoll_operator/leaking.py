@@ -49,7 +49,10 @@ class Projection:
         slope = self.leak.slope * HOUR_SECONDS
         low, high = self.leak.slope_low * HOUR_SECONDS, self.leak.slope_high * HOUR_SECONDS
         words = f"container {self.container} leaks: it grows by {say(slope)} an hour"
-        words += f" ({say(max(low, 0.0))} to {say(high)}), told since {_clock(self.leak.since_seconds)}"
+        bounds = say(max(low, 0.0)), say(high)
+        if set(bounds) != {say(slope)}:  # an even past: "1.0 MiB (1.0 MiB to 1.0 MiB)" says nothing
+            words += f" ({' to '.join(bounds)})"
+        words += f", told since {_clock(self.leak.since_seconds)}"
         if self.death_seconds is not None:
             words += f"; at {_clock(self.death_seconds)} it reaches its limit of {say(self.limit_bytes)}"
         if self.cap_seconds is not None and self.policy is not None:

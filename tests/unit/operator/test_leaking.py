@@ -59,6 +59,12 @@ async def test_a_leak_is_a_condition_a_summary_an_event_and_a_metric():
     assert made.metrics.value("plimsoll_workload_class_containers", **{"class": "growth"}) == 1
 
 
+async def test_bounds_that_read_like_the_growth_are_left_out():
+    made = leaky("Alert", mode="Recommend", mib_per_hour=0.4)  # an interval of 0.36 to 0.44 MiB
+    await twice(made)
+    assert "it grows by 0.4 MiB an hour, told since" in leaking(made)["message"]
+
+
 async def test_what_has_stopped_leaking_is_no_longer_said():
     made = leaky("Alert", mode="Recommend")
     await twice(made)
