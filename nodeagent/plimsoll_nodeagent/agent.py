@@ -204,9 +204,9 @@ class Agent:
     def _act(self, plan: Plan) -> None:
         with self._between("leases"):
             self.actor.tick()
+        self.reclaimer.act(plan)  # what is decided already is booked before a law offers anything besides
         with self._between("press"):
             self.pressing.act(plan.now_seconds)
-        self.reclaimer.act(plan)
 
     def _report(self, snapshot: Snapshot) -> Report:
         reports = container_reports(self.reclaimer, self.pressing, snapshot)

@@ -250,6 +250,28 @@ def test_foreseen_pressure_of_a_container_takes_its_own_cold_memory_and_nobody_e
     assert usage(agent, 2) == second
 
 
+def test_what_a_tick_has_decided_is_not_offered_ahead_of_pressure_too(tmp_path, monkeypatch):
+    agent = agent_on(tmp_path, containers=1)
+    agent.tick(60)
+    proven(agent)
+    (each,) = agent.made.agent.reclaimer.controlled.values()
+    offers, act = [], pressing(agent).act
+
+    def alarmed(now_seconds: float) -> None:
+        alarm(agent, KUBE_NODE, free_ratio=0.01, allocation_bytes_per_second=float(MIB))
+        offers.append(each.law.offer_bytes(now_seconds))
+        act(now_seconds)
+
+    monkeypatch.setattr(pressing(agent), "act", alarmed)
+    before = usage(agent)
+    agent.tick(1, seconds=100.0)
+    assert each.decision.reclaim_bytes > 0
+    assert offers[0] > 0
+    cold = each.law.last_reading.cold_bytes
+    assert before - usage(agent) <= cold
+    assert offers[0] <= cold - each.decision.reclaim_bytes
+
+
 @pytest.mark.parametrize("probability", [math.nan, 0.3])
 def test_no_alarm_is_no_act(tmp_path, probability: float):
     agent = agent_on(tmp_path)
