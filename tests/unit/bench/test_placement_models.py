@@ -171,6 +171,8 @@ def test_pods_one_by_one_use_as_many_nodes_as_their_peaks_need_and_never_fewer_t
     order = np.array([[4.0], [4.0], [6.0], [6.0]]) * np.ones((1, 24))
     early = Loads(order, 0.0 * order, 0.0 * order)
     assert B.placement.one_by_one(early, 10.0) == 3  # both fours are together when the sixes come
+    assert B.placement.in_best_order(early, 10.0, least=2) == 2  # the sixes first
+    assert B.placement.in_best_order(steady, 10.0, least=1) == 2  # never fewer than there can be
 
 
 def test_a_series_counts_where_it_was_seen_for_days_on_end():
