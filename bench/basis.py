@@ -1,10 +1,10 @@
 """What `limits.basis: needed` saves at the same refault budget, on a small MODEL of a container's memory.
 
 In: the model of tests/builders/container_model.py under loads whose memory is nearly all file cache, 36 hours
-each, with the agent's law of reclaim, the operator's pipeline and the protocol that reclaims before a limit
-falls: all of them the code that runs. Out: the limit of the last eight hours, what was brought back of what
-was touched in them, and stalls; a table and bench/results/basis.json. No kernel and no service run here, and
-no p99 is measured: that is for the end-to-end tests.
+each, with the agent's law of reclaim, the operator's search for what is needed, its pipeline and the protocol
+that reclaims before a limit falls: all of them the code that runs. Out: the limit of the last eight hours,
+what was brought back of what was touched in them, and stalls; a table and bench/results/basis.json. No kernel
+and no service run here, and no p99 is measured: that is for the end-to-end tests.
 """
 
 import argparse
@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from builders.container_model import BLOCK_BYTES, ContainerModel, Load, cold_heavy, poisson, thrashing
 from plimsoll.api.reclaim import ReclaimMode
 from plimsoll.coordinate.messages import ShrinkRequest, ShrinkStage
+from plimsoll.coordinate.sought import Searches, unsure_bytes, waits_for_need
 from plimsoll.coordinate.towards import TowardsReading, TowardsTarget
 from plimsoll.guard.bounds import present_use_floor_bytes
 from plimsoll.pages.control_law import ReclaimLaw
@@ -30,13 +31,13 @@ from plimsoll.pages.working_set import need
 from plimsoll.pipeline import LimitPipeline
 from plimsoll.usage.history import History
 from plimsoll.usage.needed import Basis, Word, needed_of
-from plimsoll.usage.sample import Quantity
+from plimsoll.usage.sample import Float64Array, Quantity
 from report import Row, bench_options, write_results
 
 BLOCKS = 2048
 FILE_RATIO = 0.9  # of the memory; the rest is anonymous, and there is no swap
 SUFFERS = (Why.THRASHING, Why.PRESSURE)
-LOOK_SECONDS, TELL_SECONDS, HOUR = 10, 300, 3600
+LOOK_SECONDS, TELL_SECONDS, HOUR = 10, 60, 3600
 JUDGED_HOURS = 8
 START = 1_790_000_000 // HOUR * HOUR
 ROW = np.array([0], dtype=np.int32)
@@ -69,8 +70,11 @@ class Life:
     limit_bytes: float = 0.0
     law: ReclaimLaw = field(default_factory=lambda: ReclaimLaw(ReclaimPolicy(ReclaimMode.COLD)))
     word: Word | None = None
+    unsure_bytes: float = 0.0  # of what the agent says is needed
+    searches: Searches = field(default_factory=Searches)
 
     def __post_init__(self) -> None:
+        self.searches.begin(ROW, self.now)
         self.limit_bytes = 1.25 * self.usage
         self.history = History(Quantity.USAGE, 1)
         self.history.add_rows(1)
@@ -103,25 +107,53 @@ class Life:
         used, files = reading.usage_bytes, reading.file_bytes or 0
         suffers = decision.reason in SUFFERS
         told = need(used, reading.cold_bytes or 0, files, 0, self.law.yield_ratio, thrashes=suffers)
+        self.unsure_bytes = unsure_bytes(used, told.needed_bytes, files, suffers=suffers)
         columns = (np.array([float(each)]) for each in (self.now, used, used, told.needed_bytes))
         self.word = Word(*columns)
 
     def tell(self) -> None:
         """The operator's tick: the history is told, and a climb is answered."""
-        sample, at = np.array([float(self.usage)]), np.array([self.now])
+        sample, at, seeks = np.array([float(self.usage)]), np.array([self.now]), self.seeks
         if self.needed and self.word is not None:
-            sample = needed_of(sample, at, self.word, self.now)
+            sample = self.told(sample, at, self.word)
             self.pipeline.needed.observe(ROW, np.array([Basis.NEEDED], dtype=np.int8), self.now)
         self.history.append(ROW, at, sample, self.now)
+        if seeks and not self.seeks:
+            self.decide()
         for raised in self.pipeline.react(ROW, self.now).limit_bytes.tolist():
             self.set_limit(max(raised, self.limit_bytes))
 
+    @property
+    def seeks(self) -> bool:
+        """Whether what is needed is still being found out."""
+        return self.needed and bool(self.searches.going_on(ROW)[0])
+
+    def told(self, sample: Float64Array, at: Float64Array, word: Word) -> Float64Array:
+        """What a history is told, as the operator's engine does (`engine.needs`)."""
+        most = needed_of(sample, at, word, self.now)
+        if (
+            self.seeks
+            and self.searches.see(ROW, word.usage_bytes + most - word.needed_bytes, sample, self.now)[0]
+        ):
+            return np.maximum(most - self.unsure_bytes, 0.0)
+        return most
+
+    def waits(self, limit_bytes: float) -> bool:
+        """Whether a limit that is to fall waits for the end of the search."""
+        return self.seeks and (
+            self.word is None or waits_for_need(int(limit_bytes), float(self.word.needed_bytes[0]))
+        )
+
     def decide(self) -> None:
-        """The hourly decision; a limit falls below what is in use only after that has been reclaimed."""
+        """The hourly decision, or one when a search has ended; a limit falls below what is in use only after
+        that has been reclaimed.
+        """
         made = self.pipeline.decide(ROW, self.now)
         wanted = float(self.pipeline.settle(made, self.now).limit_bytes[0])
         if not np.isfinite(wanted) or wanted >= self.limit_bytes:
             self.set_limit(wanted if np.isfinite(wanted) else self.limit_bytes)
+        elif self.waits(wanted):
+            return
         elif not self.needed:
             self.set_limit(min(self.limit_bytes, max(wanted, present_use_floor_bytes(self.usage))))
         elif self.reclaim_towards(int(wanted)):
