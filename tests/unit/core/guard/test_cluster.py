@@ -285,6 +285,8 @@ def test_a_guaranteed_pod_that_may_move_asks_a_full_kube_node_for_all_it_wants()
     full = KubeNodeState("n1", 4 * GIB, 4 * GIB - 3 * MIB)
     moves = policy(mode=Mode.IN_PLACE_OR_RECREATE)
     assert guard(ask(2048, 1), guaranteed(kube_node=full, policy=moves)).limit_bytes == 2048 * MIB
+    # No more than it could ever have, or the answer would be Infeasible and not Deferred.
+    assert guard(ask(8192, 1), guaranteed(kube_node=full, policy=moves)).limit_bytes == 4 * GIB
     stays = guard(ask(2048, 1), guaranteed(kube_node=full))
     assert (stays.reason, stays.limit_bytes) == ("BelowMinChange", GIB)  # 3 MiB are not worth a resize
     roomy = KubeNodeState("n1", 4 * GIB, 4 * GIB - 200 * MIB)
