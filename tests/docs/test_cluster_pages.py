@@ -347,6 +347,11 @@ def test_page_uninstall(page: Page, cluster: ShownCluster):
     page.through("helm uninstall")
     assert "plimsoll-operator" not in cluster.names("mutatingwebhookconfiguration")
     assert "finalizers" not in profile(cluster)["metadata"]
+    gone = {"apiVersion": "plimsoll.dev/v1alpha1", "kind": "NodeMemory", "metadata": {"name": "gone"}}
+    made = cluster.api.client().post(f"{API}/nodememories", json=gone | {"spec": {}})
+    assert made.is_success, made.text
+    page.through("kubectl delete nodememories")
+    assert cluster.names("nodememories") == []
     page.through("kubectl get memprof")
     assert profile(cluster)["spec"].get("restore", False) is False
     page.rest()
