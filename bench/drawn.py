@@ -38,13 +38,11 @@ class Drawn:
 
     def row(self, name: str, found: Interval, unit: str) -> Row:
         """A row without peers."""
-        if not np.isfinite(found.value):
-            return Row(name, None, unit, self.n, self.command, why=NONE, groups=self.groups)
         share = None if found.finite == 1 else found.finite
-        low, high = finite(found.low), finite(found.high)
-        return Row(
-            name, found.value, unit, self.n, self.command, low, high, groups=self.groups, finite_draws=share
-        )
+        row = Row(name, None, unit, self.n, self.command, groups=self.groups, finite_draws=share)
+        if not np.isfinite(found.value):
+            return replace(row, why=NONE)
+        return replace(row, value=found.value, low=finite(found.low), high=finite(found.high))
 
     def figure(self, name: str, values: FloatArray, unit: str, at_most: float = np.nan) -> Row:
         """A figure; `at_most`: what it may be although nothing was seen."""

@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+SELF = "bench/measured.py"
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
 DIGITS = 12  # of a blob's id; what a person can compare with `git ls-tree`
@@ -160,12 +161,22 @@ def _bench_of(name: str) -> str:
     return name
 
 
-def changed(recorded: Mapping[str, Any] | None, tree: Tree) -> list[str] | None:
-    """Files that are not what was measured, that are gone, or that came; None: nothing is on record."""
+def changed(recorded: Mapping[str, Any] | None, tree: Tree, name: str | None = None) -> list[str] | None:
+    """Files that are not what was measured, that are gone, or that came; None: nothing is on record.
+
+    This file measures nothing: it counts only where what it declares of the bench `name` is more by now.
+    """
     if recorded is None:
         return None
     now, then = tree.blobs(recorded["paths"]), recorded["files"]
-    return sorted(path for path in {*now, *then} if now.get(path) != then.get(path))
+    others = {path for path in {*now, *then} - {SELF} if now.get(path) != then.get(path)}
+    return sorted(others | ({SELF} if name and _declares_more(name, recorded["paths"]) else set()))
+
+
+def _declares_more(name: str, recorded: Sequence[str]) -> bool:
+    """Whether a bench measures what none of the recorded patterns reaches."""
+    declared = MEASURED[_bench_of(name)].paths
+    return any(not any(fnmatchcase(each, known) for known in recorded) for each in declared)
 
 
 def data_digests(given: object) -> dict[str, str]:
@@ -275,7 +286,7 @@ def main(arguments: Sequence[str] | None = None, results: Path = RESULTS) -> int
 def _told(path: Path) -> bool:
     """Say what has changed; False where nothing has."""
     document = json.loads(path.read_text("utf-8"))
-    since = changed(document.get("measured"), working_tree())
+    since = changed(document.get("measured"), working_tree(), path.stem)
     if since is None:
         print(f"{path.stem}: which files it measured is not on record")
     elif since:

@@ -25,7 +25,7 @@ def with_ages(
 ) -> dict[str, dict[str, Any]]:
     """Every document with its `age`, and rows that are of another bench with theirs."""
     now = tree or working_tree()
-    ages = {name: _age(document, now) for name, document in results.items()}
+    ages = {name: _age(name, document, now) for name, document in results.items()}
     return {
         name: {
             **document,
@@ -44,8 +44,8 @@ def age_apart(page: str) -> str:
     return COUNT.sub(r"\1some files", page)
 
 
-def _age(document: Mapping[str, Any], now: Tree) -> str:
-    since = changed(document.get("measured"), now)
+def _age(name: str, document: Mapping[str, Any], now: Tree) -> str:
+    since = changed(document.get("measured"), now, name)
     if since is None:
         return UNKNOWN
     return OLD.format(f"{len(since)} file{'' if len(since) == 1 else 's'}") if since else ""

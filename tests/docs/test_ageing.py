@@ -52,6 +52,7 @@ def test_by_how_many_files_is_no_matter_of_a_stale_page_and_whether_at_all_is(ag
 def test_the_results_page_says_truthfully_which_results_are_old(ageing, path):
     page = (ROOT / "docs" / "results.md").read_text("utf-8")
     section = page.split(f"\n## {path.stem}\n")[1].split("\n## ")[0]
-    since = ageing.changed(json.loads(path.read_text("utf-8")).get("measured"), ageing.working_tree())
+    recorded = json.loads(path.read_text("utf-8")).get("measured")
+    since = ageing.changed(recorded, ageing.working_tree(), path.stem)
     assert (OLD in section) == bool(since), "run `make crds`"
     assert (ageing.UNKNOWN in section) == (since is None)

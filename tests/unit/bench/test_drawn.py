@@ -63,9 +63,12 @@ def test_one_group_of_siblings_has_no_interval(four):
 
 
 def test_what_cannot_be_told_has_a_reason(four):
-    row = next(four.figures("x", np.full((4, 3), np.nan)))
-    assert row.value is None
+    values = np.full((4, 3), np.nan)
+    values[1] = 7.0
+    row = next(four.figures("x", values))
+    assert (row.value, row.low, row.high) == (None, None, None)
     assert row.why
+    assert row.finite_draws == pytest.approx(1 / 3), "some draws have what was not measured"
 
 
 def test_a_broken_promise_raises_the_ratio_and_none_broken_is_not_never(four):

@@ -81,6 +81,22 @@ def test_what_changed_came_and_went_is_named_and_nothing_else(bench, repository)
     assert bench.changed(None, bench.working_tree(repository)) is None
 
 
+def test_what_says_what_is_measured_counts_only_where_it_says_more(bench, repository, monkeypatch):
+    tree = bench.working_tree(repository)
+    (repository / "bench/loop.py").write_text("import fleet\nimport measured\n")
+    (repository / "bench/measured.py").write_text("")
+    recorded = bench.measured("loop", tree)
+    assert "bench/measured.py" in recorded["files"]
+    (repository / "bench/measured.py").write_text("another = 'bench'\n")
+    assert bench.changed(recorded, tree, "loop") == []
+    (repository / "bench/loop.py").write_text("import fleet\n")
+    assert bench.changed(recorded, tree, "loop") == ["bench/loop.py"]
+    more = bench.Measured("loop", ("core/plimsoll/forecast/*", "core/plimsoll/api/*"))
+    monkeypatch.setattr(bench, "MEASURED", {"loop": more})
+    assert bench.changed(recorded, tree, "loop") == ["bench/loop.py", "bench/measured.py"]
+    assert bench.changed(recorded, tree) == ["bench/loop.py"]
+
+
 def test_the_command_fails_while_anything_is_old_or_unknown(bench, repository, monkeypatch, capsys):
     tree = bench.working_tree(repository)
     monkeypatch.setattr(bench, "working_tree", lambda: tree)
