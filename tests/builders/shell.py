@@ -4,7 +4,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-COMMAND_SECONDS = 120
+COMMAND_SECONDS = 600
+"""After so long a command hangs; on a busy machine one `helm install` has taken more than 120."""
 
 
 def check_shown(line: str, directory: Path, environment: Mapping[str, str], where: str = "") -> str:

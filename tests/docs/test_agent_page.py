@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from builders.agents import AgentOn
+from builders.shell import COMMAND_SECONDS
 from builders.shown.cluster import DOCS, shown_commands
 from builders.twin_node import MIB
 from builders.waiting import wait_for
@@ -87,10 +88,17 @@ def test_every_command_of_the_page_works(machine: Path, tmp_path: Path):
             words = words_of(command, machine)
             if words[0] == "run":
                 running = subprocess.Popen([*AGENT, *words], cwd=here, stderr=subprocess.DEVNULL)
-                wait_for(socket_of(machine).is_socket, "the agent's socket")
+                told = lambda: socket_of(machine).is_socket() or running.poll() is not None  # noqa: B023, E731
+                wait_for(told, "the agent's socket", COMMAND_SECONDS)
+                assert running.poll() is None, "the agent ended at once"
                 continue
             done = subprocess.run(
-                [*AGENT, *words], cwd=here, capture_output=True, text=True, check=False, timeout=60
+                [*AGENT, *words],
+                cwd=here,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=COMMAND_SECONDS,
             )
             assert done.returncode == 0, f"{command}: {done.stderr}"
             assert done.stdout.strip(), f"{command} says nothing"
@@ -98,7 +106,7 @@ def test_every_command_of_the_page_works(machine: Path, tmp_path: Path):
                 save(by_address(), here / "redis.npz")
         assert running is not None, "the page shows no running agent"
         running.send_signal(signal.SIGTERM)
-        assert running.wait(30) == 0
+        assert running.wait(COMMAND_SECONDS) == 0
     finally:
         if running is not None and running.poll() is None:
             running.kill()

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from builders.chart import CHART, default_images, loaded, render
+from builders.shell import COMMAND_SECONDS
 from builders.shown.cluster import DOCS, PAGES, ROOT, SHELL_BLOCK, SHOWN, shown_commands
 
 ELSEWHERE = (
@@ -111,7 +112,7 @@ def test_a_stand_in_refuses_what_it_does_not_know(command: str, refusal: str, tm
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=COMMAND_SECONDS,
     )
     assert done.returncode != 0
     assert refusal in done.stderr

@@ -12,7 +12,6 @@ copies, build arguments, images' names from build to pod, cluster configuration)
 """
 
 import base64
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,8 @@ from builders.chart import default_images, render
 from builders.crds import CRDS, policy
 from builders.others_tools import MissingError, foreign_crds
 from builders.released import ReleasedChart
-from builders.shown.cluster import DOCS, PAGES, ROOT, Page, ShownCluster, shown_cluster, shown_commands
+from builders.shell import COMMAND_SECONDS
+from builders.shown.cluster import DOCS, PAGES, Page, ShownCluster, shown_cluster, shown_commands
 from builders.waiting import wait_for
 from plimsoll.api.v1alpha1 import KINDS
 
@@ -117,13 +117,11 @@ def test_page_install(page: Page, cluster: ShownCluster):
 
     cluster.clean()
     page.through("kubectl label namespace")
-    refused = subprocess.run(
-        ["bash", "-c", INSTALL.format("charts/plimsoll") + " && kubectl -n plimsoll-system rollout status"
-         " daemonset/plimsoll-agent --timeout=3s"],
-        cwd=ROOT, env=cluster.environment, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert "timed out" in refused.stderr, refused.stderr
-    assert "violates PodSecurity" in str(cluster.nodes.problems)
+    cluster.run(INSTALL.format("charts/plimsoll"))
+    refused = lambda: "violates PodSecurity" in str(cluster.nodes.problems)  # noqa: E731
+    wait_for(refused, "the agents' pod to be refused", COMMAND_SECONDS)
+    with pytest.raises(AssertionError, match="timed out"):
+        cluster.run("kubectl -n plimsoll-system rollout status daemonset/plimsoll-agent --timeout=3s")
     cluster.run("helm uninstall plimsoll -n plimsoll-system")
     page.through("kubectl -n plimsoll-agents rollout status")
 

@@ -19,6 +19,7 @@ from helm_python import _native
 
 Values = dict[str, Any]
 FAST = {"qps": 1000.0, "burst_limit": 1000}
+TEST_SECONDS = 600  # then it hangs; less would be a question of how busy the machine is
 
 
 def parser() -> argparse.ArgumentParser:
@@ -123,7 +124,7 @@ def run(config: helm_python.Config, asked: argparse.Namespace) -> Any:
         case "uninstall":
             return {"info": f'release "{asked.name}" uninstalled', **config.uninstall(asked.name)}
         case "test":
-            return config.test(asked.name, timeout=60)
+            return config.test(asked.name, timeout=TEST_SECONDS)
         case _:
             return told(config, asked)
 
