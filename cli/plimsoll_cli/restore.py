@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from plimsoll.api.profile import ContainerProfile
-from plimsoll.guard.proposal import say
+from plimsoll.api.quantity import format_quantity
 from plimsoll_cli.cluster import ContextOption, KubeconfigOption, NamespaceOption, open_cluster
 from plimsoll_cli.failure import CommandError
 from plimsoll_cli.workloads import Profile, profiles_of, reference
@@ -63,4 +63,9 @@ def _original(container: ContainerProfile) -> str:
     before = container.original_resources
     if before is None:
         return f"{container.name} unknown"
-    return f"{container.name} request {say(before.request_bytes)}, limit {say(before.limit_bytes)}"
+    return f"{container.name} request {_exact(before.request_bytes)}, limit {_exact(before.limit_bytes)}"
+
+
+def _exact(value_bytes: int | None) -> str:
+    """As the template may have said it; nothing is rounded, for it is put back to the byte."""
+    return "unset" if value_bytes is None else format_quantity(value_bytes)

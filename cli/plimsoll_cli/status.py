@@ -12,8 +12,8 @@ import typer
 
 from plimsoll.api.fields import Condition
 from plimsoll.api.profile import ContainerProfile
-from plimsoll.guard.proposal import say
 from plimsoll_cli.ages import age
+from plimsoll_cli.amounts import quoted, short
 from plimsoll_cli.cluster import (
     OPERATOR_NAMESPACE,
     AllNamespacesOption,
@@ -67,7 +67,7 @@ def _show(
     else:
         typer.echo(found.sentence())
         for line in _lines(profiles, in_detail=in_detail):
-            typer.echo(line)
+            typer.echo(quoted(line))
         if rows:
             print_rows(_table(profiles, now_seconds), output)
         else:
@@ -161,4 +161,4 @@ def _table(profiles: Sequence[Profile], now_seconds: float) -> list[Row]:
 
 
 def _amount(value: object) -> str | None:
-    return say(value) if isinstance(value, int) else None
+    return short(value) if isinstance(value, int) else None

@@ -38,6 +38,7 @@ from plimsoll.api.profile import (
 )
 from plimsoll.usage.history import History
 from plimsoll.usage.sample import BIN_SECONDS, Quantity
+from plimsoll_cli.ages import age
 from plimsoll_cli.sandbox.api.faults import FaultRule
 from plimsoll_cli.sandbox.prometheus import PastContainer, Prometheus
 from plimsoll_operator.crds import load
@@ -75,6 +76,11 @@ class ClusterWorld:
     @property
     def prometheus_url(self) -> str:
         return f"{self.fake.url}/prometheus"
+
+    def ages(self, seconds: float) -> set[str]:
+        """How a command that has just ended may call what was so long before the world was made."""
+        most = seconds + time.time() - self.now_seconds
+        return {age(0.0, each) or "" for each in np.arange(seconds, most + 1.0)}
 
     def forbid(self, plural: str) -> None:
         """Every request for this resource is a 403 from now on."""

@@ -4,17 +4,15 @@ In: whatever a MemoryProfile, a policy and a history, or a replay, know. Out: se
 not known, and a document in which it is None. The numbers come from elsewhere; here they are only told.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from plimsoll.forecast.protocol import LEVELS
 from plimsoll.guard.limits import GuardSettings
 from plimsoll.guard.proposal import say
+from plimsoll_cli.amounts import quoted
 
 TOLD_LEVELS = (0.5, 0.95, 0.99, 0.999)
-# How the operator writes amounts in its messages, of whatever version it is.
-SPELT_OUT = re.compile(r"(?<=\d) ([KMGT]i)B\b")
 # No distribution says how much less likely than this a peak is: every promise below is this one.
 SCALE_END = 1 - float(LEVELS[-1])
 SCALE_ROUNDING = 1e-3  # a mean of many such promises, kept with few digits, is one still
@@ -128,8 +126,7 @@ class Explanation:
 
     def sentences(self) -> Iterator[str]:
         """Say it, one line a stage, in the order in which a limit is decided; amounts as in manifests."""
-        # What is quoted of others too, so that nobody has to compare `1.25 GiB` with `1280Mi`.
-        return (SPELT_OUT.sub(r"\1", line) for line in self._lines())
+        return map(quoted, self._lines())
 
     def _lines(self) -> Iterator[str]:
         yield self._head()

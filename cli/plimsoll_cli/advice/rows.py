@@ -7,7 +7,6 @@ None, never NaN.
 from collections import Counter
 from collections.abc import Sequence
 
-from plimsoll.guard.proposal import say
 from plimsoll_cli.advice.judge import Advice, Severity
 from plimsoll_cli.amounts import short, signed
 
@@ -60,8 +59,10 @@ def sums(advice: Sequence[Advice]) -> str:
     if known:
         now = sum((each.subject.limit_bytes or 0) * max(len(each.subject.pods), 1) for each in known)
         saved = sum(each.slack_saved_bytes or 0 for each in known)
-        change = f"{say(saved)} of slack saved" if saved >= 0 else f"{say(-saved)} more, to prevent OOM kills"
-        line += f" Limits of {len(known)} of them: {say(now)} -> {say(now - saved)}, {change}."
+        change = (
+            f"{short(saved)} of slack saved" if saved >= 0 else f"{short(-saved)} more, to prevent OOM kills"
+        )
+        line += f" Limits of {len(known)} of them: {short(now)} -> {short(now - saved)}, {change}."
     return line
 
 

@@ -14,7 +14,7 @@ def test_asks_for_the_original_resources_and_names_them(plimsoll, own_world):
     result = plimsoll("restore", WEB, at=own_world)
     assert result.exit_code == 0, result.stderr
     assert asked(own_world) is True
-    assert "main request 400.0 MiB, limit 512.0 MiB" in result.stdout
+    assert "main request 400Mi, limit 512Mi" in result.stdout
     assert f"plimsoll restore {WEB} --undo" in result.stdout
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 
 import pytest
 
@@ -45,8 +46,14 @@ def test_the_table_says_who_leads_and_what_is_wrong(plimsoll, world):
     assert "operator-0 leads, Lease renewed " in shown
     assert "shop/Deployment/web: Conflict is True (SamePrecedence): two policies speak" in shown
     line = next(line for line in shown.splitlines() if "demo/Deployment/web" in line)
-    for word in ("main", "InPlace", "200.0 MiB", "640.0 MiB", "320.0 MiB", "raise", "OOMKilled", "5m"):
+    for word in ("main", "InPlace", "200Mi", "640Mi", "320Mi", "raise", "OOMKilled"):
         assert word in line
+    assert set(line.split()) & world.ages(300)
+
+
+def test_amounts_have_the_units_of_manifests(plimsoll, world):
+    assert "limit 512.0Mi -> 640.0Mi" in plimsoll("status", "demo/deploy/web", at=world).stdout
+    assert not re.search("[KMGT]iB", plimsoll("status", at=world).stdout)
 
 
 def test_one_workload_is_shown_with_the_sentence_of_its_decision(plimsoll, world):
