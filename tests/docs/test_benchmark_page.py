@@ -362,6 +362,20 @@ def test_classes_that_the_words_below_name_are_in_the_table_of_losses():
         assert f"\n| {group} |" in table, f"{group} loses no more: the words below the table are old"
 
 
+def test_growth_is_lost_by_a_kill_that_a_lower_price_does_not_have():
+    """What the page says of it; where this is over, so is that sentence."""
+    points = [
+        point
+        for point in read("forecast")["frontier"]
+        if (point["class"], point["recommender"]) == ("growth", "plimsoll")
+    ]
+    (unasked,) = (point for point in points if point["setting"] == "default")
+    assert unasked["oom"][0] > 0
+    assert any(
+        point["knob"] and point["oom"][0] == 0 and point["slack"][0] < unasked["slack"][0] for point in points
+    )
+
+
 WEIGHTS = {
     "script": "bench/train_prior.py",
     "seed": 7,
