@@ -114,7 +114,7 @@ MEASURED: Mapping[str, Measured] = {
     "classes": Measured("classes", JUDGED),
     "cold": Measured("cold", (*JUDGED, *KIN)),
     "control": Measured("control", (f"{_CORE}pages/control_*.py", f"{_CORE}api/reclaim.py")),
-    "coord": Measured("coord", COORDINATION),
+    "coord": Measured("coord", (*COORDINATION, "cli/plimsoll_cli/loadgen/*.py", "bench/coord_server.py")),
     "demo": Measured("demo", (*OPERATOR, "cli/plimsoll_cli/sandbox/*")),
     "e2e": Measured("e2e", ("tests/e2e/*", "kind/*", "charts/*")),
     "faults": Measured("faults", SHARING),

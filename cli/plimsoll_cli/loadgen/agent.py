@@ -64,7 +64,10 @@ class Tally:
     samples: int = 0
     deltas: list[str] = field(default_factory=list)
     refused_offers: int = 0
-    round_trip_seconds: list[float] = field(default_factory=list)
+    leases_asked: int = 0
+    round_trips: list[tuple[float, float]] = field(
+        default_factory=list
+    )  # when it ended, what it took; seconds
     granted: int = 0
 
 
@@ -145,6 +148,7 @@ class SimulatedAgent:
         if not self.link.state.attending:
             return
         self._next_id += 1
+        self.tally.leases_asked += 1
         self._asked[self._next_id] = self._clock()
         limit = self._leased_max_bytes
         ask = LeaseRequest(self._next_id, 0, LEASED_BYTES, limit, MIB, 3.0, time.time())
@@ -159,6 +163,7 @@ class SimulatedAgent:
 
     def _hear(self, body: OperatorBody) -> None:
         if isinstance(body, LeaseAnswer) and (asked := self._asked.pop(body.lease_id, None)) is not None:
-            self.tally.round_trip_seconds.append(self._clock() - asked)
+            ended = self._clock()
+            self.tally.round_trips.append((ended, ended - asked))
             self.tally.granted += body.limit_bytes > 0
             self._leased_max_bytes = max(self._leased_max_bytes, body.limit_bytes)

@@ -7,122 +7,60 @@ operator that is in use.
 """
 
 import argparse
-import asyncio
-import contextlib
 import json
 import logging
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from heapq import merge
 from pathlib import Path
 
-import grpc
 import numpy as np
 
-from plimsoll.coordinate.messages import ModelDelta
-from plimsoll_cli.loadgen.agent import Names, Said, SimulatedAgent
-from plimsoll_nodeagent.coordinate.identity import Identity
-from plimsoll_proto.service import AUTHORIZATION
-
-LOOK_SECONDS = 0.1
-LAST_SECONDS = 10.0  # for what was said last to be acknowledged
+from plimsoll_cli.loadgen.processes import AGENTS_OF_PROCESS, LostError, TooManyError, attended
+from plimsoll_cli.loadgen.share import Part
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """The same certificate for all, a token for each."""
-
-    identity: Identity
-    token: str
-
-    def credentials(self) -> grpc.ChannelCredentials:
-        """TLS both ways."""
-        return self.identity.credentials()
-
-    def metadata(self) -> tuple[tuple[str, str], ...]:
-        """The token."""
-        return ((AUTHORIZATION, f"Bearer {self.token}"),)
-
-
-@dataclass(slots=True)
-class Watched:
-    """How many attended, each time that changed: seconds since the start."""
-
-    changes: list[tuple[float, int]]
-
-    async def look(self, agents: Sequence[SimulatedAgent], began: float) -> None:
-        """Look until cancelled."""
-        while True:
-            attending = sum(each.link.state.attending for each in agents)
-            if not self.changes or self.changes[-1][1] != attending:
-                self.changes.append((round(time.monotonic() - began, 2), attending))
-            await asyncio.sleep(LOOK_SECONDS)
-
-
-async def run(options: argparse.Namespace) -> dict[str, object]:
-    """Attend for as long as was asked; returns what there is to say."""
-    identity = Identity(options.identity_dir, options.identity_dir / "token")
-    said = Said(options.containers, options.sample_seconds, options.lease_seconds, options.delta_seconds)
-    names = Names()
-    agents = [
-        SimulatedAgent(
-            number,
-            options.operator_address,
-            Shown(identity, options.token_template.format(number=number)),
-            said,
-            names,
-        )
-        for number in range(options.agents)
-    ]
-    watched, began = Watched([]), time.monotonic()
-    tasks = [asyncio.create_task(each.run()) for each in agents]
-    tasks.append(asyncio.create_task(watched.look(agents, began)))
-    await asyncio.sleep(options.seconds)
-    for agent in agents:
-        agent.silent = True
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(LAST_SECONDS):
-            while any(_waiting(each) for each in agents):  # noqa: ASYNC110 -- sessions know no event
-                await asyncio.sleep(LOOK_SECONDS)
-    for each in tasks:
-        each.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    return summary(agents, watched)
-
-
-def summary(agents: Sequence[SimulatedAgent], watched: Watched) -> dict[str, object]:
-    """What all agents saw together."""
-    trips = np.array([each for agent in agents for each in agent.tally.round_trip_seconds])
+def summary(parts: Sequence[Part]) -> dict[str, object]:
+    """What all agents saw together; moments are of the machine's monotonic clock, seconds."""
+    round_trips = sorted(each for part in parts for each in part.round_trips)
+    trips = np.array([took for _, took in round_trips])
     failures: dict[str, int] = {}
-    for agent in agents:
-        for kind, number in agent.link.state.failures_total.items():
+    for part in parts:
+        for kind, number in part.failures.items():
             failures[kind] = failures.get(kind, 0) + number
     return {
-        "agents": len(agents),
-        "attending": watched.changes,
-        "streams": sum(agent.link.state.streams_total for agent in agents),
-        "samples": sum(agent.tally.samples for agent in agents),
-        "samples_given_up": sum(agent.session.outbox.dropped_total for agent in agents),
-        "refused_offers": sum(agent.tally.refused_offers for agent in agents),
+        "agents": sum(part.agents for part in parts),
+        "processes": len(parts),
+        "silent_at": min(part.silent_at for part in parts),
+        "attending": attending(parts),
+        "streams": sum(part.streams for part in parts),
+        "samples": sum(part.samples for part in parts),
+        "samples_given_up": sum(part.samples_given_up for part in parts),
+        "refused_offers": sum(part.refused_offers for part in parts),
+        "leases_asked": sum(part.leases_asked for part in parts),
         "leases": len(trips),
-        "granted": sum(agent.tally.granted for agent in agents),
+        "granted": sum(part.granted for part in parts),
         "lease_p50_ms": float(np.percentile(trips, 50)) * 1e3 if len(trips) else None,
         "lease_p99_ms": float(np.percentile(trips, 99)) * 1e3 if len(trips) else None,
-        "deltas": [each for agent in agents for each in agent.tally.deltas],
-        "deltas_waiting": [
-            each.checksum
-            for agent in agents
-            for each in agent.session.outbox.held
-            if isinstance(each, ModelDelta)
-        ],
+        "round_trips": round_trips,
+        "deltas": [each for part in parts for each in part.deltas],
+        "deltas_waiting": [each for part in parts for each in part.deltas_waiting],
         "failures": failures,
+        "cpu_seconds": round(sum(part.cpu_seconds for part in parts), 2),
     }
 
 
-def _waiting(agent: SimulatedAgent) -> bool:
-    box = agent.session.outbox
-    return bool(agent.tally.deltas) and len(box) > 0
+def attending(parts: Sequence[Part]) -> list[tuple[float, int]]:
+    """How many attended in all, each time that this changed."""
+    changes = merge(*([(at, place, now) for at, now in part.changes] for place, part in enumerate(parts)))
+    latest, found = [0] * len(parts), list[tuple[float, int]]()
+    for at, place, now in changes:
+        latest[place] = now
+        if found and found[-1][0] == at:
+            found.pop()
+        if not found or found[-1][1] != sum(latest):
+            found.append((at, sum(latest)))
+    return found
 
 
 def parser() -> argparse.ArgumentParser:
@@ -132,18 +70,44 @@ def parser() -> argparse.ArgumentParser:
     whole.add_argument("--identity-dir", type=Path, required=True, help="tls.crt, tls.key and ca.crt")
     whole.add_argument("--token-template", default="loadgen-{number}", help="(default: %(default)s)")
     whole.add_argument("--agents", type=int, default=100)
+    whole.add_argument(
+        "--processes",
+        type=int,
+        default=0,
+        help=f"that the agents are in (default: as many as open files want, and one for {AGENTS_OF_PROCESS})",
+    )
     whole.add_argument("--containers", type=int, default=30, help="of each agent (default: %(default)s)")
     whole.add_argument("--sample-seconds", type=float, default=1.0, help="0: none (default: %(default)s)")
     whole.add_argument("--lease-seconds", type=float, default=10.0, help="0: none (default: %(default)s)")
     whole.add_argument("--delta-seconds", type=float, default=10.0, help="0: none (default: %(default)s)")
-    whole.add_argument("--seconds", type=float, default=30.0, help="how long (default: %(default)s)")
+    whole.add_argument(
+        "--seconds", type=float, default=30.0, help="how long, once all attend (default: %(default)s)"
+    )
+    whole.add_argument(
+        "--starts-per-second", type=float, default=200.0, help="of agents (default: %(default)s)"
+    )
+    whole.add_argument(
+        "--starting-seconds",
+        type=float,
+        default=120.0,
+        help="for the last to come in; then it goes on without them (default: %(default)s)",
+    )
     return whole
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The console script."""
     logging.basicConfig(level=logging.ERROR)  # what failed is counted
-    json.dump(asyncio.run(run(parser().parse_args(arguments))), sys.stdout)
+    flags = parser()
+    options = flags.parse_args(arguments)
+    try:
+        parts = attended(options)
+    except TooManyError as error:
+        flags.error(str(error))
+    except LostError as error:
+        print(f"plimsoll-loadgen: {error}", file=sys.stderr)
+        return 1
+    json.dump(summary(parts), sys.stdout)
     print()
     return 0
 
