@@ -18,7 +18,7 @@ from report import Row
 
 COMMAND = "make bench-coord"
 SETTLING_SECONDS = 5.0  # all attend, and what waited meanwhile is said
-LEAST_SECONDS = 10.0  # of a window
+LEAST_SECONDS = 5.0  # of a window
 CARRIED = 0.95  # of the samples that were asked for
 CORES = len(os.sched_getaffinity(0))
 # Rows of each size and their units.

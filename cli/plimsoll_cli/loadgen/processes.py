@@ -54,13 +54,14 @@ class _Child:
     def said(self) -> Part | None:
         """The next that it says: None when it is ready, then its part. Raises LostError."""
         try:
-            return self.pipe.recv()
+            said: Part | None = self.pipe.recv()
         except EOFError:
             self.process.join()
             raise LostError(
                 f"a process of agents has ended with code {self.process.exitcode}: what the others saw is not"
                 " the whole"
             ) from None
+        return said
 
 
 def attended(options: argparse.Namespace) -> list[Part]:
@@ -92,11 +93,10 @@ def attended(options: argparse.Namespace) -> list[Part]:
 def _of_all(children: Sequence[_Child]) -> list[Part | None]:
     """What each says next; the first that has ended instead ends the waiting. Raises LostError."""
     found: dict[int, Part | None] = {}
-    pipes = {each.pipe: place for place, each in enumerate(children)}
-    while pipes:
-        for pipe in wait(list(pipes)):
-            place = pipes.pop(pipe)  # type: ignore[arg-type]
-            found[place] = children[place].said()
+    while len(found) < len(children):
+        waiting = {place: each.pipe for place, each in enumerate(children) if place not in found}
+        ready = wait(list(waiting.values()))
+        found |= {place: children[place].said() for place, pipe in waiting.items() if pipe in ready}
     return [found[place] for place in range(len(children))]
 
 

@@ -98,7 +98,7 @@ def test_agents_that_say_less_have_rows_of_their_own(bench):
     ("how", "why"),
     [
         ({"attending": 99}, "99 of 100 agents attended at most"),
-        ({"in_after": 30}, "attended for less than 15 s"),
+        ({"in_after": 28}, "attended for less than 10 s"),
         ({"seconds": 0}, "0 of 100 agents attended at most"),
     ],
 )

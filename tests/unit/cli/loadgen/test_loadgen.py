@@ -148,7 +148,8 @@ def test_a_limit_that_is_too_low_is_named_before_anything_is_started(
 def part(*changes: tuple[float, int], trips: tuple[tuple[float, float], ...] = ()) -> Part:
     return Part(
         agents=2, silent_at=9.0, changes=[*changes], streams=2, samples=5, samples_given_up=0,
-        refused_offers=0, leases_asked=len(trips), granted=0, round_trips=[*trips], deltas=[], deltas_waiting=[],
+        refused_offers=0, leases_asked=len(trips), granted=0, round_trips=[*trips], deltas=[],
+        deltas_waiting=[],
         failures={"unavailable": 1}, cpu_seconds=0.5,
     )  # fmt: skip
 
