@@ -56,6 +56,10 @@ COUNTED = {
         "test_samples_and_forecasts_are_all_taken_and_are_as_old_as_when_they_were_heard",
     ),
     "contract/test_bad_wire.py": ("test_each_message_is_heard_once_and_in_order_over_a_bad_wire",),
+    "contract/test_bad_bytes.py": (
+        "test_messages_that_are_cut_short_are_said_again",
+        "test_messages_that_are_too_large_are_said_again",
+    ),
     "contract/test_coordination.py": ("test_an_agent_that_speaks_for_another_node_is_refused",),
     "unit/operator/coordinate/test_doors.py": (
         "test_who_has_only_the_certificate_keeps_no_other_address_out",

@@ -1,0 +1,122 @@
+"""Messages that are cut short or larger than allowed, over real gRPC, TLS and TCP, both ways, counted.
+
+Cut short is a connection that ends in the middle of a message; no message is shorter than gRPC says it is.
+Too large is one that gRPC refuses: what it carries is as long as any, with more behind it that nobody reads.
+What was said is said again on the next stream: heard once, and in order. A stream keeps the order of its
+messages, so what is reordered and what comes twice is in `test_bad_wire`.
+"""
+
+import pytest
+
+from builders.attending import Attended, attending, until
+from builders.authority import Authority
+from builders.partition import line_to
+from builders.unknown_fields import unknown_field
+from plimsoll.coordinate.mailbox import Bounds
+from plimsoll.coordinate.messages import ModelDelta, ShrinkCancel
+from plimsoll.coordinate.session import AgentSession
+from plimsoll_proto import service
+
+MESSAGES = 60
+LONG = 30_000  # bytes of each: more than a record of TLS, so that what is cut lies within one
+LENGTHS = range(80_000, 1_200_000, 140_000)
+EVERY = 7  # one of so many messages is too large when it is first said
+
+
+@pytest.fixture
+def operator(tmp_path):
+    return Attended(tmp_path, Authority())
+
+
+class Both:
+    """Everything that both sides say, and what of it is heard."""
+
+    def __init__(self, operator: Attended, port: int) -> None:
+        self.operator, session = operator, AgentSession(7, Bounds(most_kept=MESSAGES + 1))
+        self.link, self.down = operator.agent(session=session, address=f"127.0.0.1:{port}")
+
+    def speak(self) -> None:
+        for number in range(MESSAGES):
+            assert self.link.offer(ModelDelta(f"{number}", "pages", "web", 1, "", number, b"x" * LONG))
+            assert self.operator.service.offer("node-a", ShrinkCancel(number + 1, "counted"))
+
+    def up(self) -> list[int]:
+        return [body.observations for _, body in self.operator.heard.bodies]
+
+    def whole(self) -> bool:
+        return len(set(self.up())) == len({each.shrink_id for each in self.down}) == MESSAGES
+
+    def lost_and_again(self) -> tuple[int, int]:
+        """Of both ways together; that each came in its order is asserted."""
+        up, down = self.up(), [each.shrink_id for each in self.down]
+        assert up == sorted(up)
+        assert down == sorted(down)
+        heard = len(set(up)) + len(set(down))
+        return 2 * MESSAGES - heard, len(up) + len(down) - heard
+
+
+async def test_messages_that_are_cut_short_are_said_again(operator, counted):
+    async with operator.serving():
+        with line_to(operator.port, [*LENGTHS]) as line:
+            both = Both(operator, line.port)
+            link = both.link
+            async with attending(link):
+                await until(lambda: link.state.attending)
+                both.speak()
+                await until(both.whole)
+                await until(lambda: len(link._session.outbox) == 0)
+            cuts = line.cut_total
+    assert cuts >= 3, "else nothing was cut short"
+    lost, again = both.lost_and_again()
+    assert (lost, again) == (0, 0)
+    survived = min(cuts, link.state.streams_total - 1)  # each cut was followed by another stream
+    assert survived == cuts
+    counted(
+        "connections cut in the middle of a message, over gRPC", injected=cuts, survived=survived,
+        lost=lost + again, of=2 * MESSAGES, what="messages",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("side", ["agent", "operator"])
+async def test_messages_that_are_too_large_are_said_again(operator, counted, monkeypatch, side):
+    enlarged = dict[int, int]()  # the numbers of messages, and what was said in each
+    name = {"agent": "request_bytes", "operator": "_written"}[side]
+    most = {"agent": service.MOST_REQUEST_BYTES, "operator": service.MOST_RESPONSE_BYTES}[side]
+    write = getattr(service, name)
+
+    def too_large(message) -> bytes:
+        text = write(message)
+        number = message.sequence_number
+        if number and number % EVERY == 0 and number not in enlarged:
+            said = (
+                message.model_delta.observation_count if side == "agent" else message.shrink_cancel.shrink_id
+            )
+            enlarged[number] = said
+            text += unknown_field(bytes(most))
+        return text
+
+    monkeypatch.setattr(service, name, too_large)
+    async with operator.serving():
+        both = Both(operator, operator.port)
+        link = both.link
+        async with attending(link):
+            await until(lambda: link.state.attending)
+            both.speak()
+            await until(both.whole)
+            await until(lambda: len(link._session.outbox) == 0)
+            other, _ = operator.agent("node-b")
+            async with attending(other):
+                await until(lambda: other.state.attending)
+    assert len(enlarged) == MESSAGES // EVERY
+    lost, again = both.lost_and_again()
+    assert (lost, again) == (0, 0)
+    failures = link.state.failures_total
+    assert failures["resource_exhausted"] >= 1, "gRPC refuses it, on either side"
+    assert link.state.streams_total == 1 + sum(failures.values()), "and each time another stream goes on"
+    heard = set(both.up()) if side == "agent" else {each.shrink_id for each in both.down}
+    survived = len(heard & set(enlarged.values()))
+    assert survived == len(enlarged)
+    counted(
+        "messages that are too large, over gRPC", injected=len(enlarged), survived=survived,
+        lost=lost + again, of=2 * MESSAGES, what="messages",
+    )  # fmt: skip
