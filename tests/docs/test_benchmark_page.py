@@ -3,27 +3,20 @@
 import json
 import re
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from builders.benchmark_page import PAGE, ROOT, benchmark_tables, read, row
 from plimsoll.forecast import prior
 from plimsoll.recommend.objective import DEFAULT_OBJECTIVE, price_at
 from plimsoll.replay.recommenders import NAMES
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "benchmark.md").read_text("utf-8")
 NAMED_TESTS = sorted(set(re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", PAGE)))
 
 
 @pytest.fixture(scope="module")
 def tables():
-    if str(ROOT / "docs") not in sys.path:
-        sys.path.append(str(ROOT / "docs"))
-    import benchmark_tables
-
-    return benchmark_tables
+    return benchmark_tables()
 
 
 @pytest.mark.parametrize(("path", "test"), NAMED_TESTS)
@@ -49,22 +42,6 @@ def test_without_results_the_tables_say_so_and_the_text_stays(tables):
 def test_every_mark_has_a_table_or_a_plot(tables):
     marked = re.findall(r"<!-- table (\w+) -->", PAGE)
     assert sorted(marked) == sorted(["ran", tables.ABLATION, *tables.TABLES, *tables.PLOTS])
-
-
-def read(name):
-    return json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text("utf-8"))
-
-
-def row(name, value, low=None, high=None, against=None):
-    return {
-        "name": name,
-        "value": value,
-        "unit": "u",
-        "n": 3,
-        "low": low,
-        "high": high,
-        "against": against or {},
-    }
 
 
 def test_points_are_taken_over_with_intervals_and_gaps(tables):
@@ -208,121 +185,6 @@ def test_every_part_stands_beside_the_whole(tables):
     assert "| relatives | 300 | - | - | - | - |\n" in made
 
 
-def test_classes_and_calibration_are_by_class(tables):
-    def point(kind, who, oom):
-        return {
-            "class": kind,
-            "recommender": who,
-            "setting": "default",
-            "n": 4,
-            "oom": [oom, 0, 9],
-            "slack": [0.2, 0, 1],
-        }
-
-    document = json.loads(
-        json.dumps(
-            {
-                "frontier": [
-                    point(k, w, o) for k in ("all", "flat") for w, o in (("plimsoll", 1.0), ("vpa", 2.0))
-                ],
-                "rows": [
-                    row(f"forecast.calibration{kind}.{name}", value, value / 2, value * 2)
-                    for kind in ("", ".flat")
-                    for name, value in (
-                        ("promised", 0.001),
-                        ("realised", 0.0012),
-                        ("realised_over_promised", 1.2),
-                    )
-                ],
-            }
-        )
-    )
-    made = tables.with_tables("<!-- table classrows -->\n<!-- end of table -->\n", document)
-    assert "| flat | 4 | 1 [0, 9] @ 0.2 [0, 1] | 2 [0, 9] @ 0.2 [0, 1] |\n" in made
-    made = tables.with_tables("<!-- table calibrationrows -->\n<!-- end of table -->\n", document)
-    assert "| all | 3 | 0.1 % | 0.12 % [0.06 %, 0.24 %] | 1.2 [0.6, 2.4] |\n" in made
-    assert "| flat | 3 |" in made
-
-
-def test_promises_are_shown_price_by_price(tables):
-    mark = "<!-- table calibrationprices -->\n<!-- end of table -->\n"
-    rows = [
-        row(f"forecast.promises.price_0_15.{name}", value, value / 2, value * 2)
-        for name, value in (("promised", 40.0), ("realised", 44.0), ("realised_over_promised", 1.1))
-    ]
-    made = tables.with_tables(mark, {"rows": rows})
-    assert "| 0.15 | 40 | 44 [22, 88] | 1.1 [0.55, 2.2] |  |\n" in made
-    assert "Not measured yet" in tables.with_tables(mark, {"rows": []})  # results of before
-
-
-def band(low, high, hours, promised, realised, kind="all"):
-    return {"class": kind, "band": [low, high], "windows": hours, "promised": promised, "realised": realised}
-
-
-def test_prices_whose_promises_are_the_end_of_the_scale_are_marked(tables):
-    """10,000 hours cannot promise less than one hour with a kill: 1.3 of them are not a forecast."""
-    rows = [
-        row(f"forecast.promises.price_{price}.{name}", value)
-        for price, promised in (("5", 1.31), ("25", 1.29))
-        for name, value in (("promised", promised), ("realised", 4.0), ("realised_over_promised", 3.0))
-    ]
-    bands = [band(0.0, 0.0003, 9000, 1e-4, [0, 0, 0]), band(0.0003, 1.0, 1000, 1e-3, [0, 0, 0])]
-    bands.append(band(0.0, 1.0, 5000, 1e-4, [0, 0, 0], "flat"))
-    document = {"rows": rows, "calibration": bands}
-    made = tables.with_tables("<!-- table calibrationprices -->\n<!-- end of table -->\n", document)
-    assert "| 5 | 1.31 | 4 | 3 |  |\n" in made
-    assert "| 25 | 1.29 | 4 | 3 | end of the scale |\n" in made
-
-
-def test_bands_of_promises_stand_with_their_hours_and_none_seen_is_not_never(tables):
-    mark = "<!-- table calibrationbands -->\n<!-- end of table -->\n"
-    bands = [
-        band(0.0, 0.0003, 6990, 0.00014, [0.0007, 0.0001, 0.002]),
-        band(0.001, 0.003, 300, 0.002, [0.0, 0.0, 0.0]),  # as results of before have it
-        band(0.01, 0.03, 1, 0.01, [0.0, 0.0, 0.0]),
-        band(0.03, 0.1, 50, 0.05, [0.02, None, None]),
-        band(0.03, 0.1, 7, 0.05, [0.02, None, None], "flat"),
-    ]
-    made = tables.with_tables(mark, {"rows": [], "calibration": bands})
-    first = (
-        "| 0 % to 0.03 % | 6,990 | 0.014 % | 0.07 % [0.01 %, 0.2 %] | 5 [0.714, 14.3] | end of the scale |\n"
-    )
-    assert first in made
-    assert "| 0.1 % to 0.3 % | 300 | 0.2 % | 0 % [0 %, 1 %] | 0 [0, 4.99] |  |\n" in made
-    assert "| 1 % to 3 % | 1 | 1 % | 0 % [0 %, 1e+02 %] | 0 [0, 100] |  |\n" in made
-    assert "| 3 % to 10 % | 50 | 5 % | 2 % | 0.4 |  |\n" in made
-    assert made.count("| 3 % to 10 % |") == 1, "classes have a table of their own"
-    assert "Not measured yet" in tables.with_tables(mark, {"rows": []})
-
-
-def losses(**changed):
-    """Two groups; by default Plimsoll is better on both axes than everybody."""
-    rows = []
-    for group in ("class.growth", "hosts"):
-        have = changed.get(group, {})
-        for figure in ("oom", "slack"):
-            peers = dict.fromkeys(("vpa", "vpa-guarded", "vpa-climb", "krr", "oracle"), 2.0)
-            rows.append(row(f"forecast.{group}.{figure}", have.get(figure, 1.0), against=peers))
-    return {"rows": rows}
-
-
-def test_where_it_loses_is_told_by_the_results(tables):
-    mark = "<!-- table losing -->\n<!-- end of table -->\n"
-
-    def told(**changed):
-        return tables.with_tables(mark, losses(**{"class.growth": changed}))
-
-    assert "growth" not in told()
-    assert "| class.growth | 3 | `krr` | 2 | 2 | 2 | 2 | **better on neither** |\n" in told(
-        oom=2.0, slack=2.0
-    )
-    assert "`oracle`" not in told(oom=3.0, slack=3.0)
-    assert "| class.growth | 3 | `vpa-climb` | 3 | 2 | 1 | 2 | more kills |\n" in told(oom=3.0)
-    paid = told(slack=3.0)
-    assert "| class.growth | 3 | `vpa` | 1 | 2 | 3 | 2 | more slack |\n" in paid
-    assert "`krr`" not in paid, "what is paid is told against VPA with and without our guard"
-
-
 def test_to_be_better_on_neither_axis_than_guarded_vpa_is_a_miss_and_equal_is_not_worse_than_vpa(tables):
     mark = "<!-- table aims -->\n<!-- end of table -->\n"
     document = aimed()
@@ -334,46 +196,6 @@ def test_to_be_better_on_neither_axis_than_guarded_vpa_is_a_miss_and_equal_is_no
     for rival in ("vpa-guarded", "vpa-climb"):
         title = f"classes and sources with neither fewer kills nor less slack than `{rival}`"
         assert f"| {title} | none |  | hosts | 4 looked at | **missed** |\n" in made
-
-
-def test_only_what_is_surely_worse_is_behind(tables):
-    rows = [
-        row("forecast.core.changes.minus_vpa_climb", 0.9, 0.5, 1.3),
-        row("forecast.core.slack.minus_vpa", 0.1, -0.1, 0.3),
-        row("forecast.core.oom.minus_vpa", -9.0, -12.0, -3.0),
-        row("forecast.calibration.bursty.realised_over_promised", 5.0, 2.0, 9.0),
-        row("forecast.calibration.flat.realised_over_promised", 2.0, 0.5, 4.0),
-    ]
-    made = tables.with_tables("<!-- table behind -->\n<!-- end of table -->\n", {"rows": rows})
-    assert "| `forecast.core.changes` (u) | `vpa-climb` | 0.9 [0.5, 1.3] |\n" in made
-    assert "bursty.realised_over_promised` | what was promised | 5 [2, 9] times |\n" in made
-    assert made.count("\n| `") == 2
-
-
-def test_classes_that_the_words_below_name_are_in_the_table_of_losses():
-    section = PAGE.split("### Where it loses")[1].split("\n### ")[0]
-    table, words = section.split("<!-- table behind -->")
-    named = re.findall(r"^- (.*)", words, re.MULTILINE)
-    groups = [
-        name for each in named for name in re.findall(r"`((?:class|source)\.\w+|hosts|bitbrains)`", each)
-    ]
-    assert groups
-    for group in groups:
-        assert f"\n| {group} |" in table, f"{group} loses no more: the words below the table are old"
-
-
-def test_growth_is_lost_by_a_kill_that_a_lower_price_does_not_have():
-    """What the page says of it; where this is over, so is that sentence."""
-    points = [
-        point
-        for point in read("forecast")["frontier"]
-        if (point["class"], point["recommender"]) == ("growth", "plimsoll")
-    ]
-    (unasked,) = (point for point in points if point["setting"] == "default")
-    assert unasked["oom"][0] > 0
-    assert any(
-        point["knob"] and point["oom"][0] == 0 and point["slack"][0] < unasked["slack"][0] for point in points
-    )
 
 
 WEIGHTS = {
