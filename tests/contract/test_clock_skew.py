@@ -49,9 +49,13 @@ async def test_samples_and_forecasts_are_all_taken_and_are_as_old_as_when_they_w
     assert skew == pytest.approx(abs(joined.skew_seconds), abs=15.0)
     if joined.skew_seconds:
         lost = before + TICKS - counts.messages_total["sample_batch"]
+        present = joined.desks.attendance.presence("n1", joined.now) is Presence.PRESENT
+        survived = int(present and counts.refusals_total.total() == 0)
         counted(
-            "an agent's clock ten minutes off", injected=1, survived=1, lost=lost, of=TICKS, what="batches"
-        )
+            "an agent's clock ten minutes off", injected=1, survived=survived, lost=lost, of=TICKS,
+            what="batches",
+        )  # fmt: skip
+        assert (survived, lost) == (1, 0)
 
 
 async def test_leases_are_granted_and_last_as_long_as_they_say(joined):

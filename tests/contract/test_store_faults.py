@@ -89,6 +89,12 @@ class Writer:
                 found[record.address.key] = decode(self.store.shared.with_content(record).content)["number"]
         return [key for key, number in self.written.items() if found.get(key) != number]
 
+    def goes_on(self) -> bool:
+        """What is written now comes to Redis, and whatever was written can be read."""
+        self.write(0, 1, name=f"afterwards-{id(self)}-")
+        self.settle()
+        return self.lost() == [] and self.readable() == len(self.written)
+
     def readable(self) -> int:
         """How many keys can be read now, from wherever."""
         keys = [Address("history", key) for key in self.written]
@@ -135,9 +141,13 @@ def through(server: RedisServer, mine: Writer, begin, end) -> list[str]:
 
 
 def told(counted, fault: str, *writers: Writer) -> None:
-    """Write down what became of a fault that was made once."""
+    """Write down what became of a fault that was made once: survived is what everybody goes on after."""
     lost, written = sum(len(each.lost()) for each in writers), sum(len(each.written) for each in writers)
-    counted(fault, injected=1, survived=1, lost=lost, of=written, what="records")
+    going_on = sum(each.goes_on() for each in writers)
+    goes_on = going_on == len(writers)
+    counted(fault, injected=1, survived=int(goes_on), lost=lost, of=written, what="records")
+    assert goes_on
+    assert lost == 0
 
 
 def test_killed(server, writer, counted):
