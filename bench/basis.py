@@ -24,11 +24,11 @@ from plimsoll.coordinate.messages import ShrinkRequest, ShrinkStage
 from plimsoll.coordinate.sought import Searches, unsure_bytes, waits_for_need
 from plimsoll.coordinate.towards import TowardsReading, TowardsTarget
 from plimsoll.guard.bounds import present_use_floor_bytes
+from plimsoll.need_pipeline import NeedPipeline
 from plimsoll.pages.control_law import ReclaimLaw
 from plimsoll.pages.control_types import Reason as Why
 from plimsoll.pages.control_types import ReclaimPolicy
 from plimsoll.pages.working_set import need
-from plimsoll.pipeline import LimitPipeline
 from plimsoll.usage.history import History
 from plimsoll.usage.needed import Basis, Word, needed_of
 from plimsoll.usage.sample import Float64Array, Quantity
@@ -78,7 +78,7 @@ class Life:
         self.limit_bytes = 1.25 * self.usage
         self.history = History(Quantity.USAGE, 1)
         self.history.add_rows(1)
-        self.pipeline = LimitPipeline(self.history)
+        self.pipeline = NeedPipeline(self.history)
         self.pipeline.observe_limits(ROW, np.array([self.limit_bytes]))
 
     @property
@@ -115,8 +115,9 @@ class Life:
         """The operator's tick: the history is told, and a climb is answered."""
         sample, at, seeks = np.array([float(self.usage)]), np.array([self.now]), self.seeks
         if self.needed and self.word is not None:
-            sample = self.told(sample, at, self.word)
             self.pipeline.needed.observe(ROW, np.array([Basis.NEEDED], dtype=np.int8), self.now)
+            self.pipeline.observe_usage(ROW, at, sample, self.now)
+            sample = self.told(sample, at, self.word)
         self.history.append(ROW, at, sample, self.now)
         if seeks and not self.seeks:
             self.decide()

@@ -283,10 +283,11 @@ class EngineCore:
             values, seconds = batch.column(quantity)[mine], batch.seconds[mine]
             ceilings = self.members.ceilings(slots[mine])
             places = self.rows.places(rows[mine])
-            told = self._needed(rows[mine], slots[mine], values, batch.cache_bytes[mine], made.now_seconds)
-            told = self._needs.of_samples(slots[mine], values, seconds, told, quantity, made.now_seconds)
+            used = self._needed(rows[mine], slots[mine], values, batch.cache_bytes[mine], made.now_seconds)
+            told = self._needs.of_samples(slots[mine], values, seconds, used, quantity, made.now_seconds)
             kept = np.isfinite(told) | ~np.isfinite(values)  # the others' agents are waited for
             limits = self.members.set_bytes(slots[mine])
+            store.pipeline.observe_usage(places, seconds, used, made.now_seconds, ceilings, limits)
             report = store.history.append(
                 places[kept], seconds[kept], told[kept], made.now_seconds, ceilings[kept], limits[kept]
             )
@@ -322,6 +323,7 @@ class EngineCore:
     def _take_in(self, row: int, past: ContainerPast, now_seconds: float) -> None:
         history, place = self.rows.store(row).history, self.rows.place(row)
         history.append(np.repeat(place, len(past.seconds)), past.seconds, past.bytes_, now_seconds)
+        self.rows.store(row).pipeline.renew(place)
         if len(past.oom_seconds):
             rows = np.repeat(place, len(past.oom_seconds))
             history.record_oom(rows, past.oom_seconds, past.oom_limit_bytes)

@@ -16,7 +16,8 @@ import numpy.typing as npt
 from plimsoll.forecast.prophet_desk import ProphetDesk
 from plimsoll.forecast.refit_desk import RefitDesk
 from plimsoll.forecast.registry import DEFAULT_MODEL, prophet_with
-from plimsoll.pipeline import LimitPipeline, PipelineSettings
+from plimsoll.need_pipeline import NeedPipeline
+from plimsoll.pipeline import PipelineSettings
 from plimsoll.usage.grown import grown
 from plimsoll.usage.history import History
 from plimsoll.usage.sample import BINS_PER_HOUR, BoolArray, Quantity, bin_of
@@ -37,7 +38,7 @@ class Store:
     """All rows of one quantity: their history, the pipeline over it, and what is fitted beside it."""
 
     history: History
-    pipeline: LimitPipeline
+    pipeline: NeedPipeline
     prophet: ProphetDesk
     refits: RefitDesk | None = None  # None: nothing is learned of the cluster
 
@@ -162,11 +163,11 @@ class RowTable:
         if quantity not in self.stores:
             history = History(quantity, capacity=RESERVED_ROWS)
             desk = ProphetDesk(history, self._no_prophet)
-            models, refits = {"prophet": prophet_with(desk.book)}, self._refits(quantity)
-            if refits is not None:
-                models[DEFAULT_MODEL] = refits.model
+            refits = self._refits(quantity)
+            own = {} if refits is None else {DEFAULT_MODEL: refits.model}
+            models = {"prophet": prophet_with(desk.book), **own}
             lessons = None if refits is None else refits.book
-            pipeline = LimitPipeline(history, self._settings, models=models, lessons=lessons)
+            pipeline = NeedPipeline(history, self._settings, models=models, lessons=lessons, usage_models=own)
             self.stores[quantity] = Store(history, pipeline, desk, refits)
         return self.stores[quantity]
 
