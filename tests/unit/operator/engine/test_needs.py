@@ -8,6 +8,7 @@ import pytest
 
 from builders.engine import MIB, NOW, ScriptedSource, member
 from builders.engine_rows import inside
+from plimsoll.pipeline import LimitPipeline
 from plimsoll.recommend.row_policy import RowPolicy
 from plimsoll.usage.needed import Basis
 from plimsoll_operator.engine.core import NEED_UNKNOWN, EngineCore
@@ -72,6 +73,25 @@ def test_a_limit_is_made_for_what_is_needed_and_falls_by_it():
     assert other.recommendations.target_bytes[0] >= 500 * MIB
     assert basis(other) == []
     assert tick.usage.current_bytes.tolist() == [500.0 * MIB]  # the guards see what is used
+
+
+def test_a_word_that_jumps_asks_for_no_more_than_use_alone_does():
+    """A container that suffers every three hours needs a fifth of its memory, and then all of it."""
+    core, _ = engine(member(0, "a", limit=1024 * MIB, policy=NEEDED), a=500.0)
+    plain, _ = engine(member(0, "a", limit=1024 * MIB), a=500.0)
+    for step in range(48 * 4):
+        now = NOW + step * STEP
+        says(core, now, 100.0 if step % 12 else 520.0)
+        tick, other = core.tick(now), plain.tick(now)
+        assert len(tick.raises.rows) <= len(other.raises.rows)
+    now += STEP
+    says(core, now, 100.0)
+    needed, used = (each.tick(now, everything=True).recommendations.target_bytes[0] for each in (core, plain))
+    assert needed <= used * 1.0001
+    # What was needed alone would ask for more: that is what the bound is for.
+    store = core.rows.store(0)
+    alone = LimitPipeline.decide_seen(store.pipeline, store.pipeline.look(core.rows.place(0), now), now)
+    assert alone.target_bytes[0] > 2.0 * used
 
 
 def test_with_usage_in_its_past_a_limit_falls_once_need_has_been_known_for_a_day():
