@@ -15,6 +15,12 @@ from builders.chart import render
         ({"operator": None}, "operator"),
         ({"operator": {"settings": None}}, "settings"),
         ({"webhook": None}, "webhook"),
+        # Without its ports the acting agents' egress rule would be one for any port of anybody.
+        ({"networkPolicy": {"apiServerPorts": None}, "agent": {"act": {"enabled": True}}}, "apiServerPorts"),
+        ({"operator": {"replicas": None}}, "replicas"),
+        ({"operator": {"affinity": None}}, "affinity"),
+        ({"operator": {"image": None}}, "image"),
+        ({"webhook": {"excludedNamespaces": None}}, "excludedNamespaces"),
         ({"commonLabels": {"a b": "c"}}, "/commonLabels"),
         ({"commonLabels": {"a": "b c"}}, "/commonLabels/a"),
         ({"podAnnotations": {"bad key!": "x"}}, "/podAnnotations"),
