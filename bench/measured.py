@@ -108,7 +108,14 @@ MEASURED: Mapping[str, Measured] = {
     "ablation": Measured("ablation", (*JUDGED, *KIN)),
     "agent": Measured("agent", AGENT),
     "basis": Measured(
-        "basis", (f"{_CORE}pages/*.py", f"{_CORE}api/reclaim.py", f"{_CORE}coordinate/*.py", *FORECAST)
+        "basis",
+        (
+            f"{_CORE}need_pipeline.py",
+            f"{_CORE}pages/*.py",
+            f"{_CORE}api/reclaim.py",
+            f"{_CORE}coordinate/*.py",
+            *FORECAST,
+        ),
     ),
     "circumstances": Measured("circumstances", REPLAYED),
     "classes": Measured("classes", JUDGED),
