@@ -89,6 +89,7 @@ SHARING = (*COORDINATION, f"{_CORE}store/*.py", f"{_CORE}pages/survival.py")
 OPERATOR = (
     "operator/plimsoll_operator/*.py",
     f"{_CORE}workload.py",
+    f"{_CORE}need_pipeline.py",
     f"{_CORE}api/*.py",
     f"{_CORE}leak/*.py",
     *FORECAST,
