@@ -196,7 +196,7 @@ def test_another_record_in_its_place_is_damage(level):
     mine, other = Address("history", "mine"), entry("other")
     level.put(other, 0)
     keys = [f"{level.address.prefix}:r:{each.hashed}" for each in (other.record.address, mine)]
-    link = level._linked()
+    link = level._link.get()
     held = link.client.hgetall(keys[0]) if level.address.user == "" else None
     if held is None:
         pytest.skip("this user may not read a whole hash")
@@ -219,7 +219,7 @@ def test_what_cannot_be_read_is_damage_and_the_next_write_takes_its_place(level,
     level.put(good, 0)
     for each in (mine, nobodys):
         key = f"{level.address.prefix}:r:{each.hashed}"
-        client = level._linked().client
+        client = level._link.get().client
         client.hset(key, mapping=damage) if damage else client.set(key, "no hash")
         with pytest.raises(DamagedError):
             level.head(each)

@@ -146,7 +146,7 @@ def test_a_job_that_cannot_be_read_is_set_aside(stream):
 def test_a_stream_that_was_lost_is_begun_anew(stream):
     offered(stream, 1)
     stream.take("one")
-    stream._link.client.flushall()
+    stream._link.get().client.flushall()
     assert stream.take("one") == []
     assert stream.counts().jobs == 0
     assert len(offered(stream, 1)) == 1
@@ -220,7 +220,7 @@ def test_open_jobs_are_offered_again_after_the_stream_was_lost(stream):
     pool = pool_on(stream, now)
     pool.submit(task(1, ticket=7))
     pool.carry()
-    stream._link.client.flushall()
+    stream._link.get().client.flushall()
     pool.carry()
     assert stream.counts().jobs == 0
     now[0] += OFFER_AGAIN_SECONDS

@@ -5,6 +5,7 @@ speaks of them. Waiting longer is the caller's decision (`breaker`), never the c
 reads a password in a file anew, and so finds one that was rotated.
 """
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -26,6 +27,33 @@ class Link:
     writer: Callable[[str], Any]
     renew: Callable[[], None]  # ask anew who is who, after a server said that it is not the one
     close: Callable[[], None]
+
+
+class SharedLink:
+    """The one link of an address, made when it is first asked for; threads may ask at once.
+
+    Two that connected at once would leave one's connections open for ever.
+    """
+
+    def __init__(self, address: RedisAddress, connect: Callable[[RedisAddress], Link]) -> None:
+        self._address = address
+        self._connect = connect
+        self._link: Link | None = None
+        self._connecting = threading.Lock()
+
+    def get(self) -> Link:
+        """The link. Raises what connecting raises, and tries anew when next asked."""
+        with self._connecting:
+            if self._link is None:
+                self._link = self._connect(self._address)
+            return self._link
+
+    def close(self) -> None:
+        """Close the connections; a link that is asked for afterwards is a new one."""
+        with self._connecting:
+            link, self._link = self._link, None
+        if link is not None:
+            link.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from redis.exceptions import RedisClusterException
 from redis.sentinel import MasterNotFoundError
 
 from plimsoll.store.levels.address import RedisAddress
-from plimsoll.store.levels.connect import Link, connected
+from plimsoll.store.levels.connect import Link, SharedLink, connected
 from plimsoll.store.levels.packing import packed, unpacked
 from plimsoll.store.levels.protocol import LevelError, Put, Reason
 from plimsoll.store.record import MOST_COUNT, Address, DamagedError, Entry, Record, RecordError, tombstone
@@ -108,8 +108,7 @@ class SharedLevel:
 
     def __init__(self, address: RedisAddress, connect: Callable[[RedisAddress], Link] = connected) -> None:
         self.address = address
-        self._connect = connect
-        self._link: Link | None = None
+        self._link = SharedLink(address, connect)
 
     # The protocol
 
@@ -199,9 +198,7 @@ class SharedLevel:
 
     def close(self) -> None:
         """Close the connections."""
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+        self._link.close()
 
     # Of its own
 
@@ -275,20 +272,15 @@ class SharedLevel:
         Raises `LevelError`, and `DamagedError` where somebody put another type of value at a key of ours.
         """
         try:
-            return action(self._linked())
+            return action(self._link.get())
         except (redis.ReadOnlyError, redis.exceptions.MovedError):
             try:
-                self._linked().renew()
-                return action(self._linked())
+                self._link.get().renew()
+                return action(self._link.get())
             except (redis.RedisError, RedisClusterException, OSError) as error:
                 raise _raised(error) from error
         except (redis.RedisError, RedisClusterException, OSError) as error:
             raise _raised(error) from error
-
-    def _linked(self) -> Link:
-        if self._link is None:
-            self._link = self._connect(self.address)
-        return self._link
 
     def _fields(self, key: str | bytes) -> Fields:
         version, digest, said = self._do(lambda link: link.client.hmget(key, "v", "d", "m"))

@@ -15,7 +15,7 @@ import redis
 from redis.exceptions import RedisClusterException
 
 from plimsoll.store.levels.address import RedisAddress
-from plimsoll.store.levels.connect import Link, connected
+from plimsoll.store.levels.connect import Link, SharedLink, connected
 from plimsoll.store.levels.shared import level_error
 
 T = TypeVar("T")
@@ -87,10 +87,8 @@ class WorkStream:
     def __init__(
         self, address: RedisAddress, name: str = "fits", connect: Callable[[RedisAddress], Link] = connected
     ) -> None:
-        self._address = address
         self._base = f"{address.prefix}:{{work-{name}}}"
-        self._connect = connect
-        self._link: Link | None = None
+        self._link = SharedLink(address, connect)
 
     def offer(self, ident: str, payload: bytes, most: int = MOST_JOBS) -> Offer:
         """Hand a job over, once."""
@@ -130,9 +128,7 @@ class WorkStream:
 
     def close(self) -> None:
         """Close the connections."""
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+        self._link.close()
 
     # Within
 
@@ -153,9 +149,7 @@ class WorkStream:
     def _do(self, action: Callable[[Any], T]) -> T:
         """Do it; where there is no group yet, or no longer, make it and do it once more."""
         try:
-            if self._link is None:
-                self._link = self._connect(self._address)
-            client = self._link.client
+            client = self._link.get().client
             try:
                 return action(client)
             except redis.ResponseError as error:
