@@ -17,6 +17,7 @@ from builders.e2e.cluster import Cluster, CommandError, Manifest
 from builders.e2e.evidence import undone_by
 from builders.e2e.figures import note
 from builders.e2e.kernel import container_id
+from builders.e2e.network import home_network
 from builders.e2e.patience import wait_for
 from builders.e2e.redis import USER, MemoryRedis, memory_redis
 from builders.e2e.release import NAMESPACE, Release, cluster_values
@@ -75,8 +76,9 @@ def redis(cluster: Cluster) -> Iterator[MemoryRedis]:
     address = cluster.host_address()
     if not address:
         pytest.skip("the operator's Redis runs on this machine, of which pods reach no address here")
-    if binaries() is None:
-        pytest.fail(MISSING)
+    with home_network():
+        if binaries() is None:
+            pytest.fail(MISSING)
     with memory_redis(run_directory() / "redis", address) as made:
         yield made
 

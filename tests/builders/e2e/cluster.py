@@ -4,7 +4,6 @@ In: `cluster.json`, which `kind/up.sh` writes. Out: answers of the API and of th
 process enters the cluster's private network namespace, so that everything it starts is in there too.
 """
 
-import ctypes
 import json
 import os
 import subprocess
@@ -15,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from builders.e2e.evidence import undone_by
+from builders.e2e.network import enter_network
 from builders.waiting import OutOfTimeError
 
 Manifest = dict[str, Any]
 REPOSITORY = Path(__file__).parents[3]
-CLONE_NEWNET = 0x40000000
 NONE = "none"  # of what kind/vm/node.sh puts over a kubelet's configuration
 NODE_SHELLS = "plimsoll-e2e-node-shells"
 KUBECTL_WAITED = "timed out waiting for the condition"
@@ -275,7 +274,7 @@ def found_cluster() -> Cluster:
     described = json.loads((state_directory() / "cluster.json").read_text())
     cluster = Cluster(**{**described, "nodes": tuple(described["nodes"]), "environment": dict(os.environ)})
     if cluster.network_namespace:
-        enter_network(cluster.network_namespace)
+        enter_network(Path("/run/netns", cluster.network_namespace))
     return cluster
 
 
@@ -288,11 +287,3 @@ def state_directory() -> Path:
     """Where `kind/up.sh` keeps what it knows of the cluster."""
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state")
     return state / "plimsoll" / os.environ.get("PLIMSOLL_CLUSTER_NAME", "plimsoll")
-
-
-def enter_network(name: str) -> None:
-    """Move this thread, and what it starts from now on, into a network namespace."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    with Path("/run/netns", name).open() as file:
-        if libc.setns(file.fileno(), CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), f"cannot enter the network namespace {name}")

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from builders.e2e.cluster import REPOSITORY, Cluster, Manifest, run
+from builders.e2e.network import home_network
 from builders.e2e.patience import wait_for
 
 NAME, NAMESPACE, PORT = "metrics-server", "kube-system", 4443
@@ -37,7 +38,8 @@ def metrics_server(cluster: Cluster) -> Iterator[bool]:
     if cluster.provider != "vm":
         yield metrics_answer(cluster)
         return
-    run([str(REPOSITORY / "kind/vm/build-binaries.sh"), NAME], seconds=BUILD_SECONDS)
+    with home_network():
+        run([str(REPOSITORY / "kind/vm/build-binaries.sh"), NAME], seconds=BUILD_SECONDS)
     directory = Path(cluster.run) / NAME
     directory.mkdir(exist_ok=True)
     program = Path(cluster.kubectl).with_name(NAME)

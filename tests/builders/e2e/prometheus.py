@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builders.e2e.cluster import Cluster, CommandError, run
+from builders.e2e.network import home_network
 from builders.others_tools import prometheus_programs
 from builders.waiting import wait_for
 
@@ -64,7 +65,9 @@ class Prometheus:
 
     def start(self, pasts: Sequence[Past]) -> None:
         """Start it with these pasts, and wait until it answers."""
-        programs, data = prometheus_programs(), self._directory / "data"
+        with home_network():
+            programs = prometheus_programs()
+        data = self._directory / "data"
         self._directory.mkdir(parents=True)
         (self._directory / "prometheus.yml").write_text("{}\n")
         if pasts:
