@@ -24,6 +24,8 @@ STEP_SECONDS = 150  # two samples in each of the operator's five-minute bins
 AHEAD_SECONDS = 3600  # the past goes on while the tests run, as that of a pod that is still scraped
 METRICS = ("container_memory_usage_bytes", "container_memory_working_set_bytes")
 MIB = 2**20
+ENDED = "ended"
+STARTTIME = 22 - 4  # proc(5) counts from 1, and three fields stand before the first of these
 
 
 @dataclass(frozen=True)
@@ -94,11 +96,13 @@ class Prometheus:
         ]
         log = str(self._directory / "log")
         pid = run(["sh", "-c", 'log=$1; shift; "$@" >>"$log" 2>&1 & echo $!', "sh", log, *serve])
-        (self._directory / "pid").write_text(pid)
+        note_process(self._directory, int(pid))
         wait_for(self._answers, "Prometheus to be ready")
 
     def _answers(self) -> bool:
-        if not _runs(self._directory):  # or another's, left at the same address, would answer for it
+        if not running_process(
+            self._directory
+        ):  # or another's, left at the same address, would answer for it
             said = (self._directory / "log").read_text()[-2000:]
             raise CommandError(f"Prometheus at {self._address} ended: {said}")
         try:
@@ -110,17 +114,34 @@ class Prometheus:
 
 def stop_prometheus(directory: Path) -> None:
     """End the Prometheus that was started there, if there is one."""
-    if pid := _runs(directory):
+    if pid := running_process(directory):
         os.kill(pid, signal.SIGTERM)
 
 
-def _runs(directory: Path) -> int:
-    """Process id of the Prometheus that was started there; 0 where it has ended."""
+def note_process(directory: Path, pid: int) -> None:
+    """Keep which process it is, by its number and by when it was born: numbers are given again.
+
+    Its command line would not do: there is none while its program is still being read from the disk.
+    """
+    (directory / "pid").write_text(f"{pid} {_born(pid)}")
+
+
+def running_process(directory: Path) -> int:
+    """Process id of what was noted there; 0 where it has ended."""
     try:
-        pid = int((directory / "pid").read_text())
-        return pid if str(directory) in Path(f"/proc/{pid}/cmdline").read_text() else 0
-    except OSError:
+        pid, born = (directory / "pid").read_text().split()
+        return int(pid) if born == _born(int(pid)) != ENDED else 0
+    except FileNotFoundError:
         return 0
+
+
+def _born(pid: int) -> str:
+    """In clock ticks since the machine's start, as proc(5) tells them; ENDED where it is not running."""
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return ENDED
+    return ENDED if state in "ZX" else fields[STARTTIME]
 
 
 def _openmetrics(pasts: Sequence[Past], now_seconds: float) -> str:
