@@ -43,7 +43,7 @@ def within_kube_node(proposal: Proposal, situation: Situation) -> Proposal:
         )
     free = max(0, allocatable - kube_node.requested_bytes)
     if _should_move(situation, free):
-        return proposal
+        return _beside_siblings(proposal, situation, allocatable)
     text = f"kube node {kube_node.name} has {say(free)} left to request"
     return _raise_request_by(proposal, situation, free, "KubeNodeHeadroom", text)
 
@@ -56,6 +56,20 @@ def _should_move(situation: Situation, free_bytes: int) -> bool:
     if policy is None or not policy.mode.recreates or not request:
         return False
     return situation.pod.qos is QosClass.GUARANTEED and free_bytes < LEAST_ROOM_FRACTION * request
+
+
+def _beside_siblings(proposal: Proposal, situation: Situation, allocatable_bytes: int) -> Proposal:
+    """What a Guaranteed pod's other containers leave of the whole: together they could never have more, and
+    the kubelet would answer Infeasible, for which nobody is evicted.
+    """
+    container, others = situation.container, situation.pod.others_request_bytes or 0
+    ceiling = max(0, allocatable_bytes - others, container.request_bytes or 0, container.limit_bytes or 0)
+    text = f"the pod's other containers request {say(others)} of {say(allocatable_bytes)}"
+    if proposal.request_bytes is not None:
+        proposal = proposal.with_request(min(proposal.request_bytes, ceiling), "KubeNodeHeadroom", text)
+    if proposal.limit_bytes is not None:
+        proposal = proposal.with_limit(min(proposal.limit_bytes, ceiling), "KubeNodeHeadroom", text)
+    return proposal
 
 
 def within_largest_kube_node(proposal: Proposal, situation: Situation) -> Proposal:

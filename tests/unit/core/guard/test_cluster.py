@@ -295,6 +295,19 @@ def test_a_guaranteed_pod_that_may_move_asks_a_full_kube_node_for_all_it_wants()
     assert (burstable.limit_bytes, burstable.request_bytes) == (2048 * MIB, 515 * MIB)
 
 
+def test_a_guaranteed_pod_of_several_asks_for_no_more_than_its_siblings_leave_of_a_kube_node():
+    full = KubeNodeState("n1", 4 * GIB, 4 * GIB - 3 * MIB)
+    moves = policy(mode=Mode.IN_PLACE_OR_RECREATE)
+    beside = guaranteed(kube_node=full, policy=moves)
+    beside = replace(beside, pod=replace(beside.pod, others_request_bytes=1500 * MIB))
+    decision = guard(ask(8192, 1), beside)
+    assert (decision.limit_bytes, decision.request_bytes) == (2596 * MIB, 2596 * MIB)
+    assert guard(ask(2048, 1), beside).limit_bytes == 2048 * MIB
+    # Siblings that have all of it leave what is held, and nothing is lowered for them.
+    crowded = replace(beside, pod=replace(beside.pod, others_request_bytes=4 * GIB))
+    assert guard(ask(8192, 1), crowded).kind is DecisionKind.KEEP
+
+
 def test_unknown_headroom_forbids_raises_only():
     unknown = KubeNodeState("n1", None, None)
     assert guard(ask(2048, 768), situation(kube_node=unknown)).kind is DecisionKind.KEEP
