@@ -4,13 +4,14 @@ In: a `Container` as discovered. Out: the open cgroup, or why not; its processes
 is read before and after an action comes from here too, so that all actions measure alike.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from plimsoll_nodeagent.act.outcome import Effect, difference
 from plimsoll_nodeagent.discover.pids import member_pids
 from plimsoll_nodeagent.discover.tracker import Container
 from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelDirectory, KernelFs, KernelProcess
+from plimsoll_nodeagent.kernelfs.process import PAGE_BYTES
 from plimsoll_nodeagent.sample.formats import parse_bytes, parse_flat_keyed, parsed
 
 _ANSWER = {
@@ -73,9 +74,18 @@ def usage_now(cgroup: KernelDirectory) -> dict[str, int | None]:
         "swap_bytes": parsed(cgroup.read("memory.swap.current"), parse_bytes),
         "anon_bytes": stat.get("anon"),
         "file_bytes": stat.get("file"),
+        # Before Linux 6.0 there is only the sum, with kswapd's in it.
+        "reclaimed_bytes": _counted(stat, "pgsteal_direct", "pgsteal"),
+        "proactive_bytes": _counted(stat, "pgsteal_proactive"),
     }
 
 
 def usage_changed(before: dict[str, int | None], cgroup: KernelDirectory) -> Effect:
     """Return what changed since `usage_now` gave `before`."""
     return difference(before, usage_now(cgroup))
+
+
+def _counted(stat: Mapping[str, int], *names: str) -> int | None:
+    """Bytes by the first of these counters of pages that there is; None where there is none."""
+    pages = next((stat[name] for name in names if name in stat), None)
+    return None if pages is None else pages * PAGE_BYTES

@@ -31,13 +31,17 @@ class ActionKind(StrEnum):
 class Effect:
     """Differences an action makes, after minus before; None: not known, or not touched by this action.
 
-    `usage_bytes` is memory.current's, `swap_bytes` memory.swap.current's; `resident_bytes`, `huge_bytes` and
+    `usage_bytes` is memory.current's, `swap_bytes` memory.swap.current's; `reclaimed_bytes` is what tasks
+    reclaimed from the cgroup meanwhile, `proactive_bytes` what was asked for in memory.reclaim (Linux 6.15
+    counts it apart), both by the kernel's own counters; `resident_bytes`, `huge_bytes` and
     `referenced_bytes` are of the process' ranges; `moved_bytes` came to the NUMA node that was asked for;
     `free_blocks` are free blocks of the order of a huge page.
     """
 
     usage_bytes: int | None = None
     swap_bytes: int | None = None
+    reclaimed_bytes: int | None = None
+    proactive_bytes: int | None = None
     anon_bytes: int | None = None
     file_bytes: int | None = None
     resident_bytes: int | None = None

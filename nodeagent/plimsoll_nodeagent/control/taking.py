@@ -9,6 +9,7 @@ kernel can neither be told so nor swap anyway, nothing goes. What is to come bac
 much is decided in the core.
 """
 
+import os
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -27,11 +28,14 @@ from plimsoll_nodeagent.capabilities import Engine, KernelCapabilities, Level
 from plimsoll_nodeagent.control.by_address import present_pages
 from plimsoll_nodeagent.control.controlled import Controlled
 from plimsoll_nodeagent.kernelfs import Advice, Answer, KernelFs, Ranges
+from plimsoll_nodeagent.kernelfs.process import PAGE_BYTES
 
 LEASE_SECONDS = 5.0
 FILE_PAGES_ONLY = 0  # memory.reclaim's swappiness
 MOST_PARTS = 64  # of one amount: each is a call, and the process is asked for twice
 LEAST_REST_BYTES = 256 << 10  # less is not worth a call
+# memory.stat gathers 64 pages a processor before it tells of them (the kernel's MEMCG_CHARGE_BATCH).
+UNTOLD_BYTES = 64 * PAGE_BYTES * (os.cpu_count() or 1)
 
 TAKES_NOTHING = (ActionKind.WILLNEED, ActionKind.COLD)
 
@@ -184,16 +188,23 @@ def asked_bytes(outcome: Outcome) -> int:
     return max(0, -(expected.usage_bytes or 0))
 
 
-def moved_bytes(outcome: Outcome) -> int:
-    """What an action really took, as measured, and never more than was asked for.
+def moved_bytes(outcome: Outcome, untold_bytes: int = UNTOLD_BYTES) -> int:
+    """What an action really took, as measured.
 
-    Where usage fell by more, the container freed memory of its own in that moment: it will not come back, and
-    booked as taken it would pay for taking much more (docs/decisions/0186).
+    Reclaim is measured by the kernel's own counters: what the container allocates in the same moment hides
+    what was taken, and what it frees looks like it, though it will not come back and, booked as taken, would
+    pay for taking much more (docs/decisions/0186). Counters lag by up to `untold_bytes`: so far usage may say
+    more than they do. Where they count what others reclaim too, no more was taken than was asked for.
     """
-    if outcome.measured is None:
+    measured = outcome.measured
+    if measured is None or outcome.kind in TAKES_NOTHING:
         return 0
     if outcome.kind is ActionKind.PAGEOUT:
-        return max(0, -(outcome.measured.resident_bytes or 0))
-    if outcome.kind in TAKES_NOTHING:
-        return 0
-    return min(asked_bytes(outcome), max(0, -(outcome.measured.usage_bytes or 0)))
+        return max(0, -(measured.resident_bytes or 0))
+    fell = min(asked_bytes(outcome), max(0, -(measured.usage_bytes or 0)))
+    own = measured.proactive_bytes if outcome.kind is ActionKind.RECLAIM else None
+    counted = measured.reclaimed_bytes if own is None else own
+    if counted is None or counted < 0:
+        return fell
+    taken = max(counted, min(fell, counted + untold_bytes))
+    return taken if own is not None else min(asked_bytes(outcome), taken)

@@ -100,7 +100,9 @@ class TwinKernel(KernelFs):
         stat |= {"file": stat.get("file", 0) - file_, "anon": stat.get("anon", 0) - anon}
         stat["inactive_file"] = min(stat.get("inactive_file", 0), stat["file"])
         stat["file_mapped"] = min(stat.get("file_mapped", 0), stat["file"])
-        stat["pgsteal"] = stat.get("pgsteal", 0) + (file_ + anon) // _PAGE_BYTES
+        apart = next((name for name in ("pgsteal_proactive", "pgsteal_direct") if name in stat), "pgsteal")
+        for name in {"pgsteal", apart}:
+            stat[name] = stat.get(name, 0) + (file_ + anon) // _PAGE_BYTES
         (cgroup / "memory.stat").write_text("".join(f"{key} {value}\n" for key, value in stat.items()))
         _add(cgroup / "memory.current", -file_ - anon)
         if anon:

@@ -125,3 +125,22 @@ def test_a_dry_run_notes_and_changes_nothing(tmp_path):
     assert [each.text for each in node.kernel.notes] == [
         f"{size} swappiness=100" for size in (16 * MIB, 16 * MIB, 8 * MIB)
     ]
+
+
+@pytest.mark.parametrize("counter", ["pgsteal", "pgsteal_direct", "pgsteal_proactive"])
+def test_what_it_took_is_counted_whatever_is_allocated_meanwhile(tmp_path, counter):
+    node = TwinNode(tmp_path)
+    stat, current = node.file(1, "memory.stat"), node.file(1, "memory.current")
+    stat.write_text(f"{stat.read_text()}{counter} 1000\n")
+    node.kernel.happen_before("memory.reclaim", lambda: current.write_text(f"{80 * MIB}\n"))
+    measured = Reclaim(node.container(), 12 * MIB).run(node.kernel).measured
+    assert measured.usage_bytes == 4 * MIB
+    counted = measured.proactive_bytes if counter == "pgsteal_proactive" else measured.reclaimed_bytes
+    assert counted == 12 * MIB
+
+
+def test_a_kernel_that_counts_no_reclaim_leaves_it_unknown(tmp_path):
+    node = TwinNode(tmp_path, without=("memory.stat",))
+    node.kernel.happen_before("memory.reclaim", lambda: node.file(1, "memory.stat").write_text("anon 0\n"))
+    measured = Reclaim(node.container(), MIB).run(node.kernel).measured
+    assert (measured.reclaimed_bytes, measured.proactive_bytes) == (None, None)

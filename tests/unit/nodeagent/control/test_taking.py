@@ -150,3 +150,27 @@ def test_what_a_container_frees_itself_meanwhile_is_not_booked_as_taken(fell_mib
         Effect(usage_bytes=-fell_mib * MIB),
     )
     assert moved_bytes(outcome) == booked_mib * MIB
+
+
+@pytest.mark.parametrize(
+    ("kind", "fell_mib", "reclaimed_mib", "proactive_mib", "booked_mib"),
+    [
+        (ActionKind.RECLAIM, -40, 20, None, 20),  # allocations of the same moment hide it
+        (ActionKind.RECLAIM, 20, 6, None, 7),  # it freed the rest itself; counters lag by a mebibyte
+        (ActionKind.RECLAIM, 20, 500, None, 20),  # others reclaim from it, too
+        (ActionKind.RECLAIM, 20, 500, 12, 13),
+        (ActionKind.RECLAIM, -40, 500, 24, 24),  # the kernel took more than it was asked for
+        (ActionKind.RECLAIM, 12, -1, None, 12),  # a counter that went back says nothing
+        (ActionKind.HIGH_LEASE, 20, 18, 0, 19),  # a lease is not proactive
+    ],
+)
+def test_what_was_reclaimed_is_booked_by_the_kernels_own_counters(
+    kind, fell_mib, reclaimed_mib, proactive_mib, booked_mib
+):
+    measured = Effect(
+        usage_bytes=-fell_mib * MIB,
+        reclaimed_bytes=reclaimed_mib * MIB,
+        proactive_bytes=None if proactive_mib is None else proactive_mib * MIB,
+    )
+    outcome = Outcome(kind, "app", Answer.DONE, Effect(usage_bytes=-20 * MIB), measured)
+    assert moved_bytes(outcome, untold_bytes=MIB) == booked_mib * MIB
