@@ -60,7 +60,7 @@ class Taken:
         self.seconds.append(second)
         self.usage.append(sample.usage_bytes)
         self.limit.append(math.nan if sample.memory_max_bytes is None else sample.memory_max_bytes)
-        self.swap.append(math.nan if sample.swap_bytes is None else sample.swap_bytes)
+        self.swap.append(math.nan if sample.swapped_out_bytes is None else sample.swapped_out_bytes)
         stolen = None if sample.stat is None else sample.stat.stolen_pages
         self.reclaimed.append(math.nan if stolen is None else stolen * PAGE_BYTES)
 

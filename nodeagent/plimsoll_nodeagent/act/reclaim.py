@@ -1,9 +1,9 @@
 """Proactive reclaim: ask the kernel to take so many bytes from one container, and see what it took.
 
 In: a container, bytes, and how much of it may be anonymous (`swappiness`, Linux 6.11). Out: an `Outcome`
-measured by memory.current, memory.swap.current and memory.stat, which counts what was reclaimed. The bytes are asked for in parts, and between
-two of them the caller may say stop, for one write blocks until the kernel is done; EAGAIN, which means that
-less was reclaimed, ends it. Nothing stays set: memory.reclaim has no state.
+measured by memory.current, memory.swap.current and memory.stat, which counts what was reclaimed. The bytes
+are asked for in parts, and between two of them the caller may say stop, for one write blocks until the kernel
+is done; EAGAIN, which means that less was reclaimed, ends it. Nothing stays set: memory.reclaim has no state.
 """
 
 from dataclasses import dataclass, field

@@ -73,7 +73,8 @@ class Controlled:
     """Of what was taken, what went by process_madvise."""
     stolen_bytes: int | None = None
     """What was ever reclaimed from it in the kernel's order, by the newest sample; None: nobody counts it."""
-    swap_bytes: int = 0
+    swapped_out_bytes: int = 0
+    """In swap and not in memory, by the newest sample."""
     unmapped_cache_bytes: int = 0
     """Page cache that no look by address sees."""
     probed_bytes: int = 0
@@ -96,6 +97,8 @@ class Controlled:
     """What it writes to, where soft-dirty bits are looked at."""
     aged: Aged | None = None
     """What the newest histogram says, kept as long as nothing changes that it depends on."""
+    taken_since_look_bytes: int = 0
+    """Taken since that histogram was: what is gone is in it still, and no more cold memory."""
     swap_max: tuple[float, float] | None = None
     """When memory.swap.max was last read, and what it said."""
     swap: SwapRoom = SwapRoom()
@@ -128,8 +131,10 @@ class Controlled:
 
     @property
     def aged_cold_bytes(self) -> int | None:
-        """What is cold by the idle-age histogram alone."""
-        return None if self.aged is None or self.aged.cold is None else self.aged.cold.cold_bytes
+        """What is cold by the idle-age histogram alone, and was not taken since."""
+        if self.aged is None or self.aged.cold is None:
+            return None
+        return max(0, self.aged.cold.cold_bytes - self.taken_since_look_bytes)
 
     @property
     def cold_besides_bytes(self) -> int:

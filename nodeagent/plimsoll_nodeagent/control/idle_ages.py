@@ -117,11 +117,11 @@ class IdleAgeSampler:
             return
         file_bytes = int(found.file_bytes.sum())
         parts = {}
-        for each in own:
-            part = idle_ages([each])
+        for numa_node in {each.numa_node for each in own}:  # cgroups below it have lists of their own there
+            part = idle_ages([each for each in own if each.numa_node == numa_node])
             # At least so much of what is mapped is here: the rest of the cache may all be.
             mapped_here = mapped_bytes - (file_bytes - int(part.file_bytes.sum()))
-            parts[each.numa_node] = _histogram(part, part.told_bytes(mapped_here))
+            parts[numa_node] = _histogram(part, part.told_bytes(mapped_here))
         self.looked[key] = Looked(
             now_seconds,
             whole,

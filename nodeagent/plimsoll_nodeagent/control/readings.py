@@ -129,6 +129,9 @@ def ages_by_address(each: Controlled, now_seconds: float) -> Looked | None:
     plan = each.addresses
     if plan is None or not plan.speaks(now_seconds):
         return None
+    held = each.looked
+    if held is not None and held.by_address and held.taken_seconds == plan.planned_seconds:
+        return held
     ages = plan.idle_ages(plan.planned_seconds)
     if ages is None:
         return None

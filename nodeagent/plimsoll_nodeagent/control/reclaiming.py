@@ -257,6 +257,7 @@ class Reclaimer:
         asked, taken = asked_bytes(outcome), moved_bytes(outcome)
         each.asked_bytes += asked
         each.taken_bytes += taken
+        each.taken_since_look_bytes += taken
         each.paged_out_bytes += taken if outcome.kind is ActionKind.PAGEOUT else 0
         self.asked_total += asked
         self.taken_total += taken

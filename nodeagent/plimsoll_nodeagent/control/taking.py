@@ -70,11 +70,11 @@ class Taker:
         if not plain or each.file_only or not self.knows(each, now_seconds):
             yield from self.in_order(each, amount_bytes)
             return
-        planned = 0
+        planned, cold = 0, each.cold_besides_bytes  # before any of it is booked
         for outcome in self._page_out(each, amount_bytes):
             planned += asked_bytes(outcome)
             yield outcome
-        rest = min(amount_bytes, each.cold_besides_bytes) - planned
+        rest = min(amount_bytes, cold) - planned
         if rest >= LEAST_REST_BYTES and not self.must_stop(each):
             files = rest <= each.probed_bytes  # page cache whose age nobody knows: no other page pays for it
             if not files and self._orders():

@@ -22,7 +22,8 @@ def notice(each: Controlled, sample: ContainerSample) -> None:
     stolen_pages = None if sample.stat is None else sample.stat.stolen_pages
     before = each.stolen_bytes
     each.stolen_bytes = None if stolen_pages is None else stolen_pages * PAGE_BYTES
-    each.unmapped_cache_bytes, each.swap_bytes = sample.unmapped_cache_bytes, sample.swap_bytes or 0
+    each.unmapped_cache_bytes = sample.unmapped_cache_bytes
+    each.swapped_out_bytes = sample.swapped_out_bytes or 0
     each.refaulted_total_bytes = refault_bytes(sample)
     if each.addresses is not None and before is not None and each.stolen_bytes is not None:
         each.addresses.others_took(max(0, each.stolen_bytes - before))
@@ -31,9 +32,10 @@ def notice(each: Controlled, sample: ContainerSample) -> None:
 def learn(each: Controlled, new: Looked | None) -> Returns | None:
     """Take over the newest look; returns what it taught, None for nothing."""
     before = each.looked
+    if new is not None and before is not None and _same(before, new):
+        return None  # nothing new: what was reclaimed and came back by then stands in the one that is held
+    each.taken_since_look_bytes = 0
     if new is not None and not new.by_address:
-        if before is not None and not before.by_address and new.taken_seconds == before.taken_seconds:
-            return None  # nothing new: what was reclaimed by then is known with the one that is held
         known = each.stolen_bytes is not None
         total_bytes = (each.stolen_bytes or 0) + each.paged_out_bytes if known else None
         new = replace(new, reclaimed_total_bytes=total_bytes)
@@ -52,9 +54,14 @@ def see_leak(each: Controlled, new: Looked, now_seconds: float) -> None:
     """Anonymous memory by age: what is swapped out was not touched either. Blocks by address tell it apart
     from files no more than they know."""
     ages = new.ages if new.anon_ages is None else new.anon_ages
-    out = each.swap_bytes
+    out = each.swapped_out_bytes
     each.leak.add(now_seconds, ages.total_bytes + out, ages.idle_bytes(IDLE_SECONDS) + out)
     each.hint = each.leak.hint()
+
+
+def _same(one: Looked, other: Looked) -> bool:
+    """Whether two are of the same look."""
+    return (one.taken_seconds, one.by_address) == (other.taken_seconds, other.by_address)
 
 
 def _grown(before: int | None, now: int | None) -> int | None:

@@ -71,6 +71,8 @@ class MemoryStat:
     """Of `file_bytes`, tmpfs and shared memory: the kernel ages and swaps it as anonymous memory."""
     stolen_pages: int | None = None
     """Pages that were ever reclaimed from it: with its usage, what it ever allocated and has not freed."""
+    swap_cached_bytes: int | None = None
+    """In memory and in swap at once, and counted in both: kept in swap after it was read back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ def parse_memory_stat(text: str) -> MemoryStat:
         file_mapped_bytes=found.get("file_mapped"),
         shmem_bytes=found.get("shmem"),
         stolen_pages=found.get("pgsteal"),
+        swap_cached_bytes=found.get("swapcached"),
     )
 
 

@@ -51,6 +51,14 @@ class ContainerSample:
         return max(0, self.usage_bytes - self.stat.inactive_file_bytes)
 
     @property
+    def swapped_out_bytes(self) -> int | None:
+        """What is in swap alone: without what was read back and is kept there too (`swapcached`)."""
+        if self.swap_bytes is None:
+            return None
+        kept = None if self.stat is None else self.stat.swap_cached_bytes
+        return max(0, self.swap_bytes - (kept or 0))
+
+    @property
     def cache_bytes(self) -> int | None:
         """Page cache: pages of files, without tmpfs and shared memory."""
         stat = self.stat

@@ -36,7 +36,7 @@ _OF_CONTAINERS = (
     ("working_set_bytes", _G, "bytes", "Usage without inactive file pages, as the kubelet reports it.", ()),
     ("memory_max_bytes", _G, "bytes", "memory.max: +Inf where the kernel has `max`.", ()),
     ("memory_high_bytes", _G, "bytes", "memory.high: +Inf where the kernel has `max`.", ()),
-    ("swap_bytes", _G, "bytes", "Swapped out (memory.swap.current).", ()),
+    ("swap_bytes", _G, "bytes", "In swap (memory.swap.current), read back and kept there too.", ()),
     (
         "memory_stat_bytes",
         _G,

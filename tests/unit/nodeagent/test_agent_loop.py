@@ -43,6 +43,17 @@ def test_page_cache_that_nobody_has_mapped_is_not_cold_by_its_age_but_by_probing
     assert 12 * MIB < unmapped.cold_bytes <= 12 * MIB + MOST_PROBED_RATIO * agent.node.usage_bytes
 
 
+def test_what_was_taken_is_not_cold_once_more_before_the_next_look(tmp_path):
+    agent = AgentOn(tmp_path, containers=1)
+    first = agent.tick(1).containers[0].cold_bytes
+    (each,) = agent.made.agent.reclaimer.controlled.values()
+    (outcome,) = agent.made.agent.reclaimer.take(each, 8 * MIB, agent.now)
+    assert outcome.answer is Answer.DONE
+    (report,) = agent.tick(1).containers  # five seconds later: generations are read after fifteen
+    assert (first, report.cold_bytes) == (24 * MIB, 16 * MIB)
+    assert report.hot_bytes == 64 * MIB - first
+
+
 def test_every_stage_is_timed_by_name(tmp_path):
     agent = AgentOn(tmp_path)
     agent.tick(1)

@@ -175,7 +175,7 @@ def test_page_cache_that_no_look_sees_is_probed_for_beside_what_damon_tells(tmp_
         (report,) = agent.tick(1, seconds=1.0).containers
         (each,) = agent.made.agent.reclaimer.controlled.values()
         probed.append(each.probed_bytes)  # none while what was taken on trial is not judged
-        assert report.cold_bytes == each.aged_cold_bytes + each.probed_bytes
+        assert report.cold_bytes == each.aged.cold.cold_bytes + each.probed_bytes  # when it was planned
     assert 0 < each.aged_cold_bytes <= (PAGES - HOT_PAGES) * 4096
     assert 0 < max(probed) <= MOST_PROBED_RATIO * agent.node.usage_bytes
 

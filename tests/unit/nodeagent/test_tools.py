@@ -69,6 +69,9 @@ def test_a_cgroup_is_recorded_by_idle_age(capsys, tmp_path):
     path = agent.node.container(1).path
     where = tmp_path / "out.npz"
     flags = ["--root", agent.node.root, "--cgroup", path, "-o", where, "--for", "20ms", "--every", "5ms"]
+    stat = agent.node.file(1, "memory.stat")
+    stat.write_text(f"{stat.read_text()}swapcached 4096\n")
+    agent.node.file(1, "memory.swap.current").write_text("12288\n")
     code, out, err = run(capsys, "record", *flags)
     assert code == 0, err
     made = load(where)
@@ -76,6 +79,7 @@ def test_a_cgroup_is_recorded_by_idle_age(capsys, tmp_path):
     assert len(made.seconds) == 4
     assert made.heat[-1].sum() == pytest.approx(64 * MIB, rel=0.01)
     assert made.reclaimed_bytes.tolist() == [40 * 4096] * 4
+    assert made.swap_bytes.tolist() == [8192] * 4
     assert str(where) in out
 
 

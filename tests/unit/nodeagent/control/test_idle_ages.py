@@ -62,6 +62,18 @@ def test_cgroups_below_a_container_are_its_own(tmp_path):
     assert looked(fs, "/sys/fs/cgroup") == [660 * PAGE]
 
 
+def test_cgroups_below_a_container_count_in_its_numa_nodes_too(tmp_path):
+    tree = CgroupTree(tmp_path)
+    own = tree.container().relative_to(tree.cgroups)
+    tracker = Tracker(written(tmp_path, [f"/{own}", f"/{own}/init.scope", f"/{own}/app"]), "/sys/fs/cgroup")
+    tracker.look()
+    (container,) = tracker.containers.values()
+    sampler = IdleAgeSampler(TwinKernel(tmp_path, Mode.READ), "/sys/fs/cgroup")
+    sampler.sample([container], Clock().seconds, {container.key: 1 << 40})
+    looked = sampler.looked[container.key]
+    assert {node: each.total_bytes for node, each in looked.by_numa_node.items()} == {0: 990 * PAGE}
+
+
 @pytest.mark.parametrize(
     ("mapped_pages", "told", "untold"), [(None, 110, 220), (0, 110, 220), (30, 140, 190), (999, 330, 0)]
 )

@@ -68,14 +68,20 @@ def test_a_counter_that_is_not_there_or_went_back_teaches_nothing(node, each, st
     assert each.looked.taken_seconds == 1015.0
 
 
-def test_the_same_look_at_a_later_tick_keeps_what_was_reclaimed_by_then(node, each):
+@pytest.mark.parametrize("by_address", [False, True])
+def test_the_same_look_at_a_later_tick_keeps_what_was_reclaimed_and_came_back_by_then(node, each, by_address):
     notice(each, sampled(node, 40))
-    first = look(0.0, 200.0)
+    first = look(0.0, 200.0, by_address=by_address, total=0)
     learn(each, first)
     held = each.looked
+    refaulted, each.taken_since_look_bytes = each.refaulted_total_bytes, MIB
     notice(each, sampled(node, 40 + 256))
-    assert learn(each, first) is None
+    each.refaulted_total_bytes += MIB
+    assert learn(each, replace(first)) is None
     assert each.looked is held
+    assert (held.refaulted_total_bytes, each.taken_since_look_bytes) == (refaulted, MIB)
+    learn(each, look(15.0, 200.0, by_address=by_address, total=0))
+    assert (each.looked.refaulted_total_bytes, each.taken_since_look_bytes) == (refaulted + MIB, 0)
 
 
 def test_histograms_of_different_origin_are_not_compared(node, each):
@@ -102,12 +108,18 @@ def test_a_plan_by_address_is_told_what_others_took(node, each):
     assert each.addresses.bytes_ == 40 * 4096
 
 
-@pytest.mark.parametrize(("swapped_mib", "cache_mib", "leaks"), [(1, 0, True), (0, 1, False)])
+@pytest.mark.parametrize(
+    ("swapped_mib", "kept_mib", "cache_mib", "leaks"),
+    [(1, 0, 0, True), (1, 1, 0, False), (2, 1, 0, True), (0, 0, 1, False)],
+)
 def test_a_leak_is_anonymous_memory_swapped_out_or_not_and_no_page_cache(
-    node, each, swapped_mib, cache_mib, leaks
+    node, each, swapped_mib, kept_mib, cache_mib, leaks
 ):
+    """What was read back and is kept in swap is in memory already: it grows in swap, and no more in all."""
     for minute in range(60):
-        notice(each, replace(sampled(node, 40), swap_bytes=swapped_mib * minute * MIB))
+        sample = sampled(node, 40)
+        stat = replace(sample.stat, swap_cached_bytes=kept_mib * minute * MIB)
+        notice(each, replace(sample, stat=stat, swap_bytes=swapped_mib * minute * MIB))
         anon = look(0.0, 20.0).ages
         all_ = look(0.0, 20.0 + cache_mib * minute).ages
         see_leak(each, Looked(60.0 * minute, all_, {}, anon_ages=anon), 60.0 * minute)

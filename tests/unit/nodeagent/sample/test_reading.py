@@ -52,6 +52,17 @@ def test_a_sample_has_what_the_kernel_says(tmp_path):
     assert not sampler.failures
 
 
+@pytest.mark.parametrize(
+    ("stat", "out_bytes"), [("", 8192), ("swapcached 4096\n", 4096), ("swapcached 12288\n", 0)]
+)
+def test_what_is_kept_in_swap_after_it_was_read_back_is_not_out(tmp_path, stat: str, out_bytes: int):
+    tree = CgroupTree(tmp_path)
+    path = tree.container() / "memory.stat"
+    path.write_text(path.read_text() + stat)
+    sampler, [container] = sampler_of(tree.fs)
+    assert sampler.container(container).swapped_out_bytes == out_bytes
+
+
 def test_the_node(tmp_path):
     sampler, _ = sampler_of(CgroupTree(tmp_path).fs)
     found = sampler.kube_node()
