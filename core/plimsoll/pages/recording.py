@@ -30,9 +30,8 @@ class Recording:
     """`heat` float32[e, r]: by address the share of looks at which the part was accessed (0 to 1), by idle
     age bytes. `seconds` float64[e]: since the start, at the end of each epoch. `edges` float64[r + 1]: bytes
     (offsets without the holes between mappings) or seconds. `usage_bytes`, `limit_bytes`, `swap_bytes`
-    (in swap alone) float64[e]: NaN is not known, infinity no limit. `reclaimed_bytes` float64[e]: what was
-    ever reclaimed from it by the end of each epoch, counted from anywhere; NaN (or None for all) is not
-    known.
+    float64[e]: NaN is not known, infinity no limit. `reclaimed_bytes` float64[e]: what was ever reclaimed
+    from it by the end of each epoch, counted from anywhere; NaN (or None for all) is not known.
 
     Raises ValueError where the shapes do not fit.
     """
