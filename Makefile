@@ -142,7 +142,7 @@ train: $(VENV)/.dev ## fit the forecast's weights and price tables anew: make tr
 train-pressure: $(VENV)/.dev ## fit the pressure predictor's weights anew: make train-pressure [RECORDINGS=files]
 	$(BIN)/python bench/train_pressure.py $(if $(RECORDINGS),--recordings $(RECORDINGS)) $(BENCH_ARGS)
 
-.PHONY: bench bench-ablation bench-agent bench-basis bench-circumstances bench-classes bench-cold bench-control bench-coord bench-e2e bench-faults bench-forecast bench-fuzz bench-leak bench-loop bench-node bench-own bench-pages bench-placement bench-placement-scheduler bench-pressure bench-priors bench-prophet bench-share bench-steering bench-usage bench-demo
+.PHONY: bench bench-ablation bench-agent bench-basis bench-circumstances bench-classes bench-cold bench-control bench-coord bench-e2e bench-faults bench-forecast bench-fuzz bench-leak bench-loop bench-node bench-own bench-pages bench-placement bench-placement-scheduler bench-pressure bench-priors bench-prophet bench-share bench-steering bench-tried bench-usage bench-demo
 bench: bench-agent bench-cold bench-demo bench-leak bench-forecast bench-loop bench-prophet bench-usage ## the benches of the core; the others are run one by one
 
 bench-ablation: $(VENV)/.dev ## what each part of the pipeline earns, taken away in turn on the judged half
@@ -231,6 +231,9 @@ bench-share: $(VENV)/.dev ## what a model learned on one kube node is worth to t
 
 bench-steering: $(VENV)/.dev ## where slack:X and oom:X land in a fleet that steers its price
 	$(BIN)/python bench/steering.py --traces $(TRACES) $(BENCH_ARGS)
+
+bench-tried: $(VENV)/.dev ## changes that were tried and are not there: buffers begun where their class's are, raises that look further
+	$(BIN)/python bench/tried.py --traces $(TRACES) $(BENCH_ARGS)
 
 bench-usage: $(VENV)/.dev ## the columnar history and VPA's histogram at 100k containers
 	$(BIN)/python bench/usage.py $(BENCH_ARGS)

@@ -1,7 +1,9 @@
 """Prophet judged: beside `auto`, `seasonal` and VPA, on series of 16 days and more that have a season.
 
 In: recorded traces (the judged half of the split; Bitbrains and Google 2019 are long enough) and a
-synthetic set with free days. The first fourteen days are history, the days after it are judged. Out: per
+synthetic set with free days. The first fourteen days are history, the days after it are judged. A source of
+which no series would be fitted in a cluster (too few hours seen, no season) is judged all the same, with the
+desk's questions left out: so it is told what they are worth. Out: per
 set the pinball loss of the next hour's peak, as the models' corrected quantiles had it, OOMs and slack of
 the limits made of them, with 95 % intervals from a bootstrap over series; bench/results/prophet.json.
 Series are sampled and refits are every twelve hours (the operator's: six), so that it takes minutes.
@@ -19,13 +21,20 @@ import numpy.typing as npt
 
 from drawn import NAMES, UNITS, Drawn
 from plimsoll.forecast.prophet import PROPHET, FitAnswer, FitTask
-from plimsoll.forecast.prophet_desk import ProphetDesk, worth_fitting
+from plimsoll.forecast.prophet_desk import LEAST_SEEN_HOURS, LEAST_STRENGTH, ProphetDesk, worth_fitting
 from plimsoll.forecast.protocol import LEVELS, PeakModel
 from plimsoll.forecast.registry import peak_model, prophet_with
-from plimsoll.forecast.window import BINS_PER_HOUR, UsageWindow, read_window
-from plimsoll.pipeline import PipelineSettings
+from plimsoll.forecast.seasonality import season
+from plimsoll.forecast.window import (
+    BINS_PER_HOUR,
+    HOURS_PER_DAY,
+    HOURS_PER_WEEK,
+    UsageWindow,
+    read_window,
+)
+from plimsoll.pipeline import LimitPipeline, PipelineSettings
 from plimsoll.recommend.buffer import calibrate
-from plimsoll.replay.limits import ReplayRecommender, ReplaySettings, replay_limits
+from plimsoll.replay.limits import BatchFacts, ReplayRecommender, ReplaySettings, replay_limits
 from plimsoll.replay.live import FIRST_BIN, LiveRecommender
 from plimsoll.replay.peers.vpa import Vpa
 from plimsoll.replay.resample import draws, figures, interval
@@ -46,6 +55,7 @@ MODELS = ("auto", "seasonal", "vpa")  # beside prophet
 WARMUP_DAYS = 14
 HOUR_SECONDS = 3600.0
 REFIT_SECONDS = 12 * HOUR_SECONDS
+UNGATED = "too few hours seen, or no season: in a cluster `auto` would stand in"
 JUDGED_LEVELS = (0.5, 0.9, 0.99, 0.999)
 FloatArray = npt.NDArray[np.float64]
 
@@ -57,6 +67,15 @@ class Judged:
     name: str
     batch: SeriesBatch
     holidays: tuple[str, ...] = ()
+    seasonal: bool = True  # False: the desk would fit none, and Prophet is fitted nevertheless
+
+
+@dataclass(frozen=True, slots=True)
+class Long:
+    """The series of a source that last long enough, before it is asked what was seen of them."""
+
+    batch: SeriesBatch
+    hourly: FloatArray  # [n, hours] peaks of the fourteen days that are history
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +105,26 @@ class KnownFits:
             self.seconds.append(answer.seconds)
             self.failed += bool(answer.failure)
         return replace(self._answers[key], ticket=task.ticket)
+
+
+class AnyDesk(ProphetDesk):
+    """A desk that fits rows without a season too, and those of which few hours were seen."""
+
+    def _look(self, rows: list[int]) -> tuple[FloatArray, list[str]]:
+        hourly, why = super()._look(rows)
+        return hourly, [""] * len(why)
+
+
+class Ungated(LiveRecommender):
+    """The live pipeline with Prophet on every row that is long enough."""
+
+    def start(self, facts: BatchFacts) -> None:
+        """Forget all."""
+        super().start(facts)
+        self._desk = AnyDesk(self._history, refit_seconds=self.refit_seconds)
+        for row in self._rows.tolist():
+            self._desk.want(row, self.holidays)
+        self._pipeline = LimitPipeline(self._history, self._pipeline.settings, prophet_with(self._desk.book))
 
 
 def main() -> None:
@@ -118,47 +157,58 @@ def main() -> None:
 
 
 def sets(traces: Path, wanted: Wanted) -> Iterator[Judged | Row]:
-    """The synthetic set, and every source of `traces` with long series; a row that says so where none has a
-    season.
-    """
+    """The synthetic set, and every source of `traces` with long series, after how seasonal those are."""
     made, _ = synthetic(wanted.most, WARMUP_DAYS + wanted.days, wanted.seed)
     yield Judged("synthetic", made, free_dates())
     for path in trace_files([traces]):
-        batch = read_trace(path)
-        if (batch.length_bins < (WARMUP_DAYS + 1) * BINS_PER_DAY).all():
-            continue
-        part = seasonal_part(batch, wanted)
-        if part is not None:
-            yield Judged(path.stem, part)
-        else:
-            name, why = f"prophet.{path.stem}.pinball", "no series that long has a season"
-            yield Row(name, None, "share of mean usage", 0, "make bench-prophet", why=why)
+        long = long_series(read_trace(path), wanted)
+        if long is not None:
+            yield from season_rows(path.stem, long)
+            yield judged_part(path.stem, long, wanted)
 
 
-def seasonal_part(batch: SeriesBatch, wanted: Wanted) -> SeriesBatch | None:
-    """The series wanted that have a season, cut to the days looked at; None: there is none."""
-    bins = (WARMUP_DAYS + wanted.days) * BINS_PER_DAY
-    long = [
-        place
-        for place, name in enumerate(batch.series_ids)
-        if batch.length_bins[place] >= (WARMUP_DAYS + 1) * BINS_PER_DAY and half_of(name) is wanted.half
-    ]
+def long_series(batch: SeriesBatch, wanted: Wanted) -> Long | None:
+    """The series of the half wanted that have a day beyond the history; None: there is none."""
+    enough = batch.length_bins >= (WARMUP_DAYS + 1) * BINS_PER_DAY
+    half = [half_of(name) is wanted.half for name in batch.series_ids]
+    long = np.flatnonzero(enough & half).tolist()
     if not long:
         return None
-    usage = batch.usage_bytes[long, : WARMUP_DAYS * BINS_PER_DAY]
-    hourly = np.fmax.reduce(usage.reshape(len(long), -1, BINS_PER_HOUR), axis=2)
-    found = [place for place, worth in zip(long, worth_fitting(hourly), strict=True) if worth]
-    found = sorted(found, key=lambda place: fraction_of(batch.series_ids[place], wanted.seed))[: wanted.most]
-    if not found:
-        return None
-    part = batch.take(found)
-    return SeriesBatch(
+    part = batch.take(long)
+    usage = part.usage_bytes[:, : WARMUP_DAYS * BINS_PER_DAY]
+    return Long(part, np.fmax.reduce(usage.reshape(len(long), -1, BINS_PER_HOUR), axis=2))
+
+
+def season_rows(name: str, long: Long) -> Iterator[Row]:
+    """How many long series the operator would have fitted, and what the others want for."""
+    periods = (HOURS_PER_DAY, HOURS_PER_WEEK)
+    strength = np.max([season(long.hourly, period).strength for period in periods], axis=0)
+    n, command = len(long.batch), "make bench-prophet"
+    yield Row(f"prophet.{name}.seasonal", float(np.sum(worth_fitting(long.hourly))), "series", n, command)
+    seen = np.isfinite(long.hourly).sum(axis=1)
+    yield Row(
+        f"prophet.{name}.seen_for_14_days", float(np.sum(seen >= LEAST_SEEN_HOURS)), "series", n, command
+    )
+    yield Row(f"prophet.{name}.seen_hours", float(np.median(seen)), "of 336, median", n, command)
+    unit = f"of the variance, by other days or weeks; {LEAST_STRENGTH:g} is asked for"
+    yield Row(f"prophet.{name}.strongest_season", float(strength.max()), unit, n, command)
+
+
+def judged_part(name: str, long: Long, wanted: Wanted) -> Judged:
+    """The series wanted that the desk would fit, or any where it would fit none, cut to the days looked at."""
+    bins = (WARMUP_DAYS + wanted.days) * BINS_PER_DAY
+    ids = long.batch.series_ids
+    seasonal = np.flatnonzero(worth_fitting(long.hourly)).tolist()
+    found = sorted(seasonal or range(len(ids)), key=lambda place: fraction_of(ids[place], wanted.seed))
+    part = long.batch.take(found[: wanted.most])
+    cut = SeriesBatch(
         part.source,
         part.series_ids,
         part.usage_bytes[:, :bins],
         np.minimum(part.length_bins, bins),
         part.start_seconds,
     )
+    return Judged(name, cut, seasonal=bool(seasonal))
 
 
 # -- quantiles ------------------------------------------------------------------------------------------
@@ -169,7 +219,7 @@ def quantile_losses(judged: Judged, fits: KnownFits) -> dict[str, FloatArray]:
     usage = judged.batch.usage_bytes
     history = History(Quantity.USAGE, len(usage))
     rows = history.add_rows(len(usage))
-    desk = ProphetDesk(history, refit_seconds=REFIT_SECONDS)
+    desk = (ProphetDesk if judged.seasonal else AnyDesk)(history, refit_seconds=REFIT_SECONDS)
     for row in rows.tolist():
         desk.want(row, judged.holidays)
     models = {PROPHET: prophet_with(desk.book)} | {name: peak_model(name) for name in MODELS}
@@ -221,7 +271,7 @@ def _append(history: History, rows: npt.NDArray[np.int32], usage: FloatArray, fi
 def recommenders(judged: Judged, fits: KnownFits) -> dict[str, ReplayRecommender]:
     """The live pipeline with each model, and VPA itself."""
     live = {name: LiveRecommender(PipelineSettings(model=name)) for name in ("auto", "seasonal")}
-    subject = LiveRecommender(
+    subject = (LiveRecommender if judged.seasonal else Ungated)(
         PipelineSettings(model=PROPHET), fitter=fits, refit_seconds=REFIT_SECONDS, holidays=judged.holidays
     )
     return {PROPHET: subject, **live, "vpa": Vpa()}
@@ -248,7 +298,8 @@ def set_rows(judged: Judged, fits: KnownFits, days: int) -> Iterator[Row]:
     def row(name: str, unit: str, drawn: Mapping[str, FloatArray], at_most: float = np.nan) -> Row:
         each = {model: interval(values, among.groups, at_most) for model, values in drawn.items()}
         mine = among.row(f"prophet.{judged.name}.{name}", each.pop(PROPHET), unit)
-        return replace(mine, against={model: one.value for model, one in each.items()})
+        note = None if judged.seasonal else UNGATED
+        return replace(mine, against={model: one.value for model, one in each.items()}, note=note)
 
     wanted = [("pinball", np.arange(len(LEVELS)))]
     wanted += [(f"pinball_{level:g}", np.flatnonzero(level == LEVELS)) for level in JUDGED_LEVELS]

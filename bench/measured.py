@@ -141,6 +141,7 @@ MEASURED: Mapping[str, Measured] = {
     "prophet": Measured("judge_prophet", (*REPLAYED, "operator/plimsoll_operator/forecasters/*.py")),
     "share": Measured("share", (*PAGES, f"{_CORE}store/*.py")),
     "steering": Measured("steering", JUDGED),
+    "tried": Measured("tried", (*JUDGED, *KIN)),
     "usage": Measured("usage", USAGE),
 }
 

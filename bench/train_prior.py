@@ -166,16 +166,18 @@ def without(batch: SeriesBatch, held_out: frozenset[str]) -> SeriesBatch:
     return batch.take([i for i, name in enumerate(batch.series_ids) if owner(name) not in owners])
 
 
-def networks(material: Material, groups: frozenset[str] | None) -> tuple[list[Booster], list[Network]]:
-    """Trees, and the networks they taught, from the rows of these groups (None: all)."""
+def networks(
+    material: Material, groups: frozenset[str] | None, count: tuple[int, int] = (TEACHERS, NETWORKS)
+) -> tuple[list[Booster], list[Network]]:
+    """Trees, and the networks they taught, from the rows of these groups (None: all); so many of each."""
     parts = [material.plain, material.altered, material.machines]
     kept = parts if groups is None else [chosen(part, groups) for part in parts]
 
     def weighed(machines: float, altered: float) -> list[tuple[Rows, float]]:
         return list(zip(kept, (1.0, altered, machines), strict=True))
 
-    teachers = [teach(weighed(*TREE_WEIGHTS), SEED + index) for index in range(TEACHERS)]
-    return teachers, [train(weighed(*NETWORK_WEIGHTS), teachers, SEED + index) for index in range(NETWORKS)]
+    teachers = [teach(weighed(*TREE_WEIGHTS), SEED + index) for index in range(count[0])]
+    return teachers, [train(weighed(*NETWORK_WEIGHTS), teachers, SEED + i) for i in range(count[1])]
 
 
 def chosen(rows: Rows, groups: frozenset[str]) -> Rows:
