@@ -195,7 +195,7 @@ def season_rows(name: str, long: Long) -> Iterator[Row]:
 
 
 def judged_part(name: str, long: Long, wanted: Wanted) -> Judged:
-    """The series wanted that the desk would fit, or any where it would fit none, cut to the days looked at."""
+    """The series wanted that the desk would fit, or any where it would fit none; the days looked at."""
     bins = (WARMUP_DAYS + wanted.days) * BINS_PER_DAY
     ids = long.batch.series_ids
     seasonal = np.flatnonzero(worth_fitting(long.hourly)).tolist()
