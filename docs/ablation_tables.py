@@ -9,6 +9,7 @@ CHANGES = "changes_per_container_day_at_slack_268"
 MINUS = ".minus_whole"
 WHOLE = "whole"
 PER_1000 = "OOM/1000 cd"
+SURELY = "what the whole surely has"
 
 
 def ablation(document: Mapping[str, Any]) -> Iterator[str]:
@@ -29,12 +30,16 @@ def _points(rows: Rows) -> Iterator[str]:
         "slack at 76 OOM/1000 cd",
         "minus the whole's",
         "changes/cd at slack .268",
+        "minus the whole's",
+        SURELY,
     )
-    yield _line(*["---"] * 6)
+    yield _line(*["---"] * 8)
+    points = {AT_SLACK: "kills", AT_OOM: "slack", CHANGES: "changes"}
     for slug in _slugs(rows, f".{AT_SLACK}"):
         stem = f"ablation.{slug}"
-        names = (AT_SLACK, f"{AT_SLACK}{MINUS}", AT_OOM, f"{AT_OOM}{MINUS}", CHANGES)
-        yield _line(_said(slug), *(_spread(rows.get(f"{stem}.{name}")) for name in names))
+        names = [f"{name}{end}" for name in points for end in ("", MINUS)]
+        surely = _surely(rows, slug, {f"{stem}.{name}{MINUS}": said for name, said in points.items()})
+        yield _line(_said(slug), *(_spread(rows.get(f"{stem}.{name}")) for name in names), surely)
 
 
 def _promises(rows: Rows) -> Iterator[str]:
@@ -64,13 +69,30 @@ def _first_day(rows: Rows) -> Iterator[str]:
         return
     figures = ("oom", "slack", "changes_per_container_day")
     yield "\nThe first day of containers that have relatives:\n\n"
-    yield _line(
-        "without, or instead", PER_1000, "minus the whole's", "slack", "minus the whole's", "changes/cd"
-    )
-    yield _line(*["---"] * 6)
+    heads = [head for title in (PER_1000, "slack", "changes/cd") for head in (title, "minus the whole's")]
+    yield _line("without, or instead", *heads, SURELY)
+    yield _line(*["---"] * 8)
     for slug in (WHOLE, "no_relatives"):
-        names = [f"{figure}{end}" for figure in figures[:2] for end in ("", MINUS)] + [figures[2]]
-        yield _line(_said(slug), *(_spread(rows.get(f"{stem}.{slug}.{name}")) for name in names))
+        names = [f"{figure}{end}" for figure in figures for end in ("", MINUS)]
+        told = zip(figures, ("kills", "slack", "changes"), strict=True)
+        surely = _surely(rows, slug, {f"{stem}.{slug}.{figure}{MINUS}": said for figure, said in told})
+        yield _line(_said(slug), *(_spread(rows.get(f"{stem}.{slug}.{name}")) for name in names), surely)
+
+
+def _surely(rows: Rows, slug: str, named: Mapping[str, str]) -> str:
+    """Of which figures (`named` by their rows) the whole has surely fewer, or more, than a variant."""
+    if slug == WHOLE:
+        return "-"
+    said = []
+    for name, what in named.items():
+        row = rows.get(name) or {}
+        low, high = row.get("low"), row.get("high")
+        if low is None or high is None:
+            continue
+        less = "less" if what == "slack" else "fewer"
+        if low > 0 or high < 0:
+            said.append(f"{less if low > 0 else 'more'} {what}")
+    return ", ".join(said) or "nothing"
 
 
 def _slugs(rows: Rows, end: str) -> list[str]:

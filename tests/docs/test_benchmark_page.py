@@ -169,6 +169,8 @@ def test_every_part_stands_beside_the_whole(tables):
     ]
     rows += [row("ablation.no_guard.oom_at_slack_268", 44.0), row("ablation.no_guard.slack_at_oom_76", None)]
     rows += [row("ablation.no_guard.oom_at_slack_268.minus_whole", 23.5, 1.5, 57.5)]
+    rows += [row("ablation.no_guard.changes_per_container_day_at_slack_268.minus_whole", -0.6, -0.9, -0.3)]
+    rows += [row("ablation.first_day.no_relatives.oom.minus_whole", 53.0, 0.0, 189.0)]
     rows += [
         row(f"ablation.{slug}.calibration{kind}.realised_over_promised", 1.5)
         for slug in ("whole", "no_guard")
@@ -178,11 +180,11 @@ def test_every_part_stands_beside_the_whole(tables):
     rows += [row(f"ablation.first_day.{slug}.oom", 300.0) for slug in ("whole", "no_relatives")]
     document = {"commit": "abc", "seed": 7, "seconds": 12.0, "rows": rows}
     made = tables.with_tables("<!-- table ablation -->\n<!-- end of table -->\n", None, document)
-    assert "| **nothing: the whole** | 0.5 [0.25, 0.75] | - | 0.5 [0.25, 0.75] | - | - |\n" in made
-    assert "| guard | 44 | 23.5 [1.5, 57.5] | - | - | - |\n" in made
+    assert "| **nothing: the whole** | 0.5 [0.25, 0.75] | - | 0.5 [0.25, 0.75] | - | - | - | - |\n" in made
+    assert "| guard | 44 | 23.5 [1.5, 57.5] | - | - | - | -0.6 [-0.9, -0.3] | fewer kills, more changes |\n" in made
     assert "| without, or instead | OOM/1000 cd | slack | all | bursty |\n" in made
     assert "| **nothing: the whole** | 35 | - | 1.5 | 1.5 |\n" in made
-    assert "| relatives | 300 | - | - | - | - |\n" in made
+    assert "| relatives | 300 | 53 [0, 189] | - | - | - | - | nothing |\n" in made
 
 
 def test_to_be_better_on_neither_axis_than_guarded_vpa_is_a_miss_and_equal_is_not_worse_than_vpa(tables):
