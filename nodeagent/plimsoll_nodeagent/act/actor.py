@@ -65,19 +65,19 @@ class Actor:
     def lease(self, container: Container, high_bytes: int, seconds: float) -> Outcome:
         """Lower memory.high for some seconds; ended by `tick`, `close`, or `recover` after a kill."""
         if not self._may(ActionKind.HIGH_LEASE, container):
-            kind = ActionKind.HIGH_LEASE
-            return self._counted(
-                Outcome(kind, container.container_id, Answer.REFUSED, Effect(), None, "no policy")
-            )
+            return self._refused(ActionKind.HIGH_LEASE, container)
         return self._counted(self.leases.grant(container, high_bytes, seconds, self._monotonic()))
+
+    def take_by_lease(self, container: Container, amount_bytes: int, seconds: float) -> Outcome:
+        """Have so much reclaimed by memory.high; put back at once, and in `seconds` should that fail."""
+        if not self._may(ActionKind.HIGH_LEASE, container):
+            return self._refused(ActionKind.HIGH_LEASE, container)
+        return self._counted(self.leases.take(container, amount_bytes, seconds, self._monotonic()))
 
     def bind(self, container: Container, numa_nodes: tuple[int, ...]) -> Outcome:
         """Bind a container's memory to NUMA nodes until it is let go, `close`, or `recover` after a kill."""
         if not self._may(ActionKind.BIND, container):
-            kind = ActionKind.BIND
-            return self._counted(
-                Outcome(kind, container.container_id, Answer.REFUSED, Effect(), None, "no policy")
-            )
+            return self._refused(ActionKind.BIND, container)
         return self._counted(self.bindings.bind(container, numa_nodes))
 
     def let_go(self, container: Container) -> None:
@@ -118,6 +118,10 @@ class Actor:
         if container is None:
             return kind in _OF_KUBE_NODE
         return container.key in self._permitted
+
+    def _refused(self, kind: ActionKind, container: Container) -> Outcome:
+        refused = Outcome(kind, container.container_id, Answer.REFUSED, Effect(), None, "no policy")
+        return self._counted(refused)
 
     def _counted(self, outcome: Outcome) -> Outcome:
         self.counts[outcome.kind, outcome.answer] += 1

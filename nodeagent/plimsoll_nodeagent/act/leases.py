@@ -6,6 +6,7 @@ disk before the write, every lease has an end, and what another wrote meanwhile 
 memory.max is never written, neither here nor anywhere.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from plimsoll_nodeagent.act.container import opened, usage_changed, usage_now
@@ -43,14 +44,42 @@ class Leases:
 
     def grant(self, container: Container, high_bytes: int, seconds: float, now_seconds: float) -> Outcome:
         """Lower memory.high to `high_bytes` for at most `LONGEST_SECONDS`; refused if that would raise it."""
+        return self._granted(container, lambda _: high_bytes, seconds, now_seconds)
+
+    def take(self, container: Container, amount_bytes: int, seconds: float, now_seconds: float) -> Outcome:
+        """Have so much reclaimed by a lease, from what is used now, and end it; `seconds`: should that fail.
+
+        The kernel reclaims before the write returns. Held for longer, whatever the container grows by would
+        be taken besides, with nobody who asked for it.
+        """
+
+        def below(usage_bytes: int | None) -> int | None:
+            return None if usage_bytes is None else max(0, usage_bytes - amount_bytes)
+
+        outcome = self._granted(container, below, seconds, now_seconds)
+        if outcome.acted:
+            self.end(container)
+        return outcome
+
+    def _granted(
+        self,
+        container: Container,
+        bound_by: Callable[[int | None], int | None],
+        seconds: float,
+        now_seconds: float,
+    ) -> Outcome:
+        """A lease of what `bound_by` makes of the container's usage now (None: unknown, and then none)."""
         expected = Effect(usage_bytes=None)
         with opened(self._fs, container) as cgroup:
             if isinstance(cgroup, Answer):
                 return self._outcome(container, cgroup, expected)
             before = self._bound_before(container, cgroup)
+            usage = usage_now(cgroup)
+            high_bytes = bound_by(usage["usage_bytes"])
+            if high_bytes is None:
+                return self._outcome(container, Answer.REFUSED, expected, detail="its usage is not known")
             if before is None or (before != NO_BOUND and int(before) <= high_bytes):
                 return self._outcome(container, Answer.REFUSED, expected, detail=f"memory.high is {before}")
-            usage = usage_now(cgroup)
             if usage["usage_bytes"] is not None:
                 expected = Effect(usage_bytes=min(0, high_bytes - usage["usage_bytes"]))
             try:

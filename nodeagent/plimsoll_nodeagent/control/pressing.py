@@ -25,6 +25,7 @@ from plimsoll_nodeagent.control.taking import asked_bytes, moved_bytes
 from plimsoll_nodeagent.discover.tracker import Container, ContainerId
 from plimsoll_nodeagent.kernelfs import KernelFs, Mode
 from plimsoll_nodeagent.loop import Snapshot
+from plimsoll_nodeagent.sample.formats import parse_meminfo, parsed
 from plimsoll_nodeagent.sample.pressure_readings import (
     container_reading,
     is_numa,
@@ -54,7 +55,7 @@ class Pressing:
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Actions by kind and whether they were ahead of the pressure."""
     reclaimed_bytes: int = 0
-    _room: NodeRoom = field(default_factory=NodeRoom)
+    _swap_total_bytes: int = 0
     _pressed: dict[ContainerId, float] = field(default_factory=dict)
     _stepped_seconds: float = float("-inf")
     _woken: bool = False
@@ -67,9 +68,9 @@ class Pressing:
     def see_all(self, snapshot: Snapshot, wanted: list[ContainerSample]) -> None:
         """Forecast every container, and the machine, from a whole look."""
         memory = snapshot.kube_node.memory
-        swap_total = 0 if memory is None else memory.swap_total_bytes
         if memory is not None:
-            self._room = NodeRoom(memory.swap_total_bytes, memory.swap_free_bytes)
+            self._swap_total_bytes = memory.swap_total_bytes
+        swap_total = 0 if memory is None else memory.swap_total_bytes
         now = snapshot.taken_seconds
         controlled = self.reclaimer.controlled
         self.forecasts.keep({key: each.workload_class for key, each in controlled.items()})
@@ -105,7 +106,7 @@ class Pressing:
         for key in (*self.forecasts.near(), *sorted(happened - set(self.forecasts.near()))[:MOST_EVENTS]):
             sample = self.look(controlled[key].container) if key in controlled else None
             if sample is not None:
-                readings[key] = container_reading(sample, self._room.swap_total_bytes, now_seconds)
+                readings[key] = container_reading(sample, self._swap_total_bytes, now_seconds)
         self.forecasts.see(readings, now_seconds, pressed)
         self.act(now_seconds)
 
@@ -130,7 +131,7 @@ class Pressing:
         ]
         keys = {scope_name(key): key for key in self.forecasts.spoken}
         for action in self.policy.plan(views, now_seconds):
-            effective = self._done(action, keys[action.scope], offers, now_seconds)
+            effective = self._done(action, keys[action.scope], now_seconds)
             self.policy.outcome(action.scope, effective, now_seconds)
             self.outcomes[action.kind.value, "proactive" if action.proactive else "late"] += 1
 
@@ -154,28 +155,32 @@ class Pressing:
             return True
         return self.reclaimer.capabilities.at_least(Engine.COMPACTION, Level.PER_NUMA_NODE)
 
-    def _done(
-        self, action: PlannedAction, key: ContainerId, offers: Mapping[ContainerId, int], now_seconds: float
-    ) -> bool:
+    def _done(self, action: PlannedAction, key: ContainerId, now_seconds: float) -> bool:
         if action.kind is ActionKind.COMPACT:
             outcome = self.reclaimer.taker.actor.act(Compact(numa_node_of(key)))
             self.reclaimer.outcomes[outcome.kind.value, outcome.answer.value] += 1
             return outcome.measured is not None and (outcome.measured.free_blocks or 0) > 0
         done = [
             outcome
-            for each, amount in self._shares(action, key, offers)
+            for each, amount in self._shares(action, key, now_seconds)
             for outcome in self.reclaimer.take(each, amount, now_seconds)
         ]
         return self._effective(action, done)
 
     def _shares(
-        self, action: PlannedAction, key: ContainerId, offers: Mapping[ContainerId, int]
+        self, action: PlannedAction, key: ContainerId, now_seconds: float
     ) -> list[tuple[Controlled, int]]:
-        """Who gives how much: where it costs least first, none more than it offers."""
-        controlled = self.reclaimer.controlled
+        """Who gives how much: where it costs least first, none more than it offers.
+
+        Offers and the node's room in swap are asked for right before: what the action before this one took
+        is in neither any more.
+        """
+        controlled, memory = self.reclaimer.controlled, parsed(self.fs.read("/proc/meminfo"), parse_meminfo)
         givers = [controlled[key]] if kind_of(key) is ScopeKind.CONTAINER else list(controlled.values())
-        claims = [each.claim(offers[each.container.key], each.file_bytes) for each in givers]
-        room = NodeRoom(self._room.swap_total_bytes, self._room.swap_free_bytes, action.reclaim_bytes)
+        offers = [self.reclaimer.offer_bytes(each, now_seconds) for each in givers]
+        claims = [each.claim(amount, each.file_bytes) for each, amount in zip(givers, offers, strict=True)]
+        swap = (0, 0) if memory is None else (memory.swap_total_bytes, memory.swap_free_bytes)
+        room = NodeRoom(*swap, action.reclaim_bytes)
         given = share_out(claims, room)
         return [(each, amount) for each, amount in zip(givers, given, strict=True) if amount > 0]
 

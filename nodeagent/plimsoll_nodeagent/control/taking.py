@@ -30,7 +30,7 @@ from plimsoll_nodeagent.control.controlled import Controlled
 from plimsoll_nodeagent.kernelfs import Advice, Answer, KernelFs, Ranges
 from plimsoll_nodeagent.kernelfs.process import PAGE_BYTES
 
-LEASE_SECONDS = 5.0
+LEASE_SECONDS = 5.0  # should putting memory.high back fail
 FILE_PAGES_ONLY = 0  # memory.reclaim's swappiness
 MOST_PARTS = 64  # of one amount: each is a call, and the process is asked for twice
 LEAST_REST_BYTES = 256 << 10  # less is not worth a call
@@ -88,7 +88,7 @@ class Taker:
         if self.capabilities.at_least(Engine.RECLAIM, Level.PLAIN):
             yield self.actor.act(self.reclaim(each, amount_bytes))
         else:
-            yield self._lease(each, amount_bytes)
+            yield from self._by_leases(each, amount_bytes)
 
     def bring_back(self, each: Controlled, amount_bytes: int, *, all_out: bool) -> Iterator[Outcome]:
         """Read in what has earned it; `all_out`: what was taken last."""
@@ -175,9 +175,15 @@ class Taker:
         pid, started_ticks = process
         return self.actor.act(Advise(each.container, pid, ranges, advice, started_ticks))
 
-    def _lease(self, each: Controlled, amount_bytes: int) -> Outcome:
-        """Before Linux 5.19: memory.high, lowered for some seconds and then put back."""
-        return self.actor.lease(each.container, max(0, each.usage_bytes - amount_bytes), LEASE_SECONDS)
+    def _by_leases(self, each: Controlled, amount_bytes: int) -> Iterator[Outcome]:
+        """Before Linux 5.19: memory.high, lowered part by part and put back; no further than the kernel gives."""
+        while amount_bytes > 0 and not self.must_stop(each):
+            part = min(PART_BYTES, amount_bytes)
+            outcome = self.actor.take_by_lease(each.container, part, LEASE_SECONDS)
+            yield outcome
+            if 2 * moved_bytes(outcome) < part:
+                return
+            amount_bytes -= part
 
 
 def asked_bytes(outcome: Outcome) -> int:

@@ -59,6 +59,11 @@ class TwinKernel(KernelFs):
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), str(where))
         if name == "memory.reclaim":
             self._reclaim(where.parent, text)
+        elif name == "memory.high":
+            where.write_text(f"{text}\n")
+            if text != "max":  # the kernel reclaims what is above before it returns
+                above = int((where.parent / "memory.current").read_text()) - int(text)
+                self._take(where.parent, max(0, above), None, ("pgsteal_direct",))
         elif name == "clear_refs":
             self.processes.clear_soft_dirty(int(where.parent.name))
         elif "damon" in where.parts:
@@ -93,14 +98,20 @@ class TwinKernel(KernelFs):
     def _reclaim(self, cgroup: Path, text: str) -> None:
         """Take file pages, then anonymous ones up to what may be swapped; EAGAIN where that is less."""
         words = text.split()
-        asked, swappiness = int(words[0]), _swappiness(words[1:])
+        asked = int(words[0])
+        apart = ("pgsteal_proactive", "pgsteal_direct")
+        if self._take(cgroup, asked, _swappiness(words[1:]), apart) < asked:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), str(cgroup))
+
+    def _take(self, cgroup: Path, asked: int, swappiness: str | None, counters: tuple[str, ...]) -> int:
+        """Bytes that went; counted in `pgsteal`, and in the first of `counters` that this kernel has."""
         stat = _keyed(cgroup / "memory.stat")
         file_ = 0 if swappiness == "max" else min(asked, stat.get("file", 0))
         anon = 0 if swappiness == "0" else min(asked - file_, stat.get("anon", 0), self._swap_room(cgroup))
         stat |= {"file": stat.get("file", 0) - file_, "anon": stat.get("anon", 0) - anon}
         stat["inactive_file"] = min(stat.get("inactive_file", 0), stat["file"])
         stat["file_mapped"] = min(stat.get("file_mapped", 0), stat["file"])
-        apart = next((name for name in ("pgsteal_proactive", "pgsteal_direct") if name in stat), "pgsteal")
+        apart = next((name for name in counters if name in stat), "pgsteal")
         for name in {"pgsteal", apart}:
             stat[name] = stat.get(name, 0) + (file_ + anon) // _PAGE_BYTES
         (cgroup / "memory.stat").write_text("".join(f"{key} {value}\n" for key, value in stat.items()))
@@ -108,8 +119,7 @@ class TwinKernel(KernelFs):
         if anon:
             _add(cgroup / "memory.swap.current", anon)
             self._take_swap(anon)
-        if file_ + anon < asked:
-            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), str(cgroup))
+        return file_ + anon
 
     def _swap_room(self, cgroup: Path) -> int:
         used, most = cgroup / "memory.swap.current", cgroup / "memory.swap.max"

@@ -272,6 +272,38 @@ def test_what_a_tick_has_decided_is_not_offered_ahead_of_pressure_too(tmp_path, 
     assert offers[0] <= cold - each.decision.reclaim_bytes
 
 
+def test_two_alarms_of_one_second_take_no_more_than_was_offered(tmp_path):
+    agent = agent_on(tmp_path, containers=1)
+    agent.tick(60)
+    heeded(agent, 1)
+    proven(agent)
+    (each,) = agent.made.agent.reclaimer.controlled.values()
+    offered, before = each.law.offer_bytes(agent.now), usage(agent)
+    assert offered > MIB
+    alarm(agent, KUBE_NODE, free_ratio=0.01, allocation_bytes_per_second=float(MIB))
+    alarm(agent, key_of(agent), free_ratio=0.0, allocation_bytes_per_second=float(64 * MIB))
+    pressing(agent).act(agent.now)
+    assert pressing(agent).outcomes == {("reclaim", "proactive"): 2}
+    assert 0 < before - usage(agent) <= offered
+
+
+def test_swap_that_filled_since_the_tick_is_no_room_for_acts_ahead(tmp_path):
+    agent = agent_on(tmp_path, containers=1)
+    agent.tick(60)
+    heeded(agent, 1)
+    proven(agent)
+    (each,) = agent.made.agent.reclaimer.controlled.values()
+    each.file_bytes = 0  # what goes is anonymous
+    assert each.law.offer_bytes(agent.now) > MIB
+    meminfo = agent.node.root / "proc/meminfo"
+    lines = ["SwapFree: 0 kB" if at.startswith("SwapFree") else at for at in meminfo.read_text().splitlines()]
+    meminfo.write_text("\n".join(lines) + "\n")
+    before = usage(agent)
+    alarm(agent, KUBE_NODE, free_ratio=0.01, allocation_bytes_per_second=float(MIB))
+    pressing(agent).act(agent.now)
+    assert usage(agent) == before
+
+
 @pytest.mark.parametrize("probability", [math.nan, 0.3])
 def test_no_alarm_is_no_act(tmp_path, probability: float):
     agent = agent_on(tmp_path)

@@ -154,3 +154,44 @@ def test_a_busy_kernel_at_the_end_is_asked_again(tmp_path):
     assert node.journal().names() != []
     assert [each.answer for each in actor.tick()] == [Answer.DONE]
     assert high(node) == "max"
+
+
+def test_what_is_taken_by_a_lease_is_what_was_asked_for_and_it_is_over_at_once(tmp_path):
+    node = TwinNode(tmp_path, usage_bytes=96 * MIB)
+    actor = node.actor(node.container())
+    outcome = actor.take_by_lease(node.container(), 12 * MIB, 5)
+    assert (outcome.answer, outcome.expected.usage_bytes) == (Answer.DONE, -12 * MIB)
+    assert outcome.measured.usage_bytes == -12 * MIB
+    assert outcome.measured.reclaimed_bytes == 12 * MIB
+    assert high(node) == "max"
+    assert node.journal().names() == []
+
+
+def test_an_end_that_fails_is_tried_again_when_its_time_is_over(tmp_path):
+    node = TwinNode(tmp_path)
+    actor = node.actor(node.container())
+    writes = []
+
+    def before_it_is_written() -> None:
+        """First what stands is read, then it is lowered, then what is to be put back is read."""
+        writes.append(1)
+        if len(writes) == 3:
+            node.kernel.fail("memory.high", errno.EBUSY)
+        else:
+            node.kernel.happen_before("memory.high", before_it_is_written)
+
+    node.kernel.happen_before("memory.high", before_it_is_written)
+    assert actor.take_by_lease(node.container(), 12 * MIB, 5).answer is Answer.DONE
+    assert high(node) == str(52 * MIB)
+    node.clock.seconds += 5
+    assert [each.answer for each in actor.tick()] == [Answer.DONE]
+    assert high(node) == "max"
+
+
+def test_without_its_usage_nothing_is_taken_by_a_lease(tmp_path):
+    node = TwinNode(tmp_path)
+    actor = node.actor(node.container())
+    node.kernel.fail("memory.current", errno.EIO)
+    assert actor.take_by_lease(node.container(), 12 * MIB, 5).answer is Answer.REFUSED
+    assert high(node) == "max"
+    assert node.actor().take_by_lease(node.container(), 12 * MIB, 5).answer is Answer.REFUSED  # no policy

@@ -174,3 +174,36 @@ def test_what_was_reclaimed_is_booked_by_the_kernels_own_counters(
     )
     outcome = Outcome(kind, "app", Answer.DONE, Effect(usage_bytes=-20 * MIB), measured)
     assert moved_bytes(outcome, untold_bytes=MIB) == booked_mib * MIB
+
+
+OLD = KernelCapabilities(
+    "5.15.0",
+    settle([each for each in FACTS if each.level not in {Level.SWAPPINESS, Level.PLAIN}]),
+    (0,),
+    0,
+    (),
+)
+
+
+@pytest.mark.parametrize(
+    ("grown_mib", "stops_after", "parts"), [(0, 9, [16, 16, 8]), (32, 9, [16, 16, 8]), (0, 1, [16])]
+)
+def test_a_lease_takes_the_amount_from_what_is_used_now_in_parts(tmp_path, grown_mib, stops_after, parts):
+    node = TwinNode(tmp_path, usage_bytes=(64 + grown_mib) * MIB)
+    each = Controlled(node.container(), ReclaimLaw(ReclaimPolicy()))
+    each.usage_bytes, each.swap = 64 * MIB, SwapRoom(64 * MIB)  # by the last sample
+    moved = []
+    taker = Taker(node.actor(each.container), OLD, lambda _: len(moved) >= stops_after, node.kernel)
+    for outcome in taker.in_order(each, 40 * MIB):
+        assert outcome.kind is ActionKind.HIGH_LEASE
+        moved.append(moved_bytes(outcome) // MIB)
+    assert moved == parts
+    assert node.file(1, "memory.high").read_text().strip() == "max"
+
+
+def test_leases_go_no_further_than_the_kernel_gives(tmp_path):
+    node = TwinNode(tmp_path, swap_max="0", usage_bytes=40 * MIB)  # 20 MiB are of files
+    each = Controlled(node.container(), ReclaimLaw(ReclaimPolicy()))
+    each.swap = SwapRoom(0, shut=True)
+    taker = Taker(node.actor(each.container), OLD, lambda _: False, node.kernel)
+    assert [moved_bytes(outcome) // MIB for outcome in taker.in_order(each, 40 * MIB)] == [16, 4]
