@@ -176,7 +176,7 @@ class Taker:
         return self.actor.act(Advise(each.container, pid, ranges, advice, started_ticks))
 
     def _by_leases(self, each: Controlled, amount_bytes: int) -> Iterator[Outcome]:
-        """Before Linux 5.19: memory.high, lowered part by part and put back; no further than the kernel gives."""
+        """Before Linux 5.19: memory.high, lowered part by part and put back, as far as the kernel gives."""
         while amount_bytes > 0 and not self.must_stop(each):
             part = min(PART_BYTES, amount_bytes)
             outcome = self.actor.take_by_lease(each.container, part, LEASE_SECONDS)
