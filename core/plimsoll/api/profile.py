@@ -240,6 +240,16 @@ class NumaNodeMemory(Model):
     """Memory it has."""
     free_bytes: Quantity | None = None
     """Memory that is free."""
+    used_bytes: Quantity | None = None
+    """Memory in use: what is neither free nor page cache that the kernel drops first."""
+    remote_fraction: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of accesses to it that come from other NUMA nodes' CPUs, of the containers whose policy says
+    placement.numa; an estimate: bytes by CPU time, as if all memory of a container were used alike. Absent
+    where no such container has memory on it and runs, and for slower memory."""
+    tier: Annotated[int, Field(ge=0)] | None = None
+    """The kernel's number of its memory tier, smaller is faster; absent where the kernel knows none."""
+    slow: bool | None = None
+    """Whether it is slower memory than others here: it has no CPUs, or is in a lower tier."""
     needed_bytes: Quantity | None = None
     """What the watched containers' memory on it must keep resident; absent where nobody can tell."""
     cold_bytes: Quantity | None = None

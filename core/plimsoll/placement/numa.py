@@ -150,6 +150,20 @@ def local_share(bytes_on: FloatArray, cpu_share: FloatArray) -> float:
     return float((bytes_on * cpu_share).sum() / total) if total > 0 else 1.0
 
 
+def remote_share_on(bytes_on: FloatArray, cpu_seconds_on: FloatArray) -> FloatArray:
+    """[M] of the accesses to each NUMA node's memory, the share from other ones' CPUs; NaN: none is known.
+
+    Over containers [K, M], each weighed by what it has there. One that did not run accesses nothing.
+    """
+    spent = cpu_seconds_on.sum(axis=1, keepdims=True)
+    runs = spent[:, 0] > 0
+    held, share = bytes_on[runs], cpu_seconds_on[runs] / spent[runs]
+    total = held.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: FloatArray = np.where(total > 0, (held * (1.0 - share)).sum(axis=0) / total, np.nan)
+    return found
+
+
 def _stay(container: NumaContainer, why: str) -> NumaPlan:
     spent = container.cpu_seconds_on.sum()
     share = container.cpu_seconds_on / spent if spent > 0 else np.zeros_like(container.cpu_seconds_on)

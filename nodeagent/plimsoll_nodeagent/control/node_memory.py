@@ -132,6 +132,10 @@ def status_of(report: Report, mode: Mode, version: str) -> NodeMemoryStatus:
                 id=each.numa_node,
                 total_bytes=each.total_bytes,
                 free_bytes=each.free_bytes,
+                used_bytes=each.used_bytes,
+                remote_fraction=each.remote_ratio,
+                tier=each.tier,
+                slow=each.slow,
                 needed_bytes=each.needed_bytes,
                 cold_bytes=each.cold_bytes,
             )

@@ -22,6 +22,7 @@ from plimsoll.placement.numa import (
     NumaPlan,
     NumaTrials,
     plan_numa,
+    remote_share_on,
 )
 from plimsoll.placement.numa_bind import NumaBindings
 from plimsoll_nodeagent.act.actor import Actor
@@ -58,6 +59,15 @@ class _Watched:
     stalled_seconds: float | None  # PSI some, in all
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a container's memory was at the last look, and where it ran until then."""
+
+    numbers: tuple[int, ...]  # [M] NUMA nodes
+    bytes_on: FloatArray  # [M]
+    cpu_seconds_on: FloatArray  # [M]
+
+
 @dataclass
 class NumaPlaces:
     """One for the agent."""
@@ -73,6 +83,7 @@ class NumaPlaces:
     _bindings: NumaBindings = field(default_factory=NumaBindings)
     _binds: Collection[ContainerId] = ()
     _watched: dict[ContainerId, _Watched] = field(default_factory=dict)
+    _places: dict[ContainerId, _Place] = field(default_factory=dict)
     _due_seconds: float = float("-inf")
 
     def __post_init__(self) -> None:
@@ -112,6 +123,18 @@ class NumaPlaces:
         found = [each.local_before for each in self.plans.values()]
         return float(np.mean(found)) if found else None
 
+    def remote_shares(self) -> dict[int, float]:
+        """By NUMA node, the share of accesses to it that are remote; those of which nothing is known lack."""
+        numbers = max((each.numbers for each in self._places.values()), key=len, default=())
+        alike = [each for each in self._places.values() if each.numbers == numbers]
+        if not alike:
+            return {}
+        shares = remote_share_on(
+            np.array([each.bytes_on for each in alike]), np.array([each.cpu_seconds_on for each in alike])
+        )
+        found = zip(numbers, shares.tolist(), strict=True)
+        return {number: share for number, share in found if math.isfinite(share)}
+
     def _one(
         self,
         sample: ContainerSample,
@@ -121,6 +144,7 @@ class NumaPlaces:
         now_seconds: float,
     ) -> None:
         key = sample.container.key
+        self._places.pop(key, None)
         with opened(self.fs, sample.container) as cgroup:
             if isinstance(cgroup, Answer):
                 return
@@ -134,6 +158,7 @@ class NumaPlaces:
                 self._let_go(sample.container)
             return
         bytes_on = held[0] + held[1]
+        self._places[key] = _Place(numbers, bytes_on, spent)
         back = self._trials.judge(str(key), bytes_on, stall, now_seconds)
         if back:
             self.taken_back_total += 1
@@ -215,6 +240,7 @@ class NumaPlaces:
         self._watched = {key: each for key, each in self._watched.items() if key in present}
         self.moves.keep_only(present)
         self.plans = {key: each for key, each in self.plans.items() if key in present}
+        self._places = {key: each for key, each in self._places.items() if key in present}
 
 
 def _machine(fs: KernelFs, numbers: tuple[int, ...]) -> NumaMachine | None:

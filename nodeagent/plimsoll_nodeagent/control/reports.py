@@ -19,7 +19,7 @@ from plimsoll_nodeagent.control.reclaiming import SUFFERS, Reclaimer
 from plimsoll_nodeagent.kernelfs import KernelFs
 from plimsoll_nodeagent.loop import Snapshot
 from plimsoll_nodeagent.sample.buddy import Zone
-from plimsoll_nodeagent.sample.numa import NumaNodeSample, sample_numa_nodes
+from plimsoll_nodeagent.sample.numa import NumaNodeSample, read_tiers, sample_numa_nodes
 from plimsoll_nodeagent.sample.pressure_readings import fragmentation_ratio, numa_key, read_node, scope_name
 from plimsoll_nodeagent.sample.reading import ContainerSample
 from plimsoll_nodeagent.sample.triggers import KUBE_NODE
@@ -90,6 +90,10 @@ class NumaReport:
     numa_node: int
     total_bytes: int
     free_bytes: int
+    used_bytes: int
+    remote_ratio: float | None
+    tier: int | None
+    slow: bool
     fragmentation_ratio: float | None
     needed_bytes: int | None
     cold_bytes: int | None
@@ -222,6 +226,7 @@ def node_report(
         needed = rest + store_bytes + sum(each.needed_bytes for each in known.values() if each is not None)
         cold = sum(each.cold_bytes for each in known.values() if each is not None)
     said, zones = pressing.forecasts.probability, read_node(fs).zones
+    remote, slow = places.remote_shares(), {each.numa_node for each in read_tiers(fs).slow}
     return NodeReport(
         pressure_forecast=said.get(KUBE_NODE),
         forecast_fallbacks_total=pressing.forecasts.fallbacks_total,
@@ -242,7 +247,14 @@ def node_report(
         ),
         ahead=pressure_report(pressing),
         numa=tuple(
-            _numa(each, zones, controlled, said.get(numa_key(each.numa_node)))
+            _numa(
+                each,
+                zones,
+                controlled,
+                said.get(numa_key(each.numa_node)),
+                remote.get(each.numa_node),
+                slow=each.numa_node in slow,
+            )
             for each in sample_numa_nodes(fs)
         ),
     )
@@ -321,6 +333,9 @@ def _numa(
     zones: tuple[Zone, ...],
     controlled: Iterable[Controlled],
     probability: float | None,
+    remote: float | None,
+    *,
+    slow: bool,
 ) -> NumaReport:
     own = tuple(each for each in zones if each.numa_node == sample.numa_node)
     ages = [each.looked.by_numa_node.get(sample.numa_node) for each in controlled if each.looked is not None]
@@ -331,6 +346,10 @@ def _numa(
         numa_node=sample.numa_node,
         total_bytes=sample.total_bytes,
         free_bytes=sample.free_bytes,
+        used_bytes=max(0, sample.total_bytes - sample.available_bytes),
+        remote_ratio=remote,
+        tier=sample.tier,
+        slow=slow,
         fragmentation_ratio=_finite(fragmentation_ratio(own)),
         needed_bytes=int(hot) if known else None,
         cold_bytes=int(cold) if known else None,

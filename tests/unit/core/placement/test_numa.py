@@ -16,6 +16,7 @@ from plimsoll.placement.numa import (
     Standing,
     local_share,
     plan_numa,
+    remote_share_on,
 )
 
 GIB = 2.0**30
@@ -162,3 +163,19 @@ def test_a_move_that_made_nothing_worse_stays_and_forgives():
     trials.moved("c", [GIB, 0.0], 0.0, 100.0)
     trials.forget(frozenset())
     assert trials.may_move("c", 100.0)
+
+
+def test_how_much_of_what_reaches_a_numa_node_is_remote_is_weighed_by_what_is_there():
+    held = np.array([[3.0, 0.0], [1.0, 4.0]])
+    ran = np.array([[10.0, 0.0], [0.0, 5.0]])
+    assert remote_share_on(held, ran).tolist() == [0.25, 0.0]  # the second one's first part alone
+    spanning = np.array([[10.0, 0.0], [3.0, 1.0]])
+    assert remote_share_on(held, spanning).tolist() == pytest.approx([0.0625, 0.75])
+
+
+def test_who_does_not_run_reaches_nothing_and_of_an_empty_numa_node_nothing_is_known():
+    held, ran = np.array([[4.0, 0.0], [4.0, 4.0]]), np.array([[1.0, 1.0], [0.0, 0.0]])
+    found = remote_share_on(held, ran)
+    assert found[0] == 0.5
+    assert np.isnan(found[1])
+    assert np.isnan(remote_share_on(held, np.zeros_like(ran))).all()

@@ -4,12 +4,25 @@ import pytest
 
 from builders.agents import AgentOn
 from builders.plainapi import PlainApi, serving
-from plimsoll.api.profile import NodeMemoryStatus
+from plimsoll.api.profile import NodeMemoryStatus, NumaNodeMemory
 from plimsoll.api.v1alpha1 import NodeMemory
 from plimsoll_nodeagent.control import node_memory
 from plimsoll_nodeagent.control.node_memory import WRITE_SECONDS, NodeMemoryWriter, status_of
 from plimsoll_nodeagent.control.reports import CoordinationReport
 from plimsoll_nodeagent.kernelfs import Mode
+
+GIB = 2**30
+MEMINFO = "Node {0} MemTotal: {1} kB\nNode {0} MemFree: {2} kB\nNode {0} Inactive(file): {3} kB\n"
+
+
+def with_numa_nodes(agent: AgentOn) -> AgentOn:
+    """A NUMA node with CPUs, of which 4 of 8 GiB are free and 1 is cache; another one without CPUs."""
+    nodes = agent.node.root / "sys/devices/system/node"
+    for number in (0, 1):
+        sizes = (each * GIB // 1024 for each in (8, 4, 1))
+        agent.node.tree.write(nodes / f"node{number}/meminfo", MEMINFO.format(number, *sizes))
+    agent.node.tree.write(nodes / "has_cpu", "0\n")
+    return agent
 
 
 @pytest.fixture
@@ -54,10 +67,21 @@ def test_whether_the_operator_hears_the_agent_is_a_condition_where_the_two_are_j
 
 
 def test_every_field_that_is_promised_has_a_writer(tmp_path, monkeypatch):
-    given = {}
+    given, of_numa = {}, {}
     monkeypatch.setattr(node_memory, "NodeMemoryStatus", lambda **fields: given.update(fields))
-    status_of(AgentOn(tmp_path).tick(1), Mode.ACT, "0.1.0")
+    monkeypatch.setattr(node_memory, "NumaNodeMemory", lambda **fields: of_numa.update(fields))
+    status_of(with_numa_nodes(AgentOn(tmp_path)).tick(1), Mode.ACT, "0.1.0")
     assert given.keys() == NodeMemoryStatus.model_fields.keys()
+    assert of_numa.keys() == NumaNodeMemory.model_fields.keys()
+
+
+def test_what_a_numa_node_has_in_use_whether_it_is_slow_and_how_remote_it_is_are_told(tmp_path, monkeypatch):
+    agent = with_numa_nodes(AgentOn(tmp_path))
+    monkeypatch.setattr(agent.made.agent.places, "remote_shares", lambda: {0: 0.25})
+    fast, slow = status_of(agent.tick(1), Mode.ACT, "0.1.0").numa_nodes
+    assert (fast.total_bytes, fast.used_bytes) == (8 * GIB, 3 * GIB)  # what can be dropped is not in use
+    assert (fast.remote_fraction, fast.slow, slow.remote_fraction, slow.slow) == (0.25, False, None, True)
+    assert "tier" not in fast.to_api()
 
 
 def test_writes_once_a_minute_and_at_once_when_acting_ends(api, tmp_path):

@@ -119,6 +119,25 @@ def test_memory_on_the_wrong_numa_node_is_moved(tmp_path):
     assert world.places.local_share() == 1.0
 
 
+def test_what_is_remote_is_told_by_numa_node_of_those_who_asked_for_a_look(tmp_path):
+    world = World(tmp_path)
+    world.pass_time()
+    assert world.places.remote_shares() == {}  # the first look knows of no CPU time
+    world.pass_time()
+    assert world.places.remote_shares() == {0: 1.0}  # all of it is on node 0 and used from node 1
+    world.pass_time(looks=10)
+    assert world.places.remote_shares() == {1: 0.0}
+    world.places.step((), world.now + LOOK_SECONDS)
+    assert world.places.remote_shares() == {}  # nobody asks any more
+
+
+def test_of_who_was_not_seen_to_run_nothing_is_told(tmp_path):
+    world = World(tmp_path)
+    world.pass_time(looks=2)
+    world.pass_time(busy=0.0)
+    assert world.places.remote_shares() == {}
+
+
 @pytest.fixture
 def small_steps(monkeypatch):
     """A sixteenth of the process moves in a step, and twice as much is looked through."""
