@@ -36,6 +36,7 @@ from plimsoll_operator.owners import OwnerResolver
 from plimsoll_operator.parts import Parts
 from plimsoll_operator.place.gatekeeper import GateKeeper
 from plimsoll_operator.place.gating import Gating
+from plimsoll_operator.place.peaks import PeakTeller
 from plimsoll_operator.place.placer import Placer
 from plimsoll_operator.place.relieving import Reliever
 from plimsoll_operator.place.watch import NodeWatch
@@ -127,6 +128,7 @@ def assemble(settings: OperatorSettings, clock: Clock, api: KubeApi, indices: Ko
         model=PipelineSettings().model,
         placer=placer,
         reliever=reliever,
+        peaks=None if placer is None else PeakTeller(placer, fenced),
     )
     leader.degraded = lambda: degraded(parts, clock.now())
     return Assembled(parts, keeper.memory, gates)

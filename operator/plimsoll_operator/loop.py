@@ -112,6 +112,9 @@ class Loop:
                 await self._leaks.answer(self._state, now_seconds)
             with stage("relieve"):
                 await self._relieve(now_seconds)
+            with stage("peaks"):
+                if parts.peaks is not None:
+                    await parts.peaks.tell(world, now_seconds)
             with stage("profiles"):
                 await parts.keeper.keep(world, self._builder(now_seconds), plans.rows, now_seconds)
             with stage("policies"):

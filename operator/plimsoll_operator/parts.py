@@ -17,6 +17,7 @@ from plimsoll_operator.keeping import Keeper
 from plimsoll_operator.leader import Leader
 from plimsoll_operator.membership import Membership
 from plimsoll_operator.owners import OwnerResolver
+from plimsoll_operator.place.peaks import PeakTeller
 from plimsoll_operator.place.placer import Placer
 from plimsoll_operator.place.relieving import Reliever
 from plimsoll_operator.serve.metrics import Metrics
@@ -47,3 +48,4 @@ class Parts:
     desk: Desk | None = None  # coordination with agents; None: there is none
     placer: Placer | None = None  # where new pods go; None: no webhook asks
     reliever: Reliever | None = None  # who leaves a kube node; only with a placer
+    peaks: PeakTeller | None = None  # what nodes will need, told in NodeMemory; only with a placer

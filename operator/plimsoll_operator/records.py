@@ -204,6 +204,7 @@ class NodeMemoryRecord:
     name: str
     usage_bytes: int | None  # all that is in use there, whoever uses it
     updated_seconds: float | None  # by the node's clock
+    peak_seconds: float | None = None  # when an operator last wrote of its peak; None: nothing is said of it
 
 
 @dataclass(frozen=True, slots=True)

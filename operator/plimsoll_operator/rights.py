@@ -89,6 +89,7 @@ RIGHTS: tuple[Right, ...] = (
     ),
     Right(PROFILES.group, f"{PROFILES.plural}/status", ("patch",), "recommendations, decisions, history"),
     Right(NODE_MEMORIES.group, NODE_MEMORIES.plural, WATCHED, "what agents say that each node uses"),
+    Right(NODE_MEMORIES.group, f"{NODE_MEMORIES.plural}/status", ("patch",), "forecasts of nodes' peaks"),
     Right(EVENTS.group, EVENTS.plural, ("create",), "what was done to a pod, in `kubectl describe`"),
     Right(LEASES.group, LEASES.plural, ("create",), "leadership, the first time", scope="own namespace"),
     Right(

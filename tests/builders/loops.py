@@ -42,6 +42,7 @@ from plimsoll_operator.owners import OwnerResolver
 from plimsoll_operator.parts import Parts
 from plimsoll_operator.place.gatekeeper import GateKeeper
 from plimsoll_operator.place.gating import Gating
+from plimsoll_operator.place.peaks import PeakTeller
 from plimsoll_operator.place.placer import Placer
 from plimsoll_operator.place.relieving import Reliever
 from plimsoll_operator.serve.metrics import Metrics
@@ -256,6 +257,7 @@ class Rig:
                 model="seasonal",
                 placer=self.placer,
                 reliever=self.reliever,
+                peaks=PeakTeller(self.placer, fenced),
             )
         )
 

@@ -134,8 +134,13 @@ class PlacingRig(Rig):
         for name in names if self.agents else ():
             if name not in self.silent_agents:
                 used = self.used_mib_of.get(name, self.used_mib)
-                self.api.put("nodememories", node_memory(name, used, now_seconds))
+                self._agent_writes(node_memory(name, used, now_seconds))
         return await super().once(now_seconds, leading)
+
+    def _agent_writes(self, body):
+        """Merged in, as agents do: what the operator has written stays."""
+        before = self.api.objects.get(("nodememories", "", body["metadata"]["name"]), {})
+        self.api.put("nodememories", body | {"status": before.get("status", {}) | body["status"]})
 
 
 def node_memory(name, used_mib, now_seconds):

@@ -284,6 +284,21 @@ class ReclaimSummary(Model):
     """Containers in which reclaim pauses now: pressure, the refault budget, or data that is missing."""
 
 
+class NodePeak(Model):
+    """What a node's pods will need together in the fullest hour to come, as the distribution of their sum.
+    Deviations that replicas of a workload have in common count as often as there are of them. Pods that
+    nobody forecasts count with their requests."""
+
+    quantiles: Annotated[tuple[QuantileForecast, ...], Field(max_length=16)] = ()
+    """The distribution."""
+    short_percent: Annotated[float, Field(ge=0, le=100)] | None = None
+    """Probability that the node is short of memory within the horizon, percent."""
+    horizon_seconds: Duration | None = None
+    """How far ahead it speaks."""
+    updated_time_seconds: Time | None = None
+    """When the operator wrote this."""
+
+
 class NodeMemorySpec(Model):
     """Nothing to set yet: the object's name is the Kubernetes node's."""
 
@@ -299,6 +314,9 @@ class NodeMemoryStatus(Model):
     """PSI some, ten-second average, percent."""
     pressure_forecast_percent: Annotated[float, Field(ge=0, le=100)] | None = None
     """Probability of pressure some seconds ahead, percent."""
+    peak: NodePeak | None = None
+    """Forecast of the node's peak. Written by the operator where a policy asks for placement.node and it has
+    an opinion of the node; all else here is the agent's."""
     needed_bytes: Quantity | None = None
     """What the watched containers must keep resident: hot memory, and what reclaim could not take. Absent
     where nobody can tell."""

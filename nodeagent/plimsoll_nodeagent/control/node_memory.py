@@ -26,6 +26,7 @@ WRITE_SECONDS = 60.0
 NOT_FOUND, CONFLICT = 404, 409
 SENTENCE = 1000
 MOST_LIMITS = 16
+OPERATORS = frozenset({"peak"})  # fields that the operator writes, and that no merge of ours may name
 
 
 class NodeMemoryWriter:
@@ -205,4 +206,5 @@ def _attending(report: Report) -> tuple[Condition, ...]:
 
 
 def _names() -> list[str]:
-    return [field.alias or name for name, field in NodeMemoryStatus.model_fields.items()]
+    named = NodeMemoryStatus.model_fields.items()
+    return [field.alias or name for name, field in named if name not in OPERATORS]

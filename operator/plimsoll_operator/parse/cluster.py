@@ -93,10 +93,11 @@ def kube_node(raw: Raw) -> KubeNodeRecord:
 
 
 def node_memory(raw: Raw) -> NodeMemoryRecord:
-    """What an agent wrote of its kube node."""
+    """What an agent wrote of its kube node, and when an operator did of its peak."""
     status = part(raw, "status")
     name = str(part(raw, "metadata").get("name", ""))
-    return NodeMemoryRecord(name, quantity(status.get("usage")), seconds(status.get("updatedTime")))
+    usage, updated = quantity(status.get("usage")), seconds(status.get("updatedTime"))
+    return NodeMemoryRecord(name, usage, updated, seconds(part(status, "peak").get("updatedTime")))
 
 
 def _taints(spec: Raw) -> Taints:

@@ -7,7 +7,7 @@ from builders.plainapi import PlainApi, serving
 from plimsoll.api.profile import NodeMemoryStatus, NumaNodeMemory
 from plimsoll.api.v1alpha1 import NodeMemory
 from plimsoll_nodeagent.control import node_memory
-from plimsoll_nodeagent.control.node_memory import WRITE_SECONDS, NodeMemoryWriter, status_of
+from plimsoll_nodeagent.control.node_memory import OPERATORS, WRITE_SECONDS, NodeMemoryWriter, status_of
 from plimsoll_nodeagent.control.reports import CoordinationReport
 from plimsoll_nodeagent.kernelfs import Mode
 
@@ -71,7 +71,8 @@ def test_every_field_that_is_promised_has_a_writer(tmp_path, monkeypatch):
     monkeypatch.setattr(node_memory, "NodeMemoryStatus", lambda **fields: given.update(fields))
     monkeypatch.setattr(node_memory, "NumaNodeMemory", lambda **fields: of_numa.update(fields))
     status_of(with_numa_nodes(AgentOn(tmp_path)).tick(1), Mode.ACT, "0.1.0")
-    assert given.keys() == NodeMemoryStatus.model_fields.keys()
+    assert given.keys() | OPERATORS == NodeMemoryStatus.model_fields.keys()
+    assert not given.keys() & OPERATORS
     assert of_numa.keys() == NumaNodeMemory.model_fields.keys()
 
 
@@ -82,6 +83,19 @@ def test_what_a_numa_node_has_in_use_whether_it_is_slow_and_how_remote_it_is_are
     assert (fast.total_bytes, fast.used_bytes) == (8 * GIB, 3 * GIB)  # what can be dropped is not in use
     assert (fast.remote_fraction, fast.slow, slow.remote_fraction, slow.slow) == (0.25, False, None, True)
     assert "tier" not in fast.to_api()
+
+
+def test_what_the_operator_writes_of_the_peak_is_left_as_it_is(api, tmp_path):
+    agent = AgentOn(tmp_path)
+    write = writer(api)
+    write(agent.tick(1), agent.now)
+    write.wait()
+    peak = {"short": 1.5, "quantiles": [{"level": 0.98, "value": "3Gi"}]}
+    api.nodes["node-1"]["status"]["peak"] = peak
+    write(agent.tick(1, seconds=WRITE_SECONDS + 1), agent.now)
+    write.wait()
+    assert write.written_total == 2
+    assert api.nodes["node-1"]["status"]["peak"] == peak
 
 
 def test_writes_once_a_minute_and_at_once_when_acting_ends(api, tmp_path):
