@@ -159,12 +159,25 @@ def test_values_that_a_page_names_are_the_charts(page: str):
     assert not is_value("operator.settings.nothing")
 
 
-def test_values_that_the_fields_texts_name_are_the_charts():
+def is_policys_field(name: str) -> bool:
+    """Whether a policy has it: `placement` is a value of the chart and a part of each policy."""
+    crd = yaml.safe_load((CHART / "files/crds/memorypolicies.yaml").read_text())
+    found = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    for part in name.split("."):
+        if part not in found.get("properties", {}):
+            return False
+        found = found["properties"][part]
+    return True
+
+
+def test_values_that_the_fields_texts_name_are_the_charts_or_a_policys():
     """crds.md is made of the models' docstrings, as `kubectl explain` is: no code marks."""
     name = re.compile(rf"(?<![\w./-])(?:{'|'.join(values())})(?:\.\w+)+")
     named = set(name.findall((DOCS / "crds.md").read_text()))
     assert "agent.act.enabled" in named
-    assert {each for each in named if not is_value(each)} == set()
+    assert {each for each in named if not is_value(each) and not is_policys_field(each)} == set()
+    assert is_policys_field("placement.numa")
+    assert not is_policys_field("placement.nothing")
 
 
 @pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")), ids=lambda page: page.name)
