@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# node.sh up | wait | down | load | sh | console | kubelet  NUMBER ...: node VM NUMBER (1-9), named node-NUMBER, at 10.77.0.(10+NUMBER).
+# node.sh up | wait | down | remove | load | sh | console | kubelet  NUMBER ...: node VM NUMBER (1-9), named node-NUMBER, at 10.77.0.(10+NUMBER).
 #
 # A QEMU machine (TCG: no KVM is needed) with its own kernel, cgroup v2, two NUMA nodes and zram swap; pods are in
 # 10.244.NUMBER.0/24. NODE_MB, NODE_CPUS and NODE_ZRAM_MB say what it has. KUBELET_PATCH (swap, static or none) names what of
 # kind/patches is put over its KubeletConfiguration: the last node's is static, of the others none, for with LimitedSwap the
 # kubelet refuses to change a container's memory *request* in place. KUBELET_EXTRA names a file with more lines of it, such
-# as swap-node.yaml. `load ARCHIVE` imports an image; `sh COMMAND` runs it in a root shell; `kubelet` prints the configuration.
+# as swap-node.yaml. `remove` is `down`, and takes the machine's disk as well. `load ARCHIVE` imports an image; `sh COMMAND`
+# runs it in a root shell; `kubelet` prints the configuration.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 command=${1:?}; N=${2:?}; shift 2
@@ -128,13 +129,17 @@ down() {
   kill -9 "$pid" 2>/dev/null || true
   rm -f "$D/pid"
 }
+remove() { # its disk too: what a killed machine had not written through yet is cut off, a kubelet's certificate for one
+  down; rm -f "$D/disk.qcow2"
+}
 case $command in
   up) up ;;
   wait) wait_ready ;;
   down) down ;;
+  remove) remove ;;
   load) load "$1" ;;
   sh) node_sh "$N" "$@" ;;
   console) cat "$D/console.log" ;;
   kubelet) kubelet_configuration ;;
-  *) die "usage: node.sh up | wait | down | load | sh | console | kubelet NUMBER ..." ;;
+  *) die "usage: node.sh up | wait | down | remove | load | sh | console | kubelet NUMBER ..." ;;
 esac

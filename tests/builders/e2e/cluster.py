@@ -176,7 +176,7 @@ class Cluster:
     def another_node(
         self, number: int, patch: str = NONE, configuration: str = NONE, **settings: str
     ) -> Iterator[str]:
-        """A further VM node for the block, with the images of this checkout.
+        """A further VM node for the block, on a new disk, with the images of this checkout.
 
         Over its kubelet's configuration come a patch of kind/patches and then a file of kind/vm; `settings`
         are what kind/vm/node.sh reads from the environment.
@@ -188,13 +188,14 @@ class Cluster:
         environment = {**self.environment, "KUBELET_PATCH": patch, "KUBELET_EXTRA": extra, **settings}
 
         def away() -> None:
-            run([program, "down", str(number)], environment=environment)
+            run([program, "remove", str(number)], environment=environment)
             self.kube("delete", "node", name, "--ignore-not-found")
             on_it = ("--all-namespaces", f"--field-selector=spec.nodeName={name}")
             self.kube("delete", "pods", *on_it, "--force", "--grace-period=0", "--wait=false")
 
         with undone_by(away):
-            for action in ("up", "wait"):
+            # First, since a run that was broken off may have left one.
+            for action in ("remove", "up", "wait"):
                 run([program, action, str(number)], environment=environment, seconds=400)
             for line in Path(self.run, "images").read_text().splitlines():
                 run([program, "load", str(number), line.split()[-1]], environment=environment)
