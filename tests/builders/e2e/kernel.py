@@ -48,9 +48,22 @@ def container_memory(cluster: Cluster, pod: Manifest, container: str) -> Contain
 
 def memory_stat(cluster: Cluster, pod: Manifest, container: str, key: str) -> int:
     """A number of a container's memory.stat."""
-    found = _directory(container_id(pod, container))
-    text = cluster.node_shell(pod["spec"]["nodeName"], f"cat {found}/memory.stat")
+    text = cgroup_file(cluster, pod, container, "memory.stat")
     return int(dict(line.split() for line in text.splitlines())[key])
+
+
+def anon_bytes_on(cluster: Cluster, pod: Manifest, container: str) -> dict[int, int]:
+    """Anonymous memory on each NUMA node, as memory.numa_stat of the container has it."""
+    lines = cgroup_file(cluster, pod, container, "memory.numa_stat").splitlines()
+    _, *words = next(line.split() for line in lines if line.startswith("anon "))
+    pairs = (word.removeprefix("N").partition("=") for word in words)
+    return {int(numa_node): int(held) for numa_node, _, held in pairs}
+
+
+def cgroup_file(cluster: Cluster, pod: Manifest, container: str, name: str) -> str:
+    """A file of a container's cgroup, read on the node by root."""
+    found = _directory(container_id(pod, container))
+    return cluster.node_shell(pod["spec"]["nodeName"], f"cat {found}/{name}")
 
 
 def pod_oom_kills(cluster: Cluster, pod: Manifest) -> int:
