@@ -6,6 +6,8 @@ What was said is said again on the next stream: heard once, and in order. A stre
 messages, so what is reordered and what comes twice is in `test_bad_wire`.
 """
 
+from collections import Counter
+
 import pytest
 
 from builders.attending import Attended, attending, until
@@ -82,11 +84,12 @@ async def test_messages_that_are_too_large_are_said_again(operator, counted, mon
     enlarged = dict[int, int]()  # the numbers of messages, and what was said in each
     name = {"agent": "request_bytes", "operator": "_written"}[side]
     most = {"agent": service.MOST_REQUEST_BYTES, "operator": service.MOST_RESPONSE_BYTES}[side]
-    write = getattr(service, name)
+    write, written = getattr(service, name), Counter[int]()
 
     def too_large(message) -> bytes:
         text = write(message)
         number = message.sequence_number
+        written[number] += 1
         if number and number % EVERY == 0 and number not in enlarged:
             said = (
                 message.model_delta.observation_count if side == "agent" else message.shrink_cancel.shrink_id
@@ -111,7 +114,9 @@ async def test_messages_that_are_too_large_are_said_again(operator, counted, mon
     lost, again = both.lost_and_again()
     assert (lost, again) == (0, 0)
     failures = link.state.failures_total
-    assert failures["resource_exhausted"] >= 1, "gRPC refuses it, on either side"
+    # A write that fails as the call ends puts "internal" in the place of what was told (grpc/grpc#36066)
+    assert failures["resource_exhausted"] + failures["internal"] >= 1, "gRPC refuses it, on either side"
+    assert all(written[number] >= 2 for number in enlarged), "and it is written once more"
     assert link.state.streams_total == 1 + sum(failures.values()), "and each time another stream goes on"
     heard = set(both.up()) if side == "agent" else {each.shrink_id for each in both.down}
     survived = len(heard & set(enlarged.values()))
