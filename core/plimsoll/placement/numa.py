@@ -4,7 +4,8 @@ In: where a container's memory is, where its CPU time was spent and for how long
 nodes have free. Out: a plan: moves in bytes with what they gain and cost, or why nothing moves. Memory goes
 where the CPUs are that use it; a container whose CPUs span NUMA nodes is interleaved in their proportion. A
 move must earn twice its cost while the CPUs stay where they are, and they are taken to stay as long as they
-have stayed. What the kubelet's static managers have bound is never touched.
+have stayed. What is under way is finished: of its cost it is asked again only where much is left (decision
+0356). What the kubelet's static managers have bound is never touched.
 
 A move is on trial: where the container's stalls grow after it, it is taken back, and none is made for a while
 that doubles each time (`NumaTrials`). Stalls are PSI's, of reclaim, refaults and swap: a NUMA node that is
@@ -30,6 +31,7 @@ PAGE_MOVE_SECONDS = 10e-6  # assumed, on the high side, until the machine's own 
 ASSUMED_PAGES = 16_384  # moves that the assumption is worth
 MOST_PAGES_KEPT = 1 << 20  # that are remembered: machines change what they do beside
 WORTH = 2.0  # times its cost that a move must gain
+COMMITTED_BYTES = 256 << 20  # of what is under way so much is finished whatever a page turns out to cost
 LEAST_SHARE = 0.05  # a smaller gain of local share is not worth a look
 SPANS_BELOW = 0.7  # of CPU time on one NUMA node: below, a container spans several
 RESERVE = 0.05  # of a NUMA node's memory that a move leaves free
@@ -112,12 +114,25 @@ class NumaPlan:
     cost_seconds: float
     why: str
 
+    def ways(self) -> frozenset[tuple[int, int]]:
+        """From where to where."""
+        return ways_of(self.moves)
+
+
+def ways_of(moves: tuple[NumaMove, ...]) -> frozenset[tuple[int, int]]:
+    """From where to where moves go."""
+    return frozenset((each.from_numa_node, each.to_numa_node) for each in moves)
+
 
 def plan_numa(
-    machine: NumaMachine, container: NumaContainer, page_seconds: float = PAGE_MOVE_SECONDS
+    machine: NumaMachine,
+    container: NumaContainer,
+    page_seconds: float = PAGE_MOVE_SECONDS,
+    *,
+    under_way: bool = False,
 ) -> NumaPlan:
-    """Plan one container; `page_seconds`: what moving a page takes. Arrays must be of one length, else
-    ValueError.
+    """Plan one container; `page_seconds`: CPU time that moving a page takes; `under_way`: what was begun goes
+    on. Arrays must be of one length, else ValueError.
     """
     if not machine.total_bytes.shape == machine.available_bytes.shape == container.bytes_on.shape:
         raise ValueError("the machine and the container must have the same NUMA nodes")
@@ -137,6 +152,8 @@ def plan_numa(
     cost = moved / PAGE_BYTES * page_seconds
     standing = Standing.INTERLEAVE if spans else Standing.MOVE
     plan = NumaPlan(standing, moves, before, after, lasting, cost, "")
+    if under_way and after > before and (moved <= COMMITTED_BYTES or lasting >= cost):
+        return plan  # a cost that is known better by now is for the next decision
     if after - before < LEAST_SHARE:
         return _stay(container, f"{after - before:.0%} more of its accesses would be local")
     if lasting < WORTH * cost:

@@ -9,7 +9,8 @@ then keeps new memory there, too (`plimsoll.placement.numa_bind`). A container w
 
 import logging
 import math
-from collections.abc import Collection, Iterable
+import time
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,7 +29,8 @@ from plimsoll.placement.numa_bind import NumaBindings
 from plimsoll_nodeagent.act.actor import Actor
 from plimsoll_nodeagent.act.container import opened
 from plimsoll_nodeagent.control.brake import Brake
-from plimsoll_nodeagent.control.numa_moves import NumaMoves, UnderWay
+from plimsoll_nodeagent.control.numa_moves import NumaMoves
+from plimsoll_nodeagent.control.numa_under_way import UnderWay
 from plimsoll_nodeagent.discover.pids import member_pids
 from plimsoll_nodeagent.discover.tracker import Container, ContainerId
 from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelDirectory, KernelFs
@@ -75,6 +77,8 @@ class NumaPlaces:
     fs: KernelFs
     actor: Actor
     brake: Brake
+    cpu_seconds: Callable[[], float] = time.thread_time
+    """What the agent's thread has run."""
     taken_back_total: int = 0
     plans: dict[ContainerId, NumaPlan] = field(default_factory=dict)
     moves: NumaMoves = field(init=False)
@@ -88,7 +92,7 @@ class NumaPlaces:
 
     def __post_init__(self) -> None:
         self._cpus = CpuPlaces(self.fs)
-        self.moves = NumaMoves(self.fs, self.actor, self._trials, self.brake)
+        self.moves = NumaMoves(self.fs, self.actor, self._trials, self.brake, self.cpu_seconds)
 
     def step(
         self,
@@ -175,15 +179,24 @@ class NumaPlaces:
             bound=bound,
             file_bytes_on=held[1],
         )
-        plan = self.plans[key] = plan_numa(machine, container, self.moves.cost.page_seconds)
+        plan = self.plans[key] = self._plan(key, machine, container)
         if not self._bind(sample, machine, container, numbers, stall, now_seconds) and ours:
             self._let_go(sample.container)
         one = UnderWay(sample, pids, plan.moves, numbers, bytes_on, stall, back=False)
         self._carry_out(one, plan, now_seconds)
 
+    def _plan(self, key: ContainerId, machine: NumaMachine, container: NumaContainer) -> NumaPlan:
+        """What is under way goes on as far as it goes the same ways; all else is decided anew."""
+        cost, ways = self.moves.cost.page_seconds, self.moves.ways(key)
+        if ways:
+            plan = plan_numa(machine, container, cost, under_way=True)
+            if plan.ways() == ways:
+                return plan
+        return plan_numa(machine, container, cost)
+
     def _carry_out(self, one: UnderWay, plan: NumaPlan, now_seconds: float) -> None:
         if not plan.moves:
-            self.moves.end(one.sample.container.key)
+            self.moves.end(one.sample.container.key, plan.why)
         elif self.moves.begin(one, now_seconds):
             told = _told(plan, one.numbers)
             logger.info("memory moves between NUMA nodes", extra=_extra(one.sample) | {"plan": told})
@@ -224,6 +237,8 @@ class NumaPlaces:
             total = sample.pressure.some.total_seconds
         known = self._watched.get(key)
         main = _main(spent)
+        if known is not None and spent is not None and not spent.sum() > 0:
+            main = known.main  # who did not run has not moved
         since = now_seconds if known is None or known.main != main else known.since_seconds
         made = self._watched[key] = _Watched(now_seconds, main, since, total)
         if known is None:

@@ -14,6 +14,7 @@ from plimsoll_nodeagent.act.outcome import Outcome
 from plimsoll_nodeagent.capabilities import KernelCapabilities
 from plimsoll_nodeagent.control.controlled import Controlled
 from plimsoll_nodeagent.control.numa_places import NumaPlaces
+from plimsoll_nodeagent.control.numa_under_way import End, Wait
 from plimsoll_nodeagent.control.pressing import Pressing
 from plimsoll_nodeagent.control.reclaiming import SUFFERS, Reclaimer
 from plimsoll_nodeagent.kernelfs import KernelFs
@@ -124,6 +125,13 @@ class NumaPlacesReport:
     local_ratio: float | None
     moved_bytes_total: int
     taken_back_total: int
+    moving: int
+    """Containers of which moves are under way."""
+    ended_total: dict[str, int]
+    """By why (`numa_under_way.End`)."""
+    waits_total: dict[str, int]
+    """By what ended a turn early (`numa_under_way.Wait`)."""
+    page_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +252,10 @@ def node_report(
             local_ratio=places.local_share(),
             moved_bytes_total=places.moves.moved_bytes_total,
             taken_back_total=places.taken_back_total,
+            moving=places.moves.moving(),
+            ended_total={why.value: places.moves.ended[why] for why in End},
+            waits_total={why.value: places.moves.waits[why] for why in Wait},
+            page_seconds=places.moves.cost.page_seconds,
         ),
         ahead=pressure_report(pressing),
         numa=tuple(

@@ -261,6 +261,14 @@ REPORT_VALUES: dict[str, Callable[[Report], list[Value]]] = {
     "plimsoll_agent_numa_local_ratio": lambda each: [((), each.node.places.local_ratio)],
     "plimsoll_agent_numa_moved_bytes_total": lambda each: [((), each.node.places.moved_bytes_total)],
     "plimsoll_agent_numa_taken_back_total": lambda each: [((), each.node.places.taken_back_total)],
+    "plimsoll_agent_numa_moving": lambda each: [((), each.node.places.moving)],
+    "plimsoll_agent_numa_ended_total": lambda each: [
+        ((why,), total) for why, total in each.node.places.ended_total.items()
+    ],
+    "plimsoll_agent_numa_waits_total": lambda each: [
+        ((why,), total) for why, total in each.node.places.waits_total.items()
+    ],
+    "plimsoll_agent_numa_page_seconds": lambda each: [((), each.node.places.page_seconds)],
     "plimsoll_agent_models_version": lambda each: [((), each.models_version)],
     "plimsoll_numa_node_pressure_forecast_ratio": _of_numa(lambda each: each.pressure_forecast),
     "plimsoll_kube_node_needed_bytes": lambda each: [((), each.node.needed_bytes)],

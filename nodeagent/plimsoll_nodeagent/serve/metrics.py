@@ -211,6 +211,27 @@ _OF_RECLAIM = (
         "Moves that were taken back because the container stalled more.",
     ),
     MetricDefinition(
+        "plimsoll_agent_numa_moving", _G, "containers", "Containers whose memory is being moved now."
+    ),
+    MetricDefinition(
+        "plimsoll_agent_numa_ended_total",
+        _C,
+        "moves",
+        "Moves that ended: done; rest (some pages stayed); fruitless (none could be asked for); unwanted (by"
+        " a new plan); otherwise (others took their place); refused; gone (the container, or its policy).",
+        ("why",),
+    ),
+    MetricDefinition(
+        "plimsoll_agent_numa_waits_total",
+        _C,
+        "turns",
+        "Turns that ended before the move did: brake (the container stalled above its bound), time.",
+        ("why",),
+    ),
+    MetricDefinition(
+        "plimsoll_agent_numa_page_seconds", _G, "s", "CPU time that moving a page takes here, an estimate."
+    ),
+    MetricDefinition(
         "plimsoll_agent_models_version",
         _G,
         "1",

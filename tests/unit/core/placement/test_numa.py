@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from plimsoll.placement.numa import (
+    COMMITTED_BYTES,
     FIRST_PAUSE_SECONDS,
     PAGE_BYTES,
     PAGE_MOVE_SECONDS,
@@ -73,6 +74,25 @@ def test_what_a_page_costs_here_decides():
     short = container([4, 0], [0, 10], steady=120.0)
     assert plan_numa(machine(30, 30), short, 1e-6).moves != ()
     assert plan_numa(machine(30, 30), short, 50e-6).moves == ()
+
+
+def test_what_is_under_way_is_finished_unless_much_is_left_that_is_not_worth_its_cost():
+    here, dear = machine(30, 30), 50e-6
+    little = container([COMMITTED_BYTES / GIB, 0], [0, 10], steady=1.0)
+    assert plan_numa(here, little, dear).moves == ()
+    assert moved(plan_numa(here, little, dear, under_way=True)) == [(0, 1, 0.25)]
+    much = container([4, 0], [0, 10], steady=150.0)  # 39 s of CPU time are gained, and it costs 52 s
+    assert plan_numa(here, much, dear, under_way=True).moves == ()
+    longer = container([4, 0], [0, 10], steady=250.0)  # 65 s are more than it costs, and less than twice that
+    assert plan_numa(here, longer, dear).moves == ()
+    assert moved(plan_numa(here, longer, dear, under_way=True)) == [(0, 1, 4.0)]
+
+
+def test_what_is_under_way_goes_to_its_last_page_and_stays_where_it_is_bound():
+    nearly = container([0.1, 4], [0, 10])
+    assert moved(plan_numa(machine(30, 30), nearly, under_way=True)) == [(0, 1, 0.1)]
+    bound = container([0.1, 4], [0, 10], bound=True)
+    assert plan_numa(machine(30, 30), bound, under_way=True).moves == ()
 
 
 def test_an_idle_container_is_not_worth_its_move():

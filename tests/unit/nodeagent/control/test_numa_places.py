@@ -1,5 +1,7 @@
 """In: a twin of a node with two NUMA nodes. Out: memory that goes where the CPUs are, and comes back."""
 
+import logging
+
 import numpy as np
 import pytest
 
@@ -7,12 +9,13 @@ from builders.cgroup_tree import MIB
 from builders.twin_node import TwinNode
 from plimsoll.api.policy import NumaPlacement
 from plimsoll.pages.control_types import OFF, ReclaimPolicy
-from plimsoll.placement.numa import TRIAL_SECONDS
+from plimsoll.placement.numa import PAGE_MOVE_SECONDS, TRIAL_SECONDS
 from plimsoll_nodeagent.act.steps import STEP_BYTES, TURN_SECONDS
 from plimsoll_nodeagent.control import numa_moves
 from plimsoll_nodeagent.control.brake import Brake
 from plimsoll_nodeagent.control.numa_moves import STEP_PAUSE_SECONDS
 from plimsoll_nodeagent.control.numa_places import LOOK_SECONDS, NumaPlaces
+from plimsoll_nodeagent.control.numa_under_way import PASSES, End, Wait
 from plimsoll_nodeagent.control.stalls import StallWatch
 from plimsoll_nodeagent.kernelfs.process import PAGE_BYTES
 from plimsoll_nodeagent.loop import Watch
@@ -27,7 +30,7 @@ class World:
     """A container whose thread runs on the CPU of NUMA node 1 and whose memory is on node 0."""
 
     def __init__(self, root, numa_nodes=2, cpu=1, pages=TWIN_PAGES):
-        self.now, self.ran, self.stalled = 1000.0, 100.0, 0.0
+        self.now, self.ran, self.stalled, self.spent = 1000.0, 100.0, 0.0, 0.0
         self.node = TwinNode(root)
         self.process, self.cpu = self.node.process(pages=pages), cpu
         for number in range(numa_nodes):
@@ -39,7 +42,7 @@ class World:
         self.policy, self.ended = ReclaimPolicy(numa=NumaPlacement.PREFER), False
         self.stalls = StallWatch(self.node.kernel, lambda: self.now)
         brake = Brake(self, self.stalls, lambda: self.now, lambda: self.ended)
-        self.places = NumaPlaces(self.node.kernel, self.actor, brake)
+        self.places = NumaPlaces(self.node.kernel, self.actor, brake, lambda: self.spent)
         self.watch = Watch(self.node.kernel, "/sys/fs/cgroup", 100)
         self.binds = False
 
@@ -69,6 +72,25 @@ class World:
 
         monkeypatch.setattr(self.node.kernel.processes, "move_pages", move_pages)
         return calls
+
+    def slow(self, monkeypatch, *, move=0.0, ask=0.0, busy_pages=lambda turn: ()):
+        """Calls take seconds, by the clock and of CPU time; pages that are in use stay where they are."""
+        real, moves = self.node.kernel.processes.move_pages, []
+
+        def move_pages(pid, addresses, numa_nodes):
+            took = ask if numa_nodes is None else move
+            self.now, self.spent = self.now + took, self.spent + took
+            if numa_nodes is None:
+                return real(pid, addresses, numa_nodes)
+            moves.append(len(addresses))
+            before = self.process.numa_nodes.copy()
+            found = real(pid, addresses, numa_nodes)
+            busy = list(busy_pages(len(moves)))
+            self.process.numa_nodes[busy] = before[busy]
+            return found
+
+        monkeypatch.setattr(self.node.kernel.processes, "move_pages", move_pages)
+        return moves
 
     def count(self):
         """What the kernel counts: the twin's cgroup does not count by NUMA node."""
@@ -192,6 +214,107 @@ def test_a_move_can_be_stopped_after_every_step_and_goes_on_from_there(tmp_path,
     else:
         world.places.step([], world.now + STEP_PAUSE_SECONDS)
         assert moved(world) == 3 * step
+
+
+def until_it_moves(world, **passing):
+    while world.on == [0]:
+        world.pass_time(**passing)
+
+
+def test_what_was_begun_is_finished_where_pages_turn_out_dear_and_turns_are_short(tmp_path, monkeypatch):
+    """As on an emulated kernel: 48 MiB of a container that hardly runs, a page is eight times as dear as was
+    assumed, a turn has time for three steps, and the machine is so slow that each tick is a look.
+    """
+    pages = 12 * STEP_BYTES // PAGE_BYTES
+    world = World(tmp_path, pages=pages)
+    steps = world.slow(monkeypatch, move=80e-6 * STEP_BYTES / PAGE_BYTES)
+    until_it_moves(world, busy=0.011)
+    assert len(steps) == 4
+    world.pass_time(looks=2, busy=0.011)
+    assert moved(world) == pages
+    assert world.places.moves.ended == {End.DONE: 1}
+    assert world.places.moves.waits == {Wait.TIME: 2}
+    assert world.places.moves.cost.page_seconds > 3 * PAGE_MOVE_SECONDS  # for the next decision
+
+
+def test_on_a_busy_machine_a_page_is_not_dearer(tmp_path, monkeypatch):
+    world = World(tmp_path)
+    world.slow(monkeypatch, move=0.1)
+    monkeypatch.setattr(world.places.moves, "_cpu_seconds", lambda: 0.0)  # others had the CPU
+    until_it_moves(world)
+    assert world.places.moves.cost.page_seconds < PAGE_MOVE_SECONDS
+
+
+def test_what_is_left_ends_where_the_cpus_move_away_and_it_is_said_why(tmp_path, small_steps, caplog):
+    caplog.set_level(logging.INFO)
+    world = World(tmp_path)
+    until_it_moves(world, busy=0.01)
+    world.cpu = 0
+    world.pass_time(busy=0.01)
+    assert 0 < moved(world) < TWIN_PAGES // 2
+    assert world.places.moves.ended == {End.UNWANTED: 1}
+    (told,) = [each for each in caplog.records if each.message == "a move between NUMA nodes ended"]
+    assert told.end == "unwanted"
+    assert "moving costs" in told.why  # they have only come
+    assert told.moved_bytes == moved(world) * PAGE_BYTES
+    assert told.left_bytes == (TWIN_PAGES - moved(world)) * PAGE_BYTES
+
+
+def test_a_page_that_was_in_use_comes_in_another_pass(tmp_path, monkeypatch):
+    world = World(tmp_path)
+    world.slow(monkeypatch, busy_pages=lambda turn: range(0, TWIN_PAGES, 3) if turn == 1 else ())
+    until_it_moves(world)
+    world.places.step([], world.now + STEP_PAUSE_SECONDS)
+    assert world.on == [1]
+    assert world.places.moves.ended == {End.DONE: 1}
+
+
+def test_pages_that_stay_are_given_up_and_told(tmp_path, monkeypatch):
+    world = World(tmp_path)
+    steps = world.slow(monkeypatch, busy_pages=lambda turn: range(100))
+    until_it_moves(world)
+    for turn in range(1, 2 * PASSES):
+        world.places.step([], world.now + turn * STEP_PAUSE_SECONDS)
+    assert steps == [TWIN_PAGES, 100]  # the second pass moved nothing: there is no third
+    assert world.places.moves.ended == {End.REST: 1}
+
+
+def test_where_looking_takes_a_turns_whole_time_each_turn_makes_a_step(tmp_path, monkeypatch):
+    step = STEP_BYTES // PAGE_BYTES
+    world = World(tmp_path, pages=3 * step)
+    steps = world.slow(monkeypatch, ask=2 * TURN_SECONDS)
+    until_it_moves(world)
+    for _ in range(2):
+        world.now += STEP_PAUSE_SECONDS
+        world.places.step([], world.now)
+    assert steps == [step] * 3
+    assert world.on == [1]
+
+
+def test_a_brake_that_let_go_again_ends_no_move(tmp_path, monkeypatch):
+    """PSI is counted anew after it was asked: asked twice it may stop first, and then not."""
+    world = World(tmp_path)
+    real, asked = world.places.brake.must_not_move, []
+
+    def must_not_move(container, *, back):
+        asked.append(len(asked) == 1)  # the second time, before the first step
+        return asked[-1] or real(container, back=back)
+
+    monkeypatch.setattr(world.places.brake, "must_not_move", must_not_move)
+    while not asked:
+        world.pass_time()
+    assert world.on == [0]
+    assert world.places.moves.waits == {Wait.BRAKE: 1}
+    world.places.step([], world.now + STEP_PAUSE_SECONDS)
+    assert world.on == [1]
+
+
+def test_who_did_not_run_for_a_while_has_not_moved(tmp_path):
+    world = World(tmp_path)
+    world.pass_time(looks=2, busy=0.002)
+    world.pass_time(looks=10, busy=0.0)
+    world.pass_time(busy=0.5)
+    assert world.on == [1]
 
 
 def test_between_two_looks_it_goes_on_every_few_seconds(tmp_path, small_steps):
