@@ -135,6 +135,7 @@ MEASURED: Mapping[str, Measured] = {
     "pages": Measured("pages", PAGES),
     "placement": Measured("placement", (*PLACEMENT, *REPLAYED)),
     "placement-admission": Measured("placement_admission", (*PLACEMENT, *OPERATOR)),
+    "placement_recorded": Measured("placement", (*PLACEMENT, *REPLAYED)),
     "placement_scheduler": Measured("placement_scheduler", (*PLACEMENT, *REPLAYED)),
     "pressure": Measured("pressure", PRESSURE),
     "priors": Measured("priors", (*JUDGED, *KIN)),

@@ -5,7 +5,7 @@ through. Out: `bench/results/placement.json`. Every arm sees the same pods in th
 those of `plimsoll.replay.placement`.
 
     python bench/placement.py [--traces DIRECTORY] [--pods N] [--draws N] [--part
-    nodes|optimum|speed|large|...]
+    nodes|optimum|speed|large|recorded|...]
 """
 
 import argparse
@@ -40,6 +40,7 @@ from placement_pods import (
     Drawn,
     draws,
 )
+from placement_recorded import DRAWS, PODS, recorded_rows
 from plimsoll.placement import lanes
 from plimsoll.placement.choose import Chooser
 from plimsoll.placement.fit import NodeLoads, empty_nodes, margin, put, short_probability
@@ -51,6 +52,7 @@ from report import Row, bench_options, write_results
 
 LARGE_NODES, LARGE_PODS = 10_000, 100_000  # more than a bench here can hold as objects
 MEASURED = ("nodes", "fates", "moves", "calibration", "optimum", "speed", "large", "numa")
+RECORDED = "recorded"  # a result of its own, done in minutes
 LOOKED_AT = ("lanes", "priors", "rules")  # what constants stand on
 
 
@@ -58,15 +60,19 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description="placing by forecast")
     parser.add_argument("--traces", type=Path, default=Path("sample"))
-    parser.add_argument("--pods", type=int, default=1000)
-    parser.add_argument("--draws", type=int, default=8)
-    parser.add_argument("--part", choices=["all", *MEASURED, *LOOKED_AT], default="all")
+    parser.add_argument("--pods", type=int, help="default: 1000, 300 for `recorded`")
+    parser.add_argument("--draws", type=int, help="default: 8, 6 for `recorded`")
+    parser.add_argument("--part", choices=["all", *MEASURED, *LOOKED_AT, RECORDED], default="all")
     options = bench_options(parser)
+    few = options.part == RECORDED
+    options.pods = options.pods or (PODS if few else 1000)
+    options.draws = options.draws or (DRAWS if few else 8)
     begun, rows = time.monotonic(), []
     parts: dict[str, Callable[[], list[Row]]] = {
         "nodes": lambda: nodes_rows(draws(options.traces, options.pods, options.draws, Half.JUDGED)),
         "fates": lambda: fate_rows(options.traces, options.pods, options.draws),
         "moves": lambda: moves_rows(draws(options.traces, options.pods, options.draws, Half.JUDGED)),
+        RECORDED: lambda: recorded_rows(draws(options.traces, options.pods, options.draws, Half.JUDGED)),
         "calibration": lambda: calibration_rows(options.traces),
         "optimum": optimum_rows,
         "speed": speed_rows,
@@ -79,6 +85,8 @@ def main() -> None:
     chosen = MEASURED if options.part == "all" else [options.part]
     for name in chosen:
         rows += parts[name]()
+    if options.part == RECORDED:
+        print(write_results("placement_recorded", rows, SEED, time.monotonic() - begun))
     if options.part == "all":
         print(write_results("placement", rows, SEED, time.monotonic() - begun))
 

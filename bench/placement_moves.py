@@ -55,7 +55,7 @@ def moves_rows(drawn: Sequence[Drawn]) -> list[Row]:
     """Measure, print."""
     rows = []
     for ways, clock in ((WAYS, False), (BY_CLOCK, True)):
-        found = {way: [_summed(one, each, clock=clock) for one in drawn] for way, each in ways.items()}
+        found = {way: [summed(one, each, clock=clock) for one in drawn] for way, each in ways.items()}
         pods = sum(len(one.own_bytes) for one in drawn)
         days = drawn[0].usage_bytes.shape[1] / BINS_PER_DAY - PAST_DAYS
         for way in ways:
@@ -75,7 +75,8 @@ def by_clock(one: Drawn, fleet: Fleet) -> Fleet:
     return replace(fleet, usage_bytes=usage, runs=runs)
 
 
-def _summed(one: Drawn, settings: PlacementSettings, *, clock: bool) -> Sum:
+def summed(one: Drawn, settings: PlacementSettings, *, clock: bool) -> Sum:
+    """One way on one draw; `clock`: some run by the clock."""
     outcomes: list[PlacementOutcome] = []
     for filled in FILLED:
         nodes, cut = nodes_for(one, filled)
