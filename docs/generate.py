@@ -60,7 +60,10 @@ def pages(docs: Path = DOCS) -> dict[str, str]:
     placement = docs / "placement.md"
     if placement.is_file():
         made["placement.md"] = with_placement_tables(
-            placement.read_text("utf-8"), results.get("placement"), results.get("placement_scheduler")
+            placement.read_text("utf-8"),
+            results.get("placement"),
+            results.get("placement_scheduler"),
+            results.get("placement_recorded"),
         )
     coordination = docs / "coordination.md"
     if coordination.is_file():

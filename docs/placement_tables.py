@@ -100,9 +100,31 @@ FATES = (
 )
 
 
-def with_placement_tables(page: str, document: Document | None, scheduler: Document | None) -> str:
+RECORDED_WAYS = {
+    "requests": "the scheduler alone",
+    "prefer": "`Prefer` alone",
+    "relief": "with `relief: Evict`",
+    "gates": "with gates",
+    "wrong": "with relief and gates, all forecasts wrong",
+}
+RECORDED = (
+    ("bins in which nodes were short", "short_bins"),
+    ("of the scheduler's", "short_bins_ratio"),
+    ("draws in which it was worse", "draws_worse"),
+    ("evictions", "evictions"),
+    ("pods held", "held"),
+)
+
+
+def with_placement_tables(
+    page: str, document: Document | None, scheduler: Document | None, recorded: Document | None = None
+) -> str:
     """The page with the tables of these results between its marks."""
-    return MARKED.sub(lambda marks: f"{marks[1]}{_made(marks[2], document, scheduler)}{marks[3]}", page)
+
+    def made(name: str) -> str:
+        return _made(name, recorded if name == "recorded" else document, scheduler)
+
+    return MARKED.sub(lambda marks: f"{marks[1]}{made(marks[2])}{marks[3]}", page)
 
 
 def _made(name: str, document: Document | None, scheduler: Document | None) -> str:
@@ -142,6 +164,16 @@ def _moves(document: Document, _: Document | None) -> Iterator[str]:
         yield _line(title, *(NOT_RUN if row is None else _spread(row) for row in found))
 
 
+def _recorded(document: Document, _: Document | None) -> Iterator[str]:
+    """What ways do on recorded series, over all draws and fillings."""
+    rows = _rows(document)
+    yield _line("way", *(title for title, _ in RECORDED))
+    yield _line(*["---"] * (len(RECORDED) + 1))
+    for way, title in RECORDED_WAYS.items():
+        found = (rows.get(f"placement.recorded.{way}.{name}") for _, name in RECORDED)
+        yield _line(title, *("" if row is None else _spread(row) for row in found))
+
+
 def _of_scheduler(document: Document | None) -> dict[str, Document]:
     """Short bins with placement over those without, both of kube-scheduler."""
     if document is None:
@@ -179,4 +211,4 @@ def _line(*cells: str) -> str:
     return f"| {' | '.join(cells)} |\n"
 
 
-TABLES = {"aims": _aims, "fates": _fates, "moves": _moves}
+TABLES = {"aims": _aims, "fates": _fates, "moves": _moves, "recorded": _recorded}

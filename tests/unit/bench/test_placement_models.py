@@ -13,6 +13,7 @@ B = bench_modules(
     pods="placement_pods",
     fates="placement_fates",
     moves="placement_moves",
+    recorded="placement_recorded",
     model="placement_model",
     numa="placement_numa",
 )
@@ -202,3 +203,17 @@ def test_evictions_are_told_by_pod_days_and_those_in_vain_as_a_share():
     assert short.value == 0.25
     assert evictions.value == pytest.approx(12.5)  # 20 of 200 pods' eight days
     assert vain.value == 25.0
+
+
+def test_what_ways_do_on_recordings_adds_up_over_draws_and_counts_where_they_are_worse():
+    def of(*bins, evictions=0):
+        return [B.moves.Sum(each, evictions, 0, 0, 0) for each in bins]
+
+    found = {"requests": of(10, 2), "prefer": of(4, 2), "relief": of(1, 3, evictions=5)}
+    rows = {each.name.removeprefix("placement.recorded."): each for each in B.recorded.figures(found, 600)}
+    assert rows["requests.short_bins"].value == 12.0
+    assert rows["prefer.short_bins_ratio"].value == 0.5
+    assert (rows["prefer.draws_worse"].value, rows["relief.draws_worse"].value) == (0, 1)
+    assert rows["relief.short_bins_averted"].value == 2.0
+    assert rows["relief.evictions"].value == 10.0
+    assert rows["relief.short_bins"].low <= 4.0 <= rows["relief.short_bins"].high

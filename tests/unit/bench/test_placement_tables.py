@@ -89,3 +89,9 @@ def test_every_row_that_an_aim_is_of_is_made_by_a_bench(tables):
     made_here = "scheduler.shortages_ratio"
     for aim in tables.AIMS:
         assert aim.row == made_here or aim.row.rpartition(".")[2] in benches, aim.row
+
+
+def test_recordings_have_a_table_of_their_own_result(tables):
+    page = "<!-- table recorded -->\n<!-- end of table -->\n"
+    made = document(row("placement.recorded.prefer.short_bins", 26.0, 4.0, 50.0))
+    assert "| 26 [4, 50] |" in line(tables.with_placement_tables(page, None, None, made), "`Prefer` alone")
