@@ -59,8 +59,12 @@ COUNTED = {
     "contract/test_bad_bytes.py": (
         "test_messages_that_are_cut_short_are_said_again",
         "test_messages_that_are_too_large_are_said_again",
+        "test_what_is_too_large_each_time_is_given_up_and_everything_else_is_heard_once",
     ),
-    "contract/test_coordination.py": ("test_an_agent_that_speaks_for_another_node_is_refused",),
+    "contract/test_coordination.py": (
+        "test_an_agent_that_speaks_for_another_node_is_refused",
+        "test_a_token_is_reviewed_once_a_minute",
+    ),
     "unit/operator/coordinate/test_doors.py": (
         "test_who_has_only_the_certificate_keeps_no_other_address_out",
     ),

@@ -20,7 +20,7 @@ LONGEST_RETRY_SECONDS = 600.0  # nobody is sent away for longer, whatever a trai
 AUTHORIZATION = "authorization"
 RELAYED = "plimsoll-relayed"  # metadata of a stream that another replica carries here: it goes no further
 AUDIENCE = "plimsoll"  # of the agents' tokens
-MOST_REQUEST_BYTES = 1 << 20  # an agent's message; 2,000 containers need about 100 KiB
+MOST_REQUEST_BYTES = 1 << 20  # an agent's message; how large its own may be: tests/unit/proto/test_sizes.py
 MOST_RESPONSE_BYTES = 8 << 20  # an operator's; a model is the largest
 
 request_bytes = agent_pb2.AttendRequest.SerializeToString
@@ -58,4 +58,4 @@ def retry_bounded(wait_seconds: float) -> float:
 
 
 def _written(message: operator_pb2.AttendResponse | bytes) -> bytes:
-    return message if isinstance(message, bytes) else message.SerializeToString()
+    return message if isinstance(message, bytes) else response_bytes(message)

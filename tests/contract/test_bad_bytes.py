@@ -3,7 +3,8 @@
 Cut short is a connection that ends in the middle of a message; no message is shorter than gRPC says it is.
 Too large is one that gRPC refuses: what it carries is as long as any, with more behind it that nobody reads.
 What was said is said again on the next stream: heard once, and in order. A stream keeps the order of its
-messages, so what is reordered and what comes twice is in `test_bad_wire`.
+messages, so what is reordered and what comes twice is in `test_bad_wire`. What is too large each time it is
+said is given up by who would say it: no stream ends for it.
 """
 
 from collections import Counter
@@ -15,9 +16,9 @@ from builders.authority import Authority
 from builders.partition import line_to
 from builders.unknown_fields import unknown_field
 from plimsoll.coordinate.mailbox import Bounds
-from plimsoll.coordinate.messages import ModelDelta, ShrinkCancel
-from plimsoll.coordinate.session import AgentSession
-from plimsoll_proto import service
+from plimsoll.coordinate.messages import ModelDelta, ModelVersion, ShrinkCancel
+from plimsoll.coordinate.session import AgentSession, Envelope
+from plimsoll_proto import service, wire
 
 MESSAGES = 60
 LONG = 30_000  # bytes of each: more than a record of TLS, so that what is cut lies within one
@@ -124,4 +125,64 @@ async def test_messages_that_are_too_large_are_said_again(operator, counted, mon
     counted(
         "messages that are too large, over gRPC", injected=len(enlarged), survived=survived,
         lost=lost + again, of=2 * MESSAGES, what="messages",
+    )  # fmt: skip
+
+
+MOST = {"agent": service.MOST_REQUEST_BYTES, "operator": service.MOST_RESPONSE_BYTES}
+
+
+def of_size(side: str, number: int, size_bytes: int) -> ModelDelta | ModelVersion:
+    """A letter whose message has exactly so many bytes; the numbers around it cost as much."""
+
+    def letter(payload_bytes: int) -> ModelDelta | ModelVersion:
+        payload = bytes(payload_bytes)
+        if side == "agent":
+            return ModelDelta(f"{number}", "pages", "web", 1, "", number, payload)
+        return ModelVersion("pages", "web", number, 1, "", payload)
+
+    write = wire.request if side == "agent" else wire.response
+    without = size_bytes - 100
+    found = write(Envelope(number, number - 1, 0, letter(without))).ByteSize()
+    return letter(without + size_bytes - found)
+
+
+@pytest.mark.parametrize("side", ["agent", "operator"])
+async def test_what_is_too_large_each_time_is_given_up_and_everything_else_is_heard_once(
+    operator, counted, side
+):
+    too_large = [number for number in range(1, MESSAGES + 1) if number % EVERY == 0]
+    just_not = too_large[3] + 1  # the largest that there is room for
+    async with operator.serving():
+        link, down = operator.agent(session=AgentSession(7, Bounds(most_kept=MESSAGES + 1)))
+
+        def say(number: int) -> bool:
+            size_bytes = MOST[side] + 1 if number in too_large else MOST[side] if number == just_not else 200
+            letter = of_size(side, number, size_bytes)
+            return link.offer(letter) if side == "agent" else operator.service.offer("node-a", letter)
+
+        def heard() -> list[int]:
+            if side == "agent":
+                return [body.observations for _, body in operator.heard.bodies]
+            return [body.version for body in down]
+
+        async with attending(link):
+            await until(lambda: link.state.attending)
+            assert all(say(number) for number in range(1, MESSAGES + 1))
+            await until(lambda: MESSAGES in heard())
+            outbox = link._session.outbox if side == "agent" else operator.service.attendance.session(
+                "node-a"
+            ).outbox  # fmt: skip
+            await until(lambda: len(outbox) == 0)
+    rest = [number for number in range(1, MESSAGES + 1) if number not in too_large]
+    assert heard() == rest, "each once, in order, and nothing of what is too large"
+    assert link.state.streams_total == 1
+    assert not link.state.failures_total
+    assert outbox.dropped_total == len(too_large)
+    if side == "agent":
+        assert link.state.too_large_total == {"model_delta": len(too_large)}
+    else:
+        assert operator.service.counts.refusals_total == {"too_large": len(too_large)}
+    counted(
+        "messages that are too large each time they are said, over gRPC", injected=len(too_large),
+        survived=len(too_large), lost=len(set(rest) - set(heard())), of=len(rest), what="other messages",
     )  # fmt: skip

@@ -261,13 +261,26 @@ async def test_the_address_of_a_storm_is_sent_away_over_real_connections(operato
         assert operator.service.counts.refusals_total["rate"] == 0
 
 
-async def test_a_token_is_reviewed_once_a_minute(operator):
+async def test_a_token_is_reviewed_once_a_minute(operator, counted):
+    """Whoever shows it; after the minute it is reviewed again."""
+    clock, comes, let_in = [1000.0], 20, 0
+    operator.monotonic = lambda: clock[0]
     async with operator.serving():
-        for _ in range(3):
+        for _ in range(comes):
             link, _ = operator.agent()
             async with attending(link):
                 await until(lambda link=link: link.state.attending)
-    assert operator.reviews.asked == 1
+                let_in += 1
+        assert operator.reviews.asked == 1
+        clock[0] += 60.0
+        link, _ = operator.agent()
+        async with attending(link):
+            await until(lambda: link.state.attending)
+        assert operator.reviews.asked == 2
+    counted(
+        "one token shown again and again within a minute: one review", injected=comes, survived=let_in,
+        lost=comes - let_in, of=comes, what="streams",
+    )  # fmt: skip
 
 
 async def test_a_token_that_is_withdrawn_ends_the_stream_that_it_opened(operator):
@@ -372,14 +385,18 @@ async def test_one_minor_version_of_skew_attends_and_two_are_told_why_not(operat
                 assert "more than 1 minor version" in link.state.why
 
 
-async def test_an_oversized_message_ends_the_stream_and_not_the_server(operator):
+async def test_an_oversized_message_ends_the_stream_and_not_the_server(operator, monkeypatch):
+    """From who says it all the same, again and again: whoever believes that an operator takes more."""
+    monkeypatch.setattr(service, "MOST_REQUEST_BYTES", 8 << 20)  # the server's options were made before
     async with operator.serving():
         link, _ = operator.agent()
         other, _ = operator.agent("node-b")
         async with attending(link, other):
             await until(lambda: link.state.attending and other.state.attending)
             link.offer(ModelDelta("d", "k", "c", 1, "", 1, b"x" * (1 << 21)))
-            await until(lambda: link.state.failures_total["resource_exhausted"] >= 1)
+            # A write that fails as the call ends puts "internal" in its place (grpc/grpc#36066)
+            kinds = ("resource_exhausted", "internal")
+            await until(lambda: sum(link.state.failures_total[kind] for kind in kinds) >= 3)
             other.offer(delta(3))
             await until(lambda: checksums(operator) == ["delta-3"])
 

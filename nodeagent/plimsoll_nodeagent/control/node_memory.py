@@ -195,6 +195,11 @@ def _attending(report: Report) -> tuple[Condition, ...]:
     said = report.coordination
     if said is None:
         return ()
+    if said.attending and (said.in_part or said.unnamed):
+        parts = [f"of {said.unnamed} containers nothing, for there are too many"] if said.unnamed else []
+        parts += [said.in_part] if said.in_part else []
+        text = f"The operator hears this agent, but for what is too large: {'; '.join(parts)}."[:SENTENCE]
+        return (Condition(type="Attending", status="True", reason="HeardInPart", message=text),)
     if said.attending:
         text = "The operator hears this agent: limits fall with its help, and bursts are lent room."
         return (Condition(type="Attending", status="True", reason="Heard", message=text),)

@@ -182,6 +182,12 @@ class CoordinationReport:
     """Streams that were not opened, or ended, by why."""
     why: str = ""
     """Why it does not attend."""
+    too_large_total: dict[str, int] = field(default_factory=dict)
+    """Of `given_up_total`, those that are larger than an operator takes, by kind."""
+    unnamed: int = 0
+    """Containers of which the operator is told nothing, for there are more than a hello names."""
+    in_part: str = ""
+    """What was too large within the last hour."""
     models_total: dict[str, int] = field(default_factory=dict)
     """Shared models by what came of them: told, given, withdrawn, unreadable, refused."""
 

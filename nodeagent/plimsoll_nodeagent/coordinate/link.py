@@ -3,7 +3,8 @@
 In: a session of the core, who we are, what to say in greeting. Out: bodies to a callback, for the loop to act
 on. Whatever breaks ends the stream and nothing else: the session keeps what has not been acknowledged, and
 the next stream goes on from there, after a wait that the core chooses. The agent's loop never waits for it.
-A letter that cannot be put on the wire is given up and counted, or it would be the first of every stream.
+A letter that cannot be put on the wire, or is larger than an operator takes, is given up and counted, or it
+would be the first of every stream.
 """
 
 import asyncio
@@ -39,6 +40,7 @@ logger = logging.getLogger(__name__)
 GREETING_SECONDS = 10.0  # an operator that does not answer a hello by then is not there
 SETTLE_SECONDS = 2.0  # acknowledgements wait no longer for a message to travel with
 LAST_WORD_SECONDS = 2.0  # for how a stream has ended, where writing to it failed first
+IN_PART_SECONDS = 3600.0  # for so long it is said that something was too large
 BEAT_AFTER = 2  # such waits in which nothing was said: then a sign of life
 OPTIONS = (
     ("grpc.keepalive_time_ms", 20_000),
@@ -75,6 +77,9 @@ class LinkState:
     why: str = "not tried yet"
     streams_total: int = 0
     failures_total: Counter[str] = field(default_factory=Counter)
+    too_large_total: Counter[str] = field(default_factory=Counter)
+    too_large_why: str = ""
+    too_large_seconds: float = -math.inf  # by the clock that is never set
     heard_seconds: float | None = None
     away_after_seconds: float = 15.0
 
@@ -124,6 +129,11 @@ class Link:
             with contextlib.suppress(RuntimeError):  # the loop has just ended
                 loop.call_soon_threadsafe(wake.set)
         return taken
+
+    def in_part(self) -> str:
+        """What the operator did not hear in the last hour, for it was too large; "" where it heard all."""
+        late = self._monotonic() - self.state.too_large_seconds >= IN_PART_SECONDS
+        return "" if late else self.state.too_large_why
 
     async def attend(self) -> None:
         """Open one stream after the other, until cancelled."""
@@ -228,11 +238,26 @@ class Link:
             if envelope is None:
                 return None
             try:
-                return wire.request(envelope)
+                message = wire.request(envelope)
             except Exception:
                 logger.exception("something cannot be told to the operator, and is given up")
-                with self._guard:
-                    self._session.give_up(envelope)
+            else:
+                if (size_bytes := message.ByteSize()) <= service.MOST_REQUEST_BYTES:
+                    return message
+                self._too_large(message.WhichOneof("body") or "acknowledgement", size_bytes)
+            with self._guard:
+                self._session.give_up(envelope)
+
+    def _too_large(self, kind: str, size_bytes: int) -> None:
+        """gRPC would end the stream for it, and each one after, for it would be said again."""
+        state, known = self.state, kind in self.state.too_large_total
+        state.too_large_why = (
+            f"a {kind} of {size_bytes} bytes, and an operator takes {service.MOST_REQUEST_BYTES}"
+        )
+        state.too_large_total[kind] += 1
+        state.too_large_seconds = self._monotonic()
+        if not known:  # a node that learns too much would say so every ten minutes
+            logger.warning("too large for the operator, and given up: %s", state.too_large_why)
 
     def _attended(self, away_after_seconds: float) -> None:
         state = self.state

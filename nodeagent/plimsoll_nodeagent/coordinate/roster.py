@@ -2,11 +2,13 @@
 
 In: the containers of each look. Out: differences from what was said as a `Roster`, and the index of each. An
 index is given once in the life of the process; the whole roster goes with every hello. A difference is one
-until a buffer has taken it (`said`): what was refused once is in the next.
+until a buffer has taken it (`said`): what was refused once is in the next. A node has as many as a hello
+names; a roster of more would be refused at each stream.
 """
 
 from collections.abc import Iterable
 
+from plimsoll.coordinate.columns import MOST_ROWS
 from plimsoll.coordinate.messages import Roster, RosterEntry
 from plimsoll_nodeagent.discover.tracker import Container, ContainerId
 
@@ -18,6 +20,8 @@ class Numbered:
         self._entries: dict[ContainerId, tuple[RosterEntry, Container]] = {}
         self._said: frozenset[int] = frozenset()
         self._next = 0
+        self.unnamed = 0
+        """Containers that are there and have no index, for others have them all."""
         self.roster = Roster()
         """Everyone who is there; replaced whole, for the stream's thread reads it."""
 
@@ -26,8 +30,10 @@ class Numbered:
         now = {each.key: each for each in containers}
         if now.keys() != self._entries.keys():
             self._entries = {key: each for key, each in self._entries.items() if key in now}
-            for each in [container for key, container in now.items() if key not in self._entries]:
+            new = [container for key, container in now.items() if key not in self._entries]
+            for each in new[: MOST_ROWS - len(self._entries)]:
                 self._add(each)
+            self.unnamed = len(now) - len(self._entries)
             self.roster = Roster(tuple(entry for entry, _ in self._entries.values()))
         there = {entry.index for entry, _ in self._entries.values()}
         added = tuple(each for each in self.roster.added if each.index not in self._said)

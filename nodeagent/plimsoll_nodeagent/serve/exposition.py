@@ -244,6 +244,10 @@ REPORT_VALUES: dict[str, Callable[[Report], list[Value]]] = {
     "plimsoll_agent_streams_total": _joined(lambda each: [((), each.streams_total)]),
     "plimsoll_agent_batches_given_up_total": _joined(lambda each: [((), each.given_up_total)]),
     "plimsoll_agent_messages_refused_total": _joined(lambda each: [((), each.refused_total)]),
+    "plimsoll_agent_messages_too_large_total": _joined(
+        lambda each: [((kind,), total) for kind, total in each.too_large_total.items()]
+    ),
+    "plimsoll_agent_containers_unnamed": _joined(lambda each: [((), each.unnamed)]),
     "plimsoll_agent_stream_failures_total": _joined(
         lambda each: [((why,), total) for why, total in each.stream_failures_total.items()]
     ),

@@ -339,6 +339,20 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         "Messages for the operator that a full buffer did not take; changes of the roster are said again.",
     ),
     MetricDefinition(
+        "plimsoll_agent_messages_too_large_total",
+        _C,
+        "messages",
+        "Messages for the operator that were given up because they are larger than it takes (1 MiB), by "
+        "kind; in plimsoll_agent_batches_given_up_total too.",
+        ("kind",),
+    ),
+    MetricDefinition(
+        "plimsoll_agent_containers_unnamed",
+        _G,
+        "containers",
+        "Containers of which the operator is told nothing: a node's agent names 4,096 at most.",
+    ),
+    MetricDefinition(
         "plimsoll_agent_stream_failures_total",
         _C,
         "streams",

@@ -323,14 +323,23 @@ class Coordination:
                 quiet += 1
 
     def _next(self, session: OperatorSide, quiet: int) -> operator_pb2.AttendResponse | None:
-        """What is to be said; what cannot be put on the wire is given up, or no stream would get past it."""
+        """What is to be said; what cannot be written, or is more than an agent takes, is given up: no stream
+        would get past it.
+        """
         while (envelope := _envelope(session, quiet)) is not None:
+            kind = "unsaid"
             try:
-                return wire.response(envelope)
+                message = wire.response(envelope)
             except Exception:
                 logger.exception("something cannot be told to %s, and is given up", session.kube_node)
-                session.give_up(envelope)
-                self.counts.refusals_total["unsaid"] += 1
+            else:
+                if (size_bytes := message.ByteSize()) <= service.MOST_RESPONSE_BYTES:
+                    return message
+                kind = "too_large"
+                if not self.counts.refusals_total[kind]:  # one model may be for thousands of nodes
+                    logger.warning("a %s of %d bytes is given up", message.WhichOneof("body"), size_bytes)
+            session.give_up(envelope)
+            self.counts.refusals_total[kind] += 1
         return None
 
 

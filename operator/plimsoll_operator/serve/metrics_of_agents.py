@@ -83,8 +83,8 @@ AGENTS: tuple[MetricDefinition, ...] = (
         _C,
         "streams and messages",
         "Streams of agents that were refused or ended, and messages that make no sense, or for "
-        "them could not be written (`unsaid`) or kept (`full`); lease requests that came too "
-        "fast; by why.",
+        "them could not be written (`unsaid`) or kept (`full`), or are larger than an agent takes "
+        "(`too_large`); lease requests that came too fast; by why.",
         ("why",),
     ),
 )

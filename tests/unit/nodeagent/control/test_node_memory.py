@@ -66,6 +66,18 @@ def test_whether_the_operator_hears_the_agent_is_a_condition_where_the_two_are_j
     assert [each.type for each in alone.conditions] == ["Ready", "Acting"]
 
 
+@pytest.mark.parametrize(
+    ("in_part", "unnamed", "told"),
+    [("a model_delta of 9 bytes", 0, "a model_delta of 9"), ("", 3, "3 containers")],
+)
+def test_what_was_too_large_for_the_operator_is_in_the_condition(tmp_path, in_part, unnamed, told):
+    said = CoordinationReport(True, 1, 1, 0, {}, in_part=in_part, unnamed=unnamed)
+    status = status_of(replace(AgentOn(tmp_path).tick(1), coordination=said), Mode.ACT, "0.1.0")
+    (found,) = (each for each in status.conditions if each.type == "Attending")
+    assert (found.status, found.reason) == ("True", "HeardInPart")
+    assert told in found.message
+
+
 def test_every_field_that_is_promised_has_a_writer(tmp_path, monkeypatch):
     given, of_numa = {}, {}
     monkeypatch.setattr(node_memory, "NodeMemoryStatus", lambda **fields: given.update(fields))

@@ -20,6 +20,7 @@ from plimsoll.coordinate.messages import (
     ShrinkRequest,
 )
 from plimsoll.coordinate.session import Envelope
+from plimsoll_nodeagent.coordinate import roster
 from plimsoll_nodeagent.coordinate.companion import MOST_HEARD
 from plimsoll_nodeagent.flags import DEFAULT_IDENTITY
 from plimsoll_nodeagent.main import accompanied, parser
@@ -296,3 +297,26 @@ def test_how_it_stands_with_the_operator_is_served(attending):
     assert "plimsoll_agent_attending 1.0" in text
     assert 'plimsoll_agent_leases_total{outcome="away"} 0.0' in text
     assert "plimsoll_agent_batches_given_up_total 0.0" in text
+    assert "plimsoll_agent_containers_unnamed 0.0" in text
+    assert "plimsoll_agent_messages_too_large_total{" not in text
+    attending.link.offer(ModelDelta("d", "k", "c", 1, "", 1, bytes(1 << 20)))
+    attending.session.give_up(attending.session.next())  # a roster
+    while attending.link._next(0) is not None:
+        pass
+    attending.on.tick()
+    text = Exposition(lambda: watch.latest, "test", lambda: agent.latest).text().decode()
+    assert 'plimsoll_agent_messages_too_large_total{kind="model_delta"} 1.0' in text
+
+
+def test_a_node_with_more_containers_than_a_hello_names_is_heard_all_the_same(attending, monkeypatch):
+    monkeypatch.setattr(roster, "MOST_ROWS", 1)
+    attending.on.tick()
+    said, samples, *_ = attending.said()
+    assert [each.index for each in said.added] == [0]
+    np.testing.assert_array_equal(samples.indexes, [0])
+    assert attending.companion.report().unnamed == 1
+    attending.remove(int(said.added[0].container_id, 16))
+    attending.on.tick()
+    said, *_ = attending.said()
+    assert ([each.index for each in said.added], said.removed) == ([1], (0,))
+    assert attending.companion.report().unnamed == 0, "whoever waited has the place that came free"

@@ -60,6 +60,8 @@ def test_what_reclaim_does_is_served_once_a_policy_asks_for_it(tmp_path):
         "plimsoll_agent_streams_total",
         "plimsoll_agent_batches_given_up_total",
         "plimsoll_agent_messages_refused_total",
+        "plimsoll_agent_messages_too_large_total",
+        "plimsoll_agent_containers_unnamed",
         "plimsoll_agent_stream_failures_total",
         "plimsoll_agent_leases_total",
         "plimsoll_agent_lease_raises_total",
