@@ -71,6 +71,7 @@ COUNTED = {
     "unit/operator/coordinate/test_views.py": ("test_absurd_samples_say_nothing",),
     "unit/operator/coordinate/test_sharing.py": (
         "test_what_is_truncated_oversized_or_poisoned_is_refused_and_counted",
+        "test_of_five_a_liar_moves_the_candidate_no_further_than_honest_nodes_do",
     ),
     "contract/test_certificates_under_load.py": (
         "test_pairs_that_end_within_seconds_are_renewed_under_load_and_nothing_is_lost_or_heard_twice",

@@ -280,6 +280,22 @@ def test_wrong_password(server, writer, tmp_path, counted):
     told(counted, "wrong password of Redis", mine)
 
 
+@pytest.mark.parametrize("login", ["", f"{USER}:guessed@", f"{USER}:@", "nobody:x@"])
+def test_who_has_no_password_reads_and_writes_nothing(server, login):
+    """On a server whose user `default` is switched off, as docs/memory.md says."""
+    acl(server, PASSWORD)
+    server.tell("SET", "plimsoll:mine", "what was learned")
+    server.tell("ACL", "SETUSER", "default", "off")
+    client = redis.Redis.from_url(f"redis://{login}{server.host}/0", protocol=2)
+    for words in (("GET", "plimsoll:mine"), ("SET", "plimsoll:mine", "x"), ("FLUSHALL",)):
+        with pytest.raises(
+            (redis.AuthenticationError, redis.ResponseError), match=r"WRONGPASS|NOAUTH|uthent|invalid"
+        ):
+            client.execute_command(*words)
+    client.close()
+    assert "what was learned" in str(server.tell("GET", "plimsoll:mine"))
+
+
 @pytest.mark.parametrize(
     "words",
     [

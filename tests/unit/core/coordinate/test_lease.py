@@ -148,6 +148,19 @@ def test_a_request_that_is_heard_again_after_its_lease_has_ended_is_refused():
     assert book.decide(ask(1), 300.0) == Refused(1, "this lease has ended")
 
 
+def test_a_container_is_lent_room_twenty_times_an_hour_and_no_more():
+    """With the settings that are shipped, one lease after the other."""
+    book, answers = LeaseBook(), []
+    for number in range(1, 23):
+        now = number * 150.0
+        book.expired(now)
+        answers.append(isinstance(book.decide(ask(number), now), Granted))
+    assert answers == [True] * 20 + [False] * 2
+    later = 150.0 + 3600.0  # after the first
+    book.expired(later)
+    assert isinstance(book.decide(ask(23), later + 1.0), Granted)
+
+
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 400), st.sampled_from("abcde")), max_size=30), st.integers(0, 600))
 def test_leases_of_a_node_never_exceed_its_headroom(asks, headroom):

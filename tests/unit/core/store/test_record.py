@@ -1,6 +1,10 @@
 """Records: names, checksums, provenance; documents as bytes that are the same everywhere."""
 
 import dataclasses
+import json
+import pickle
+import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,6 +108,33 @@ def test_no_byte_can_be_altered_without_notice():
         except ContentError:
             continue
         assert damaged[8:] != bytes(data[8:])
+
+
+class Runs:
+    """What a pickle of it does to whoever reads it."""
+
+    def __init__(self, mark) -> None:
+        self.mark = mark
+
+    def __reduce__(self):
+        return Path.touch, (self.mark,)
+
+
+@pytest.mark.parametrize("where", ["alone", "as a document", "as numbers"])
+def test_what_would_run_code_is_refused_and_not_run(tmp_path, where):
+    mark = tmp_path / "it ran"
+    made = pickle.dumps(Runs(mark))
+    head = json.dumps({"x": {"$array": ["|O", [1], 0]}}).encode()
+    given = {
+        "alone": made,
+        "as a document": b"PLM1" + struct.pack("<I", len(made)) + made,
+        "as numbers": b"PLM1" + struct.pack("<I", len(head)) + head + made,
+    }
+    with pytest.raises(ContentError):
+        decode(given[where])
+    assert not mark.exists()
+    pickle.loads(made)
+    assert mark.exists()
 
 
 def test_packing_is_the_same_each_time_and_refuses_bombs():

@@ -312,6 +312,17 @@ def test_what_was_learned_anew_is_sent_again_where_a_fail_over_left_the_tombston
     assert number_in(there, now=NOW + 500) == 2
 
 
+def test_the_mark_of_what_was_forgotten_stands_for_ninety_days(redis):
+    store = store_on(redis)
+    store.store(Address("history", "x"), content(1), SAID)
+    settled(store)
+    client = fakeredis.FakeRedis(server=redis)
+    (key,) = client.scan_iter("plimsoll:r:*")
+    assert client.ttl(key) == -1, "a record stands for good"
+    forget(store, None, "x", NOW + 50)
+    assert 90 * 86_400 - 600 < client.ttl(key) <= 90 * 86_400
+
+
 def test_of_a_redis_that_came_back_empty_what_one_forgets_nobody_brings_back(two, redis):
     """Versions begin anew there; who knows an older one forgets what others have gone on writing."""
     here, there = two

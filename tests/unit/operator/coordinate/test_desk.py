@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from builders.clusters import MIB, NOW, raw_kube_node, raw_pod, resize_condition
+from builders.clusters import MIB, NOW, raw_kube_node, raw_pod, raw_policy, resize_condition
 from builders.desks import Desks
 from builders.loops import MINUTE, rig
 from plimsoll.coordinate.messages import (
@@ -255,6 +255,33 @@ async def steady():
     await made.once(NOW + MINUTE)
     assert made.rig.limit() == 1024
     return made
+
+
+@pytest.mark.parametrize(
+    ("policy_max", "quota_left_mib", "granted_mib"),
+    [("4Gi", None, 1424), ("1200Mi", None, 1200), ("4Gi", 100, 1124), ("4Gi", 0, 0)],
+)
+async def test_a_lease_goes_through_policy_and_quota(policy_max, quota_left_mib, granted_mib):
+    made = Desks(rig(targets={"app": 1024}, policy=raw_policy(limits={"max": policy_max})))
+    if quota_left_mib is not None:
+        made.rig.api.put("resourcequotas", quota_with(quota_left_mib))
+    await made.once(NOW)
+    made.attend(NOW)
+    made.samples(900, NOW)
+    await made.once(NOW + MINUTE)
+    answer = await made.asks_for(400, NOW + 61)
+    assert answer.limit_bytes == granted_mib * MIB
+    assert made.rig.limit() == max(granted_mib, 1024)
+    assert bool(answer.refusal) is (granted_mib == 0)
+
+
+def quota_with(left_mib):
+    """Of web-0's namespace, with so much left of its limits."""
+    return {
+        "metadata": {"name": "room", "namespace": "shop"},
+        "spec": {"hard": {"limits.memory": f"{1024 + left_mib}Mi"}},
+        "status": {"used": {"limits.memory": "1024Mi"}},
+    }
 
 
 async def test_a_lease_raises_at_once_without_a_loop_and_ends_by_itself():

@@ -71,6 +71,17 @@ async def test_who_has_only_the_certificate_keeps_no_other_address_out(door, cou
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(("what", "per_second", "at_once"), [("messages", 200, 1000), ("leases", 10, 100)])
+def test_a_node_that_never_stops_has_so_much_a_second_and_another_none_the_less(
+    door, what, per_second, at_once
+):
+    """As it is shipped: whoever tries a thousand times a second for a minute."""
+    own, others = (getattr(door._pace(name), what) for name in ("node-a", "node-b"))
+    let_in = sum(own.wait_seconds(attempt / 1000.0) == 0.0 for attempt in range(60_000))
+    assert let_in == pytest.approx(at_once + 60 * per_second, rel=0.01)
+    assert others.wait_seconds(60.0) == 0.0
+
+
 async def test_who_is_sent_away_is_told_for_how_long(door):
     for _ in range(10):
         await come(door, Call("10.0.0.66"))

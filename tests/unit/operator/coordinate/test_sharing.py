@@ -210,7 +210,7 @@ async def test_what_is_truncated_oversized_or_poisoned_is_refused_and_counted(fl
     )  # fmt: skip
 
 
-async def test_of_five_a_liar_moves_the_candidate_no_further_than_honest_nodes_do(fleet):
+async def test_of_five_a_liar_moves_the_candidate_no_further_than_honest_nodes_do(fleet, counted):
     rng = np.random.default_rng(7)
     honest = []
     for name in NODES[1:]:
@@ -224,7 +224,12 @@ async def test_of_five_a_liar_moves_the_candidate_no_further_than_honest_nodes_d
     # The bound is that of the merge; norm clipping shortens honest steps too, towards what ships.
     low = np.minimum(np.min(honest, axis=0), page_prior())
     high = np.maximum(np.max(honest, axis=0), page_prior())
-    assert ((candidate >= low - 1e-9) & (candidate <= high + 1e-9)).all()
+    outside = int(((candidate < low - 1e-9) | (candidate > high + 1e-9)).sum())
+    assert outside == 0
+    counted(
+        "a poisoned model that is well formed", injected=1, survived=int(outside == 0), lost=outside,
+        of=len(candidate), what="numbers of the merged model",
+    )  # fmt: skip
 
 
 async def test_who_speaks_too_often_or_of_what_nobody_knows_is_not_listened_to(fleet):
