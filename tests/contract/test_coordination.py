@@ -1,5 +1,6 @@
 """Agent and operator over real gRPC with real certificates on loopback: both shells' own code."""
 
+import asyncio
 import resource
 
 import grpc
@@ -27,7 +28,7 @@ from plimsoll.coordinate.messages import (
 )
 from plimsoll.coordinate.session import AgentSession
 from plimsoll.coordinate.versions import ProtocolVersion
-from plimsoll_proto import service
+from plimsoll_proto import service, wire
 
 LEASE = LeaseRequest(9, 0, 1 << 20, 1 << 30, 1 << 20, 3.0, 0.0)
 
@@ -383,6 +384,46 @@ async def test_one_minor_version_of_skew_attends_and_two_are_told_why_not(operat
             else:
                 await until(lambda: link.state.failures_total["failed_precondition"] >= 1)
                 assert "more than 1 minor version" in link.state.why
+
+
+async def test_any_bytes_on_a_stream_are_counted_and_end_that_stream_alone(operator):
+    """Of an agent of ours, in greeting and after it; another's stream goes on."""
+    draw = np.random.default_rng(7)
+    async with operator.serving():
+        other, _ = operator.agent("node-b")
+        async with attending(other):
+            await until(lambda: other.state.attending)
+            codes = []
+            for number in range(12):
+                link, _ = operator.agent()
+                hello = service.request_bytes(wire.hello(link._session.greet(), link._facts()))
+                bad = (draw.bytes(200), b"\xff" * 64, hello[: 3 + number])[number % 3]
+                async with operator_channel(operator, link) as channel:
+                    call = channel.stream_stream(service.PATH)(metadata=link._identity.metadata())
+                    for text in (hello, bad)[number % 2 :]:  # half of them begin with it
+                        await call.write(text)
+                    await call.done_writing()
+                    with pytest.raises(grpc.aio.AioRpcError) as ended:
+                        await to_its_end(call)
+                    codes.append(ended.value.code())
+            other.offer(delta(3))
+            await until(lambda: checksums(operator) == ["delta-3"])
+            assert other.state.streams_total == 1
+    assert set(codes) == {grpc.StatusCode.FAILED_PRECONDITION}
+    assert operator.service.counts.refusals_total == {"protocol": len(codes)}
+
+
+async def to_its_end(call):
+    """How a call ended is told behind all that was said on it."""
+    async with asyncio.timeout(60.0):
+        async for _ in call:
+            pass
+
+
+def operator_channel(operator, link):
+    options = (("grpc.ssl_target_name_override", OPERATOR_HOST),)
+    credentials = link._identity.credentials()
+    return grpc.aio.secure_channel(f"127.0.0.1:{operator.port}", credentials, options=options)
 
 
 async def test_an_oversized_message_ends_the_stream_and_not_the_server(operator, monkeypatch):

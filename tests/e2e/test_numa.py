@@ -41,10 +41,6 @@ TICKS_MORE = 7  # ticks of ten seconds: two looks of the agent at NUMA nodes lie
 BALANCING = "/proc/sys/kernel/numa_balancing"
 
 
-# First run on a cluster on 2026-11-23, on a machine with much else to do: the agent moved 12 of 48 MiB, 20 of
-# them after ten minutes, planned the rest anew each five minutes and was not done after fifteen. Why a move
-# ends early is open (issue 8); to fail takes it a quarter of an hour.
-@pytest.mark.xfail(run=False, reason="issue 8: a move ends with a quarter of the memory moved")
 @pytest.mark.disruptive  # what the kernel does for every process of a node is switched off
 def test_memory_follows_its_cpus_by_policy_and_the_kubelets_choice_is_respected(cluster, release, namespace):
     if cluster.provider != "vm":
