@@ -427,7 +427,7 @@ def operator_channel(operator, link):
 
 
 async def test_an_oversized_message_ends_the_stream_and_not_the_server(operator, monkeypatch):
-    """From who says it all the same, again and again: whoever believes that an operator takes more."""
+    """From who says it all the same, and once more: whoever believes that an operator takes more."""
     monkeypatch.setattr(service, "MOST_REQUEST_BYTES", 8 << 20)  # the server's options were made before
     async with operator.serving():
         link, _ = operator.agent()
@@ -437,7 +437,7 @@ async def test_an_oversized_message_ends_the_stream_and_not_the_server(operator,
             link.offer(ModelDelta("d", "k", "c", 1, "", 1, b"x" * (1 << 21)))
             # A write that fails as the call ends puts "internal" in its place (grpc/grpc#36066)
             kinds = ("resource_exhausted", "internal")
-            await until(lambda: sum(link.state.failures_total[kind] for kind in kinds) >= 3)
+            await until(lambda: sum(link.state.failures_total[kind] for kind in kinds) >= 2)
             other.offer(delta(3))
             await until(lambda: checksums(operator) == ["delta-3"])
 
