@@ -10,7 +10,7 @@ them an hour.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from plimsoll.guard.proposal import MIB, say, whole_mebibytes
@@ -40,7 +40,7 @@ class LeaseAsk:
     wanted_bytes: int
     limit_bytes: int | None
     ceiling_bytes: int | None  # of the policy
-    headroom_bytes: int | None  # of the kube node by forecast, before leases; None: not known
+    headroom_bytes: int | None  # of the kube node, less `LeaseBook.unused_bytes`; None: not known
     read_bytes: int | None = None  # memory.max as the agent read it; None: taken for the limit in force
 
 
@@ -152,10 +152,16 @@ class LeaseBook:
         self._grants = {uid: times for uid, times in kept.items() if times}
         return {uid: each.before_bytes for uid, each in over.items()}
 
-    def leased_bytes(self, kube_node: str) -> int:
-        """What leases have raised on a kube node."""
-        mine = (each for each in self._leases.values() if each.kube_node == kube_node)
-        return sum(each.limit_bytes - each.before_bytes for each in mine)
+    def unused_bytes(self, kube_node: str, reached_bytes: Mapping[ContainerUid, float | None]) -> int:
+        """What leases have raised on a kube node above what each container has reached: what is lent and not
+        taken yet, so that nobody else may have it. Of who is not among them, all that was raised.
+        """
+        lent = 0
+        for uid, each in self._leases.items():
+            if each.kube_node == kube_node:
+                reached = reached_bytes.get(uid) or 0
+                lent += max(0, each.limit_bytes - max(each.before_bytes, int(reached)))
+        return lent
 
     def _decide(self, ask: LeaseAsk, now_seconds: float) -> Granted | Refused:
         if ask.limit_bytes is None or ask.headroom_bytes is None:
@@ -196,4 +202,4 @@ class LeaseBook:
         unknown_bytes = limit - base_bytes if known is None else 0
         most = int(before_bytes * (1.0 + self.settings.most_fraction))
         ceiling = most if ask.ceiling_bytes is None else min(most, ask.ceiling_bytes)
-        return min(headroom - self.leased_bytes(ask.kube_node) - unknown_bytes, ceiling - limit)
+        return min(headroom - unknown_bytes, ceiling - limit)

@@ -37,6 +37,7 @@ from plimsoll.workload import shared_class
 from plimsoll_operator.asks import SOUGHT, Asks
 from plimsoll_operator.coordinate.lending import Lending, Overlaid, Raise
 from plimsoll_operator.coordinate.needs import NeedBook
+from plimsoll_operator.coordinate.presences import Presences
 from plimsoll_operator.coordinate.shrinks import Around, Shrinks, Waits
 from plimsoll_operator.coordinate.views import Views
 from plimsoll_operator.engine.messages import Needs
@@ -77,12 +78,13 @@ class Desk:
         self._attendance, self._membership, self._asks = attendance, membership, asks
         self._metrics, self._offer, self._wake = metrics, offer, wake
         self.views = Views()
-        around = Around(membership.pod, attendance.presence, offer, draw_id, self._shrink_ended)
+        self._presences = Presences(attendance)
+        around = Around(membership.pod, self._presences.of, offer, draw_id, self._shrink_ended)
         self.shrinks = Shrinks(around)
         self.sharing: Sharing | None = None
         """Set where there is a memory to keep models in."""
         self.lending = Lending(membership, asks, self.views, raise_now, overlaid)
-        self._needs = NeedBook(membership, self.views, attendance.presence)
+        self._needs = NeedBook(membership, self.views, self._presences.of)
         self._world = World()
         self._skews: dict[str, float] = {}  # seconds that a node's clock was ahead of ours at its hello
         self._greeted: dict[str, tuple[float, float]] = {}  # when a hello was said and heard, by either clock
@@ -165,7 +167,7 @@ class Desk:
 
     def presences(self, now_seconds: float) -> dict[Presence, int]:
         """How many agents attend, and how many did and are away."""
-        return self._attendance.count(now_seconds)
+        return self._presences.count(now_seconds)
 
     def rest(self) -> None:
         """Another replica leads: what is under way here is its own now, and is not taken up again later."""
@@ -176,6 +178,7 @@ class Desk:
     def begin(self, world: World, now_seconds: float) -> set[int]:
         """A loop begins; returns the rows that are asked for, whatever else is due."""
         self._world = world
+        self._presences.begin(world)
         self.shrinks.tick(now_seconds)
         self._asks.lent = {**self._ended_leases(now_seconds), **self.shrinks.asks()}
         self._attendance.forget(now_seconds, frozenset(world.kube_nodes))
@@ -313,7 +316,7 @@ class Desk:
         self.views.keep_only({name: each.capacity_bytes for name, each in world.kube_nodes.items()})
 
     def _report(self, now_seconds: float) -> None:
-        counts = self._attendance.count(now_seconds)
+        counts = self._presences.count(now_seconds)
         shown = {each.value: float(counts[each]) for each in (Presence.PRESENT, Presence.AWAY)}
         self._metrics.replace("plimsoll_agents", "presence", shown)
         kinds = Counter(self._facts.values())

@@ -3,8 +3,9 @@
 In: lease requests. Out: a raise through the guards and the actor, as every raise, without waiting for the
 loop; the answer to the agent. `plimsoll.coordinate.lease` says how much and how long. Headroom is what the
 node gives to pods, less what every container on it is expected to reach, and never more than what is
-available there now by the agent's own fresh word; without one nothing is lent. Requests of one container are
-answered one after the other, each with the limit that the one before it has left.
+available there now by the agent's own fresh word; without one nothing is lent. What is lent and not in use
+yet is taken from both, so that many who burst at once are not promised the same memory. Requests of one
+container are answered one after the other, each with the limit that the one before it has left.
 """
 
 import asyncio
@@ -36,6 +37,15 @@ REASON = "BurstLease"
 Raise = Callable[[ContainerUid, Ask, float], Awaitable[Decision]]
 Overlaid = Callable[[PodRecord, float], PodRecord]
 """A pod with our own writes that the watch has not brought back yet (`Expectations.overlaid`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """One container of a node."""
+
+    uid: ContainerUid
+    expected_bytes: float | None
+    used_bytes: float | None  # without the page cache that counts as available
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,22 +150,29 @@ class Lending:
         node = world.kube_nodes.get(kube_node)
         if node is None:
             return None
-        pods = self._pods(world).get(kube_node, ())
-        forecast = headroom_bytes(node.allocatable_bytes, self._expected(pods), self.book.settings)
+        standing = list(self._standing(self._pods(world).get(kube_node, ())))
+        expected = {each.uid: each.expected_bytes for each in standing}
+        forecast = headroom_bytes(node.allocatable_bytes, expected.values(), self.book.settings)
         available = self._views.available_bytes(kube_node, now_seconds)
         if forecast is None or available is None:
             return None
-        return min(forecast, available + self.book.leased_bytes(kube_node))
+        used = {each.uid: each.used_bytes for each in standing}
+        return min(
+            forecast - self.book.unused_bytes(kube_node, expected),
+            available - self.book.unused_bytes(kube_node, used),
+        )
 
-    def _expected(self, pods: Iterable[PodRecord]) -> Iterable[float | None]:
+    def _standing(self, pods: Iterable[PodRecord]) -> Iterable[_Standing]:
         for pod in pods:
             group = self._membership.group_of_pod(pod.uid)
             for each in pod.containers:
-                row = -1 if group is None else group.rows.get(each.spec.name, -1)
+                name = each.spec.name
+                row = -1 if group is None else group.rows.get(name, -1)
                 view = self._asks.view(row) if row >= 0 else None
                 seen = self._views.container(pod.kube_node, pod.uid, each.container_id)
-                used = None if seen is None else seen.usage_bytes
-                yield _expected(each, None if view is None else view.target_bytes, used)
+                usage, used = (None, None) if seen is None else (seen.usage_bytes, seen.working_set_bytes)
+                expected = _expected(each, None if view is None else view.target_bytes, usage)
+                yield _Standing((pod.uid, name), expected, usage if used is None else used)
 
     def _pods(self, world: World) -> dict[str, list[PodRecord]]:
         known, pods = self._by_kube_node

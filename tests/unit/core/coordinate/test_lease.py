@@ -32,7 +32,7 @@ def test_the_same_request_heard_twice_has_the_same_answer():
     book = LeaseBook()
     first = book.decide(ask(), 10.0)
     assert book.decide(ask(limit=150), 20.0) is first
-    assert book.leased_bytes("node-a") == 50 * MIB
+    assert book.unused_bytes("node-a", {}) == 50 * MIB
 
 
 @settings(deadline=None)
@@ -105,7 +105,7 @@ def test_a_grant_that_could_not_be_written_is_no_lease():
     book = LeaseBook()
     book.decide(ask(), 0.0)
     refused = book.refuted(("pod", "app"), 1, "ResourceQuota")
-    assert (book.decide(ask(), 1.0), book.leased_bytes("node-a")) == (refused, 0)
+    assert (book.decide(ask(), 1.0), book.unused_bytes("node-a", {})) == (refused, 0)
 
 
 def test_a_second_grant_that_could_not_be_written_leaves_the_first_as_it_was():
@@ -113,9 +113,9 @@ def test_a_second_grant_that_could_not_be_written_leaves_the_first_as_it_was():
     first = book.decide(ask(1), 0.0)
     assert book.wrote(uid, first, 150 * MIB) == first
     book.decide(ask(2, limit=150, wanted=40), 10.0)
-    assert book.leased_bytes("node-a") == 90 * MIB, "while it is on its way its room is taken"
+    assert book.unused_bytes("node-a", {}) == 90 * MIB, "while it is on its way its room is taken"
     book.refuted(uid, 2, "ResizeUnderWay")
-    assert (book.holds(uid, 299.0), book.leased_bytes("node-a")) == (True, 50 * MIB)
+    assert (book.holds(uid, 299.0), book.unused_bytes("node-a", {})) == (True, 50 * MIB)
     assert book.limit(uid) == 150 * MIB
     assert book.expired(300.0) == {uid: 100 * MIB}
 
@@ -131,7 +131,7 @@ def test_a_grant_takes_no_more_room_than_the_guards_let_through():
     book, uid = LeaseBook(), ("pod", "app")
     granted = book.decide(ask(1), 0.0)
     assert book.wrote(uid, granted, 120 * MIB) == Granted(1, 120 * MIB, 300.0)
-    assert (book.leased_bytes("node-a"), book.limit(uid)) == (20 * MIB, 120 * MIB)
+    assert (book.unused_bytes("node-a", {}), book.limit(uid)) == (20 * MIB, 120 * MIB)
     assert book.decide(ask(1), 1.0) == Granted(1, 120 * MIB, 300.0)
 
 
@@ -162,17 +162,27 @@ def test_a_container_is_lent_room_twenty_times_an_hour_and_no_more():
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(1, 400), st.sampled_from("abcde")), max_size=30), st.integers(0, 600))
-def test_leases_of_a_node_never_exceed_its_headroom(asks, headroom):
-    book = LeaseBook()
-    limits = dict.fromkeys("abcde", 100)
-    for number, (wanted, name) in enumerate(asks):
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 400), st.sampled_from("abcde"), st.floats(0.0, 1.0)), max_size=30
+    ),
+    st.integers(0, 600),
+)  # fmt: skip
+def test_what_is_lent_on_a_node_is_there_whoever_takes_how_much_of_it_when(asks, available_mib):
+    """Each takes a part of what it was lent; what is left is never less than what may still be taken."""
+    book, available = LeaseBook(), available_mib * MIB
+    limits, used = dict.fromkeys("abcde", 100), {("pod", name): 100.0 * MIB for name in "abcde"}
+    for number, (wanted, name, share) in enumerate(asks):
+        left = (available - book.unused_bytes("node-a", used)) / MIB
         answer = book.decide(
-            ask(number, limit=limits[name], wanted=wanted, headroom=headroom, name=name), 1.0
+            ask(number, limit=limits[name], wanted=wanted, headroom=int(left), name=name), 1.0
         )
         if isinstance(answer, Granted):
             limits[name] = answer.limit_bytes // MIB
-    assert book.leased_bytes("node-a") <= headroom * MIB
+        taken = int(share * (limits[name] * MIB - used["pod", name]))
+        used["pod", name] += taken
+        available -= taken
+        assert book.unused_bytes("node-a", used) <= available
     assert all(limit <= 200 for limit in limits.values())
 
 

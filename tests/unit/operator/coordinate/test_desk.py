@@ -6,6 +6,7 @@ the sessions' own boxes.
 
 import asyncio
 from dataclasses import replace
+from itertools import count, takewhile
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ import pytest
 from builders.clusters import MIB, NOW, raw_kube_node, raw_pod, raw_policy, resize_condition
 from builders.desks import Desks
 from builders.loops import MINUTE, rig
+from builders.placing import node_memory
+from plimsoll.coordinate.attendance import Presence
 from plimsoll.coordinate.messages import (
     ForecastBatch,
     LeaseRequest,
@@ -20,6 +23,7 @@ from plimsoll.coordinate.messages import (
     OutcomeBatch,
     Roster,
     RosterEntry,
+    SampleBatch,
     ShrinkCancel,
     ShrinkRequest,
     ShrinkStage,
@@ -237,6 +241,29 @@ async def test_without_an_agent_limits_fall_as_ever_and_after_one_by_half_steps(
     assert away.rig.limit() == 862
 
 
+@pytest.mark.parametrize(
+    ("wrote", "limit_mib"),
+    [
+        (None, 700),  # no agent was ever there
+        (NOW - 2 * 3600, 700),  # one was, and is no more
+        (NOW, 862),
+    ],
+)
+async def test_a_successor_knows_that_an_agent_was_there_by_what_it_wrote_of_its_node(wrote, limit_mib):
+    made = await lowering()
+    successor = Desks(made.rig.restart(), epoch_id=2)
+    successor.rig.monotonic = made.rig.monotonic
+    if wrote is not None:
+        successor.rig.api.put("nodememories", node_memory("n1", 900, wrote))
+    for now in takewhile(lambda _: successor.rig.limit() == 1024, count(NOW + MINUTE, 30)):
+        await successor.rig.once(now)  # it settles first
+    assert successor.rig.limit() == limit_mib
+    away = successor.desk.presences(now)[Presence.AWAY]
+    assert away == successor.rig.metrics.value("plimsoll_agents", presence="away") == (wrote == NOW)
+    successor.attend(now)
+    assert successor.desk.presences(now) == {Presence.PRESENT: 1, Presence.AWAY: 0}
+
+
 async def test_an_agent_that_goes_away_while_it_reclaims_leaves_the_limit_as_it_is():
     made = await lowering()
     session = made.attend(NOW)
@@ -318,7 +345,7 @@ async def test_a_second_lease_that_the_guards_hold_leaves_the_first_in_force_and
     refused = await made.asks_for(400, NOW + 63, lease_id=10, read_mib=1424)
     assert (refused.limit_bytes, refused.refusal.partition(":")[0]) == (0, "ResizeUnderWay")
     book = made.desk.lending.book
-    assert (book.holds(APP, NOW + 64), book.leased_bytes("n1")) == (True, 400 * MIB)
+    assert (book.holds(APP, NOW + 64), book.unused_bytes("n1", {})) == (True, 400 * MIB)
     assert book.expired(NOW + 61 + 300) == {APP: 1024 * MIB}
 
 
@@ -339,7 +366,7 @@ async def test_two_leases_of_one_container_that_are_asked_at_once_are_both_answe
     await asyncio.gather(*made.desk._tasks)
     answers = {each.lease_id: each.limit_bytes // MIB for each in made.told()}
     assert answers == {9: 1424, 10: 1424}, "who read the old limit has the raise that is there"
-    assert made.desk.lending.book.leased_bytes("n1") == 400 * MIB
+    assert made.desk.lending.book.unused_bytes("n1", {}) == 400 * MIB
 
 
 async def test_a_second_lease_before_the_next_loop_counts_from_what_the_first_has_left():
@@ -367,7 +394,7 @@ async def test_a_lease_that_fails_for_a_fault_of_ours_takes_no_room(monkeypatch)
     monkeypatch.setattr(made.desk.lending, "_raise_now", broken)
     made.says(LeaseRequest(9, 0, 400 * MIB, 1024 * MIB, 50 * MIB, 3.0, NOW + 61), NOW + 61)
     await asyncio.gather(*made.desk._tasks)
-    assert made.desk.lending.book.leased_bytes("n1") == 0
+    assert made.desk.lending.book.unused_bytes("n1", {}) == 0
 
 
 async def silent(made, monkeypatch):
@@ -443,6 +470,32 @@ async def test_no_lease_beyond_what_the_node_has_left_by_its_own_word():
     made.samples(900, NOW + 61, available_mib=50)
     answer = await made.asks_for(400, NOW + 62)
     assert answer.limit_bytes == 1074 * MIB
+
+
+async def test_many_that_burst_at_once_are_not_lent_the_same_memory():
+    """Six containers ask for 150 MiB each of the 200 that are available; then the first two take theirs."""
+    containers = range(6)
+    made = Desks(rig(*(raw_pod(f"web-{number}") for number in containers), targets={"app": 1024}))
+    roster = tuple(RosterEntry(number, f"uid-web-{number}", f"web-{number}-0") for number in containers)
+    made.attend(NOW, roster=Roster(roster))
+
+    def say(now: float, available_mib: int, *used_mib: float) -> None:
+        used = np.full(len(containers), 900.0)
+        used[: len(used_mib)] = used_mib
+        columns = {"usage_bytes": used * MIB, "memory_max_bytes": np.full(len(containers), 1024.0 * MIB)}
+        made.says(SampleBatch(now, np.arange(6), columns, available_bytes=available_mib * MIB), now)
+
+    async def lent(now: float, number: int) -> int:
+        answer = await made.asks_for(150, now, lease_id=100 + number, index=number, read_mib=1024)
+        return max(0, answer.limit_bytes // MIB - 1024)
+
+    for second in (0, 60):
+        say(NOW + second, 200)
+        await made.once(NOW + second)
+    say(NOW + 61, 200)
+    assert [await lent(NOW + 61.5, number) for number in containers[:5]] == [150, 50, 0, 0, 0]
+    say(NOW + 63, 400, 1174, 1074)  # in use: it is no longer among what is available, nor lent any more
+    assert await lent(NOW + 63.5, 5) == 150
 
 
 @pytest.mark.parametrize(
