@@ -4,6 +4,7 @@ In: the memory, directories and files. Out: what was done, in a sentence. What i
 afterwards at every level; where something could not be looked at the exit status is 2.
 """
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,7 @@ from plimsoll_cli.output import OutputFormat, OutputOption, print_document, prin
 from plimsoll_cli.written import can_be_written, write_whole
 from plimsoll_nodeagent.show.written import Holds, held
 
+IN_USE = ("control", "release")  # a release is written when it changes: one that is old has proved itself
 FormOption = Annotated[str, typer.Option("--form", help="json or parquet.")]
 
 
@@ -85,21 +87,28 @@ def clean_command(
     age: Annotated[str, typer.Option("--age", help="What nobody has renewed for so long goes.")],
     store: StoreOption = None,
     redis: RedisOption = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")
+    ] = False,
 ) -> None:
-    """Remove what is old; switches stay."""
+    """Remove what is old. Switches stay, and the shared models in use: `forget` removes those."""
     seconds = seconds_of("--age", age)
     with opened(store, redis) as found:
         before = found.now_seconds - seconds
         records = [*found.memory.tiers.records()]
-        old = [
-            each
-            for each in records
-            if each.provenance.made_seconds < before and each.address.kind != "control"
-        ]
-        for each in old:
-            found.memory.tiers.forget(each.address)
-        found.memory.tiers.file.sweep()
-    typer.echo(f"{len(old)} of {len(records)} records were older than {age} and are gone.")
+        old = [each for each in records if each.provenance.made_seconds < before]
+        old = [each for each in old if each.address.kind not in IN_USE]
+        if not dry_run:
+            for each in old:
+                found.memory.tiers.forget(each.address)
+            found.memory.tiers.file.sweep()
+    kinds = ", ".join(
+        f"{many} {kind}" for kind, many in sorted(Counter(each.address.kind for each in old).items())
+    )
+    done = "would go" if dry_run else "are gone"
+    typer.echo(
+        f"{len(old)} of {len(records)} records were older than {age} and {done}{kinds and f': {kinds}'}."
+    )
 
 
 def backup_command(

@@ -215,13 +215,18 @@ def test_without_redis_nothing_is_proven_of_it(filled, plimsoll):
     assert "redis: down" in done.stdout + done.stderr
 
 
-def test_clean_removes_what_is_old_but_no_switch(filled, plimsoll, told, path, now):
+def test_clean_removes_what_is_old_but_no_switch_and_no_model_in_use(filled, plimsoll, told, path, now):
     memory = open_memory(str(path))
     memory.store("incident", "old", {"text": "long ago"}, now - 100 * 86_400)
     memory.set_learning(now - 200 * 86_400, enabled=True)
+    memory.store("release", "pages web", {"generation": 2}, now - 200 * 86_400)
     memory.close()
-    assert "1 of 6 records" in plimsoll("clean", "--age", "90d").stdout
-    assert told("status")["kinds"] == {"control": 1, "history": 3, "incident": 1}
+    said = plimsoll("clean", "--age", "90d", "--dry-run").stdout
+    assert said.strip() == "1 of 7 records were older than 90d and would go: 1 incident."
+    assert told("status")["kinds"]["incident"] == 2
+    said = plimsoll("clean", "--age", "90d").stdout
+    assert said.strip() == "1 of 7 records were older than 90d and are gone: 1 incident."
+    assert told("status")["kinds"] == {"control": 1, "history": 3, "incident": 1, "release": 1}
 
 
 def test_damage_is_found_and_repaired(filled, plimsoll, path):
