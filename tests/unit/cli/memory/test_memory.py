@@ -248,9 +248,20 @@ def test_debug_trace_and_profile(filled, plimsoll, told):
     assert levels == {"process": None, "file": 1, "answer": 1}
     assert "nothing is remembered" in plimsoll("debug", "history", "x", status=1).stderr
     assert "kind 'X'" in plimsoll("trace", "X", "x", status=1).stderr
+    before = told("status")["kinds"]
     rows = [*csv.DictReader(plimsoll("profile", "--duration", "0s", "-o", "csv").stdout.splitlines())]
     assert [(each["level"], each["operation"]) for each in rows] == [
         ("process", "read"), ("file", "write"), ("file", "read"),
     ]  # fmt: skip
     assert all(float(each["worst_microseconds"]) > 0 for each in rows)
-    assert "incident" not in {key for key in told("status")["kinds"] if key == "profile-of-the-store"}
+    assert told("status")["kinds"] == before
+
+
+def test_a_profile_that_is_broken_off_leaves_no_record(filled, plimsoll, told, monkeypatch):
+    def broken_off(*_):
+        raise KeyboardInterrupt
+
+    before = told("status")["kinds"]
+    monkeypatch.setattr("plimsoll_cli.memory.looking._measured", broken_off)
+    plimsoll("profile", status=130)
+    assert told("status")["kinds"] == before
