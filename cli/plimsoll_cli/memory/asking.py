@@ -1,7 +1,7 @@
 """Commands that read: status, patterns, search, analyze, predict, suggest, optimize.
 
 In: the memory. Out: rows. Whatever speaks of the future is the operator's own pipeline over the histories in
-the memory; nothing is set, and nothing is written.
+the memory, and where Redis is named over the fleet's, which is brought into the file first; nothing is set.
 """
 
 import time
@@ -59,9 +59,11 @@ def status_command(
         raise StoreError("; ".join(problems))
 
 
-def patterns_command(store: StoreOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
+def patterns_command(
+    store: StoreOption = None, redis: RedisOption = "", output: OutputOption = OutputFormat.TABLE
+) -> None:
     """Patterns that were learned, one a container."""
-    with opened(store) as found:
+    with opened(store, redis, gather=True) as found:
         rows = [
             {
                 "key": record.address.key,
@@ -79,10 +81,11 @@ def search_command(
     text: Annotated[str, typer.Argument(help="Words, spelt nearly right or meaning nearly the same.")],
     most: Annotated[int, typer.Option("--most", min=1, max=1000, help="How many to show.")] = 10,
     store: StoreOption = None,
+    redis: RedisOption = "",
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Find patterns, incidents and workloads."""
-    with opened(store) as found:
+    with opened(store, redis, gather=True) as found:
         texts = found.memory.texts()
         hits = found.memory.search(text, most)
     rows = [
@@ -97,11 +100,12 @@ def search_command(
 def analyze_command(
     timeframe: Annotated[str, typer.Option(help="How far back `lately` reaches.")] = "7d",
     store: StoreOption = None,
+    redis: RedisOption = "",
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """What the memory is made of, and what is new in it."""
     seconds = seconds_of("--timeframe", timeframe)
-    with opened(store) as found:
+    with opened(store, redis, gather=True) as found:
         analysis = found.memory.analyze(found.now_seconds, seconds)
         now = found.now_seconds
     if output in {OutputFormat.JSON, OutputFormat.YAML}:
@@ -130,13 +134,14 @@ def predict_command(
     ] = None,
     horizon: Annotated[str, typer.Option(help="How far ahead, 5m to 24h.")] = "1h",
     store: StoreOption = None,
+    redis: RedisOption = "",
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """The peak to come, as the operator would forecast it from what is remembered."""
     seconds = seconds_of("--horizon", horizon)
     if not 300 <= seconds <= 86_400:
         raise OptionError(f"--horizon {horizon}: must lie between 5m and 24h")
-    seen = _asked(store, key, PipelineSettings(horizon_seconds=seconds))
+    seen = _asked(store, redis, key, PipelineSettings(horizon_seconds=seconds))
     rows = [
         {"key": each.key, "shape": each.shape, **_quantiles(each, output), "note": _note(each)}
         for each in seen
@@ -144,9 +149,11 @@ def predict_command(
     _rows(rows, output)
 
 
-def suggest_command(store: StoreOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
+def suggest_command(
+    store: StoreOption = None, redis: RedisOption = "", output: OutputOption = OutputFormat.TABLE
+) -> None:
     """What is worth a look, the most urgent first."""
-    said = suggestions(_asked(store, None, PipelineSettings()))
+    said = suggestions(_asked(store, redis, None, PipelineSettings()))
     if not said and output is OutputFormat.TABLE:
         typer.echo("Nothing is worth a look: no limit is far off, nothing grows, nothing was killed.")
         return
@@ -156,6 +163,7 @@ def suggest_command(store: StoreOption = None, output: OutputOption = OutputForm
 def optimize_command(
     target: Annotated[str, typer.Option(help="Operating point: balanced, slack:X or oom:X.")] = "balanced",
     store: StoreOption = None,
+    redis: RedisOption = "",
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Limits for everything remembered, at an operating point. Nothing is set."""
@@ -163,7 +171,7 @@ def optimize_command(
         oom_price_of(target)
     except ValueError as error:
         raise OptionError(f"--target: {error}") from error
-    seen = _asked(store, None, PipelineSettings(objective=target))
+    seen = _asked(store, redis, None, PipelineSettings(objective=target))
     amount = short if output is OutputFormat.TABLE else lambda value: value
     change = signed if output is OutputFormat.TABLE else lambda value: value
     unit = "" if output is OutputFormat.TABLE else "_bytes"
@@ -191,9 +199,9 @@ COMMANDS = {
 }
 
 
-def _asked(store: StoreOption, key: str | None, settings: PipelineSettings) -> list[Outlook]:
+def _asked(store: StoreOption, redis: str, key: str | None, settings: PipelineSettings) -> list[Outlook]:
     """Outlooks at the present moment; of recordings at theirs."""
-    with opened(store) as found:
+    with opened(store, redis, gather=True) as found:
         histories = found.memory.histories()
     if key is not None and key not in histories:
         raise CommandError(f"nothing is remembered of {key!r}; `plimsoll memory search {key}` may find it")

@@ -42,7 +42,7 @@ def learn_command(
     redis: RedisOption = "",
 ) -> None:
     """Write down patterns of what is remembered now; or turn learning on or off."""
-    with opened(store, redis, make=True) as found:
+    with opened(store, redis, make=True, gather=enable is None) as found:
         memory, now = found.memory, found.now_seconds
         if enable is not None:
             memory.set_learning(now, enabled=enable)
@@ -93,7 +93,7 @@ def clean_command(
 ) -> None:
     """Remove what is old. Switches stay, and the shared models in use: `forget` removes those."""
     seconds = seconds_of("--age", age)
-    with opened(store, redis) as found:
+    with opened(store, redis, gather=True) as found:
         before = found.now_seconds - seconds
         records = [*found.memory.tiers.records()]
         old = [each for each in records if each.provenance.made_seconds < before]
@@ -115,12 +115,13 @@ def backup_command(
     to: Annotated[str, typer.Argument(help="Directory, or what fsspec understands.")],
     form: FormOption = "json",
     store: StoreOption = None,
+    redis: RedisOption = "",
 ) -> None:
     """Write a snapshot: numbered, checksummed, whole or not there."""
     if "://" not in to and not Path(to).absolute().parent.is_dir():
         raise FileError(f"{to}: there is no directory {Path(to).parent}")
     target = snapshots_at(to, form)
-    with opened(store) as found:
+    with opened(store, redis, gather=True) as found:
         entries = [*found.memory.entries()]
         if not entries:
             raise CommandError("nothing is remembered: no snapshot of nothing is made")
@@ -148,13 +149,14 @@ def restore_command(
 def export_command(
     file: Annotated[Path, typer.Argument(help="File to write: lines of JSON, or Parquet by its name.")],
     store: StoreOption = None,
+    redis: RedisOption = "",
 ) -> None:
     """Write everything into one file."""
     _refuse_the_memory(file, path_of(store))
     can_be_written(file, Holds.TABLE if file.suffix == ".parquet" else Holds.EXPORT)
     if held(file) is Holds.TABLE and not _is_export(file):
         raise FileError(f"{file}: holds a recording, or what cannot be read; name another file")
-    with opened(store) as found:
+    with opened(store, redis, gather=True) as found:
         entries = [*found.memory.entries()]
     contents = {each.record.digest: packed(each.content) for each in entries}
     write_whole(file, _form_of(file).write([each.record for each in entries], contents))

@@ -72,9 +72,17 @@ class Opened:
 
 @contextmanager
 def opened(
-    store: Path | None, redis: str = "", snapshots: str = "", *, set_aside: bool = False, make: bool = False
+    store: Path | None,
+    redis: str = "",
+    snapshots: str = "",
+    *,
+    set_aside: bool = False,
+    make: bool = False,
+    gather: bool = False,
 ) -> Iterator[Opened]:
     """The memory; what waited is offered to Redis before it is closed.
+
+    Who lists what there is (`gather`) has what Redis holds brought into the file first, or is told why not.
 
     A damaged file is an error: only who asked for a repair (`set_aside`) gets a new one in its place. One
     that is not there is made for who brings something (`make`).
@@ -83,6 +91,8 @@ def opened(
     with failures():
         memory = open_memory(file, redis, snapshots, time.perf_counter, set_aside=set_aside)
         try:
+            if gather and (why := memory.gather(time.time())):
+                typer.echo(f"Note: not all that the fleet shares is here: {why}", err=True)
             yield Opened(memory, time.time())
             sent = memory.send(time.time())
         finally:

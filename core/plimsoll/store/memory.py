@@ -22,9 +22,10 @@ from plimsoll.store.kinds import KINDS, kind_of, merged
 from plimsoll.store.levels.address import parse_redis_address
 from plimsoll.store.levels.file import FileLevel
 from plimsoll.store.levels.packing import packed
+from plimsoll.store.levels.protocol import LevelError
 from plimsoll.store.levels.snapshots import Snapshots
 from plimsoll.store.outlook import Outlook, describe, outlooks
-from plimsoll.store.record import Address, Entry, Provenance, Record
+from plimsoll.store.record import Address, Entry, Provenance, Record, RecordError
 from plimsoll.store.search import Hit, search
 from plimsoll.store.sending import Sent, send
 from plimsoll.store.tiered import TieredStore
@@ -89,6 +90,26 @@ class Memory:
         samples = sum(each.samples for each in both.values())
         provenance = Provenance.of(set(both), samples, now_seconds)
         return self.tiers.store(address, encode(contributions.document(both)), provenance)
+
+    def gather(self, now_seconds: float) -> str:
+        """Take over what Redis has and the file has not, so that what is listed next is the fleet's.
+
+        Returns why it could not be, or not all of it; "" where all is here, or nothing is shared.
+        """
+        tiers = self.tiers
+        if tiers.shared is None:
+            return ""
+        try:
+            survey = tiers.ask(lambda shared: shared.survey(), "records", now_seconds)
+        except (LevelError, RecordError) as error:
+            return str(error)
+        for record in survey.records:
+            held = tiers.file.held(record.address)
+            if held is None or held.record.digest != record.digest:
+                tiers.retrieve(record.address, now_seconds)
+        shut = "" if tiers.breaker.allows(now_seconds) else tiers.breaker.why
+        lost = len(survey.unreadable)
+        return shut or (f"{lost} records of Redis cannot be read" if lost else "")
 
     def send(self, now_seconds: float) -> Sent:
         """One round to Redis; does nothing without one."""
