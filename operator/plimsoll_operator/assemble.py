@@ -5,7 +5,7 @@ gates beside it. Nothing is started here, and nothing asked.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -93,7 +93,7 @@ def assemble(settings: OperatorSettings, clock: Clock, api: KubeApi, indices: Ko
     keeper = Keeper(
         fenced, engine, membership, profiles, settings.interval, departed, unavailable_models(settings)
     )
-    keeper.memory = remembered(settings, quantity, metrics)
+    keeper.memory = remembered(settings, quantity, metrics, clock.now, leader.holds)
     patience = Patience(settings.deferred_evict_after, settings.resize_give_up_after)
     placer, gating, gates = None, None, None
     if settings.webhook_port:
@@ -163,11 +163,18 @@ def engine_settings(settings: OperatorSettings) -> EngineSettings:
     )
 
 
-def remembered(settings: OperatorSettings, quantity: Quantity, metrics: Metrics) -> Remembered | None:
+def remembered(
+    settings: OperatorSettings,
+    quantity: Quantity,
+    metrics: Metrics,
+    now: Callable[[], float],
+    leads: Callable[[], bool],
+) -> Remembered | None:
     """The fleet's memory, where one is named; raises where its file or the extra `redis` is missing."""
     if not settings.memory_file:
         return None
     from plimsoll.store.memory import open_memory  # noqa: PLC0415  (needs the extra `redis`)
+    from plimsoll_operator.learning import Learner  # noqa: PLC0415
 
     memory = open_memory(settings.memory_file, settings.memory_redis, clock=time.perf_counter)
-    return Remembered(memory, quantity, metrics=metrics)
+    return Remembered(memory, quantity, now, metrics, learner=Learner(memory, leads, metrics))

@@ -8,7 +8,7 @@ from plimsoll.coordinate.attendance import Presence
 from plimsoll_operator.parts import Parts
 
 
-def sentence(present: int, away: int, redis: str, waiting: int = 0) -> str:
+def sentence(present: int, away: int, redis: str, waiting: int = 0, unlearned: str = "") -> str:
     """One part for each that is away."""
     parts = []
     if away:
@@ -16,6 +16,8 @@ def sentence(present: int, away: int, redis: str, waiting: int = 0) -> str:
         parts.append(f"{of}: there limits fall by half steps, from metrics alone")
     if redis:
         parts.append(f"the memory is not shared ({redis}): {waiting} records wait in its file")
+    if unlearned:
+        parts.append(f"patterns are not learned ({unlearned})")
     return "; ".join(parts)
 
 
@@ -25,4 +27,5 @@ def degraded(parts: Parts, now_seconds: float) -> str:
     memory = parts.keeper.memory
     redis = "" if memory is None else memory.away()
     waiting = memory.waiting if memory is not None and redis else 0
-    return sentence(counts.get(Presence.PRESENT, 0), counts.get(Presence.AWAY, 0), redis, waiting)
+    unlearned = "" if memory is None else memory.unlearned()
+    return sentence(counts.get(Presence.PRESENT, 0), counts.get(Presence.AWAY, 0), redis, waiting, unlearned)

@@ -4,7 +4,8 @@ In: checkpoints as they are written into profiles. Out: records of kind `history
 OOM kills and how promises were kept), written in a thread beside the loop, and from there to Redis; and the
 past of a workload whose profile is not there, as after it was deleted or in a cluster built anew; and for one
 that never was anywhere what others of its image did (kind `relatives`, written once an hour an image). A
-memory that fails is logged and counted, never waited for: profiles alone are enough to work.
+memory that fails is logged and counted, never waited for: profiles alone are enough to work. In the same
+thread, after what was noted, the leader learns patterns of it (`learning`).
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from plimsoll_operator.serve.metrics import Metrics
 
 if TYPE_CHECKING:  # it needs the extra `redis`, which an operator without a memory does without
     from plimsoll.store.memory import Memory
+    from plimsoll_operator.learning import Learner
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +64,7 @@ class Remembered:
     metrics: Metrics | None = None
     waiting: int = 0  # records that Redis did not have when it was last looked at
     unwritten: int = 0  # pasts that the memory did not take
+    learner: "Learner | None" = None  # None: nobody learns patterns here
     _told: Counter[tuple[str, str]] = field(default_factory=Counter)  # outcomes that metrics know of
     _noted: dict[str, Past] = field(default_factory=dict)
     _kin_written: dict[str, float] = field(default_factory=dict)  # kin -> when
@@ -122,10 +125,16 @@ class Remembered:
             self._tell(self.metrics)
 
     async def forever(self) -> None:
-        """Write every half minute, until the task is cancelled."""
+        """Write and learn every half minute, until the task is cancelled."""
         while True:
             await asyncio.sleep(SECONDS_BETWEEN)
             await self.write()
+            await self.learn()
+
+    async def learn(self) -> None:
+        """One step of learning, where there is something to be learned; it raises nothing."""
+        if self.learner is not None:
+            await asyncio.to_thread(self.learner.step, self.now())
 
     async def close(self) -> None:
         """Write the rest and close."""
@@ -136,6 +145,10 @@ class Remembered:
         """Why Redis is not asked, or takes nothing; "" where it does, or there is none."""
         tiers = self.memory.tiers
         return "" if tiers.shared is None else tiers.breaker.why or tiers.writes.why
+
+    def unlearned(self) -> str:
+        """Why no patterns are learned, or not of all; "" where they are, or nobody learns any."""
+        return "" if self.learner is None else self.learner.why
 
     def _tell(self, metrics: Metrics) -> None:
         """What the levels did since the last time, and how long they take."""

@@ -6,7 +6,7 @@ the memory, and where Redis is named over the fleet's, which is brought into the
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -14,6 +14,7 @@ import typer
 
 from plimsoll.pipeline import PipelineSettings
 from plimsoll.recommend.objective import oom_price_of
+from plimsoll.store.learning import Pass, last_pass
 from plimsoll.store.levels.snapshots import Snapshots
 from plimsoll.store.outlook import Outlook, outlooks, suggestions
 from plimsoll.store.search import LEAST_SCORE
@@ -35,6 +36,7 @@ from plimsoll_cli.output import OutputFormat, OutputOption, print_document, prin
 DAY_SECONDS = 86_400
 RECORDED = "/Series/"  # in the key of a recording that was imported
 NOTHING = "Nothing has been learned yet."
+LEARNING_OFF = "Learning is off: operators remember and learn nothing (`plimsoll memory learn --enable`)."
 
 
 def status_command(
@@ -47,12 +49,14 @@ def status_command(
     with opened(store, redis, snapshots) as found:
         rows, problems = _levels(found)
         learning = found.memory.learning(found.now_seconds)
+        learned = last_pass(found.memory, found.now_seconds)
         kinds = dict(sorted(found.memory.analyze(found.now_seconds, 0).records.items()))
     if output in {OutputFormat.JSON, OutputFormat.YAML}:
-        print_document({"learning": learning, "kinds": kinds, "levels": rows}, output)
+        passed = None if learned is None else asdict(learned)
+        print_document({"learning": learning, "patterns": passed, "kinds": kinds, "levels": rows}, output)
     else:
         if output is OutputFormat.TABLE:
-            typer.echo(f"Learning is {'on' if learning else 'off'}.")
+            typer.echo(f"Learning is on. {_passed(learned, found.now_seconds)}" if learning else LEARNING_OFF)
             typer.echo(", ".join(f"{count} {kind}" for kind, count in kinds.items()) or NOTHING)
         print_rows(rows, output)
     if problems:
@@ -207,6 +211,18 @@ def _asked(store: StoreOption, redis: str, key: str | None, settings: PipelineSe
         raise CommandError(f"nothing is remembered of {key!r}; `plimsoll memory search {key}` may find it")
     chosen = histories if key is None else {key: histories[key]}
     return outlooks(chosen, time.time(), settings)
+
+
+def _passed(learned: Pass | None, now_seconds: float) -> str:
+    """When an operator learned patterns last, and of how much."""
+    if learned is None:
+        return "No operator has learned patterns yet."
+    said = f"{learned.looked} histories were new, {learned.changed} patterns with them"
+    if learned.failed:
+        said += f"; of {learned.failed} none could be made, the last {learned.why}"
+    if learned.ended_seconds is None:
+        return f"Patterns are being learned since {age(learned.begun_seconds, now_seconds)}: {said}."
+    return f"Patterns were last learned {age(learned.ended_seconds, now_seconds)} ago: {said}."
 
 
 def _note(each: Outlook) -> str | None:

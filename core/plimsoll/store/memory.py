@@ -10,7 +10,7 @@ The command line (`plimsoll memory`) is this module with a terminal around it.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +19,13 @@ from plimsoll.store import contributions
 from plimsoll.store.content import Document, decode, encode
 from plimsoll.store.contributions import Contribution
 from plimsoll.store.kinds import KINDS, kind_of, merged
+from plimsoll.store.learning import learn_these
 from plimsoll.store.levels.address import parse_redis_address
 from plimsoll.store.levels.file import FileLevel
 from plimsoll.store.levels.packing import packed
 from plimsoll.store.levels.protocol import LevelError
 from plimsoll.store.levels.snapshots import Snapshots
-from plimsoll.store.outlook import Outlook, describe, outlooks
+from plimsoll.store.outlook import Outlook, outlooks
 from plimsoll.store.record import Address, Entry, Provenance, Record, RecordError
 from plimsoll.store.search import Hit, search
 from plimsoll.store.sending import Sent, send
@@ -115,19 +116,25 @@ class Memory:
         """One round to Redis; does nothing without one."""
         return send(self.tiers, now_seconds)
 
-    def documents(self, kind: str) -> Iterator[tuple[Record, dict[str, Any]]]:
-        """All documents of a kind that can be read."""
-        for record in sorted(self.tiers.records(kind), key=lambda each: each.address):
-            entry = self.tiers.file.get(record.address)
+    def documents(
+        self, kind: str, keys: Collection[str] | None = None
+    ) -> Iterator[tuple[Record, dict[str, Any]]]:
+        """All documents of a kind that can be read, or those of some keys."""
+        if keys is None:
+            addresses = sorted(record.address for record in self.tiers.records(kind))
+        else:
+            addresses = [Address(kind, key) for key in keys]
+        for address in addresses:
             try:
-                if entry is not None:
-                    yield record, decode(kind_of(kind, self.tiers.kinds).current(entry).content)
+                entry = self.tiers.file.get(address)
+                if entry is not None and not entry.record.forgotten:
+                    yield entry.record, decode(kind_of(kind, self.tiers.kinds).current(entry).content)
             except ValueError:
                 continue
 
-    def histories(self) -> dict[str, dict[str, Any]]:
-        """Documents of kind `history` by key."""
-        return {record.address.key: document for record, document in self.documents("history")}
+    def histories(self, keys: Collection[str] | None = None) -> dict[str, dict[str, Any]]:
+        """Documents of kind `history` by key: all, or those of some."""
+        return {record.address.key: document for record, document in self.documents("history", keys)}
 
     def analyze(self, now_seconds: float, timeframe_seconds: float) -> Analysis:
         """What is held, and what came within the last `timeframe_seconds`."""
@@ -155,21 +162,18 @@ class Memory:
         return outlooks(histories, now_seconds, settings)
 
     def learn(self, now_seconds: float) -> int:
-        """Write down a pattern for every history; returns how many were new or changed."""
-        changed = 0
-        for seen in outlooks(self.histories(), now_seconds):
-            before = self.tiers.file.head(Address("pattern", seen.key))
-            pattern = {"text": describe(seen), "shape": seen.shape, "peak_bytes": seen.peak_bytes}
-            history = self.tiers.file.head(Address("history", seen.key))
-            names = () if history is None else history.provenance.kube_nodes
-            after = self.store(
-                "pattern", seen.key, pattern, now_seconds, kube_nodes=names, samples=seen.hours
-            )
-            changed += before is None or before.digest != after.digest
+        """Write down a pattern for every history at once; returns how many were new or changed."""
+        changed, failed, why = learn_these(self, [*self.histories()], now_seconds)
+        if failed:
+            raise RecordError(f"no pattern can be made of {failed} histories, the last of them {why}")
         return changed
 
     def learning(self, now_seconds: float) -> bool:
-        """Whether anything may be learned; True where nobody has said."""
+        """Whether anything may be learned; True where nobody has said.
+
+        The switch may lie in the same file by another process's hand: what this one holds of it is not asked.
+        """
+        self.tiers.process.drop(LEARNING)
         said = self.retrieve(LEARNING.kind, LEARNING.key, now_seconds)
         return said is None or bool(said.get("enabled", True))
 

@@ -42,6 +42,32 @@ LEARNING: tuple[MetricDefinition, ...] = (
         "Histories that the memory did not take; profiles have them.",
     ),
     MetricDefinition(
+        "plimsoll_memory_learning_off",
+        _G,
+        "0 or 1",
+        "1 while `plimsoll memory learn --disable` is in force: nothing is remembered, learned or recorded.",
+    ),
+    MetricDefinition(
+        "plimsoll_memory_learned_timestamp_seconds",
+        _G,
+        "seconds since 1970",
+        "When the last hourly pass over the memory's histories ended, as the memory tells it.",
+    ),
+    MetricDefinition(
+        "plimsoll_memory_learn_steps_total",
+        _C,
+        "steps",
+        "Steps of those passes that this replica made, by outcome (done, failed).",
+        ("outcome",),
+    ),
+    MetricDefinition(
+        "plimsoll_memory_patterns_total",
+        _C,
+        "patterns",
+        "Patterns that the leader made of histories, by outcome (changed, same, failed).",
+        ("outcome",),
+    ),
+    MetricDefinition(
         "plimsoll_forecast_rows",
         _G,
         "containers",

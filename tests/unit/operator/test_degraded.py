@@ -17,9 +17,9 @@ def test_each_that_is_away_is_said():
 
 
 def test_of_an_operator_as_it_is():
-    memory = SimpleNamespace(away=lambda: "redis: down", waiting=3)
+    memory = SimpleNamespace(away=lambda: "redis: down", waiting=3, unlearned=lambda: "disk full")
     desk = SimpleNamespace(presences=lambda now: {Presence.PRESENT: 1, Presence.AWAY: int(now)})
     parts = SimpleNamespace(desk=desk, keeper=SimpleNamespace(memory=memory))
-    assert degraded(parts, 1.0) == sentence(1, 1, "redis: down", 3)
+    assert degraded(parts, 1.0) == sentence(1, 1, "redis: down", 3, "disk full")
     alone = SimpleNamespace(desk=None, keeper=SimpleNamespace(memory=None))
     assert degraded(alone, 1.0) == ""

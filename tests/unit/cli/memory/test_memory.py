@@ -5,6 +5,7 @@ import csv
 import numpy as np
 import pytest
 
+from plimsoll.store.learning import learn_some
 from plimsoll.store.memory import open_memory
 from plimsoll.store.outlook import history_document
 from plimsoll.usage.history import History
@@ -122,6 +123,23 @@ def test_learning_can_be_turned_off(filled, plimsoll):
     assert "learning is off" in plimsoll("learn", status=1).stderr
     plimsoll("learn", "--enable")
     plimsoll("learn")
+
+
+def test_status_tells_whether_and_when_an_operator_learned(filled, plimsoll, told, path, now):
+    assert "Learning is on. No operator has learned patterns yet." in plimsoll("status").stdout
+    operator = open_memory(str(path))
+    learn_some(operator, now - 600, None, 2)
+    assert (
+        "Patterns are being learned since 10m: 2 histories were new, 2 patterns" in plimsoll("status").stdout
+    )
+    learn_some(operator, now - 300)
+    said = plimsoll("status").stdout
+    assert "Learning is on. Patterns were last learned 5m ago: 3 histories were new, 3 patterns" in said
+    assert told("status")["patterns"]["ended_seconds"] == now - 300
+    plimsoll("learn", "--disable")
+    assert learn_some(operator, now + 7200).of is None
+    assert "Learning is off: operators remember and learn nothing" in plimsoll("status").stdout
+    assert told("status")["learning"] is False
 
 
 def test_analyze_tells_what_is_new(filled, told, plimsoll):

@@ -1,0 +1,23 @@
+"""What an operator's memory learns from, and what it has learned: a day and more of steady use, sentences."""
+
+import numpy as np
+
+from builders.store import NOW
+from plimsoll.store.outlook import history_document
+from plimsoll.usage.history import History
+from plimsoll.usage.sample import Quantity
+
+MIB = 2.0**20
+
+
+def past(mib=100.0, end=NOW):
+    history = History(Quantity.USAGE, 1)
+    rows = history.add_rows(1)
+    history.advance(end)
+    seconds = end - 300 * np.arange(12 * 30)
+    history.append(np.full(len(seconds), rows[0]), seconds, np.full(len(seconds), mib * MIB), end)
+    return history_document(history.checkpoint(int(rows[0])), Quantity.USAGE)
+
+
+def patterns(memory):
+    return {record.address.key.split("/")[2]: said["text"] for record, said in memory.documents("pattern")}
