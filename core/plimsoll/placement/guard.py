@@ -23,7 +23,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from plimsoll.forecast.window import quantile_of_seen
 from plimsoll.placement.lanes import FloatArray
+from plimsoll.recommend.past import REQUEST_LEVEL
 from plimsoll.usage.sample import HOUR_SECONDS
 
 FADE = 0.5 ** (1 / 24)  # half-life of a day
@@ -105,21 +107,33 @@ class LoadJudge:
         self.said = self.said * FADE + float(told.sum())
 
     def hindcast(
-        self, said_mean_bytes: FloatArray, requested_bytes: FloatArray, came_bytes: FloatArray
+        self,
+        said_mean_bytes: FloatArray,
+        requested_bytes: FloatArray,
+        came_bytes: FloatArray,
+        before_bytes: FloatArray,
     ) -> None:
         """Take in what would have been said of n pods a day ago, [n, lanes]; requested [n].
 
+        `before_bytes` [n, hours] is what was seen by then. A request that stands now may have been set since,
+        by the very day that is told: where what nine in ten hours before it needed tells that day worse, the
+        request of that day is taken to have been no better (decision 0373).
         So that an opinion that is wrong of the pods is never had, however few nodes have been watched.
         """
         requested = np.broadcast_to(requested_bytes[:, None], came_bytes.shape)
+        asked = np.broadcast_to(quantile_of_seen(before_bytes, REQUEST_LEVEL)[:, None], came_bytes.shape)
         known = np.isfinite(said_mean_bytes) & np.isfinite(came_bytes) & np.isfinite(requested)
-        if known.any():
-            said, asked, came = said_mean_bytes[known], requested[known], came_bytes[known]
-            self._compare(said, asked, came, _scale(asked, came))
+        if not known.any():
+            return
+        came = came_bytes[known]
+        self.error += _squared(came, said_mean_bytes[known])
+        stands, then = requested[known], np.where(np.isfinite(asked), asked, requested)[known]
+        self.reference += max(_squared(came, _scale(each, came) * each) for each in (stands, then))
+        self.judged = True
 
     def _compare(self, said: FloatArray, requested: FloatArray, came: FloatArray, scale: float) -> None:
-        self.error += float(((came - said) ** 2).sum())
-        self.reference += float(((came - scale * requested) ** 2).sum())
+        self.error += _squared(came, said)
+        self.reference += _squared(came, scale * requested)
         self.judged = True
 
     def _usual(self, said: FloatArray, came: FloatArray) -> float:
@@ -156,6 +170,10 @@ class LoadJudge:
     def trusted(self) -> bool:
         """False where requests are the better forecast, and before anything was judged."""
         return self.judged and self.error <= self.reference
+
+
+def _squared(came: FloatArray, told: FloatArray) -> float:
+    return float(((came - told) ** 2).sum())
 
 
 def _scale(requested: FloatArray, came: FloatArray) -> float:

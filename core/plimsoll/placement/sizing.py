@@ -173,7 +173,7 @@ def judged(
     for day in range(min(JUDGED_DAYS, (hours - 1) // LANES), 0, -1):
         end = hours - day * LANES
         said, came = replicas_loads(hourly_bytes[:, :end], kin), hourly_bytes[:, end : end + LANES]
-        judge.hindcast(said.mean_bytes, request_bytes, came)
+        judge.hindcast(said.mean_bytes, request_bytes, came, hourly_bytes[:, :end])
         both = np.isfinite(said.mean_bytes) & np.isfinite(came)
         sums = empty_nodes(np.zeros(nodes), LANES)
         put(sums, said.masked(both), places)

@@ -285,11 +285,13 @@ class _Run:
         if hour < 2 * LANES:
             return
         said, came = self._loads(hour - LANES).mean_bytes, self._hourly[:, hour - LANES : hour]
+        before = slice(max(0, hour - LANES - PAST_HOURS), hour - LANES)
         if self._rows is None:
-            self._judge.hindcast(said, self._fleet.request_bytes, came)
+            self._judge.hindcast(said, self._fleet.request_bytes, came, self._hourly[:, before])
             return
         one = self._rows.one_each  # the operator asks of each row once
-        self._judge.hindcast(said[one], self._rows.most(self._fleet.request_bytes), self._rows.came(hour))
+        requested, told = self._rows.most(self._fleet.request_bytes), self._rows.came(hour)
+        self._judge.hindcast(said[one], requested, told, self._rows.seen(before))
         for lane in range(LANES):
             self._rows.learn(came[:, lane] - said[:, lane])
 
@@ -319,7 +321,11 @@ class _Rows:
 
     def came(self, hour: int) -> FloatArray:
         """[K, LANES] what the rows were told in the day before an hour."""
-        return self._largest[:, hour - LANES : hour]
+        return self.seen(slice(hour - LANES, hour))
+
+    def seen(self, hours: slice) -> FloatArray:
+        """[K, hours] what the rows were told in some hours."""
+        return self._largest[:, hours]
 
     def loads(self, hour: int, mixed: Places | None) -> Loads:
         """[P] as they are said at an hour; `mixed`: of other pods."""

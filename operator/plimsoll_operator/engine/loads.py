@@ -121,5 +121,5 @@ def _hindcast(hourly: HourlyArray, requested: HourlyArray, first: npt.NDArray[np
     before = hourly[first, -1 - LANES - PAST_HOURS : -1 - LANES]
     if before.shape[0] and before.shape[1] >= LANES:
         said = loads_of(before).mean_bytes
-        judge.hindcast(said, requested[first], hourly[first, -1 - LANES : -1])
+        judge.hindcast(said, requested[first], hourly[first, -1 - LANES : -1], before)
     return judge

@@ -73,9 +73,10 @@ def test_a_hindcast_of_the_wrong_pods_is_found_out():
     came = level[:, None] * rng.lognormal(0, 0.05, (50, 24))
     requested = level * rng.lognormal(0, 0.3, 50)
     right, wrong, alike = LoadJudge(), LoadJudge(), LoadJudge()
-    right.hindcast(np.broadcast_to(level[:, None], came.shape), requested, came)
-    wrong.hindcast(np.broadcast_to(rng.permutation(level)[:, None], came.shape), requested, came)
-    alike.hindcast(np.full(came.shape, came.mean()), requested, came)
+    before = level[:, None] * rng.lognormal(0, 0.05, (50, 24))
+    right.hindcast(np.broadcast_to(level[:, None], came.shape), requested, came, before)
+    wrong.hindcast(np.broadcast_to(rng.permutation(level)[:, None], came.shape), requested, came, before)
+    alike.hindcast(np.full(came.shape, came.mean()), requested, came, before)
     assert right.trusted
     assert not wrong.trusted
     assert not alike.trusted
@@ -83,8 +84,34 @@ def test_a_hindcast_of_the_wrong_pods_is_found_out():
 
 def test_without_requests_forecasts_are_compared_with_nothing_known():
     judge = LoadJudge()
-    judge.hindcast(np.full((2, 3), 5.0), np.zeros(2), np.full((2, 3), 5.0))
+    judge.hindcast(np.full((2, 3), 5.0), np.zeros(2), np.full((2, 3), 5.0), np.full((2, 3), 5.0))
     assert judge.trusted
+
+
+def test_requests_that_were_set_by_the_day_that_is_told_do_not_silence_a_forecast_made_before_it():
+    """The level of each pod moves from day to day: who knows the second day tells it better than anybody."""
+    rng = np.random.default_rng(4)
+    before_level = rng.lognormal(5, 1, 200)
+    came_level = before_level * rng.lognormal(0, 0.1, 200)
+    spread = rng.lognormal(0, 0.2, (2, 200, 24))
+    before, came = before_level[:, None] * spread[0], came_level[:, None] * spread[1]
+    said = np.broadcast_to(before.mean(axis=1)[:, None], came.shape)
+    by_hindsight = np.quantile(came, 0.9, axis=1)
+    judge, wrong = LoadJudge(), LoadJudge()
+
+    judge.hindcast(said, by_hindsight, came, before)
+    wrong.hindcast(said[rng.permutation(200)], by_hindsight, came, before)
+
+    scale = came.sum() / (24 * by_hindsight.sum())
+    assert ((came - said) ** 2).sum() > ((came - scale * by_hindsight[:, None]) ** 2).sum()
+    assert judge.trusted
+    assert not wrong.trusted
+
+
+def test_of_pods_without_a_day_before_requests_are_taken_as_they_are():
+    judge, came = LoadJudge(), np.array([[4.0, 6.0], [5.0, 5.0]])
+    judge.hindcast(np.full((2, 2), 5.5), np.array([5.0, 5.0]), came, np.full((2, 2), np.nan))
+    assert not judge.trusted
 
 
 def judged(nodes, seed, wrong_level=1.0):

@@ -119,9 +119,12 @@ def test_forecasts_that_know_less_than_requests_are_told():
     hourly = np.repeat(level[:, None], 5 * LANES, axis=1)
     places = np.zeros(30, dtype=np.intp)
     assert judged(hourly, rng.permutation(level), places, 1).trusted
-    flipped = hourly.copy()
-    flipped[:, -LANES:] = level[::-1][:, None]  # all of a sudden everybody is somebody else
-    assert not judged(flipped, level[::-1].copy(), places, 1).trusted
+    wave = np.where(np.arange(5 * LANES) % LANES < LANES // 2, 1.5, 0.5)
+    assert judged(hourly * wave, level, places, 1).trusted
+    wave[-LANES:] = wave[-LANES:][
+        ::-1
+    ]  # day is night: worse than no forecast by the hour
+    assert not judged(hourly * wave, level, places, 1).trusted
 
 
 def test_a_day_that_is_not_there_is_not_judged():
