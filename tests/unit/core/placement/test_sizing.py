@@ -121,9 +121,7 @@ def test_forecasts_that_know_less_than_requests_are_told():
     assert judged(hourly, rng.permutation(level), places, 1).trusted
     wave = np.where(np.arange(5 * LANES) % LANES < LANES // 2, 1.5, 0.5)
     assert judged(hourly * wave, level, places, 1).trusted
-    wave[-LANES:] = wave[-LANES:][
-        ::-1
-    ]  # day is night: worse than no forecast by the hour
+    wave[-LANES:] = wave[-LANES:][::-1]  # day is night: worse than no forecast by the hour
     assert not judged(hourly * wave, level, places, 1).trusted
 
 
