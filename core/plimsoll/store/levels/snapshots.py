@@ -3,7 +3,11 @@
 In: a URL that fsspec understands, entries. Out: `000007/` with `records.jsonl` or `records.parquet`, and a
 `manifest.json` written last, which makes a snapshot whole: what has none was interrupted, and is passed
 over; neither it nor a snapshot of nothing counts among those that are kept. Contents are packed, each once.
-What is read is held against the manifest's checksum and then against each record's own.
+What is read is held against the manifest's checksum and then against each record's own. What is erased goes
+in one step: a file with what stays is written beside the old one under a name of its own, the manifest is
+put in the place of the old one and names it, and only then the old file goes. Whoever is killed in between
+leaves a whole snapshot, with or without what was to go, and perhaps a file that no manifest names: proofs
+fail as long as it is there, and the next erasing or writing removes it.
 """
 
 import hashlib
@@ -20,7 +24,7 @@ from plimsoll.store.record import MOST_SECONDS, Address, DamagedError, Entry, Re
 
 FORMAT = 1
 KEPT = 7
-MANIFEST = "manifest.json"
+MANIFEST, PART = "manifest.json", ".part"
 _NUMBERED = re.compile(r"[0-9]{6}|[1-9][0-9]{6,11}")
 
 
@@ -34,6 +38,7 @@ class Snapshot:
     records: int
     contents: int
     sha256: str
+    data: str = ""  # name of the file of records; "": `records` with the ending of its form
 
 
 class Snapshots:
@@ -60,8 +65,9 @@ class Snapshots:
         for each in entries:
             records.append(each.record)
             contents.setdefault(each.record.digest, packed(each.content))
-        numbers = self._done(self._numbers)
-        useful = [each.number for each in self.all() if each.records]
+        numbers, whole = self._done(self._numbers), self.all()
+        self._remove_unnamed(whole)
+        useful = [each.number for each in whole if each.records]
         made = self._written(max(numbers, default=0) + 1, records, contents, made_seconds)
         useful = [made.number, *useful] if made.records else useful
         if len(useful) >= kept:
@@ -99,15 +105,16 @@ class Snapshots:
 
     def erase(self, addresses: Collection[Address]) -> int:
         """Write every snapshot that has these anew without them; returns how many records went."""
-        gone = 0
-        for snapshot in self.all():
+        gone, whole = 0, self.all()
+        self._remove_unnamed(whole)
+        for snapshot in whole:
             entries = [*self.read(snapshot.number)]
             left = [each for each in entries if each.record.address not in addresses]
             if len(left) == len(entries):
                 continue
             contents = {each.record.digest: packed(each.content) for each in left}
             records = [each.record for each in left]
-            self._written(snapshot.number, records, contents, snapshot.made_seconds, snapshot.form)
+            self._written(snapshot.number, records, contents, snapshot.made_seconds, snapshot)
             gone += len(entries) - len(left)
         return gone
 
@@ -122,8 +129,10 @@ class Snapshots:
         for number, why in self.unsound().items():
             if self._done(lambda n=number: self._files.find(self._path(n))):  # type: ignore[misc]
                 raise DamagedError(f"{why}; what it holds is not known, remove it")
-        found = 0
-        for snapshot in self.all():
+        found, whole = 0, self.all()
+        for path in self._unnamed(whole):
+            raise DamagedError(f"{path} is of no snapshot: forget again, which removes it")
+        for snapshot in whole:
             held = [each.record for each in self.read(snapshot.number)]
             found += sum(each.address in addresses or each.digest in digests for each in held)
         for number in self._done(self._numbers):
@@ -158,25 +167,48 @@ class Snapshots:
         records: Sequence[Record],
         contents: dict[str, bytes],
         made_seconds: float,
-        form: str | None = None,
+        before: Snapshot | None = None,
     ) -> Snapshot:
-        form = form or self._form
+        """Write a snapshot; `before` is the one in whose place it is put."""
+        form = self._form if before is None else before.form
         data = snapshot_forms.FORMS[form].write(records, contents)
         digest = hashlib.sha256(data).hexdigest()
-        made = Snapshot(number, made_seconds, form, len(records), len(contents), digest)
-        aside = f"{self._data(made)}.part"
-        manifest = {"format": FORMAT, **{name: getattr(made, name) for name in Snapshot.__slots__}}
+        name = "" if before is None else f"records-{digest[:16]}.{snapshot_forms.FORMS[form].ending}"
+        made = Snapshot(number, made_seconds, form, len(records), len(contents), digest, name)
+        said = {name: getattr(made, name) for name in Snapshot.__slots__ if name != "data" or made.data}
+        manifest = json.dumps({"format": FORMAT, **said}).encode()
 
         def write() -> None:
             self._files.makedirs(self._path(number), exist_ok=True)
-            self._files.pipe_file(aside, data)  # a full disk leaves what was there before as it was
-            if self._files.exists(f"{self._path(number)}/{MANIFEST}"):
-                self._files.rm_file(f"{self._path(number)}/{MANIFEST}")
-            self._files.mv(aside, self._data(made))
-            self._files.pipe_file(f"{self._path(number)}/{MANIFEST}", json.dumps(manifest).encode())
+            self._files.pipe_file(
+                self._data(made), data
+            )  # a full disk leaves what was there before as it was
+            self._put(f"{self._path(number)}/{MANIFEST}", manifest)
+            if before is not None:
+                self._files.rm_file(self._data(before))
 
         self._done(write)
         return made
+
+    def _put(self, path: str, data: bytes) -> None:
+        """In the place of what is there, in one step: a rename, or an object store's whole object."""
+        self._files.pipe_file(f"{path}{PART}", data)
+        self._files.mv(f"{path}{PART}", path)
+
+    def _unnamed(self, whole: Iterable[Snapshot]) -> list[str]:
+        """Files in whole snapshots that no manifest names: an erasing was killed when its last step was due,
+        or before it was put in force.
+        """
+        found = []
+        for each in whole:
+            named = {MANIFEST, self._data(each).rpartition("/")[2]}
+            paths = self._done(lambda n=each.number: self._files.find(self._path(n)))  # type: ignore[misc]
+            found += [path for path in paths if path.rpartition("/")[2] not in named]
+        return found
+
+    def _remove_unnamed(self, whole: Iterable[Snapshot]) -> None:
+        for path in self._unnamed(whole):
+            self._done(lambda p=path: self._files.rm_file(p))  # type: ignore[misc]
 
     def _manifest(self, number: int) -> Snapshot:
         path = f"{self._path(number)}/{MANIFEST}"
@@ -202,7 +234,8 @@ class Snapshots:
         return f"{self._root}/{number:06d}"
 
     def _data(self, snapshot: Snapshot) -> str:
-        return f"{self._path(snapshot.number)}/records.{snapshot_forms.FORMS[snapshot.form].ending}"
+        name = snapshot.data or f"records.{snapshot_forms.FORMS[snapshot.form].ending}"
+        return f"{self._path(snapshot.number)}/{name}"
 
     def _done(self, action: Callable[[], Any]) -> Any:  # noqa: ANN401  (fsspec's)
         try:
@@ -226,3 +259,6 @@ def _checked(said: Snapshot, number: int) -> None:
     checksum: Any = said.sha256
     if not isinstance(checksum, str):
         raise DamagedError("sha256 is a text")
+    data: Any = said.data
+    if not isinstance(data, str) or "/" in data or data in {"..", MANIFEST}:
+        raise DamagedError("data is the name of a file beside it")
