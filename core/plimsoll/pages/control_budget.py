@@ -79,9 +79,18 @@ class RefaultBudget:
         self.earned_per_second += gain * (earned / elapsed_seconds - self.earned_per_second)
         # An idle container can save, and owe, too.
         most = max(SAVED_SECONDS * self.earned_per_second, SLACK_BYTES)
-        least = -max(OWED_SECONDS * self.earned_per_second, self.memory_bytes + SLACK_BYTES)
-        self.balance_bytes = min(most, max(least, self.balance_bytes + earned - returned_bytes))
+        self.balance_bytes = min(most, max(self._least_bytes, self.balance_bytes + earned - returned_bytes))
         return earned
+
+    def charge(self, returned_bytes: float, usage_bytes: float = 0.0) -> float:
+        """Book what came back in a time of which nothing else is known; returns what was charged.
+
+        Nothing is earned in it, so that no more is charged than what was out: the rest was not taken here.
+        """
+        charged = min(returned_bytes, self.out_bytes)
+        self._expose(0.0, charged, usage_bytes)
+        self.balance_bytes = max(self._least_bytes, self.balance_bytes - charged)
+        return charged
 
     def took(self, taken_bytes: float) -> None:
         """Book what was taken from the container."""
@@ -114,6 +123,10 @@ class RefaultBudget:
     def still_returns(self) -> bool:
         """Whether something worth a word came back in the last minutes."""
         return self._lately_bytes > SLACK_BYTES
+
+    @property
+    def _least_bytes(self) -> float:
+        return -max(OWED_SECONDS * self.earned_per_second, self.memory_bytes + SLACK_BYTES)
 
     def _held_bytes(self) -> float:
         in_debt = self.balance_bytes < 0.0 and not self.still_returns

@@ -80,7 +80,6 @@ class ReclaimLaw:
     def step(self, reading: ContainerReading) -> ReclaimDecision:
         """Say what to take now."""
         if self.policy.mode is ReclaimMode.OFF:
-            self._last = None
             return hold(Reason.OFF, "No policy asks for reclaim.")
         self.budget.ratio = self.policy.refault_budget_ratio
         self._taken_since_bytes = self._lends_bytes = 0
@@ -145,6 +144,7 @@ class ReclaimLaw:
         stalled = reading.stall_seconds_total - last.stall_seconds_total
         refaulted = reading.refault_bytes_total - last.refault_bytes_total
         if not 0.0 < elapsed <= LONGEST_GAP_SECONDS or stalled < 0 or refaulted < 0:
+            self._charge(reading, refaulted)
             return hold(Reason.CLOCK, f"{elapsed:.0f} s passed since it was last read: rates say nothing.")
         worst = min(1.0, max(stalled / elapsed, reading.pressure_avg10_ratio or 0.0))
         foreseen = reading.pressure_forecast_ratio or 0.0
@@ -208,6 +208,11 @@ class ReclaimLaw:
         doublings = self.arm.trial_doublings
         self.probe.see(elapsed, returned, earned, self.budget.age_back_seconds, doublings)
         self.read_back.see(elapsed, returned, rates.stalled_seconds)
+
+    def _charge(self, reading: ContainerReading, returned_bytes: int) -> None:
+        """What came back is charged whatever the clock says; a counter that began anew tells of none."""
+        charged = self.budget.charge(max(0, returned_bytes), reading.usage_bytes)
+        self.probe.see(0.0, charged, 0.0, self.budget.age_back_seconds)
 
     def _lent_bytes(self, reading: ContainerReading) -> float:
         """What may be taken on trial now; nothing where nobody can tell what is idle."""

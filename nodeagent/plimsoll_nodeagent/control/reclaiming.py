@@ -38,6 +38,7 @@ from plimsoll_nodeagent.control.controlled import Controlled
 from plimsoll_nodeagent.control.episodes import turn_episode
 from plimsoll_nodeagent.control.fleet_models import FleetModels
 from plimsoll_nodeagent.control.idle_ages import Looked
+from plimsoll_nodeagent.control.laid_by import LaidBy
 from plimsoll_nodeagent.control.models import Models
 from plimsoll_nodeagent.control.policies import PolicySource
 from plimsoll_nodeagent.control.readings import Readings, ages_by_address, node_room
@@ -101,6 +102,7 @@ class Reclaimer:
         self.taker = Taker(actor, capabilities, self.brake.must_stop, fs)
         self.readings = Readings(fs, self.taker)
         self.controlled: dict[ContainerId, Controlled] = {}
+        self.laid_by = LaidBy(fs)
         self.shrinking: frozenset[ContainerId] = frozenset()
         """Where a shrink towards a lower limit is under way: there the law only looks on."""
         self.numa_wanted: list[ContainerSample] = []
@@ -174,6 +176,8 @@ class Reclaimer:
             found.append(sample)
             notice(each, sample)
             wanted[sample.container.key] = each
+        read = {sample.container.key for sample in snapshot.samples}
+        self.laid_by.step(self.controlled, wanted, read, snapshot.taken_seconds)
         self.controlled = wanted
         self.fleet.keep({each.shared_class for each in wanted.values()})
         start.follow(self.fleet, wanted.values())
@@ -304,7 +308,9 @@ class Reclaimer:
             own = name in self.models.tables
             prior = None if own else start.prior_of(self.fleet, shared)
             survival = SurvivalModel(self.models.prior(name) if prior is None else prior)
-            return Controlled(container, ReclaimLaw(policy), name, shared, own, survival)
+            each = Controlled(container, ReclaimLaw(policy), name, shared, own, survival)
+            if (account := self.laid_by.of(container)) is not None:
+                each.law, each.refault_set = account.law, account.refault_set
         each.law.policy, each.workload_class, each.shared_class = policy, name, shared
         return each
 

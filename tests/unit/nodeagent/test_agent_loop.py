@@ -384,6 +384,29 @@ def test_a_file_that_cannot_be_read_holds_its_container(tmp_path, name: str):
     assert held.reason == "unknown"
 
 
+@pytest.mark.parametrize("away", ["policy", "file"])
+def test_an_account_is_kept_while_a_container_is_left_alone(tmp_path, away: str):
+    agent = AgentOn(tmp_path, containers=1)
+    agent.tick(60)
+    (before,) = agent.made.agent.reclaimer.controlled.values()
+    out = before.law.budget.out_bytes
+    assert out > MIB
+    if away == "policy":
+        agent.say({"reclaim": {"mode": "Off"}})
+        agent.tick(60)
+        agent.say(COLD)
+    else:  # it is there, and cannot be read
+        agent.node.kernel.fail("memory.current", errno.EIO, times=2)
+        assert agent.tick(1).containers == ()
+    assert agent.made.agent.reclaimer.controlled == {}
+    agent.tick(1)
+    (each,) = agent.made.agent.reclaimer.controlled.values()
+    assert each is not before
+    assert each.law.budget.out_bytes >= out * 0.99
+    assert each.law is before.law
+    assert len(agent.made.agent.reclaimer.laid_by) == 0
+
+
 def test_a_container_that_goes_away_and_one_that_comes(tmp_path):
     agent = AgentOn(tmp_path)
     agent.tick(30)

@@ -188,3 +188,15 @@ def test_a_policys_words_on_its_budget_are_the_accounts_own_figures():
     nothing.enter(60.0, MEMORY, 0.0, MEMORY)
     assert "With 0 nothing is taken." in said
     assert (nothing.allowance_bytes(), nothing.may_borrow) == (0.0, False)
+
+
+def test_what_came_back_unseen_is_charged_up_to_what_was_out_and_earns_nothing():
+    budget = fed(100, 100 * MIB)
+    budget.took(20 * MIB)
+    before, ratio = budget.balance_bytes, budget.return_ratio
+    assert budget.charge(500 * MIB) == 20 * MIB
+    assert (budget.balance_bytes, budget.out_bytes) == (before - 20 * MIB, 0.0)
+    assert budget.return_ratio > ratio  # it teaches as any other return does
+    assert not budget.still_returns  # when it came back nobody knows
+    assert budget.charge(500 * MIB) == 0.0
+    assert budget.balance_bytes == before - 20 * MIB

@@ -285,6 +285,27 @@ def test_a_loan_that_was_not_acted_on_is_offered_again():
     assert said[0] == said[1] == said[2] > 0
 
 
+@pytest.mark.parametrize("seconds", [3600.0, 0.0, -60.0])
+@pytest.mark.parametrize("left_alone", [False, True])
+def test_what_came_back_while_nobody_looked_is_charged_and_what_was_never_out_is_not(seconds, left_alone):
+    law = ReclaimLaw(COLD, ARMS[2])
+    reading, out = running(law), law.budget.out_bytes
+    assert out > 10 * MIB
+    balance, misses = law.budget.balance_bytes, law.probe.misses_total
+    if left_alone:
+        law.policy = ReclaimPolicy()
+        assert law.step(later(reading)).reason is Reason.OFF
+        law.policy = COLD
+    back = later(reading, seconds, refault_bytes_total=int(out) + 600 * MIB)
+    assert law.step(back).reason is Reason.CLOCK
+    assert law.budget.balance_bytes == pytest.approx(balance - out)
+    assert law.budget.out_bytes == pytest.approx(0.0)
+    assert law.probe.misses_total == misses + 1
+    # Once, and not again.
+    law.step(later(back, 1.0, touched_bytes=0))
+    assert law.budget.balance_bytes == pytest.approx(balance - out, rel=0.05)
+
+
 def test_once_nothing_comes_back_any_more_a_debt_is_a_matter_of_the_budget_alone():
     law = ReclaimLaw(COLD)
     reading = running(law)
