@@ -69,8 +69,8 @@ class ReclaimLaw:
         self._stalls = False  # a stall, or a debt, that is not over: reclaim was not taken up again since
         self._due_bytes = 0.0
         self._taken_since_bytes = 0
-        self._lends_bytes = 0
-        self._offers_on_trial = False
+        self._lends = False  # whether the last decision was one on trial, done or not
+        self._loan_bytes = 0  # what was last decided or offered on trial, and nobody heard of yet
 
     @property
     def last_reading(self) -> ContainerReading | None:
@@ -82,8 +82,8 @@ class ReclaimLaw:
         if self.policy.mode is ReclaimMode.OFF:
             return hold(Reason.OFF, "No policy asks for reclaim.")
         self.budget.ratio = self.policy.refault_budget_ratio
-        self._taken_since_bytes = self._lends_bytes = 0
-        self._offers_on_trial = False
+        self._taken_since_bytes = self._loan_bytes = 0
+        self._lends = False
         rates = self._rates(reading)
         if isinstance(rates, ReclaimDecision):
             return rates
@@ -95,8 +95,9 @@ class ReclaimLaw:
         """What may go now, whatever the pace, to keep off pressure that is foreseen; 0 where nothing may.
 
         Only what is known to be cold, within the refault account or on trial, and never while it pauses or
-        stalls.
+        stalls. What was decided or offered before, and was not taken, is lent no more.
         """
+        self.withdraw()
         reading = self._last
         if reading is None or reading.cold_bytes is None or self.policy.mode is ReclaimMode.OFF:
             return 0
@@ -105,25 +106,31 @@ class ReclaimLaw:
         if not fresh or stalls or now_seconds < self._paused_until or self.budget.is_deep_in_debt:
             return 0
         within = within_bytes(reading) - self._taken_since_bytes
-        # What a decision lends already, and is not heard of yet, is not lent again.
-        allowed, lent = self.budget.allowance_bytes(), 0.0 if self._lends_bytes else self._lent_bytes(reading)
+        # What a decision lends already, whether it is done or not, is not lent again.
+        allowed, lent = self.budget.allowance_bytes(), 0.0 if self._lends else self._lent_bytes(reading)
         offered = int(min(within, max(allowed, lent)))
         if offered < LEAST_STEP_BYTES:
             return 0
-        self._offers_on_trial = lent > allowed
+        self._loan_bytes = offered if lent > allowed else 0
         return offered
 
     def settle(self, asked_bytes: int, taken_bytes: int) -> None:
-        """Hear what came of the last decision."""
+        """Hear what came of the last decision or offer, or of a part of it."""
         self.budget.took(taken_bytes)
         self._taken_since_bytes += max(0, taken_bytes)
-        if self._lends_bytes or self._offers_on_trial:
-            self.probe.took(asked_bytes, taken_bytes)
+        on_trial = min(asked_bytes, self._loan_bytes)
+        if on_trial > 0:
+            self._loan_bytes -= on_trial
+            self.probe.took(on_trial, taken_bytes * on_trial / asked_bytes)
         if asked_bytes > 0:
             share = min(1.0, max(0.0, taken_bytes / asked_bytes))
             self.yield_ratio = max(
                 LEAST_YIELD_RATIO, self.yield_ratio + YIELD_GAIN * (share - self.yield_ratio)
             )
+
+    def withdraw(self) -> None:
+        """Lend no more of what was decided or offered: what is taken from now on is asked for by others."""
+        self._loan_bytes = 0
 
     def notice_pressure(self, now_seconds: float) -> None:
         """Stop at once: pressure was seen between two readings (a PSI trigger, or a look at one file)."""
@@ -193,8 +200,9 @@ class ReclaimLaw:
         if taken < LEAST_STEP_BYTES:
             return hold(Reason.RECLAIM, "Its next step is not yet worth a call.")
         self._due_bytes = 0.0
-        self._lends_bytes = taken if on_trial > paid else 0
-        how = "on trial" if self._lends_bytes else f"at pace {arm.name}"
+        self._lends = on_trial > paid
+        self._loan_bytes = taken if self._lends else 0
+        how = "on trial" if self._lends else f"at pace {arm.name}"
         of = (
             "no one can tell how much is" if reading.cold_bytes is None else f"{_mib(reading.cold_bytes)} are"
         )

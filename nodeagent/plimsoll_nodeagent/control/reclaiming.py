@@ -235,7 +235,8 @@ class Reclaimer:
         return 0 if rests or not self.taker.keeps(each) else each.law.offer_bytes(now_seconds)
 
     def take_in_order(self, each: Controlled, amount_bytes: int) -> list[Outcome]:
-        """Take so much in the kernel's own order; what came of it is booked already."""
+        """Take what its law did not decide, in the kernel's own order; what came of it is booked already."""
+        each.law.withdraw()
         return self._booked(each, self.taker.in_order(each, amount_bytes))
 
     def take(self, each: Controlled, amount_bytes: int, now_seconds: float) -> list[Outcome]:

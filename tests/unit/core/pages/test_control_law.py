@@ -277,6 +277,51 @@ def test_ahead_of_pressure_it_offers_on_trial_what_the_account_cannot_pay_and_on
     assert decided.offer_bytes(READING.now_seconds + 2.0) == 0
 
 
+def lends(taken_mib: int | None) -> tuple[ReclaimLaw, ContainerReading]:
+    """A law that could pay for more than it decided to take on trial, and what of that was taken."""
+    law = ReclaimLaw(replace(COLD, refault_budget_ratio=0.05))
+    law.step(READING)
+    reading = later(READING)
+    decision = law.step(reading)
+    assert "on trial" in decision.sentence
+    assert law.budget.allowance_bytes() > 20 * MIB
+    if taken_mib is not None:
+        law.settle(decision.reclaim_bytes, taken_mib * MIB)
+    return law, reading
+
+
+@pytest.mark.parametrize("taken_mib", [None, 0, 10])
+def test_what_the_account_pays_for_after_a_loan_is_no_part_of_it(taken_mib: int | None):
+    law, reading = lends(taken_mib)
+    lent = law.probe.lent_bytes
+    assert lent == (taken_mib or 0) * MIB
+    paid = law.offer_bytes(reading.now_seconds + 1.0)
+    assert paid > 0
+    law.settle(paid, paid)
+    assert law.probe.lent_bytes == lent
+
+
+def test_of_a_loan_that_is_taken_in_parts_each_is_on_trial_and_what_goes_beyond_it_is_not():
+    law, reading = ReclaimLaw(COLD), later(READING, touched_bytes=0)
+    law.step(replace(READING, touched_bytes=0))
+    lent = law.step(reading).reclaim_bytes
+    for part in (4 * MIB, 4 * MIB, 4 * MIB):
+        law.settle(part, part // 2)
+    assert lent // MIB == 10
+    assert law.probe.lent_bytes == pytest.approx(lent / 2)
+
+
+def test_an_offer_on_trial_that_was_not_taken_is_no_loan_of_what_others_take():
+    for ends in (ReclaimLaw.withdraw, lambda law: law.offer_bytes(NOW + 3600.0)):
+        law, reading = ReclaimLaw(COLD), later(READING, touched_bytes=0, pressure_forecast_ratio=1.0)
+        law.step(replace(READING, touched_bytes=0))
+        law.step(reading)
+        assert law.offer_bytes(reading.now_seconds) // MIB == 10
+        ends(law)
+        law.settle(8 * MIB, 8 * MIB)
+        assert (law.probe.lent_bytes, law.budget.out_bytes) == (0, 8 * MIB)
+
+
 def test_a_loan_that_was_not_acted_on_is_offered_again():
     law = ReclaimLaw(COLD)
     reading = replace(READING, touched_bytes=0)

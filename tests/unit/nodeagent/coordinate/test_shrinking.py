@@ -1,5 +1,7 @@
 """In: requests, and a node's files. Out: what is taken, second by second, and what the operator is told."""
 
+from dataclasses import replace
+
 import pytest
 
 from builders.cgroup_tree import MIB
@@ -7,7 +9,7 @@ from builders.twin_node import TwinNode
 from plimsoll.api.reclaim import ReclaimMode
 from plimsoll.coordinate.messages import ShrinkRequest, ShrinkStage
 from plimsoll.pages.control_law import ReclaimLaw
-from plimsoll.pages.control_types import OFF, ReclaimPolicy
+from plimsoll.pages.control_types import OFF, ContainerReading, ReclaimPolicy
 from plimsoll_nodeagent.control.controlled import Controlled, SwapRoom
 from plimsoll_nodeagent.control.policies import NoPolicies
 from plimsoll_nodeagent.control.reclaiming import Reclaimer
@@ -126,6 +128,18 @@ def test_what_is_taken_is_in_the_refault_account_and_the_law_rests_meanwhile(nod
     node.request(50, written=True)
     node.seconds(1)
     assert not node.rests
+
+
+def test_what_a_shrink_takes_is_not_judged_as_a_loan_of_the_law(node):
+    sees = ContainerReading(0.0, 64 * MIB, 0.0, 0.0, 0, 32 * MIB, 64 * MIB, 64 * MIB, 32 * MIB, 0)
+    node.one.law.step(sees)
+    node.request(50)
+    for second in range(1, 9):  # each tick the law decides on a loan, and is told to rest
+        decided = node.one.law.step(replace(sees, now_seconds=float(second)))
+        node.seconds(1)
+    assert "on trial" in decided.sentence
+    assert node.one.taken_bytes > 10 * MIB
+    assert node.one.law.probe.lent_bytes == 0
 
 
 def test_a_container_that_cannot_pay_for_what_came_back_is_paused(node):
