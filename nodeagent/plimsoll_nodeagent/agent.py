@@ -223,6 +223,15 @@ class Agent:
             stage_failures=dict(self.stage_failures),
             container_failures=dict(self.reclaimer.failures),
             actions_total=dict(self.reclaimer.outcomes + self.collapser.outcomes + self.tierer.outcomes),
+            moved_bytes_total={
+                "huge": self.collapser.gained_bytes_total,
+                "slower": self.tierer.demoted_bytes_total,
+                "faster": self.tierer.promoted_bytes_total,
+            },
+            trials_ended_total={
+                "huge": self.collapser.trials.stopped_total,
+                "slower": self.tierer.trials.stopped_total,
+            },
             latest=self.reclaimer.latest,
             models_version=self.reclaimer.models.version,
             coordination=None if self.companion is None else self.companion.report(),

@@ -25,7 +25,6 @@ class LeakHint:
     """Memory that grows and is never looked at again."""
 
     growth_bytes_per_hour: float
-    untouched_bytes: int
     since_seconds: float
 
 
@@ -55,4 +54,4 @@ class TouchedOnce:
         if not enough or untouched < LEAST_SHARE * grown or rising < LEAST_RISING:
             return None
         slope = float(np.polyfit(at - at[0], idle, 1)[0])
-        return LeakHint(slope * 3600.0, int(idle[-1]), float(at[0]))
+        return LeakHint(slope * 3600.0, float(at[0]))

@@ -209,6 +209,10 @@ class Report:
     models_version: int = 0
     container_failures: dict[str, int] = field(default_factory=dict)
     """By stage: how often something went wrong with one container, which was then left alone."""
+    moved_bytes_total: dict[str, int] = field(default_factory=dict)
+    """By where to: huge pages, slower memory, and back up to the faster."""
+    trials_ended_total: dict[str, int] = field(default_factory=dict)
+    """Of the same: what did not pay, and ended for a while."""
     coordination: CoordinationReport | None = None
 
 

@@ -38,8 +38,6 @@ class Rollup:
 
     resident_bytes: int
     referenced_bytes: int
-    anonymous_bytes: int
-    swapped_bytes: int
     huge_bytes: int
     """Mapped by whole huge pages, anonymous and of files."""
 
@@ -78,8 +76,6 @@ def read_rollup(process: KernelProcess) -> Rollup | Absence:
     return Rollup(
         resident_bytes=found["Rss"],
         referenced_bytes=found.get("Referenced", 0),
-        anonymous_bytes=found.get("Anonymous", 0),
-        swapped_bytes=found.get("Swap", 0),
         huge_bytes=huge,
     )
 

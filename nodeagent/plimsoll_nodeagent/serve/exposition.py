@@ -273,6 +273,10 @@ REPORT_VALUES: dict[str, Callable[[Report], list[Value]]] = {
         ((why,), total) for why, total in each.node.places.waits_total.items()
     ],
     "plimsoll_agent_numa_page_seconds": lambda each: [((), each.node.places.page_seconds)],
+    "plimsoll_agent_moved_bytes_total": lambda each: [((to,), n) for to, n in each.moved_bytes_total.items()],
+    "plimsoll_agent_trials_ended_total": lambda each: [
+        ((to,), total) for to, total in each.trials_ended_total.items()
+    ],
     "plimsoll_agent_models_version": lambda each: [((), each.models_version)],
     "plimsoll_numa_node_pressure_forecast_ratio": _of_numa(lambda each: each.pressure_forecast),
     "plimsoll_kube_node_needed_bytes": lambda each: [((), each.node.needed_bytes)],

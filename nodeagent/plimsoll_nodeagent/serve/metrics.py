@@ -5,27 +5,7 @@ In: nothing. Out: `DEFINITIONS`. Units are in the names: `_bytes`, `_seconds`, `
 other names; join them with kube-state-metrics' `kube_pod_container_info`.
 """
 
-from dataclasses import dataclass
-from enum import StrEnum
-
-
-class MetricKind(StrEnum):
-    """Prometheus' metric types that are used."""
-
-    COUNTER = "counter"
-    GAUGE = "gauge"
-
-
-@dataclass(frozen=True, slots=True)
-class MetricDefinition:
-    """One metric as it is served and documented."""
-
-    name: str
-    kind: MetricKind
-    unit: str  # bytes, seconds, pages, or what is counted
-    description: str
-    labels: tuple[str, ...] = ()
-
+from plimsoll_nodeagent.serve.metric_definition import MetricDefinition, MetricKind
 
 _C, _G = MetricKind.COUNTER, MetricKind.GAUGE
 CONTAINER_LABELS = ("pod_uid", "container_id", "qos")
@@ -230,6 +210,20 @@ _OF_RECLAIM = (
     ),
     MetricDefinition(
         "plimsoll_agent_numa_page_seconds", _G, "s", "CPU time that moving a page takes here, an estimate."
+    ),
+    MetricDefinition(
+        "plimsoll_agent_moved_bytes_total",
+        _C,
+        "bytes",
+        "Memory gathered into huge pages (huge), let go to slower memory (slower) and brought up (faster).",
+        ("to",),
+    ),
+    MetricDefinition(
+        "plimsoll_agent_trials_ended_total",
+        _C,
+        "trials",
+        "Huge pages (huge) and moves to slower memory (slower) that did not pay and ended for a while.",
+        ("to",),
     ),
     MetricDefinition(
         "plimsoll_agent_models_version",

@@ -51,8 +51,8 @@ def test_what_is_hot_and_dense_becomes_huge_and_nothing_else(tmp_path):
     assert huge[:HOT].all()
     assert not huge[HOT:].any()
     assert agent.made.agent.latest.actions_total["collapse", "done"] >= 1
-    assert agent.made.agent.collapser.gained_bytes_total == HOT * PAGE_BYTES
-    assert agent.made.agent.collapser.trials.stopped_total == 0
+    assert agent.made.agent.latest.moved_bytes_total["huge"] == HOT * PAGE_BYTES
+    assert agent.made.agent.latest.trials_ended_total["huge"] == 0
 
 
 def test_what_is_huge_is_not_asked_for_again(tmp_path):

@@ -145,8 +145,8 @@ def test_what_is_used_on_a_slow_node_comes_up_and_the_container_is_left_alone(tm
     free(agent, 0, PLENTY)
     run(agent, 40)
     assert not on_slow(agent).any()
-    assert agent.made.agent.tierer.promoted_bytes_total > 0
-    assert agent.made.agent.tierer.trials.stopped_total == 1
+    assert agent.made.agent.latest.moved_bytes_total["faster"] > 0
+    assert agent.made.agent.latest.trials_ended_total["slower"] == 1
     shown(agent.node, process_of(agent))
     free(agent, 0, SHORT)
     run(agent, int(0.5 * FIRST_PAUSE_SECONDS / 5.0))
