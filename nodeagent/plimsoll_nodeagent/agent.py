@@ -240,6 +240,8 @@ class Agent:
     def _capabilities(self) -> KernelCapabilities:
         """As found at start, but for what was lost since: others may take DAMON, and give it back."""
         found = self.reclaimer.capabilities
+        if self.looks.looks_total:  # whoever had DAMON at the start gave it back
+            found = found.risen(Engine.ACCESSES)
         for level, why in zip((Level.DAMON, Level.IDLE_BITS), self.looks.refusals, strict=False):
             if found.level(Engine.ACCESSES) is level:
                 found = found.fallen(Engine.ACCESSES, why)

@@ -98,6 +98,11 @@ class EngineLevel:
         return EngineLevel(self.engine, self.falls_back_to, self.beneath[1:], said)
 
 
+    def risen(self, level: Level) -> "EngineLevel":
+        """At the highest level, which somebody else had at the start, with what was in use beneath it."""
+        return EngineLevel(self.engine, level, (self.level, *self.beneath), "")
+
+
 @dataclass(frozen=True, slots=True)
 class KernelCapabilities:
     """What was found at start (and again where something that was taken may have become free)."""
@@ -127,6 +132,15 @@ class KernelCapabilities:
     def fallen(self, engine: Engine, why: str) -> "KernelCapabilities":
         """The same with one engine at the level that it falls back to, for what was lost since the start."""
         engines = (each.fallen(why) if each.engine is engine else each for each in self.engines)
+        return replace(self, engines=tuple(engines))
+
+    def risen(self, engine: Engine) -> "KernelCapabilities":
+        """The same with one engine at its highest level, which was taken at the start and is free now."""
+        highest = ORDER[engine][0]
+        engines = (
+            each.risen(highest) if each.engine is engine and each.level is not highest else each
+            for each in self.engines
+        )
         return replace(self, engines=tuple(engines))
 
     def limited(self, limits: Iterable[str]) -> "KernelCapabilities":

@@ -17,6 +17,7 @@ from plimsoll_nodeagent.capabilities import Engine, Level
 from plimsoll_nodeagent.control.idle_looks import MOST_PAGES, PAGES_PER_STEP, RETRY_SECONDS
 from plimsoll_nodeagent.kernelfs import Advice, TwinProcess
 from plimsoll_nodeagent.kernelfs.twin_process import PAGE_BYTES
+from plimsoll_nodeagent.sample.probe import DAMON_STAT
 
 BITMAP = "sys/kernel/mm/page_idle/bitmap"
 LRU_GEN = "sys/kernel/debug/lru_gen"
@@ -76,6 +77,38 @@ def test_by_idle_bits_what_is_cold_is_paged_out_and_what_is_hot_stays(tmp_path, 
     assert cold < PAGES - HOT_PAGES
     assert report.actions_total["pageout", "done"] > 0
     assert report.node.looks_total >= 80
+
+
+def test_damon_that_damon_stat_held_is_taken_when_it_is_free_and_told_of(tmp_path):
+    agent = AgentOn(tmp_path, containers=1, policy=dict(PREDICTIVE))
+    node = agent.node
+
+    def holds(held: bool) -> None:
+        node.tree.write(node.root / DAMON_STAT.strip("/"), "Y\n" if held else "N\n")
+        node.kernel.damon.held_by_other = held
+
+    def seconds(number: int) -> Level:
+        for _ in range(number):
+            agent.now += 1.0
+            agent.made.agent.heed(0.0, lambda: agent.now)
+        return accesses(agent)[0]
+
+    holds(True)
+    agent.start()
+    looks = agent.made.agent.looks
+    node.process(PID, 1, pages=PAGES)
+    agent.tick(1)
+    assert seconds(100) is Level.LRU_GENERATIONS
+    assert "DAMON_STAT" in accesses(agent)[1]
+    assert not looks.looks_total
+    holds(False)
+    assert seconds(300) is Level.DAMON
+    assert accesses(agent)[1] == ""
+    found = agent.made.agent._capabilities()
+    assert found.has(Engine.ACCESSES, Level.LRU_GENERATIONS)
+    looks._lose(agent.now, "as told")  # and taken again
+    level, why = accesses(agent)
+    assert (level, why) == (Level.LRU_GENERATIONS, "no damon: as told")
 
 
 def test_a_huge_page_of_which_a_byte_is_touched_is_not_cold(tmp_path):
