@@ -97,7 +97,6 @@ class EngineLevel:
         said = f"{self.why}; {reason}" if self.why else reason
         return EngineLevel(self.engine, self.falls_back_to, self.beneath[1:], said)
 
-
     def risen(self, level: Level) -> "EngineLevel":
         """At the highest level, which somebody else had at the start, with what was in use beneath it."""
         return EngineLevel(self.engine, level, (self.level, *self.beneath), "")
