@@ -145,6 +145,10 @@ train-pressure: $(VENV)/.dev ## fit the pressure predictor's weights anew: make 
 .PHONY: bench bench-ablation bench-agent bench-basis bench-circumstances bench-classes bench-cold bench-control bench-coord bench-e2e bench-faults bench-forecast bench-fuzz bench-leak bench-loop bench-node bench-own bench-pages bench-placement bench-placement-scheduler bench-pressure bench-priors bench-prophet bench-share bench-steering bench-tried bench-usage bench-demo
 bench: bench-agent bench-cold bench-demo bench-leak bench-forecast bench-loop bench-prophet bench-usage ## the benches of the core; the others are run one by one
 
+.PHONY: record-container
+record-container: $(VENV)/.dev ## a container of the cluster, recorded by its node's agent and drawn: make record-container POD=namespace/name
+	$(BIN)/python bench/record_container.py "$(POD)" --output build/heatmap/container $(BENCH_ARGS)
+
 bench-ablation: $(VENV)/.dev ## what each part of the pipeline earns, taken away in turn on the judged half
 	$(BIN)/python bench/ablation.py --traces $(TRACES) $(BENCH_ARGS)
 
