@@ -158,8 +158,12 @@ def assemble(options: argparse.Namespace, fs: KernelFs | None = None) -> Assembl
     forecasts = PressureForecasts(models.pressure)
     forecasts.set_predictor(options.pressure_predictor)
     pressing = Pressing(fs, forecasts, reclaimer, watch.look_at)
-    bits = IdleLooks(fs) if capabilities.has(Engine.ACCESSES, Level.IDLE_BITS) else None
-    looks = AddressLooks(fs, actor.damon, bits)
+    bits = (
+        IdleLooks(fs, cost_ratio=options.looks_cpu)
+        if capabilities.has(Engine.ACCESSES, Level.IDLE_BITS)
+        else None
+    )
+    looks = AddressLooks(fs, actor.damon, bits, cost_ratio=options.looks_cpu)
     places = NumaPlaces(fs, actor, reclaimer.brake)
     writes = WrittenLooks(fs) if capabilities.has(Engine.ACCESSES, Level.SOFT_DIRTY) else None
     collapser = Collapser(fs, actor, capabilities, reclaimer.brake)

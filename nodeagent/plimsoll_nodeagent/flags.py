@@ -11,6 +11,7 @@ from pathlib import Path
 from plimsoll.pages.cold import POLICY_NAMES
 from plimsoll.pressure.registry import DEFAULT as DEFAULT_PREDICTOR
 from plimsoll.pressure.registry import NAMES as PREDICTOR_NAMES
+from plimsoll_nodeagent.control.by_address import COST_RATIO
 from plimsoll_nodeagent.control.fleet_models import SAY_SECONDS
 from plimsoll_nodeagent.discover.hierarchy import DEFAULT_CGROUP_ROOT as HOST_CGROUP_ROOT
 from plimsoll_nodeagent.kernelfs import Mode
@@ -44,6 +45,17 @@ def positive(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
     return int(text)
+
+
+def cpu_share(text: str) -> float:
+    """Read a share of one processor above zero."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0.0 < share <= 1.0:  # false for NaN, too
+        raise argparse.ArgumentTypeError(f"{text!r} is no share of a processor above 0, up to 1")
+    return share
 
 
 def columns(text: str) -> int:
@@ -113,6 +125,13 @@ def acting_flags(parser: argparse.ArgumentParser) -> None:
         default="",
         choices=["", *POLICY_NAMES],
         help="how cold memory is told; empty: as each policy's mode says",
+    )
+    parser.add_argument(
+        "--looks-cpu",
+        type=cpu_share,
+        default=COST_RATIO,
+        metavar="SHARE",
+        help="of one processor, for looks by address; with less it learns more slowly (default: %(default)s)",
     )
     parser.add_argument(
         "--pressure-predictor",

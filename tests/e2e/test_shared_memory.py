@@ -94,7 +94,7 @@ def shared_values(cluster: Cluster, redis: MemoryRedis, prometheus_url: str) -> 
         **redis.values(),
         "coordination": {"enabled": True},
         "operator": {**operator, "settings": settings},
-        "agent": {**values["agent"], "extraArgs": [AGENTS_SAY_EVERY]},
+        "agent": {**values["agent"], "extraArgs": [*values["agent"]["extraArgs"], AGENTS_SAY_EVERY]},
     }
 
 

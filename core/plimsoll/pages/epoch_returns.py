@@ -32,6 +32,11 @@ class ReturnEvidence:
         self._stock: FloatArray = np.zeros(LEVELS)
         self._prior: FloatArray = np.zeros(LEVELS)
 
+    @property
+    def stock(self) -> FloatArray:
+        """[LEVELS] idle pages at each level or colder, out or resident, in the newest epoch."""
+        return self._stock
+
     def take(self, returned: IntArray, stock: IntArray, idle_epochs: IntArray) -> None:
         """One epoch: levels of the pages that were touched, as they were before; levels [m] of those that
         were not, and their idle ages [m].

@@ -26,6 +26,10 @@ OVERDRAFT = 1.5  # a mass return never seen before may cost so many times the wi
 MARGIN_LEVELS = 2 * LEVELS_PER_OCTAVE  # what came back at once is expected to again, up to so much colder
 BURST_SHARE = 0.5  # such a part coming back at once is a mass return
 CERTAIN_FUTURE = 0.5  # of the accesses so far: what the rest of the window is relied upon for
+# Of what the account allows, what a part of a level may use: its evidence is that of the whole.
+PART_OF_ALLOWED = 0.8
+PART_LEAST_EPOCHS = 8  # idle for so long: of younger memory its level says too little to cut it
+LEAST_COST = 1e-12  # refaults an epoch: no level is free
 GRACE_EPOCHS = 4  # a page that came back untouched (prefetched) is left alone for so long
 NOTHING = np.empty(0, dtype=np.int64)
 
@@ -79,7 +83,12 @@ class BudgetedReclaim:
             return NOTHING
         self._book(bits, known)
         free = self.free(bits)
-        return np.flatnonzero(free & (self._level >= self._threshold(free)))
+        threshold, some = self._threshold(free)
+        beyond_it = np.flatnonzero(free & (self._level >= threshold))
+        if not some:
+            return beyond_it
+        next_level = int(self._level[free & (self._level < threshold)].max())
+        return np.append(beyond_it, np.flatnonzero(free & (self._level == next_level))[:some])
 
     def free(self, bits: EpochBits) -> BoolArray:
         """[n] what could go at all: touched once, resident, idle, and not just brought back."""
@@ -124,15 +133,50 @@ class BudgetedReclaim:
         )
         self._evidence.take(returned, self._level[idle], age)
 
-    def _threshold(self, free: BoolArray) -> int:
-        """The lowest level from which on everything may go; LEVELS: nothing may."""
+    def _threshold(self, free: BoolArray) -> tuple[int, int]:
+        """The lowest level from which on everything may go (LEVELS: nothing may); how many pages of the next
+        coldest may go besides.
+        """
         per_epoch = self.account.per_epoch()
         if per_epoch <= 0:
-            return LEVELS
+            return LEVELS, 0
         out = self._out.sum() + beyond(self._level[free])
         share, seen = self._evidence.mass_return(self.account.horizon_epochs, MARGIN_LEVELS)
-        fits = (self._evidence.refaults_per_epoch() <= per_epoch) & (out * share <= self._cover(seen))
-        return LEVELS - int(np.logical_and.accumulate(fits[::-1]).sum())
+        cost, cover = self._evidence.refaults_per_epoch(), self._cover(seen)
+        fits = (cost <= per_epoch) & (out * share <= cover)
+        threshold = LEVELS - int(np.logical_and.accumulate(fits[::-1]).sum())
+        return threshold, self._part_of_next(free, threshold, per_epoch, cost, cover / share)
+
+    def _part_of_next(
+        self, free: BoolArray, threshold: int, per_epoch: float, cost: FloatArray, most_out: FloatArray
+    ) -> int:
+        """How many pages of the coldest level below the threshold may go.
+
+        Memory that nobody has touched since the start is of one age: all or nothing would mean nothing for
+        hundreds of epochs. A part costs its part of what the level would, and no more than itself comes back
+        at once. `cost` refaults an epoch and `most_out` pages out by threshold [LEVELS].
+        """
+        rows = np.flatnonzero(free & (self._level < threshold))
+        if not len(rows):
+            return 0
+        level = int(self._level[rows].max())
+        if int(self._clock.age()[rows[self._level[rows] == level]].min()) < PART_LEAST_EPOCHS:
+            return 0
+        colder_cost, colder_stock = (
+            self._beyond(cost, threshold),
+            self._beyond(self._evidence.stock, threshold),
+        )
+        level_cost = max(float(cost[level]) - colder_cost, LEAST_COST)
+        share = (PART_OF_ALLOWED * per_epoch - colder_cost) / level_cost
+        out_already = int((self._out & (self._level >= level) & (self._level < threshold)).sum())
+        by_cost = share * (float(self._evidence.stock[level]) - colder_stock) - out_already
+        going = int((self._level[free] >= threshold).sum())
+        by_return = PART_OF_ALLOWED * float(most_out[level]) - float(self._out.sum()) - going
+        return max(0, int(min(by_cost, by_return)))
+
+    @staticmethod
+    def _beyond(by_level: FloatArray, threshold: int) -> float:
+        return float(by_level[threshold]) if threshold < LEVELS else 0.0
 
     def _cover(self, seen: FloatArray) -> FloatArray:
         """[LEVELS] refaults that may come at once."""

@@ -81,6 +81,7 @@ class AddressLooks:
     """Looks while DAMON is not to be had; None: nothing else can."""
     most_slots: int = SLOTS
     cpu: Callable[[], float] = time.thread_time
+    cost_ratio: float = COST_RATIO
     absence: str = "no container wants it yet"
     """Why nothing is watched by address now; empty where something is."""
     was_refused: bool = False
@@ -123,7 +124,9 @@ class AddressLooks:
                 self.failures[key] = error
         cost = max(0.0, self.cpu() - began)
         self.cost_seconds += cost
-        self._rests_until = now_seconds + cost / COST_RATIO - 1.0  # the second until the next step counts
+        self._rests_until = (
+            now_seconds + cost / self.cost_ratio - 1.0
+        )  # the second until the next step counts
         if self.rota.failures[Answer.BUSY] > failed_before and not self.rota.watches:
             self._lose(now_seconds, "another monitor (DAMON_STAT?) holds DAMON")
 

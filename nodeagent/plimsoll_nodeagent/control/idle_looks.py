@@ -19,7 +19,7 @@ import numpy as np
 from plimsoll.pages.address_plan import Process, SeenProcess
 from plimsoll.pages.blocks import Spans, block_bytes_for, windows_of
 from plimsoll_nodeagent.act.container import member
-from plimsoll_nodeagent.control.by_address import Wanted, present_pages
+from plimsoll_nodeagent.control.by_address import COST_RATIO, Wanted, present_pages
 from plimsoll_nodeagent.discover.pids import largest_processes
 from plimsoll_nodeagent.discover.tracker import Container, ContainerId
 from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelFs, KernelProcess, Mode
@@ -31,7 +31,6 @@ LOOK_SECONDS = 10.0  # from marking a page to asking for it: an epoch, as long a
 PAGES_PER_STEP = 16_384  # 64 MiB: the kernel walks whoever maps them, once to mark and once to ask
 MOST_PAGES = 32_768  # of one look
 LEAST_PAGES_PER_BLOCK = 4  # however large a container is
-COST_RATIO = 0.002  # of one processor
 MOST_PIDS = 8
 RETRY_SECONDS = 600.0  # after a refusal
 _REFUSALS = (Answer.DENIED, Answer.UNSUPPORTED, Answer.GONE, Answer.FAILED)
@@ -58,6 +57,7 @@ class IdleLooks:
 
     fs: KernelFs
     cpu: Callable[[], float] = time.thread_time
+    cost_ratio: float = COST_RATIO
     absence: str = ""
     """Why it does not work here any more; empty where it does."""
     looks_total: int = 0
@@ -102,7 +102,7 @@ class IdleLooks:
             turn.cost_seconds += cost_seconds
         if self._turn is None:
             cost = cost_seconds if turn is None else turn.cost_seconds
-            self._rests_until = max(self._rests_until, now_seconds + cost / COST_RATIO)
+            self._rests_until = max(self._rests_until, now_seconds + cost / self.cost_ratio)
 
     def _begin(self, wanted: Mapping[ContainerId, Wanted], now_seconds: float) -> _Turn | None:
         """The container that was looked at longest ago; None where it has nothing to look at."""

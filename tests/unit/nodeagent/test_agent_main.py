@@ -154,7 +154,17 @@ def test_durations(text, value):
 
 
 @pytest.mark.parametrize(
-    "wrong", [["--interval", "0s"], ["--interval", "ten"], ["--most-containers", "0"], ["--port", "x"]]
+    "wrong",
+    [
+        ["--interval", "0s"],
+        ["--interval", "ten"],
+        ["--most-containers", "0"],
+        ["--port", "x"],
+        ["--looks-cpu", "0"],
+        ["--looks-cpu", "1.5"],
+        ["--looks-cpu", "nan"],
+        ["--looks-cpu", "some"],
+    ],
 )
 def test_flags_that_make_no_sense_are_refused(wrong, capsys):
     with pytest.raises(SystemExit) as ended:

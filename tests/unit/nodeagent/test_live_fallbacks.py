@@ -195,6 +195,20 @@ def test_a_look_costs_a_bounded_number_of_pages_and_a_small_share_of_a_processor
     assert process.pages > MOST_PAGES
 
 
+def test_who_may_spend_more_looks_more_often(tmp_path):
+    looks = {}
+    for share in (0.002, 0.02):
+        agent, _ = without(tmp_path / str(share), DAMON)
+        bits = agent.made.agent.looks.instead
+        spent = iter(range(10_000))
+        bits.cpu, bits.cost_ratio = (lambda spent=spent: 0.01 * next(spent)), share
+        for _ in range(400):
+            agent.now += 1.0
+            agent.made.agent._look_by_address(agent.now)
+        looks[share] = bits.looks_total
+    assert looks[0.02] >= 2 * looks[0.002] > 0, looks
+
+
 def test_a_process_that_ends_within_a_look_is_not_in_it(tmp_path):
     agent, process = without(tmp_path, DAMON)
     looked(agent, process, 2)

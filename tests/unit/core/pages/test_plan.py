@@ -31,14 +31,36 @@ def test_a_trace_that_turns_against_it_costs_no_more_than_the_budget_allows(lull
     assert 0 < score.refault_rate <= 1.5 * target
 
 
-def test_stops_when_the_account_is_overdrawn() -> None:
+def test_memory_of_one_age_goes_in_parts_and_not_only_once_all_of_it_may() -> None:
+    """A hot tenth, and nine tenths that nobody touches after the start: no level is older than another."""
+    accessed = np.zeros((120, 1000), np.bool_)
+    accessed[0] = True
+    accessed[:, :100] = True
+    view = view_of(accessed)
+    replay = replayed(view)
+    gone = np.bincount(replay.epoch, minlength=120)
+    assert 0 < gone[:60].sum() < 900
+    # What may come back at once stays within what the account overdraws, at the chance that is left for it.
+    assert (replay.at >= 100).all()
+    assert gone.cumsum()[40] <= 1.5 * 0.01 * 100 * 400
+
+
+@pytest.mark.parametrize("target", [0.001, 0.002])
+def test_stops_while_the_account_is_overdrawn(target) -> None:
     view = turncoat(80)
-    policy = BudgetedReclaim(view.page, 0.005)
-    replay = replay_epochs(view, policy)
-    spent = replay.epoch[0]
-    burst = 80 * (int(spent) // 80 + 1)
-    assert len(replay.at[replay.epoch < burst])
-    assert not len(replay.at[(replay.epoch >= burst) & (replay.epoch < burst + 40)])
+    policy = BudgetedReclaim(view.page, target)
+    resident = np.zeros(len(view.page), np.bool_)
+    overdrawn = taken = 0
+    for accessed, written in zip(view.accessed, view.written, strict=True):
+        resident |= accessed
+        chosen = policy.step(EpochBits(accessed, written, resident.copy()))
+        resident[chosen] = False
+        taken += len(chosen)
+        if policy.account.per_epoch() <= 0:
+            overdrawn += 1
+            assert not len(chosen)
+    assert taken
+    assert overdrawn
 
 
 def test_a_missing_or_empty_epoch_holds_and_changes_nothing() -> None:
