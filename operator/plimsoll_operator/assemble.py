@@ -29,6 +29,7 @@ from plimsoll_operator.fence import FencedApi
 from plimsoll_operator.forecasters.desks import SWITCHED_OFF
 from plimsoll_operator.forecasters.prophet_fit import missing_package
 from plimsoll_operator.handlers import KopfIndices
+from plimsoll_operator.incidents import Incidents
 from plimsoll_operator.keeping import Keeper
 from plimsoll_operator.leader import Leader, LeaseSettings
 from plimsoll_operator.membership import Membership
@@ -177,4 +178,5 @@ def remembered(
     from plimsoll_operator.learning import Learner  # noqa: PLC0415
 
     memory = open_memory(settings.memory_file, settings.memory_redis, clock=time.perf_counter)
-    return Remembered(memory, quantity, now, metrics, learner=Learner(memory, leads, metrics))
+    learner, incidents = Learner(memory, leads, metrics), Incidents(memory, leads, metrics)
+    return Remembered(memory, quantity, now, metrics, learner=learner, incidents=incidents)

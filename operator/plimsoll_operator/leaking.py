@@ -86,6 +86,8 @@ class Leaks:
     asks: Asks
     actor: Actor
     group_of_row: Callable[[int], Group | None]
+    tell: Callable[[Group, Projection], None] = lambda _group, _leak: None
+    """Who else is to know of a leak when it is first told."""
     _said: set[int] = field(default_factory=set)
     _evicted: dict[int, tuple[int, float]] = field(default_factory=dict)  # row -> pods then, when
 
@@ -122,6 +124,7 @@ class Leaks:
         self._said.add(row)
         logger.warning("%s: %s", group.ref, leak.sentence())
         ref = PodRef(pod.namespace, pod.name, pod.uid)
+        self.tell(group, leak)
         await self.actor.events.say(ref, "Leaking", leak.sentence(), now_seconds, "Warning")
 
     async def _restart(self, group: Group, leak: Projection, now_seconds: float) -> None:

@@ -18,6 +18,7 @@ from plimsoll_operator.acting import resizing
 from plimsoll_operator.actuate.status import StatusBuilder
 from plimsoll_operator.created import Created
 from plimsoll_operator.engine.messages import OomEvent, PodContainer, Tick
+from plimsoll_operator.happenings import Happenings
 from plimsoll_operator.kube_version import KubeVersion, supported
 from plimsoll_operator.leaking import Leaks
 from plimsoll_operator.membership import Changes, Group, container_of
@@ -54,7 +55,8 @@ class Loop:
         self.world = World()
         self._state = ControlState()  # of the last planning
         self._created = Created()
-        self._leaks = Leaks(parts.asks, parts.actor, parts.membership.group_of_row)
+        self.happenings = Happenings(parts)
+        self._leaks = Leaks(parts.asks, parts.actor, parts.membership.group_of_row, self.happenings.leak)
 
     @property
     def control(self) -> ControlState | None:
@@ -125,7 +127,7 @@ class Loop:
         with stage("report"):
             await report(parts.metrics, parts.membership, world, plans, tick, changes)
             self._leaks.report(now_seconds)
-            self._say(tick)
+            self._say(tick, changes, plans)
         return plans
 
     async def raise_now(self, uid: PodContainer, ask: Ask, now_seconds: float) -> Decision:
@@ -187,6 +189,7 @@ class Loop:
         touched = [parts.membership.groups[key] for key in changes.touched if key in parts.membership.groups]
         await parts.keeper.restore(touched, world)
         await parts.engine.observe(changes.events)
+        self.happenings.kills(changes.events)  # what fails from here on takes no kill out of the memory
         kills = sum(isinstance(each, OomEvent) for each in changes.events)
         parts.metrics.count("plimsoll_oom_kills_total", kills)
 
@@ -290,8 +293,9 @@ class Loop:
             states[status] = states.get(status, 0.0) + 1
         parts.metrics.replace("plimsoll_resizes_unfinished", "status", states)
 
-    def _say(self, tick: Tick) -> None:
-        """Log what keeps the engine from seeing, when it is new."""
+    def _say(self, tick: Tick, changes: Changes, plans: Plans) -> None:
+        """Tell the memory what went wrong; log what keeps the engine from seeing, when it is new."""
+        self.happenings.looped(changes.events, plans, tick)
         words = frozenset((*tick.problems, *tick.notices))
         for text in sorted(words - self._said):
             logger.warning("usage: %s", text)

@@ -5,7 +5,7 @@ OOM kills and how promises were kept), written in a thread beside the loop, and 
 past of a workload whose profile is not there, as after it was deleted or in a cluster built anew; and for one
 that never was anywhere what others of its image did (kind `relatives`, written once an hour an image). A
 memory that fails is logged and counted, never waited for: profiles alone are enough to work. In the same
-thread, after what was noted, the leader learns patterns of it (`learning`).
+thread, after what was noted, the leader records what went wrong (`incidents`), and learns (`learning`).
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from plimsoll.store.outlook import checkpoint_of, history_document
 from plimsoll.store.record import RecordError
 from plimsoll.usage.sample import Quantity
 from plimsoll.workload import ContainerKey
+from plimsoll_operator.incidents import Incidents
 from plimsoll_operator.serve.metrics import Metrics
 
 if TYPE_CHECKING:  # it needs the extra `redis`, which an operator without a memory does without
@@ -65,6 +66,7 @@ class Remembered:
     waiting: int = 0  # records that Redis did not have when it was last looked at
     unwritten: int = 0  # pasts that the memory did not take
     learner: "Learner | None" = None  # None: nobody learns patterns here
+    incidents: Incidents | None = None  # None: nobody records what goes wrong
     _told: Counter[tuple[str, str]] = field(default_factory=Counter)  # outcomes that metrics know of
     _noted: dict[str, Past] = field(default_factory=dict)
     _kin_written: dict[str, float] = field(default_factory=dict)  # kin -> when
@@ -111,8 +113,8 @@ class Remembered:
             logger.warning("the memory cannot be read: %s", error)
             return {}
 
-    async def write(self) -> None:
-        """Write what is noted, and offer it to Redis."""
+    async def write(self, *, last: bool = False) -> None:
+        """Write what is noted, and offer it to Redis; for the `last` time where the process ends."""
         noted, self._noted = self._noted, {}
         try:
             await asyncio.to_thread(self._write, noted)
@@ -123,6 +125,9 @@ class Remembered:
             logger.warning("%d histories not remembered: %s", len(noted), error)
         if self.metrics is not None:
             self._tell(self.metrics)
+        if self.incidents is not None:
+            self.incidents.redis(self.away(), self.waiting, self.now())
+            await self.incidents.write(self.now(), last=last)
 
     async def forever(self) -> None:
         """Write and learn every half minute, until the task is cancelled."""
@@ -138,7 +143,7 @@ class Remembered:
 
     async def close(self) -> None:
         """Write the rest and close."""
-        await self.write()
+        await self.write(last=True)
         await asyncio.to_thread(self.memory.close)
 
     def away(self) -> str:
@@ -204,6 +209,8 @@ class Remembered:
                             past.checkpoint, past.quantity, past.limit_bytes, past.kin
                         )
                         self.memory.store("history", name, document, now_seconds, kube_nodes=past.kube_nodes)
+                        if self.incidents is not None:
+                            self.incidents.promises(name, past.checkpoint, past.quantity, now_seconds)
             self._write_relatives(noted, now_seconds)
             judge, self._judge = self._judge, None
             if judge is not None:

@@ -45,6 +45,7 @@ class Desks:
             overlaid=made.actor.expectations.overlaid,
             wake=self._wake,
         )
+        self.desk.shrink_ended = made.loop.happenings.shrink
         self.agent = AgentSession(7)
 
     def _wake(self):

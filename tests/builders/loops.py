@@ -63,6 +63,7 @@ class SpokenEngine:
         self.problems = ()
         self.held = ""  # why all of them hold
         self.leaks_mib_per_hour = {}  # by container
+        self.leaks_since_seconds = 0.0
         self.covered = ()  # containers whose last hour is known
         self.members = {}
         self.events = []
@@ -141,7 +142,7 @@ class SpokenEngine:
             rows=rows,
             workload_class=np.where(leaks, WorkloadClass.GROWTH, WorkloadClass.FLAT).astype(np.int8),
             leaks=leaks,
-            since_seconds=np.where(leaks, 0.0, np.nan),
+            since_seconds=np.where(leaks, self.leaks_since_seconds, np.nan),
             slope=slope,
             slope_low=slope * 0.9,
             slope_high=slope * 1.1,

@@ -14,6 +14,7 @@ import typer
 
 from plimsoll.pipeline import PipelineSettings
 from plimsoll.recommend.objective import oom_price_of
+from plimsoll.store.incidents import Incident
 from plimsoll.store.learning import Pass, last_pass
 from plimsoll.store.levels.snapshots import Snapshots
 from plimsoll.store.outlook import Outlook, outlooks, suggestions
@@ -127,6 +128,9 @@ def analyze_command(
         typer.echo(
             f"{analysis.kube_nodes} kube nodes, {analysis.samples} samples. Shapes: {shapes or 'none yet'}."
         )
+        if analysis.incidents:
+            named = ", ".join(f"{count} {what}" for what, count in sorted(analysis.incidents.items()))
+            typer.echo(f"Incidents of the last {timeframe}: {named}.")
         typer.echo(
             f"Newest {age(analysis.newest_seconds, now)}, oldest {age(analysis.oldest_seconds, now)} ago."
         )
@@ -145,9 +149,15 @@ def predict_command(
     seconds = seconds_of("--horizon", horizon)
     if not 300 <= seconds <= 86_400:
         raise OptionError(f"--horizon {horizon}: must lie between 5m and 24h")
-    seen = _asked(store, redis, key, PipelineSettings(horizon_seconds=seconds))
+    seen, incidents = _asked(store, redis, key, PipelineSettings(horizon_seconds=seconds))
+    lately = {each.whose: each for each in reversed(incidents)}
     rows = [
-        {"key": each.key, "shape": each.shape, **_quantiles(each, output), "note": _note(each)}
+        {
+            "key": each.key,
+            "shape": each.shape,
+            **_quantiles(each, output),
+            "note": _note(each) or _went_wrong(lately.get(each.key)),
+        }
         for each in seen
     ]
     _rows(rows, output)
@@ -156,8 +166,9 @@ def predict_command(
 def suggest_command(
     store: StoreOption = None, redis: RedisOption = "", output: OutputOption = OutputFormat.TABLE
 ) -> None:
-    """What is worth a look, the most urgent first."""
-    said = suggestions(_asked(store, redis, None, PipelineSettings()))
+    """What is worth a look, the most urgent first: what went wrong within a week, limits that are far off."""
+    seen, incidents = _asked(store, redis, None, PipelineSettings())
+    said = suggestions(seen, incidents)
     if not said and output is OutputFormat.TABLE:
         typer.echo("Nothing is worth a look: no limit is far off, nothing grows, nothing was killed.")
         return
@@ -175,7 +186,7 @@ def optimize_command(
         oom_price_of(target)
     except ValueError as error:
         raise OptionError(f"--target: {error}") from error
-    seen = _asked(store, redis, None, PipelineSettings(objective=target))
+    seen, _ = _asked(store, redis, None, PipelineSettings(objective=target))
     amount = short if output is OutputFormat.TABLE else lambda value: value
     change = signed if output is OutputFormat.TABLE else lambda value: value
     unit = "" if output is OutputFormat.TABLE else "_bytes"
@@ -203,14 +214,17 @@ COMMANDS = {
 }
 
 
-def _asked(store: StoreOption, redis: str, key: str | None, settings: PipelineSettings) -> list[Outlook]:
-    """Outlooks at the present moment; of recordings at theirs."""
+def _asked(
+    store: StoreOption, redis: str, key: str | None, settings: PipelineSettings
+) -> tuple[list[Outlook], list[Incident]]:
+    """Outlooks at the present moment, of recordings at theirs; and what went wrong within a week."""
     with opened(store, redis, gather=True) as found:
         histories = found.memory.histories()
+        incidents = found.memory.incidents(found.now_seconds - 7 * DAY_SECONDS)
     if key is not None and key not in histories:
         raise CommandError(f"nothing is remembered of {key!r}; `plimsoll memory search {key}` may find it")
     chosen = histories if key is None else {key: histories[key]}
-    return outlooks(chosen, time.time(), settings)
+    return outlooks(chosen, time.time(), settings), incidents
 
 
 def _passed(learned: Pass | None, now_seconds: float) -> str:
@@ -235,6 +249,11 @@ def _note(each: Outlook) -> str | None:
     if abs(ago) < DAY_SECONDS:
         return None
     return f"as of {datetime.fromtimestamp(each.as_of_seconds, UTC):%Y-%m-%d}, when it was last seen"
+
+
+def _went_wrong(newest: Incident | None) -> str | None:
+    """What went wrong last with a container, within a week."""
+    return None if newest is None else f"{newest.what} {age(newest.at_seconds, time.time())} ago"
 
 
 def _quantiles(each: Outlook, output: OutputFormat) -> dict[str, object]:

@@ -14,6 +14,8 @@ from enum import StrEnum
 from plimsoll.coordinate.messages import ShrinkReport, ShrinkRequest, ShrinkStage
 from plimsoll.guard.proposal import say, whole_mebibytes
 
+NOT_LET_THROUGH = "the old limit was not let through"
+
 
 @dataclass(frozen=True, slots=True)
 class ShrinkSettings:
@@ -73,6 +75,13 @@ class Shrink:
     def ended(self) -> bool:
         """True where nothing more is to come."""
         return self.step in ENDED
+
+    @property
+    def taken_back(self) -> bool | None:
+        """At the end of one that was to be taken back, whether it was; None where nothing was to be."""
+        if self.step is Step.ROLLED_BACK:
+            return True
+        return False if self.step is Step.SUPERSEDED and self.reason.endswith(NOT_LET_THROUGH) else None
 
     @property
     def request(self) -> ShrinkRequest:
@@ -198,7 +207,7 @@ def _back(shrink: Shrink, now_seconds: float, settings: ShrinkSettings, limit_by
         return rolled_back(shrink, now_seconds)
     if 0.0 <= now_seconds - shrink.since_seconds <= settings.roll_back_seconds:
         return shrink
-    return superseded(shrink, f"{shrink.reason}; the old limit was not let through", now_seconds)
+    return superseded(shrink, f"{shrink.reason}; {NOT_LET_THROUGH}", now_seconds)
 
 
 def _fail(shrink: Shrink, why: str, now_seconds: float) -> Shrink:

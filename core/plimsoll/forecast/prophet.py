@@ -19,6 +19,7 @@ from plimsoll.forecast.window import Float32Array, FloatArray, UsageWindow
 from plimsoll.usage.sample import HOUR_SECONDS
 
 PROPHET = "prophet"  # its name in the registry
+FIT_FAILED = "the fit failed"  # how the reason of a stand-in begins where it did
 AHEAD_HOURS = 36
 # Absolute hours that a horizon may touch: one that starts within an hour of its own touches two.
 SPANS = (1, 2)

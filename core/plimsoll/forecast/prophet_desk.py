@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from plimsoll.forecast.prophet import PROPHET, AnswerBook, FitAnswer, FitTask
+from plimsoll.forecast.prophet import FIT_FAILED, PROPHET, AnswerBook, FitAnswer, FitTask
 from plimsoll.forecast.seasonality import season
 from plimsoll.forecast.window import HISTORY_HOURS, HOURS_PER_DAY, HOURS_PER_WEEK, FloatArray
 from plimsoll.recommend.row_policy import RowPolicy
@@ -120,7 +120,7 @@ class ProphetDesk:
         if row is None:
             return
         if answer.failure:
-            state = f"the fit failed: {answer.failure}; auto stands in"
+            state = f"{FIT_FAILED}: {answer.failure}; auto stands in"
             self._rows[row] = replace(self._rows[row], ticket=None, state=state)
             return
         self.book.put(row, answer)

@@ -18,6 +18,7 @@ from plimsoll.pipeline import PipelineSettings
 from plimsoll.store import contributions
 from plimsoll.store.content import Document, decode, encode
 from plimsoll.store.contributions import Contribution
+from plimsoll.store.incidents import Incident, incident_of
 from plimsoll.store.kinds import KINDS, kind_of, merged
 from plimsoll.store.learning import learn_these
 from plimsoll.store.levels.address import parse_redis_address
@@ -47,6 +48,7 @@ class Analysis:
     kube_nodes: int  # that have taught anything
     samples: int
     shapes: Mapping[str, int]  # of usage, by pattern
+    incidents: Mapping[str, int]  # within the time, by what they were
     oldest_seconds: float | None
     newest_seconds: float | None
 
@@ -136,6 +138,12 @@ class Memory:
         """Documents of kind `history` by key: all, or those of some."""
         return {record.address.key: document for record, document in self.documents("history", keys)}
 
+    def incidents(self, after_seconds: float) -> list[Incident]:
+        """What operators recorded since a moment, the newest first."""
+        found = (incident_of(each) for _, each in self.documents("incident"))
+        lately = (each for each in found if each is not None and each.at_seconds >= after_seconds)
+        return sorted(lately, key=lambda each: (-each.at_seconds, each.key))
+
     def analyze(self, now_seconds: float, timeframe_seconds: float) -> Analysis:
         """What is held, and what came within the last `timeframe_seconds`."""
         records = [*self.tiers.records()]
@@ -149,6 +157,7 @@ class Memory:
             kube_nodes=len(names),
             samples=sum(each.provenance.samples for each in records),
             shapes=Counter(str(each.get("shape", "unknown")) for _, each in self.documents("pattern")),
+            incidents=Counter(each.what for each in self.incidents(after)),
             oldest_seconds=min(moments, default=None),
             newest_seconds=max(moments, default=None),
         )

@@ -6,9 +6,10 @@ what a person should know. Nothing is written, and how much memory is the pipeli
 """
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from plimsoll.forecast.window import read_window
 from plimsoll.forecast.workload_class import WorkloadClass, workload_classes
 from plimsoll.pipeline import LimitPipeline, PipelineSettings
 from plimsoll.store.content import ContentError, Document
-from plimsoll.usage.checkpoint import CheckpointError
+from plimsoll.store.incidents import Incident
+from plimsoll.usage.checkpoint import CheckpointError, decode
 from plimsoll.usage.history import History
 from plimsoll.usage.sample import DAY_SECONDS, Quantity
 
@@ -80,6 +82,18 @@ def checkpoint_of(document: Mapping[str, Any]) -> tuple[bytes, Quantity]:
         return np.asarray(document["checkpoint"], dtype=np.uint8).tobytes(), Quantity(document["quantity"])
     except (KeyError, ValueError, TypeError) as error:
         raise ContentError(f"a history's document cannot be read: {error}") from error
+
+
+def promises_of(checkpoint: bytes, quantity: Quantity) -> tuple[float, float, float, float] | None:
+    """How a checkpoint says promises were kept: hours, exceedances promised and come, shift of the log.
+
+    None where none was judged yet, or it cannot be read.
+    """
+    try:
+        hours, promised, exceeded, shift = decode(checkpoint, quantity).promises.tolist()
+    except CheckpointError:
+        return None
+    return (hours, promised, exceeded, shift) if hours > 0 else None
 
 
 def outlooks(
@@ -167,28 +181,44 @@ def last_seen_seconds(document: Mapping[str, Any]) -> float | None:
     return last if math.isfinite(last) else None
 
 
-def suggestions(seen: Sequence[Outlook]) -> list[tuple[str, str]]:
-    """(key, sentence) of what is worth a person's look, the most urgent first."""
+def suggestions(seen: Sequence[Outlook], lately: Sequence[Incident] = ()) -> list[tuple[str, str]]:
+    """(key, sentence) of what is worth a person's look, the most urgent first.
+
+    `lately`: what went wrong, the newest first; of each container the newest is told, and how many.
+    """
     urgent, saving = [], []
+    many = Counter(each.whose for each in lately)
+    newest = {each.whose: each for each in reversed(lately)}
+    for whose, last in sorted(newest.items(), key=lambda pair: -pair[1].at_seconds):
+        told = f"{many[whose]} incidents, the last " if many[whose] > 1 else ""
+        urgent.append((whose, f"{told}{_moment(last.at_seconds)}: {last.what}: {last.text}"))
     for each in seen:
         if each.too_low:
             urgent.append((each.key, f"its limit is below {each.lower_bytes} bytes: not worth the risk"))
         elif each.shape == WorkloadClass.GROWTH.label:
             urgent.append((each.key, "its usage grows in a line: look for a leak before its limit is raised"))
         elif each.oom_kills:
-            urgent.append((each.key, f"it was killed {each.oom_kills} times within memory"))
+            urgent.append((each.key, f"it was killed {_times(each.oom_kills)} within memory"))
         elif each.saved_bytes and each.too_high:
             saving.append((each.saved_bytes, each.key))
     gains = [(key, f"a limit lower by {saved} bytes would do") for saved, key in sorted(saving, reverse=True)]
     return [*urgent, *gains]
 
 
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
 def describe(seen: Outlook) -> str:
     """One sentence of what was learned of a container, for patterns and search."""
     days = seen.hours * 3600 / DAY_SECONDS
     peak = f", peak {seen.peak_bytes} bytes" if seen.peak_bytes is not None else ""
-    kills = f", {seen.oom_kills} OOM kills" if seen.oom_kills else ""
+    kills = f", {seen.oom_kills} OOM kill{'s' if seen.oom_kills > 1 else ''}" if seen.oom_kills else ""
     return f"{seen.shape} usage over {days:.1f} days{peak}{kills}"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _limit(document: Mapping[str, Any]) -> int | None:

@@ -99,7 +99,7 @@ async def serve(
         relay=relay if settings.agents_address else None,
     )
     server, port = await start(service, identity, settings.metrics_address, settings.agents_port)
-    parts.desk = desk
+    parts.desk, desk.shrink_ended = desk, loop.happenings.shrink
     logger.info("agents are heard on port %d", port)
     sharing = _share(settings, desk, service, parts, now)
     tasks = [asyncio.create_task(each) for each in (_count(service, relay, parts), _look(relay), *sharing)]

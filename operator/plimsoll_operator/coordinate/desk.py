@@ -81,6 +81,8 @@ class Desk:
         self._presences = Presences(attendance)
         around = Around(membership.pod, self._presences.of, offer, draw_id, self._shrink_ended)
         self.shrinks = Shrinks(around)
+        self.shrink_ended: Callable[[Shrink], None] = lambda _: None
+        """Who else is to know of it: the memory of the fleet, where there is one."""
         self.sharing: Sharing | None = None
         """Set where there is a memory to keep models in."""
         self.lending = Lending(membership, asks, self.views, raise_now, overlaid)
@@ -336,3 +338,4 @@ class Desk:
 
     def _shrink_ended(self, shrink: Shrink) -> None:
         self._metrics.count("plimsoll_shrinks_total", outcome=shrink.step.value)
+        self.shrink_ended(shrink)

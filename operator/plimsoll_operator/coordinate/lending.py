@@ -10,6 +10,7 @@ container are answered one after the other, each with the limit that the one bef
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
@@ -34,6 +35,9 @@ from plimsoll_operator.world import World
 logger = logging.getLogger(__name__)
 
 REASON = "BurstLease"
+KEPT_SECONDS = 900.0  # that a lease was refused, or has ended
+REFUSED_SECONDS, ENDED_SECONDS = 60.0, 600.0  # a kill so long after it is put down to it
+SKEW_SECONDS = 5.0  # a kill is told by the kube node's clock, in whole seconds
 Raise = Callable[[ContainerUid, Ask, float], Awaitable[Decision]]
 Overlaid = Callable[[PodRecord, float], PodRecord]
 """A pod with our own writes that the watch has not brought back yet (`Expectations.overlaid`)."""
@@ -65,6 +69,8 @@ class Lending:
         self._raise_now, self._overlaid = raise_now, overlaid
         self.book = LeaseBook()
         self._turns: WeakValueDictionary[ContainerUid, asyncio.Lock] = WeakValueDictionary()
+        self._refused: dict[ContainerUid, tuple[float, str]] = {}  # when last, and why
+        self._ended: dict[ContainerUid, float] = {}
         self._by_kube_node: tuple[World | None, dict[str, list[PodRecord]]] = (None, {})
 
     async def answer(
@@ -98,11 +104,14 @@ class Lending:
         if isinstance(answer, Granted):
             answer = await self._written(uid, answer, now_seconds)
         if isinstance(answer, Refused):
+            self._refused[uid] = (now_seconds, answer.reason)
             return LeaseAnswer(request.lease_id, 0, 0.0, answer.reason)
         return LeaseAnswer(request.lease_id, answer.limit_bytes, answer.until_seconds - now_seconds)
 
     def drop(self) -> None:
         """Forget all leases: whoever leads now has its own."""
+        self._refused.clear()
+        self._ended.clear()
         self.book = LeaseBook(self.book.settings)
 
     def asks(self, now_seconds: float) -> dict[ContainerUid, Ask]:
@@ -111,10 +120,24 @@ class Lending:
         A container with a forecast needs none: its limit is compared with the target in every loop.
         """
         over = {}
+        self._refused = {u: each for u, each in self._refused.items() if now_seconds - each[0] < KEPT_SECONDS}
+        self._ended = {u: each for u, each in self._ended.items() if now_seconds - each < KEPT_SECONDS}
         for uid, before_bytes in self.book.expired(now_seconds).items():
+            self._ended[uid] = now_seconds
             if self.unforeseen(uid, now_seconds):
                 over[uid] = Ask(before_bytes, None, reason="LeaseEnded", made_seconds=now_seconds)
         return over
+
+    def ended_before(self, uid: ContainerUid, at_seconds: float) -> tuple[str, str] | None:
+        """How a container's lease ended shortly before a moment, in a word and in words; None: none did."""
+        refused, why = self._refused.get(uid, (math.inf, ""))
+        if -SKEW_SECONDS <= at_seconds - refused <= REFUSED_SECONDS:
+            late = max(0.0, at_seconds - refused)
+            return "lease-refused", f"{late:.0f} s after a burst lease was refused: {why}"
+        ended = self._ended.get(uid, math.inf)
+        if -SKEW_SECONDS <= at_seconds - ended <= ENDED_SECONDS:
+            return "lease-expired", f"{max(0.0, at_seconds - ended):.0f} s after its burst lease had ended"
+        return None
 
     def unforeseen(self, uid: ContainerUid, now_seconds: float) -> bool:
         """True where nothing says what a container's limit should be."""

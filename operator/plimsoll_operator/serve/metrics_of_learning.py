@@ -68,6 +68,14 @@ LEARNING: tuple[MetricDefinition, ...] = (
         ("outcome",),
     ),
     MetricDefinition(
+        "plimsoll_memory_incidents_total",
+        _C,
+        "incidents",
+        "What went wrong and was told to the memory, by what it was and what came of it (recorded, joined, "
+        "known, forgotten, unsound, off, dropped, failed).",
+        ("what", "outcome"),
+    ),
+    MetricDefinition(
         "plimsoll_forecast_rows",
         _G,
         "containers",

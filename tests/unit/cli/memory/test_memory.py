@@ -5,6 +5,7 @@ import csv
 import numpy as np
 import pytest
 
+from plimsoll.store.incidents import Incident, IncidentBook
 from plimsoll.store.learning import learn_some
 from plimsoll.store.memory import open_memory
 from plimsoll.store.outlook import history_document
@@ -140,6 +141,29 @@ def test_status_tells_whether_and_when_an_operator_learned(filled, plimsoll, tol
     assert learn_some(operator, now + 7200).of is None
     assert "Learning is off: operators remember and learn nothing" in plimsoll("status").stdout
     assert told("status")["learning"] is False
+
+
+def test_incidents_are_counted_noted_and_suggested(filled, told, plimsoll, path, now):
+    flat, day = "demo/Deployment/flat:app", 86_400.0
+    wrong = [
+        Incident("oom-kill", flat, now - 300, "killed at its limit"),
+        Incident("leak", flat, now - 3 * day, "it grew"),
+        Incident("oom-kill", "demo/Deployment/tight:app", now - 20 * day, "long ago"),
+    ]
+    IncidentBook(open_memory(str(path))).record(wrong, now)
+    assert told("analyze", "--timeframe", "1d")["incidents"] == {"oom-kill": 1}
+    assert "Incidents of the last 7d: 1 leak, 1 oom-kill." in plimsoll("analyze").stdout
+    notes = {each["key"]: each["note"] for each in told("predict")}
+    assert notes[flat] == "oom-kill 5m ago"
+    assert notes["demo/Deployment/tight:app"] is None
+    first, *others = told("suggest")
+    assert first["key"] == flat
+    assert first["suggestion"].startswith("2 incidents, the last ")
+    assert first["suggestion"].endswith(": oom-kill: killed at its limit")
+    assert not any("incident" in each["suggestion"] for each in others)
+    assert "1 incident" in plimsoll("clean", "--age", "15d").stdout
+    assert "tight:app oom-kill" not in plimsoll("search", "long ago").stdout
+    assert "3 records are forgotten" in plimsoll("forget", "--pattern", f"{flat}*").stdout
 
 
 def test_analyze_tells_what_is_new(filled, told, plimsoll):

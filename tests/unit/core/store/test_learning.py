@@ -5,30 +5,18 @@ import sqlite3
 import fakeredis
 import pytest
 
-from builders.learned import past, patterns
+from builders.learned import past, patterns, shared_memory
 from builders.store import NOW, entry
 from plimsoll.store import learning
 from plimsoll.store.forgetting import forget
 from plimsoll.store.learning import EVERY_SECONDS, Pass, last_pass, learn_some
-from plimsoll.store.levels.address import parse_redis_address
-from plimsoll.store.levels.connect import Link
-from plimsoll.store.levels.file import FileLevel
 from plimsoll.store.levels.protocol import LevelError
-from plimsoll.store.levels.shared import SharedLevel
-from plimsoll.store.memory import Memory, open_memory
-from plimsoll.store.tiered import TieredStore
+from plimsoll.store.memory import open_memory
 
 
 def remember(memory, *names, now=NOW, mib=100.0):
     for name in names:
         memory.store("history", f"demo/Deployment/{name}:app", past(mib, now), now, kube_nodes=["n1"])
-
-
-def shared_memory(server):
-    client = fakeredis.FakeRedis(server=server, protocol=2)
-    link = Link(client, lambda _key: client, lambda: None, client.close)
-    shared = SharedLevel(parse_redis_address("redis://nowhere"), lambda _: link)
-    return Memory(TieredStore(FileLevel(":memory:"), shared=shared))
 
 
 def whole_pass(memory, now, most=2):
@@ -127,6 +115,23 @@ def test_one_history_that_cannot_be_learned_keeps_no_other_from_it(monkeypatch):
     assert set(patterns(memory)) == {"a:app", "c:app"}
     assert (done.looked, done.changed, done.failed) == (3, 2, 1)
     assert done.why == "demo/Deployment/bad:app: ZeroDivisionError: of that one"
+
+
+def test_a_history_that_fails_is_not_looked_at_again_by_who_goes_on_with_the_pass(tmp_path, monkeypatch):
+    path, looked = str(tmp_path / "m.db"), []
+
+    def fails(histories, _):
+        looked.extend(histories)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(learning, "outlooks", fails)
+    first = open_memory(path)
+    remember(first, "a", "b", "c")
+    learn_some(first, NOW, None, 2)
+    looked.clear()
+    whole_pass(open_memory(path), NOW + 60)
+    assert set(looked) == {"demo/Deployment/c:app"}
+    assert last_pass(first, NOW + 60).failed == 3
 
 
 def test_a_damaged_history_is_counted(tmp_path):
