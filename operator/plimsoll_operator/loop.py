@@ -280,6 +280,8 @@ class Loop:
 
     async def _follow(self, now_seconds: float) -> None:
         parts = self._parts
+        if parts.desk is not None:
+            await parts.desk.note_leases(self.world, now_seconds)
         under_way = resizing(parts.membership.groups.values())
         states: dict[str, float] = {}
 

@@ -11,6 +11,7 @@ from plimsoll.api.fields import Condition
 from plimsoll.api.policy import PolicyStatus
 from plimsoll.api.precedence import EffectivePolicy
 from plimsoll.api.profile import RecommendationSummary
+from plimsoll.coordinate.lease import Lent
 from plimsoll.guard.state import MemoryRange, ResizeStatus
 
 if TYPE_CHECKING:
@@ -257,6 +258,7 @@ class ProfileRecord:
     generation: int = 1
     policy: str = ""  # the one that speaks for it, as its status names it
     pods: int = 0
+    leases: tuple[Lent, ...] = ()
 
     def container(self, name: str) -> RememberedContainer | None:
         """What is remembered of one container."""

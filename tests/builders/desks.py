@@ -21,6 +21,7 @@ from plimsoll.coordinate.messages import (
 )
 from plimsoll.coordinate.session import AgentSession
 from plimsoll_operator.coordinate.desk import Desk
+from plimsoll_operator.coordinate.lease_notes import LeaseNotes
 
 GIB_MIB = 1024
 
@@ -44,6 +45,7 @@ class Desks:
             raise_now=made.loop.raise_now,
             overlaid=made.actor.expectations.overlaid,
             wake=self._wake,
+            notes=LeaseNotes(parts.api, made.membership),
         )
         self.desk.shrink_ended = made.loop.happenings.shrink
         self.agent = AgentSession(7)

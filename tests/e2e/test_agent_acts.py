@@ -232,12 +232,18 @@ def test_what_the_kernel_offers_is_found_with_those_rights(cluster, release):
             """,
         )
         levels = {each["engine"]: each["level"] for each in found["engines"]}
+        # Who looks beside the running agent finds the threads of DAMON taken, if that has had any by now.
+        (accesses,) = [
+            each["level"]
+            for each in cluster.get("nodememory", agent["spec"]["nodeName"])["status"]["capabilities"]
+            if each["name"] == "accesses"
+        ]
         assert found["observeOnly"] is False, found
         assert levels["pressure"] == "triggers", found
         assert levels["reclaim"].startswith("memory.reclaim"), found
         assert levels["advice"] == "cold pageout willneed collapse", found
         assert levels["compaction"] == "per NUMA node", found
-        assert levels["accesses"] in ("damon", "lru-generations"), found
+        assert accesses in ("damon", "lru-generations"), found
 
 
 def workload(

@@ -14,6 +14,7 @@ from plimsoll.api.policy import TargetRef
 
 CHECKPOINT_MAX_CHARACTERS = 11_264  # base64 of 8 KiB is 10,924 characters
 MAX_CONTAINERS = 64
+MAX_LEASES = 64
 
 DecisionWord = Annotated[str, Field(json_schema_extra={"enum": ["raise", "lower", "keep", "hold"]})]
 BasisWord = Annotated[str, Field(json_schema_extra={"enum": ["usage", "needed"]})]
@@ -214,6 +215,21 @@ class ContainerProfile(Model):
     """History, packed; read back when the operator starts."""
 
 
+class LeaseMemory(Model):
+    """A burst lease that is in force, or has ended and is not taken back yet."""
+
+    pod_uid: Annotated[str, Field(min_length=1, max_length=64)]
+    """The pod's uid."""
+    container: Annotated[str, Field(min_length=1, max_length=63)]
+    """The container's name."""
+    before_bytes: Quantity
+    """The limit before the first lease: where it goes back to, if no forecast says otherwise."""
+    limit_bytes: Quantity
+    """What it was raised to."""
+    until_time_seconds: Time
+    """When it ends."""
+
+
 class ProfileStatus(Model):
     """What is known of the workload."""
 
@@ -229,6 +245,8 @@ class ProfileStatus(Model):
     """What is known of each container."""
     conditions: Annotated[tuple[Condition, ...], map_list("type", 16)] = ()
     """Ready always; Resizing, Restored, Conflict, Unsupported and Paused while they say something."""
+    leases: Annotated[tuple[LeaseMemory, ...], Field(max_length=MAX_LEASES)] | None = None
+    """Burst leases of its pods, for an operator that did not grant them; written by themselves."""
 
 
 class NumaNodeMemory(Model):

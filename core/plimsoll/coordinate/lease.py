@@ -17,6 +17,7 @@ from plimsoll.guard.proposal import MIB, say, whole_mebibytes
 
 ContainerUid = tuple[str, str]  # pod uid, container name
 ANSWERS_KEPT = 4096
+RESTORED_ID = -1  # of a lease that was granted by a predecessor: its agent asks by another number
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,16 @@ class Refused:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """A lease as it is remembered where the operator that granted it is gone."""
+
+    uid: ContainerUid
+    before_bytes: int  # the limit before the first lease
+    limit_bytes: int
+    until_seconds: float
+
+
 @dataclass(slots=True)
 class _Lease:
     lease_id: int
@@ -71,6 +82,10 @@ class _Lease:
     until_seconds: float
     written: bool = False
     replaces: "_Lease | None" = None  # one that is written, as long as this one is not
+
+
+def _lent(uid: ContainerUid, lease: _Lease) -> Lent:
+    return Lent(uid, lease.before_bytes, lease.limit_bytes, lease.until_seconds)
 
 
 def headroom_bytes(
@@ -123,6 +138,24 @@ class LeaseBook:
         self._answers[uid, granted.lease_id] = answer
         return answer
 
+    def standing(self) -> list[Lent]:
+        """All that have not been taken out as ended, those included whose raise is under way."""
+        return [_lent(uid, each) for uid, each in self._leases.items()]
+
+    def restore(self, lent: Lent, kube_node: str, least_until_seconds: float) -> None:
+        """Take over a predecessor's lease; it lasts at least until then.
+
+        What was there before it is the least that either says, if another was granted since.
+        """
+        known = self._leases.get(lent.uid)
+        if known is not None:
+            known.before_bytes = min(known.before_bytes, lent.before_bytes)
+            return
+        until = max(lent.until_seconds, least_until_seconds)
+        self._leases[lent.uid] = _Lease(
+            RESTORED_ID, kube_node, lent.before_bytes, lent.limit_bytes, 0.0, until, written=True
+        )
+
     def limit(self, uid: ContainerUid) -> int | None:
         """What a container's lease raised its limit to."""
         lease = self._leases.get(uid)
@@ -142,15 +175,15 @@ class LeaseBook:
         self._answers[uid, lease_id] = answer
         return answer
 
-    def expired(self, now_seconds: float) -> dict[ContainerUid, int]:
-        """Leases that have ended since the last call, each with the limit before it."""
+    def expired(self, now_seconds: float) -> list[Lent]:
+        """Leases that have ended since the last call."""
         over = {uid: each for uid, each in self._leases.items() if now_seconds >= each.until_seconds}
         for uid in over:
             del self._leases[uid]
         hour = now_seconds - 3600.0
         kept = {uid: [each for each in times if each > hour] for uid, times in self._grants.items()}
         self._grants = {uid: times for uid, times in kept.items() if times}
-        return {uid: each.before_bytes for uid, each in over.items()}
+        return [_lent(uid, each) for uid, each in over.items()]
 
     def unused_bytes(self, kube_node: str, reached_bytes: Mapping[ContainerUid, float | None]) -> int:
         """What leases have raised on a kube node above what each container has reached: what is lent and not

@@ -172,6 +172,7 @@ def as_record(
         generation=int(meta.get("generation") or 1),
         policy=status.policy or "",
         pods=status.pods or 0,
+        leases=() if before is None else before.leases,  # not ours to write: the merge does not name them
     )
 
 

@@ -21,6 +21,7 @@ from plimsoll.coordinate.messages import AgentBody, MessageError, OperatorBody
 from plimsoll_operator.actuate.api import KubeApi
 from plimsoll_operator.coordinate.desk import Desk
 from plimsoll_operator.coordinate.identity import ServerIdentity
+from plimsoll_operator.coordinate.lease_notes import LeaseNotes
 from plimsoll_operator.coordinate.relay import Relay
 from plimsoll_operator.coordinate.server import Coordination, start
 from plimsoll_operator.coordinate.tokens import Tokens
@@ -77,6 +78,7 @@ async def serve(
         raise_now=loop.raise_now,
         overlaid=parts.actor.expectations.overlaid,
         wake=loop.wake,
+        notes=LeaseNotes(parts.api, parts.membership),
     )
     agents = settings.agents_namespace or settings.namespace
     identity = ServerIdentity(Path(settings.agents_cert_dir))

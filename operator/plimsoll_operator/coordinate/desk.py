@@ -14,7 +14,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from plimsoll.coordinate.attendance import Attendance, Presence
-from plimsoll.coordinate.lease import ContainerUid
 from plimsoll.coordinate.messages import (
     LASTS_SECONDS,
     AgentBody,
@@ -32,9 +31,10 @@ from plimsoll.coordinate.messages import (
 )
 from plimsoll.coordinate.shrink import Shrink
 from plimsoll.coordinate.sought import waits_for_need
-from plimsoll.guard.state import Ask, Purpose
+from plimsoll.guard.state import Purpose
 from plimsoll.workload import shared_class
 from plimsoll_operator.asks import SOUGHT, Asks
+from plimsoll_operator.coordinate.lease_notes import LeaseNotes
 from plimsoll_operator.coordinate.lending import Lending, Overlaid, Raise
 from plimsoll_operator.coordinate.needs import NeedBook
 from plimsoll_operator.coordinate.presences import Presences
@@ -56,7 +56,6 @@ CLOCK_SKEW_SECONDS = 5.0  # an agent's clock that is further off is told; nothin
 GREETED_SECONDS = 10.0  # after a hello: requests that waited for the stream have come by then
 REPORTED_SECONDS = 1.0  # and reports, of which another comes each second
 MOST_KINDS = 50  # of agent version and kernel that are told one by one: nodes may say anything
-ENDED_ASK_SECONDS = 3600.0  # how long a lease that has ended is asked back
 
 
 class Desk:
@@ -74,6 +73,7 @@ class Desk:
         raise_now: Raise,
         overlaid: Overlaid,
         wake: Callable[[], None],
+        notes: LeaseNotes,
     ) -> None:
         self._attendance, self._membership, self._asks = attendance, membership, asks
         self._metrics, self._offer, self._wake = metrics, offer, wake
@@ -85,13 +85,12 @@ class Desk:
         """Who else is to know of it: the memory of the fleet, where there is one."""
         self.sharing: Sharing | None = None
         """Set where there is a memory to keep models in."""
-        self.lending = Lending(membership, asks, self.views, raise_now, overlaid)
+        self.lending = Lending(membership, asks, self.views, raise_now, overlaid, notes)
         self._needs = NeedBook(membership, self.views, self._presences.of)
         self._world = World()
         self._skews: dict[str, float] = {}  # seconds that a node's clock was ahead of ours at its hello
         self._greeted: dict[str, tuple[float, float]] = {}  # when a hello was said and heard, by either clock
         self._facts: dict[str, tuple[str, str]] = {}  # what a node's hello said: version and kernel
-        self._ended: dict[ContainerUid, tuple[float, Ask]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- what agents say ----------------------------------------------------------------------------------
@@ -175,14 +174,13 @@ class Desk:
         """Another replica leads: what is under way here is its own now, and is not taken up again later."""
         self.shrinks.drop()
         self.lending.drop()
-        self._ended.clear()
 
     def begin(self, world: World, now_seconds: float) -> set[int]:
         """A loop begins; returns the rows that are asked for, whatever else is due."""
         self._world = world
         self._presences.begin(world)
         self.shrinks.tick(now_seconds)
-        self._asks.lent = {**self._ended_leases(now_seconds), **self.shrinks.asks()}
+        self._asks.lent = {**self.lending.asks(now_seconds), **self.shrinks.asks()}
         self._attendance.forget(now_seconds, frozenset(world.kube_nodes))
         self._know(world)
         self._skews = {name: each for name, each in self._skews.items() if name in world.kube_nodes}
@@ -192,6 +190,10 @@ class Desk:
             self.sharing.forget(frozenset(world.kube_nodes))
         self._report(now_seconds)
         return {row for uid in self._asks.lent if (row := self._membership.row_in_group(uid)) is not None}
+
+    async def note_leases(self, world: World, now_seconds: float) -> None:
+        """Of the leader: what stands of leases is brought to where the next one finds it."""
+        await self.lending.note(world, now_seconds)
 
     async def needs(self, world: World) -> Needs:
         """What the engine is told of needed memory before its tick."""
@@ -288,30 +290,6 @@ class Desk:
     def _just_greeted(self, kube_node: str, now_seconds: float, within_seconds: float) -> bool:
         _, heard_seconds = self._greeted.get(kube_node, (-math.inf, -math.inf))
         return 0.0 <= now_seconds - heard_seconds <= within_seconds
-
-    def _ended_leases(self, now_seconds: float) -> dict[ContainerUid, Ask]:
-        """What ended leases ask for where the limit is above that from before the first; until a forecast is
-        there, which knows better.
-        """
-        for uid, ask in self.lending.asks(now_seconds).items():
-            _, before = self._ended.get(uid, (0.0, ask))
-            least = min(before.limit_bytes or 0, ask.limit_bytes or 0)
-            self._ended[uid] = (now_seconds + ENDED_ASK_SECONDS, replace(ask, limit_bytes=least))
-        self._ended = {
-            uid: (until, ask)
-            for uid, (until, ask) in self._ended.items()
-            if now_seconds < until and self.lending.unforeseen(uid, now_seconds)
-        }
-        return {
-            uid: replace(ask, made_seconds=now_seconds)
-            for uid, (_, ask) in self._ended.items()
-            if self._limit(uid) > (ask.limit_bytes or 0) and not self.lending.book.holds(uid, now_seconds)
-        }
-
-    def _limit(self, uid: ContainerUid) -> int:
-        pod = self._membership.pod(uid[0])
-        container = None if pod is None else container_of(pod, uid[1])
-        return 0 if container is None else container.spec.limit_bytes or 0
 
     def _know(self, world: World) -> None:
         """What nodes there are, and what they have."""

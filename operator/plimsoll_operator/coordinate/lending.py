@@ -5,14 +5,15 @@ loop; the answer to the agent. `plimsoll.coordinate.lease` says how much and how
 node gives to pods, less what every container on it is expected to reach, and never more than what is
 available there now by the agent's own fresh word; without one nothing is lent. What is lent and not in use
 yet is taken from both, so that many who burst at once are not promised the same memory. Requests of one
-container are answered one after the other, each with the limit that the one before it has left.
+container are answered one after the other, each with the limit that the one before it has left. What stands
+is noted in profiles (`lease_notes`): who leads next takes it over, and ends it.
 """
 
 import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
 
 from plimsoll.coordinate.lease import (
@@ -20,6 +21,7 @@ from plimsoll.coordinate.lease import (
     Granted,
     LeaseAsk,
     LeaseBook,
+    Lent,
     Refused,
     headroom_bytes,
 )
@@ -27,8 +29,9 @@ from plimsoll.coordinate.messages import LeaseAnswer, LeaseRequest
 from plimsoll.guard.decision import Decision
 from plimsoll.guard.state import Ask, Purpose
 from plimsoll_operator.asks import Asks
+from plimsoll_operator.coordinate.lease_notes import LeaseNotes
 from plimsoll_operator.coordinate.views import Views
-from plimsoll_operator.membership import Group, Membership
+from plimsoll_operator.membership import Group, Membership, container_of
 from plimsoll_operator.records import ContainerRecord, PodRecord
 from plimsoll_operator.world import World
 
@@ -38,6 +41,10 @@ REASON = "BurstLease"
 KEPT_SECONDS = 900.0  # that a lease was refused, or has ended
 REFUSED_SECONDS, ENDED_SECONDS = 60.0, 600.0  # a kill so long after it is put down to it
 SKEW_SECONDS = 5.0  # a kill is told by the kube node's clock, in whole seconds
+ENDED_ASK_SECONDS = 3600.0  # how long a lease that has ended is asked back
+# A predecessor's leases last so long at least: by then there are forecasts again, which know better than what
+# was before.
+TAKEN_OVER_SECONDS = 300.0
 Raise = Callable[[ContainerUid, Ask, float], Awaitable[Decision]]
 Overlaid = Callable[[PodRecord, float], PodRecord]
 """A pod with our own writes that the watch has not brought back yet (`Expectations.overlaid`)."""
@@ -63,11 +70,19 @@ class Lending:
     """Leases of one operator. `raise_now` decides and writes one raise (`Loop.raise_now`)."""
 
     def __init__(
-        self, membership: Membership, asks: Asks, views: Views, raise_now: Raise, overlaid: Overlaid
+        self,
+        membership: Membership,
+        asks: Asks,
+        views: Views,
+        raise_now: Raise,
+        overlaid: Overlaid,
+        notes: LeaseNotes,
     ) -> None:
         self._membership, self._asks, self._views = membership, asks, views
-        self._raise_now, self._overlaid = raise_now, overlaid
+        self._raise_now, self._overlaid, self._notes = raise_now, overlaid, notes
         self.book = LeaseBook()
+        self._taken_over = False
+        self._taking_back: dict[ContainerUid, tuple[float, Lent]] = {}  # until when it is asked back
         self._turns: WeakValueDictionary[ContainerUid, asyncio.Lock] = WeakValueDictionary()
         self._refused: dict[ContainerUid, tuple[float, str]] = {}  # when last, and why
         self._ended: dict[ContainerUid, float] = {}
@@ -78,6 +93,7 @@ class Lending:
     ) -> LeaseAnswer:
         """Decide, write, and say what came of it."""
         entry = self._views.entry(kube_node, request.index)
+        self._take_over(world, now_seconds)
         turn = ("", "") if entry is None else (entry.pod_uid, entry.container_id)
         async with self._turns.setdefault(turn, asyncio.Lock()):
             return await self._answered(kube_node, request, world, now_seconds)
@@ -112,21 +128,63 @@ class Lending:
         """Forget all leases: whoever leads now has its own."""
         self._refused.clear()
         self._ended.clear()
+        self._taking_back.clear()
         self.book = LeaseBook(self.book.settings)
+        self._taken_over = False
+        self._notes.drop()
+
+    async def note(self, world: World, now_seconds: float) -> None:
+        """Once a loop, by the leader: take over what a predecessor has lent, note what stands."""
+        self._take_over(world, now_seconds)
+        await self._notes.tell(self._standing_leases())
 
     def asks(self, now_seconds: float) -> dict[ContainerUid, Ask]:
-        """Limits of leases that have ended, where the forecast says nothing: back to what was before.
+        """Limits of leases that have ended, where the forecast says nothing: back to what was before the
+        first, as long as the limit is above that.
 
         A container with a forecast needs none: its limit is compared with the target in every loop.
         """
-        over = {}
         self._refused = {u: each for u, each in self._refused.items() if now_seconds - each[0] < KEPT_SECONDS}
         self._ended = {u: each for u, each in self._ended.items() if now_seconds - each < KEPT_SECONDS}
-        for uid, before_bytes in self.book.expired(now_seconds).items():
-            self._ended[uid] = now_seconds
-            if self.unforeseen(uid, now_seconds):
-                over[uid] = Ask(before_bytes, None, reason="LeaseEnded", made_seconds=now_seconds)
-        return over
+        for lent in self.book.expired(now_seconds):
+            self._ended[lent.uid] = now_seconds
+            _, known = self._taking_back.get(lent.uid, (0.0, lent))
+            least = min(known.before_bytes, lent.before_bytes)
+            self._taking_back[lent.uid] = (now_seconds + ENDED_ASK_SECONDS, replace(lent, before_bytes=least))
+        self._taking_back = {
+            uid: (until, lent)
+            for uid, (until, lent) in self._taking_back.items()
+            if now_seconds < until and self.unforeseen(uid, now_seconds)
+        }
+        return {
+            lent.uid: Ask(lent.before_bytes, None, reason="LeaseEnded", made_seconds=now_seconds)
+            for lent in self._above()
+            if not self.book.holds(lent.uid, now_seconds)
+        }
+
+    def _above(self) -> list[Lent]:
+        """Leases that have ended and are not taken back yet."""
+        return [lent for _, lent in self._taking_back.values() if self._limit(lent.uid) > lent.before_bytes]
+
+    def _take_over(self, world: World, now_seconds: float) -> None:
+        """Before anything is lent: a new lease must know what was before the predecessor's."""
+        if self._taken_over:
+            return
+        self._taken_over = True
+        for lent in self._notes.recall(world.profiles):
+            pod = self._membership.pod(lent.uid[0])
+            if pod is not None:
+                self.book.restore(lent, pod.kube_node, now_seconds + TAKEN_OVER_SECONDS)
+
+    def _standing_leases(self) -> list[Lent]:
+        standing = self.book.standing()
+        again = {each.uid for each in standing}
+        return [*standing, *(lent for lent in self._above() if lent.uid not in again)]
+
+    def _limit(self, uid: ContainerUid) -> int:
+        pod = self._membership.pod(uid[0])
+        container = None if pod is None else container_of(pod, uid[1])
+        return 0 if container is None else container.spec.limit_bytes or 0
 
     def ended_before(self, uid: ContainerUid, at_seconds: float) -> tuple[str, str] | None:
         """How a container's lease ended shortly before a moment, in a word and in words; None: none did."""
@@ -147,11 +205,15 @@ class Lending:
     async def _written(self, uid: ContainerUid, granted: Granted, now_seconds: float) -> Granted | Refused:
         book, decision = self.book, None
         ask = Ask(granted.limit_bytes, None, purpose=Purpose.URGENT, reason=REASON)
+        # Both leave together, the note first: a burst does not wait for it.
+        noted = asyncio.create_task(self._notes.tell_of(uid, self._standing_leases()))
+        await asyncio.sleep(0)
         try:
             decision = await self._raise_now(uid, ask, now_seconds)
         finally:
             if decision is None:
                 book.refuted(uid, granted.lease_id, "not granted for a fault of ours")
+            await noted
         limit = decision.limit_bytes
         if limit is not None and (decision.acts or limit >= granted.limit_bytes):  # or: heard twice
             return book.wrote(uid, granted, limit)

@@ -12,6 +12,7 @@ from plimsoll.api.fields import Condition
 from plimsoll.api.policy import PolicyStatus
 from plimsoll.api.precedence import read_policy
 from plimsoll.api.profile import RecommendationSummary
+from plimsoll.coordinate.lease import Lent
 from plimsoll_operator.parse.scalars import Raw, listed, part, quantity, seconds, version, whole
 from plimsoll_operator.records import (
     ControlRecord,
@@ -53,6 +54,7 @@ def profile(raw: Raw) -> ProfileRecord:
         generation=whole(meta.get("generation")) or 1,
         policy=sys.intern(str(status.get("policy") or "")),
         pods=whole(status.get("pods")) or 0,
+        leases=tuple(lent for each in listed(status, "leases") if (lent := _lent(each)) is not None),
     )
 
 
@@ -67,6 +69,15 @@ def checkpoints(raw: Raw) -> dict[str, str]:
 def control(raw: Raw) -> ControlRecord:
     """The control ConfigMap; anything but a plain `true` runs on."""
     return ControlRecord(str((raw.get("data") or {}).get("paused", "")).strip().lower() == "true")
+
+
+def _lent(raw: Raw) -> Lent | None:
+    """A lease; None for one that says too little to be ended."""
+    before, limit = quantity(raw.get("before")), quantity(raw.get("limit"))
+    until, uid = seconds(raw.get("untilTime")), (raw.get("podUid"), raw.get("container"))
+    if before is None or limit is None or until is None or not all(isinstance(each, str) for each in uid):
+        return None
+    return Lent((str(uid[0]), str(uid[1])), before, limit, until)
 
 
 def _remembered(raw: Raw) -> RememberedContainer:

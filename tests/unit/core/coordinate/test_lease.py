@@ -5,7 +5,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plimsoll.coordinate.burst import BurstSettings, BurstWatch
-from plimsoll.coordinate.lease import Granted, LeaseAsk, LeaseBook, LeaseSettings, Refused, headroom_bytes
+from plimsoll.coordinate.lease import (
+    Granted,
+    LeaseAsk,
+    LeaseBook,
+    LeaseSettings,
+    Lent,
+    Refused,
+    headroom_bytes,
+)
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -18,13 +26,17 @@ def ask(
     return LeaseAsk(number, ("pod", name), "node-a", wanted * MIB, *sized)
 
 
+def befores(lent):
+    return {each.uid: each.before_bytes for each in lent}
+
+
 def test_a_lease_raises_the_limit_and_ends_by_itself():
     book = LeaseBook()
     granted = book.decide(ask(), 10.0)
     assert granted == Granted(1, 150 * MIB, 310.0)
     assert book.holds(("pod", "app"), 309.0)
-    assert book.expired(309.0) == {}
-    assert book.expired(310.0) == {("pod", "app"): 100 * MIB}
+    assert befores(book.expired(309.0)) == {}
+    assert befores(book.expired(310.0)) == {("pod", "app"): 100 * MIB}
     assert len(book) == 0
 
 
@@ -54,7 +66,7 @@ def test_who_asks_while_a_raise_is_on_its_way_has_that_raise():
     assert book.decide(ask(2, wanted=40, limit=150, read=100), 13.0) == Granted(2, 150 * MIB, 313.0)
     more = book.decide(ask(3, wanted=70, limit=150, read=100), 14.0)
     assert more == Granted(3, 170 * MIB, 314.0)
-    assert book.expired(400.0) == {("pod", "app"): 100 * MIB}
+    assert befores(book.expired(400.0)) == {("pod", "app"): 100 * MIB}
 
 
 def test_a_reading_above_the_limit_in_force_is_not_believed():
@@ -90,7 +102,7 @@ def test_a_lease_is_renewed_from_the_limit_before_the_first():
     again = book.decide(ask(2, limit=150, wanted=100), 10.0)
     assert again == Granted(2, 200 * MIB, 310.0)
     assert isinstance(book.decide(ask(3, limit=200), 20.0), Refused)  # doubled already
-    assert book.expired(400.0) == {("pod", "app"): 100 * MIB}
+    assert befores(book.expired(400.0)) == {("pod", "app"): 100 * MIB}
 
 
 def test_a_container_that_asks_all_the_time_needs_another_limit():
@@ -117,7 +129,7 @@ def test_a_second_grant_that_could_not_be_written_leaves_the_first_as_it_was():
     book.refuted(uid, 2, "ResizeUnderWay")
     assert (book.holds(uid, 299.0), book.unused_bytes("node-a", {})) == (True, 50 * MIB)
     assert book.limit(uid) == 150 * MIB
-    assert book.expired(300.0) == {uid: 100 * MIB}
+    assert befores(book.expired(300.0)) == {uid: 100 * MIB}
 
 
 def test_a_written_lease_is_not_refuted_by_its_own_request_heard_again():
@@ -236,3 +248,28 @@ def test_a_clock_that_leaps_back_is_no_growth():
     assert watch.see("app", 50.0, 490 * MIB, 500 * MIB) is None
     watch.keep_only(frozenset())
     assert watch.limit_reached_seconds("app") is None
+
+
+def test_a_predecessors_lease_goes_on_and_ends_where_it_began():
+    granting, taking_over = LeaseBook(), LeaseBook()
+    assert isinstance(granting.decide(ask(), 10.0), Granted)
+    (lent,) = granting.standing()
+    taking_over.restore(lent, "node-a", 200.0)
+    assert taking_over.holds(lent.uid, 309.0)
+    assert taking_over.unused_bytes("node-a", {}) == 50 * MIB, "nobody else may have it meanwhile"
+    assert taking_over.expired(309.0) == []
+    assert taking_over.expired(310.0) == [lent]
+
+
+def test_a_predecessors_lease_that_is_over_lasts_until_there_can_be_a_forecast():
+    book = LeaseBook()
+    book.restore(Lent(("pod", "app"), 100 * MIB, 150 * MIB, 10.0), "node-a", 500.0)
+    assert book.holds(("pod", "app"), 499.0)
+    assert befores(book.expired(500.0)) == {("pod", "app"): 100 * MIB}
+
+
+def test_a_lease_that_was_granted_before_the_predecessors_was_known_ends_where_that_began():
+    book = LeaseBook()
+    assert isinstance(book.decide(ask(limit=150, read=150), 10.0), Granted)
+    book.restore(Lent(("pod", "app"), 100 * MIB, 150 * MIB, 20.0), "node-a", 20.0)
+    assert befores(book.expired(310.0)) == {("pod", "app"): 100 * MIB}

@@ -346,7 +346,7 @@ async def test_a_second_lease_that_the_guards_hold_leaves_the_first_in_force_and
     assert (refused.limit_bytes, refused.refusal.partition(":")[0]) == (0, "ResizeUnderWay")
     book = made.desk.lending.book
     assert (book.holds(APP, NOW + 64), book.unused_bytes("n1", {})) == (True, 400 * MIB)
-    assert book.expired(NOW + 61 + 300) == {APP: 1024 * MIB}
+    assert [(each.uid, each.before_bytes) for each in book.expired(NOW + 61 + 300)] == [(APP, 1024 * MIB)]
 
 
 async def test_two_leases_of_one_container_that_are_asked_at_once_are_both_answered(monkeypatch):
