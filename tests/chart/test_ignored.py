@@ -172,12 +172,8 @@ IGNORED: list[tuple[Values, str]] = [
         "fleetMemory.volume.size is `9Gi`: it is for a claim that the chart makes",
     ),
     (
-        {**WORK, "fleetMemory": {"enabled": True, "ownWeights": True}},
-        "fleetMemory.ownWeights is `true`: it does nothing with worker.enabled",
-    ),
-    (
         {**settings(forecastWorkers=0), "fleetMemory": {"enabled": True, "ownWeights": True}},
-        "fleetMemory.ownWeights is `true`: it does nothing while operator.settings.forecastWorkers is `0`",
+        "fleetMemory.ownWeights is `true`: it does nothing without worker.enabled while",
     ),
     ({"redis": {"passwordSecret": {"key": "a"}}}, "redis.passwordSecret.key is `a`: it does nothing without"),
     ({"redis": {"caSecret": {"key": "a"}}}, "redis.caSecret.key is `a`: it does nothing without"),
@@ -284,6 +280,7 @@ HEEDED: dict[str, Values] = {
     "a claim": remembered(size="9Gi", claim={"enabled": True, "storageClass": "fast", "keep": False}),
     "a claim that is there": remembered(claim={"enabled": True, "existing": "mine"}),
     "weights": {"fleetMemory": {"enabled": True, "ownWeights": True}},
+    "weights by workers": {**WORK, "fleetMemory": {"enabled": True, "ownWeights": True}},
     "workers": working(replicas=3, extraArgs=["--a=b"]),
     "workers that are scaled": working(autoscaling={"kind": "hpa", "maxReplicas": 9, "fitsPerReplica": 5}),
     "classes that are there": {

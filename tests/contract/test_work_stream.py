@@ -28,7 +28,7 @@ from plimsoll.store.levels.address import parse_redis_address
 from plimsoll.store.levels.connect import Link
 from plimsoll.store.levels.protocol import LevelError, Reason
 from plimsoll.store.levels.shared import CONNECTING
-from plimsoll.store.levels.work import MOST_TRIES, WORK_COMMANDS, Offer, WorkStream
+from plimsoll.store.levels.work import KNOWN_SECONDS, MOST_TRIES, WORK_COMMANDS, Offer, WorkStream
 from plimsoll_operator.engine.messages import EngineSettings
 from plimsoll_operator.engine.worker import fit_pool
 from plimsoll_operator.forecasters.desks import Desks
@@ -141,6 +141,27 @@ def test_a_job_that_cannot_be_read_is_set_aside(stream):
     stream.offer("bad", b"no document")
     assert work_once(stream, "one", fit) == 1
     assert [ident for ident, _ in stream.aside()] == ["bad"]
+
+
+def test_what_a_job_says_is_kept_while_somebody_may_want_it(stream):
+    (payload, other) = offered(stream, 2)
+    base = f"{stream._base}:payload:"
+    client = stream._link.get().client
+    assert 0 < client.ttl(base + ident_of(payload)) <= KNOWN_SECONDS
+    client.delete(base + ident_of(payload))  # as if it had expired
+    assert [job.payload for job in stream.take("one", 2)] == [other]
+    assert stream.counts().jobs == 1
+    assert work_once(stream, "two", fit, idle_seconds=0.0) == 1
+    assert (stream.counts().jobs, client.keys(base + "*")) == (0, [])
+
+
+def test_a_large_payload_is_not_kept_with_what_is_set_aside(stream):
+    for ident, size in (("small", 1 << 10), ("large", 1 << 20)):
+        stream.offer(ident, b"x" * size)
+        work_once(stream, "one", fit)
+    client = stream._link.get().client
+    kept = {fields[b"i"]: len(fields[b"p"]) for _, fields in client.xrange(f"{stream._base}:aside")}
+    assert kept == {b"small": 1 << 10, b"large": 0}
 
 
 def test_a_stream_that_was_lost_is_begun_anew(stream):
@@ -359,19 +380,19 @@ FORGED = np.ones((2, len(SPANS), len(LEVELS)), np.float32)
     ids=str,
 )
 def test_a_forged_answer_is_a_failure_that_says_so(damage):
-    sound = answer_bytes(fit(task(1)))
-    assert answer_of(sound, 5).failure == ""
-    forged = answer_of(encode({**decode(sound), **damage}), 5)
+    sound, asked = answer_bytes(fit(task(1))), task(1, ticket=5)
+    assert answer_of(sound, asked).failure == ""
+    forged = answer_of(encode({**decode(sound), **damage}), asked)
     assert (forged.ticket, len(forged.values_bytes)) == (5, 0)
     assert forged.failure.startswith("a worker's answer cannot be read")
-    assert answer_of(sound[: len(sound) // 2], 5).failure
+    assert answer_of(sound[: len(sound) // 2], asked).failure
 
 
 def test_what_a_forged_answer_says_is_cut():
     said = decode(answer_bytes(fit(task(1))))
-    wordy = answer_of(encode({**said, "remarks": ["x" * 1000] * 100}), 5)
+    wordy = answer_of(encode({**said, "remarks": ["x" * 1000] * 100}), task(1))
     assert (len(wordy.remarks), len(wordy.remarks[0])) == (16, 500)
-    assert len(answer_of(encode({**said, "failure": "y" * 1000}), 5).failure) == 500
+    assert len(answer_of(encode({**said, "failure": "y" * 1000}), task(1)).failure) == 500
 
 
 @pytest.mark.parametrize(

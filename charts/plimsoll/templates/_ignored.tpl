@@ -105,10 +105,8 @@ stand there while the pod is not made, so that one file of values can be for sev
 {{- else if $claim.existing -}}
   {{- include "plimsoll.ignored" (list . "is for a claim that the chart makes, and fleetMemory.volume.claim.existing names one" (merge (dict "fleetMemory.volume.size" "1Gi") $made)) -}}
 {{- end -}}
-{{- if $worker.enabled -}}
-  {{- include "plimsoll.ignored" (list . "does nothing with worker.enabled: the operator then has no processes of its own to refit in" (dict "fleetMemory.ownWeights" false)) -}}
-{{- else if eq (toString .Values.operator.settings.forecastWorkers) "0" -}}
-  {{- include "plimsoll.ignored" (list . "does nothing while operator.settings.forecastWorkers is `0`" (dict "fleetMemory.ownWeights" false)) -}}
+{{- if and (not $worker.enabled) (eq (toString .Values.operator.settings.forecastWorkers) "0") -}}
+  {{- include "plimsoll.ignored" (list . "does nothing without worker.enabled while operator.settings.forecastWorkers is `0`" (dict "fleetMemory.ownWeights" false)) -}}
 {{- end -}}
 {{- range $secret, $key := dict "passwordSecret" "password" "caSecret" "ca.crt" }}{{ if not (get $redis $secret).name -}}
   {{- include "plimsoll.ignored" (list $ (printf "does nothing without redis.%s.name" $secret) (dict (printf "redis.%s.key" $secret) $key)) -}}

@@ -133,13 +133,9 @@ def refit(task: RefitTask, networks: Sequence[Network] | None = None) -> RefitAn
     shipped = shipped_networks() if networks is None else networks
     lessons = _sound(task.lessons)
     fitting, choosing, judging = dealt(lessons.workload)
-    judges = len(np.unique(lessons.workload[judging]))
-    rises = int(np.count_nonzero(lessons.need[judging] > 0))
-    if judges < LEAST_JUDGES or rises < LEAST_RISES or not fitting.any() or not choosing.any():
-        wanted = f"{LEAST_JUDGES} with {LEAST_RISES} are wanted"
-        return RefitAnswer(
-            task.ticket, verdict=f"{judges} workloads with {rises} rises to judge by; {wanted}"
-        )
+    few = _too_few(lessons, judging)
+    if few or not fitting.any() or not choosing.any():
+        return RefitAnswer(task.ticket, verdict=few or "no workloads to fit to, or none to choose by")
     pairs = tuple(_pairs(network, lessons) for network in shipped)
     before = [_layer_numbers(network) for network in shipped]
     candidates = [
@@ -153,6 +149,33 @@ def refit(task: RefitTask, networks: Sequence[Network] | None = None) -> RefitAn
     gained = 100 * (1 - evidence.own_loss / evidence.shipped_loss)
     what = f"log loss on {evidence.judges} workloads held out {gained:+.1f} % better than shipped"
     return RefitAnswer(task.ticket, own, evidence, f"{'kept' if own else 'shipped weights stay'}: {what}")
+
+
+def confirmed(answer: RefitAnswer, task: RefitTask) -> RefitAnswer:
+    """An answer that somebody else gave, with own weights only where they pass the guard here as well.
+
+    What made them need not be believed: the judging lessons are the asker's own, and judging takes
+    a small part of what a refit does.
+    """
+    if answer.own is None or answer.failure:
+        return replace(answer, own=None)
+    shipped = shipped_networks()
+    lessons = _sound(task.lessons)
+    judges = lessons.take(dealt(lessons.workload)[2])
+    try:
+        own = [_layer_numbers(network) for network in answer.own.networks(shipped)]
+    except ValueError as error:
+        return replace(answer, own=None, evidence=None, verdict=f"shipped weights stay: {error}")
+    if few := _too_few(judges, np.ones(len(judges), dtype=np.bool_)):
+        return replace(answer, own=None, evidence=None, verdict=few)
+    pairs = tuple(_pairs(network, judges) for network in shipped)
+    everyone = np.ones(len(judges), dtype=np.bool_)
+    found = judged(pairs, [_layer_numbers(network) for network in shipped], own, judges, everyone)
+    evidence = replace(found, lessons=len(lessons), workloads=len(np.unique(lessons.workload)))
+    if not evidence.better:
+        why = "what a worker sent is not surely better on the workloads held out here"
+        return replace(answer, own=None, evidence=evidence, verdict=f"shipped weights stay: {why}")
+    return replace(answer, own=replace(answer.own, evidence=evidence), evidence=evidence)
 
 
 def dealt(workload: npt.NDArray[np.int64]) -> tuple[BoolArray, BoolArray, BoolArray]:
@@ -208,6 +231,16 @@ def losses(pairs: Sequence[Pairs], numbers: Sequence[FloatArray], first: int = 0
     loss = np.logaddexp(0.0, np.where(one.failed, -logits, logits))
     counted = np.where(one.level >= first, loss, 0.0)
     return np.asarray(np.bincount(one.at, counted, one.lessons), dtype=np.float64)
+
+
+def _too_few(lessons: Lessons, judging: BoolArray) -> str:
+    """Why these prove nothing; "": they may."""
+    judges = len(np.unique(lessons.workload[judging]))
+    rises = int(np.count_nonzero(lessons.need[judging] > 0))
+    if judges >= LEAST_JUDGES and rises >= LEAST_RISES:
+        return ""
+    wanted = f"{LEAST_JUDGES} with {LEAST_RISES} are wanted"
+    return f"{judges} workloads with {rises} rises to judge by; {wanted}"
 
 
 def _sound(lessons: Lessons) -> Lessons:

@@ -28,6 +28,11 @@ class ContentError(ValueError):
     """These bytes are no document; the message says why."""
 
 
+def is_document(data: bytes) -> bool:
+    """True of bytes that begin as a document does."""
+    return data[:4] == _MAGIC
+
+
 def encode(document: Document) -> bytes:
     """Bytes of a document. Raises `ContentError` for values that have no one form."""
     numbers: list[bytes] = []
@@ -36,9 +41,9 @@ def encode(document: Document) -> bytes:
     return b"".join((_MAGIC, _LENGTH.pack(len(head)), head, *numbers))
 
 
-def decode(data: bytes) -> dict[str, Any]:
-    """The document in some bytes. Raises `ContentError`."""
-    if data[:4] != _MAGIC or len(data) > MOST_CONTENT_BYTES:
+def decode(data: bytes, most_bytes: int = MOST_CONTENT_BYTES) -> dict[str, Any]:
+    """The document in some bytes, at most so many. Raises `ContentError`."""
+    if not is_document(data) or len(data) > most_bytes:
         raise ContentError("these bytes are no document of ours")
     try:
         (length,) = _LENGTH.unpack_from(data, 4)

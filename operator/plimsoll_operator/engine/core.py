@@ -77,8 +77,7 @@ class EngineCore:
         self._source = source
         self._past = past
         self._guard = pipeline.guard if pipeline else GuardSettings()
-        here = pool is not None and not settings.forecast_redis
-        self._refits = Refits(settings.own_weights_file, self._guard, workers=here)
+        self._refits = Refits(settings.own_weights_file, self._guard, workers=pool is not None)
         self.members = MemberTable()
         self.rows = RowTable(pipeline, self._desks.refusal, self._refits.desk)
         self._raises = RaiseList()  # of events since the last tick

@@ -1,8 +1,8 @@
 """The engine's own weights: desks by quantity, and the file they outlive the process in.
 
 In: the setting's path. Out: a desk for each store that asks, with the weights of the file; what refits said,
-in words, and a file that follows them. Without a path, or where fits are made on other machines, there are no
-desks: nothing is learned, nothing is kept.
+in words, and a file that follows them. Without a path, or without workers (of this machine or at a Redis),
+there are no desks: nothing is learned, nothing is kept.
 """
 
 import logging
@@ -22,14 +22,14 @@ class Refits:
     """Of all stores of an engine."""
 
     def __init__(self, path: str, guard: GuardSettings, *, workers: bool) -> None:
-        """`workers`: there are processes of this machine to refit in."""
+        """`workers`: there is somebody to refit."""
         self._path = Path(path) if path and workers else None
         self._guard = guard
         self._desks: dict[Quantity, RefitDesk] = {}
         self._told: dict[Quantity, str] = {}
         self._found: dict[str, OwnWeights] = {}
         if path and not workers:
-            log.warning("own weights are refitted by workers of this machine alone; there are none")
+            log.warning("own weights are refitted by forecast workers; there are none")
         if self._path is not None:
             try:
                 self._found = read_own(self._path)

@@ -70,7 +70,7 @@ def engine_core(settings: EngineSettings) -> EngineCore:
 
 
 def fit_pool(settings: EngineSettings) -> FitPool | None:
-    """Who fits Prophet: workers at a Redis, processes of this machine, or nobody."""
+    """Who fits Prophet and refits own weights: workers at a Redis, processes of this machine, or nobody."""
     if settings.forecast_redis:
         # They need the extra `redis`.
         from plimsoll.store.levels.address import parse_redis_address  # noqa: PLC0415

@@ -31,18 +31,7 @@ def write_own(path: Path, own: Mapping[str, OwnWeights]) -> None:
     """Replace the file; raises `OSError`."""
     document = {
         "version": VERSION,
-        "weights": {
-            quantity: {
-                "networks_sha256": each.fingerprint,
-                "made_seconds": each.made_seconds,
-                "evidence": asdict(each.evidence),
-                "layers": [
-                    {name: getattr(layer, name).tolist() for name in ("third", "skip", "bias")}
-                    for layer in each.layers
-                ],
-            }
-            for quantity, each in sorted(own.items())
-        },
+        "weights": {quantity: own_document(each) for quantity, each in sorted(own.items())},
     }
     beside = path.with_name(path.name + ".new")
     with beside.open("w", encoding="utf-8") as file:
@@ -62,7 +51,7 @@ def read_own(path: Path) -> dict[str, OwnWeights]:
         said = json.loads(path.read_text(encoding="utf-8"))
         if said["version"] != VERSION:
             raise OwnFileError(f"{path.name} is of version {said['version']}; this program reads {VERSION}")
-        own = {str(quantity): _own(each) for quantity, each in said["weights"].items()}
+        own = {str(quantity): own_of(each) for quantity, each in said["weights"].items()}
         for each in own.values():
             each.networks()
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -70,7 +59,21 @@ def read_own(path: Path) -> dict[str, OwnWeights]:
     return own
 
 
-def _own(said: Mapping[str, Any]) -> OwnWeights:
+def own_document(own: OwnWeights) -> dict[str, Any]:
+    """Weights as plain JSON values."""
+    return {
+        "networks_sha256": own.fingerprint,
+        "made_seconds": own.made_seconds,
+        "evidence": asdict(own.evidence),
+        "layers": [
+            {name: getattr(layer, name).tolist() for name in ("third", "skip", "bias")}
+            for layer in own.layers
+        ],
+    }
+
+
+def own_of(said: Mapping[str, Any]) -> OwnWeights:
+    """The weights of a document; raises KeyError, TypeError or ValueError where it is none."""
     evidence = dict(said["evidence"])
     pairs = {name: tuple(float(each) for each in evidence[name]) for name in ("difference", "tail")}
     layers = tuple(

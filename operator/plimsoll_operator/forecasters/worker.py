@@ -1,4 +1,4 @@
-"""`plimsoll-worker`: fits what operators have put into a stream of Redis, one job after the other.
+"""`plimsoll-worker`: does what operators have put into a stream of Redis, one fit or refit after the other.
 
 In: `--redis URL`, jobs. Out: answers. Run as many as there is work: `plimsoll-worker --counts` prints what
 an autoscaler looks at. It ends with SIGTERM after the job in hand; one that is killed leaves its job to
@@ -18,14 +18,16 @@ import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
-from plimsoll.forecast.prophet import FitAnswer, PeakFitter
+from plimsoll.forecast.prophet import FitAnswer
 from plimsoll.store.content import ContentError
 from plimsoll.store.levels.address import RedisAddressError, parse_redis_address
 from plimsoll.store.levels.breaker import MOST_SECONDS
 from plimsoll.store.levels.protocol import LevelError
 from plimsoll.store.levels.work import MOST_TRIES, Job, WorkStream
+from plimsoll_operator.forecasters.fits import fit
 from plimsoll_operator.forecasters.jobs import answer_bytes, task_of
-from plimsoll_operator.forecasters.prophet_fit import fit, missing_package
+from plimsoll_operator.forecasters.pool import Answer, Fitter
+from plimsoll_operator.forecasters.prophet_fit import missing_package
 from plimsoll_operator.forecasters.worker_serving import DEFINITIONS, WorkerPulse, serve
 from plimsoll_operator.serve.metrics import Metrics
 
@@ -43,7 +45,7 @@ def pulse_of(idle_seconds: float, monotonic: Callable[[], float] = time.monotoni
 def work_once(
     stream: WorkStream,
     worker: str,
-    fitter: PeakFitter,
+    fitter: Fitter,
     idle_seconds: float = IDLE_SECONDS,
     pulse: WorkerPulse | None = None,
 ) -> int:
@@ -62,7 +64,7 @@ def work_once(
 def work(
     stream: WorkStream,
     worker: str,
-    fitter: PeakFitter,
+    fitter: Fitter,
     wait: Callable[[float], bool],
     idle_seconds: float,
     pulse: WorkerPulse | None = None,
@@ -85,7 +87,7 @@ def work(
             return done
 
 
-def _done(job: Job, fitter: PeakFitter) -> tuple[FitAnswer, str]:
+def _done(job: Job, fitter: Fitter) -> tuple[Answer, str]:
     """The answer, and why the job is set aside ("": it is not)."""
     if job.tries > MOST_TRIES:
         why = f"set aside: {job.tries - 1} workers have not finished it"
@@ -99,7 +101,9 @@ def _done(job: Job, fitter: PeakFitter) -> tuple[FitAnswer, str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a worker; the exit status is 2 where it cannot begin."""
-    parser = argparse.ArgumentParser("plimsoll-worker", description="Fits Prophet for operators, by Redis.")
+    parser = argparse.ArgumentParser(
+        "plimsoll-worker", description="Fits Prophet, and refits own weights, for operators, by Redis."
+    )
     parser.add_argument("--redis", default=os.environ.get("PLIMSOLL_REDIS", ""), help="where the jobs are")
     parser.add_argument("--idle", type=float, default=IDLE_SECONDS, help="seconds before a job is another's")
     parser.add_argument("--metrics-port", type=int, default=0, help="port of /metrics and /healthz; 0: none")

@@ -17,14 +17,14 @@ def packed(content: bytes) -> bytes:
     return zstandard.ZstdCompressor(level=LEVEL, write_checksum=False).compress(content)
 
 
-def unpacked(data: bytes) -> bytes:
-    """What was packed. Raises `DamagedError`."""
+def unpacked(data: bytes, most_bytes: int = MOST_CONTENT_BYTES) -> bytes:
+    """What was packed, at most so many bytes. Raises `DamagedError`."""
     import zstandard  # noqa: PLC0415
 
     try:
         size = zstandard.frame_content_size(data)
-        if not 0 <= size <= MOST_CONTENT_BYTES:
-            raise DamagedError(f"packed content claims {size} bytes, at most {MOST_CONTENT_BYTES} are kept")
+        if not 0 <= size <= most_bytes:
+            raise DamagedError(f"packed content claims {size} bytes, at most {most_bytes} are kept")
         return zstandard.ZstdDecompressor().decompress(data, max_output_size=size or 1)
     except zstandard.ZstdError as error:
         raise DamagedError(f"packed content cannot be unpacked: {error}") from error

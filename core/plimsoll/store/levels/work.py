@@ -29,26 +29,30 @@ GROUP = "workers"
 MOST_TRIES = 3
 MOST_JOBS = 10_000  # waiting or under way; more are not taken
 MOST_ASIDE = 1_000  # jobs that are kept for people to look at
+MOST_ASIDE_BYTES = 64 << 10  # of a payload that is kept with them; a larger one is not
 KNOWN_SECONDS = 6 * 3600
 ANSWER_SECONDS = 3600
 
-# KEYS: jobs, known, answer. ARGV: ident, payload, most jobs, seconds. Returns an `Offer`.
+# What a job says lies beside the stream and expires there: one that nobody has taken for hours is wanted by
+# nobody any more, and refits are megabytes.
+# KEYS: jobs, known, answer, payload. ARGV: ident, payload, most jobs, seconds. Returns an `Offer`.
 OFFER = """
 if redis.call('EXISTS', KEYS[3]) == 1 then return 2 end
 if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end
 if not redis.call('SET', KEYS[2], '1', 'NX', 'EX', ARGV[4]) then return 2 end
-redis.call('XADD', KEYS[1], '*', 'i', ARGV[1], 'p', ARGV[2])
+redis.call('SET', KEYS[4], ARGV[2], 'EX', ARGV[4])
+redis.call('XADD', KEYS[1], '*', 'i', ARGV[1])
 return 1
 """
-# KEYS: jobs, known, answer, aside. ARGV: group, entry, answer, seconds, why it is set aside ("": it is not),
-# ident, payload, most that are kept aside.
+# KEYS: jobs, known, answer, payload, aside. ARGV: group, entry, answer, seconds, why it is set aside ("": it
+# is not), ident, payload, most that are kept aside.
 FINISH = """
 redis.call('SET', KEYS[3], ARGV[3], 'EX', ARGV[4])
 redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
 redis.call('XDEL', KEYS[1], ARGV[2])
-redis.call('DEL', KEYS[2])
+redis.call('DEL', KEYS[2], KEYS[4])
 if ARGV[5] ~= '' then
-  redis.call('XADD', KEYS[4], 'MAXLEN', ARGV[8], '*', 'i', ARGV[6], 'p', ARGV[7], 'w', ARGV[5])
+  redis.call('XADD', KEYS[5], 'MAXLEN', ARGV[8], '*', 'i', ARGV[6], 'p', ARGV[7], 'w', ARGV[5])
 end
 return 1
 """
@@ -93,7 +97,7 @@ class WorkStream:
     def offer(self, ident: str, payload: bytes, most: int = MOST_JOBS) -> Offer:
         """Hand a job over, once."""
         numbers = (ident, payload, most, KNOWN_SECONDS)
-        return Offer(self._do(lambda client: client.eval(OFFER, 3, *self._keys(ident), *numbers)))
+        return Offer(self._do(lambda client: client.eval(OFFER, 4, *self._keys(ident), *numbers)))
 
     def take(self, worker: str, most: int = 1, idle_seconds: float = 300.0) -> list[Job]:
         """Jobs for a worker: first those that another one has had for so long, then new ones. Never waits."""
@@ -102,8 +106,9 @@ class WorkStream:
     def finish(self, job: Job, answer: bytes, why_aside: str = "") -> None:
         """A job is done, or set aside for a reason; either way it is answered."""
         keys = (*self._keys(job.ident), f"{self._base}:aside")
-        numbers = (GROUP, job.entry, answer, ANSWER_SECONDS, why_aside, job.ident, job.payload, MOST_ASIDE)
-        self._do(lambda client: client.eval(FINISH, 4, *keys, *numbers))
+        said = job.payload if len(job.payload) <= MOST_ASIDE_BYTES else b""
+        numbers = (GROUP, job.entry, answer, ANSWER_SECONDS, why_aside, job.ident, said, MOST_ASIDE)
+        self._do(lambda client: client.eval(FINISH, 5, *keys, *numbers))
 
     def answers(self, idents: Sequence[str]) -> dict[str, bytes]:
         """What has been answered of these."""
@@ -144,7 +149,16 @@ class WorkStream:
         if len(found) < most:
             new = client.xreadgroup(GROUP, worker, {stream: ">"}, count=most - len(found))
             found += new[0][1] if new else []
-        return [Job(entry.decode(), f[b"i"].decode(), f[b"p"], tries.get(entry, 1)) for entry, f in found]
+        idents = [fields[b"i"].decode() for _, fields in found]
+        said = client.mget([self._keys(each)[3] for each in idents]) if idents else []
+        jobs = []
+        for (entry, _), ident, payload in zip(found, idents, said, strict=True):
+            if payload is None:  # it expired, or its equal was done meanwhile
+                client.xack(stream, GROUP, entry)
+                client.xdel(stream, entry)
+            else:
+                jobs.append(Job(entry.decode(), ident, payload, tries.get(entry, 1)))
+        return jobs
 
     def _do(self, action: Callable[[Any], T]) -> T:
         """Do it; where there is no group yet, or no longer, make it and do it once more."""
@@ -160,8 +174,10 @@ class WorkStream:
         except (redis.RedisError, RedisClusterException, OSError) as error:
             raise level_error(error) from error
 
-    def _keys(self, ident: str) -> tuple[str, str, str]:
-        return f"{self._base}:jobs", f"{self._base}:known:{ident}", f"{self._base}:answer:{ident}"
+    def _keys(self, ident: str) -> tuple[str, str, str, str]:
+        """Jobs; known, answer and payload of one."""
+        base = self._base
+        return f"{base}:jobs", f"{base}:known:{ident}", f"{base}:answer:{ident}", f"{base}:payload:{ident}"
 
 
 def _make_group(client: Any, stream: str) -> None:  # noqa: ANN401

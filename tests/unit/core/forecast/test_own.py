@@ -7,7 +7,7 @@ import pytest
 
 from builders.lessons import lessons_of
 from plimsoll.forecast.hazard import shipped_networks
-from plimsoll.forecast.own import LEAST_JUDGES, Lessons, RefitTask, dealt, refit
+from plimsoll.forecast.own import LEAST_JUDGES, Lessons, RefitTask, confirmed, dealt, refit
 
 
 def test_a_cluster_whose_usage_rises_oftener_gets_weights_of_its_own():
@@ -78,3 +78,43 @@ def test_lessons_can_be_taken_by_mask():
     part = some.take(some.workload == 1)
     assert isinstance(part, Lessons)
     assert (len(some), len(part), part.level.shape[0]) == (6, 2, 2)
+
+
+def test_weights_that_somebody_else_made_pass_the_same_guard():
+    task = RefitTask(4, lessons_of(100, 20, moved=1.0))
+    honest = refit(task)
+    seen = confirmed(replace(honest, evidence=None), task)
+    assert (seen.ticket, seen.verdict) == (4, honest.verdict)
+    for one, other in zip(seen.own.layers, honest.own.layers, strict=True):
+        np.testing.assert_array_equal(one.third, other.third)
+    assert seen.evidence.workloads == honest.evidence.workloads
+    assert seen.evidence.own_loss == pytest.approx(honest.evidence.own_loss, rel=1e-6)
+
+
+def spoiled(own, **changes):
+    return replace(own, layers=tuple(replace(layer, **changes) for layer in own.layers))
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda own: spoiled(own, bias=np.array([-9.0], dtype=np.float32)),
+        lambda own: spoiled(own, third=-1e4 * np.ones_like(own.layers[0].third)),
+        lambda own: replace(own, fingerprint="0" * 32),
+        lambda own: replace(own, layers=own.layers[:1]),
+    ],
+    ids=["never a rise", "absurd", "of other networks", "too few"],
+)
+def test_what_a_worker_sends_is_used_only_where_it_is_better_here(forge):
+    task = RefitTask(4, lessons_of(100, 20, moved=1.0))
+    honest = refit(task)
+    seen = confirmed(replace(honest, own=forge(honest.own)), task)
+    assert seen.own is None
+    assert "shipped weights stay" in seen.verdict
+
+
+def test_weights_of_others_need_judges_as_well():
+    made = refit(RefitTask(4, lessons_of(100, 20, moved=1.0)))
+    seen = confirmed(made, RefitTask(4, lessons_of(12, 150, moved=1.0)))
+    assert seen.own is None
+    assert "to judge by" in seen.verdict

@@ -80,12 +80,16 @@ def test_weights_that_pass_are_used_written_and_taken_up_again(tmp_path):
     np.testing.assert_array_equal(kept.layers[0].third, before.layers[0].third)
 
 
-def test_without_the_setting_and_without_workers_of_its_own_nothing_is_learned(tmp_path, caplog):
+def test_without_the_setting_and_without_workers_nothing_is_learned(tmp_path, caplog):
     assert desk_of(core_with("", InlinePool())) is None
     assert not caplog.records
     assert desk_of(core_with(tmp_path / "own.json", None)) is None
-    assert desk_of(core_with(tmp_path / "own.json", InlinePool(), forecast_redis="redis://there")) is None
-    assert sum("there are none" in each.message for each in caplog.records) == 2
+    assert sum("there are none" in each.message for each in caplog.records) == 1
+
+
+def test_workers_at_a_redis_refit_too(tmp_path, caplog):
+    assert desk_of(core_with(tmp_path / "own.json", InlinePool(), forecast_redis="redis://there")) is not None
+    assert not caplog.records
 
 
 def test_a_damaged_file_is_said_and_the_shipped_weights_forecast(tmp_path, caplog):
