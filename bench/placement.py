@@ -23,6 +23,7 @@ from placement_nodes import (
     COMMAND,
     equally_packed,
     fewest,
+    fewest_at_all,
     fewest_by_sum,
     interval_of,
     outcome_of,
@@ -98,6 +99,7 @@ def nodes_rows(drawn: Sequence[Drawn]) -> list[Row]:
     """How many nodes each arm needs, and its shortages where the packing is the same."""
     needed: dict[str, list[int]] = {arm: [] for arm in ARMS}
     short: dict[str, list[int]] = {ALONE: [], PLACED: []}
+    possible = [fewest_at_all(one) for one in drawn]
     for number, one in enumerate(drawn):
         allowed = 0
         for arm in ARMS:
@@ -108,11 +110,13 @@ def nodes_rows(drawn: Sequence[Drawn]) -> list[Row]:
             short[arm].append(bins)
         print(f"draw {number}: nodes", {arm: counts[-1] for arm, counts in needed.items()}, end="; ")
         print("short bins on the same nodes", {arm: counts[-1] for arm, counts in short.items()}, flush=True)
-    return node_figures(needed, short, n=len(drawn) * len(drawn[0].own_bytes))
+    return node_figures(needed, short, possible, n=len(drawn) * len(drawn[0].own_bytes))
 
 
-def node_figures(needed: dict[str, list[int]], short: dict[str, list[int]], n: int) -> list[Row]:
-    """Rows of what was counted."""
+def node_figures(
+    needed: dict[str, list[int]], short: dict[str, list[int]], possible: list[int], n: int
+) -> list[Row]:
+    """Rows of what was counted; `possible` are the nodes that no placing gets below."""
 
     def row(name: str, unit: str, figure: tuple[float, float, float], **fields: object) -> Row:
         value, low, high = figure
@@ -126,6 +130,8 @@ def node_figures(needed: dict[str, list[int]], short: dict[str, list[int]], n: i
     return [
         row("nodes_saved_percent", "%", over[VPA]),
         row("nodes_saved_over_requests_percent", "%", over[ALONE]),
+        row("nodes_savable_percent", "%", percent_fewer(possible, needed[VPA])),
+        row("nodes_savable_over_requests_percent", "%", percent_fewer(possible, needed[ALONE])),
         row("nodes", "nodes", means[PLACED], against=peers),
         row("shortages_ratio", "", of_shortages),
         row("wrong_forecast_loss_percent", "%", lost),

@@ -56,6 +56,11 @@ def fewest_by_sum(one: Drawn, arm: str) -> int:
     return int(np.ceil(max(requests.sum(), one.usage_bytes.sum(axis=0).max()) / NODE_BYTES))
 
 
+def fewest_at_all(one: Drawn) -> int:
+    """Nodes that what is used fills when its sum is at its peak: whoever places, fewer are short."""
+    return int(np.ceil(one.usage_bytes.sum(axis=0).max() / NODE_BYTES))
+
+
 def outcome_of(one: Drawn, arm: str, nodes: int) -> PlacementOutcome:
     """One arm on so many nodes."""
     return replay_placement(

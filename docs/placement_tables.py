@@ -23,6 +23,7 @@ class Aim:
     bound: float
     at_most: bool
     unit: str = " %"
+    most: str = ""  # the row of what could be had at all, whoever places
 
     def verdict(self, row: Document) -> str:
         """Met where the whole interval is; open where the figure alone is."""
@@ -43,9 +44,19 @@ class Aim:
 
 
 AIMS = (
-    Aim("nodes fewer than by VPA's requests", "placement.nodes_saved_percent", 15.0, at_most=False),
     Aim(
-        "nodes fewer than by our requests", "placement.nodes_saved_over_requests_percent", 8.0, at_most=False
+        "nodes fewer than by VPA's requests",
+        "placement.nodes_saved_percent",
+        15.0,
+        at_most=False,
+        most="placement.nodes_savable_percent",
+    ),
+    Aim(
+        "nodes fewer than by our requests",
+        "placement.nodes_saved_over_requests_percent",
+        8.0,
+        at_most=False,
+        most="placement.nodes_savable_over_requests_percent",
     ),
     Aim(
         "shortages at equal packing, of those by requests (model of the scheduler)",
@@ -141,7 +152,10 @@ def _aims(document: Document, scheduler: Document | None) -> Iterator[str]:
         if row is None:
             yield _line(aim.title, aim.asked, "", NOT_RUN, "")
             continue
-        yield _line(aim.title, aim.asked, _spread(row), aim.verdict(row), f"`{row['commit']}`")
+        verdict = aim.verdict(row)
+        if (most := rows.get(aim.most)) is not None:
+            verdict += f"; no placing saves more than {_spread(most)}"
+        yield _line(aim.title, aim.asked, _spread(row), verdict, f"`{row['commit']}`")
 
 
 def _fates(document: Document, _: Document | None) -> Iterator[str]:

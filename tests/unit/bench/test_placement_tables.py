@@ -50,6 +50,14 @@ def test_an_aim_is_met_where_all_of_its_interval_is(tables, figure, verdict):
     assert "not measured" in line(page, "gap to the exact optimum")
 
 
+def test_what_no_placing_could_save_stands_beside_what_was_saved(tables):
+    name = "placement.{}_over_requests_percent"
+    saved, savable = row(name.format("nodes_saved"), 5.0), row(name.format("nodes_savable"), 7.7, 7.1, 8.2)
+    page = tables.with_placement_tables(PAGE, document(saved, savable), None)
+    said = "| **missed**; no placing saves more than 7.7 [7.1, 8.2] |"
+    assert said in line(page, "nodes fewer than by our requests")
+
+
 def test_what_kube_scheduler_itself_did_stands_beside_the_model(tables):
     short = "placement.scheduler.{}.short_node_bins"
     scheduler = document(row(short.format("plimsoll"), 60.0), row(short.format("requests"), 100.0))
