@@ -19,7 +19,8 @@ AGENT_RIGHTS_INTRO = """## An agent that acts
 
 Cluster-wide, because pods and policies live in every namespace. RBAC cannot hold an account that all agents
 share to one node; the chart's ValidatingAdmissionPolicy does, by the node that the API server knows of each
-pod's token.
+pod's token. It cannot narrow what is read: with `agent.act.policiesFrom: operator` agents read nothing, and
+hear from the operator what concerns their own node ({doc}`decisions/0361-an-agent-may-be-told-its-policies`).
 """
 
 RBAC_INTRO = """# Rights
@@ -79,10 +80,16 @@ def rbac_page() -> str:
     """The operator's rights with their reasons."""
     head = ("group", "resource", "verbs", "where", "for what", "needed")
     agents = (
-        (f"`{each.group or 'core'}`", f"`{each.resource}`", ", ".join(each.verbs), each.reason)
+        (
+            f"`{each.group or 'core'}`",
+            f"`{each.resource}`",
+            ", ".join(each.verbs),
+            each.reason,
+            "`agent.act.policiesFrom: cluster`" if each.told else "always",
+        )
         for each in AGENT_RIGHTS
     )
-    own = table(("group", "resource", "verbs", "for what"), agents)
+    own = table(("group", "resource", "verbs", "for what", "needed"), agents)
     operators, sweepers = (table(head, map(_right_row, each)) for each in (RIGHTS, SWEEPER_RIGHTS))
     return f"{RBAC_INTRO}\n{operators}\n{SWEEPER_RIGHTS_INTRO}\n{sweepers}\n{AGENT_RIGHTS_INTRO}\n{own}"
 

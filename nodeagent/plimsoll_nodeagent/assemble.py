@@ -37,6 +37,7 @@ from plimsoll_nodeagent.control.pressing import Pressing
 from plimsoll_nodeagent.control.reclaiming import Reclaimer
 from plimsoll_nodeagent.control.reports import pressure_dict
 from plimsoll_nodeagent.control.tiering import Tierer
+from plimsoll_nodeagent.control.told_policies import ToldPolicies
 from plimsoll_nodeagent.control.written_looks import WrittenLooks
 from plimsoll_nodeagent.discover.named import NamedTracker
 from plimsoll_nodeagent.kernelfs import KernelFs, Mode
@@ -182,7 +183,7 @@ def assemble(options: argparse.Namespace, fs: KernelFs | None = None) -> Assembl
         triggers,
         writes,
     )
-    if options.policies_from_cluster:
+    if options.policies_from_cluster or options.policies_from_operator:
         agent.sink = NodeMemoryWriter(KubeApi.of_this_pod, options.kube_node, mode, version("plimsoll"))
     return Assembled(agent, store if mode is Mode.ACT else None, models)
 
@@ -194,14 +195,24 @@ def tracker_of(fs: KernelFs, options: argparse.Namespace) -> NamedTracker | None
 
 def policy_source(options: argparse.Namespace) -> PolicySource:
     """Where policies come from. Raises ValueError for flags that exclude each other or lack one."""
-    if options.policy_file is not None and options.policies_from_cluster:
-        raise ValueError("--policy-file and --policies-from-cluster exclude each other")
+    named = {
+        "--policy-file": options.policy_file is not None,
+        "--policies-from-cluster": options.policies_from_cluster,
+        "--policies-from-operator": options.policies_from_operator,
+    }
+    given = [flag for flag, there in named.items() if there]
+    if len(given) > 1:
+        raise ValueError(f"{' and '.join(given)} exclude each other")
     if options.policy_file is not None:
         return FilePolicies(options.policy_file)
     if options.policies_from_cluster:
         if not options.kube_node:
             raise ValueError("--policies-from-cluster needs --kube-node")
         return ClusterPolicies(KubeApi.of_this_pod, options.kube_node, options.own_namespaces)
+    if options.policies_from_operator:
+        if not options.operator_address:
+            raise ValueError("--policies-from-operator needs --operator-address")
+        return ToldPolicies()
     return NoPolicies()
 
 

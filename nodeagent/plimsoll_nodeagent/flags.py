@@ -156,6 +156,11 @@ def operator_flags(parser: argparse.ArgumentParser) -> None:
         help="attend the operator there: samples to it, leases and shrinks from it (default: work alone)",
     )
     parser.add_argument(
+        "--policies-from-operator",
+        action="store_true",
+        help="be told policies by the operator and read none, and write this node's NodeMemory",
+    )
+    parser.add_argument(
         "--operator-server-name", default="", help="name in the operator's certificate; empty: the address'"
     )
     parser.add_argument(

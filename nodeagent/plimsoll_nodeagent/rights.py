@@ -16,13 +16,17 @@ class AgentRight:
     resource: str
     verbs: tuple[str, ...]
     reason: str
+    told: bool = False
+    """Not needed where the operator tells what it is for (--policies-from-operator)."""
 
 
 RIGHTS = (
-    AgentRight("", "pods", ("list",), "the pods of its own node: their labels, owners and container ids"),
-    AgentRight("", "namespaces", ("list",), "namespaceSelector of policies"),
-    AgentRight("plimsoll.dev", "memorypolicies", ("list",), "what they say about reclaim"),
-    AgentRight("plimsoll.dev", "clustermemorypolicies", ("list",), "the same for those"),
+    AgentRight(
+        "", "pods", ("list",), "the pods of its own node: their labels, owners and container ids", told=True
+    ),
+    AgentRight("", "namespaces", ("list",), "namespaceSelector of policies", told=True),
+    AgentRight("plimsoll.dev", "memorypolicies", ("list",), "what they say about reclaim", told=True),
+    AgentRight("plimsoll.dev", "clustermemorypolicies", ("list",), "the same for those", told=True),
     AgentRight("plimsoll.dev", "nodememories", ("create",), "its own node's, the first time"),
     AgentRight("plimsoll.dev", "nodememories/status", ("patch",), "its own node's"),
 )

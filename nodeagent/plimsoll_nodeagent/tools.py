@@ -75,7 +75,7 @@ def add_tools(commands: Commands, shared: argparse.ArgumentParser) -> None:
         help="say what would be taken by then (default: 10m)",
     )
     acting_flags(taking)
-    taking.set_defaults(call=_told(reclaim_command))
+    taking.set_defaults(call=_told(reclaim_command), policies_from_operator=False)  # it attends none
     setting = commands.add_parser(
         "set-policy", help="change how cold memory is told, or who forecasts pressure, in a running agent"
     )

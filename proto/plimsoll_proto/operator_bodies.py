@@ -1,14 +1,19 @@
 """What the operator says, on the wire and back: a writer and a reader for each kind.
 
 In: bodies of `plimsoll.coordinate.messages`. Out: `RESPONSES` (type to field and writer) and `RESPONSES_OF`
-(field to reader). `UNSAID` are fields that no operator says: agents read policies from the API server (0080),
-and move memory between NUMA nodes by what they see themselves (0126). Their numbers stay taken.
+(field to reader). `UNSAID` is what no operator says: agents move memory between NUMA nodes by what they see
+themselves (0126). Its number stays taken.
 """
 
 from collections.abc import Callable
 from typing import Any
 
+from plimsoll.api.effective import Importance
+from plimsoll.api.policy import NumaPlacement
+from plimsoll.api.reclaim import ReclaimMode
 from plimsoll.coordinate import messages as core
+from plimsoll.coordinate.columns import MOST_ROWS
+from plimsoll.pages.control_types import ReclaimPolicy
 from plimsoll_proto.cells import milliseconds, seconds
 from plimsoll_proto.v1 import operator_pb2
 
@@ -62,7 +67,63 @@ def _models_of(found: operator_pb2.ModelVersion) -> core.ModelVersion:
     )
 
 
-UNSAID = frozenset({"policy_snapshot", "placement_moves"})
+def _policies(snapshot: core.PolicySnapshot) -> operator_pb2.PolicySnapshot:
+    made = operator_pb2.PolicySnapshot(policy_version_number=snapshot.version)
+    for each in snapshot.policies:
+        policy = each.policy
+        made.container_policies.add(
+            pod_uid=each.pod_uid,
+            container_id=each.container_id,
+            container_name=each.container_name,
+            policy_name=policy.source,
+            reclaim_mode_name=policy.mode.value,
+            max_pressure_ratio=policy.max_pressure_ratio,
+            refault_budget_ratio=policy.refault_budget_ratio,
+            importance_name=policy.importance.value,
+            prefetch_allowed=policy.prefetch,
+            numa_placement_name=policy.numa.value,
+            huge_pages_allowed=policy.huge_pages,
+            workload_class_name=each.workload,
+            image_class_name=each.shared_class,
+        )
+    return made
+
+
+def _policies_of(found: operator_pb2.PolicySnapshot) -> core.PolicySnapshot:
+    snapshot = core.PolicySnapshot(
+        found.policy_version_number, tuple(map(_policy_of, found.container_policies[: MOST_ROWS + 1]))
+    )
+    core.check_policies(snapshot)
+    return snapshot
+
+
+def _policy_of(found: operator_pb2.ContainerPolicy) -> core.ContainerPolicy:
+    """A word that this version does not know is the most careful one: a newer operator may have more."""
+    modes, placements = set(ReclaimMode), set(NumaPlacement)
+    known = found.reclaim_mode_name in modes and found.importance_name in set(Importance)
+    policy = ReclaimPolicy(
+        ReclaimMode(found.reclaim_mode_name) if known else ReclaimMode.OFF,
+        found.max_pressure_ratio,
+        found.refault_budget_ratio,
+        Importance(found.importance_name) if known else Importance.CRITICAL,
+        found.prefetch_allowed,
+        found.policy_name[: core.MOST_TEXT],
+        NumaPlacement(found.numa_placement_name)
+        if found.numa_placement_name in placements
+        else NumaPlacement.OFF,
+        found.huge_pages_allowed,
+    )
+    return core.ContainerPolicy(
+        found.pod_uid,
+        found.container_id,
+        found.container_name,
+        policy,
+        found.workload_class_name[: core.MOST_TEXT],
+        found.image_class_name[: core.MOST_TEXT],
+    )
+
+
+UNSAID = frozenset({"placement_moves"})
 
 RESPONSES: dict[type, tuple[str, Callable[[Any], Any]]] = {
     core.ShrinkRequest: ("shrink_request", _shrink),
@@ -80,6 +141,7 @@ RESPONSES: dict[type, tuple[str, Callable[[Any], Any]]] = {
         ),
     ),
     core.ModelVersion: ("model_version", _models),
+    core.PolicySnapshot: ("policy_snapshot", _policies),
     core.Drain: (
         "drain",
         lambda each: operator_pb2.Drain(
@@ -94,5 +156,6 @@ RESPONSES_OF: dict[str, Callable[[Any], Any]] = {
         each.lease_id, each.limit_bytes, seconds(each.lasts_milliseconds), each.refusal_reason
     ),
     "model_version": _models_of,
+    "policy_snapshot": _policies_of,
     "drain": lambda each: core.Drain(seconds(each.reconnect_after_milliseconds), each.drain_reason),
 }

@@ -35,6 +35,7 @@ def hello(numbers: HelloNumbers, facts: core.NodeFacts) -> agent_pb2.AttendReque
         agent_version_name=facts.agent_version,
         kernel_release_name=facts.kernel,
         roster=roster(facts.roster),
+        policies_wanted=facts.policies_wanted,
     )
     for each in facts.capabilities:
         made.kernel_capabilities.add(
@@ -66,6 +67,7 @@ def hello_of(message: agent_pb2.AttendRequest) -> tuple[HelloNumbers, core.NodeF
         capabilities,
         roster_of(found.roster),
         seconds(found.sent_unix_milliseconds),
+        found.policies_wanted,
     )
     return numbers, facts
 

@@ -70,7 +70,8 @@ class AgentOn:
     def start(self) -> None:
         """Start it (again), on what is on disk."""
         arguments = ["run", "--root", str(self.node.root), "--mode", self.mode, *self.flags]
-        arguments += ["--state-dir", str(self.directory / "state"), "--policy-file", str(self.policy_file)]
+        arguments += ["--state-dir", str(self.directory / "state")]
+        arguments += [] if self.policy is None else ["--policy-file", str(self.policy_file)]
         self.made = assemble(parser().parse_args(arguments), self.node.kernel)
 
     def say(self, policy: dict[str, object]) -> None:

@@ -14,12 +14,14 @@ from plimsoll.coordinate.messages import (
     LeaseAnswer,
     LeaseRequest,
     NodeFacts,
+    PolicySnapshot,
     Roster,
     RosterEntry,
     SampleBatch,
     ShrinkReport,
 )
 from plimsoll.coordinate.session import AgentSession
+from plimsoll_operator.coordinate.assemble import BOUNDS
 from plimsoll_operator.coordinate.desk import Desk
 from plimsoll_operator.coordinate.lease_notes import LeaseNotes
 
@@ -31,7 +33,7 @@ class Desks:
 
     def __init__(self, made, epoch_id=1):
         self.rig, self.woken, self._said = made, 0, None
-        self.attendance = Attendance(epoch_id)
+        self.attendance = Attendance(epoch_id, bounds=BOUNDS)
         self.offer = self._offer  # a served `Coordination.offer` where there are streams
         parts = made.loop._parts
         ids = count(1)
@@ -55,7 +57,7 @@ class Desks:
 
     def _offer(self, kube_node, body):
         session = self.attendance.session(kube_node)
-        return session is not None and session.offer(body)
+        return session is not None and session.offer(body, level=isinstance(body, PolicySnapshot))
 
     def attend(self, now_seconds, kube_node="n1", roster=None):
         """The agent opens a stream."""

@@ -22,6 +22,8 @@ from plimsoll.coordinate.attendance import Presence
 from plimsoll_nodeagent.coordinate.assemble import accompany
 from plimsoll_nodeagent.main import parser
 
+TOLD = {"policy": None, "flags": ("--policies-from-operator", "--operator-address=of-the-link:1")}
+
 
 @dataclass
 class Joined:
@@ -85,9 +87,12 @@ class Joined:
 
 
 @asynccontextmanager
-async def join(directory: Path, skew_seconds: float = 0.0, **spec: object) -> AsyncIterator[Joined]:
-    """Both, until the block ends; `spec` goes into the operator's policy."""
-    agent = AgentOn(directory / "agent", containers=1)
+async def join(
+    directory: Path, skew_seconds: float = 0.0, *, told: bool = False, **spec: object
+) -> AsyncIterator[Joined]:
+    """Both, until the block ends; `spec` goes into the operator's policy, of which it tells with `told`."""
+    agent = AgentOn(directory / "agent", 1, **(TOLD if told else {}))
+    agent.made.agent.sink = None  # there is no API server for NodeMemories
     agent.now = NOW + skew_seconds
     own = agent.node.discovered()[0]
     pod = raw_pod(uid=own.pod_uid, limit="80Mi", request="40Mi")

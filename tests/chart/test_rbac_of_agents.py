@@ -16,26 +16,45 @@ from plimsoll_nodeagent.control.kubeapi import ApiError, KubeApi
 from plimsoll_nodeagent.rights import RIGHTS as AGENT
 
 ROOT = Path(__file__).parents[2]
+TOLD = {"agent": {"act": {"enabled": True, "policiesFrom": "operator"}}, "coordination": {"enabled": True}}
 
 
 def test_an_agent_that_only_watches_may_do_nothing():
     assert render().bound_accounts == {"plimsoll-operator"}
 
 
-def test_an_agent_that_acts_may_do_what_its_table_lists_and_change_no_pod():
-    rendered = render({"agent": {"act": {"enabled": True}}})
-    assert rendered.bound_accounts == {"plimsoll-operator", "plimsoll-agent"}
+def given_to_agents(rendered):
     role = rendered.one("ClusterRole", "-agent")
-    given = {
+    return {
         (group, resource, verb)
         for rule in role["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
+
+
+def test_an_agent_that_acts_may_do_what_its_table_lists_and_change_no_pod():
+    rendered = render({"agent": {"act": {"enabled": True}}})
+    assert rendered.bound_accounts == {"plimsoll-operator", "plimsoll-agent"}
+    given = given_to_agents(rendered)
     assert given == {(each.group, each.resource, verb) for each in AGENT for verb in each.verbs}
     written = {resource for _, resource, verb in given if verb not in {"get", "list", "watch"}}
     assert written == {"nodememories", "nodememories/status"}
+
+
+def test_an_agent_that_is_told_its_policies_may_read_nothing():
+    rendered = render(TOLD)
+    given = given_to_agents(rendered)
+    assert given == {
+        (each.group, each.resource, verb) for each in AGENT if not each.told for verb in each.verbs
+    }
+    assert {verb for *_, verb in given} == {"create", "patch"}
+    arguments = rendered.one("DaemonSet")["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert "--policies-from-operator" in arguments
+    assert not [
+        each for each in arguments if each.startswith(("--policies-from-cluster", "--own-namespaces"))
+    ]
 
 
 # What a method of the agent's client sends.

@@ -35,6 +35,9 @@ Called once, by the operator's Deployment.
 {{- if hasKey .Values.agent.act "debugfs" -}}
   {{- fail (printf "agent.act.debugfs is `%v`: there is no such value any more; agent.act.lruGen stands in its place, and mounts the one file lru_gen instead of all of debugfs" .Values.agent.act.debugfs) -}}
 {{- end -}}
+{{- if and (eq .Values.agent.act.policiesFrom "operator") (not .Values.coordination.enabled) -}}
+  {{- fail "agent.act.policiesFrom is `operator`: it tells them by its stream, which coordination.enabled opens" -}}
+{{- end -}}
 {{- $ports := dict (toString .Values.operator.metricsPort) "operator.metricsPort" -}}
 {{- if and .Values.webhook.enabled (eq (toString .Values.operator.metricsPort) "443") -}}
   {{- fail "operator.metricsPort is `443`: that is the webhook's port of the Service" -}}

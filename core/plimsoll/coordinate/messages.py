@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plimsoll.coordinate.columns import LARGEST, MOST_ROWS, FloatArray
+from plimsoll.pages.control_types import ReclaimPolicy
 
 IntArray = NDArray[np.int64]
 MOST_NAME = 253  # characters of a Kubernetes name
@@ -68,6 +69,7 @@ class NodeFacts:
     capabilities: tuple[Capability, ...] = ()
     roster: Roster = Roster()
     sent_seconds: float = 0.0
+    policies_wanted: bool = False  # the agent reads none itself
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,9 +167,6 @@ class Unread:
 AgentBody = (
     Roster | SampleBatch | ForecastBatch | OutcomeBatch | ModelDelta | ShrinkReport | LeaseRequest | Unread
 )
-LEVELS = (SampleBatch, ForecastBatch)  # a newer one says it all again
-
-
 LASTS_SECONDS: Mapping[type, float] = {ShrinkReport: 2.0, LeaseRequest: 6.0}
 """How long what speaks of a moment may wait to be said: said again each second, asked again after three."""
 
@@ -217,6 +216,26 @@ class ModelVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class ContainerPolicy:
+    """What policies say about reclaim in one container, and what it shares experience with."""
+
+    pod_uid: str
+    container_id: str
+    container_name: str
+    policy: ReclaimPolicy
+    workload: str = ""  # and the container's name
+    shared_class: str = ""  # of its image
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySnapshot:
+    """Everything that policies say for a node: a later one replaces it whole. Who is not named has none."""
+
+    version: int
+    policies: tuple[ContainerPolicy, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """This replica ends soon."""
 
@@ -224,7 +243,7 @@ class Drain:
     reason: str
 
 
-OperatorBody = ShrinkRequest | ShrinkCancel | LeaseAnswer | ModelVersion | Drain
+OperatorBody = ShrinkRequest | ShrinkCancel | LeaseAnswer | ModelVersion | PolicySnapshot | Drain
 
 
 def check_batch(indexes: IntArray, names: Sequence[str], values: FloatArray) -> None:
@@ -253,6 +272,18 @@ def check_roster(roster: Roster) -> None:
             raise MessageError("a roster entry without pod or container, or with a name too long")
         if len(each.container_name) > MOST_NAME:
             raise MessageError("a container's name is too long")
+
+
+def check_policies(snapshot: PolicySnapshot) -> None:
+    """Raises MessageError for more containers than a node has, unnamed ones, and bounds that are none."""
+    if len(snapshot.policies) > MOST_ROWS:
+        raise MessageError(f"policies of {len(snapshot.policies)} containers; a node has {MOST_ROWS}")
+    for each in snapshot.policies:
+        if not 0 < len(each.container_id) <= MOST_NAME:
+            raise MessageError("a policy of a container without id, or with one too long")
+        bounds = (each.policy.max_pressure_ratio, each.policy.refault_budget_ratio)
+        if not all(0.0 <= bound <= 1.0 for bound in bounds):  # false for NaN, too
+            raise MessageError(f"bounds of {each.policy.source!r} that are no ratios: {bounds}")
 
 
 def check_amounts(*amounts_bytes: int) -> None:

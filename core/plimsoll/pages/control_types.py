@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from plimsoll.api.effective import Importance
+from plimsoll.api.effective import Mode as PolicyMode
+from plimsoll.api.overrides import matching_override
 from plimsoll.api.policy import NumaPlacement
+from plimsoll.api.precedence import EffectivePolicy
 from plimsoll.api.reclaim import Reclaim, ReclaimMode
 
 
@@ -46,6 +49,19 @@ class ReclaimPolicy:
             numa,
             reclaim.huge_pages,
         )
+
+    @classmethod
+    def under(cls, policy: EffectivePolicy, container: str) -> "ReclaimPolicy":
+        """What a policy says of one of its containers, by name; `OFF` where it stops all acting.
+
+        Agents that read policies and operators that tell them come by the same.
+        """
+        effective = policy.container(container)
+        if policy.problem or effective.problem or effective.mode is PolicyMode.OFF:
+            return cls()
+        override = matching_override(policy.spec.containers, container)
+        reclaim = policy.spec.reclaim.with_override(None if override is None else override.reclaim)
+        return cls.of(reclaim, effective.importance, str(policy.ref), policy.spec.placement.numa)
 
 
 OFF = ReclaimPolicy()

@@ -17,13 +17,12 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from plimsoll.api.effective import Mode
-from plimsoll.api.overrides import matching_override
 from plimsoll.api.precedence import EffectivePolicy, PolicySet, read_policy
 from plimsoll.api.v1alpha1 import API_VERSION
 from plimsoll.pages.control_types import OFF, ReclaimPolicy
 from plimsoll.workload import WorkloadRef, shared_class
 from plimsoll_nodeagent.control.kubeapi import KubeApi
+from plimsoll_nodeagent.control.policies import Spoken
 from plimsoll_nodeagent.discover.tracker import Container
 
 logger = logging.getLogger(__name__)
@@ -32,15 +31,6 @@ REFRESH_SECONDS = 30.0
 STALE_SECONDS = 300.0
 _CRON = re.compile(r"(.+)-[0-9]{6,}")
 _HASH = "pod-template-hash"
-
-
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """What is known of one container."""
-
-    policy: ReclaimPolicy
-    workload: str
-    shared_class: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,22 +164,13 @@ def _of_pod(pod: Mapping[str, Any], policies: PolicySet, namespaces: Mapping[str
     running = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
     return {
         each["containerID"].rpartition("//")[2]: Spoken(
-            _reclaim_policy(policy, each["name"]),
+            ReclaimPolicy.under(policy, each["name"]),
             f"{workload}/{each['name']}",
             shared_class(images.get(each["name"], ""), each["name"]),
         )
         for each in running
         if each.get("containerID")
     }
-
-
-def _reclaim_policy(policy: EffectivePolicy, container: str) -> ReclaimPolicy:
-    effective = policy.container(container)
-    if policy.problem or effective.problem or effective.mode is Mode.OFF:  # Off stops all acting
-        return OFF
-    override = matching_override(policy.spec.containers, container)
-    reclaim = policy.spec.reclaim.with_override(None if override is None else override.reclaim)
-    return ReclaimPolicy.of(reclaim, effective.importance, str(policy.ref), policy.spec.placement.numa)
 
 
 def workload_of(metadata: Mapping[str, Any]) -> WorkloadRef:

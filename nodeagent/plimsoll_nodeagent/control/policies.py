@@ -1,6 +1,7 @@
 """Which policy speaks for which container: asked of one source, whatever it is.
 
-In: a file (stand-alone) or, in `cluster_policies.py`, the API server. Out: a `ReclaimPolicy` for a container;
+In: a file (stand-alone), the API server (`cluster_policies`) or the operator (`told_policies`). Out: a
+`ReclaimPolicy` for a container;
 `OFF` for whatever no policy speaks for. A source that fails keeps nothing alive: what cannot be read is no
 policy, and without a policy nothing is reclaimed.
 """
@@ -8,6 +9,7 @@ policy, and without a policy nothing is reclaimed.
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +22,15 @@ from plimsoll.pages.control_types import OFF, ReclaimPolicy
 from plimsoll_nodeagent.discover.tracker import Container
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What is known of one container."""
+
+    policy: ReclaimPolicy
+    workload: str
+    shared_class: str = ""
 
 
 class PolicySource(Protocol):
@@ -45,7 +56,7 @@ class PolicySource(Protocol):
 class NoPolicies:
     """An agent that only watches."""
 
-    problem = "this agent was started without policies (--policy-file or --policies-from-cluster)"
+    problem = "this agent was started without policies (--policy-file, --policies-from-cluster, ...)"
 
     def refresh(self, now_seconds: float) -> None:
         """There is nothing to look at."""

@@ -190,6 +190,8 @@ class CoordinationReport:
     """What was too large within the last hour."""
     models_total: dict[str, int] = field(default_factory=dict)
     """Shared models by what came of them: told, given, withdrawn, unreadable, refused."""
+    policies_version: int = 0
+    """When the operator made what it told last of policies, Unix milliseconds; 0: it tells none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from importlib.metadata import version
 
 from plimsoll.coordinate.session import AgentSession
 from plimsoll_nodeagent.agent import Agent
+from plimsoll_nodeagent.control.told_policies import ToldPolicies
 from plimsoll_nodeagent.coordinate.bursts import Bursts, keep_looking
 from plimsoll_nodeagent.coordinate.companion import Companion, allowed_pressure, node_facts
 from plimsoll_nodeagent.coordinate.identity import Identity
@@ -60,9 +61,15 @@ def accompany(options: argparse.Namespace, agent: Agent) -> Accompanied:
         session, numbered, shrinking, bursts, forecasts, lambda: secrets.randbits(63),
         Learning(agent.reclaimer, forecasts),
     )  # fmt: skip
+    companion.policies = agent.policies if isinstance(agent.policies, ToldPolicies) else None
     identity = Identity(options.operator_identity_dir, options.operator_token_file)
     facts = node_facts(
-        options.kube_node, version("plimsoll"), agent.reclaimer.capabilities, numbered, time.time
+        options.kube_node,
+        version("plimsoll"),
+        agent.reclaimer.capabilities,
+        numbered,
+        time.time,
+        policies_wanted=companion.policies is not None,
     )
     companion.link = link = Link(
         options.operator_address,

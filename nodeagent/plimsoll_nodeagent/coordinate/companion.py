@@ -17,6 +17,7 @@ from plimsoll.coordinate.messages import (
     ModelVersion,
     NodeFacts,
     OperatorBody,
+    PolicySnapshot,
     ShrinkCancel,
     ShrinkRequest,
 )
@@ -24,6 +25,7 @@ from plimsoll_nodeagent.capabilities import KernelCapabilities
 from plimsoll_nodeagent.control.forecasting import PressureForecasts
 from plimsoll_nodeagent.control.reclaiming import Reclaimer
 from plimsoll_nodeagent.control.reports import CoordinationReport, Report
+from plimsoll_nodeagent.control.told_policies import ToldPolicies
 from plimsoll_nodeagent.coordinate.batches import acted, forecast_batch, outcome_batch, sample_batch
 from plimsoll_nodeagent.coordinate.bursts import Bursts
 from plimsoll_nodeagent.coordinate.learning import Learning
@@ -57,6 +59,7 @@ class Companion:
         self._heard: Queue[OperatorBody] = Queue(MOST_HEARD)
         self._acted = (0, 0)  # all that was asked of the kernel when it was told last, and on which stream
         self.link: Link | None = None
+        self.policies: ToldPolicies | None = None  # where they come from the operator
         self.leases: dict[str, int] = {"asked": 0, "granted": 0, "refused": 0, "away": 0}
 
     def hear(self, body: OperatorBody) -> None:
@@ -110,6 +113,7 @@ class Companion:
             raises_total=self._bursts.raised.count,
             raises_seconds_total=self._bursts.raised.seconds,
             raise_seconds=self._bursts.raised.last_seconds,
+            policies_version=0 if self.policies is None else self.policies.version,
             models_total={} if self._learning is None else dict(self._learning.fleet.counts),
         )
 
@@ -155,6 +159,8 @@ class Companion:
             logger.info("lease", extra={"limit_bytes": body.limit_bytes, "refusal": body.refusal})
         elif isinstance(body, ModelVersion) and self._learning is not None:
             self._learning.fleet.hear(body)
+        elif isinstance(body, PolicySnapshot) and self.policies is not None:
+            self.policies.hear(body)
         else:
             logger.debug("heard and not used yet", extra={"kind": type(body).__name__})
 
@@ -175,11 +181,15 @@ def node_facts(
     capabilities: KernelCapabilities,
     numbered: Numbered,
     now: Callable[[], float],
+    *,
+    policies_wanted: bool = False,
 ) -> Callable[[], NodeFacts]:
     """What a hello says of this node."""
     found = tuple(Capability(each.engine.value, each.level.value, each.why) for each in capabilities.engines)
 
     def facts() -> NodeFacts:
-        return NodeFacts(kube_node, agent_version, capabilities.kernel, found, numbered.roster, now())
+        return NodeFacts(
+            kube_node, agent_version, capabilities.kernel, found, numbered.roster, now(), policies_wanted
+        )
 
     return facts

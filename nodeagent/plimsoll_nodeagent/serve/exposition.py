@@ -241,6 +241,9 @@ REPORT_VALUES: dict[str, Callable[[Report], list[Value]]] = {
     "plimsoll_kube_node_pressure_brier": lambda each: [((), each.node.ahead.brier)],
     "plimsoll_kube_node_brought_back_bytes_total": lambda each: [((), each.node.brought_back_total)],
     "plimsoll_agent_attending": _joined(lambda each: [((), float(each.attending))]),
+    "plimsoll_agent_policies_made_timestamp_seconds": _joined(
+        lambda each: [((), each.policies_version / 1000.0)] if each.policies_version else []
+    ),
     "plimsoll_agent_streams_total": _joined(lambda each: [((), each.streams_total)]),
     "plimsoll_agent_batches_given_up_total": _joined(lambda each: [((), each.given_up_total)]),
     "plimsoll_agent_messages_refused_total": _joined(lambda each: [((), each.refused_total)]),

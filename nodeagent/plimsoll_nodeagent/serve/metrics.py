@@ -317,6 +317,12 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         "1 while the operator hears this agent (--operator-address).",
     ),
     MetricDefinition(
+        "plimsoll_agent_policies_made_timestamp_seconds",
+        _G,
+        "seconds",
+        "When the operator made what this agent holds of policies (--policies-from-operator), Unix time.",
+    ),
+    MetricDefinition(
         "plimsoll_agent_streams_total", _C, "streams", "Streams to the operator that were opened."
     ),
     MetricDefinition(

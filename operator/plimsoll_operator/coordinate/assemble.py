@@ -17,6 +17,7 @@ import grpc
 
 from plimsoll.coordinate.admission import Admission, AdmissionRate, EachAdmission
 from plimsoll.coordinate.attendance import Attendance
+from plimsoll.coordinate.mailbox import Bounds
 from plimsoll.coordinate.messages import AgentBody, MessageError, OperatorBody
 from plimsoll_operator.actuate.api import KubeApi
 from plimsoll_operator.coordinate.desk import Desk
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 DRAIN_SECONDS = 2.0  # for streams to end by themselves once they have been told to go
 FLUSH_SECONDS = 5.0  # for what was heard of shared models to be kept
 COUNT_SECONDS = 5.0
+BOUNDS = Bounds(most_levels=1)  # the operator's only level says all there is to say of policies
 LOOK_SECONDS = 1.0  # between two looks at who leads, where this replica carries streams
 
 
@@ -67,7 +69,9 @@ async def serve(
     settings: OperatorSettings, api: KubeApi, loop: Loop, parts: Parts, now: Callable[[], float]
 ) -> Serving:
     """Give the loop a desk, and listen for agents. Raises IdentityError, and RuntimeError without a port."""
-    attendance: Attendance[OperatorBody, AgentBody | MessageError] = Attendance(secrets.randbits(64) | 1)
+    attendance: Attendance[OperatorBody, AgentBody | MessageError] = Attendance(
+        secrets.randbits(64) | 1, bounds=BOUNDS
+    )
     desk = Desk(
         attendance,
         parts.membership,

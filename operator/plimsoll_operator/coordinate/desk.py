@@ -37,6 +37,7 @@ from plimsoll_operator.asks import SOUGHT, Asks
 from plimsoll_operator.coordinate.lease_notes import LeaseNotes
 from plimsoll_operator.coordinate.lending import Lending, Overlaid, Raise
 from plimsoll_operator.coordinate.needs import NeedBook
+from plimsoll_operator.coordinate.policies import PolicyTelling
 from plimsoll_operator.coordinate.presences import Presences
 from plimsoll_operator.coordinate.shrinks import Around, Shrinks, Waits
 from plimsoll_operator.coordinate.views import Views
@@ -87,6 +88,7 @@ class Desk:
         """Set where there is a memory to keep models in."""
         self.lending = Lending(membership, asks, self.views, raise_now, overlaid, notes)
         self._needs = NeedBook(membership, self.views, self._presences.of)
+        self.policies = PolicyTelling(membership, offer)
         self._world = World()
         self._skews: dict[str, float] = {}  # seconds that a node's clock was ahead of ours at its hello
         self._greeted: dict[str, tuple[float, float]] = {}  # when a hello was said and heard, by either clock
@@ -114,6 +116,7 @@ class Desk:
                 "lacks": lost,
             },
         )
+        self.policies.greeted(facts, now_seconds)
         self.shrinks.repeat(kube_node)
 
     def heard(self, kube_node: str, body: AgentBody, now_seconds: float) -> None:
@@ -172,6 +175,7 @@ class Desk:
 
     def rest(self) -> None:
         """Another replica leads: what is under way here is its own now, and is not taken up again later."""
+        self.policies.rest()
         self.shrinks.drop()
         self.lending.drop()
 
@@ -179,6 +183,7 @@ class Desk:
         """A loop begins; returns the rows that are asked for, whatever else is due."""
         self._world = world
         self._presences.begin(world)
+        self.policies.begin(world, now_seconds)
         self.shrinks.tick(now_seconds)
         self._asks.lent = {**self.lending.asks(now_seconds), **self.shrinks.asks()}
         self._attendance.forget(now_seconds, frozenset(world.kube_nodes))

@@ -29,6 +29,7 @@ from plimsoll.coordinate.messages import (
     MessageError,
     NodeFacts,
     OperatorBody,
+    PolicySnapshot,
     Roster,
 )
 from plimsoll.coordinate.session import Envelope, HelloNumbers, OperatorSession, WelcomeNumbers
@@ -132,7 +133,7 @@ class Coordination:
         session = self.attendance.session(kube_node)
         if session is None:
             return False
-        if not session.offer(body):
+        if not session.offer(body, level=isinstance(body, PolicySnapshot)):
             self.counts.refusals_total["full"] += 1
             return False
         if (stream := self._streams.get(kube_node)) is not None:

@@ -56,7 +56,7 @@ class ProtocolVersion(_message.Message):
     def __init__(self, major_number: _Optional[int] = ..., minor_number: _Optional[int] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("protocol_version", "kube_node_name", "agent_epoch_id", "operator_epoch_id", "acknowledged_sequence_number", "received_sequence_number", "sent_unix_milliseconds", "agent_version_name", "kernel_release_name", "kernel_capabilities", "roster")
+    __slots__ = ("protocol_version", "kube_node_name", "agent_epoch_id", "operator_epoch_id", "acknowledged_sequence_number", "received_sequence_number", "sent_unix_milliseconds", "agent_version_name", "kernel_release_name", "kernel_capabilities", "roster", "policies_wanted")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     KUBE_NODE_NAME_FIELD_NUMBER: _ClassVar[int]
     AGENT_EPOCH_ID_FIELD_NUMBER: _ClassVar[int]
@@ -68,6 +68,7 @@ class Hello(_message.Message):
     KERNEL_RELEASE_NAME_FIELD_NUMBER: _ClassVar[int]
     KERNEL_CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     ROSTER_FIELD_NUMBER: _ClassVar[int]
+    POLICIES_WANTED_FIELD_NUMBER: _ClassVar[int]
     protocol_version: ProtocolVersion
     kube_node_name: str
     agent_epoch_id: int
@@ -79,7 +80,8 @@ class Hello(_message.Message):
     kernel_release_name: str
     kernel_capabilities: _containers.RepeatedCompositeFieldContainer[KernelCapability]
     roster: Roster
-    def __init__(self, protocol_version: _Optional[_Union[ProtocolVersion, _Mapping]] = ..., kube_node_name: _Optional[str] = ..., agent_epoch_id: _Optional[int] = ..., operator_epoch_id: _Optional[int] = ..., acknowledged_sequence_number: _Optional[int] = ..., received_sequence_number: _Optional[int] = ..., sent_unix_milliseconds: _Optional[int] = ..., agent_version_name: _Optional[str] = ..., kernel_release_name: _Optional[str] = ..., kernel_capabilities: _Optional[_Iterable[_Union[KernelCapability, _Mapping]]] = ..., roster: _Optional[_Union[Roster, _Mapping]] = ...) -> None: ...
+    policies_wanted: bool
+    def __init__(self, protocol_version: _Optional[_Union[ProtocolVersion, _Mapping]] = ..., kube_node_name: _Optional[str] = ..., agent_epoch_id: _Optional[int] = ..., operator_epoch_id: _Optional[int] = ..., acknowledged_sequence_number: _Optional[int] = ..., received_sequence_number: _Optional[int] = ..., sent_unix_milliseconds: _Optional[int] = ..., agent_version_name: _Optional[str] = ..., kernel_release_name: _Optional[str] = ..., kernel_capabilities: _Optional[_Iterable[_Union[KernelCapability, _Mapping]]] = ..., roster: _Optional[_Union[Roster, _Mapping]] = ..., policies_wanted: _Optional[bool] = ...) -> None: ...
 
 class KernelCapability(_message.Message):
     __slots__ = ("engine_name", "level_name", "missing_reason")

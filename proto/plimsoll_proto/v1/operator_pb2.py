@@ -25,37 +25,35 @@ _sym_db = _symbol_database.Default()
 from plimsoll_proto.v1 import agent_pb2 as plimsoll__proto_dot_v1_dot_agent__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n plimsoll_proto/v1/operator.proto\x12\x11plimsoll_proto.v1\x1a\x1dplimsoll_proto/v1/agent.proto\"\xbe\x04\n\x0e\x41ttendResponse\x12\x17\n\x0fsequence_number\x18\x01 \x01(\x04\x12\x1f\n\x17\x66ollows_sequence_number\x18\x02 \x01(\x04\x12$\n\x1c\x61\x63knowledged_sequence_number\x18\x03 \x01(\x04\x12-\n\x07welcome\x18\n \x01(\x0b\x32\x1a.plimsoll_proto.v1.WelcomeH\x00\x12@\n\x0fpolicy_snapshot\x18\x0b \x01(\x0b\x32!.plimsoll_proto.v1.PolicySnapshotB\x02\x18\x01H\x00\x12:\n\x0eshrink_request\x18\x0c \x01(\x0b\x32 .plimsoll_proto.v1.ShrinkRequestH\x00\x12\x38\n\rshrink_cancel\x18\r \x01(\x0b\x32\x1f.plimsoll_proto.v1.ShrinkCancelH\x00\x12\x36\n\x0clease_answer\x18\x0e \x01(\x0b\x32\x1e.plimsoll_proto.v1.LeaseAnswerH\x00\x12\x38\n\rmodel_version\x18\x0f \x01(\x0b\x32\x1f.plimsoll_proto.v1.ModelVersionH\x00\x12@\n\x0fplacement_moves\x18\x10 \x01(\x0b\x32!.plimsoll_proto.v1.PlacementMovesB\x02\x18\x01H\x00\x12)\n\x05\x64rain\x18\x11 \x01(\x0b\x32\x18.plimsoll_proto.v1.DrainH\x00\x42\x06\n\x04\x62ody\"\xf4\x01\n\x07Welcome\x12<\n\x10protocol_version\x18\x01 \x01(\x0b\x32\".plimsoll_proto.v1.ProtocolVersion\x12\x19\n\x11operator_epoch_id\x18\x02 \x01(\x06\x12 \n\x18received_sequence_number\x18\x03 \x01(\x04\x12\x1e\n\x16sent_unix_milliseconds\x18\x04 \x01(\x03\x12$\n\x1csample_interval_milliseconds\x18\x05 \x01(\r\x12(\n operator_away_after_milliseconds\x18\x06 \x01(\r\"o\n\x0ePolicySnapshot\x12\x1d\n\x15policy_version_number\x18\x01 \x01(\x04\x12>\n\x12\x63ontainer_policies\x18\x02 \x03(\x0b\x32\".plimsoll_proto.v1.ContainerPolicy\"\xd7\x01\n\x0f\x43ontainerPolicy\x12\x0f\n\x07pod_uid\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontainer_name\x18\x02 \x01(\t\x12\x13\n\x0bpolicy_name\x18\x03 \x01(\t\x12\x19\n\x11reclaim_mode_name\x18\x04 \x01(\t\x12\x1a\n\x12max_pressure_ratio\x18\x05 \x01(\x01\x12\x1c\n\x14refault_budget_ratio\x18\x06 \x01(\x01\x12\x17\n\x0fimportance_name\x18\x07 \x01(\t\x12\x18\n\x10prefetch_allowed\x18\x08 \x01(\x08\"\xc3\x01\n\rShrinkRequest\x12\x11\n\tshrink_id\x18\x01 \x01(\x06\x12\x0f\n\x07pod_uid\x18\x02 \x01(\t\x12\x16\n\x0e\x63ontainer_name\x18\x03 \x01(\t\x12\x13\n\x0blimit_bytes\x18\x04 \x01(\x03\x12\x14\n\x0ctarget_bytes\x18\x05 \x01(\x03\x12\x1d\n\x15\x64\x65\x61\x64line_milliseconds\x18\x06 \x01(\r\x12\x16\n\x0eresize_written\x18\x07 \x01(\x08\x12\x14\n\x0c\x63ontainer_id\x18\x08 \x01(\t\"8\n\x0cShrinkCancel\x12\x11\n\tshrink_id\x18\x01 \x01(\x06\x12\x15\n\rcancel_reason\x18\x02 \x01(\t\"h\n\x0bLeaseAnswer\x12\x10\n\x08lease_id\x18\x01 \x01(\x06\x12\x13\n\x0blimit_bytes\x18\x02 \x01(\x03\x12\x1a\n\x12lasts_milliseconds\x18\x03 \x01(\r\x12\x16\n\x0erefusal_reason\x18\x04 \x01(\t\"\xa9\x01\n\x0cModelVersion\x12\x17\n\x0fmodel_kind_name\x18\x01 \x01(\t\x12\x12\n\nclass_name\x18\x02 \x01(\t\x12\x1c\n\x14model_version_number\x18\x03 \x01(\x04\x12\x1d\n\x15schema_version_number\x18\x04 \x01(\r\x12\x16\n\x0emodel_checksum\x18\x05 \x01(\t\x12\x17\n\x0fpayload_content\x18\x06 \x01(\x0c\"c\n\x0ePlacementMoves\x12 \n\x18placement_version_number\x18\x01 \x01(\x04\x12/\n\x05moves\x18\x02 \x03(\x0b\x32 .plimsoll_proto.v1.PlacementMove\"\x86\x01\n\rPlacementMove\x12\x0f\n\x07pod_uid\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontainer_name\x18\x02 \x01(\t\x12\x1c\n\x14\x66rom_numa_node_index\x18\x03 \x01(\r\x12\x1a\n\x12to_numa_node_index\x18\x04 \x01(\r\x12\x12\n\nmost_bytes\x18\x05 \x01(\x03\"C\n\x05\x44rain\x12$\n\x1creconnect_after_milliseconds\x18\x01 \x01(\r\x12\x14\n\x0c\x64rain_reason\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n plimsoll_proto/v1/operator.proto\x12\x11plimsoll_proto.v1\x1a\x1dplimsoll_proto/v1/agent.proto\"\xba\x04\n\x0e\x41ttendResponse\x12\x17\n\x0fsequence_number\x18\x01 \x01(\x04\x12\x1f\n\x17\x66ollows_sequence_number\x18\x02 \x01(\x04\x12$\n\x1c\x61\x63knowledged_sequence_number\x18\x03 \x01(\x04\x12-\n\x07welcome\x18\n \x01(\x0b\x32\x1a.plimsoll_proto.v1.WelcomeH\x00\x12<\n\x0fpolicy_snapshot\x18\x0b \x01(\x0b\x32!.plimsoll_proto.v1.PolicySnapshotH\x00\x12:\n\x0eshrink_request\x18\x0c \x01(\x0b\x32 .plimsoll_proto.v1.ShrinkRequestH\x00\x12\x38\n\rshrink_cancel\x18\r \x01(\x0b\x32\x1f.plimsoll_proto.v1.ShrinkCancelH\x00\x12\x36\n\x0clease_answer\x18\x0e \x01(\x0b\x32\x1e.plimsoll_proto.v1.LeaseAnswerH\x00\x12\x38\n\rmodel_version\x18\x0f \x01(\x0b\x32\x1f.plimsoll_proto.v1.ModelVersionH\x00\x12@\n\x0fplacement_moves\x18\x10 \x01(\x0b\x32!.plimsoll_proto.v1.PlacementMovesB\x02\x18\x01H\x00\x12)\n\x05\x64rain\x18\x11 \x01(\x0b\x32\x18.plimsoll_proto.v1.DrainH\x00\x42\x06\n\x04\x62ody\"\xf4\x01\n\x07Welcome\x12<\n\x10protocol_version\x18\x01 \x01(\x0b\x32\".plimsoll_proto.v1.ProtocolVersion\x12\x19\n\x11operator_epoch_id\x18\x02 \x01(\x06\x12 \n\x18received_sequence_number\x18\x03 \x01(\x04\x12\x1e\n\x16sent_unix_milliseconds\x18\x04 \x01(\x03\x12$\n\x1csample_interval_milliseconds\x18\x05 \x01(\r\x12(\n operator_away_after_milliseconds\x18\x06 \x01(\r\"o\n\x0ePolicySnapshot\x12\x1d\n\x15policy_version_number\x18\x01 \x01(\x04\x12>\n\x12\x63ontainer_policies\x18\x02 \x03(\x0b\x32\".plimsoll_proto.v1.ContainerPolicy\"\xdd\x02\n\x0f\x43ontainerPolicy\x12\x0f\n\x07pod_uid\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontainer_name\x18\x02 \x01(\t\x12\x13\n\x0bpolicy_name\x18\x03 \x01(\t\x12\x19\n\x11reclaim_mode_name\x18\x04 \x01(\t\x12\x1a\n\x12max_pressure_ratio\x18\x05 \x01(\x01\x12\x1c\n\x14refault_budget_ratio\x18\x06 \x01(\x01\x12\x17\n\x0fimportance_name\x18\x07 \x01(\t\x12\x18\n\x10prefetch_allowed\x18\x08 \x01(\x08\x12\x14\n\x0c\x63ontainer_id\x18\t \x01(\t\x12\x1b\n\x13numa_placement_name\x18\n \x01(\t\x12\x1a\n\x12huge_pages_allowed\x18\x0b \x01(\x08\x12\x1b\n\x13workload_class_name\x18\x0c \x01(\t\x12\x18\n\x10image_class_name\x18\r \x01(\t\"\xc3\x01\n\rShrinkRequest\x12\x11\n\tshrink_id\x18\x01 \x01(\x06\x12\x0f\n\x07pod_uid\x18\x02 \x01(\t\x12\x16\n\x0e\x63ontainer_name\x18\x03 \x01(\t\x12\x13\n\x0blimit_bytes\x18\x04 \x01(\x03\x12\x14\n\x0ctarget_bytes\x18\x05 \x01(\x03\x12\x1d\n\x15\x64\x65\x61\x64line_milliseconds\x18\x06 \x01(\r\x12\x16\n\x0eresize_written\x18\x07 \x01(\x08\x12\x14\n\x0c\x63ontainer_id\x18\x08 \x01(\t\"8\n\x0cShrinkCancel\x12\x11\n\tshrink_id\x18\x01 \x01(\x06\x12\x15\n\rcancel_reason\x18\x02 \x01(\t\"h\n\x0bLeaseAnswer\x12\x10\n\x08lease_id\x18\x01 \x01(\x06\x12\x13\n\x0blimit_bytes\x18\x02 \x01(\x03\x12\x1a\n\x12lasts_milliseconds\x18\x03 \x01(\r\x12\x16\n\x0erefusal_reason\x18\x04 \x01(\t\"\xa9\x01\n\x0cModelVersion\x12\x17\n\x0fmodel_kind_name\x18\x01 \x01(\t\x12\x12\n\nclass_name\x18\x02 \x01(\t\x12\x1c\n\x14model_version_number\x18\x03 \x01(\x04\x12\x1d\n\x15schema_version_number\x18\x04 \x01(\r\x12\x16\n\x0emodel_checksum\x18\x05 \x01(\t\x12\x17\n\x0fpayload_content\x18\x06 \x01(\x0c\"c\n\x0ePlacementMoves\x12 \n\x18placement_version_number\x18\x01 \x01(\x04\x12/\n\x05moves\x18\x02 \x03(\x0b\x32 .plimsoll_proto.v1.PlacementMove\"\x86\x01\n\rPlacementMove\x12\x0f\n\x07pod_uid\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontainer_name\x18\x02 \x01(\t\x12\x1c\n\x14\x66rom_numa_node_index\x18\x03 \x01(\r\x12\x1a\n\x12to_numa_node_index\x18\x04 \x01(\r\x12\x12\n\nmost_bytes\x18\x05 \x01(\x03\"C\n\x05\x44rain\x12$\n\x1creconnect_after_milliseconds\x18\x01 \x01(\r\x12\x14\n\x0c\x64rain_reason\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'plimsoll_proto.v1.operator_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ATTENDRESPONSE'].fields_by_name['policy_snapshot']._loaded_options = None
-  _globals['_ATTENDRESPONSE'].fields_by_name['policy_snapshot']._serialized_options = b'\030\001'
   _globals['_ATTENDRESPONSE'].fields_by_name['placement_moves']._loaded_options = None
   _globals['_ATTENDRESPONSE'].fields_by_name['placement_moves']._serialized_options = b'\030\001'
   _globals['_ATTENDRESPONSE']._serialized_start=87
-  _globals['_ATTENDRESPONSE']._serialized_end=661
-  _globals['_WELCOME']._serialized_start=664
-  _globals['_WELCOME']._serialized_end=908
-  _globals['_POLICYSNAPSHOT']._serialized_start=910
-  _globals['_POLICYSNAPSHOT']._serialized_end=1021
-  _globals['_CONTAINERPOLICY']._serialized_start=1024
-  _globals['_CONTAINERPOLICY']._serialized_end=1239
-  _globals['_SHRINKREQUEST']._serialized_start=1242
-  _globals['_SHRINKREQUEST']._serialized_end=1437
-  _globals['_SHRINKCANCEL']._serialized_start=1439
-  _globals['_SHRINKCANCEL']._serialized_end=1495
-  _globals['_LEASEANSWER']._serialized_start=1497
-  _globals['_LEASEANSWER']._serialized_end=1601
-  _globals['_MODELVERSION']._serialized_start=1604
-  _globals['_MODELVERSION']._serialized_end=1773
-  _globals['_PLACEMENTMOVES']._serialized_start=1775
-  _globals['_PLACEMENTMOVES']._serialized_end=1874
-  _globals['_PLACEMENTMOVE']._serialized_start=1877
-  _globals['_PLACEMENTMOVE']._serialized_end=2011
-  _globals['_DRAIN']._serialized_start=2013
-  _globals['_DRAIN']._serialized_end=2080
+  _globals['_ATTENDRESPONSE']._serialized_end=657
+  _globals['_WELCOME']._serialized_start=660
+  _globals['_WELCOME']._serialized_end=904
+  _globals['_POLICYSNAPSHOT']._serialized_start=906
+  _globals['_POLICYSNAPSHOT']._serialized_end=1017
+  _globals['_CONTAINERPOLICY']._serialized_start=1020
+  _globals['_CONTAINERPOLICY']._serialized_end=1369
+  _globals['_SHRINKREQUEST']._serialized_start=1372
+  _globals['_SHRINKREQUEST']._serialized_end=1567
+  _globals['_SHRINKCANCEL']._serialized_start=1569
+  _globals['_SHRINKCANCEL']._serialized_end=1625
+  _globals['_LEASEANSWER']._serialized_start=1627
+  _globals['_LEASEANSWER']._serialized_end=1731
+  _globals['_MODELVERSION']._serialized_start=1734
+  _globals['_MODELVERSION']._serialized_end=1903
+  _globals['_PLACEMENTMOVES']._serialized_start=1905
+  _globals['_PLACEMENTMOVES']._serialized_end=2004
+  _globals['_PLACEMENTMOVE']._serialized_start=2007
+  _globals['_PLACEMENTMOVE']._serialized_end=2141
+  _globals['_DRAIN']._serialized_start=2143
+  _globals['_DRAIN']._serialized_end=2210
 # @@protoc_insertion_point(module_scope)

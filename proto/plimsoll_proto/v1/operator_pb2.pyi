@@ -58,7 +58,7 @@ class PolicySnapshot(_message.Message):
     def __init__(self, policy_version_number: _Optional[int] = ..., container_policies: _Optional[_Iterable[_Union[ContainerPolicy, _Mapping]]] = ...) -> None: ...
 
 class ContainerPolicy(_message.Message):
-    __slots__ = ("pod_uid", "container_name", "policy_name", "reclaim_mode_name", "max_pressure_ratio", "refault_budget_ratio", "importance_name", "prefetch_allowed")
+    __slots__ = ("pod_uid", "container_name", "policy_name", "reclaim_mode_name", "max_pressure_ratio", "refault_budget_ratio", "importance_name", "prefetch_allowed", "container_id", "numa_placement_name", "huge_pages_allowed", "workload_class_name", "image_class_name")
     POD_UID_FIELD_NUMBER: _ClassVar[int]
     CONTAINER_NAME_FIELD_NUMBER: _ClassVar[int]
     POLICY_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -67,6 +67,11 @@ class ContainerPolicy(_message.Message):
     REFAULT_BUDGET_RATIO_FIELD_NUMBER: _ClassVar[int]
     IMPORTANCE_NAME_FIELD_NUMBER: _ClassVar[int]
     PREFETCH_ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
+    NUMA_PLACEMENT_NAME_FIELD_NUMBER: _ClassVar[int]
+    HUGE_PAGES_ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    WORKLOAD_CLASS_NAME_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_CLASS_NAME_FIELD_NUMBER: _ClassVar[int]
     pod_uid: str
     container_name: str
     policy_name: str
@@ -75,7 +80,12 @@ class ContainerPolicy(_message.Message):
     refault_budget_ratio: float
     importance_name: str
     prefetch_allowed: bool
-    def __init__(self, pod_uid: _Optional[str] = ..., container_name: _Optional[str] = ..., policy_name: _Optional[str] = ..., reclaim_mode_name: _Optional[str] = ..., max_pressure_ratio: _Optional[float] = ..., refault_budget_ratio: _Optional[float] = ..., importance_name: _Optional[str] = ..., prefetch_allowed: _Optional[bool] = ...) -> None: ...
+    container_id: str
+    numa_placement_name: str
+    huge_pages_allowed: bool
+    workload_class_name: str
+    image_class_name: str
+    def __init__(self, pod_uid: _Optional[str] = ..., container_name: _Optional[str] = ..., policy_name: _Optional[str] = ..., reclaim_mode_name: _Optional[str] = ..., max_pressure_ratio: _Optional[float] = ..., refault_budget_ratio: _Optional[float] = ..., importance_name: _Optional[str] = ..., prefetch_allowed: _Optional[bool] = ..., container_id: _Optional[str] = ..., numa_placement_name: _Optional[str] = ..., huge_pages_allowed: _Optional[bool] = ..., workload_class_name: _Optional[str] = ..., image_class_name: _Optional[str] = ...) -> None: ...
 
 class ShrinkRequest(_message.Message):
     __slots__ = ("shrink_id", "pod_uid", "container_name", "limit_bytes", "target_bytes", "deadline_milliseconds", "resize_written", "container_id")

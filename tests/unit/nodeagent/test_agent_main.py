@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from builders.cgroup_tree import MIB, SYSTEMD, CgroupTree, Memory, container_id, uid
+from builders.twin_node import TwinNode
 from builders.waiting import wait_for
 from plimsoll_nodeagent.main import main, seconds
 from plimsoll_nodeagent.status import size
@@ -171,6 +172,29 @@ def test_flags_that_make_no_sense_are_refused(wrong, capsys):
         main(["run", *wrong])
     assert ended.value.code == 2
     assert wrong[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "why"),
+    [
+        (["--policies-from-operator"], "--policies-from-operator needs --operator-address"),
+        (["--policies-from-cluster"], "--policies-from-cluster needs --kube-node"),
+        (
+            ["--policies-from-operator", "--policies-from-cluster"],
+            "--policies-from-cluster and --policies-from-operator exclude each other",
+        ),
+        (
+            ["--policies-from-operator", "--policy-file=p.json"],
+            "--policy-file and --policies-from-operator exclude each other",
+        ),
+    ],
+    ids=str,
+)
+def test_policies_come_from_one_place_that_is_there(flags, why, tmp_path, capsys):
+    TwinNode(tmp_path)
+    where = ["--root", str(tmp_path), "--state-dir", str(tmp_path / "state")]
+    assert main(["run", *where, *flags]) == 2
+    assert why in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

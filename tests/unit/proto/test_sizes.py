@@ -4,6 +4,8 @@ So no batch need ever be cut in two, which no operator would put together again:
 replace those before them. In: the longest names and the least regular numbers that an agent can read.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from plimsoll.coordinate import messages as core
 from plimsoll.coordinate.columns import LARGEST, MOST_ROWS
 from plimsoll.coordinate.session import Envelope, HelloNumbers
 from plimsoll.coordinate.versions import PROTOCOL
+from plimsoll.pages.control_types import OFF
 from plimsoll.store.contributions import Contribution
 from plimsoll.store.letters import Delta, Given, Judged, delta_payload, given_payload
 from plimsoll.store.shared_kinds import KINDS_SHARED
@@ -67,3 +70,23 @@ def test_a_model_of_noise_is_far_less_than_either_side_takes(kind):
     )
     made = wire.response(Envelope(HIGHEST, HIGHEST, HIGHEST, version))
     assert len(service.response_bytes(made)) < 0.2 * service.MOST_RESPONSE_BYTES
+
+
+def snapshot_bytes(containers: int, length: int) -> int:
+    """Of so many containers whose names are so long."""
+    name, policy = "n" * min(length, 63), replace(OFF, source=f"MemoryPolicy {'n' * 63}/{'p' * length}")
+    workload = f"{'n' * 63}/Deployment/{'w' * length}/{name}"
+    policies = tuple(
+        core.ContainerPolicy("u" * 36, f"{at:064x}", name, policy, workload, f"{'i' * length} {name}")
+        for at in range(containers)
+    )
+    snapshot = core.PolicySnapshot(HIGHEST, policies)
+    return len(service.response_bytes(wire.response(Envelope(HIGHEST, HIGHEST, HIGHEST, snapshot))))
+
+
+def test_the_policies_of_the_fullest_node_are_less_than_an_agent_takes():
+    assert snapshot_bytes(MOST_ROWS, 253) < 0.7 * service.MOST_RESPONSE_BYTES
+
+
+def test_the_policies_of_a_usual_node_are_little():
+    assert 20_000 < snapshot_bytes(110, 20) < 50_000

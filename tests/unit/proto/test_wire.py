@@ -8,9 +8,14 @@ from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plimsoll.api.effective import Importance
+from plimsoll.api.policy import NumaPlacement
+from plimsoll.api.reclaim import ReclaimMode
 from plimsoll.coordinate import messages as core
+from plimsoll.coordinate.columns import MOST_ROWS
 from plimsoll.coordinate.session import Envelope, HelloNumbers, WelcomeNumbers
 from plimsoll.coordinate.versions import PROTOCOL, ProtocolError
+from plimsoll.pages.control_types import OFF, ReclaimPolicy
 from plimsoll_proto import service, wire
 from plimsoll_proto.v1 import agent_pb2, operator_pb2
 
@@ -37,12 +42,30 @@ AGENT = [
     core.ShrinkReport(1, core.ShrinkStage.REACHED, 5, 4096),
     core.LeaseRequest(7, 1, 100, 200, 300, 4.5, 1000.0),
 ]
+ALL_SAID = ReclaimPolicy(
+    ReclaimMode.PREDICTIVE,
+    0.02,
+    0.05,
+    Importance.HIGH,
+    True,
+    "MemoryPolicy shop/web",
+    NumaPlacement.BIND,
+    True,
+)
 OPERATOR = [
     core.ShrinkRequest(1, "uid", "app", 100, 50, 120.0, True, "abc"),
     core.ShrinkCancel(1, "somebody else"),
     core.LeaseAnswer(7, 0, 0.0, "no headroom"),
     core.LeaseAnswer(7, 300, 300.0),
     core.ModelVersion("survival", "web", 4, 1, "sum", b"\2"),
+    core.PolicySnapshot(1_800_000_000_123),
+    core.PolicySnapshot(
+        7,
+        (
+            core.ContainerPolicy("uid", "c1", "app", OFF),
+            core.ContainerPolicy("uid", "c2", "proxy", ALL_SAID, "shop/Deployment/web/proxy", "nginx proxy"),
+        ),
+    ),
     core.Drain(5.0, "upgrade"),
 ]
 
@@ -86,7 +109,7 @@ def test_thirty_containers_take_little_on_the_wire():
 def test_greetings_come_back():
     numbers = HelloNumbers(PROTOCOL, 2**64 - 1, 5, 6, 7)
     facts = core.NodeFacts(
-        "node-a", "0.1.0", "6.12", (core.Capability("reclaim", "plain", "too old"),), AGENT[0], 12.5
+        "node-a", "0.1.0", "6.12", (core.Capability("reclaim", "plain", "too old"),), AGENT[0], 12.5, True
     )
     assert wire.hello_of(wire.hello(numbers, facts)) == (numbers, facts)
     answer = WelcomeNumbers(PROTOCOL, 9, 4)
@@ -110,13 +133,49 @@ def test_a_kind_that_a_newer_version_added_counts_and_means_nothing():
     assert isinstance(heard.body, core.MessageError)
 
 
-@pytest.mark.parametrize("name", ["policy_snapshot", "placement_moves"])
+@pytest.mark.parametrize("name", ["placement_moves"])
 def test_what_nobody_says_any_more_counts_and_means_nothing(name):
     message = operator_pb2.AttendResponse(sequence_number=4, follows_sequence_number=3)
     getattr(message, name).SetInParent()
     heard = wire.response_of(message)
     assert heard.number == 4
     assert isinstance(heard.body, core.MessageError)
+
+
+def policies_heard(*said, **fields):
+    each = {"container_id": "c1", "reclaim_mode_name": "Cold", "importance_name": "Normal", **fields}
+    snapshot = operator_pb2.PolicySnapshot(container_policies=said or [operator_pb2.ContainerPolicy(**each)])
+    return wire.response_of(operator_pb2.AttendResponse(sequence_number=1, policy_snapshot=snapshot)).body
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"container_id": ""},
+        {"container_id": "c" * 300},
+        {"max_pressure_ratio": -0.1},
+        {"max_pressure_ratio": 1.5},
+        {"refault_budget_ratio": float("nan")},
+    ],
+    ids=str,
+)
+def test_policies_that_make_no_sense_replace_nothing(fields):
+    assert isinstance(policies_heard(), core.PolicySnapshot)
+    assert isinstance(policies_heard(**fields), core.MessageError)
+
+
+def test_policies_of_more_containers_than_a_node_has_are_refused():
+    many = [operator_pb2.ContainerPolicy(container_id=f"c{number}") for number in range(MOST_ROWS + 1)]
+    assert isinstance(policies_heard(*many), core.MessageError)
+    assert isinstance(policies_heard(*many[:-1]), core.PolicySnapshot)
+
+
+@pytest.mark.parametrize("fields", [{"reclaim_mode_name": "Clever"}, {"importance_name": "Sacred"}])
+def test_a_word_that_a_newer_operator_knows_is_the_most_careful_one(fields):
+    (found,) = policies_heard(**fields).policies
+    assert (found.policy.mode, found.policy.importance) == (ReclaimMode.OFF, Importance.CRITICAL)
+    (moved,) = policies_heard(numa_placement_name="Everywhere").policies
+    assert (moved.policy.mode, moved.policy.numa) == (ReclaimMode.COLD, NumaPlacement.OFF)
 
 
 def nonsense(**fields: object) -> object:

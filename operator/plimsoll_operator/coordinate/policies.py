@@ -1,0 +1,86 @@
+"""What policies say of the containers of a node, told to the agents that read none themselves.
+
+In: hellos that want it, each loop's world. Out: a `PolicySnapshot` for a node where what it would say has
+changed, and after each hello. Level-based: each is whole, a later one replaces it, and of those that wait for
+a stream only the newest is kept. Nothing is said before the first loop of this leader: who has not looked yet
+would say that there are no policies.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+
+from plimsoll.api.precedence import EffectivePolicy
+from plimsoll.coordinate.messages import ContainerPolicy, NodeFacts, PolicySnapshot
+from plimsoll.pages.control_types import ReclaimPolicy
+from plimsoll.workload import shared_class
+from plimsoll_operator.membership import Membership
+from plimsoll_operator.records import PodRecord
+from plimsoll_operator.world import World
+
+Said = tuple[ContainerPolicy, ...]
+
+
+class PolicyTelling:
+    """Of all nodes."""
+
+    def __init__(self, membership: Membership, offer: Callable[[str, PolicySnapshot], bool]) -> None:
+        self._membership, self._offer = membership, offer
+        self._wanted: dict[str, int | None] = {}  # by kube node: a hash of what was said last
+        self._world: World | None = None
+        self.said_total = 0
+
+    def greeted(self, facts: NodeFacts, now_seconds: float) -> None:
+        """An agent has said hello; it is told everything again."""
+        self._wanted.pop(facts.kube_node, None)
+        if not facts.policies_wanted:
+            return
+        self._wanted[facts.kube_node] = None
+        if self._world is not None:
+            here = (pod for pod in self._world.pods if pod.kube_node == facts.kube_node)
+            self._tell(facts.kube_node, here, now_seconds)
+
+    def begin(self, world: World, now_seconds: float) -> None:
+        """A loop begins: tell whom it concerns what has changed."""
+        self._world = world
+        self._wanted = {name: each for name, each in self._wanted.items() if name in world.kube_nodes}
+        if not self._wanted:
+            return
+        pods = defaultdict[str, list[PodRecord]](list)
+        for pod in world.pods:
+            if pod.kube_node in self._wanted:
+                pods[pod.kube_node].append(pod)
+        for kube_node in self._wanted:
+            self._tell(kube_node, pods[kube_node], now_seconds)
+
+    def rest(self) -> None:
+        """Another replica leads: what is true is its to say."""
+        self._world = None
+        self._wanted.clear()
+
+    def _tell(self, kube_node: str, pods: Iterable[PodRecord], now_seconds: float) -> None:
+        policies = tuple(each for pod in pods for each in self._of_pod(pod))
+        if self._wanted[kube_node] == hash(policies):
+            return
+        # Versions are for people: of two, the later is the one that the stream brought later.
+        if self._offer(kube_node, PolicySnapshot(int(now_seconds * 1000), policies)):
+            self._wanted[kube_node] = hash(policies)
+            self.said_total += 1
+
+    def _of_pod(self, pod: PodRecord) -> Iterable[ContainerPolicy]:
+        group = self._membership.group_of_pod(pod.uid)
+        if group is None:
+            return
+        policy = self._membership.resolve(group.ref, pod.labels)
+        if not isinstance(policy, EffectivePolicy):
+            return
+        for each in pod.containers:
+            if each.container_id:
+                name = each.spec.name
+                yield ContainerPolicy(
+                    pod.uid,
+                    each.container_id,
+                    name,
+                    ReclaimPolicy.under(policy, name),
+                    f"{group.ref}/{name}",
+                    shared_class(each.spec.image, name),
+                )
