@@ -36,6 +36,9 @@ COUNTED = {
         "test_wrong_password",
         "test_a_partition_between_half_of_the_writers_and_redis",
     ),
+    "contract/test_store_redis_killed.py": (
+        "test_redis_killed_at_any_command_loses_nothing_and_doubles_nothing",
+    ),
     "unit/operator/coordinate/test_desk.py": (
         "test_an_operator_that_is_killed_during_a_shrink_leaves_the_limit_and_its_successor_asks_again",
         "test_an_operator_that_is_killed_during_a_lease_leaves_the_room_and_its_successor_takes_it_back",
