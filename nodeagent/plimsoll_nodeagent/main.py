@@ -21,6 +21,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plimsoll_nodeagent.act.actor import boot_id
+from plimsoll_nodeagent.act.damon import noted
+from plimsoll_nodeagent.act.journal import Journal
 from plimsoll_nodeagent.agent import Agent
 from plimsoll_nodeagent.assemble import assemble, tracker_of
 from plimsoll_nodeagent.control.kubeapi import ApiError
@@ -198,7 +201,9 @@ def status(options: argparse.Namespace) -> int:
         if not missing:
             print(why or none_yet, file=sys.stderr)
         return CANNOT_WATCH
-    found = find_capabilities(fs, options.cgroup_root).limited(limits_now(fs, snapshot))
+    records = Journal.of_another(options.state_dir / "journal")  # of the agent that runs here, if one does
+    found = find_capabilities(fs, options.cgroup_root, lambda: noted(fs, records, boot_id(fs)))
+    found = found.limited(limits_now(fs, snapshot))
     models = ModelStore(options.state_dir / "models").load()
     told = as_json if options.output == "json" else as_table
     print(told(snapshot, found, models), end="")

@@ -227,12 +227,17 @@ def test_what_the_kernel_offers_is_found_with_those_rights(cluster, release):
             cluster,
             agent,
             """
+            from pathlib import Path
+            from plimsoll_nodeagent.act.actor import boot_id
+            from plimsoll_nodeagent.act.damon import noted
+            from plimsoll_nodeagent.act.journal import Journal
             from plimsoll_nodeagent.sample.probe import find_capabilities
-            print(json.dumps(find_capabilities(fs, "/host/cgroup").as_dict()))
+            records = Journal.of_another(Path("/state/journal"))
+            ours = lambda: noted(fs, records, boot_id(fs))
+            print(json.dumps(find_capabilities(fs, "/host/cgroup", ours).as_dict()))
             """,
         )
         levels = {each["engine"]: each["level"] for each in found["engines"]}
-        # Who looks beside the running agent finds the threads of DAMON taken, if that has had any by now.
         (accesses,) = [
             each["level"]
             for each in cluster.get("nodememory", agent["spec"]["nodeName"])["status"]["capabilities"]
@@ -244,6 +249,7 @@ def test_what_the_kernel_offers_is_found_with_those_rights(cluster, release):
         assert levels["advice"] == "cold pageout willneed collapse", found
         assert levels["compaction"] == "per NUMA node", found
         assert accesses in ("damon", "lru-generations"), found
+        assert levels["accesses"] == accesses, "who looks beside the running agent knows its kdamonds"
 
 
 def workload(

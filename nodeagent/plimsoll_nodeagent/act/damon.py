@@ -8,6 +8,7 @@ Source: the kernel's `admin-guide/mm/damon/usage.rst`.
 """
 
 import logging
+from collections.abc import Iterable
 
 from plimsoll_nodeagent.act.journal import Journal, Record
 from plimsoll_nodeagent.act.watching import Watching, settings
@@ -111,13 +112,10 @@ class DamonSlots:
         if record.kind != KIND:
             return Answer.REFUSED
         slots = self._number("nr_kdamonds")
-        if isinstance(slots, Absence):
+        if isinstance(slots, Absence) or not slots:
             return Answer.GONE
-        if slots != int(record.wrote[0]):
-            return Answer.REFUSED if slots else Answer.GONE
-        known = dict(_pairs(str(record.subject.get("threads", ""))))
-        running = {slot: pid for slot in range(slots) if (pid := self._running(slot)) is not None}
-        if any(known.get(slot) not in (pid, _STARTING) for slot, pid in running.items()):
+        running = running_of(self._fs, record)
+        if running is None:
             return Answer.REFUSED
         for slot in running:
             answer = self._write(f"{slot}/state", "off")
@@ -135,9 +133,7 @@ class DamonSlots:
         return answer
 
     def _running(self, slot: int) -> int | None:
-        state = self._fs.read(f"{ADMIN}/{slot}/state")
-        pid = self._number(f"{slot}/pid")
-        return pid if state == "on\n" and isinstance(pid, int) else None
+        return _running(self._fs, slot)
 
     def _note_thread(self, slot: int) -> None:
         pid = self._number(f"{slot}/pid")
@@ -159,14 +155,41 @@ class DamonSlots:
         return not isinstance(release, Absence) and kernel_release(release) >= (6, 6)
 
     def _number(self, name: str) -> int | Absence:
-        text = self._fs.read(f"{ADMIN}/{name}")
-        if isinstance(text, Absence):
-            return text
-        plain = text.strip()
-        return int(plain) if plain.removeprefix("-").isdecimal() else Absence.GARBLED
+        return _number(self._fs, name)
 
     def _write(self, name: str, value: object) -> Answer:
         return self._fs.write(f"{ADMIN}/{name}", f"{value}")
+
+
+def running_of(fs: KernelFs, record: Record) -> tuple[int, ...] | None:
+    """Which slots of a record's kdamonds run; None where the kdamonds that there are are not all of it."""
+    slots = _number(fs, "nr_kdamonds")
+    if isinstance(slots, Absence) or slots != int(record.wrote[0]):
+        return None
+    known = dict(_pairs(str(record.subject.get("threads", ""))))
+    running = {slot: pid for slot in range(slots) if (pid := _running(fs, slot)) is not None}
+    strange = any(known.get(slot) not in (pid, _STARTING) for slot, pid in running.items())
+    return None if strange else tuple(running)
+
+
+def noted(fs: KernelFs, records: Iterable[Record], boot_id: str) -> bool:
+    """Whether the kdamonds that there are, are those an agent has written down since the node started."""
+    ours = (each for each in records if each.kind == KIND and each.boot_id == boot_id)
+    return any(running_of(fs, each) is not None for each in ours)
+
+
+def _running(fs: KernelFs, slot: int) -> int | None:
+    """The thread of a slot that is switched on."""
+    state, pid = fs.read(f"{ADMIN}/{slot}/state"), _number(fs, f"{slot}/pid")
+    return pid if state == "on\n" and isinstance(pid, int) else None
+
+
+def _number(fs: KernelFs, name: str) -> int | Absence:
+    text = fs.read(f"{ADMIN}/{name}")
+    if isinstance(text, Absence):
+        return text
+    plain = text.strip()
+    return int(plain) if plain.removeprefix("-").isdecimal() else Absence.GARBLED
 
 
 def kernel_release(text: str) -> tuple[int, int]:

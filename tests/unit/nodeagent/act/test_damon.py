@@ -1,10 +1,14 @@
 import errno
 
 from builders.twin_node import TwinNode
-from plimsoll_nodeagent.act.damon import ADMIN
+from plimsoll_nodeagent.act.actor import boot_id
+from plimsoll_nodeagent.act.damon import ADMIN, noted
+from plimsoll_nodeagent.act.journal import Journal
 from plimsoll_nodeagent.act.watching import Watching, settings
+from plimsoll_nodeagent.capabilities import Engine
 from plimsoll_nodeagent.kernelfs import Answer
 from plimsoll_nodeagent.sample.damon import read_regions
+from plimsoll_nodeagent.sample.probe import damon_fact
 
 TWO = Watching((500, 501))
 
@@ -138,6 +142,37 @@ def test_killed_between_switching_on_and_noting_the_thread_it_is_still_given_bac
     record.write_text(record.read_text().replace(f"0:{text(node, '0/pid')}", "0:0"))
     assert list(node.actor().recover().values()) == [Answer.DONE]
     assert text(node, "nr_kdamonds") == "0"
+
+
+def seen_beside(node: TwinNode, directory) -> str:
+    """What a second process finds, that only reads the journal of the first: why there is no DAMON for it."""
+    records = Journal.of_another(directory / "state")
+    return damon_fact(
+        node.kernel, Engine.ACCESSES, lambda: noted(node.kernel, records, boot_id(node.kernel))
+    ).why
+
+
+def test_who_looks_beside_a_running_agent_knows_its_kdamonds_by_its_journal(tmp_path):
+    node, damon = started(tmp_path)
+    assert seen_beside(node, tmp_path) == ""
+    assert damon.stop(0) is Answer.DONE
+    assert seen_beside(node, tmp_path) == ""
+    (tmp_path / ADMIN.strip("/") / "0/state").write_text("on\n")  # by somebody else
+    assert seen_beside(node, tmp_path) == "somebody else has 2 kdamonds"
+    assert damon_fact(node.kernel, Engine.ACCESSES).why == "somebody else has 2 kdamonds"
+
+
+def test_a_journal_of_another_boot_or_a_torn_one_tells_of_nobodys_kdamonds(tmp_path):
+    node, _damon = started(tmp_path)
+    record = tmp_path / "state/damon.json"
+    kept = record.read_text()
+    record.write_text(kept.replace(boot_id(node.kernel), "another-boot"))
+    assert "somebody else" in seen_beside(node, tmp_path)
+    record.write_text(kept[: len(kept) // 2])
+    assert "somebody else" in seen_beside(node, tmp_path)
+    assert record.read_text() == kept[: len(kept) // 2], "who only looks puts nothing aside"
+    assert Journal.of_another(tmp_path / "nowhere") == []
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_a_kernel_without_damon_is_told(tmp_path):
