@@ -153,6 +153,18 @@ def the_memory_takes_nothing() -> list[Object]:
     ]
 
 
+def the_memory_learns_nothing() -> list[Object]:
+    """Steps that fail now and then among others are told nobody; who learns nothing at all is."""
+    name, metric = "PlimsollMemoryLearnsNothing", "plimsoll_memory_learn_steps_total"
+    failing = {f'{metric}{{pod="a",outcome="failed"}}': "0+1x240"}
+    fires = {"exp_labels": {"severity": "warning"}, "exp_annotations": rule(name)["annotations"]}
+    return [
+        played(failing, name, "180m", fires),
+        played(failing | {f'{metric}{{pod="b",outcome="done"}}': "0+1x240"}, name, "180m"),
+        played({f'{metric}{{pod="a",outcome="failed"}}': "0x60 1x180"}, name, "100m"),
+    ]
+
+
 def fits_are_set_aside() -> list[Object]:
     name = "PlimsollFitsSetAside"
     of_two = {
@@ -204,7 +216,8 @@ def the_webhook_is_not_reached() -> list[Object]:
 
 
 PLAYS = [
-    nobody_leads, leak_ends_soon, oom_kills, somebody_is_away, the_memory_takes_nothing, fits_are_set_aside,
+    nobody_leads, leak_ends_soon, oom_kills, somebody_is_away, the_memory_takes_nothing,
+    the_memory_learns_nothing, fits_are_set_aside,
     the_certificate_ends, the_webhook_is_not_reached,
 ]  # fmt: skip
 
