@@ -55,6 +55,7 @@ logger = logging.getLogger(__name__)
 
 CLOCK_SKEW_SECONDS = 5.0  # an agent's clock that is further off is told; nothing is decided by it
 GREETED_SECONDS = 10.0  # after a hello: requests that waited for the stream have come by then
+LIKELY = 0.5  # pressure that is as likely as not
 REPORTED_SECONDS = 1.0  # and reports, of which another comes each second
 MOST_KINDS = 50  # of agent version and kernel that are told one by one: nodes may say anything
 
@@ -262,7 +263,7 @@ class Desk:
         return Waits("NeedSought", SOUGHT) if waits_for_need(to_bytes, needed_bytes) else None
 
     def _foreseen(self, plan: PodPlan, name: str, now_seconds: float) -> Waits | None:
-        """Nothing is lowered where the agent sees the container on its way to its limit."""
+        """Nothing is lowered where the agent sees the limit reached soon, or pressure coming."""
         choice, container = plan.choices[name], container_of(plan.pod, name)
         to_bytes, from_bytes = choice.decision.limit_bytes, choice.from_bytes
         if container is None or to_bytes is None or from_bytes is None or to_bytes >= from_bytes:
@@ -270,9 +271,14 @@ class Desk:
         seconds = self.views.limit_reached_seconds(
             plan.pod.kube_node, plan.pod.uid, container.container_id, now_seconds
         )
-        if seconds is None:
+        if seconds is not None:
+            return Waits("BurstForeseen", f"its agent sees it reach the present limit in {seconds:.0f} s")
+        chance = self.views.pressure_probability(
+            plan.pod.kube_node, plan.pod.uid, container.container_id, now_seconds
+        )
+        if chance < LIKELY:
             return None
-        return Waits("BurstForeseen", f"its agent sees it reach the present limit in {seconds:.0f} s")
+        return Waits("PressureForeseen", f"its agent sees memory pressure coming, with {chance:.0%}")
 
     def _leased(self, plan: PodPlan, name: str, now_seconds: float) -> Waits | None:
         """A lease in force is not taken back, not by a raise either that was planned before and asks less."""

@@ -96,16 +96,39 @@ class Views:
 
         None where it does not, within what agents foresee, or nothing is said.
         """
+        found = self._ahead(kube_node, pod_uid, container_id, "limit_reached_milliseconds", now_seconds)
+        return None if found is None else found / 1000.0
+
+    def pressure_probability(
+        self, kube_node: str, pod_uid: str, container_id: str, now_seconds: float
+    ) -> float:
+        """How likely memory pressure is within seconds, in a container or on its node, whichever is likelier.
+
+        By its agent's last word of a moment ago; 0 where nothing is said.
+        """
+        own = self._ahead(kube_node, pod_uid, container_id, "pressure_probability_ppm", now_seconds)
+        batch = self._fresh_forecast(kube_node, now_seconds)
+        of_node = None if batch is None else batch.kube_node_pressure
+        return max((own or 0.0) / 1e6, of_node or 0.0)
+
+    def _ahead(
+        self, kube_node: str, pod_uid: str, container_id: str, name: str, now_seconds: float
+    ) -> float | None:
+        """What is foreseen of a container, in one column."""
+        node, batch = self._nodes.get(kube_node), self._fresh_forecast(kube_node, now_seconds)
+        index = None if node is None else node.indexes.get((pod_uid, container_id))
+        if batch is None or index is None:
+            return None
+        column, rows = batch.columns.get(name), np.flatnonzero(batch.indexes == index)
+        if column is None or len(rows) != 1 or not math.isfinite(found := float(column[rows[0]])):
+            return None
+        return found
+
+    def _fresh_forecast(self, kube_node: str, now_seconds: float) -> ForecastBatch | None:
         node = self._nodes.get(kube_node)
         if node is None or not abs(now_seconds - node.foreseen_seconds) <= FORESEEN_SECONDS:
             return None
-        batch, index = _foreseen(node), node.indexes.get((pod_uid, container_id))
-        if batch is None or index is None:
-            return None
-        column, rows = batch.columns.get("limit_reached_milliseconds"), np.flatnonzero(batch.indexes == index)
-        if column is None or len(rows) != 1 or not math.isfinite(found := float(column[rows[0]])):
-            return None
-        return found / 1000.0
+        return _foreseen(node)
 
     def entry(self, kube_node: str, index: int) -> RosterEntry | None:
         """Which container an index of a node stands for."""

@@ -92,6 +92,47 @@ async def test_a_container_on_its_way_to_its_limit_is_not_lowered(said, age_seco
     assert ("BurstForeseen" in made.reasons(plans)) == (not falls)
 
 
+def presses(chance, node=None, index=0):
+    """What an agent says of pressure ahead, in a container and on its node."""
+    return ForecastBatch(
+        0.0, 6.0, np.array([index]), {"pressure_probability_ppm": np.array([chance * 1e6])}, node
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "age_seconds", "falls"),
+    [
+        (presses(0.6), 1, False), (presses(0.4), 1, True), (presses(0.6), 16, True),
+        (presses(0.1, node=0.5), 1, False), (presses(0.1, node=0.4), 1, True),
+        (presses(0.9, index=9), 1, True), (presses(float("nan")), 1, True),
+    ],
+)  # fmt: skip
+async def test_where_pressure_is_foreseen_nothing_is_lowered(said, age_seconds, falls):
+    made = await lowering()
+    made.attend(NOW)
+    await made.once(NOW + MINUTE)
+    (request,) = made.told()
+    made.says(said, NOW + 71 - age_seconds)
+    made.report(request, ShrinkStage.REACHED, 600, NOW + 70)
+    plans = await made.once(NOW + 71)
+    assert made.rig.limit() == (700 if falls else 1024)
+    assert ("PressureForeseen" in made.reasons(plans)) == (not falls)
+
+
+async def test_when_it_is_over_the_limit_falls_after_all():
+    made = await lowering()
+    made.attend(NOW)
+    await made.once(NOW + MINUTE)
+    (request,) = made.told()
+    made.says(presses(0.9), NOW + 70)
+    made.report(request, ShrinkStage.REACHED, 600, NOW + 70)
+    await made.once(NOW + 71)
+    made.report(request, ShrinkStage.REACHED, 600, NOW + 85)
+    made.says(presses(0.01), NOW + 85)
+    await made.once(NOW + 86)
+    assert made.rig.limit() == 700
+
+
 async def test_room_that_was_seen_a_minute_ago_lowers_nothing():
     made = await lowering()
     made.attend(NOW)
