@@ -11,9 +11,10 @@ import httpx
 import pytest
 
 from builders.cgroup_tree import MIB, SYSTEMD, CgroupTree, Memory, container_id, uid
-from builders.twin_node import TwinNode
 from builders.waiting import wait_for
-from plimsoll_nodeagent.main import main, seconds
+from plimsoll_nodeagent.assemble import policy_source
+from plimsoll_nodeagent.control.told_policies import ToldPolicies
+from plimsoll_nodeagent.main import main, parser, seconds
 from plimsoll_nodeagent.status import size
 
 COMMAND = [sys.executable, "-m", "plimsoll_nodeagent.main"]
@@ -190,11 +191,14 @@ def test_flags_that_make_no_sense_are_refused(wrong, capsys):
     ],
     ids=str,
 )
-def test_policies_come_from_one_place_that_is_there(flags, why, tmp_path, capsys):
-    TwinNode(tmp_path)
-    where = ["--root", str(tmp_path), "--state-dir", str(tmp_path / "state")]
-    assert main(["run", *where, *flags]) == 2
-    assert why in capsys.readouterr().err
+def test_policies_come_from_one_place_that_is_there(flags, why):
+    with pytest.raises(ValueError, match=why):
+        policy_source(parser().parse_args(["run", *flags]))
+
+
+def test_policies_that_are_told_need_nobody_but_the_operator():
+    told = ["--policies-from-operator", "--operator-address=there:1", "--kube-node=n1"]
+    assert isinstance(policy_source(parser().parse_args(["run", *told])), ToldPolicies)
 
 
 @pytest.mark.parametrize(

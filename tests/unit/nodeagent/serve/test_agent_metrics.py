@@ -58,6 +58,7 @@ def test_what_reclaim_does_is_served_once_a_policy_asks_for_it(tmp_path):
         # It has no operator.
         "plimsoll_agent_attending",
         "plimsoll_agent_streams_total",
+        "plimsoll_agent_policies_made_timestamp_seconds",
         "plimsoll_agent_batches_given_up_total",
         "plimsoll_agent_messages_refused_total",
         "plimsoll_agent_messages_too_large_total",
