@@ -208,10 +208,14 @@ async def test_a_certificate_is_rotated_under_a_running_server(operator, authori
             await until(lambda: old.state.failures_total["unavailable"] >= 1)
 
 
+def open_files() -> int:
+    """Of this process: tests before may have left some."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 async def test_a_server_may_have_as_many_connections_as_its_hard_limit_allows(operator):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # Tests before it in this process may have left some open.
-    few = len(list(Path("/proc/self/fd").iterdir())) + 100
+    few = open_files() + 100
     resource.setrlimit(resource.RLIMIT_NOFILE, (few, hard))
     try:
         async with operator.serving():
