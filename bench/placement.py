@@ -43,10 +43,11 @@ from placement_pods import (
 )
 from placement_recorded import DRAWS, PODS, recorded_rows
 from plimsoll.placement import lanes
-from plimsoll.placement.choose import Chooser
+from plimsoll.placement.choose import COMFORT, Chooser
 from plimsoll.placement.fit import NodeLoads, empty_nodes, margin, put, short_probability
 from plimsoll.placement.lanes import LANES, FloatArray, Loads, loads_of
 from plimsoll.placement.optimum import fewest_nodes
+from plimsoll.placement.preference import nodes_to_score, terms_for
 from plimsoll.placement.stack import pack
 from plimsoll.replay.split import Half
 from report import Row, bench_options, write_results
@@ -221,13 +222,13 @@ def speed_rows(nodes: int = 5000, pods: int = 100_000, decisions: int = 2000) ->
     made = empty_nodes(np.full(nodes, NODE_BYTES), LANES)
     where, which = rng.integers(nodes, size=pods), rng.integers(decisions, size=pods)
     put(made, loads.take(which), where)
-    chooser, took = Chooser(made), []
+    chooser, took, terms = Chooser(made, comfort=COMFORT), [], terms_for(nodes_to_score(nodes) / nodes)
     for pod in range(decisions):
         one = loads.take([pod])
         began = time.perf_counter()
-        choice = chooser.choose(one)
-        if choice is not None:
-            chooser.add(choice.place, one)
+        found = chooser.prefer(one, terms)
+        if found:
+            chooser.add(found[0].place, one)
         took.append(time.perf_counter() - began)
     p50, p99 = (1000 * float(np.quantile(took, each)) for each in (0.5, 0.99))
     rate = decisions / sum(took)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from placement_pods import ALONE, PAST_DAYS, PLACED, SEED, Drawn, draws
-from plimsoll.placement.choose import Chooser
+from plimsoll.placement.choose import COMFORT, Chooser
 from plimsoll.placement.fit import empty_nodes
 from plimsoll.placement.lanes import LANES, FloatArray, loads_of
 from plimsoll.placement.preference import nodes_to_score, terms_for
@@ -35,12 +35,12 @@ class Preferences:
     def __init__(self, drawn: Drawn, nodes: int, capacity: float) -> None:
         past = drawn.fleet(ALONE).hourly_bytes[:, : PAST_DAYS * LANES]
         self._loads = loads_of(past)
-        self._chooser = Chooser(empty_nodes(np.full(nodes, capacity), LANES))
+        self._chooser = Chooser(empty_nodes(np.full(nodes, capacity), LANES), comfort=COMFORT)
         self._terms = terms_for(nodes_to_score(nodes) / nodes)
 
     def of(self, series: int, allowed: npt.NDArray[np.bool_]) -> list[int]:
         """Nodes for a pod, the best first."""
-        ranked = self._chooser.rank(self._loads.take([series]), self._terms, allowed)
+        ranked = self._chooser.prefer(self._loads.take([series]), self._terms, allowed)
         return [each.place for each in ranked]
 
     def went(self, series: int, place: int) -> None:

@@ -59,10 +59,11 @@ KEEPS_READING = "(while cat /tmp/hot; do sleep 2; done) >/dev/null 2>&1 </dev/nu
 
 @pytest.fixture(scope="module")
 def joined(cluster: Cluster, release: Release, prometheus_url: str) -> Iterator[Release]:
-    """The release with coordination, until the file's end."""
+    """The release with coordination, until the file's end; its agents are told policies, and read nothing."""
     values = cluster_values(cluster, prometheus_url)
+    agent = {**values["agent"], "act": {**values["agent"]["act"], "policiesFrom": "operator"}}
     with undone_by(lambda: release.install_or_upgrade(values)):
-        release.install_or_upgrade({**values, "coordination": {"enabled": True}})
+        release.install_or_upgrade({**values, "agent": agent, "coordination": {"enabled": True}})
         wait_for(lambda: release.attending() >= len(cluster.nodes), "every node's agent to attend", 180)
         yield release
 

@@ -31,6 +31,7 @@ BoolArray = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.intp]
 
 DEFAULT_BOUND = 0.02  # probability of being short at any time within a day
+COMFORT = 0.0005  # up to which nodes are filled while there is room elsewhere
 # Nodes that are looked at closely, tightest first; more only where none of these has room.
 CANDIDATES = 64
 # Bytes of need added that a byte of room left weighs. Without it, and with room counting for a node, nodes
@@ -51,9 +52,10 @@ class Choice:
 class Chooser:
     """Chooses for one pod after the other, each seeing where the ones before it went."""
 
-    def __init__(self, nodes: NodeLoads, bound: float = DEFAULT_BOUND) -> None:
-        """Raises ValueError where the bound is none."""
+    def __init__(self, nodes: NodeLoads, bound: float = DEFAULT_BOUND, comfort: float | None = None) -> None:
+        """`comfort`: up to where `prefer` fills nodes; None: the bound. Raises ValueError for none."""
         self.nodes = nodes
+        self._comfort = None if comfort is None else Chooser(nodes, comfort)
         self._deviate = deviate(bound)
         self._need: FloatArray = needed_bytes(nodes, self._deviate)
         self._empty: BoolArray = (nodes.mean_bytes == 0).all(axis=1)
@@ -78,6 +80,15 @@ class Chooser:
         known = np.isfinite(self._need) if allowed is None else np.isfinite(self._need) & allowed
         return self._safest(np.flatnonzero(known), pod, count)
 
+    def prefer(self, pod: Loads, count: int, allowed: BoolArray | None = None) -> list[Choice]:
+        """Up to `count` nodes that a scheduler should rather take, the best first.
+
+        Those of `rank` at the bound of comfort: where none keeps that, the widest margin is better than the
+        tightest fit. What may be and what should be are two bounds: filled up to the first while there is
+        room elsewhere, nodes are short three times as often (decision 0378).
+        """
+        return (self if self._comfort is None else self._comfort).rank(pod, count, allowed)
+
     def rank_within(self, pod: Loads, count: int, allowed: BoolArray | None = None) -> list[Choice]:
         """The same of nodes that keep the bound alone; none where no node does."""
         if not np.isfinite(pod.mean_bytes).all():
@@ -97,11 +108,16 @@ class Chooser:
 
     def add(self, place: int, pod: Loads, sign: float = 1.0) -> None:
         """Put the pod on a node (or take it away, sign -1)."""
-        nodes = self.nodes
-        move(nodes, place, pod, sign)
+        move(self.nodes, place, pod, sign)
+        self.moved(place)
+
+    def moved(self, place: int) -> None:
+        """A node's loads were changed: what it needs now."""
         at = np.array([place])
-        self._need[place] = needed_bytes(nodes, self._deviate, among=at)[0]
-        self._empty[place] = bool((nodes.mean_bytes[place] <= 0).all())
+        self._need[place] = needed_bytes(self.nodes, self._deviate, among=at)[0]
+        self._empty[place] = bool((self.nodes.mean_bytes[place] <= 0).all())
+        if self._comfort is not None:
+            self._comfort.moved(place)
 
     def _candidates(self, may: Places, room: FloatArray) -> list[Places]:
         """Nodes in use, tightest first, a few at a time; then one empty node of each size."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from plimsoll.placement.choose import DEFAULT_BOUND, Choice, Chooser
+from plimsoll.placement.choose import COMFORT, DEFAULT_BOUND, Choice, Chooser
 from plimsoll.placement.fit import NodeLoads, deviate, empty_nodes, margin, put
 from plimsoll.placement.guard import LoadJudge
 from plimsoll.placement.lanes import LANES, PAST_HOURS, FloatArray, Loads, Shared, loads_of
@@ -63,6 +63,7 @@ class PlacementSettings:
 
     placing: bool = True  # False: the scheduler alone
     bound: float = DEFAULT_BOUND
+    comfort: float | None = COMFORT  # None: as tight as the bound lets
     recreated_an_hour: float = 0.02  # share of the pods
     shuffled: bool = False  # forecasts of other pods: what happens when all are wrong
     guarded: bool = True  # False: forecasts are followed however wrong (for comparison only)
@@ -244,17 +245,19 @@ class _Run:
         if self._look is None:
             return [], None
         chooser, one, feasible = self._look.chooser, self._look.loads.take([pod]), self._feasible(pod)
-        kept = chooser.rank_within(one, self._terms, feasible)
-        if kept and self._settings.required:
-            margins = margin(chooser.nodes, one)
-            return kept, (margins >= deviate(self._settings.bound)) | ~np.isfinite(chooser.need_bytes)
-        if not kept and self._settings.holding and may_hold:
-            place = self._look.mover.make_room(one, feasible)
-            if place is not None:
-                return chooser.rank(one, 1, np.arange(len(feasible)) == place), None
-        if kept or self._settings.required:
-            return kept, None
-        return chooser.rank(one, self._terms, feasible), None
+        if self._settings.required or (self._settings.holding and may_hold):
+            kept = chooser.rank_within(one, 1, feasible)
+            if not kept and self._settings.holding and may_hold:
+                place = self._look.mover.make_room(one, feasible)
+                if place is not None:
+                    return chooser.rank(one, 1, np.arange(len(feasible)) == place), None
+            if self._settings.required:
+                if not kept:
+                    return [], None
+                margins = margin(chooser.nodes, one)
+                keeps = (margins >= deviate(self._settings.bound)) | ~np.isfinite(chooser.need_bytes)
+                return chooser.prefer(one, self._terms, feasible & keeps), keeps
+        return chooser.prefer(one, self._terms, feasible), None
 
     def _loads(self, hour: int) -> Loads:
         if self._rows is not None:
@@ -263,7 +266,7 @@ class _Run:
         return loads_of(past if self._mixed is None else past[self._mixed], self._fleet.kin)
 
     def _chooser(self, loads: Loads) -> Chooser:
-        return Chooser(self._sums(loads), self._settings.bound)
+        return Chooser(self._sums(loads), self._settings.bound, self._settings.comfort)
 
     def _sums(self, loads: Loads) -> NodeLoads:
         sums = empty_nodes(self._capacity, LANES)

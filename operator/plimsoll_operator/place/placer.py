@@ -15,7 +15,7 @@ import numpy as np
 
 from plimsoll.api.precedence import EffectivePolicy
 from plimsoll.guard.state import ControlState
-from plimsoll.placement.choose import DEFAULT_BOUND, Chooser
+from plimsoll.placement.choose import COMFORT, DEFAULT_BOUND, Chooser
 from plimsoll.placement.lanes import Loads
 from plimsoll.workload import ContainerKey, WorkloadRef
 from plimsoll_operator import parse
@@ -178,7 +178,7 @@ class Placer:
         state = PlacementState(
             nodes,
             sums,
-            Chooser(node_loads(nodes, sums, tick.node_use, inflation, others)),
+            Chooser(node_loads(nodes, sums, tick.node_use, inflation, others), comfort=COMFORT),
             judge.trusted,
             _why_not(tick, control),
             now_seconds,

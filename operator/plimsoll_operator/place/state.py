@@ -93,12 +93,12 @@ def chosen(
     require = asked is NodePlacement.REQUIRE
     count = terms_for(min(1.0, nodes_to_score(len(nodes)) / int(allowed.sum())))
     breaks = _breaks(chooser, loads, allowed)
-    found = chooser.rank_within(loads, count, allowed & ~breaks)
+    found = chooser.prefer(loads, count, allowed & ~breaks)
     if not found and not np.isfinite(chooser.need_bytes[allowed]).all():
         # The least bad of those that are known may be the worst of all.
         return None, "half-known"
     if not found and not require:
-        found = chooser.rank(loads, count, allowed)
+        found = chooser.prefer(loads, count, allowed)
     if not found:
         return None, "full" if require else "nowhere"
     names = tuple(nodes.records[each.place].name for each in found)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from plimsoll.placement.choose import CANDIDATES, Chooser, own_need_bytes
+from plimsoll.placement.choose import CANDIDATES, COMFORT, Chooser, own_need_bytes
 from plimsoll.placement.fit import deviate, empty_nodes, margin
 from plimsoll.placement.lanes import LANES, Loads
 
@@ -97,6 +97,31 @@ def test_several_are_ranked_and_the_first_is_the_choice():
     full = Chooser(nodes_of(pod(950, deviation=20), pod(900, deviation=20)))
     assert full.rank_within(pod(200), 2) == []
     assert [each.place for each in full.rank(pod(200), 2)] == [1, 0]
+
+
+def test_while_there_is_room_elsewhere_nodes_are_not_filled_up_to_the_bound():
+    """The first would keep 2 % and not 0.05 %; the second keeps both."""
+    chooser = Chooser(nodes_of(pod(700, deviation=20), pod(500, deviation=20)), comfort=COMFORT)
+    assert [each.place for each in chooser.rank(pod(190), 2)] == [0, 1]
+    assert [each.place for each in chooser.prefer(pod(190), 2)] == [1]
+    assert Chooser(chooser.nodes).prefer(pod(190), 2) == chooser.rank(pod(190), 2)
+
+
+def test_where_no_node_is_comfortable_the_widest_margin_is_preferred():
+    chooser = Chooser(nodes_of(pod(700, deviation=20), pod(690, deviation=20)), comfort=COMFORT)
+    assert [each.place for each in chooser.rank(pod(200), 1)] == [0]
+    assert [each.place for each in chooser.prefer(pod(200), 2)] == [1, 0]
+    assert [each.place for each in chooser.prefer(pod(200), 2, np.array([True, False]))] == [0]
+
+
+def test_comfort_sees_where_the_ones_before_went_as_well():
+    chooser = Chooser(nodes_of(None, None), comfort=COMFORT)
+    for expected in (0, 0, 1, 1):
+        (found,) = chooser.prefer(pod(450, deviation=1), 1)
+        assert found.place == expected
+        chooser.add(found.place, pod(450, deviation=1))
+    again = Chooser(chooser.nodes, comfort=COMFORT)
+    assert np.allclose(again._comfort.need_bytes, chooser._comfort.need_bytes)
 
 
 @pytest.mark.parametrize("seed", range(5))

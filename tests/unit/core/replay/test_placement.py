@@ -149,7 +149,7 @@ def growing(pods=120, request=0.4):
 def test_relief_moves_pods_away_from_nodes_that_outgrow_what_was_forecast():
     made = growing()
     as_they_lie, relieved = (
-        shortages(made, 8, room=1.3, recreated_an_hour=0.0, relieving=each) for each in (False, True)
+        shortages(made, 8, room=1.15, recreated_an_hour=0.0, relieving=each) for each in (False, True)
     )
     assert relieved.short_node_bins < as_they_lie.short_node_bins / 4
     assert relieved.evictions > relieved.evictions_in_vain == as_they_lie.evictions == 0
