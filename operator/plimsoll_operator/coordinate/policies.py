@@ -13,11 +13,11 @@ from plimsoll.api.precedence import EffectivePolicy
 from plimsoll.coordinate.messages import ContainerPolicy, NodeFacts, PolicySnapshot
 from plimsoll.pages.control_types import ReclaimPolicy
 from plimsoll.workload import shared_class
-from plimsoll_operator.membership import Membership
+from plimsoll_operator.membership import Membership, Resolved
 from plimsoll_operator.records import PodRecord
 from plimsoll_operator.world import World
 
-Said = tuple[ContainerPolicy, ...]
+Parts = list[tuple[ContainerPolicy, ...]]  # of each pod of a node
 
 
 class PolicyTelling:
@@ -25,7 +25,9 @@ class PolicyTelling:
 
     def __init__(self, membership: Membership, offer: Callable[[str, PolicySnapshot], bool]) -> None:
         self._membership, self._offer = membership, offer
-        self._wanted: dict[str, int | None] = {}  # by kube node: a hash of what was said last
+        self._wanted: dict[str, Parts | None] = {}  # by kube node: what was said last
+        # By pod: the record and the policy that it was made of. Few change from one loop to the next.
+        self._made: dict[str, tuple[PodRecord, Resolved, tuple[ContainerPolicy, ...]]] = {}
         self._world: World | None = None
         self.said_total = 0
 
@@ -44,6 +46,7 @@ class PolicyTelling:
         self._world = world
         self._wanted = {name: each for name, each in self._wanted.items() if name in world.kube_nodes}
         if not self._wanted:
+            self._made.clear()
             return
         pods = defaultdict[str, list[PodRecord]](list)
         for pod in world.pods:
@@ -51,36 +54,50 @@ class PolicyTelling:
                 pods[pod.kube_node].append(pod)
         for kube_node in self._wanted:
             self._tell(kube_node, pods[kube_node], now_seconds)
+        present = {pod.uid for each in pods.values() for pod in each}
+        if len(self._made) > len(present):
+            self._made = {uid: each for uid, each in self._made.items() if uid in present}
 
     def rest(self) -> None:
         """Another replica leads: what is true is its to say."""
         self._world = None
         self._wanted.clear()
+        self._made.clear()
 
     def _tell(self, kube_node: str, pods: Iterable[PodRecord], now_seconds: float) -> None:
-        policies = tuple(each for pod in pods for each in self._of_pod(pod))
-        if self._wanted[kube_node] == hash(policies):
+        parts = [part for pod in pods if (part := self._of_pod(pod))]
+        if self._wanted[kube_node] == parts:  # the same objects, where nothing has changed
             return
         # Versions are for people: of two, the later is the one that the stream brought later.
-        if self._offer(kube_node, PolicySnapshot(int(now_seconds * 1000), policies)):
-            self._wanted[kube_node] = hash(policies)
+        snapshot = PolicySnapshot(int(now_seconds * 1000), tuple(each for part in parts for each in part))
+        if self._offer(kube_node, snapshot):
+            self._wanted[kube_node] = parts
             self.said_total += 1
 
-    def _of_pod(self, pod: PodRecord) -> Iterable[ContainerPolicy]:
+    def _of_pod(self, pod: PodRecord) -> tuple[ContainerPolicy, ...]:
         group = self._membership.group_of_pod(pod.uid)
         if group is None:
-            return
+            return ()
         policy = self._membership.resolve(group.ref, pod.labels)
-        if not isinstance(policy, EffectivePolicy):
-            return
-        for each in pod.containers:
-            if each.container_id:
-                name = each.spec.name
-                yield ContainerPolicy(
-                    pod.uid,
-                    each.container_id,
-                    name,
-                    ReclaimPolicy.under(policy, name),
-                    f"{group.ref}/{name}",
-                    shared_class(each.spec.image, name),
-                )
+        known = self._made.get(pod.uid)
+        if known is not None and known[0] is pod and known[1] is policy:
+            return known[2]
+        made = tuple(_of_containers(pod, str(group.ref), policy))
+        self._made[pod.uid] = (pod, policy, made)
+        return made
+
+
+def _of_containers(pod: PodRecord, workload: str, policy: Resolved) -> Iterable[ContainerPolicy]:
+    if not isinstance(policy, EffectivePolicy):
+        return
+    for each in pod.containers:
+        if each.container_id:
+            name = each.spec.name
+            yield ContainerPolicy(
+                pod.uid,
+                each.container_id,
+                name,
+                ReclaimPolicy.under(policy, name),
+                f"{workload}/{name}",
+                shared_class(each.spec.image, name),
+            )

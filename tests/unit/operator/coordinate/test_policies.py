@@ -1,7 +1,5 @@
 """Who wants policies is told them whole: at the hello, when they change, and never by who has not looked."""
 
-from dataclasses import replace
-
 import pytest
 
 from builders.clusters import NOW, raw_kube_node, raw_pod, raw_policy
@@ -119,6 +117,12 @@ async def test_a_conflict_and_a_mode_off_reclaim_nothing(desks):
     assert set(named(told(desks)[0]).values()) == {ReclaimMode.OFF}
 
 
-def test_a_snapshot_is_compared_by_what_it_says():
-    one = PolicySnapshot(1)
-    assert hash(one.policies) == hash(replace(one, version=2).policies)
+async def test_what_has_not_changed_is_not_made_again_and_who_is_gone_is_forgotten(desks):
+    greet(desks)
+    telling = desks.desk.policies
+    (before,) = (each for uid, each in telling._made.items() if uid == "uid-web-0")
+    await desks.once(NOW + MINUTE)
+    assert telling._made["uid-web-0"] is before
+    del desks.rig.api.objects["pods", "shop", "web-0"]
+    await desks.once(NOW + 2 * MINUTE)
+    assert "uid-web-0" not in telling._made
