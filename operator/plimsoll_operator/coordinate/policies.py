@@ -28,6 +28,7 @@ class PolicyTelling:
         self._wanted: dict[str, Parts | None] = {}  # by kube node: what was said last
         # By pod: the record and the policy that it was made of. Few change from one loop to the next.
         self._made: dict[str, tuple[PodRecord, Resolved, tuple[ContainerPolicy, ...]]] = {}
+        self._meanings: dict[tuple[int, str], tuple[EffectivePolicy, ReclaimPolicy]] = {}
         self._world: World | None = None
         self.said_total = 0
 
@@ -44,6 +45,7 @@ class PolicyTelling:
     def begin(self, world: World, now_seconds: float) -> None:
         """A loop begins: tell whom it concerns what has changed."""
         self._world = world
+        self._meanings.clear()
         self._wanted = {name: each for name, each in self._wanted.items() if name in world.kube_nodes}
         if not self._wanted:
             self._made.clear()
@@ -82,22 +84,28 @@ class PolicyTelling:
         known = self._made.get(pod.uid)
         if known is not None and known[0] is pod and known[1] is policy:
             return known[2]
-        made = tuple(_of_containers(pod, str(group.ref), policy))
+        made = tuple(self._of_containers(pod, str(group.ref), policy))
         self._made[pod.uid] = (pod, policy, made)
         return made
 
+    def _of_containers(self, pod: PodRecord, workload: str, policy: Resolved) -> Iterable[ContainerPolicy]:
+        if not isinstance(policy, EffectivePolicy):
+            return
+        for each in pod.containers:
+            if each.container_id:
+                name = each.spec.name
+                yield ContainerPolicy(
+                    pod.uid,
+                    each.container_id,
+                    name,
+                    self._under(policy, name),
+                    f"{workload}/{name}",
+                    shared_class(each.spec.image, name),
+                )
 
-def _of_containers(pod: PodRecord, workload: str, policy: Resolved) -> Iterable[ContainerPolicy]:
-    if not isinstance(policy, EffectivePolicy):
-        return
-    for each in pod.containers:
-        if each.container_id:
-            name = each.spec.name
-            yield ContainerPolicy(
-                pod.uid,
-                each.container_id,
-                name,
-                ReclaimPolicy.under(policy, name),
-                f"{workload}/{name}",
-                shared_class(each.spec.image, name),
-            )
+    def _under(self, policy: EffectivePolicy, name: str) -> ReclaimPolicy:
+        """The same for all replicas of a workload."""
+        known = self._meanings.get((id(policy), name))
+        if known is None or known[0] is not policy:
+            known = self._meanings[id(policy), name] = (policy, ReclaimPolicy.under(policy, name))
+        return known[1]
