@@ -155,6 +155,15 @@ def test_what_a_job_says_is_kept_while_somebody_may_want_it(stream):
     assert (stream.counts().jobs, client.keys(base + "*")) == (0, [])
 
 
+def test_a_job_of_an_older_version_has_what_it_says_in_the_stream(stream):
+    payload = task_bytes(task(0))
+    stream.take("one")  # makes the group
+    stream._link.get().client.xadd(f"{stream._base}:jobs", {"i": ident_of(payload), "p": payload})
+    assert work_once(stream, "one", fit) == 1
+    assert ident_of(payload) in stream.answers([ident_of(payload)])
+    assert stream.counts().jobs == 0
+
+
 def test_a_large_payload_is_not_kept_with_what_is_set_aside(stream):
     for ident, size in (("small", 1 << 10), ("large", 1 << 20)):
         stream.offer(ident, b"x" * size)

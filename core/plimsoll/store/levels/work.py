@@ -152,7 +152,8 @@ class WorkStream:
         idents = [fields[b"i"].decode() for _, fields in found]
         said = client.mget([self._keys(each)[3] for each in idents]) if idents else []
         jobs = []
-        for (entry, _), ident, payload in zip(found, idents, said, strict=True):
+        for (entry, fields), ident, apart in zip(found, idents, said, strict=True):
+            payload = fields.get(b"p") if apart is None else apart  # versions before had it in the stream
             if payload is None:  # it expired, or its equal was done meanwhile
                 client.xack(stream, GROUP, entry)
                 client.xdel(stream, entry)
