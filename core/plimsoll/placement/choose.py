@@ -85,7 +85,7 @@ class Chooser:
 
         Those of `rank` at the bound of comfort: where none keeps that, the widest margin is better than the
         tightest fit. What may be and what should be are two bounds: filled up to the first while there is
-        room elsewhere, nodes are short three times as often (decision 0378).
+        room elsewhere, nodes are short more often (decision 0378).
         """
         return (self if self._comfort is None else self._comfort).rank(pod, count, allowed)
 
