@@ -85,6 +85,15 @@ class Attendance(Generic[Said, Told]):
         known = self._nodes.get(kube_node)
         return None if known is None else known.session
 
+    def silence(self) -> None:
+        """Somebody else leads: what waits here to be said, or to be acknowledged, is not true any more.
+
+        Who leads again later says what is true then; an agent that has met another leader meanwhile would
+        be told all of it anew.
+        """
+        for each in self._nodes.values():
+            each.session.outbox.clear()
+
     def presence(self, kube_node: str, now_seconds: float) -> Presence:
         """Whether a node's agent can be counted on now."""
         known = self._nodes.get(kube_node)

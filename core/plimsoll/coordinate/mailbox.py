@@ -96,6 +96,13 @@ class Outbox(Generic[Body]):
         self._previous = min(self._previous, letter.follows)
         self.dropped_total += 1
 
+    def clear(self) -> None:
+        """Nothing of what is held is true any more: it leaves a gap as any that was given up."""
+        self.dropped_total += len(self._held)
+        self._held.clear()
+        self._until.clear()
+        self._levels = 0
+
     def acknowledge(self, number: int) -> None:
         """Everything up to `number` has been taken over. Raises ProtocolError for what was never said."""
         if number > self._previous:

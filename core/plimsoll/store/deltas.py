@@ -42,14 +42,15 @@ def unheard(release: Release, judged: Mapping[str, Judged]) -> dict[str, Judged]
     }
 
 
-def losses_of(judged: Iterable[Judged]) -> tuple[float, float] | None:
+def losses_of(judged: Iterable[Judged], least_nodes: int = LEAST_NODES) -> tuple[float, float] | None:
     """One round of a trial out of what nodes have lost lately by (candidate, predecessor); None for none.
 
     By the median of the nodes' relative differences, so that no one of three decides. Of fewer than three the
-    one that speaks most against the candidate counts: such a node can hold a model up, not push one through.
+    one that speaks most against the candidate counts, and of fewer than `least_nodes` only where it does
+    speak against it: such a node can hold a model up, not push one through.
     """
     found = sorted(relative_difference(each.candidate_loss, each.current_loss) for each in judged)
-    if not found:
+    if not found or (len(found) < least_nodes and found[-1] <= 0.0):
         return None
     difference = float(np.median(found)) if len(found) >= LEAST_NODES else found[-1]
     return 1.0 + difference, 1.0 - difference

@@ -36,6 +36,15 @@ class Pass:
     changed: int = 0  # patterns that are new or say something else
     failed: int = 0  # histories of which no pattern could be made
     why: str = ""  # the last of those failures
+    start: str = ""  # it begins with the key after this one, and ends with it: where the one before broke off
+
+    def left_of(self, keys: Sequence[str]) -> list[str]:
+        """Those of `keys` that this pass has not come to yet, in its order."""
+        ordered = sorted(keys, key=self._place)
+        return [key for key in ordered if not self.after or self._place(key) > self._place(self.after)]
+
+    def _place(self, key: str) -> tuple[bool, str]:
+        return key <= self.start, key
 
     def current(self, now_seconds: float) -> bool:
         """Whether it is the pass of this hour, whoever began it."""
@@ -71,13 +80,16 @@ def learn_some(memory: "Memory", now_seconds: float, before: Step | None = None,
         return Step(None)
     known = last_pass(memory, now_seconds)
     if known is None or not known.current(now_seconds):
-        known = Pass(now_seconds)
+        # A pass that did not come to its end within the hour is not begun at the beginning again: the same
+        # histories would never be learned.
+        broken_off = known is not None and known.ended_seconds is None
+        known = Pass(now_seconds, start=known.after if known is not None and broken_off else "")
     elif known.ended_seconds is not None:
         return Step(known)
     if before is not None and before.of == known:
         waiting = before.left
     else:
-        waiting = [key for key in due(memory) if key > known.after]
+        waiting = known.left_of(due(memory))
         if not waiting and not known.looked and not any(True for _ in memory.tiers.records("history")):
             return Step(None)  # an hour that begins empty is not over
     mine, left = waiting[:most], waiting[most:]

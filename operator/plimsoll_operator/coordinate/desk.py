@@ -176,6 +176,7 @@ class Desk:
 
     def rest(self) -> None:
         """Another replica leads: what is under way here is its own now, and is not taken up again later."""
+        self._attendance.silence()
         self.policies.rest()
         self.shrinks.drop()
         self.lending.drop()

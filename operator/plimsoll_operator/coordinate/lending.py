@@ -12,7 +12,7 @@ is noted in profiles (`lease_notes`): who leads next takes it over, and ends it.
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
 
@@ -83,6 +83,8 @@ class Lending:
         self.book = LeaseBook()
         self._taken_over = False
         self._taking_back: dict[ContainerUid, tuple[float, Lent]] = {}  # until when it is asked back
+        # Leases that have ended while their limit is still up, and until when that counts as lent.
+        self._not_back: dict[ContainerUid, tuple[float, Lent]] = {}
         self._turns: WeakValueDictionary[ContainerUid, asyncio.Lock] = WeakValueDictionary()
         self._refused: dict[ContainerUid, tuple[float, str]] = {}  # when last, and why
         self._ended: dict[ContainerUid, float] = {}
@@ -129,6 +131,7 @@ class Lending:
         self._refused.clear()
         self._ended.clear()
         self._taking_back.clear()
+        self._not_back.clear()
         self.book = LeaseBook(self.book.settings)
         self._taken_over = False
         self._notes.drop()
@@ -148,6 +151,7 @@ class Lending:
         self._ended = {u: each for u, each in self._ended.items() if now_seconds - each < KEPT_SECONDS}
         for lent in self.book.expired(now_seconds):
             self._ended[lent.uid] = now_seconds
+            self._not_back[lent.uid] = (now_seconds + ENDED_ASK_SECONDS, lent)
             _, known = self._taking_back.get(lent.uid, (0.0, lent))
             least = min(known.before_bytes, lent.before_bytes)
             self._taking_back[lent.uid] = (now_seconds + ENDED_ASK_SECONDS, replace(lent, before_bytes=least))
@@ -155,6 +159,11 @@ class Lending:
             uid: (until, lent)
             for uid, (until, lent) in self._taking_back.items()
             if now_seconds < until and self.unforeseen(uid, now_seconds)
+        }
+        self._not_back = {
+            uid: (until, lent)
+            for uid, (until, lent) in self._not_back.items()
+            if now_seconds < until and self._limit(uid) > lent.before_bytes
         }
         return {
             lent.uid: Ask(lent.before_bytes, None, reason="LeaseEnded", made_seconds=now_seconds)
@@ -243,9 +252,21 @@ class Lending:
             return None
         used = {each.uid: each.used_bytes for each in standing}
         return min(
-            forecast - self.book.unused_bytes(kube_node, expected),
-            available - self.book.unused_bytes(kube_node, used),
+            forecast - self.unused_bytes(kube_node, expected),
+            available - self.unused_bytes(kube_node, used),
         )
+
+    def unused_bytes(self, kube_node: str, reached_bytes: Mapping[ContainerUid, float | None]) -> int:
+        """What is lent on a kube node and not taken: by leases in force, and by such as have ended while the
+        limit is still where they raised it to.
+        """
+        lent_bytes = self.book.unused_bytes(kube_node, reached_bytes)
+        for uid, (_, lent) in self._not_back.items():
+            pod = self._membership.pod(uid[0])
+            if pod is not None and pod.kube_node == kube_node:
+                limit_bytes = min(self._limit(uid), lent.limit_bytes)
+                lent_bytes += max(0, limit_bytes - max(lent.before_bytes, int(reached_bytes.get(uid) or 0)))
+        return lent_bytes
 
     def _standing(self, pods: Iterable[PodRecord]) -> Iterable[_Standing]:
         for pod in pods:

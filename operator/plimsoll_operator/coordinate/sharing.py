@@ -32,6 +32,7 @@ from plimsoll_operator.serve.metrics import Metrics
 logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN = 30.0
+TOGETHER_SECONDS = 120.0  # in which each node that tries a model has spoken twice
 # A record of 63 nodes' reuse tables is 2.8 MB, and costs a quarter of a second to read, write and merge.
 FEW_WORDS, REST_SECONDS = 8, 600.0
 MOST_OF_A_NODE = 120  # messages a minute: each of three kinds of forty images
@@ -74,6 +75,8 @@ class Sharing:
     _kept: dict[Model, tuple[float, int]] = field(default_factory=dict)
     """When a model's words were last written, and of how many nodes they were."""
     _judged: dict[Model, dict[str, Judged]] = field(default_factory=lambda: defaultdict(dict))
+    _few_since: dict[Model, float] = field(default_factory=dict)
+    """Since when a round of a trial waits for more nodes to speak."""
     _working: threading.Lock = field(default_factory=threading.Lock)
 
     def hear(self, kube_node: str, delta: ModelDelta, now_seconds: float) -> None:
@@ -151,7 +154,7 @@ class Sharing:
         answers = []
         for (kind, key), nodes in asked.items():
             kept = self._keep((kind, key), now_seconds, rests=rests)
-            release, verdict = self._decide(kind, key, now_seconds, learns=learns, kept=kept)
+            release, verdict = self._decide(kind, key, now_seconds, learns=learns, kept=kept, rests=rests)
             if verdict is not Verdict.WAIT:
                 counts[verdict.value, kind] += 1
                 logger.info("a shared model: %s", verdict.value, extra={"kind": kind, "key": key})
@@ -216,27 +219,39 @@ class Sharing:
         return True
 
     def _decide(
-        self, kind: str, key: str, now_seconds: float, *, learns: bool, kept: bool
+        self, kind: str, key: str, now_seconds: float, *, learns: bool, kept: bool, rests: bool
     ) -> tuple[Release, Verdict]:
         """One round of a trial where one is, else one of merging."""
         shared = KINDS_SHARED[kind]
         ships = shared.ships()
         release, verdict = release_of(self.memory, kind, key, ships, now_seconds), Verdict.WAIT
-        judged = self._judged.pop((kind, key), {})
-        if not learns:
-            return release, verdict
-        if release.candidate is not None:
-            fresh = unheard(release, judged)
-            if (losses := losses_of(fresh.values())) is not None:
+        least = min(self.least_nodes, self.kube_nodes)
+        if learns and release.candidate is not None:
+            fresh = unheard(release, self._judged[kind, key])
+            if self._waits((kind, key), rests and len(fresh) < least, now_seconds):
+                return release, verdict
+            del self._judged[kind, key]
+            if (losses := losses_of(fresh.values(), least)) is not None:
                 heard = {node: each.sequence for node, each in fresh.items()}
                 release, verdict = judge_round(self.memory, kind, key, ships, losses, now_seconds, heard)
             return release, verdict
-        if not kept:
+        self._judged.pop((kind, key), None)
+        if not learns or not kept:
             return release, verdict
-        least = min(self.least_nodes, self.kube_nodes)
         return merge_round(
             self.memory, kind, key, ships, now_seconds, trim=shared.trim, least_nodes=least
         ), verdict
+
+    def _waits(self, model: Model, few: bool, now_seconds: float) -> bool:  # noqa: FBT001
+        """True while a round of a trial waits for more nodes: they speak once a minute, and not together.
+
+        Judged as they come, a round would be of whoever spoke in that half-minute, a liar alone among them.
+        """
+        since = self._few_since.setdefault(model, now_seconds)
+        if few and 0.0 <= now_seconds - since < TOGETHER_SECONDS:
+            return True
+        del self._few_since[model]
+        return False
 
     def _too_often(self, kube_node: str, now_seconds: float) -> bool:
         paced = self._paced.get(kube_node)

@@ -174,6 +174,21 @@ def test_what_is_forgotten_while_it_is_looked_at_does_not_come_back(monkeypatch)
     assert set(patterns(memory)) == {"b:app"}
 
 
+def test_where_a_pass_outlasts_its_hour_all_are_learned_all_the_same():
+    """Eight a step and ten steps an hour are 80, of 100 that are all written anew twice an hour."""
+    memory, now, before = open_memory(), NOW, None
+    names = [f"w{number:03d}" for number in range(100)]
+    for step in range(30):
+        if step % 5 == 0:
+            remember(memory, *names, now=now, mib=100.0 + step)
+        before = learn_some(memory, now, before, 8)
+        now += EVERY_SECONDS / 10
+        if step == 9:
+            assert len(patterns(memory)) == 80
+    assert len(patterns(memory)) == 100
+    assert last_pass(memory, now).start, "the pass under way began where the one before had broken off"
+
+
 def test_a_word_of_a_newer_program_on_its_pass_is_not_guessed_at():
     memory = open_memory()
     memory.store("control", "patterns", {"something": "else"}, NOW)

@@ -133,6 +133,23 @@ async def test_when_it_is_over_the_limit_falls_after_all():
     assert made.rig.limit() == 700
 
 
+async def test_who_leads_again_does_not_say_what_it_said_in_an_earlier_reign():
+    """The agent has met another leader meanwhile, and so would hear all of it anew."""
+    made = await lowering()
+    made.attend(NOW)
+    await made.once(NOW + MINUTE)
+    (request,) = made.told()  # and not acknowledged
+    assert isinstance(request, ShrinkRequest)
+    made.desk.rest()
+    made.agent.part()
+    made.agent.operator_epoch_id = 99
+    made.attend(NOW + 90)
+    assert made.told() == []
+    await made.once(NOW + 2 * MINUTE)
+    (again,) = made.told()
+    assert again.shrink_id != request.shrink_id, "it is asked for anew, as things are now"
+
+
 async def test_room_that_was_seen_a_minute_ago_lowers_nothing():
     made = await lowering()
     made.attend(NOW)
@@ -494,6 +511,21 @@ async def test_a_lease_after_one_that_ended_ends_at_the_limit_from_before_both(m
     assert made.desk._asks.lent == {}, "a lease is in force"
     await loops(made, range(12, 60))
     assert made.rig.limit() == 1024
+
+
+async def test_what_a_lease_raised_counts_as_lent_until_the_limit_is_back(monkeypatch):
+    made = await steady()
+    await silent(made, monkeypatch)
+    lent, used = made.desk.lending, {APP: 900.0 * MIB}
+    assert lent.unused_bytes("n1", used) == 400 * MIB
+    await loops(made, range(2, 8))
+    assert (made.rig.limit(), len(lent.book)) == (1424, 0), "it has ended, and the limit is still up"
+    assert lent.unused_bytes("n1", used) == 400 * MIB
+    assert lent.unused_bytes("n1", {APP: 1200.0 * MIB}) == 224 * MIB
+    assert lent.unused_bytes("n2", used) == 0
+    await loops(made, range(8, 40))
+    assert made.rig.limit() == 1024
+    assert lent.unused_bytes("n1", used) == 0
 
 
 async def test_no_lease_without_headroom_by_forecast():

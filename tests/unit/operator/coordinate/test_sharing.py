@@ -308,6 +308,44 @@ async def test_a_release_names_the_nodes_whose_words_it_is_made_of_and_who_has_j
     assert fleet.memory.tiers.retrieve(address, fleet.now).record.provenance.kube_nodes == tuple(NODES)
 
 
+@pytest.mark.parametrize(("worse", "verdict"), [(1.3, "roll-back"), (0.7, "promote")])
+async def test_a_liar_that_speaks_while_nobody_else_does_decides_nothing(worse, verdict):
+    """Honest nodes speak once a minute and in the same half of it, the liar in both."""
+    fleet = Fleet()
+    for name in NODES[:3]:
+        fleet.learned(name)
+    await fleet.sharing.round()
+    lie = 2.0 - worse
+    for number in range(2000):
+        release = fleet.release()
+        if release.candidate is None:
+            break
+        fleet.now += 30.0
+        for name in NODES if number % 2 == 0 else NODES[-1:]:
+            loss = lie if name == NODES[-1] else worse
+            judged = Judged(release.generation, loss, 1.0, int(fleet.now))
+            fleet.says(name, delta_payload(Delta(judged=judged)))
+        await fleet.sharing.round()
+    assert fleet.count(verdict) == 1
+    fleet.memory.close()
+
+
+async def test_a_round_waits_for_enough_nodes_and_then_hears_who_speaks_against(fleet):
+    says = await on_trial(fleet)
+    release = fleet.release()
+
+    async def alone(loss):
+        fleet.now += 30.0
+        judged = Judged(release.generation, loss, 1.0, int(fleet.now))
+        fleet.says("n0", delta_payload(Delta(judged=judged)))
+        await fleet.sharing.round()
+        return fleet.release().trial.rounds
+
+    assert [await alone(0.5) for _ in range(6)] == [0] * 6, "who praises alone is not heard"
+    assert [await alone(1.5) for _ in range(5)][-1] == 1, "who warns alone is, after two minutes"
+    assert says is not None
+
+
 async def test_who_ends_keeps_what_was_heard_before():
     nodes = [f"n{number}" for number in range(12)]
     fleet = Fleet(nodes)
@@ -320,9 +358,10 @@ async def test_who_ends_keeps_what_was_heard_before():
         fleet.learned(name, sequence=2, judged=judged)
     await fleet.sharing.round()
     assert {each.sequence for each in fleet.words().values()} == {1}, "they are written every ten minutes"
-    fleet.learned("n0", sequence=3, judged=Judged(judged.generation, 0.9, 1.0, 2))
+    for name in nodes[:3]:
+        fleet.learned(name, sequence=3, judged=Judged(judged.generation, 0.9, 1.0, 2))
     await fleet.sharing.flush()
-    assert sorted(each.sequence for each in fleet.words().values()) == [2] * 11 + [3]
+    assert sorted(each.sequence for each in fleet.words().values()) == [2] * 9 + [3] * 3
     assert fleet.release().heard["n0"] == 2
     fleet.memory.close()
 
