@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from weakref import WeakValueDictionary
 
 from plimsoll.api.precedence import EffectivePolicy
@@ -51,10 +52,20 @@ Still = Callable[[PodPlan], PodPlan]
 
 @dataclass(frozen=True, slots=True)
 class Acted:
-    """What became of plans: in neither is what was withheld at the last moment."""
+    """What became of plans: in neither is what was withheld at the last moment.
+
+    `unanswered`: written or not, for an answer was lost.
+    """
 
     written: list[PodPlan]
     failed: list[PodPlan]
+    unanswered: list[PodPlan]
+
+
+class _Outcome(Enum):
+    WRITTEN = auto()
+    FAILED = auto()
+    UNANSWERED = auto()
 
 
 class _WithheldError(Exception):
@@ -88,14 +99,15 @@ class Actor:
         await self._record_first(ordered, before_urgent)
         gate = asyncio.Semaphore(WRITES_AT_ONCE)
 
-        async def one(plan: PodPlan) -> tuple[PodPlan, bool]:
+        async def one(plan: PodPlan) -> tuple[PodPlan, _Outcome]:
             async with gate:
                 return await self._resize(plan, now_seconds, still)
 
         tried = await asyncio.gather(*(one(each) for each in ordered))
         return Acted(
-            [plan for plan, done in tried if done and plan.choices],
-            [plan for plan, done in tried if not done and plan.choices],
+            [plan for plan, came in tried if came is _Outcome.WRITTEN and plan.choices],
+            [plan for plan, came in tried if came is _Outcome.FAILED and plan.choices],
+            [plan for plan, came in tried if came is _Outcome.UNANSWERED and plan.choices],
         )
 
     async def follow(
@@ -153,30 +165,40 @@ class Actor:
         groups = {id(each.group): each.group for each in plans if each.urgent}
         await asyncio.gather(*(before_urgent(group) for group in groups.values()))
 
-    async def _resize(self, plan: PodPlan, now_seconds: float, still: Still) -> tuple[PodPlan, bool]:
-        """Write a plan; returns it as it was written or tried last, and whether it was written."""
-        whole = plan
+    async def _resize(self, plan: PodPlan, now_seconds: float, still: Still) -> tuple[PodPlan, _Outcome]:
+        """Write a plan; returns it as it was written or tried last, and what came of it."""
+        whole, failed = plan, _Outcome.FAILED
 
         async def attempt() -> Body:
-            nonlocal plan
+            nonlocal plan, failed
             async with self._turn(whole.pod.uid):
                 plan = still(whole)
                 if not plan.choices:
                     raise _WithheldError
-                return await self.api.resize(plan.ref, plan.values)
+                try:
+                    return await self.api.resize(plan.ref, plan.values)
+                except ApiError as error:
+                    if error.unanswered:
+                        failed = _Outcome.UNANSWERED
+                        self._asked_for(plan)
+                    raise
 
         try:
             body = await persistently(attempt)
         except _WithheldError:
-            return plan, False
+            return plan, failed
         except NotLeaderError as error:
             logger.info("not written: %s", error)
-            return plan, False
+            return plan, failed
         except ApiError as error:
             await self._refused(plan, error, _direction(plan), now_seconds)
-            return plan, False
+            return plan, failed
         await self._written(plan, body, now_seconds)
-        return plan, True
+        return plan, _Outcome.WRITTEN
+
+    def _asked_for(self, plan: PodPlan) -> None:
+        """A resize that is found under way with these values is our own."""
+        self.asked.update({(plan.pod.uid, name): values for name, values in plan.values.items()})
 
     def _turn(self, pod_uid: str) -> asyncio.Lock:
         """Whose turn it is to write to a pod; forgotten when nobody waits for it."""
@@ -186,9 +208,9 @@ class Actor:
         version = parse.version(body.get("metadata") or {})
         self.expectations.wrote(plan.pod.uid, Expectation(version, plan.values, now_seconds))
         self.metrics.count("plimsoll_resizes_total", direction=_direction(plan), outcome="accepted")
+        self._asked_for(plan)
         for name, choice in plan.choices.items():
             self.changes[plan.pod.uid, name] = now_seconds
-            self.asked[plan.pod.uid, name] = plan.values[name]
             note = f"container {name}: {choice.decision.message}"
             _log_choice(plan, name, note)
             await self.events.say(plan.ref, choice.decision.reason, note, now_seconds)

@@ -23,7 +23,7 @@ from plimsoll_operator.kube_version import KubeVersion, supported
 from plimsoll_operator.leaking import Leaks
 from plimsoll_operator.membership import Changes, Group, container_of
 from plimsoll_operator.parts import Parts
-from plimsoll_operator.planning import UNWRITTEN, Choice, Planner, Plans, PodPlan, RoutineBudget
+from plimsoll_operator.planning import UNANSWERED, UNWRITTEN, Choice, Planner, Plans, PodPlan, RoutineBudget
 from plimsoll_operator.reporting import report
 from plimsoll_operator.situations import Ledger, Situations
 from plimsoll_operator.world import World
@@ -154,7 +154,8 @@ class Loop:
             plan = PodPlan(pod, group, {spec.name: Choice(decision, spec.limit_bytes, ask.purpose)})
             acted = await parts.actor.act([plan], now_seconds, _nothing_to_record)
             if not acted.written:
-                return hold("NotWritten", f"could not be written: {decision.message}", None, None)
+                reason = UNANSWERED if acted.unanswered else "NotWritten"
+                return hold(reason, f"could not be written: {decision.message}", None, None)
         return decision
 
     def _places(self, world: World) -> bool:
@@ -272,8 +273,9 @@ class Loop:
         acted = await parts.actor.act(plans.pods, now_seconds, record_first, still)
         if parts.desk is not None:
             parts.desk.wrote(acted.written, self._present(now_seconds))
+            parts.desk.failed(acted.failed)
         written = {plan.group.rows[name] for plan in acted.written for name in plan.choices}
-        for plan in acted.failed:
+        for plan in (*acted.failed, *acted.unanswered):
             if written.isdisjoint(plan.group.rows.values()):
                 plans.unwritten(plan)
         parts.actor.keep_only({pod.uid for pod in world.pods}, now_seconds)

@@ -21,6 +21,7 @@ from plimsoll_operator.records import ContainerRecord, PodRecord, ProfileRecord,
 from plimsoll_operator.situations import Situations
 
 UNWRITTEN = "NoProfile"  # the reason of every decision before the workload's profile is there
+UNANSWERED = "Unanswered"  # of a write that may be there, for its answer was lost
 # Reasons that pass by themselves: such a container is looked at again in the next loop, not in an hour.
 PASSING = frozenset(
     {

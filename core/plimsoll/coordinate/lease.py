@@ -175,6 +175,17 @@ class LeaseBook:
         self._answers[uid, lease_id] = answer
         return answer
 
+    def unanswered(self, uid: ContainerUid, lease_id: int, reason: str) -> Refused:
+        """A grant whose raise may be there or not, for the answer was lost: nobody may count on it, and what
+        it may have raised is lent, is noted, and ends like any other.
+        """
+        lease = self._leases.get(uid)
+        if lease is not None and lease.lease_id == lease_id:
+            lease.written, lease.replaces = True, None
+        answer = Refused(lease_id, reason)
+        self._answers[uid, lease_id] = answer
+        return answer
+
     def expired(self, now_seconds: float) -> list[Lent]:
         """Leases that have ended since the last call."""
         over = {uid: each for uid, each in self._leases.items() if now_seconds >= each.until_seconds}

@@ -69,6 +69,7 @@ class Shrink:
     heard_seconds: float = float("-inf")
     remaining_bytes: int | None = None
     oom_kills_before: int | None = None
+    tried_bytes: int | None = None  # a limit that was sent to be written: it may be there without an answer
     reason: str = ""
 
     @property
@@ -136,6 +137,8 @@ def ticked(
             )
         else:
             shrink = _verified(shrink, now_seconds, settings, present=present, in_force_bytes=in_force_bytes)
+    elif limit_bytes is not None and limit_bytes == shrink.tried_bytes:
+        shrink = written(replace(shrink, target_bytes=limit_bytes), now_seconds)
     elif limit_bytes != shrink.from_bytes:
         shrink = _fail(shrink, f"the limit is {say(limit_bytes)} now, set by somebody else", now_seconds)
     elif not present:
@@ -152,9 +155,16 @@ def may_write(shrink: Shrink, now_seconds: float, settings: ShrinkSettings) -> b
     return shrink.step is Step.ROOM and 0.0 <= now_seconds - shrink.heard_seconds <= settings.fresh_seconds
 
 
+def tried(shrink: Shrink, limit_bytes: int | None) -> Shrink:
+    """A resize leaves for the API server now, and its answer may be lost where the resize is not; None: what
+    left was not carried out.
+    """
+    return replace(shrink, tried_bytes=limit_bytes)
+
+
 def written(shrink: Shrink, now_seconds: float) -> Shrink:
     """The resize was accepted by the API server."""
-    return _to(shrink, Step.WRITTEN, now_seconds)
+    return _to(replace(shrink, tried_bytes=None), Step.WRITTEN, now_seconds)
 
 
 def rolled_back(shrink: Shrink, now_seconds: float) -> Shrink:
@@ -202,16 +212,22 @@ def _verified(
 
 
 def _back(shrink: Shrink, now_seconds: float, settings: ShrinkSettings, limit_bytes: int | None) -> Shrink:
-    """A roll-back ends where the old limit is there, whoever set it, and where the guards never let it."""
-    if limit_bytes is not None and limit_bytes >= shrink.from_bytes:
+    """A roll-back ends where the old limit is there, whoever set it, and where the guards never let it.
+
+    A limit whose write was not answered may still be on its way to where we read.
+    """
+    waited = now_seconds - shrink.since_seconds
+    arrived = shrink.tried_bytes is None or not 0.0 <= waited <= settings.fresh_seconds
+    if limit_bytes is not None and limit_bytes >= shrink.from_bytes and arrived:
         return rolled_back(shrink, now_seconds)
-    if 0.0 <= now_seconds - shrink.since_seconds <= settings.roll_back_seconds:
+    if 0.0 <= waited <= settings.roll_back_seconds:
         return shrink
     return superseded(shrink, f"{shrink.reason}; {NOT_LET_THROUGH}", now_seconds)
 
 
 def _fail(shrink: Shrink, why: str, now_seconds: float) -> Shrink:
-    step = Step.ROLL_BACK if shrink.step in (Step.WRITTEN, Step.ROLL_BACK) else Step.ABANDONED
+    may_be_there = shrink.step in (Step.WRITTEN, Step.ROLL_BACK) or shrink.tried_bytes is not None
+    step = Step.ROLL_BACK if may_be_there else Step.ABANDONED
     return _to(replace(shrink, reason=why), step, now_seconds)
 
 

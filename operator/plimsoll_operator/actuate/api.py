@@ -100,6 +100,11 @@ class ApiError(Exception):
         """Worth trying again: no answer, too many requests, or the server's own trouble."""
         return self.status in (0, 408, 429) or self.status >= 500
 
+    @property
+    def unanswered(self) -> bool:
+        """The call may have been carried out all the same: what is lost may be the answer alone."""
+        return self.status in (0, 408) or self.status >= 500
+
 
 class KubeApi(Protocol):
     """What the operator asks of a Kubernetes API. Every call may raise `ApiError`, and nothing else."""

@@ -237,6 +237,12 @@ class Desk:
             for name, choice in plan.choices.items():
                 self.shrinks.wrote((plan.pod.uid, name), choice.decision.limit_bytes, now_seconds)
 
+    def failed(self, plans: list[PodPlan]) -> None:
+        """These were not written, for certain."""
+        for plan in plans:
+            for name in plan.choices:
+                self.shrinks.failed((plan.pod.uid, name))
+
     def _gated(self, plan: PodPlan, plans: Plans, now_seconds: float) -> PodPlan:
         choices = {}
         for name, choice in plan.choices.items():

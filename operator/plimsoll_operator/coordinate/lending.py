@@ -32,6 +32,7 @@ from plimsoll_operator.asks import Asks
 from plimsoll_operator.coordinate.lease_notes import LeaseNotes
 from plimsoll_operator.coordinate.views import Views
 from plimsoll_operator.membership import Group, Membership, container_of
+from plimsoll_operator.planning import UNANSWERED
 from plimsoll_operator.records import ContainerRecord, PodRecord
 from plimsoll_operator.world import World
 
@@ -221,11 +222,13 @@ class Lending:
             decision = await self._raise_now(uid, ask, now_seconds)
         finally:
             if decision is None:
-                book.refuted(uid, granted.lease_id, "not granted for a fault of ours")
+                book.unanswered(uid, granted.lease_id, "not granted for a fault of ours")
             await noted
         limit = decision.limit_bytes
         if limit is not None and (decision.acts or limit >= granted.limit_bytes):  # or: heard twice
             return book.wrote(uid, granted, limit)
+        if decision.reason == UNANSWERED:
+            return book.unanswered(uid, granted.lease_id, f"{decision.reason}: {decision.message}")
         return book.refuted(uid, granted.lease_id, f"{decision.reason}: {decision.message}")
 
     def _find(self, kube_node: str, index: int, now_seconds: float) -> _Container | None:

@@ -23,6 +23,7 @@ from plimsoll.coordinate.shrink import (
     rolled_back,
     superseded,
     ticked,
+    tried,
     written,
 )
 from plimsoll.guard.decision import DecisionKind
@@ -93,7 +94,9 @@ class Shrinks:
         return Waits("ShrinkUnderWay", f"the agent of {pod.kube_node} reclaims first{left}")
 
     def stands(self, pod: PodRecord, choice: Choice, name: str, now_seconds: float) -> Waits | None:
-        """None where a choice that `gate` let pass may still be written; else what it waits for."""
+        """None where a choice that `gate` let pass may still be written, and is from here on under way; else
+        what it waits for.
+        """
         to_bytes = choice.decision.limit_bytes
         if not _lowers(choice) or to_bytes is None:
             return None
@@ -105,6 +108,7 @@ class Shrinks:
             and may_write(shrink, now_seconds, self._settings)
             and to_bytes >= shrink.target_bytes
         ):
+            self._by_uid[pod.uid, name] = tried(shrink, to_bytes)
             return None
         return Waits("ShrinkUnderWay", f"the room that the agent of {pod.kube_node} had seen is gone, or old")
 
@@ -128,6 +132,12 @@ class Shrinks:
             self._around.offer(shrink.of.kube_node, shrink.request)
         else:
             self._set(uid, superseded(shrink, "the limit was raised meanwhile", now_seconds), now_seconds)
+
+    def failed(self, uid: PodContainer) -> None:
+        """A limit was not written, for certain."""
+        shrink = self._by_uid.get(uid)
+        if shrink is not None:
+            self._by_uid[uid] = tried(shrink, None)
 
     def tick(self, now_seconds: float) -> None:
         """Let time pass for every shrink."""
@@ -180,6 +190,7 @@ class Shrinks:
         container_id = "" if container is None else container.container_id
         of = Subject(pod.uid, uid[1], container_id, pod.kube_node)
         shrink = asked(self._around.draw_id(), of, from_bytes, to_bytes, now_seconds)
+        shrink = tried(shrink, None if known is None else known.tried_bytes)
         self._by_uid[uid] = shrink
         self._around.offer(pod.kube_node, shrink.request)
         return shrink

@@ -443,16 +443,22 @@ async def test_a_lease_right_after_a_shrink_doubles_the_limit_that_was_written()
     assert (await made.asks_for(900, NOW + 73)).limit_bytes == 1400 * MIB
 
 
-async def test_a_lease_that_fails_for_a_fault_of_ours_takes_no_room(monkeypatch):
+async def test_a_lease_that_breaks_off_counts_as_lent_until_its_end(
+    monkeypatch,
+):
     made = await steady()
 
     async def broken(*_):
         raise RuntimeError("broken")
 
     monkeypatch.setattr(made.desk.lending, "_raise_now", broken)
+    made.samples(900, NOW + 61)
     made.says(LeaseRequest(9, 0, 400 * MIB, 1024 * MIB, 50 * MIB, 3.0, NOW + 61), NOW + 61)
     await asyncio.gather(*made.desk._tasks)
-    assert made.desk.lending.book.unused_bytes("n1", {}) == 0
+    book = made.desk.lending.book
+    assert book.unused_bytes("n1", {}) == 400 * MIB  # nobody knows whether the raise is there
+    assert [each.uid for each in book.expired(NOW + 61 + book.settings.lasts_seconds)] == [APP]
+    assert book.unused_bytes("n1", {}) == 0
 
 
 async def silent(made, monkeypatch):
