@@ -1,7 +1,8 @@
 """Which version of the protocol two sides speak.
 
 In: both sides' versions. Out: the one that is spoken, or a sentence that says who must be upgraded. Minor
-versions only add: a side may be one minor ahead, and then says nothing that the other cannot know.
+versions only add: a side may be one minor ahead, and what the other does not know it does not read. Until a
+version is released it grows without a number of its own; 1.0 is not yet.
 """
 
 from dataclasses import dataclass

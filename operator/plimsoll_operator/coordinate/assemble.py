@@ -102,6 +102,7 @@ async def serve(
         monotonic=time.monotonic,
         admission=Admission(AdmissionRate(settings.agents_per_second, 2.0 * settings.agents_per_second)),
         addresses=EachAdmission(AdmissionRate(of_address, 4.0 * of_address)),
+        networks=EachAdmission(AdmissionRate(0.5 * settings.agents_per_second, settings.agents_per_second)),
         relay=relay if settings.agents_address else None,
     )
     server, port = await start(service, identity, settings.metrics_address, settings.agents_port)

@@ -19,6 +19,7 @@ from plimsoll.coordinate.admission import Admission, AdmissionRate
 from plimsoll_operator.coordinate.refused import RefusedError
 
 ADDRESSES = AdmissionRate(per_second=5.0, burst=20.0)  # streams of an address, a node's or its agent's
+NETWORKS = AdmissionRate(per_second=50.0, burst=100.0)  # of an IPv6 network: half of the door for all
 STREAMS = AdmissionRate(per_second=0.5, burst=20.0)  # of a node, which needs one
 MESSAGES = AdmissionRate(per_second=200.0, burst=1000.0)  # of a node; a full buffer of an agent is 376
 LEASES = AdmissionRate(per_second=10.0, burst=100.0)  # of a node: a walk over its pods each
@@ -78,19 +79,20 @@ def let_in(wait_seconds: float, why: str, kind: str) -> None:
         raise RefusedError(grpc.StatusCode.RESOURCE_EXHAUSTED, said, kind, wait_seconds)
 
 
-def address_of(peer: str) -> str:
-    """Whose door a connection comes to, of gRPC's `ipv4:10.0.0.7:4567`; of IPv6 its network of 64 bits.
+def places_of(peer: str) -> tuple[str, ...]:
+    """Whose doors a connection comes to, of gRPC's `ipv4:10.0.0.7:4567`: its address, and of IPv6 its network
+    of 64 bits too.
 
-    Who has one address of such a network mostly has all of them.
+    Who has one address of such a network may have all of them; but all nodes of a cluster may stand in one.
     """
     kind, _, rest = unquote(peer).partition(":")
     if kind not in {"ipv4", "ipv6"}:
-        return peer
+        return (peer,)
     host = rest.rpartition(":")[0].strip("[]").partition("%")[0]
     try:
         address = ip_address(host)
     except ValueError:
-        return peer
-    if isinstance(address, IPv4Address):
-        return str(address)
-    return str(address.ipv4_mapped or ip_network((address, 64), strict=False))
+        return (peer,)
+    if isinstance(address, IPv4Address) or address.ipv4_mapped:
+        return (str(getattr(address, "ipv4_mapped", None) or address),)
+    return (str(address), str(ip_network((address, 64), strict=False)))

@@ -116,6 +116,7 @@ class Coordination:
     monotonic: Callable[[], float]
     admission: Admission = field(default_factory=Admission)
     addresses: EachAdmission = field(default_factory=lambda: EachAdmission(doors.ADDRESSES))
+    networks: EachAdmission = field(default_factory=lambda: EachAdmission(doors.NETWORKS))
     audience: str = service.AUDIENCE
     relay: Relay | None = None  # None: where this replica does not lead, it takes no streams
     counts: DoorCounts = field(default_factory=DoorCounts)
@@ -200,8 +201,9 @@ class Coordination:
         relayed = service.RELAYED in metadata
         doors.checked_name(context, self.operators_name if relayed else self.agents_name)
         if not relayed:  # a replica carries many nodes' streams, and has let each of them in by its address
-            wait = self.addresses.wait_seconds(doors.address_of(context.peer()), now)
-            let_in(wait, "too many streams of this address", "address")
+            places = zip(doors.places_of(context.peer()), (self.addresses, self.networks), strict=False)
+            for place, each in places:
+                let_in(each.wait_seconds(place, now), f"too many streams of {place}", "address")
         let_in(self.admission.wait_seconds(now), "too many streams", "rate")
         relay = None if self.leads() else self.relay
         if not self.leads() and (relay is None or relayed):

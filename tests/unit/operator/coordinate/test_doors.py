@@ -9,7 +9,7 @@ from builders.attending import AGENTS
 from builders.authority import AGENT_HOST, OPERATOR_HOST
 from plimsoll.coordinate.admission import Admission, AdmissionRate, EachAdmission
 from plimsoll.coordinate.attendance import Attendance
-from plimsoll_operator.coordinate.doors import address_of
+from plimsoll_operator.coordinate.doors import places_of
 from plimsoll_operator.coordinate.server import Coordination
 from plimsoll_proto import service
 
@@ -26,7 +26,7 @@ class Call:
         self.code, self.trailing = None, {}
 
     def peer(self) -> str:
-        return f"ipv4:{self.address}:40000"
+        return f"ipv{6 if ':' in self.address else 4}:{self.address}:40000"
 
     def auth_context(self) -> dict:
         return {"peer_dns": [name.encode() for name in self.names]}
@@ -45,7 +45,7 @@ def door():
         attendance=Attendance(1), tokens=None, username=AGENTS, agents_name=AGENT_HOST,
         operators_name=OPERATOR_HOST, hearer=None, kube_node_of_pod=lambda _: None, leads=lambda: True,
         now=lambda: 0.0, monotonic=lambda: 0.0, admission=Admission(AdmissionRate(100.0, 50.0)),
-        addresses=EachAdmission(AdmissionRate(1.0, 10.0)),
+        addresses=EachAdmission(AdmissionRate(1.0, 10.0)), networks=EachAdmission(AdmissionRate(5.0, 25.0)),
     )  # fmt: skip
 
 
@@ -115,17 +115,28 @@ def test_who_is_sent_away_comes_back_at_the_rate_of_the_door_by_whatever_way_it_
 
 
 @pytest.mark.parametrize(
-    ("peer", "address"),
+    ("peer", "places"),
     [
-        ("ipv4:10.0.0.7:4567", "10.0.0.7"),
-        ("ipv6:%5B2001:db8::7%5D:4567", "2001:db8::/64"),
-        ("ipv6:[2001:db8::ffff:1]:1", "2001:db8::/64"),
-        ("ipv6:%5B::ffff:10.0.0.7%5D:1", "10.0.0.7"),
-        ("ipv6:%5Bfe80::1%25eth0%5D:1", "fe80::/64"),
-        ("unix:/run/agents", "unix:/run/agents"),
-        ("ipv4:nonsense", "ipv4:nonsense"),
-        ("", ""),
+        ("ipv4:10.0.0.7:4567", ("10.0.0.7",)),
+        ("ipv6:%5B2001:db8::7%5D:4567", ("2001:db8::7", "2001:db8::/64")),
+        ("ipv6:[2001:db8::ffff:1]:1", ("2001:db8::ffff:1", "2001:db8::/64")),
+        ("ipv6:%5B::ffff:10.0.0.7%5D:1", ("10.0.0.7",)),
+        ("ipv6:%5Bfe80::1%25eth0%5D:1", ("fe80::1", "fe80::/64")),
+        ("unix:/run/agents", ("unix:/run/agents",)),
+        ("ipv4:nonsense", ("ipv4:nonsense",)),
+        ("", ("",)),
     ],
 )
-def test_the_address_of_a_connection(peer, address):
-    assert address_of(peer) == address
+def test_the_places_of_a_connection(peer, places):
+    assert places_of(peer) == places
+
+
+async def test_agents_of_one_ipv6_network_have_a_door_each_and_the_network_half_of_that_for_all(door):
+    """A cluster's nodes may all stand in one network; who has all of its addresses keeps no other out."""
+    stormed = Counter([await come(door, Call("[2001:db8::66]")) for _ in range(30)])
+    assert stormed == {grpc.StatusCode.UNAUTHENTICATED: 10, grpc.StatusCode.RESOURCE_EXHAUSTED: 20}
+    assert await come(door, Call("[2001:db8::67]")) is grpc.StatusCode.UNAUTHENTICATED
+    many = Counter([await come(door, Call(f"[2001:db8::1:{number:x}]")) for number in range(200)])
+    assert many == {grpc.StatusCode.UNAUTHENTICATED: 14, grpc.StatusCode.RESOURCE_EXHAUSTED: 186}
+    assert await come(door, Call("[2001:db8:0:1::1]")) is grpc.StatusCode.UNAUTHENTICATED
+    assert door.counts.refusals_total == {"address": 206, "token": 26}
