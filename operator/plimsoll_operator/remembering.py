@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from plimsoll.recommend.relatives import Steps
 from plimsoll.store.kindred import KIND, relatives_document, relatives_key, relatives_steps
-from plimsoll.store.levels.protocol import LevelError
+from plimsoll.store.levels.protocol import LevelError, Reason
 from plimsoll.store.outlook import checkpoint_of, history_document
 from plimsoll.store.record import RecordError
 from plimsoll.usage.sample import Quantity
@@ -38,6 +38,7 @@ MOST_NOTED = (
     50_000  # containers whose newest past waits for its turn; further ones come with their next profile
 )
 QUANTILES = (0.5, 0.99)
+SENDING_SECONDS = 15.0  # of each of these, at most, what waits is sent to Redis
 AT_ONCE = 500  # records of one transaction of the file
 KIN_SECONDS = 3600.0  # between two writes of one image's steps
 JUDGE = ("placement", "judge")  # kind and key of what the judge of placement keeps
@@ -67,10 +68,12 @@ class Remembered:
     unwritten: int = 0  # pasts that the memory did not take
     learner: "Learner | None" = None  # None: nobody learns patterns here
     incidents: Incidents | None = None  # None: nobody records what goes wrong
+    monotonic: Callable[[], float] = time.monotonic
     _told: Counter[tuple[str, str]] = field(default_factory=Counter)  # outcomes that metrics know of
     _noted: dict[str, Past] = field(default_factory=dict)
     _kin_written: dict[str, float] = field(default_factory=dict)  # kin -> when
     _judge: Mapping[str, object] | None = None  # of placement, to be written
+    _refused: list[str] = field(default_factory=list)  # why, of what the memory did not take this time
 
     def note(
         self,
@@ -116,13 +119,16 @@ class Remembered:
     async def write(self, *, last: bool = False) -> None:
         """Write what is noted, and offer it to Redis; for the `last` time where the process ends."""
         noted, self._noted = self._noted, {}
+        self._refused.clear()
         try:
-            await asyncio.to_thread(self._write, noted)
+            await asyncio.to_thread(self._write, noted, last=last)
         except (LevelError, RecordError) as error:
-            self.unwritten += len(noted)
+            self._refused.extend([str(error)] * len(noted))
+        if self._refused:
+            self.unwritten += len(self._refused)
             if self.metrics is not None:
-                self.metrics.count("plimsoll_memory_unwritten_total", len(noted))
-            logger.warning("%d histories not remembered: %s", len(noted), error)
+                self.metrics.count("plimsoll_memory_unwritten_total", len(self._refused))
+            logger.warning("%d records not remembered: %s", len(self._refused), self._refused[-1])
         if self.metrics is not None:
             self._tell(self.metrics)
         if self.incidents is not None:
@@ -197,8 +203,8 @@ class Remembered:
                 logger.warning("what is remembered of %s cannot be read: %s", kin, error)
         return found
 
-    def _write(self, noted: Mapping[str, Past]) -> None:
-        now_seconds = self.now()
+    def _write(self, noted: Mapping[str, Past], *, last: bool) -> None:
+        begun, now_seconds = self.monotonic(), self.now()
         if self.memory.learning(now_seconds):
             names = list(noted)
             for start in range(0, len(names), AT_ONCE):
@@ -208,16 +214,35 @@ class Remembered:
                         document = history_document(
                             past.checkpoint, past.quantity, past.limit_bytes, past.kin
                         )
-                        self.memory.store("history", name, document, now_seconds, kube_nodes=past.kube_nodes)
+                        self._store("history", name, document, now_seconds, past.kube_nodes)
                         if self.incidents is not None:
                             self.incidents.promises(name, past.checkpoint, past.quantity, now_seconds)
             self._write_relatives(noted, now_seconds)
             judge, self._judge = self._judge, None
             if judge is not None:
-                self.memory.store(*JUDGE, judge, now_seconds)
-        sent = self.memory.send(now_seconds)
+                self._store(*JUDGE, judge, now_seconds)
+        sent = self.memory.send(
+            now_seconds, lambda: not last and 0.0 <= self.monotonic() - begun < SENDING_SECONDS
+        )
         if sent.failure:
             logger.info("%d records wait for Redis: %s", sent.waiting, sent.failure)
+
+    def _store(
+        self,
+        kind: str,
+        key: str,
+        document: Mapping[str, object],
+        now_seconds: float,
+        kube_nodes: Collection[str] = (),
+        samples: int = 0,
+    ) -> None:
+        """A file that is full refuses what is new to it, and takes what has changed."""
+        try:
+            self.memory.store(kind, key, document, now_seconds, kube_nodes=kube_nodes, samples=samples)
+        except LevelError as error:
+            if error.reason is not Reason.FULL:
+                raise
+            self._refused.append(str(error))
 
     def _write_relatives(self, noted: Mapping[str, Past], now_seconds: float) -> None:
         """Of each image that is due what the containers did whose pasts are at hand."""
@@ -240,4 +265,4 @@ class Remembered:
             self._kin_written[kin] = now_seconds
             key, samples = relatives_key(kin, self.quantity), len(document["steps"])
             names = frozenset[str]().union(*(each.kube_nodes for each in pasts))
-            self.memory.store(KIND, key, document, now_seconds, kube_nodes=names, samples=samples)
+            self._store(KIND, key, document, now_seconds, names, samples)

@@ -153,6 +153,18 @@ def the_memory_takes_nothing() -> list[Object]:
     ]
 
 
+def the_memory_falls_behind() -> list[Object]:
+    """Where Redis is away others say so, and what is sent now and then is not behind."""
+    name, waiting, away = "PlimsollMemoryFallsBehind", "plimsoll_memory_waiting", "plimsoll_memory_redis_away"
+    behind, there = {f'{waiting}{{pod="a"}}': "21000+10x180"}, {f'{away}{{pod="a"}}': "0x180"}
+    return [
+        played(behind | there, name, "50m"),
+        played(behind | there, name, "70m", of_a_pod(name)),
+        played(behind | {f'{away}{{pod="a"}}': "0x100 1x80"}, name, "130m"),
+        played({f'{waiting}{{pod="a"}}': "21000x30 400 21000x150"} | there, name, "140m"),
+    ]
+
+
 def the_memory_learns_nothing() -> list[Object]:
     """Steps that fail now and then among others are told nobody; who learns nothing at all is."""
     name, metric = "PlimsollMemoryLearnsNothing", "plimsoll_memory_learn_steps_total"
@@ -217,6 +229,7 @@ def the_webhook_is_not_reached() -> list[Object]:
 
 PLAYS = [
     nobody_leads, leak_ends_soon, oom_kills, somebody_is_away, the_memory_takes_nothing,
+    the_memory_falls_behind,
     the_memory_learns_nothing, fits_are_set_aside,
     the_certificate_ends, the_webhook_is_not_reached,
 ]  # fmt: skip

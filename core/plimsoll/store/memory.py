@@ -29,7 +29,7 @@ from plimsoll.store.levels.snapshots import Snapshots
 from plimsoll.store.outlook import Outlook, outlooks
 from plimsoll.store.record import Address, Entry, Provenance, Record, RecordError
 from plimsoll.store.search import Hit, search
-from plimsoll.store.sending import Sent, send
+from plimsoll.store.sending import Sent, send_while
 from plimsoll.store.tiered import TieredStore
 
 if TYPE_CHECKING:
@@ -114,9 +114,9 @@ class Memory:
         lost = len(survey.unreadable)
         return shut or (f"{lost} records of Redis cannot be read" if lost else "")
 
-    def send(self, now_seconds: float) -> Sent:
-        """One round to Redis; does nothing without one."""
-        return send(self.tiers, now_seconds)
+    def send(self, now_seconds: float, goes_on: Callable[[], bool] = lambda: False) -> Sent:
+        """A round to Redis, or as many as there is work for and `goes_on`; nothing without a Redis."""
+        return send_while(self.tiers, now_seconds, goes_on)
 
     def documents(
         self, kind: str, keys: Collection[str] | None = None

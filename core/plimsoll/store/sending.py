@@ -5,7 +5,8 @@ In: a store with its file of waiting records, a `now`. Out: counts. One round: i
 sent again where it is missing (a fail-over may lose what was acknowledged); what waits is sent, each by
 compare-and-set. A conflict is joined with what is there by the kind's merge and tried again. What was
 forgotten wins over what was written from an older version. A Redis that fails ends the round; a record that
-cannot be read there is written anew, and whatever else is wrong with one record holds up no other.
+cannot be read there is written anew, and whatever else is wrong with one record holds up no other: it is
+tried again later, behind those that have not had their turn.
 """
 
 from collections.abc import Callable
@@ -21,6 +22,7 @@ SETTLE_SECONDS = 30.0  # a fail-over is over within so long
 SENT_AT_ONCE = 512
 ATTEMPTS = 8  # writers in each other's way; each attempt joins what came meanwhile
 EPOCH = "shared-epoch"
+_COUNTED = ("taken", "joined", "confirmed", "again", "buried", "unsound")
 
 
 Mark = tuple[Address, str, State, int]  # whose, of which digest, how it stands now, at which shared version
@@ -38,6 +40,7 @@ class Sent:
     unsound: int = 0  # cannot be joined, and what is there stands; or cannot be sent
     waiting: int = 0  # after the round
     failure: str = ""  # why the round ended early
+    more: bool = False  # there may be more to do now
     marks: list[Mark] = field(default_factory=list, repr=False)  # to be written down when the round ends
 
 
@@ -51,10 +54,11 @@ def send(store: TieredStore, now_seconds: float, settle_seconds: float = SETTLE_
     else:
         try:
             _epoch(store, now_seconds)
-            for held in store.file.in_state(State.SENT, SENT_AT_ONCE, now_seconds - settle_seconds):
-                _one(_read_back, store, held, now_seconds, done)
-            for held in store.file.in_state(State.PENDING, SENT_AT_ONCE):
-                _one(_send, store, held, now_seconds, done)
+            for state, step in ((State.SENT, _read_back), (State.PENDING, _send)):
+                due = store.file.in_state(state, SENT_AT_ONCE, now_seconds - settle_seconds)
+                for held in due:
+                    _one(step, store, held, now_seconds, done)
+                done.more |= len(due) == SENT_AT_ONCE
         except LevelError as error:
             if error.level != "redis":
                 raise
@@ -66,8 +70,19 @@ def send(store: TieredStore, now_seconds: float, settle_seconds: float = SETTLE_
                     store.file.mark(address, digest, state, version, now_seconds)
     counts = store.file.counts()
     done.waiting = counts["pending"] + counts["sent"]
-    for name in ("taken", "joined", "confirmed", "again", "buried", "unsound"):
+    for name in _COUNTED:
         store.measures.count("redis", name, getattr(done, name))
+    return done
+
+
+def send_while(store: TieredStore, now_seconds: float, goes_on: Callable[[], bool]) -> Sent:
+    """Rounds, one at least, while there is more to do and `goes_on` says so; the sum of what they did."""
+    done = send(store, now_seconds)
+    while done.more and not done.failure and goes_on():
+        last = send(store, now_seconds)
+        for name in _COUNTED:
+            setattr(last, name, getattr(last, name) + getattr(done, name))
+        done = last
     return done
 
 
@@ -83,6 +98,7 @@ def _one(
         step(store, held, now_seconds, done)
     except RecordError:
         done.unsound += 1
+        done.marks.append((held.record.address, held.record.digest, held.state, held.base))
 
 
 def _mine(store: TieredStore, held: Held) -> Entry | None:
@@ -121,7 +137,7 @@ def _read_back(store: TieredStore, held: Held, now_seconds: float, done: Sent) -
         done.confirmed += 1
         return
     base = 0 if theirs is None else held.base
-    store.file.mark(mine.record.address, held.record.digest, State.PENDING, base, now_seconds)
+    store.file.mark(mine.record.address, held.record.digest, State.PENDING, base, 0.0)
     done.again += 1
 
 

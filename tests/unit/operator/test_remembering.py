@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from itertools import count
 
 import fakeredis
 import numpy as np
@@ -16,12 +17,14 @@ from builders.loops import rig
 from builders.store import NOW
 from plimsoll.forecast.registry import model_names
 from plimsoll.recommend.row_policy import RowPolicy
+from plimsoll.store.content import decode
 from plimsoll.store.forgetting import forget
 from plimsoll.store.levels.address import parse_redis_address
 from plimsoll.store.levels.connect import Link
 from plimsoll.store.levels.file import Bounds, FileLevel
 from plimsoll.store.levels.shared import SharedLevel
 from plimsoll.store.memory import Memory, open_memory
+from plimsoll.store.record import Address
 from plimsoll.store.tiered import TieredStore
 from plimsoll.usage.history import History
 from plimsoll.usage.sample import Quantity
@@ -32,7 +35,7 @@ from plimsoll_operator.engine.frames import Restore, Sync
 from plimsoll_operator.engine.kin import kin_of
 from plimsoll_operator.engine.messages import EngineSettings
 from plimsoll_operator.engine.worker import answer
-from plimsoll_operator.remembering import Remembered
+from plimsoll_operator.remembering import SENDING_SECONDS, Remembered
 from plimsoll_operator.serve.metrics import Metrics
 
 KEY = ContainerKey(WorkloadRef("demo", "Deployment", "web"), "app")
@@ -108,12 +111,48 @@ async def test_a_memory_that_fails_is_counted_and_holds_nobody_up():
     for number in range(3):
         one.note(ContainerKey(KEY.workload, f"c{number}"), checkpoint(), None)
     await one.write()
-    assert one.unwritten == 3
+    assert one.unwritten == 2
     server.connected = False
     memory.tiers.file = FileLevel()
     one.note(KEY, checkpoint(), None)
     await one.write()
     assert await one.recall({1: KEY}) == {1: checkpoint()}
+
+
+async def test_a_full_file_refuses_what_is_new_to_it_and_takes_what_has_changed():
+    """One workload more than there is room for had kept all others of its half minute from being written."""
+    server = fakeredis.FakeServer()
+    server.connected = False
+    one = remembering(shared_memory(server))
+    one.memory.tiers.file = FileLevel(bounds=Bounds(most_records=2))
+    known = [ContainerKey(KEY.workload, f"c{number}") for number in range(2)]
+    for mib in (100, 200):
+        one.note(ContainerKey(KEY.workload, "new"), checkpoint(), None) if mib == 200 else None
+        for key in known:
+            one.note(key, checkpoint(mib=mib), None)
+        one.note_judge({"trust": mib})
+        await one.write()
+    kept = {key: one.memory.tiers.file.get(Address("history", str(key))) for key in known}
+    assert all(decode(each.content)["checkpoint"].tobytes() == checkpoint(mib=200) for each in kept.values())
+    assert one.unwritten == 1 + 2, "the new one, and the judge's word of which nothing was there"
+    server.connected = True
+    one.now = lambda: NOW + 3600.0
+    await one.write()
+    assert one.memory.tiers.file.counts()["pending"] == 0, "what is full is emptied by sending"
+
+
+@pytest.mark.parametrize("last", [False, True])
+async def test_as_much_is_sent_as_there_is_time_for_and_at_the_end_one_round(monkeypatch, last):
+    monkeypatch.setattr("plimsoll.store.sending.SENT_AT_ONCE", 2)
+    one, clock = remembering(shared_memory(fakeredis.FakeServer())), count()
+    one.monotonic = lambda: next(clock) * SENDING_SECONDS / 2.5
+    for number in range(9):
+        one.note(ContainerKey(KEY.workload, f"c{number}"), checkpoint(), None)
+    await one.write(last=last)
+    assert one.memory.tiers.file.counts()["sent"] == (2 if last else 6)
+    one.monotonic = lambda: 0.0
+    await one.write()
+    assert one.memory.tiers.file.counts()["sent"] == 9
 
 
 async def test_what_was_forgotten_is_not_recalled():

@@ -3,7 +3,8 @@
 In: entries. Out: the same after a restart or a kill. A write of ours stays `PENDING` until the shared level
 has taken it, then `SENT` until it was read back from there (decision 0101). Bounded: what is clean goes
 first, the longest unused before others; what is not yet read back never goes, and when all is such, a new
-key is refused (`LevelError` full) while known keys may still change. A file that is damaged is set aside
+key is refused (`LevelError` full) while known keys may still change, until their contents take twice what a
+file may hold. A file that is damaged is set aside
 under another name (or refused), and a new one begun. `secure_delete`: what was forgotten is overwritten.
 """
 
@@ -65,7 +66,8 @@ class FileLevel:
         self._bounds = bounds or Bounds()
         self._lock = threading.RLock()
         self._used: dict[str, None] = {}
-        self._unchecked = 0  # new keys that may come before room is looked at again
+        # New keys and bytes that may come before room is looked at again.
+        self._free_records, self._free_bytes = 0, 0
         self.evicted = 0
         self._db, self.set_aside = opened(path, set_aside=set_aside)
 
@@ -246,10 +248,12 @@ class FileLevel:
     def _write(self, db: sqlite3.Connection, entry: Entry, base: int, state: State) -> None:
         record = entry.record
         known = db.execute("SELECT digest FROM records WHERE hash = ?", (record.address.hashed,)).fetchone()
-        if not known:
-            self._make_room(db)
+        content = b""
         if not record.forgotten and (not known or known[0] != record.digest):
-            db.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?)", (record.digest, packed(entry.content)))
+            content = packed(entry.content)
+        self._make_room(db, 0 if known else 1, len(content))
+        if content:
+            db.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?)", (record.digest, content))
         said = "" if record.forgotten else record.to_json()
         db.execute(
             "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?, 0,"
@@ -260,25 +264,30 @@ class FileLevel:
         if known and known[0] != record.digest:
             _sweep(db, known)
 
-    def _make_room(self, db: sqlite3.Connection) -> None:
-        self._unchecked -= 1
-        if self._unchecked >= 0:
+    def _make_room(self, db: sqlite3.Connection, new_keys: int, new_bytes: int) -> None:
+        self._free_records -= new_keys
+        self._free_bytes -= new_bytes
+        if self._free_records >= 0 and self._free_bytes >= 0:
             return
-        (count,) = db.execute("SELECT count(*) FROM records").fetchone()
-        (size,) = db.execute("SELECT coalesce(sum(length(packed)), 0) FROM blobs").fetchone()
-        if count < self._bounds.most_records and size < self._bounds.most_bytes:
-            left = self._bounds.most_records - count
-            self._unchecked = min(left - 1, CHECKED_EVERY) if size < self._bounds.most_bytes // 2 else 0
-            return
-        longest_unused = (
-            "DELETE FROM records WHERE hash IN"
-            " (SELECT hash FROM records WHERE state = 0 ORDER BY used LIMIT ?)"
-        )
-        gone = db.execute(longest_unused, (max(count // 50, 1),)).rowcount
-        if not gone:
-            raise LevelError(self.name, Reason.FULL, f"{count} records, all waiting for the shared level")
-        self.evicted += gone
-        _sweep(db, None)
+        bounds = self._bounds
+        most_records, most_bytes = bounds.most_records - new_keys, bounds.most_bytes - new_bytes
+        count, size = _extent(db)
+        while count > most_records or size > most_bytes:
+            gone = db.execute(_DELETE_UNUSED, (max(count // 50, 1),)).rowcount
+            if not gone:
+                break
+            self.evicted += gone
+            _sweep(db, None)
+            count, size = _extent(db)
+        if (
+            new_keys and (count > most_records or size > most_bytes)
+        ) or size > most_bytes + bounds.most_bytes:
+            self._free_records = self._free_bytes = 0
+            said = f"{count} records of {size >> 20} MiB, all waiting for the shared level"
+            raise LevelError(self.name, Reason.FULL, said)
+        # Another process may write the same file: half of what is left, and a little where that is nothing.
+        self._free_records = max(0, min((most_records - count) // 2, CHECKED_EVERY))
+        self._free_bytes = max((most_bytes - size) // 2, bounds.most_bytes >> 8)
 
     def _note_uses(self, db: sqlite3.Connection) -> None:
         for hashed in list(self._used):
@@ -337,6 +346,9 @@ class FileLevel:
                 yield path.read_bytes()
 
 
+_DELETE_UNUSED = (
+    "DELETE FROM records WHERE hash IN (SELECT hash FROM records WHERE state = 0 ORDER BY used LIMIT ?)"
+)
 _SELECT = "SELECT hash, version, digest, said, base, state, sent_seconds FROM records"
 _Row = tuple[str, int, str, str, int, int, float]
 
@@ -348,6 +360,13 @@ def _held(row: _Row, address: Address | None = None) -> Held:
     else:
         record = Record(address or Address("forgotten", hashed), 0, version, "", 0)
     return Held(record, base, State(state), sent, hashed)
+
+
+def _extent(db: sqlite3.Connection) -> tuple[int, int]:
+    """Records, and bytes of packed contents."""
+    (count,) = db.execute("SELECT count(*) FROM records").fetchone()
+    (size,) = db.execute("SELECT coalesce(sum(length(packed)), 0) FROM blobs").fetchone()
+    return int(count), int(size)
 
 
 def _readable(rows: Sequence[_Row]) -> Iterator[Held]:

@@ -22,8 +22,8 @@ from plimsoll.store.levels.protocol import LevelError, Reason
 from plimsoll.store.levels.shared import SharedLevel
 from plimsoll.store.levels.snapshots import Snapshots
 from plimsoll.store.memory import Memory, open_memory
-from plimsoll.store.record import Address, DamagedError, Entry, Provenance, tombstone
-from plimsoll.store.sending import SETTLE_SECONDS, send
+from plimsoll.store.record import Address, DamagedError, Entry, Provenance, RecordError, entry_of, tombstone
+from plimsoll.store.sending import SETTLE_SECONDS, send, send_while
 from plimsoll.store.tiered import TieredStore
 
 LATER = NOW + SETTLE_SECONDS + 1
@@ -395,6 +395,45 @@ def test_a_file_that_is_full_of_waiting_records_refuses_new_ones_and_loses_none(
     store.store(Address("history", "new"), content(1), SAID)
     assert store.file.evicted > 0, "what Redis has may go here"
     assert number_in(store, "k3", NOW + 100) == 333
+
+
+@pytest.mark.parametrize("state", [State.CLEAN, State.PENDING])
+def test_a_file_holds_no_more_bytes_than_it_may(state):
+    """New keys that were sent make room; those that wait are refused, and may change up to twice as much."""
+    file, refused = FileLevel(bounds=Bounds(most_bytes=1 << 20)), []
+    noise = np.random.default_rng(1)
+    for size in (1 << 15, 1 << 17):
+        for number in range(100):
+            entry = entry_of(Address("pages", f"k{number}"), noise.bytes(size), SAID, version=size)
+            try:
+                file.keep(entry, 0, state)
+            except LevelError as error:
+                refused.append(error.reason)
+            assert file.counts()["bytes"] <= (1 << 20 if state is State.CLEAN else 2 << 20) + (1 << 12)
+    assert set(refused) == ({Reason.FULL} if state is State.PENDING else set())
+    assert (file.evicted > 0) == (state is State.CLEAN)
+
+
+def test_what_cannot_be_sent_keeps_nobody_from_being_sent(redis, monkeypatch):
+    """As many as a round takes, each time at the front, and all of them unsound."""
+    monkeypatch.setattr("plimsoll.store.sending.SENT_AT_ONCE", 3)
+    store = store_on(redis)
+    for number in range(6):
+        store.store(Address("history", f"k{number}"), content(number), SAID)
+    put = store.shared.put
+
+    def refuses(entry, expected_version):
+        if entry.record.address.key in {"k0", "k1", "k2"}:
+            raise RecordError("it is too large")
+        return put(entry, expected_version)
+
+    monkeypatch.setattr(store.shared, "put", refuses)
+    rounds = iter([True, True, True, False])
+    done = send_while(store, NOW, lambda: next(rounds))
+    assert (done.taken, done.unsound) == (3, 3)
+    monkeypatch.undo()
+    assert send_while(store, NOW + 1.0, lambda: False).taken == 0
+    assert send_while(store, NOW + 40.0, lambda: False).taken == 3
 
 
 def test_the_process_keeps_what_is_used(redis):
