@@ -142,7 +142,7 @@ train: $(VENV)/.dev ## fit the forecast's weights and price tables anew: make tr
 train-pressure: $(VENV)/.dev ## fit the pressure predictor's weights anew: make train-pressure [RECORDINGS=files]
 	$(BIN)/python bench/train_pressure.py $(if $(RECORDINGS),--recordings $(RECORDINGS)) $(BENCH_ARGS)
 
-.PHONY: bench bench-ablation bench-agent bench-basis bench-circumstances bench-classes bench-cold bench-control bench-coord bench-e2e bench-faults bench-forecast bench-fuzz bench-leak bench-loop bench-node bench-own bench-pages bench-placement bench-placement-scheduler bench-pressure bench-priors bench-prophet bench-share bench-steering bench-tried bench-usage bench-demo
+.PHONY: bench bench-ablation bench-agent bench-basis bench-circumstances bench-classes bench-cold bench-control bench-coord bench-e2e bench-e2e-figures bench-faults bench-forecast bench-fuzz bench-leak bench-loop bench-node bench-own bench-pages bench-placement bench-placement-scheduler bench-pressure bench-priors bench-prophet bench-share bench-steering bench-tried bench-usage bench-demo
 bench: bench-agent bench-cold bench-demo bench-leak bench-forecast bench-loop bench-prophet bench-usage ## the benches of the core; the others are run one by one
 
 .PHONY: record-container
@@ -184,6 +184,9 @@ bench-demo: $(VENV)/.dev ## the demo's outcome as figures, and its picture
 
 bench-e2e: $(VENV)/.dev ## how long the end-to-end tests take on a real cluster, and what the images weigh
 	$(BIN)/python bench/e2e.py $(BENCH_ARGS)
+
+bench-e2e-figures: $(VENV)/.dev ## what end-to-end tests measure on the way: shrinks, leases, shared models, placement on real kernels
+	$(BIN)/python bench/e2e_figures.py $(BENCH_ARGS)
 
 bench-leak: $(VENV)/.dev ## how often the leak detector cries wolf, and how soon it tells of a leak
 	$(BIN)/python bench/leak.py --traces $(TRACES) $(BENCH_ARGS)

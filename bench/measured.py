@@ -125,6 +125,7 @@ MEASURED: Mapping[str, Measured] = {
     "coord": Measured("coord", (*COORDINATION, "cli/plimsoll_cli/loadgen/*.py", "bench/coord_server.py")),
     "demo": Measured("demo", (*OPERATOR, "cli/plimsoll_cli/sandbox/*")),
     "e2e": Measured("e2e", ("tests/e2e/*", "kind/*", "charts/*")),
+    "e2e_figures": Measured("e2e_figures", (*COORDINATION, *SHARING, *PLACEMENT, "tests/e2e/*")),
     "faults": Measured("faults", SHARING),
     "forecast": Measured("forecast", JUDGED),
     "fuzz": Measured("fuzz_coord", SHARING),

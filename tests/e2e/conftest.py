@@ -52,6 +52,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     stop_prometheus(run_directory() / "prometheus")
     if (state_directory() / "cluster.json").exists():
         give_back(found_cluster())
+    if path := os.environ.get("PLIMSOLL_E2E_FIGURES"):
+        Path(path).write_text("".join(f"{each}\n" for each in noted()))
     brought_up = (run_directory() / BROUGHT_UP).exists()
     shutil.rmtree(run_directory())
     if brought_up and not os.environ.get("PLIMSOLL_KEEP_CLUSTER"):

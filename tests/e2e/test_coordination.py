@@ -97,6 +97,11 @@ def test_a_cache_heavy_containers_limit_falls_after_the_cache_was_given_back(
     told = {"calm": calm, "after": after, "beside": beside}
     record_property("p99_seconds", json.dumps(told))
     record_property("pages_read_back", json.dumps(read_back))
+    note("shrink.limit_fell", 100.0 * (1.0 - (memory.max_bytes or 0) / (LIMIT_MIB * MIB)), "%")
+    note("shrink.oom_kills", memory.oom_kills, "kills")
+    note("shrink.pages_read_back", median(read_back), f"pages of {READ_COUNT:,} reads, median window")
+    for when, seconds in told.items():
+        note(f"shrink.p99.{when}", 1e6 * median(seconds), "us, median window")
     assert memory.current_bytes <= (memory.max_bytes or 0)
     assert (memory.oom_kills, restarts(pod_now(cluster, pod))) == (0, 0)
     assert joined.counted("plimsoll_shrinks_total", outcome="done") > done_before
@@ -109,6 +114,7 @@ def test_a_cache_heavy_containers_limit_falls_after_the_cache_was_given_back(
     resized(cluster, plain, limits=f"{FALLS_TO_MIB}Mi")
     wait_for(lambda: told_why(cluster, plain), "the kubelet to say what is in the way", 120)
     stalled = container_memory(cluster, plain, CONTAINER)
+    note("shrink.plain_resize_done", float(stalled.max_bytes != LIMIT_MIB * MIB), "of 1 resize")
     assert stalled.max_bytes == LIMIT_MIB * MIB, "the same amount, asked for plainly, is not done"
 
 
@@ -146,6 +152,8 @@ def test_a_burst_lease_saves_a_container_that_is_killed_without_it(
     count, seconds = wait_for(lambda: raises_since(joined, raises_before), "the agent to tell", 60)
     # By the agent's own clock: from its request to its own look at memory.max, four times a second.
     note(f"lease.{mib_per_second}_mib_per_second.request_to_memory_max", seconds / count, "s")
+    note(f"lease.{mib_per_second}_mib_per_second.killed_with_it", memory.oom_kills, "kills")
+    note(f"lease.{mib_per_second}_mib_per_second.killed_without", pod_oom_kills(cluster, alone), "kills")
     note(f"lease.{mib_per_second}_mib_per_second.limit", (memory.max_bytes or 0) / MIB, "MiB")
 
 
