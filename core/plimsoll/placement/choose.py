@@ -11,6 +11,7 @@ Uyeda and Wieder, "Heuristics for Vector Bin Packing", Microsoft Research 2011),
 place of a fixed size.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +21,13 @@ from plimsoll.placement.fit import (
     NodeLoads,
     deviate,
     margin,
+    most_margin,
     move,
     need,
+    need_by_lane,
     needed_bytes,
     short_probability,
+    with_pod,
 )
 from plimsoll.placement.lanes import FloatArray, Loads
 
@@ -57,7 +61,9 @@ class Chooser:
         self.nodes = nodes
         self._comfort = None if comfort is None else Chooser(nodes, comfort)
         self._deviate = deviate(bound)
-        self._need: FloatArray = needed_bytes(nodes, self._deviate)
+        self._need: FloatArray = np.full(len(nodes), np.nan)
+        self._worst: Places = np.zeros(len(nodes), dtype=np.intp)  # the lane in which each needs most
+        self._look(np.arange(len(nodes)))
         self._empty: BoolArray = (nodes.mean_bytes == 0).all(axis=1)
 
     @property
@@ -99,7 +105,7 @@ class Chooser:
         if allowed is not None:
             may &= allowed
         found: list[Choice] = []
-        for few in self._candidates(np.flatnonzero(may), room):
+        for few in self._candidates(np.flatnonzero(may), room, pod):
             fits = few[margin(self.nodes, pod, few) >= self._deviate]
             found += self._best(fits, pod, count - len(found))
             if len(found) >= count:
@@ -113,27 +119,53 @@ class Chooser:
 
     def moved(self, place: int) -> None:
         """A node's loads were changed: what it needs now."""
-        at = np.array([place])
-        self._need[place] = needed_bytes(self.nodes, self._deviate, among=at)[0]
+        self._look(np.array([place]))
         self._empty[place] = bool((self.nodes.mean_bytes[place] <= 0).all())
         if self._comfort is not None:
             self._comfort.moved(place)
 
-    def _candidates(self, may: Places, room: FloatArray) -> list[Places]:
-        """Nodes in use, tightest first, a few at a time; then one empty node of each size."""
+    def _look(self, places: Places) -> None:
+        """What these nodes need, and when."""
+        inflation = self.nodes.inflation[places]
+        by_lane = need_by_lane(*with_pod(self.nodes, None, places), inflation, self._deviate)
+        self._need[places], self._worst[places] = by_lane.max(axis=1), by_lane.argmax(axis=1)
+
+    def _candidates(self, may: Places, room: FloatArray, pod: Loads) -> Iterator[Places]:
+        """Nodes in use, tightest first, a few at a time; then one empty node of each size.
+
+        Beyond the first few only those that may turn out to have the room: on full nodes nearly none has, and
+        to look at every hour of thousands takes tens of milliseconds.
+        """
         used, empty = may[~self._empty[may]], may[self._empty[may]]
         ordered = used[np.argsort(room[used], kind="stable")]
-        parts = [ordered[i : i + CANDIDATES] for i in range(0, len(ordered), CANDIDATES)]
+        yield ordered[:CANDIDATES]
+        for at in range(CANDIDATES, len(ordered), 8 * CANDIDATES):
+            rest = ordered[at : at + 8 * CANDIDATES]
+            rest = rest[self._hopes(rest, pod) >= self._deviate]
+            yield from (rest[i : i + CANDIDATES] for i in range(0, len(rest), CANDIDATES))
         if len(empty):
             sizes = np.unique(self.nodes.capacity_bytes[empty], return_index=True)[1]
-            parts += [empty[[each]] for each in sizes.tolist()]
-        return parts
+            yield from (empty[[each]] for each in sizes.tolist())
+
+    def _hopes(self, places: Places, pod: Loads) -> FloatArray:
+        """[places] no less than the margins that they are left with."""
+        lanes = np.column_stack([self._worst[places], np.full(len(places), pod.mean_bytes[0].argmax())])
+        return most_margin(self.nodes, pod, places, lanes)
 
     def _safest(self, places: Places, pod: Loads, count: int) -> list[Choice]:
-        """Nodes that are left with the widest margins."""
-        then = margin(self.nodes, pod, places)
-        order = np.argsort(-then, kind="stable")[:count]
-        return self._told(places[order], pod, needed_bytes(self.nodes, self._deviate, pod, places[order]))
+        """Nodes that are left with the widest margins; of those alike the first."""
+        hopes = self._hopes(places, pod)
+        order = np.argsort(-hopes, kind="stable")
+        places, hopes = places[order], np.append(hopes[order], -np.inf)
+        then, looked, few = np.empty(0), 0, max(CANDIDATES, 2 * count)
+        while looked < len(places):
+            then = np.append(then, margin(self.nodes, pod, places[looked : looked + few]))
+            looked = len(then)
+            if looked >= count and np.partition(then, -count)[-count] > hopes[looked]:
+                break  # no other can have as wide a margin
+            few *= 2
+        best = places[:looked][np.lexsort((places[:looked], -then))[:count]]
+        return self._told(best, pod, needed_bytes(self.nodes, self._deviate, pod, best))
 
     def _best(self, fits: Places, pod: Loads, count: int) -> list[Choice]:
         after = needed_bytes(self.nodes, self._deviate, pod, fits)

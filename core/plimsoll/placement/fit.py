@@ -125,14 +125,35 @@ def margin(nodes: NodeLoads, pod: Loads | None = None, among: Places | None = No
     `pod` (one row) is added first.
     """
     at = slice(None) if among is None else among
-    mean, variance, third = with_pod(nodes, pod, among)
-    deviation = np.sqrt(variance * nodes.inflation[at][:, None])
-    room = nodes.capacity_bytes[at][:, None] - mean
+    return _worst(with_pod(nodes, pod, among), nodes.capacity_bytes[at], nodes.inflation[at])
+
+
+def most_margin(nodes: NodeLoads, pod: Loads, among: Places, lanes: Places) -> FloatArray:
+    """[among] no less than `margin` with the pod (one row): that of a few lanes [among, few] alone.
+
+    inf where pods of the same kin are already: what they share is not looked at.
+    """
+    at = among[:, None]
+    parts = (pod.mean_bytes, pod.variance, pod.third)
+    mean, variance, third = (
+        each[at, lanes] + part[0, lanes] for each, part in zip(_columns(nodes), parts, strict=True)
+    )
+    most = _worst((mean, variance, third), nodes.capacity_bytes[among], nodes.inflation[among])
+    if pod.shared is not None and (kin := int(pod.shared.kin[0])) != NO_KIN:
+        most[nodes.together.holds(kin, among)] = np.inf
+    return most
+
+
+def _worst(moments: Moments, capacity_bytes: FloatArray, inflation: FloatArray) -> FloatArray:
+    """[n] the least margin of some lanes [n, lanes]; -inf: not known."""
+    mean, variance, third = moments
+    deviation = np.sqrt(variance * inflation[:, None])
+    room = capacity_bytes[:, None] - mean
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.where(deviation > 0, room / deviation, np.where(room >= 0, np.inf, -np.inf))
         skewness = np.where(variance > 0, np.minimum(third / variance**1.5, MOST_SKEWNESS), 0.0)
         worst: FloatArray = normal_power(z, skewness).min(axis=1, initial=np.inf)
-    known = np.isfinite(mean).all(axis=1) & np.isfinite(nodes.capacity_bytes[at])
+    known = np.isfinite(mean).all(axis=1) & np.isfinite(capacity_bytes)
     return np.where(known, worst, -np.inf)
 
 
@@ -169,12 +190,18 @@ def need(
     mean: FloatArray, variance: FloatArray, third: FloatArray, inflation: FloatArray, at_deviate: float
 ) -> FloatArray:
     """[n] bytes that loads [n, lanes] stay below in their worst hour, at the deviate."""
+    return np.asarray(need_by_lane(mean, variance, third, inflation, at_deviate).max(axis=1))
+
+
+def need_by_lane(
+    mean: FloatArray, variance: FloatArray, third: FloatArray, inflation: FloatArray, at_deviate: float
+) -> FloatArray:
+    """[n, lanes] the same of each hour."""
     with np.errstate(divide="ignore", invalid="ignore"):
         skewness = np.where(variance > 0, third / np.where(variance > 0, variance, 1.0) ** 1.5, 0.0)
     skewness = np.minimum(skewness, MOST_SKEWNESS)
     quantile = at_deviate + np.maximum(skewness, 0.0) * (at_deviate**2 - 1.0) / 6.0
-    lanes = mean + np.maximum(quantile, at_deviate) * np.sqrt(variance * inflation[:, None])
-    return np.asarray(lanes.max(axis=1))
+    return np.asarray(mean + np.maximum(quantile, at_deviate) * np.sqrt(variance * inflation[:, None]))
 
 
 def _columns(nodes: NodeLoads) -> Moments:

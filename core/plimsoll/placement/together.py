@@ -130,6 +130,11 @@ class Together:
             found[there] = held[1][at[there]]
         return found
 
+    def holds(self, kin: int, places: Places) -> npt.NDArray[np.bool_]:
+        """[n] whether pods of a kin are on these nodes."""
+        held = self._of.get(kin)
+        return np.zeros(len(places), dtype=np.bool_) if held is None else np.isin(places, held[0])
+
     def put(self, kin: int, place: int, part: FloatArray) -> None:
         """From now on a kin has these roots [ROOTS, lanes] on a node."""
         places, parts = self._of.get(kin, (np.empty(0, dtype=np.intp), np.empty((0, *part.shape))))
