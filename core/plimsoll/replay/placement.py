@@ -251,9 +251,7 @@ class _Run:
                 place = self._look.mover.make_room(one, feasible)
                 if place is not None:
                     return chooser.rank(one, 1, np.arange(len(feasible)) == place), None
-            if self._settings.required:
-                if not kept:
-                    return [], None
+            if self._settings.required and kept:
                 margins = margin(chooser.nodes, one)
                 keeps = (margins >= deviate(self._settings.bound)) | ~np.isfinite(chooser.need_bytes)
                 return chooser.prefer(one, self._terms, feasible & keeps), keeps

@@ -97,14 +97,17 @@ def chosen(
     if not found and not np.isfinite(chooser.need_bytes[allowed]).all():
         # The least bad of those that are known may be the worst of all.
         return None, "half-known"
-    if not found and not require:
+    full = not found
+    if (
+        full
+    ):  # the scheduler places it somewhere all the same, and by requests alone where they are least true
         found = chooser.prefer(loads, count, allowed)
     if not found:
-        return None, "full" if require else "nowhere"
+        return None, "nowhere"
     names = tuple(nodes.records[each.place].name for each in found)
     verdict = Verdict(names, found[0].short_before, found[0].short_after, "")
-    if not require:
-        return verdict, "preferred"
+    if full or not require:
+        return verdict, "preferred-full" if require else "preferred"
     keeps = allowed & np.isfinite(chooser.need_bytes) & ~breaks
     excluded = nodes.hostnames(breaks, keeps)
     if len(excluded) > MOST_EXCLUDED:

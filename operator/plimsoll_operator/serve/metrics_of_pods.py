@@ -33,9 +33,9 @@ NEW_PODS: tuple[MetricDefinition, ...] = (
         _C,
         "pods",
         "New pods whose policy asks for placement, by outcome: preferred, required, preferred-only (too many "
-        "nodes to exclude), held (until room is made), each with -unmeasured where no agent tells what nodes "
-        "use, or why there was no opinion (untrusted, unknown, stale, full, nowhere, half-known, "
-        "node-memory, no-usage, doubt-...).",
+        "nodes to exclude), preferred-full (no node keeps the bound), held (until room is made), each with "
+        "-unmeasured where no agent tells what nodes use, or why there was no opinion (untrusted, unknown, "
+        "stale, nowhere, half-known, node-memory, no-usage, doubt-...).",
         ("outcome",),
     ),
     MetricDefinition(

@@ -65,8 +65,13 @@ async def looped(rig, now=NOW):
 
 async def whither(rig, count=2):
     """Where so many new pods of `web` go, "" where none keeps the bound."""
-    found = [preferred(await reviewed(rig, new_pod(request="64Mi"), uid=f"{at:012}")) for at in range(count)]
-    return [each[0] if each else "" for each in found]
+    found = []
+    for at in range(count):
+        before = rig.metrics.value("plimsoll_placements_total", outcome="preferred-full")
+        nodes = preferred(await reviewed(rig, new_pod(request="64Mi"), uid=f"{at:012}"))
+        full = rig.metrics.value("plimsoll_placements_total", outcome="preferred-full") != before
+        found.append("" if full or not nodes else nodes[0])
+    return found
 
 
 def kept(rig):

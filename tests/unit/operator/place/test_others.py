@@ -129,7 +129,7 @@ async def test_the_least_bad_node_is_none_while_another_is_not_known(node):
     full = {"used_mib_of": {"n1": 3900.0, "n2": 3900.0}}
     made = rig(node, **full)
     await made.once(NOW)
-    assert bool(preferred(await reviewed(made, new_pod()))) == (node == "Prefer")  # both known, both too full
+    assert preferred(await reviewed(made, new_pod())) == ["n1"]  # both known, both too full
     made = rig(node, **full)
     made.silent_agents = {"n2"}
     await made.once(NOW)

@@ -201,12 +201,14 @@ async def test_require_excludes_nodes_that_would_be_short_and_no_others():
     assert rig.metrics.value("plimsoll_placements_total", outcome="required") == 1
 
 
-async def test_require_adds_nothing_where_no_node_keeps_the_bound():
+async def test_require_excludes_nothing_where_no_node_keeps_the_bound_and_prefers_the_widest_margin():
     rig = two_nodes("Require")
     rig.engine.day_mib |= {"steady": 3900.0}
     await looped(rig)
-    assert await reviewed(rig, new_pod()) == new_pod()
-    assert rig.metrics.value("plimsoll_placements_total", outcome="full") == 1
+    pod = await reviewed(rig, new_pod())
+    assert REQUIRED not in pod["spec"]["affinity"]["nodeAffinity"]
+    assert preferred(pod) == ["n1"]
+    assert rig.metrics.value("plimsoll_placements_total", outcome="preferred-full") == 1
 
 
 async def test_a_node_that_vanishes_between_decision_and_binding_harms_nothing():
@@ -219,9 +221,9 @@ async def test_a_node_that_vanishes_between_decision_and_binding_harms_nothing()
     pod["metadata"] |= {"uid": "uid-new", "creationTimestamp": stamp(NOW)}
     rig.api.put("pods", pod)
     await rig.once(NOW + 60)
-    # Tonight's 3600 MiB and what is new do not fit n1 either: Require has no node and says nothing.
-    assert await reviewed(rig, new_pod()) == new_pod()
-    assert rig.metrics.value("plimsoll_placements_total", outcome="full") == 1
+    # Tonight's 3600 MiB and what is new do not fit n1 either, and nothing else is left: it is not excluded.
+    assert preferred(await reviewed(rig, new_pod())) == ["n1"]
+    assert rig.metrics.value("plimsoll_placements_total", outcome="preferred-full") == 1
 
 
 def shown(pod, node="", now=NOW):
