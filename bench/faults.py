@@ -44,6 +44,10 @@ COUNTED = {
         "test_an_operator_that_is_killed_during_a_lease_leaves_the_room_and_its_successor_takes_it_back",
         "test_a_successor_that_hears_a_lease_request_again_raises_nothing_more_and_lets_it_end",
     ),
+    "unit/operator/coordinate/test_lost_answers.py": (
+        "test_a_raise_whose_answers_were_lost_ends_as_every_lease",
+        "test_a_kill_after_a_shrink_whose_answers_were_lost_takes_it_back",
+    ),
     "contract/test_limits_killed.py": (
         "test_an_operator_killed_at_any_step_leaves_the_limit_that_an_undisturbed_one_does",
     ),

@@ -62,7 +62,7 @@ async def loops(made, minutes):
 
 
 @pytest.mark.parametrize("lost", [1, ALWAYS])
-async def test_a_raise_whose_answers_were_lost_ends_as_every_lease(monkeypatch, lost):
+async def test_a_raise_whose_answers_were_lost_ends_as_every_lease(monkeypatch, lost, counted):
     made = await lender(monkeypatch)
     lose(made, monkeypatch, lost)
     answer = await made.asks_for(400, NOW + 61)
@@ -72,6 +72,10 @@ async def test_a_raise_whose_answers_were_lost_ends_as_every_lease(monkeypatch, 
     assert made.rig.limit() == 1424
     await loops(made, range(5, 20))
     assert made.rig.limit() == 1024
+    counted(
+        f"the API server's answer to a lease's raise lost, of {lost} attempts",
+        injected=lost, survived=lost, lost=0, of=1, what="limits",
+    )  # fmt: skip
 
 
 async def test_a_raise_that_was_refused_for_good_takes_no_room(monkeypatch):
@@ -104,7 +108,7 @@ async def test_a_shrink_whose_answers_were_lost_is_seen_in_the_kernel(monkeypatc
 
 @pytest.mark.parametrize("heard", [NOW + 71.5, NOW + 73])
 @pytest.mark.parametrize("lost", [1, ALWAYS])
-async def test_a_kill_after_a_shrink_whose_answers_were_lost_takes_it_back(monkeypatch, lost, heard):
+async def test_a_kill_after_a_shrink_whose_answers_were_lost_takes_it_back(monkeypatch, lost, heard, counted):
     made = await operator(700)
     await made.once(NOW + MINUTE)
     (request,) = made.told()
@@ -116,6 +120,10 @@ async def test_a_kill_after_a_shrink_whose_answers_were_lost_takes_it_back(monke
     made.report(request, ShrinkStage.OBSERVED, 690, heard, max_mib=700, kills=1)
     await made.once(heard + 1)
     assert made.rig.limit() == 1024
+    counted(
+        f"the API server's answer to a shrink lost, of {lost} attempts, and the container killed",
+        injected=lost, survived=lost, lost=0, of=1, what="limits",
+    )  # fmt: skip
 
 
 async def test_a_shrink_that_was_not_carried_out_goes_on(monkeypatch):
