@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from plimsoll_nodeagent.act.actor import boot_id
 from plimsoll_nodeagent.act.damon import noted
-from plimsoll_nodeagent.act.journal import Journal
+from plimsoll_nodeagent.act.journal import Journal, TakenError, alone
 from plimsoll_nodeagent.agent import Agent
 from plimsoll_nodeagent.assemble import assemble, tracker_of
 from plimsoll_nodeagent.control.kubeapi import ApiError
@@ -38,7 +38,7 @@ from plimsoll_nodeagent.flags import (
     seconds,
     shared_flags,
 )
-from plimsoll_nodeagent.kernelfs import KernelFs
+from plimsoll_nodeagent.kernelfs import KernelFs, Mode
 from plimsoll_nodeagent.loop import Watch
 from plimsoll_nodeagent.sample.probe import find_capabilities
 from plimsoll_nodeagent.serve.exposition import Exposition
@@ -134,6 +134,17 @@ def accompanied(options: argparse.Namespace, agent: Agent) -> "Accompanied | Non
 def run(options: argparse.Namespace) -> int:
     """Watch, act as far as mode and policies allow, and serve, until a signal comes."""
     configure_logs(options.log_level)
+    with ExitStack() as held:
+        if Mode(options.mode) is Mode.ACT:
+            try:
+                held.enter_context(alone(options.state_dir))
+            except (TakenError, OSError) as error:
+                logger.error("%s", error)  # noqa: TRY400 -- a sentence
+                return CANNOT_WATCH
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     looks = KernelFs(options.root)
     if (why := unusable(looks, options.cgroup_root)) is not None:
         logger.error("%s", why)

@@ -1,8 +1,9 @@
 """Does what was decided, only to containers that policy gave it; undoes what it set, at exit and at start.
 
 In: actions, the door to the kernel, a directory for the journal, a clock that never jumps. Out: an `Outcome`
-for each action, timed. How much and when is not decided here. `recover` is called once at start, before
-anything else: it takes back what an agent that was killed had set. `close` is called at exit.
+for each action, timed. How much and when is not decided here. `recover` is called at start, before anything
+else: it takes back what an agent that was killed had set; what cannot be taken back then (EBUSY) is tried
+again until it is, and nothing is set over it. `close` is called at exit.
 """
 
 import logging
@@ -14,7 +15,7 @@ from plimsoll_nodeagent.act import binding
 from plimsoll_nodeagent.act import leases as memory_high
 from plimsoll_nodeagent.act.binding import Bindings
 from plimsoll_nodeagent.act.damon import DamonSlots
-from plimsoll_nodeagent.act.journal import Journal
+from plimsoll_nodeagent.act.journal import Journal, Record
 from plimsoll_nodeagent.act.leases import Leases
 from plimsoll_nodeagent.act.outcome import Action, ActionKind, Effect, Outcome
 from plimsoll_nodeagent.discover.tracker import Container, ContainerId
@@ -23,6 +24,7 @@ from plimsoll_nodeagent.kernelfs import Absence, Answer, KernelFs
 logger = logging.getLogger(__name__)
 
 # Actions that concern the node; whether they are wanted is decided by who asks.
+AGAIN_SECONDS = 10.0  # what could not be taken back is tried again so often
 _OF_KUBE_NODE = (ActionKind.COMPACT,)
 
 
@@ -39,6 +41,8 @@ class Actor:
         self.bindings = Bindings(fs, journal, self._boot_id)
         self.damon = DamonSlots(fs, journal, self._boot_id)
         self.counts: Counter[tuple[ActionKind, Answer]] = Counter()
+        self._left: list[Record] = []  # of a predecessor, and not taken back yet
+        self._again_seconds = 0.0
 
     def permit(self, containers: Iterable[Container]) -> None:
         """Say which containers may be acted on from now on; what was set on others is taken back."""
@@ -64,20 +68,20 @@ class Actor:
 
     def lease(self, container: Container, high_bytes: int, seconds: float) -> Outcome:
         """Lower memory.high for some seconds; ended by `tick`, `close`, or `recover` after a kill."""
-        if not self._may(ActionKind.HIGH_LEASE, container):
-            return self._refused(ActionKind.HIGH_LEASE, container)
+        if why := self._why_not(ActionKind.HIGH_LEASE, container):
+            return self._refused(ActionKind.HIGH_LEASE, container, why)
         return self._counted(self.leases.grant(container, high_bytes, seconds, self._monotonic()))
 
     def take_by_lease(self, container: Container, amount_bytes: int, seconds: float) -> Outcome:
         """Have so much reclaimed by memory.high; put back at once, and in `seconds` should that fail."""
-        if not self._may(ActionKind.HIGH_LEASE, container):
-            return self._refused(ActionKind.HIGH_LEASE, container)
+        if why := self._why_not(ActionKind.HIGH_LEASE, container):
+            return self._refused(ActionKind.HIGH_LEASE, container, why)
         return self._counted(self.leases.take(container, amount_bytes, seconds, self._monotonic()))
 
     def bind(self, container: Container, numa_nodes: tuple[int, ...]) -> Outcome:
         """Bind a container's memory to NUMA nodes until it is let go, `close`, or `recover` after a kill."""
-        if not self._may(ActionKind.BIND, container):
-            return self._refused(ActionKind.BIND, container)
+        if why := self._why_not(ActionKind.BIND, container):
+            return self._refused(ActionKind.BIND, container, why)
         return self._counted(self.bindings.bind(container, numa_nodes))
 
     def let_go(self, container: Container) -> None:
@@ -88,12 +92,17 @@ class Actor:
 
     def tick(self) -> list[Outcome]:
         """End leases whose time is over. Call at least once a second."""
+        if self._left and not 0.0 <= self._monotonic() - self._again_seconds < AGAIN_SECONDS:
+            self._take_back(self._left)
         return [self._counted(each) for each in self.leases.expire(self._monotonic())]
 
     def recover(self) -> dict[str, Answer]:
         """Take back what a predecessor left, by the journal; returns how each record ended."""
-        found = {}
-        for record in self._journal.records():
+        return self._take_back(self._journal.records())
+
+    def _take_back(self, records: Iterable[Record]) -> dict[str, Answer]:
+        found, left = {}, []
+        for record in records:
             if record.boot_id != self._boot_id:
                 answer = Answer.GONE  # a reboot has undone it
             elif record.kind == memory_high.KIND:
@@ -102,16 +111,23 @@ class Actor:
                 answer = binding.undo(self._fs, record)
             else:
                 answer = self.damon.undo(record)
-            if answer in (Answer.DONE, Answer.GONE, Answer.REFUSED):
+            over = answer in (Answer.DONE, Answer.GONE, Answer.REFUSED)
+            if over:
                 self._journal.drop(record.name)
+            else:
+                left.append(record)
             found[record.name] = answer
-            logger.warning("taken back what was left set", extra={"record": record.name, "how": answer.value})
+            said = "taken back what was left set" if over else "what was left set cannot be taken back yet"
+            logger.warning(said, extra={"record": record.name, "how": answer.value})
+        self._left, self._again_seconds = left, self._monotonic()
         return found
 
     def close(self) -> list[Outcome]:
         """Take back everything that is set."""
         ended = [self._counted(each) for each in (*self.leases.end_all(), *self.bindings.end_all())]
         self.damon.close()
+        if self._left:
+            self._take_back(self._left)
         return ended
 
     def _may(self, kind: ActionKind, container: Container | None) -> bool:
@@ -119,9 +135,15 @@ class Actor:
             return kind in _OF_KUBE_NODE
         return container.key in self._permitted
 
-    def _refused(self, kind: ActionKind, container: Container) -> Outcome:
-        refused = Outcome(kind, container.container_id, Answer.REFUSED, Effect(), None, "no policy")
-        return self._counted(refused)
+    def _why_not(self, kind: ActionKind, container: Container) -> str:
+        """Why nothing may be set on a container now; "" where it may."""
+        if not self._may(kind, container):
+            return "no policy"
+        waits = any(each.subject.get("container_id") == container.container_id for each in self._left)
+        return "what a killed agent had set is not taken back yet" if waits else ""
+
+    def _refused(self, kind: ActionKind, container: Container, why: str) -> Outcome:
+        return self._counted(Outcome(kind, container.container_id, Answer.REFUSED, Effect(), None, why))
 
     def _counted(self, outcome: Outcome) -> Outcome:
         self.counts[outcome.kind, outcome.answer] += 1

@@ -31,6 +31,7 @@ class DamonSlots:
         self._boot_id = boot_id
         self.slots = 0
         self._pids: dict[int, int] = {}
+        self._set_up: set[int] = set()  # slots that bear what we wrote
 
     def take(self, slots: int) -> Answer:
         """Make so many kdamonds ours; BUSY where anybody else has some, or one of ours cannot be told."""
@@ -56,6 +57,8 @@ class DamonSlots:
         """Set a slot up and switch it on; BUSY where DAMON_STAT or another monitor holds DAMON."""
         if not 0 <= slot < self.slots or not watching.pids:
             return Answer.REFUSED
+        if not self.still_ours():
+            return Answer.GONE
         freed = self._freed(slot)
         if freed is not Answer.DONE:
             return freed
@@ -65,6 +68,7 @@ class DamonSlots:
             answer = self._write(f"{slot}/{name}", value)
             if answer is not Answer.DONE:
                 return answer
+        self._set_up.add(slot)
         self._keep(self.slots, starting=slot)
         answer = self._write(f"{slot}/state", "on")
         if answer is Answer.DONE:
@@ -101,11 +105,27 @@ class DamonSlots:
         """Whether the slot runs the very thread that we started."""
         return slot in self._pids and self._number(f"{slot}/pid") == self._pids[slot]
 
+    def still_ours(self) -> bool:
+        """Whether the kdamonds that there are, are those that were taken; else they are forgotten.
+
+        They can be taken away and others made in their place, which then are somebody's: as many, perhaps,
+        but without what was written into ours.
+        """
+        same = self.slots > 0 and self._number("nr_kdamonds") == self.slots
+        if same and all(self._number(f"{slot}/contexts/nr_contexts") == 1 for slot in self._set_up):
+            return True
+        if self.slots:
+            logger.warning("the agent's kdamonds were taken away", extra={"kdamonds": self.slots})
+            self._forget()
+        return False
+
     def close(self) -> Answer:
-        """Stop all and give the kdamonds back."""
+        """Stop all and give the kdamonds back; those that have become another's are left alone."""
+        if not self.still_ours():
+            return Answer.DONE
         for slot in list(self._pids):
             self.stop(slot)
-        return self._give_back(self.slots) if self.slots else Answer.DONE
+        return self._give_back(self.slots)
 
     def undo(self, record: Record) -> Answer:
         """Give back what a killed predecessor took; REFUSED where the kdamonds are not those any more."""
@@ -128,9 +148,14 @@ class DamonSlots:
             return Answer.BUSY  # another switched one on: its record stays, and so does the number
         answer = self._write("nr_kdamonds", 0)
         if answer is Answer.DONE:
-            self.slots = 0
-            self._journal.drop(_RECORD)
+            self._forget()
         return answer
+
+    def _forget(self) -> None:
+        self.slots = 0
+        self._pids.clear()
+        self._set_up.clear()
+        self._journal.drop(_RECORD)
 
     def _running(self, slot: int) -> int | None:
         return _running(self._fs, slot)

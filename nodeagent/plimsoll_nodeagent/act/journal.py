@@ -7,10 +7,11 @@ was never done (undoing that does nothing), but nothing done without a record.
 """
 
 import contextlib
+import fcntl
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,29 @@ logger = logging.getLogger(__name__)
 
 MOST_RECORDS = 4096  # a node has at most some hundred containers
 _SUFFIX = ".json"
+
+
+class TakenError(Exception):
+    """Another agent acts with this state directory."""
+
+
+@contextlib.contextmanager
+def alone(directory: Path) -> Iterator[None]:
+    """For the block no other process acts with this directory. Raises TakenError, and OSError.
+
+    Who started beside a living agent would take what that one has set for a dead one's, and undo it. The
+    kernel ends the lock with the process, however that ends.
+    """
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise TakenError(f"another agent acts with the state directory {directory}") from error
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @dataclass(frozen=True, slots=True)

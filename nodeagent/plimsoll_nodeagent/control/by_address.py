@@ -127,7 +127,9 @@ class AddressLooks:
         self._rests_until = (
             now_seconds + cost / self.cost_ratio - 1.0
         )  # the second until the next step counts
-        if self.rota.failures[Answer.BUSY] > failed_before and not self.rota.watches:
+        if not self.slots.slots:
+            self._lose(now_seconds, "somebody has taken the kdamonds away")
+        elif self.rota.failures[Answer.BUSY] > failed_before and not self.rota.watches:
             self._lose(now_seconds, "another monitor (DAMON_STAT?) holds DAMON")
 
     @property
@@ -176,8 +178,8 @@ class AddressLooks:
 
     def _leave(self, why: str) -> None:
         self.absence = why
+        self.rota.stop()
         if self.slots.slots:
-            self.rota.stop()
             self.slots.close()
 
     def _observe(self, look: Look, plan: AddressPlan, now_seconds: float, policy: str) -> None:

@@ -90,6 +90,10 @@ class OlderFormatError(ValueError):
     """A file of before this format, whole but not to be used."""
 
 
+# What reading a file of any content can end in; deep nesting is a RecursionError.
+UNSOUND = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+
+
 class ModelStore:
     """A directory of versions."""
 
@@ -107,7 +111,7 @@ class ModelStore:
                 self.refused.append(Refused(path.name, str(error)))
                 logger.warning("models start afresh", extra={"file": path.name, "why": str(error)})
                 break
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except UNSOUND as error:
                 self.refused.append(Refused(path.name, str(error)))
                 logger.warning("a model file is passed over", extra={"file": path.name, "why": str(error)})
         return Models()
@@ -135,7 +139,7 @@ class ModelStore:
         for path in self._paths():
             try:
                 found.append((path.name, read(path), ""))
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except UNSOUND as error:
                 found.append((path.name, None, str(error)))
         return found
 
@@ -145,7 +149,7 @@ class ModelStore:
 
 
 def read(path: Path) -> Models:
-    """Read one file. Raises OSError, ValueError, KeyError or TypeError for one that cannot be trusted."""
+    """Read one file. Raises one of `UNSOUND` for one that cannot be trusted."""
     if path.stat().st_size > MOST_BYTES:
         raise ValueError(f"larger than {MOST_BYTES} bytes")
     document = json.loads(path.read_text("utf-8"))

@@ -12,9 +12,10 @@ import pytest
 
 from builders.cgroup_tree import MIB, SYSTEMD, CgroupTree, Memory, container_id, uid
 from builders.waiting import wait_for
+from plimsoll_nodeagent.act.journal import Journal, Record, alone
 from plimsoll_nodeagent.assemble import policy_source
 from plimsoll_nodeagent.control.told_policies import ToldPolicies
-from plimsoll_nodeagent.main import main, parser, seconds
+from plimsoll_nodeagent.main import CANNOT_WATCH, main, parser, seconds
 from plimsoll_nodeagent.status import size
 
 COMMAND = [sys.executable, "-m", "plimsoll_nodeagent.main"]
@@ -101,6 +102,18 @@ def test_a_host_with_cgroup_v1_gets_one_sentence_and_exit_code_2(tmp_path, comma
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
     assert "This host uses cgroup v1" in done.stderr
+
+
+def test_who_starts_beside_a_living_agent_undoes_nothing_of_it(tmp_path, capfd):
+    """It had given the first one's kdamonds back and emptied its journal before it found the port taken."""
+    CgroupTree(tmp_path / "node")
+    state = tmp_path / "state"
+    options = ["run", "--mode", "act", "--root", str(tmp_path / "node"), "--port", "0"]
+    with alone(state):
+        Journal(state / "journal").put(Record("other", "of a living agent", "b007", {}, "", ("1",)))
+        assert main([*options, "--state-dir", str(state)]) == CANNOT_WATCH
+        assert Journal(state / "journal").names() == ["other"]
+    assert f"another agent acts with the state directory {state}" in capfd.readouterr().err
 
 
 def test_a_port_that_is_taken_is_named(tmp_path):

@@ -279,3 +279,21 @@ def test_looks_cost_a_small_share_of_a_processor(known):
     before = looks.looks_total
     looked(known, 60, seconds=1.0)
     assert 1 <= looks.looks_total - before <= 3
+
+
+def test_kdamonds_that_are_taken_away_are_missed_and_had_again_once_nobody_has_any(tmp_path):
+    """The agent had said that it watches, and an hour later written into those that somebody made instead."""
+    agent = watched(tmp_path)
+    looked(agent, 5)
+    looks, admin = agent.made.agent.looks, agent.node.root / ADMIN.strip("/")
+    agent.node.kernel.damon.write(admin / "0/state", "off")
+    for number in ("0", "2"):
+        agent.node.kernel.damon.write(admin / "nr_kdamonds", number)
+    before = looks.looks_total
+    looked(agent, 3)
+    assert looks.refusals
+    assert (admin / "0/contexts/nr_contexts").read_text().strip() == "0", "theirs is as they left it"
+    agent.node.kernel.damon.write(admin / "nr_kdamonds", "0")
+    looked(agent, 200)
+    assert not looks.absence
+    assert looks.looks_total > before

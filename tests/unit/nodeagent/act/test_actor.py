@@ -1,12 +1,16 @@
+import errno
 import shutil
+
+import pytest
 
 from builders.cgroup_tree import MIB
 from builders.twin_node import TwinNode
-from plimsoll_nodeagent.act.actor import Actor
+from plimsoll_nodeagent.act.actor import AGAIN_SECONDS, Actor
 from plimsoll_nodeagent.act.journal import Record
 from plimsoll_nodeagent.act.numa import Compact
 from plimsoll_nodeagent.act.outcome import ActionKind
 from plimsoll_nodeagent.act.reclaim import Reclaim
+from plimsoll_nodeagent.act.watching import Watching
 from plimsoll_nodeagent.kernelfs import Answer
 
 
@@ -81,6 +85,60 @@ def test_a_record_nobody_knows_is_left_to_nobody(tmp_path):
     node.journal().put(Record("other", "of a later version", "b007", {}, "", ("1",)))
     assert list(node.actor().recover().values()) == [Answer.REFUSED]
     assert node.journal().names() == []
+
+
+def lease_left(node: TwinNode, actor: Actor) -> None:
+    actor.lease(node.container(), 32 * MIB, 30)
+
+
+def binding_left(node: TwinNode, actor: Actor) -> None:
+    actor.bind(node.container(), (1,))
+
+
+def watch_left(_: TwinNode, actor: Actor) -> None:
+    actor.damon.take(1)
+    actor.damon.start(0, Watching((500,)))
+
+
+@pytest.mark.parametrize(
+    ("leave", "fails"), [(lease_left, "memory.high"), (binding_left, "cpuset.mems"), (watch_left, "state")]
+)
+def test_what_cannot_be_taken_back_at_the_start_is_later_and_nothing_is_set_over_it(tmp_path, leave, fails):
+    """One EBUSY had left it set for good, and the next lease had taken it for what was before."""
+    node = TwinNode(tmp_path)
+    node.file(1, "cpuset.mems").write_text("\n")
+    leave(node, node.actor(node.container()))
+    assert len(node.journal().names()) == 1
+    node.kernel.fail(fails, errno.EBUSY)
+    actor = node.actor(node.container())
+    assert list(actor.recover().values()) == [Answer.BUSY]
+    if leave is watch_left:
+        assert actor.damon.take(1) is Answer.BUSY
+    else:
+        for outcome in (actor.lease(node.container(), MIB, 5.0), actor.bind(node.container(), (0,))):
+            assert (outcome.answer, outcome.detail) == (
+                Answer.REFUSED, "what a killed agent had set is not taken back yet",
+            )  # fmt: skip
+    actor.tick()
+    assert len(node.journal().names()) == 1, "not at once again"
+    node.clock.seconds += AGAIN_SECONDS
+    actor.tick()
+    assert node.journal().names() == []
+    assert node.file(1, "memory.high").read_text().strip() == "max"
+    assert node.file(1, "cpuset.mems").read_text().strip() == ""
+    assert actor.damon.take(1) is Answer.DONE
+    assert actor.lease(node.container(), 16 * MIB, 5.0).acted
+
+
+def test_what_could_not_be_taken_back_is_tried_once_more_at_the_end(tmp_path):
+    node = TwinNode(tmp_path)
+    lease_left(node, node.actor(node.container()))
+    node.kernel.fail("memory.high", errno.EBUSY)
+    actor = node.actor(node.container())
+    actor.recover()
+    actor.close()
+    assert node.journal().names() == []
+    assert node.file(1, "memory.high").read_text().strip() == "max"
 
 
 def test_recovery_on_a_node_whose_cgroups_have_gone_ends(tmp_path):

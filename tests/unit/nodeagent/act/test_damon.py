@@ -1,5 +1,7 @@
 import errno
 
+import pytest
+
 from builders.twin_node import TwinNode
 from plimsoll_nodeagent.act.actor import boot_id
 from plimsoll_nodeagent.act.damon import ADMIN, noted
@@ -113,6 +115,24 @@ def test_a_slot_that_somebody_else_has_switched_on_is_left_alone(tmp_path):
     assert text(node, "1/contexts/nr_contexts") == "0"
     assert damon.close() is Answer.BUSY
     assert text(node, "1/state") == "on"
+
+
+@pytest.mark.parametrize("others", [0, 1, 2])
+def test_kdamonds_that_were_taken_away_are_forgotten_and_those_made_in_their_place_are_left_alone(
+    tmp_path, others
+):
+    node, damon = started(tmp_path)
+    admin = tmp_path / ADMIN.strip("/")
+    node.kernel.damon.write(admin / "0/state", "off")
+    for number in (0, others):
+        node.kernel.damon.write(admin / "nr_kdamonds", str(number))
+    node.kernel.notes.clear()
+    assert damon.start(0, TWO) is Answer.GONE
+    assert damon.close() is Answer.DONE
+    assert not node.kernel.notes, "nothing is written"
+    assert damon.slots == 0
+    assert node.journal().names() == []
+    assert damon.take(2) is (Answer.BUSY if others else Answer.DONE)
 
 
 def test_at_exit_the_kdamonds_are_given_back(tmp_path):

@@ -82,7 +82,7 @@ def test_files_of_an_older_format_are_not_used_and_said_once(tmp_path, caplog, o
         read(newest)
 
 
-@pytest.mark.parametrize("how", ["bit", "cut", "empty", "foreign", "missing"])
+@pytest.mark.parametrize("how", ["bit", "cut", "empty", "foreign", "nothing", "number", "deep", "missing"])
 def test_a_damaged_file_gives_way_to_the_version_before_it(tmp_path, how: str):
     store = ModelStore(tmp_path)
     store.save(learnt(), NOW)
@@ -94,6 +94,9 @@ def test_a_damaged_file_gives_way_to_the_version_before_it(tmp_path, how: str):
         "cut": text[: len(text) // 2],
         "empty": "",
         "foreign": "[]",
+        "nothing": "null",
+        "number": "5",
+        "deep": "[" * 100_000,
         "missing": text,
     }
     newest.write_text(damage[how])
