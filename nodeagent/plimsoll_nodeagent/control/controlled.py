@@ -89,6 +89,9 @@ class Controlled:
     file_bytes: int = 0
     read_seconds: float = math.nan
     looked: Looked | None = None
+    """The newest look that may still be believed."""
+    compared: Looked | None = None
+    """The look that the next one is held against; by address it may be minutes old, where many wait."""
     addresses: AddressPlan | None = None
     """Its memory by address, where DAMON watches it."""
     refault_set: RefaultSet = field(default_factory=RefaultSet)

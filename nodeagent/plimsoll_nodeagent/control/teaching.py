@@ -31,9 +31,10 @@ def notice(each: Controlled, sample: ContainerSample) -> None:
 
 def learn(each: Controlled, new: Looked | None) -> Returns | None:
     """Take over the newest look; returns what it taught, None for nothing."""
-    before = each.looked
+    before = each.compared
     if new is not None and before is not None and _same(before, new):
-        return None  # nothing new: what was reclaimed and came back by then stands in the one that is held
+        each.looked = before  # what was reclaimed and came back by then stands in the one that is held
+        return None
     each.taken_since_look_bytes = 0
     if new is not None and not new.by_address:
         known = each.stolen_bytes is not None
@@ -42,6 +43,8 @@ def learn(each: Controlled, new: Looked | None) -> Returns | None:
     if new is not None:
         new = replace(new, refaulted_total_bytes=each.refaulted_total_bytes)
     each.looked = new
+    if new is not None or (before is not None and not before.by_address):
+        each.compared = new
     if before is None or new is None or new.by_address is not before.by_address:
         return None
     elapsed_seconds = new.taken_seconds - before.taken_seconds

@@ -95,6 +95,21 @@ def test_histograms_of_different_origin_are_not_compared(node, each):
     assert each.looked is None
 
 
+@pytest.mark.parametrize(("by_address", "learned"), [(True, 1), (False, 0)])
+def test_a_look_by_address_teaches_though_the_one_before_is_not_believed_any_more(
+    node, each, by_address, learned
+):
+    """Of a dozen containers each has its turn after a minute; none had ever learned anything from DAMON."""
+    notice(each, sampled(node, 40))
+    learn(each, look(0.0, 200.0, by_address=by_address, total=0))
+    for _ in range(3):
+        assert learn(each, None) is None
+        assert each.looked is None
+    seen = learn(each, look(60.0, 190.0, by_address=by_address, total=8 * MIB))
+    assert each.survival.observations == learned
+    assert (seen is not None and seen.returned_bytes.sum() == 2 * MIB) == by_address
+
+
 def test_a_plan_by_address_is_told_what_others_took(node, each):
     class Told:
         bytes_ = 0
