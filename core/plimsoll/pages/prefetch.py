@@ -9,6 +9,7 @@ well as absent ones, so the gate is learned without wasting a read.
 """
 
 from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +39,7 @@ class EarnedPrefetch:
         self._gates: deque[IntArray] = deque(maxlen=USEFUL_EPOCHS)
         self._hits: FloatArray = np.zeros(CELLS)
         self._seen: FloatArray = np.zeros(CELLS)
-        self._stirred_share: FloatArray = np.zeros(1)
+        self._stirred_share = _Shares(NOTHING, np.zeros(0))
 
     def step(self, bits: EpochBits | None, out: BoolArray) -> IntArray:
         """Positions of pages to bring back; `out` [n] is after the epoch's page-outs."""
@@ -95,11 +96,25 @@ class EarnedPrefetch:
 
     def _cohorts(self, stirred: BoolArray, known: BoolArray) -> tuple[FloatArray, FloatArray]:
         """[n] which share of the pages last touched in the same epoch stirred; and of those just before."""
-        epochs = self._clock.epoch + 1
-        size = np.bincount(self._last[known], minlength=epochs)
-        woken = np.bincount(self._last[stirred], minlength=epochs)
-        share = woken / np.maximum(size, 1)
-        recent = np.maximum(share, np.pad(self._stirred_share, (0, epochs - len(self._stirred_share))))
+        last, at = np.unique(self._last, return_inverse=True)  # few: not one for each epoch that ever was
+        size = np.bincount(at[known], minlength=len(last))
+        woken = np.bincount(at[stirred], minlength=len(last))
+        share, earlier = _Shares(last, woken / np.maximum(size, 1)), self._stirred_share
         self._stirred_share = share
-        before = np.maximum(np.pad(recent, (1, 0))[:epochs], np.pad(recent, (2, 0))[:epochs])
-        return share[self._last], before[self._last]
+        before = [np.maximum(share.of(last - back), earlier.of(last - back)) for back in (1, 2)]
+        return share.share[at], np.maximum(*before)[at]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shares:
+    """Which share of the pages that were last touched in an epoch stirred; 0 where there are none."""
+
+    epochs: IntArray  # ascending
+    share: FloatArray
+
+    def of(self, epochs: IntArray) -> FloatArray:
+        """[n] the shares of these epochs [n]."""
+        if not len(self.epochs):
+            return np.zeros(len(epochs))
+        at = np.minimum(np.searchsorted(self.epochs, epochs), len(self.epochs) - 1)
+        return np.where(self.epochs[at] == epochs, self.share[at], 0.0)
