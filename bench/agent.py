@@ -8,9 +8,9 @@ is that of the real process after a scrape. Low and high are the fastest and the
 predict, plan, act, measure, report, one in ten seconds (the default), noting its writes; `heed` is what it
 does every second between two: PSI of each container, forecasts, actions ahead; `live` adds both. `look` is
 one look at a container's memory by address (200 regions, 4096 blocks), of which there are only as many as
-stay below their share of a processor (`looks_most`). What is not in it: the kernel's own work in rendering a
-real cgroup's files (memory.stat flushes its counters) and in DAMON's threads, which a fixture tree does not
-have.
+stay below their share of a processor (`by_address.COST_RATIO`); `plan_speaks` is what so few looks are good
+for (`agent_cover.py`). What is not in it: the kernel's own work in rendering a real cgroup's files
+(memory.stat flushes its counters) and in DAMON's threads, which a fixture tree does not have.
 """
 
 import argparse
@@ -31,12 +31,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+from agent_cover import cover_rows
 from builders.addressworld import ProgramWorld
 from builders.agents import AgentOn
 from builders.cgroup_tree import SYSTEMD, CgroupTree
 from builders.watched_agents import PID, looked, watched
 from plimsoll.pages.blocks import aimed_blocks_for
-from plimsoll_nodeagent.control.by_address import COST_RATIO
 from plimsoll_nodeagent.discover.hierarchy import DEFAULT_CGROUP_ROOT
 from plimsoll_nodeagent.kernelfs import Mode, TwinProcess
 from plimsoll_nodeagent.kernelfs.twin_process import PAGE_BYTES
@@ -126,7 +126,6 @@ def loop_rows(containers: int, repeat: int, command: str) -> list[Row]:
         resident = looping_resident_mib(agent)
     tick, heed = statistics.fmean(ticks), statistics.fmean(heeds)  # idle ages are read in some ticks only
     loop, second = tick / LOOP_SECONDS / 10 / CORES, heed / HEED_SECONDS / 10 / CORES
-    looks = COST_RATIO * 100 / CORES
     return [
         _timed(f"agent.loop_cpu_ms.{containers}", ticks, command),
         _timed(f"agent.heed_cpu_ms.{containers}", heeds, command),
@@ -134,7 +133,6 @@ def loop_rows(containers: int, repeat: int, command: str) -> list[Row]:
         Row(f"agent.loop_cpu_percent_of_two_cores.{containers}", loop, "%", repeat, command),
         Row(f"agent.heed_cpu_percent_of_two_cores.{containers}", second, "%", repeat, command),
         Row(f"agent.live_cpu_percent_of_two_cores.{containers}", loop + second, "%", repeat, command),
-        Row(f"agent.looks_most_cpu_percent_of_two_cores.{containers}", looks, "%", repeat, command),
         Row(f"agent.loop_resident_mib.{containers}", resident, "MiB", 1, command),
         *(
             Row(f"agent.stage_ms.{name}.{containers}", value * 1000, "ms", 1, command)
@@ -250,10 +248,11 @@ def main() -> None:
     rows = []
     for count in options.containers:
         rows += measured(count, options.repeat, command) + loop_rows(count, options.repeat, command)
-    rows += look_rows(options.repeat, command)
+    rows += look_rows(options.repeat, command) + cover_rows(command)
     for row in rows:
         spread = "" if row.low is None else f"({row.low:.2f} to {row.high:.2f})"
-        print(f"{row.name:40} {row.value:8.2f} {row.unit:4} {spread}")
+        value = row.why if row.value is None else f"{row.value:8.2f}"
+        print(f"{row.name:40} {value} {row.unit:4} {spread}")
     print(write_results("agent", rows, seed=0, seconds=time.perf_counter() - began))
 
 

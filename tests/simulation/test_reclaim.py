@@ -40,7 +40,7 @@ def test_saves_memory_where_much_is_cold():
 
 @pytest.mark.parametrize("arm", range(len(ARMS)))
 @pytest.mark.parametrize("load", [cold_heavy, lukewarm, moving, thrashing])
-def test_the_refault_budget_is_kept_at_every_boldness_on_every_load(load, arm: int):
+def test_the_refault_budget_is_kept_at_every_boldness_on_every_load_but_for_the_first_loan(load, arm: int):
     model = ContainerModel(load(BLOCKS), BLOCKS)
     law, spent = ours(arm), []
     for _ in range(4):

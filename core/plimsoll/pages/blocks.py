@@ -18,7 +18,7 @@ Addresses = npt.NDArray[np.uint64]
 LEAST_BLOCK_BYTES = 64 << 10
 AIMED_BLOCKS = 4096  # of a container when its block size is chosen; twice as many, and it is chosen anew
 LEAST_AIMED_BLOCKS = 256
-BLOCKS_OF_ALL = 1 << 15  # of all containers together: some 150 bytes each are the agent's own memory
+BLOCKS_OF_ALL = 1 << 15  # of all containers together: some 640 bytes of the agent's own memory each
 BLOCK_BITS = 44  # of a key: blocks within a process' 2^57 addresses; above them its number
 PROCESS_STEP = 1 << BLOCK_BITS
 
