@@ -142,6 +142,11 @@ class LeaseBook:
         """All that have not been taken out as ended, those included whose raise is under way."""
         return [_lent(uid, each) for uid, each in self._leases.items()]
 
+    def lent(self, uid: ContainerUid) -> Lent | None:
+        """A container's, as `standing` has it."""
+        lease = self._leases.get(uid)
+        return None if lease is None else _lent(uid, lease)
+
     def restore(self, lent: Lent, kube_node: str, least_until_seconds: float) -> None:
         """Take over a predecessor's lease; it lasts at least until then.
 

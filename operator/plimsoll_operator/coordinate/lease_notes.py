@@ -5,10 +5,12 @@ profiles of their workloads, written where it differs from what is there; on a c
 predecessor left in it. A note leaves together with the raise that it is about, never after it: were the raise
 alone there, nobody would know what was before, and a container without a forecast would keep the lease for
 ever. A note without its raise asks for nothing, for the limit is not above what was before. What fails is
-written again with the next loop.
+written again with the next loop. Leases of one profile that are granted at once share a write: who comes
+while one is under way goes with the next.
 """
 
 import asyncio
+import heapq
 import logging
 from collections.abc import Iterable, Mapping
 
@@ -31,6 +33,7 @@ class LeaseNotes:
     def __init__(self, api: KubeApi, membership: Membership) -> None:
         """`api` writes only while we lead."""
         self._api, self._membership = api, membership
+        self._standing: dict[ProfileKey, dict[ContainerUid, Lent]] = {}
         self._told: dict[ProfileKey, frozenset[Lent]] = {}
         self._locks: dict[ProfileKey, asyncio.Lock] = {}
 
@@ -42,42 +45,48 @@ class LeaseNotes:
     def drop(self) -> None:
         """Forget what was told: another leads."""
         self._told.clear()
+        self._standing.clear()
 
     async def tell(self, standing: Iterable[Lent]) -> None:
         """Bring every profile to what stands; a fault is logged, and what is due stays due."""
-        by_profile = self._by_profile(standing)
+        self._standing.clear()
+        for lent in standing:
+            self._stands(lent)
         due = [
             key
-            for key in by_profile.keys() | self._told.keys()
-            if by_profile.get(key, frozenset()) != self._told.get(key, frozenset())
+            for key in self._standing.keys() | self._told.keys()
+            if self._to_tell(key) != self._told.get(key, frozenset())
         ]
-        written = (self._write(key, by_profile.get(key, frozenset())) for key in sorted(due)[:MOST_WRITES])
-        await asyncio.gather(*written)
+        await asyncio.gather(*(self._write(key) for key in sorted(due)[:MOST_WRITES]))
 
-    async def tell_of(self, uid: ContainerUid, standing: Iterable[Lent]) -> None:
-        """The same, of the profile of one container alone."""
-        key = self._profile_of(uid)
+    async def tell_of(self, lent: Lent) -> None:
+        """One more stands."""
+        key = self._stands(lent)
         if key is not None:
-            await self._write(key, self._by_profile(standing).get(key, frozenset()))
+            await self._write(key)
 
-    def _by_profile(self, standing: Iterable[Lent]) -> dict[ProfileKey, frozenset[Lent]]:
-        found: dict[ProfileKey, set[Lent]] = {}
-        for lent in standing:
-            key = self._profile_of(lent.uid)
-            if key is not None:
-                found.setdefault(key, set()).add(lent)
-        # Those that last longest: the others are nearer to their end, which this leader knows of.
-        return {
-            key: frozenset(sorted(each, key=lambda one: (-one.until_seconds, one.uid))[:MAX_LEASES])
-            for key, each in found.items()
-        }
+    def _stands(self, lent: Lent) -> ProfileKey | None:
+        key = self._profile_of(lent.uid)
+        if key is not None:
+            self._standing.setdefault(key, {})[lent.uid] = lent
+        return key
+
+    def _to_tell(self, key: ProfileKey) -> frozenset[Lent]:
+        """Those that last longest: the others are nearer to their end, which this leader knows of."""
+        standing = self._standing.get(key, {}).values()
+        if len(standing) <= MAX_LEASES:
+            return frozenset(standing)
+        return frozenset(heapq.nsmallest(MAX_LEASES, standing, key=lambda one: (-one.until_seconds, one.uid)))
 
     def _profile_of(self, uid: ContainerUid) -> ProfileKey | None:
         group = self._membership.group_of_pod(uid[0])
         return None if group is None else (group.ref.namespace, group.profile)
 
-    async def _write(self, key: ProfileKey, lent: frozenset[Lent]) -> None:
+    async def _write(self, key: ProfileKey) -> None:
         async with self._locks.setdefault(key, asyncio.Lock()):
+            lent = self._to_tell(key)
+            if lent == self._told.get(key, frozenset()):
+                return  # it went with another's
             try:
                 await self._api.patch_status(PROFILES, *key, {"status": {"leases": noted(lent)}})
             except NotLeaderError:

@@ -216,7 +216,7 @@ class Lending:
         book, decision = self.book, None
         ask = Ask(granted.limit_bytes, None, purpose=Purpose.URGENT, reason=REASON)
         # Both leave together, the note first: a burst does not wait for it.
-        noted = asyncio.create_task(self._notes.tell_of(uid, self._standing_leases()))
+        noted = asyncio.create_task(self._note_of(uid))
         await asyncio.sleep(0)
         try:
             decision = await self._raise_now(uid, ask, now_seconds)
@@ -230,6 +230,11 @@ class Lending:
         if decision.reason == UNANSWERED:
             return book.unanswered(uid, granted.lease_id, f"{decision.reason}: {decision.message}")
         return book.refuted(uid, granted.lease_id, f"{decision.reason}: {decision.message}")
+
+    async def _note_of(self, uid: ContainerUid) -> None:
+        lent = self.book.lent(uid)
+        if lent is not None:
+            await self._notes.tell_of(lent)
 
     def _find(self, kube_node: str, index: int, now_seconds: float) -> _Container | None:
         """The container that a node calls by an index: on that node, and under a policy."""
