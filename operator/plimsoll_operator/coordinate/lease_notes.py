@@ -13,6 +13,7 @@ import asyncio
 import heapq
 import logging
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from plimsoll.api.profile import MAX_LEASES, LeaseMemory
 from plimsoll.coordinate.lease import ContainerUid, Lent
@@ -104,13 +105,15 @@ class LeaseNotes:
 
 def noted(lent: Iterable[Lent]) -> list[dict[str, object]] | None:
     """As a profile holds them; None, which takes the field away, where there are none."""
-    return [
-        LeaseMemory(
-            pod_uid=each.uid[0],
-            container=each.uid[1],
-            before_bytes=each.before_bytes,
-            limit_bytes=each.limit_bytes,
-            until_time_seconds=each.until_seconds,
-        ).to_api()
-        for each in sorted(lent, key=lambda one: one.uid)
-    ] or None
+    return [dict(_noted(each)) for each in sorted(lent, key=lambda one: one.uid)] or None
+
+
+@lru_cache(maxsize=4096)  # of many that stand each write has one that is new
+def _noted(lent: Lent) -> Mapping[str, object]:
+    return LeaseMemory(
+        pod_uid=lent.uid[0],
+        container=lent.uid[1],
+        before_bytes=lent.before_bytes,
+        limit_bytes=lent.limit_bytes,
+        until_time_seconds=lent.until_seconds,
+    ).to_api()
