@@ -87,6 +87,7 @@ class Lending:
         # Leases that have ended while their limit is still up, and until when that counts as lent.
         self._not_back: dict[ContainerUid, tuple[float, Lent]] = {}
         self._turns: WeakValueDictionary[ContainerUid, asyncio.Lock] = WeakValueDictionary()
+        self._noting: set[asyncio.Task[None]] = set()  # else nobody would hold them
         self._refused: dict[ContainerUid, tuple[float, str]] = {}  # when last, and why
         self._ended: dict[ContainerUid, float] = {}
         self._by_kube_node: tuple[World | None, dict[str, list[PodRecord]]] = (None, {})
@@ -215,15 +216,16 @@ class Lending:
     async def _written(self, uid: ContainerUid, granted: Granted, now_seconds: float) -> Granted | Refused:
         book, decision = self.book, None
         ask = Ask(granted.limit_bytes, None, purpose=Purpose.URGENT, reason=REASON)
-        # Both leave together, the note first: a burst does not wait for it.
-        noted = asyncio.create_task(self._note_of(uid))
+        # Both leave together, the note first: neither the burst nor its answer waits for it.
+        noting = asyncio.create_task(self._note_of(uid))
+        self._noting.add(noting)
+        noting.add_done_callback(self._noting.discard)
         await asyncio.sleep(0)
         try:
             decision = await self._raise_now(uid, ask, now_seconds)
         finally:
             if decision is None:
                 book.unanswered(uid, granted.lease_id, "not granted for a fault of ours")
-            await noted
         limit = decision.limit_bytes
         if limit is not None and (decision.acts or limit >= granted.limit_bytes):  # or: heard twice
             return book.wrote(uid, granted, limit)

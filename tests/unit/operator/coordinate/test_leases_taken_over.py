@@ -4,6 +4,7 @@ Nothing is known of the container but its limit: no forecast ends the lease.
 """
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -151,6 +152,30 @@ async def test_a_note_that_cannot_be_written_holds_no_lease_up_and_is_written_la
         assert noted(made) == []
     await loops(made, range(2, 3))
     assert noted(made) == [("1Gi", "1424Mi")]
+
+
+async def test_an_answer_waits_for_no_note_and_leases_that_come_meanwhile_share_the_next(monkeypatch):
+    made = await operator(monkeypatch)
+    api, written, free = made.rig.api, [], asyncio.Event()
+    patch = api.patch_status
+
+    async def slow(resource, namespace, name, body):
+        if "leases" in body["status"]:
+            written.append(len(body["status"]["leases"] or ()))
+            await free.wait()
+        return await patch(resource, namespace, name, body)
+
+    monkeypatch.setattr(api, "patch_status", slow)
+    assert (await made.asks_for(400, NOW + 61)).limit_bytes > 0
+    notes, lent = made.desk.lending._notes, made.desk.lending.book.lent(("uid-web-0", "app"))
+    more = [
+        asyncio.create_task(notes.tell_of(replace(lent, uid=("uid-web-0", f"beside-{each}"))))
+        for each in range(5)
+    ]
+    await asyncio.sleep(0)
+    free.set()
+    await asyncio.gather(*more, *made.desk.lending._noting)
+    assert written == [1, 6]
 
 
 async def test_a_lease_of_a_pod_that_is_gone_is_not_taken_over(monkeypatch):
