@@ -115,7 +115,7 @@ async def cluster(agents: int) -> Desks:
         made.api.put("nodes", raw_kube_node(f"node-{number}"))
     for _ in range(2):  # the first puts the originals on record
         await made.once(now)
-    return Desks(made, time.time_ns())
+    return Desks(made, time.time_ns(), pause=asyncio.sleep)
 
 
 async def loop(desk: Desk, world: World) -> None:

@@ -28,10 +28,14 @@ from plimsoll_operator.coordinate.lease_notes import LeaseNotes
 GIB_MIB = 1024
 
 
+async def no_pause(_: float) -> None:
+    """Nobody waits."""
+
+
 class Desks:
     """A rig whose operator has a desk, and one agent on n1."""
 
-    def __init__(self, made, epoch_id=1):
+    def __init__(self, made, epoch_id=1, pause=no_pause):
         self.rig, self.woken, self._said = made, 0, None
         self.attendance = Attendance(epoch_id, bounds=BOUNDS)
         self.offer = self._offer  # a served `Coordination.offer` where there are streams
@@ -47,7 +51,7 @@ class Desks:
             raise_now=made.loop.raise_now,
             overlaid=made.actor.expectations.overlaid,
             wake=self._wake,
-            notes=LeaseNotes(parts.api, made.membership),
+            notes=LeaseNotes(parts.api, made.membership, pause),
         )
         self.desk.shrink_ended = made.loop.happenings.shrink
         self.agent = AgentSession(7)

@@ -6,7 +6,7 @@ predecessor left in it. A note leaves together with the raise that it is about, 
 alone there, nobody would know what was before, and a container without a forecast would keep the lease for
 ever. A note without its raise asks for nothing, for the limit is not above what was before. What fails is
 written again with the next loop. Leases of one profile that are granted at once share a write: who comes
-while one is under way goes with the next.
+while one is under way, or a fifth of a second after, goes with the next.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from functools import lru_cache
 from plimsoll.api.profile import MAX_LEASES, LeaseMemory
 from plimsoll.coordinate.lease import ContainerUid, Lent
 from plimsoll_operator.actuate.api import PROFILES, ApiError, KubeApi
+from plimsoll_operator.actuate.retry import Pause
 from plimsoll_operator.leader import NotLeaderError
 from plimsoll_operator.membership import Membership
 from plimsoll_operator.records import ProfileRecord
@@ -26,14 +27,15 @@ logger = logging.getLogger(__name__)
 
 ProfileKey = tuple[str, str]  # namespace, name
 MOST_WRITES = 50  # a loop
+BETWEEN_SECONDS = 0.2  # of two notes of one profile, between loops
 
 
 class LeaseNotes:
     """Of all profiles."""
 
-    def __init__(self, api: KubeApi, membership: Membership) -> None:
+    def __init__(self, api: KubeApi, membership: Membership, pause: Pause = asyncio.sleep) -> None:
         """`api` writes only while we lead."""
-        self._api, self._membership = api, membership
+        self._api, self._membership, self._pause = api, membership, pause
         self._standing: dict[ProfileKey, dict[ContainerUid, Lent]] = {}
         self._told: dict[ProfileKey, frozenset[Lent]] = {}
         self._locks: dict[ProfileKey, asyncio.Lock] = {}
@@ -64,7 +66,7 @@ class LeaseNotes:
         """One more stands."""
         key = self._stands(lent)
         if key is not None:
-            await self._write(key)
+            await self._write(key, BETWEEN_SECONDS)
 
     def _stands(self, lent: Lent) -> ProfileKey | None:
         key = self._profile_of(lent.uid)
@@ -83,7 +85,8 @@ class LeaseNotes:
         group = self._membership.group_of_pod(uid[0])
         return None if group is None else (group.ref.namespace, group.profile)
 
-    async def _write(self, key: ProfileKey) -> None:
+    async def _write(self, key: ProfileKey, then_seconds: float = 0.0) -> None:
+        """Write what is to be told; whoever comes within so many seconds from then goes with the next."""
         async with self._locks.setdefault(key, asyncio.Lock()):
             lent = self._to_tell(key)
             if lent == self._told.get(key, frozenset()):
@@ -101,6 +104,8 @@ class LeaseNotes:
             else:
                 self._told.pop(key, None)
                 self._locks.pop(key, None)
+            if then_seconds:
+                await self._pause(then_seconds)
 
 
 def noted(lent: Iterable[Lent]) -> list[dict[str, object]] | None:

@@ -13,6 +13,7 @@ from builders.desks import Desks
 from builders.loops import MINUTE, rig
 from plimsoll.coordinate.messages import LeaseRequest, ShrinkRequest, ShrinkStage
 from plimsoll_operator.actuate.api import ApiError
+from plimsoll_operator.coordinate.lease_notes import BETWEEN_SECONDS
 from plimsoll_operator.coordinate.lending import TAKEN_OVER_SECONDS
 
 WEB = "deployment-web"
@@ -176,6 +177,26 @@ async def test_an_answer_waits_for_no_note_and_leases_that_come_meanwhile_share_
     free.set()
     await asyncio.gather(*more, *made.desk.lending._noting)
     assert written == [1, 6]
+
+
+async def test_leases_of_one_workload_are_noted_five_times_a_second_at_most(monkeypatch):
+    made, paused, goes_on = await operator(monkeypatch), [], asyncio.Event()
+
+    async def pause(seconds):
+        paused.append(seconds)
+        await goes_on.wait()
+
+    made.desk.lending._notes._pause = pause
+    assert (await made.asks_for(400, NOW + 61)).limit_bytes > 0
+    notes, lent = made.desk.lending._notes, made.desk.lending.book.lent(("uid-web-0", "app"))
+    beside = [replace(lent, uid=("uid-web-0", f"beside-{each}")) for each in range(5)]
+    more = [asyncio.create_task(notes.tell_of(each)) for each in beside]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert (len(noted(made)), paused) == (1, [BETWEEN_SECONDS])
+    goes_on.set()
+    await asyncio.gather(*more, *made.desk.lending._noting)
+    assert (len(noted(made)), paused) == (6, [BETWEEN_SECONDS] * 2)
 
 
 async def test_a_lease_of_a_pod_that_is_gone_is_not_taken_over(monkeypatch):
