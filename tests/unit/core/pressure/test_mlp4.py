@@ -65,6 +65,26 @@ def test_weights_stay_within_bounds():
         assert np.abs(network.weights).max() <= MAX_WEIGHT
 
 
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_step_beyond_the_bound_ends_at_it(sign):
+    weights = np.zeros(WEIGHT_COUNT)
+    weights[-1] = sign * (MAX_WEIGHT - 1e-6)
+    network = Mlp4(weights)
+    network.update(asked(), float(sign > 0))
+    assert network.weights[-1] == sign * MAX_WEIGHT
+
+
+def test_the_allocation_rate_is_smoothed():
+    network, total = Mlp4(blind_weights(2)), sample().total_bytes
+    inputs = [
+        network.predict(sample(second, allocation_bytes_per_second=share * total), second).inputs[0]
+        for second, share in ((1.0, 0.02), (2.0, 0.12))
+    ]
+    scale = mlp4.ALLOCATION_SCALE
+    smoothed = 0.02 + mlp4.SMOOTHING * (0.12 - 0.02)
+    assert inputs == pytest.approx([0.02 / (0.02 + scale), smoothed / (smoothed + scale)])
+
+
 def losses_of(network, count):
     """Losses of a stream in which pressure follows from little free memory."""
     random = np.random.default_rng(3)

@@ -98,6 +98,16 @@ def test_a_process_that_ends_before_the_call_by_number_is_gone(tmp_path):
         assert process.move(np.zeros(1, dtype=np.uint64), 1) is Answer.GONE
 
 
+def test_pages_of_whoever_has_the_number_now_are_not_moved(tmp_path):
+    node = TwinNode(tmp_path)
+    node.process()
+    with KernelProcess.open(node.kernel, 500) as process:
+        node.kernel.processes.end(500)
+        other = node.process()
+        assert process.move(np.array([other.start], dtype=np.uint64), 1) is Answer.GONE
+    assert (other.numa_nodes == 0).all()
+
+
 def test_a_number_that_was_given_away_during_the_call_is_not_taken_for_the_process(tmp_path, monkeypatch):
     node = TwinNode(tmp_path)
     node.process()
