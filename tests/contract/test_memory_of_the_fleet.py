@@ -91,3 +91,22 @@ def test_what_is_newer_here_stays_and_comes_to_the_fleet(asked, fleet, tmp_path)
 @pytest.mark.parametrize("words", [("patterns",), ("analyze",), ("suggest",), ("search", "web")])
 def test_without_redis_the_file_answers_and_it_is_said(asked, words):
     assert "not all that the fleet shares is here: redis: down" in asked(*words, redis=AWAY).stderr
+
+
+def test_a_command_that_brings_much_sends_all_of_it(asked, tmp_path, monkeypatch):
+    """The last rounds had waited for a next command, and nobody said so."""
+    monkeypatch.setattr("plimsoll.store.sending.SENT_AT_ONCE", 3)
+    with redis_server(tmp_path / "other") as other:
+        address = f"redis://{other.host}/0"
+        whole = open_memory(str(tmp_path / "whole.db"))
+        for number in range(10):
+            whole.store("incident", f"demo/Deployment/w{number}", {"text": "killed"}, NOW)
+        whole.close()
+        monkeypatch.setenv("PLIMSOLL_MEMORY", str(tmp_path / "whole.db"))
+        asked("export", tmp_path / "all.jsonl", redis="")
+        monkeypatch.setenv("PLIMSOLL_MEMORY", str(tmp_path / "mine.db"))
+        asked("import", tmp_path / "all.jsonl", redis=address)
+        reader = open_memory(str(tmp_path / "reader.db"), address)
+        assert reader.gather(NOW) == ""
+        assert reader.analyze(NOW, 0.0).records["incident"] == 10
+        reader.close()
