@@ -55,7 +55,10 @@ def send(store: TieredStore, now_seconds: float, settle_seconds: float = SETTLE_
         try:
             _epoch(store, now_seconds)
             for state, step in ((State.SENT, _read_back), (State.PENDING, _send)):
-                due = store.file.in_state(state, SENT_AT_ONCE, now_seconds - settle_seconds)
+                before = now_seconds - settle_seconds
+                due = store.file.in_state(
+                    state, SENT_AT_ONCE, max(0.0, before) if state is State.PENDING else before
+                )
                 for held in due:
                     _one(step, store, held, now_seconds, done)
                 done.more |= len(due) == SENT_AT_ONCE

@@ -414,6 +414,12 @@ def test_a_file_holds_no_more_bytes_than_it_may(state):
     assert (file.evicted > 0) == (state is State.CLEAN)
 
 
+def test_what_was_never_tried_is_sent_whatever_the_clock_says(redis):
+    store = store_on(redis)
+    store.store(Address("history", "k"), content(1), SAID)
+    assert send(store, 1.0).taken == 1
+
+
 def test_what_cannot_be_sent_keeps_nobody_from_being_sent(redis, monkeypatch):
     """As many as a round takes, each time at the front, and all of them unsound."""
     monkeypatch.setattr("plimsoll.store.sending.SENT_AT_ONCE", 3)
