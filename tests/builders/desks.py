@@ -8,7 +8,8 @@ from itertools import count
 
 import numpy as np
 
-from builders.clusters import MIB
+from builders.clusters import MIB, NOW
+from builders.loops import MINUTE
 from plimsoll.coordinate.attendance import Attendance
 from plimsoll.coordinate.messages import (
     LeaseAnswer,
@@ -19,6 +20,8 @@ from plimsoll.coordinate.messages import (
     RosterEntry,
     SampleBatch,
     ShrinkReport,
+    ShrinkRequest,
+    ShrinkStage,
 )
 from plimsoll.coordinate.session import AgentSession
 from plimsoll_operator.coordinate.assemble import BOUNDS
@@ -116,6 +119,18 @@ class Desks:
         await asyncio.gather(*self.desk._tasks)
         (answer,) = [each for each in self.told() if isinstance(each, LeaseAnswer)]
         return answer
+
+    async def loops(self, minutes):
+        """Loops of these minutes, with an agent that makes room wherever it is asked to."""
+        for minute in minutes:
+            now = NOW + minute * MINUTE
+            await self.once(now)
+            for request in (each for each in self.told() if isinstance(each, ShrinkRequest)):
+                if request.written:
+                    self.report(request, ShrinkStage.OBSERVED, 500, now, max_mib=self.rig.limit())
+                else:
+                    self.report(request, ShrinkStage.REACHED, 500, now)
+                    await self.once(now + 1)
 
     def reasons(self, plans):
         return [each.decision.reason for each in plans.rows.values()]

@@ -98,9 +98,8 @@ def chosen(
         # The least bad of those that are known may be the worst of all.
         return None, "half-known"
     full = not found
-    if (
-        full
-    ):  # the scheduler places it somewhere all the same, and by requests alone where they are least true
+    if full:
+        # The scheduler places it somewhere all the same, and by requests alone where they are least true.
         found = chooser.prefer(loads, count, allowed)
     if not found:
         return None, "nowhere"

@@ -127,7 +127,8 @@ async def test_a_full_file_refuses_what_is_new_to_it_and_takes_what_has_changed(
     one.memory.tiers.file = FileLevel(bounds=Bounds(most_records=2))
     known = [ContainerKey(KEY.workload, f"c{number}") for number in range(2)]
     for mib in (100, 200):
-        one.note(ContainerKey(KEY.workload, "new"), checkpoint(), None) if mib == 200 else None
+        if mib == 200:
+            one.note(ContainerKey(KEY.workload, "new"), checkpoint(), None)
         for key in known:
             one.note(key, checkpoint(mib=mib), None)
         one.note_judge({"trust": mib})

@@ -11,7 +11,7 @@ import pytest
 from builders.clusters import MIB, NOW
 from builders.desks import Desks
 from builders.loops import MINUTE, rig
-from plimsoll.coordinate.messages import LeaseRequest, ShrinkRequest, ShrinkStage
+from plimsoll.coordinate.messages import LeaseRequest
 from plimsoll_operator.actuate.api import ApiError
 from plimsoll_operator.coordinate.lease_notes import BETWEEN_SECONDS
 from plimsoll_operator.coordinate.lending import TAKEN_OVER_SECONDS
@@ -43,19 +43,6 @@ def next_of(made, now_seconds):
     return after
 
 
-async def loops(made, minutes):
-    """Loops with an agent that makes room wherever it is asked to."""
-    for minute in minutes:
-        now = NOW + minute * MINUTE
-        await made.once(now)
-        for request in (each for each in made.told() if isinstance(each, ShrinkRequest)):
-            if request.written:
-                made.report(request, ShrinkStage.OBSERVED, 500, now, max_mib=made.rig.limit())
-            else:
-                made.report(request, ShrinkStage.REACHED, 500, now)
-                await made.once(now + 1)
-
-
 def noted(made):
     """What the profile remembers of leases, as (before, limit) in MiB."""
     (name,) = [key[2] for key in made.rig.api.objects if key[0] == "memoryprofiles"]
@@ -68,9 +55,9 @@ async def test_a_lease_is_noted_while_it_stands_and_until_it_is_taken_back(monke
     assert noted(made) == []
     await made.asks_for(400, NOW + 61)
     assert noted(made) == [("1Gi", "1424Mi")]
-    await loops(made, range(2, 4))
+    await made.loops(range(2, 4))
     assert noted(made) == [("1Gi", "1424Mi")], "it is in force"
-    await loops(made, range(4, 40))
+    await made.loops(range(4, 40))
     assert made.rig.limit() == 1024
     assert noted(made) == []
 
@@ -79,16 +66,16 @@ async def test_a_lease_is_noted_while_it_stands_and_until_it_is_taken_back(monke
 async def test_the_next_operator_ends_a_lease_that_it_did_not_grant(monkeypatch, killed_minute):
     made = await operator(monkeypatch)
     await made.asks_for(400, NOW + 61)
-    await loops(made, range(2, killed_minute + 1))
+    await made.loops(range(2, killed_minute + 1))
     after = next_of(made, NOW + killed_minute * MINUTE + 30)
-    await loops(after, range(killed_minute + 1, killed_minute + 3))
+    await after.loops(range(killed_minute + 1, killed_minute + 3))
     assert made.rig.limit() in {1024, 1424}
-    await loops(after, range(killed_minute + 3, killed_minute + 40))
+    await after.loops(range(killed_minute + 3, killed_minute + 40))
     assert made.rig.limit() == 1024
     assert noted(made) == []
     assert len(after.desk.lending.book) == 0
     writes = [call for call in made.rig.api.calls if call[0] == "resize"]
-    await loops(after, range(killed_minute + 40, killed_minute + 50))
+    await after.loops(range(killed_minute + 40, killed_minute + 50))
     assert [call for call in made.rig.api.calls if call[0] == "resize"] == writes, "once"
 
 
@@ -98,7 +85,7 @@ async def test_without_the_note_it_would_stay_for_ever(monkeypatch):
     (name,) = [key[2] for key in made.rig.api.objects if key[0] == "memoryprofiles"]
     del made.rig.api.profile(name)["leases"]
     after = next_of(made, NOW + 90)
-    await loops(after, range(2, 60))
+    await after.loops(range(2, 60))
     assert made.rig.limit() == 1424
 
 
@@ -120,7 +107,7 @@ async def test_a_kill_between_note_and_raise_leaves_nothing_that_nobody_ends(mon
     assert noted(made) == [("1Gi", "1424Mi")], "it left before the raise did"
 
     after = next_of(made, NOW + 90)
-    await loops(after, range(2, 2 + LATE + 30))
+    await after.loops(range(2, 2 + LATE + 30))
 
     assert made.rig.limit() == 1024
     assert noted(made) == []
@@ -134,7 +121,7 @@ async def test_a_second_lease_from_the_next_operator_ends_where_the_first_began(
     answer = await after.asks_for(200, NOW + 91, lease_id=10, read_mib=1424)
     assert answer.limit_bytes == 1624 * MIB
     assert noted(made) == [("1Gi", "1624Mi")]
-    await loops(after, range(2, 50))
+    await after.loops(range(2, 50))
     assert made.rig.limit() == 1024
 
 
@@ -151,7 +138,7 @@ async def test_a_note_that_cannot_be_written_holds_no_lease_up_and_is_written_la
         patched.setattr(made.rig.api, "patch_status", down)
         assert (await made.asks_for(400, NOW + 61)).limit_bytes == 1424 * MIB
         assert noted(made) == []
-    await loops(made, range(2, 3))
+    await made.loops(range(2, 3))
     assert noted(made) == [("1Gi", "1424Mi")]
 
 

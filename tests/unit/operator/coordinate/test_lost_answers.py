@@ -8,7 +8,7 @@ import pytest
 from builders.clusters import NOW
 from builders.desks import Desks
 from builders.loops import MINUTE, rig
-from plimsoll.coordinate.messages import ShrinkRequest, ShrinkStage
+from plimsoll.coordinate.messages import ShrinkStage
 from plimsoll_operator.actuate import retry
 from plimsoll_operator.actuate.api import ApiError
 
@@ -48,19 +48,6 @@ async def lender(monkeypatch):
     return made
 
 
-async def loops(made, minutes):
-    """Loops with an agent that makes room wherever it is asked to."""
-    for minute in minutes:
-        now = NOW + minute * MINUTE
-        await made.once(now)
-        for request in (each for each in made.told() if isinstance(each, ShrinkRequest)):
-            if request.written:
-                made.report(request, ShrinkStage.OBSERVED, 500, now, max_mib=made.rig.limit())
-            else:
-                made.report(request, ShrinkStage.REACHED, 500, now)
-                await made.once(now + 1)
-
-
 @pytest.mark.parametrize("lost", [1, ALWAYS])
 async def test_a_raise_whose_answers_were_lost_ends_as_every_lease(monkeypatch, lost, counted):
     made = await lender(monkeypatch)
@@ -68,9 +55,9 @@ async def test_a_raise_whose_answers_were_lost_ends_as_every_lease(monkeypatch, 
     answer = await made.asks_for(400, NOW + 61)
     assert made.rig.limit() == 1424
     assert (answer.limit_bytes > 0) == (lost == 1)
-    await loops(made, range(2, 5))
+    await made.loops(range(2, 5))
     assert made.rig.limit() == 1424
-    await loops(made, range(5, 20))
+    await made.loops(range(5, 20))
     assert made.rig.limit() == 1024
     counted(
         f"the API server's answer to a lease's raise lost, of {lost} attempts",
@@ -85,8 +72,8 @@ async def test_a_raise_that_was_refused_for_good_takes_no_room(monkeypatch):
     assert made.desk.lending.book.unused_bytes("n1", {}) == 0
 
 
-async def shrunk(monkeypatch, lost, error=None, *, carried_out=True):
-    """A shrink to 700 MiB whose answers are lost; the agent's request."""
+async def written(monkeypatch, lost, error=None, *, carried_out=True):
+    """A shrink to 700 MiB was just written, and its answers are lost; the agent's request."""
     made = await operator(700)
     await made.once(NOW + MINUTE)
     (request,) = made.told()
@@ -94,6 +81,12 @@ async def shrunk(monkeypatch, lost, error=None, *, carried_out=True):
     made.report(request, ShrinkStage.REACHED, 600, NOW + 70)
     await made.once(NOW + 71)
     assert made.rig.limit() == (700 if carried_out else 1024)
+    return made, request
+
+
+async def shrunk(monkeypatch, lost, error=None, *, carried_out=True):
+    """The same, a loop later."""
+    made, request = await written(monkeypatch, lost, error, carried_out=carried_out)
     await made.once(NOW + 72)
     return made, request
 
@@ -109,12 +102,7 @@ async def test_a_shrink_whose_answers_were_lost_is_seen_in_the_kernel(monkeypatc
 @pytest.mark.parametrize("heard", [NOW + 71.5, NOW + 73])
 @pytest.mark.parametrize("lost", [1, ALWAYS])
 async def test_a_kill_after_a_shrink_whose_answers_were_lost_takes_it_back(monkeypatch, lost, heard, counted):
-    made = await operator(700)
-    await made.once(NOW + MINUTE)
-    (request,) = made.told()
-    lose(made, monkeypatch, lost)
-    made.report(request, ShrinkStage.REACHED, 600, NOW + 70)
-    await made.once(NOW + 71)
+    made, request = await written(monkeypatch, lost)
     if heard > NOW + 72:
         await made.once(NOW + 72)
     made.report(request, ShrinkStage.OBSERVED, 690, heard, max_mib=700, kills=1)
