@@ -49,16 +49,14 @@ def send(store: TieredStore, now_seconds: float, settle_seconds: float = SETTLE_
     done = Sent()
     if store.shared is None:
         return done
+    settled_seconds = max(0.0, now_seconds - settle_seconds)  # what was never tried is of time 0
     if shut := next((each for each in (store.breaker, store.writes) if not each.allows(now_seconds)), None):
         done.failure = shut.why
     else:
         try:
             _epoch(store, now_seconds)
             for state, step in ((State.SENT, _read_back), (State.PENDING, _send)):
-                before = now_seconds - settle_seconds
-                due = store.file.in_state(
-                    state, SENT_AT_ONCE, max(0.0, before) if state is State.PENDING else before
-                )
+                due = store.file.in_state(state, SENT_AT_ONCE, settled_seconds)
                 for held in due:
                     _one(step, store, held, now_seconds, done)
                 done.more |= len(due) == SENT_AT_ONCE

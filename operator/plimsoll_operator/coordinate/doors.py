@@ -93,6 +93,7 @@ def places_of(peer: str) -> tuple[str, ...]:
         address = ip_address(host)
     except ValueError:
         return (peer,)
-    if isinstance(address, IPv4Address) or address.ipv4_mapped:
-        return (str(getattr(address, "ipv4_mapped", None) or address),)
+    of_four = address if isinstance(address, IPv4Address) else address.ipv4_mapped
+    if of_four is not None:
+        return (str(of_four),)
     return (str(address), str(ip_network((address, 64), strict=False)))
