@@ -348,8 +348,8 @@ def test_windows_have_the_documented_shapes():
 
 
 IN_A_PROCESS_OF_ITS_OWN = """
-import subprocess
-import sys
+import resource
+from pathlib import Path
 from plimsoll.usage.history import History
 from plimsoll.usage.sample import Quantity
 
