@@ -6,6 +6,7 @@ In: the operator's, the sweeper's and the agent's tables of rights. Out: Markdow
 from markdown_table import table
 
 from plimsoll_nodeagent.rights import RIGHTS as AGENT_RIGHTS
+from plimsoll_nodeagent.rights import AgentRight
 from plimsoll_operator.rights import RIGHTS, SWEEPER_RIGHTS, Right
 
 SWEEPER_RIGHTS_INTRO = """## The sweeper
@@ -85,13 +86,19 @@ def rbac_page() -> str:
             f"`{each.resource}`",
             ", ".join(each.verbs),
             each.reason,
-            "`agent.act.policiesFrom: cluster`" if each.told else "always",
+            _agent_needs(each),
         )
         for each in AGENT_RIGHTS
     )
     own = table(("group", "resource", "verbs", "for what", "needed"), agents)
     operators, sweepers = (table(head, map(_right_row, each)) for each in (RIGHTS, SWEEPER_RIGHTS))
     return f"{RBAC_INTRO}\n{operators}\n{SWEEPER_RIGHTS_INTRO}\n{sweepers}\n{AGENT_RIGHTS_INTRO}\n{own}"
+
+
+def _agent_needs(right: AgentRight) -> str:
+    if right.told:
+        return "`agent.act.policiesFrom: cluster`"
+    return "`agent.act.nodeResourceTopology`" if right.topology else "always"
 
 
 def _right_row(right: Right) -> tuple[str, ...]:

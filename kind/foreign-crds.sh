@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# kind/foreign-crds.sh: the CRDs of prometheus-operator, cert-manager and KEDA for tests, in $PLIMSOLL_CACHE/foreign-crds-*; prints the directory.
+# kind/foreign-crds.sh: the CRDs of prometheus-operator, cert-manager, KEDA and NodeResourceTopology for tests, in $PLIMSOLL_CACHE/foreign-crds-*; prints the directory.
 #
 # A Go module's zip carries the repository's files, and these have their CRDs as plain YAML. Pinned by version and by the
 # sum that Go computes over the module; what was fetched once is kept.
@@ -8,7 +8,8 @@ CACHE=${PLIMSOLL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/plimsoll}
 # module sum directory files
 MODULES="github.com/prometheus-operator/prometheus-operator@v0.85.0 h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s= example/prometheus-operator-crd monitoring.coreos.com_servicemonitors monitoring.coreos.com_podmonitors monitoring.coreos.com_prometheusrules
 github.com/cert-manager/cert-manager@v1.21.2 h1:UWgoYM+KLNtRlqmoWOKjKBOBUPVHeepQ6/ac3ERJW68= deploy/crds cert-manager.io_certificates cert-manager.io_issuers
-github.com/kedacore/keda/v2@v2.21.0 h1:R6z2HZvstK4RLUMxroNACzBj74xGxt3kG59b5Xc+Xps= config/crd/bases keda.sh_scaledobjects"
+github.com/kedacore/keda/v2@v2.21.0 h1:R6z2HZvstK4RLUMxroNACzBj74xGxt3kG59b5Xc+Xps= config/crd/bases keda.sh_scaledobjects
+github.com/k8stopologyawareschedwg/noderesourcetopology-api@v0.1.2 h1:uAwqOtyrFYggq3pVf3hs1XKkBxrQ8dkgjWz3LCLJsiY= manifests crd"
 C=$CACHE/foreign-crds-$(echo "$MODULES" | sha256sum | cut -c1-16)
 die() { printf 'foreign-crds.sh: %s\n' "$*" >&2; exit 1; }
 of() { sed -n "s/^[[:space:]]*\"$1\": \"\(.*\)\",\{0,1\}$/\1/p"; } # one field of what `go mod download -json` says

@@ -184,7 +184,13 @@ def assemble(options: argparse.Namespace, fs: KernelFs | None = None) -> Assembl
         writes,
     )
     if options.policies_from_cluster or options.policies_from_operator:
-        agent.sink = NodeMemoryWriter(KubeApi.of_this_pod, options.kube_node, mode, version("plimsoll"))
+        agent.sink = NodeMemoryWriter(
+            KubeApi.of_this_pod,
+            options.kube_node,
+            mode,
+            version("plimsoll"),
+            topology=options.node_resource_topology,
+        )
     return Assembled(agent, store if mode is Mode.ACT else None, models)
 
 

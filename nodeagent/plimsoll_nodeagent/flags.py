@@ -115,6 +115,11 @@ def acting_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--kube-node", default="", help="name of this Kubernetes node")
     parser.add_argument(
+        "--node-resource-topology",
+        action="store_true",
+        help="besides NodeMemory, write its NUMA nodes as NodeResourceTopology where nobody else does",
+    )
+    parser.add_argument(
         "--own-namespaces",
         type=lambda text: frozenset(text.split(",")),
         default="plimsoll-system",

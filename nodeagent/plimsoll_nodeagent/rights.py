@@ -18,6 +18,8 @@ class AgentRight:
     reason: str
     told: bool = False
     """Not needed where the operator tells what it is for (--policies-from-operator)."""
+    topology: bool = False
+    """For --node-resource-topology alone."""
 
 
 RIGHTS = (
@@ -29,4 +31,11 @@ RIGHTS = (
     AgentRight("plimsoll.dev", "clustermemorypolicies", ("list",), "the same for those", told=True),
     AgentRight("plimsoll.dev", "nodememories", ("create",), "its own node's, the first time"),
     AgentRight("plimsoll.dev", "nodememories/status", ("patch",), "its own node's"),
+    AgentRight(
+        "topology.node.k8s.io",
+        "noderesourcetopologies",
+        ("get", "create", "patch"),
+        "its own node's NUMA nodes, for others; an object that it did not make is left alone",
+        topology=True,
+    ),
 )

@@ -49,7 +49,7 @@ EVERYTHING: Mapping[str, Any] = {
         "namespace": "plimsoll-agents",
         "extraArgs": ["--interval=5s"],
         "dnsConfig": {"searches": ["cluster.example"]},
-        "act": {"enabled": True},
+        "act": {"enabled": True, "nodeResourceTopology": True},
         "image": {"registry": "mirror.example:5000", "tag": "edge"},
     },
     "webhook": {

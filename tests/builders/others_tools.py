@@ -39,5 +39,5 @@ def prometheus_programs() -> Path:
 
 
 def foreign_crds() -> list[dict[str, Any]]:
-    """CRDs of prometheus-operator, cert-manager and KEDA; raises MissingError."""
+    """CRDs of prometheus-operator, cert-manager, KEDA, NodeResourceTopology; raises MissingError."""
     return [yaml.safe_load(path.read_text()) for path in sorted(_directory("foreign-crds.sh").iterdir())]

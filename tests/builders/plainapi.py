@@ -14,10 +14,12 @@ from typing import Any
 from plimsoll_nodeagent.control.kubeapi import KubeApi
 
 NODE_MEMORIES = "/apis/plimsoll.dev/v1alpha1/nodememories"
+TOPOLOGIES = "/apis/topology.node.k8s.io/v1alpha2/noderesourcetopologies"
+NOT_FOUND = (404, {"message": "not found"})
 
 
 class PlainApi:
-    """Lists by path; NodeMemories by name."""
+    """Lists by path; NodeMemories by name, and NodeResourceTopologies where the kind is there."""
 
     def __init__(self) -> None:
         self.lists: dict[str, list[dict[str, Any]]] = {
@@ -27,6 +29,7 @@ class PlainApi:
             "/apis/plimsoll.dev/v1alpha1/clustermemorypolicies": [],
         }
         self.nodes: dict[str, dict[str, Any]] = {}
+        self.topologies: dict[str, dict[str, Any]] | None = None
         self.calls: list[str] = []
         self.failing: int | None = None
         self.port = 0
@@ -41,17 +44,40 @@ class PlainApi:
         if self.failing is not None:
             return self.failing, {"message": "as the test wants it"}
         plain = path.partition("?")[0]
+        if plain.startswith(TOPOLOGIES):
+            return self._topology(method, plain.removeprefix(TOPOLOGIES).strip("/"), body)
         if method == "GET":
             return 200, {"items": self.lists[plain]}
         if method == "POST":
-            self.nodes[body["metadata"]["name"]] = body
+            name = body["metadata"]["name"]
+            self.nodes[name] = body | {"metadata": {**body["metadata"], "uid": f"uid-of-{name}"}}
             return 201, body
         name = plain.removeprefix(f"{NODE_MEMORIES}/").removesuffix("/status")
         if name not in self.nodes:
-            return 404, {"message": "not found"}
+            return NOT_FOUND
         status = self.nodes[name].get("status", {}) | body["status"]
         self.nodes[name]["status"] = {key: value for key, value in status.items() if value is not None}
         return 200, self.nodes[name]
+
+    def _topology(self, method: str, name: str, body: Any) -> tuple[int, object]:
+        if self.topologies is None or (method != "POST" and name not in self.topologies):
+            return NOT_FOUND
+        if method == "GET":
+            return 200, self.topologies[name]
+        if method == "POST":
+            name, version = body["metadata"]["name"], 0
+            if name in self.topologies:
+                return 409, {"message": "already exists"}
+            merged = body
+        else:
+            version = int(self.topologies[name]["metadata"]["resourceVersion"])
+            if body["metadata"]["resourceVersion"] != str(version):
+                return 409, {"message": "the object has been modified"}
+            merged = self.topologies[name] | body
+            merged["metadata"] = self.topologies[name]["metadata"] | body["metadata"]
+        merged["metadata"]["resourceVersion"] = str(version + 1)
+        self.topologies[name] = merged
+        return 200, merged
 
 
 @contextmanager

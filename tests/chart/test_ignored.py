@@ -55,6 +55,10 @@ IGNORED: list[tuple[Values, str]] = [
     ({"agent": {"act": {"mm": False}}}, "agent.act.mm is `false`: it does nothing without agent.act.enabled"),
     ({"agent": {"act": {"compact": False}}}, "agent.act.compact is `false`"),
     ({"agent": {"act": {"policiesFrom": "operator"}}}, "agent.act.policiesFrom is `operator`"),
+    (
+        {"agent": {"act": {"nodeResourceTopology": True}}},
+        "agent.act.nodeResourceTopology is `true`: it does nothing without agent.act.enabled",
+    ),
     ({"agent": {"act": {"stateDir": "/run/other"}}}, "agent.act.stateDir is `/run/other`"),
     (
         {"agent": {"enabled": False, "act": ACT}},

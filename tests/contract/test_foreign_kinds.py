@@ -1,7 +1,8 @@
 """What the chart makes of other people's kinds is what those people's CRDs take.
 
-In: the CRDs of prometheus-operator, cert-manager and KEDA out of their Go modules (kind/foreign-crds.sh),
-on the real API server. Out: every such object is applied with strict field validation, as a dry run.
+In: the CRDs of prometheus-operator, cert-manager and KEDA out of their Go modules (kind/foreign-crds.sh; that
+of NodeResourceTopology is for test_agent_account.py), on the real API server. Out: every such object is
+applied with strict field validation, as a dry run.
 """
 
 import copy

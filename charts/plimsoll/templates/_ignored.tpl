@@ -9,7 +9,7 @@ stand there while the pod is not made, so that one file of values can be for sev
   {{- include "plimsoll.ignored" (list . "does nothing without agent.enabled" (dict "agent.act.enabled" false)) -}}
 {{- end -}}
 {{- if not $agent.act.enabled -}}
-  {{- include "plimsoll.ignored" (list . "does nothing without agent.act.enabled" (dict "agent.act.mm" true "agent.act.lruGen" false "agent.act.compact" true "agent.act.stateDir" "/run/plimsoll" "agent.act.policiesFrom" "cluster")) -}}
+  {{- include "plimsoll.ignored" (list . "does nothing without agent.act.enabled" (dict "agent.act.mm" true "agent.act.lruGen" false "agent.act.compact" true "agent.act.stateDir" "/run/plimsoll" "agent.act.policiesFrom" "cluster" "agent.act.nodeResourceTopology" false)) -}}
 {{- end -}}
 {{- if eq $agent.seccomp.type "RuntimeDefault" -}}
   {{- include "plimsoll.ignored" (list . "is of a profile of our own, and agent.seccomp.type is `RuntimeDefault`" (dict "agent.seccomp.localhostProfile" `plimsoll/agent-{{ include "plimsoll.seccompHash" . }}.json` "agent.seccomp.kubeletRootDir" "/var/lib/kubelet")) -}}

@@ -15,7 +15,9 @@ from plimsoll.api.fields import Condition
 from plimsoll.api.profile import Capability, NodeMemoryStatus, NumaNodeMemory, ReclaimSummary
 from plimsoll.api.v1alpha1 import API_VERSION
 from plimsoll_nodeagent.capabilities import EngineLevel, KernelCapabilities, Level
+from plimsoll_nodeagent.control import node_topology
 from plimsoll_nodeagent.control.kubeapi import ApiError, KubeApi
+from plimsoll_nodeagent.control.node_topology import SENTENCES, Told
 from plimsoll_nodeagent.control.reports import Report
 from plimsoll_nodeagent.kernelfs import Mode
 from plimsoll_nodeagent.loop import Snapshot
@@ -30,10 +32,22 @@ OPERATORS = frozenset({"peak"})  # fields that the operator writes, and that no 
 
 
 class NodeMemoryWriter:
-    """Writes one node's object. `call` puts the report down and returns; a thread of its own writes it."""
+    """Writes one node's object. `call` puts the report down and returns; a thread of its own writes it.
 
-    def __init__(self, connect: Callable[[], KubeApi], kube_node: str, mode: Mode, version: str) -> None:
+    `topology`: what it says of NUMA nodes is written as NodeResourceTopology, too.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], KubeApi],
+        kube_node: str,
+        mode: Mode,
+        version: str,
+        *,
+        topology: bool = False,
+    ) -> None:
         self._connect, self._kube_node, self._mode, self._version = connect, kube_node, mode, version
+        self._topology = topology
         self._due_seconds = float("-inf")
         self._acting: bool | None = None
         self._busy = threading.Lock()
@@ -60,32 +74,50 @@ class NodeMemoryWriter:
     def _write(self, status: NodeMemoryStatus) -> None:
         try:
             with self._connect() as api:
-                write(api, self._kube_node, status)
-            self.written_total += 1
+                uid = write(api, self._kube_node, status)
+                self.written_total += 1
+                self._write_topology(api, status, uid)
         except ApiError as error:
             self.failures_total += 1
-            kind = f"{error.status}"
-            if kind not in self._said:
-                self._said.add(kind)
-                logger.warning("NodeMemory could not be written", extra={"why": str(error)})
+            self._say("NodeMemory could not be written", f"{error.status}", str(error))
         finally:
             self._busy.release()
 
+    def _write_topology(self, api: KubeApi, status: NodeMemoryStatus, uid: str) -> None:
+        if not self._topology or not status.numa_nodes:
+            return
+        what = "NodeResourceTopology is not written"
+        try:
+            told = node_topology.write(api, self._kube_node, node_topology.zones_of(status.numa_nodes), uid)
+        except ApiError as error:
+            self.failures_total += 1
+            self._say(what, f"topology {error.status}", str(error))
+            return
+        if told is not Told.WRITTEN:
+            self._say(what, told, SENTENCES[told])
 
-def write(api: KubeApi, kube_node: str, status: NodeMemoryStatus) -> None:
-    """Merge a status in; make the object first where there is none. Raises ApiError."""
+    def _say(self, what: str, kind: str, why: str) -> None:
+        """Once for its kind."""
+        if kind not in self._said:
+            self._said.add(kind)
+            logger.warning(what, extra={"why": why})
+
+
+def write(api: KubeApi, kube_node: str, status: NodeMemoryStatus) -> str:
+    """Merge a status in; make the object first where there is none. Out: its uid. Raises ApiError."""
     path = f"/apis/{API_VERSION}/nodememories"
     # A merge patch replaces lists whole, and keeps what it does not name: what is unknown now is set to null.
     known = status.to_api()
     unset = {name: None for name in _names() if name not in known}
     body: dict[str, object] = {"status": {**unset, **known}}
     try:
-        api.merge(f"{path}/{kube_node}/status", body)
+        merged = api.merge(f"{path}/{kube_node}/status", body)
     except ApiError as error:
         if error.status != NOT_FOUND:
             raise
         _make(api, path, kube_node)
-        api.merge(f"{path}/{kube_node}/status", body)
+        merged = api.merge(f"{path}/{kube_node}/status", body)
+    return str((merged.get("metadata") or {}).get("uid") or "")
 
 
 def _make(api: KubeApi, path: str, kube_node: str) -> None:
