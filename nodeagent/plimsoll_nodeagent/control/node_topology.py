@@ -2,10 +2,10 @@
 
 In: the NUMA nodes of a NodeMemory's status. Out: `noderesourcetopologies/<node>` of
 topology.node.k8s.io/v1alpha2 (noderesourcetopology-api v0.1.2), a zone a NUMA node, with attributes in our
-own domain. A zone has no `resources`: its `available` is what the kubelet has not reserved there, which it alone
-knows, and a scheduler that filters by it would be misled by free memory. An object that somebody else made
-(node-feature-discovery, resource-topology-exporter, an NRI policy) is theirs, and is left alone: they write
-`zones` as a whole.
+own domain. A zone has no `resources`: its `available` is what the kubelet has not reserved there, which it
+alone knows, and a scheduler that filters by it would be misled by free memory. An object that somebody else
+made (node-feature-discovery, resource-topology-exporter, an NRI policy) is theirs, and is left alone: they
+write `zones` as a whole.
 """
 
 from collections.abc import Sequence
