@@ -15,7 +15,7 @@ from plimsoll.store.forgetting import forget
 from plimsoll.store.levels.packing import packed, unpacked
 from plimsoll.store.levels.snapshot_forms import FORMS, Form
 from plimsoll.store.record import Entry, RecordError
-from plimsoll_cli.failure import CommandError, FileError
+from plimsoll_cli.failure import CommandError, FileError, OptionError
 from plimsoll_cli.memory.opening import (
     RedisOption,
     SnapshotsOption,
@@ -61,6 +61,8 @@ def forget_command(
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Forget at every level and in the snapshots, and prove it by looking for it afterwards."""
+    if not pattern.strip():
+        raise OptionError("--pattern: is empty; write keys with * and ?, for example 'shop/*'")
     with opened(store, redis, snapshots) as found:
         proof = forget(found.memory.tiers, found.memory.snapshots, pattern, found.now_seconds)
     rows = [
@@ -78,7 +80,10 @@ def forget_command(
     else:
         print_rows(rows, output)
         said = "nothing of them is left at any level" if proof.proven else "NOT proven, see above"
-        typer.echo(f"{_records(len(proof.addresses))} forgotten: {said}.", err=output is OutputFormat.CSV)
+        said = f"{_records(len(proof.addresses))} forgotten: {said}."
+        if proof.proven and not proof.addresses:
+            said = f"Nothing that is remembered is like {pattern!r}: nothing was forgotten."
+        typer.echo(said, err=output is OutputFormat.CSV)
     if not proof.proven:
         raise StoreError("not proven: a level could not be looked at, or still has something; ask again")
 

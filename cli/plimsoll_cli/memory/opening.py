@@ -62,6 +62,9 @@ class StoreError(CommandError):
     status = 2
 
 
+MENDING = "; `plimsoll memory check --repair` sets it aside and keeps what can be read"
+
+
 @dataclass(frozen=True, slots=True)
 class Opened:
     """The memory, and the present moment."""
@@ -107,7 +110,8 @@ def failures() -> Iterator[None]:
     try:
         yield
     except LevelError as error:
-        raise StoreError(str(error)) from error
+        damaged = error.level == "file" and "is damaged" in str(error)
+        raise StoreError(f"{error}{MENDING if damaged else ''}") from error
     except RedisAddressError as error:
         raise OptionError(f"--redis: {error}") from error
     except DamagedError as error:

@@ -239,7 +239,8 @@ def open_memory(
 ) -> Memory:
     """A memory in a file, with what else there is. Raises `LevelError` and `RedisAddressError`.
 
-    A damaged file is set aside and a new one begun; without `set_aside` it is an error.
+    A damaged file is set aside and a new one begun with what can still be read; without `set_aside` it is an
+    error.
     """
     packed(b"")  # who has no zstandard is told now, not at the first write
     tiers = TieredStore(

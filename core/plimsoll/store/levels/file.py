@@ -4,8 +4,9 @@ In: entries. Out: the same after a restart or a kill. A write of ours stays `PEN
 has taken it, then `SENT` until it was read back from there (decision 0101). Bounded: what is clean goes
 first, the longest unused before others; what is not yet read back never goes, and when all is such, a new
 key is refused (`LevelError` full) while known keys may still change, until their contents take twice what a
-file may hold. A file that is damaged is set aside
-under another name (or refused), and a new one begun. `secure_delete`: what was forgotten is overwritten.
+file may hold. A file that is damaged is set aside under another name (or refused), and a new one begun with
+what can still be read.
+`secure_delete`: what was forgotten is overwritten.
 """
 
 import sqlite3
@@ -302,7 +303,7 @@ class FileLevel:
             try:
                 yield self._db
             except sqlite3.Error as error:
-                raise _said(error) from error
+                raise _said(self.path, error) from error
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -326,7 +327,7 @@ class FileLevel:
                     raise
                 self._db.execute("COMMIT")
             except sqlite3.Error as error:
-                raise _said(error) from error
+                raise _said(self.path, error) from error
 
     def _scrub(self) -> None:
         """Leave no byte of what was deleted: the log is written back and cut off, the file made anew."""
@@ -336,7 +337,7 @@ class FileLevel:
                 self._db.execute("VACUUM")
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             except sqlite3.Error as error:
-                raise _said(error) from error
+                raise _said(self.path, error) from error
 
     def _raw(self) -> Iterator[bytes]:
         if str(self.path) == ":memory:":
@@ -385,8 +386,10 @@ def _sweep(db: sqlite3.Connection, digests: Collection[str] | None) -> int:
     return sum(db.execute(f"{unused} AND digest = ?", (each,)).rowcount for each in digests)
 
 
-def _said(error: sqlite3.Error) -> LevelError:
-    text = str(error)
+def _said(path: Path | str, error: sqlite3.Error) -> LevelError:
+    text = f"{path}: {error}"
+    if not isinstance(error, sqlite3.OperationalError):
+        return LevelError("file", Reason.DOWN, f"{path} is damaged ({error})")
     if "readonly" in text or "read-only" in text:
         return LevelError("file", Reason.READ_ONLY, text)
     if "full" in text:

@@ -1,11 +1,13 @@
 """The tables of level 2's file, and opening it: what is damaged is set aside, what is foreign is left.
 
 In: a path, whether a damaged memory may be set aside. Out: a connection in WAL mode, and where a damaged file
-went. Ours is what has our `application_id` in its header (SQLite's file format, offset 68), or, from before
-there was one, our three tables and no other. Anything else is refused before a byte of it is changed.
+went; what could still be read of it is in the new one. Ours is what has our `application_id` in its header
+(SQLite's file format, offset 68), or, from before there was one, our three tables and no other. Anything else
+is refused before a byte of it is changed.
 """
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 from plimsoll.store.levels.protocol import LevelError, Reason
@@ -28,6 +30,25 @@ CREATE TABLE IF NOT EXISTS blobs (digest TEXT PRIMARY KEY, packed BLOB NOT NULL)
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
+# What of each table is taken out of a damaged file, and where it goes.
+_SALVAGE = (
+    (
+        """SELECT * FROM records WHERE typeof(hash) = 'text' AND typeof(version) = 'integer'
+           AND typeof(digest) = 'text' AND typeof(said) = 'text' AND typeof(base) = 'integer'
+           AND state IN (0, 1, 2) AND typeof(sent_seconds) = 'real' AND typeof(changed) = 'integer'
+           AND typeof(used) = 'integer' ORDER BY hash""",
+        "INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    ),
+    (
+        "SELECT * FROM blobs WHERE typeof(digest) = 'text' AND typeof(packed) = 'blob' ORDER BY digest",
+        "INSERT OR IGNORE INTO blobs VALUES (?, ?)",
+    ),
+    (
+        "SELECT * FROM meta WHERE typeof(name) = 'text' AND typeof(value) = 'text' ORDER BY name",
+        "INSERT OR IGNORE INTO meta VALUES (?, ?)",
+    ),
+)
+
 
 def opened(path: Path | str, *, set_aside: bool = True) -> tuple[sqlite3.Connection, Path | None]:
     """The file, and the name that a damaged one was given. Raises `LevelError`.
@@ -37,7 +58,7 @@ def opened(path: Path | str, *, set_aside: bool = True) -> tuple[sqlite3.Connect
     if str(path) != ":memory:":
         _refuse_foreign(Path(path))
     try:
-        return _connected(path), None
+        return _connected(path, looked_through=set_aside), None
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError) or str(path) == ":memory:":
             raise LevelError("file", Reason.DOWN, f"{path}: {error}") from error
@@ -45,7 +66,9 @@ def opened(path: Path | str, *, set_aside: bool = True) -> tuple[sqlite3.Connect
             said = f"{path} is damaged ({error}); it was left as it is"
             raise LevelError("file", Reason.DOWN, said) from error
         aside = _set_aside(Path(path))
-        return _connected(path), aside
+        db = _connected(path)
+        _salvage(db, aside)
+        return db, aside
 
 
 def _refuse_foreign(path: Path) -> None:
@@ -92,7 +115,7 @@ def _foreign(path: Path, why: str) -> LevelError:
     return LevelError("file", Reason.DENIED, f"{path} is no memory of Plimsoll: {why}")
 
 
-def _connected(path: Path | str) -> sqlite3.Connection:
+def _connected(path: Path | str, *, looked_through: bool = False) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         _marked(db)
@@ -101,6 +124,8 @@ def _connected(path: Path | str) -> sqlite3.Connection:
         db.execute("PRAGMA secure_delete = ON")
         (version,) = db.execute("PRAGMA user_version").fetchone()
         _understood(path, version)
+        if looked_through:
+            _look_through(db)
         db.executescript(_TABLES)
         if version != FILE_VERSION:
             db.execute(f"PRAGMA user_version = {FILE_VERSION}")
@@ -108,6 +133,30 @@ def _connected(path: Path | str) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _look_through(db: sqlite3.Connection) -> None:
+    """Raise `DatabaseError` where pages are damaged: a sound header alone lets a file open."""
+    (said,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    if said != "ok":
+        raise sqlite3.DatabaseError(said)
+
+
+def _salvage(db: sqlite3.Connection, aside: Path) -> None:
+    """Copy what can still be read, each table from both its ends; what waited for Redis goes on waiting."""
+    try:
+        old = sqlite3.connect(f"{aside.absolute().as_uri()}?mode=ro", timeout=BUSY_SECONDS, uri=True)
+    except sqlite3.Error:
+        return
+    db.execute("BEGIN IMMEDIATE")
+    for found, kept in _SALVAGE:
+        for order in ("", " DESC"):
+            with suppress(sqlite3.DatabaseError):  # as far as it goes
+                for row in old.execute(found + order):
+                    db.execute(kept, row)
+    db.execute("COMMIT")
+    old.close()
+    aside.with_name(f"{aside.name}-shm").unlink(missing_ok=True)
 
 
 def _marked(db: sqlite3.Connection) -> None:

@@ -44,8 +44,10 @@ def _from_json(data: bytes) -> tuple[list[Record], Contents]:
     records: list[Record] = []
     contents: Contents = {}
     end: object = None
+    at = 0
     try:
         for line in data.decode().splitlines():
+            at += 1
             said = json.loads(line)
             if end is not None:
                 raise DamagedError("lines follow on its end")
@@ -55,8 +57,10 @@ def _from_json(data: bytes) -> tuple[list[Record], Contents]:
                 records.append(Record.from_json(json.dumps(said["record"]), said["version"], said["digest"]))
             else:
                 contents[str(said["digest"])] = base64.b64decode(said["packed"], validate=True)
-    except (ValueError, KeyError, TypeError, RecursionError, binascii.Error) as error:
-        raise DamagedError(f"a snapshot's lines cannot be read: {error}") from error
+    except KeyError as error:
+        raise DamagedError(f"a snapshot's line {at} has no {error}") from error
+    except (ValueError, TypeError, RecursionError, binascii.Error) as error:
+        raise DamagedError(f"a snapshot's line {at} cannot be read: {error}") from error
     if end not in (None, {"records": len(records), "contents": len(contents)}):
         raise DamagedError(f"lines are missing: its end counts {end}, there are {len(records)} records")
     return records, contents

@@ -225,6 +225,8 @@ def test_a_backup_makes_no_directories_above_its_own(filled, plimsoll, tmp_path)
 def test_what_cannot_be_read_is_said(filled, plimsoll, tmp_path):
     (tmp_path / "nonsense").write_text("nonsense\n")
     assert "no export" in plimsoll("import", "nonsense", status=2).stderr
+    (tmp_path / "other").write_text('{"a": 1}\n')
+    assert "line 1 has no 'packed'" in plimsoll("import", "other", status=2).stderr
     assert "cannot be read" in plimsoll("import", "nowhere", status=2).stderr
     assert "no whole snapshot" in plimsoll("restore", "nowhere", status=2).stderr
     assert "name a file, or --traces" in plimsoll("import", status=1).stderr
@@ -249,6 +251,11 @@ def test_forgetting_is_proven(filled, plimsoll, told, path):
     }
     assert b"leaky" not in path.read_bytes()
     assert "leaky" not in plimsoll("patterns").stdout
+
+
+def test_a_pattern_that_nothing_is_like_is_said_and_an_empty_one_refused(filled, plimsoll):
+    assert "Nothing that is remembered is like 'typo/*'" in plimsoll("forget", "--pattern", "typo/*").stdout
+    assert "--pattern: is empty" in plimsoll("forget", "--pattern", " ", status=2).stderr
 
 
 def test_without_redis_nothing_is_proven_of_it(filled, plimsoll):
@@ -280,6 +287,20 @@ def test_damage_is_found_and_repaired(filled, plimsoll, path):
     assert "1 findings" in plimsoll("check", status=1).stderr
     assert "1 things were put right" in plimsoll("check", "--repair").stdout
     plimsoll("check")
+
+
+def test_a_file_with_damaged_pages_names_its_mending_and_is_mended(filled, plimsoll, path, told):
+    with path.open("r+b") as held:  # the root of the records' table, beneath a sound header
+        held.seek(4096)
+        held.write(b"\xa5" * 4096)
+    done = plimsoll("export", "all.jsonl", status=2)
+    assert f"{path} is damaged" in done.stderr
+    assert "check --repair" in done.stderr
+    mended = plimsoll("check", "--repair", status=1)
+    assert "set aside as" in " ".join(mended.stdout.split())
+    plimsoll("check")
+    assert told("status")["kinds"] == {}
+    assert path.with_name(f"{path.name}.damaged-1").stat().st_size > 4096
 
 
 def test_debug_trace_and_profile(filled, plimsoll, told):

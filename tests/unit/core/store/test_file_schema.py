@@ -1,13 +1,16 @@
 """Whose file it is: what is not the memory's is refused, and not a byte of it is changed."""
 
+import random
 import sqlite3
 
 import pytest
 
 from builders.store import address, entry
-from plimsoll.store.levels.file import FileLevel
+from plimsoll.store.levels.file import FileLevel, State
 from plimsoll.store.levels.file_schema import APPLICATION_ID
 from plimsoll.store.levels.protocol import LevelError
+
+PAGE = 4096
 
 
 def told(path, *statements):
@@ -72,6 +75,67 @@ def test_the_mark_is_in_the_file_itself_while_the_rest_is_still_in_its_log(tmp_p
     assert int.from_bytes((tmp_path / "m.db").read_bytes()[68:72], "big") == APPLICATION_ID
     FileLevel(tmp_path / "m.db").close()
     file.close()
+
+
+def filled(path, many=200):
+    file = FileLevel(path)
+    for number in range(many):
+        file.keep(entry(f"k{number}", b"%d" % number * 200), 0)
+    file.close()
+    return file
+
+
+def ruin(path, *pages):
+    with path.open("r+b") as held:
+        for page in pages:
+            held.seek(page * PAGE)
+            held.write(b"\xa5" * PAGE)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_pages_that_are_damaged_beneath_a_sound_header_cost_what_they_held_and_no_more(tmp_path, seed):
+    path = tmp_path / "m.db"
+    filled(path)
+    page = random.Random(seed).randrange(
+        7, path.stat().st_size // PAGE
+    )  # the first ones are the tables' roots
+    ruin(path, page)
+    ruined = path.read_bytes()
+    file = FileLevel(path)
+    assert file.set_aside == tmp_path / "m.db.damaged-1"
+    assert file.set_aside.read_bytes() == ruined
+    kept = {each.record.address for each in file.in_state(State.PENDING, 1000)}
+    assert kept == {each.address for each in file.records()}, "what waits for Redis goes on waiting"
+    file.remove_damaged()
+    whole = [each for each in file.records() if file.get(each.address) is not None]
+    assert len(whole) >= 200 * 3 // 4
+    assert file.problems() == []
+    file.put(entry("new"), 0)
+    assert file.get(address("new")) == entry("new")
+    file.close()
+    assert sorted(each.name for each in tmp_path.glob("*-shm")) == []
+
+
+def test_with_a_root_that_is_damaged_a_new_file_begins(tmp_path):
+    path = tmp_path / "m.db"
+    filled(path)
+    ruin(path, 1, 2, 3, 4, 5, 6)
+    file = FileLevel(path)
+    assert file.set_aside is not None
+    file.put(entry("new"), 0)
+    assert [each.address for each in file.records()] == [address("new")]
+    file.close()
+
+
+def test_who_asks_for_no_repair_is_told_of_the_file_and_nothing_is_moved(tmp_path):
+    path = tmp_path / "m.db"
+    filled(path)
+    ruin(path, *range(1, 12))
+    ruined = path.read_bytes()
+    with pytest.raises(LevelError, match=r"m\.db is damaged"):
+        FileLevel(path, set_aside=False).counts()
+    assert path.read_bytes() == ruined
+    assert not [*tmp_path.glob("*.damaged-*")]
 
 
 def test_an_unsound_record_hides_no_other(tmp_path):
