@@ -9,6 +9,7 @@ operator that is in use.
 import argparse
 import json
 import logging
+import math
 import sys
 from collections.abc import Sequence
 from heapq import merge
@@ -18,6 +19,10 @@ import numpy as np
 
 from plimsoll_cli.loadgen.processes import AGENTS_OF_PROCESS, LostError, TooManyError, attended
 from plimsoll_cli.loadgen.share import Part
+from plimsoll_nodeagent.coordinate.identity import AUTHORITY, CERTIFICATE, KEY
+
+IDENTITY = (CERTIFICATE, KEY, AUTHORITY)
+LAST_PORT = 65_535
 
 
 def summary(parts: Sequence[Part]) -> dict[str, object]:
@@ -63,36 +68,79 @@ def attending(parts: Sequence[Part]) -> list[tuple[float, int]]:
     return found
 
 
+def whole(text: str) -> int:
+    """Read a whole number above zero."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """Read a time that is not below zero."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0.0 <= found < math.inf:  # false for NaN, too
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on")
+    return found
+
+
+def rate(text: str) -> float:
+    """Read a rate above zero."""
+    if not (found := seconds(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not above zero")
+    return found
+
+
+def address(text: str) -> str:
+    """Read HOST:PORT, with gRPC's own prefixes where there are any (`dns:///`)."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) <= LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
+    return text
+
+
+def identity(text: str) -> Path:
+    """Read a directory that has what an agent shows."""
+    for name in IDENTITY:
+        try:
+            Path(text, name).read_bytes()
+        except OSError as error:
+            raise argparse.ArgumentTypeError(f"{text}/{name}: {error.strerror or error}") from error
+    return Path(text)
+
+
 def parser() -> argparse.ArgumentParser:
     """The flags."""
-    whole = argparse.ArgumentParser(prog="plimsoll-loadgen", description="Simulated node agents.")
-    whole.add_argument("--operator-address", required=True, metavar="HOST:PORT")
-    whole.add_argument("--identity-dir", type=Path, required=True, help="tls.crt, tls.key and ca.crt")
-    whole.add_argument("--token-template", default="loadgen-{number}", help="(default: %(default)s)")
-    whole.add_argument("--agents", type=int, default=100)
-    whole.add_argument(
+    flags = argparse.ArgumentParser(prog="plimsoll-loadgen", description="Simulated node agents.")
+    flags.add_argument("--operator-address", type=address, required=True, metavar="HOST:PORT")
+    flags.add_argument("--identity-dir", type=identity, required=True, help=f"has {', '.join(IDENTITY)}")
+    flags.add_argument("--token-template", default="loadgen-{number}", help="(default: %(default)s)")
+    flags.add_argument("--agents", type=whole, default=100)
+    flags.add_argument(
         "--processes",
         type=int,
         default=0,
         help=f"that the agents are in (default: as many as open files want, and one for {AGENTS_OF_PROCESS})",
     )
-    whole.add_argument("--containers", type=int, default=30, help="of each agent (default: %(default)s)")
-    whole.add_argument("--sample-seconds", type=float, default=1.0, help="0: none (default: %(default)s)")
-    whole.add_argument("--lease-seconds", type=float, default=10.0, help="0: none (default: %(default)s)")
-    whole.add_argument("--delta-seconds", type=float, default=10.0, help="0: none (default: %(default)s)")
-    whole.add_argument(
-        "--seconds", type=float, default=30.0, help="how long, once all attend (default: %(default)s)"
+    flags.add_argument("--containers", type=whole, default=30, help="of each agent (default: %(default)s)")
+    flags.add_argument("--sample-seconds", type=seconds, default=1.0, help="0: none (default: %(default)s)")
+    flags.add_argument("--lease-seconds", type=seconds, default=10.0, help="0: none (default: %(default)s)")
+    flags.add_argument("--delta-seconds", type=seconds, default=10.0, help="0: none (default: %(default)s)")
+    flags.add_argument(
+        "--seconds", type=seconds, default=30.0, help="how long, once all attend (default: %(default)s)"
     )
-    whole.add_argument(
-        "--starts-per-second", type=float, default=200.0, help="of agents (default: %(default)s)"
+    flags.add_argument(
+        "--starts-per-second", type=rate, default=200.0, help="of agents (default: %(default)s)"
     )
-    whole.add_argument(
+    flags.add_argument(
         "--starting-seconds",
-        type=float,
+        type=seconds,
         default=120.0,
         help="for the last to come in; then it goes on without them (default: %(default)s)",
     )
-    return whole
+    return flags
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -107,8 +155,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LostError as error:
         print(f"plimsoll-loadgen: {error}", file=sys.stderr)
         return 1
-    json.dump(summary(parts), sys.stdout)
+    seen = summary(parts)
+    json.dump(seen, sys.stdout)
     print()
+    if not any(now for _, now in attending(parts)):
+        print(f"plimsoll-loadgen: no agent attended: {seen['failures']}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -132,15 +133,15 @@ def test_agents_are_shared_among_processes_and_each_has_room(agents, asked, file
     ],
 )
 def test_a_limit_that_is_too_low_is_named_before_anything_is_started(
-    monkeypatch, capsys, agents, asked, files, says
+    monkeypatch, capsys, operator, agents, asked, files, says
 ):
     with pytest.raises(TooManyError, match=says):
         shares(agents, asked, files)
     monkeypatch.setattr(processes, "raised_open_files", lambda: files)
     monkeypatch.setattr(processes, "get_context", lambda _: pytest.fail("something was started"))
-    few = ["--operator-address", "x:1", "--identity-dir", "x", "--agents", str(agents)]
+    few = ["--operator-address", "x:1", "--identity-dir", str(operator.directory / "agent")]
     with pytest.raises(SystemExit) as ended:
-        loadgen.main([*few, "--processes", str(asked)])
+        loadgen.main([*few, "--agents", str(agents), "--processes", str(asked)])
     assert ended.value.code == 2
     assert "ulimit -Hn" in capsys.readouterr().err
 
@@ -166,3 +167,42 @@ def test_percentiles_are_of_all_round_trips_and_not_of_percentiles():
     assert said["lease_p99_ms"] < 100.0
     assert said["round_trips"][0] == (4.0, 1.0)
     assert (said["failures"], said["cpu_seconds"]) == ({"unavailable": 2}, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--agents", "-3"), "--agents: '-3' is not a whole number above zero"),
+        (("--agents", "0"), "--agents: '0' is not"),
+        (("--containers", "0"), "--containers: '0' is not"),
+        (("--seconds", "-1"), "--seconds: '-1' is not a number from 0 on"),
+        (("--starts-per-second", "0"), "--starts-per-second: '0' is not above zero"),
+        (("--starting-seconds", "nan"), "--starting-seconds: 'nan' is not"),
+        (("--operator-address", "nonsense"), "--operator-address: 'nonsense' is not HOST:PORT"),
+        (("--operator-address", "host:99999"), "is not HOST:PORT"),
+        (("--identity-dir", "nowhere"), "--identity-dir: nowhere/tls.crt: No such file"),
+    ],
+)
+def test_flags_that_make_no_sense_are_named(operator, capsys, more, said):
+    arguments = flags(operator, *more)
+    arguments[1] = "127.0.0.1:7"
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_where_no_agent_attended_the_exit_status_says_so(operator, capsys):
+    # Nobody listens: the door was never opened.
+    arguments = flags(operator, "--agents", "2", "--seconds", "0.1", "--starting-seconds", "0.5")
+    arguments[1] = f"127.0.0.1:{unused_port()}"
+    assert main(arguments) == 1
+    done = capsys.readouterr()
+    assert max(now for _, now in json.loads(done.out)["attending"]) == 0
+    assert "no agent attended" in done.err
+
+
+def unused_port() -> int:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return held.getsockname()[1]
