@@ -40,6 +40,7 @@ from plimsoll_operator.coordinate.identity import ServerIdentity
 from plimsoll_operator.coordinate.open_files import raised_open_files
 from plimsoll_operator.coordinate.refused import NEXT_REPLICA_SECONDS, RefusedError
 from plimsoll_operator.coordinate.relay import Relay
+from plimsoll_operator.coordinate.tasks import first_to_end
 from plimsoll_operator.coordinate.tokens import ReviewError, Tokens
 from plimsoll_proto import service, wire
 from plimsoll_proto.v1 import agent_pb2, operator_pb2
@@ -191,7 +192,7 @@ class Coordination:
         writer = asyncio.create_task(self._write(context, stream))
         reviewer = asyncio.create_task(self._review(token, said.kube_node))
         try:
-            await _first_to_end(reader, writer, reviewer)
+            await first_to_end(reader, writer, reviewer)
         finally:
             self._close(said.kube_node, stream)
 
@@ -370,19 +371,6 @@ def _message(text: bytes) -> agent_pb2.AttendRequest:
         return service.request_of(text)
     except DecodeError:
         raise ProtocolError("a message is no protobuf of ours") from None
-
-
-async def _first_to_end(*tasks: asyncio.Task[None]) -> None:
-    """Wait for the first, end the others, and pass on why it ended."""
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for each in tasks:
-            each.cancel()
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-    for result in results:
-        if isinstance(result, Exception):
-            raise result
 
 
 async def _abort(context: Context, code: grpc.StatusCode, why: str, wait_seconds: float = 0.0) -> NoReturn:

@@ -331,7 +331,7 @@ async def test_a_liar_that_speaks_while_nobody_else_does_decides_nothing(worse, 
 
 
 async def test_a_round_waits_for_enough_nodes_and_then_hears_who_speaks_against(fleet):
-    says = await on_trial(fleet)
+    await on_trial(fleet)
     release = fleet.release()
 
     async def alone(loss):
@@ -343,7 +343,6 @@ async def test_a_round_waits_for_enough_nodes_and_then_hears_who_speaks_against(
 
     assert [await alone(0.5) for _ in range(6)] == [0] * 6, "who praises alone is not heard"
     assert [await alone(1.5) for _ in range(5)][-1] == 1, "who warns alone is, after two minutes"
-    assert says is not None
 
 
 async def test_who_ends_keeps_what_was_heard_before():
