@@ -4,11 +4,13 @@ Elsewhere those tests are skipped, and the end of the run says how many and whic
 does of those that a redis-server or others' tools are missing for. The contract room goes to one xdist
 worker as a whole, so that the machine carries one API server, not two; a simulation's module does too, so
 that its run is made once, and the docs' pages, which share a cluster.
+No test leaves handlers on the root logger: what a command installs writes to a stream that is closed later.
 `counted` is how a test of a fault says what it has counted.
 """
 
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -24,6 +26,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if wanting and (reason := why_unavailable()):
         for item in wanting:
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(autouse=True)
+def _root_logger() -> Iterator[None]:
+    """Commands called in this process configure its logs: that ends with the test that called them.
+
+    Only what is new goes: pytest's own handlers come and go with the parts of a test.
+    """
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    yield
+    for handler in root.handlers[:]:
+        if handler not in before:
+            root.removeHandler(handler)
+    root.setLevel(level)
 
 
 @pytest.fixture

@@ -138,8 +138,12 @@ def run(options: argparse.Namespace) -> int:
         if Mode(options.mode) is Mode.ACT:
             try:
                 held.enter_context(alone(options.state_dir))
-            except (TakenError, OSError) as error:
+            except TakenError as error:
                 logger.error("%s", error)  # noqa: TRY400 -- a sentence
+                return CANNOT_WATCH
+            except OSError as error:
+                why = f"the state directory {options.state_dir} cannot be locked: {error.strerror}"
+                logger.error("%s", why)  # noqa: TRY400 -- a sentence
                 return CANNOT_WATCH
         return _run(options)
 

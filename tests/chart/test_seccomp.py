@@ -40,7 +40,7 @@ def under(profile: Path) -> list[str]:
 
 def acting(directory: Path) -> list[str]:
     """What the chart adds where the agent may act; nothing is written, since the node is a directory."""
-    return ["--mode=dry-run", f"--state-dir={directory}", f"--socket={directory / 'agent.sock'}"]
+    return ["--mode=act", f"--state-dir={directory}", f"--socket={directory / 'agent.sock'}"]
 
 
 @pytest.mark.parametrize(("profile", "acts"), [(PROFILE, False), (PROFILE_TO_ACT, True)])
@@ -69,6 +69,11 @@ def test_the_agent_works_and_serves_under_it(profile: Path, acts: bool, tmp_path
         assert "Traceback" not in child.tail()
         if acts:
             assert (tmp_path / "state" / "agent.sock").stat().st_mode & 0o777 == 0o600
+            second = subprocess.run(
+                [*under(profile), *command], capture_output=True, text=True, check=False, timeout=60
+            )
+            assert second.returncode != 0
+            assert "another agent acts with the state directory" in second.stderr
     finally:
         child.stop()
 
@@ -133,6 +138,7 @@ def test_an_agent_that_acts_may_make_a_few_calls_more_and_no_others():
     more = [each for each in acting["syscalls"] if each not in watching["syscalls"]]
     assert {name for each in more for name in each["names"]} == {
         *(
+            "flock",
             "fsync",
             "mkdir",
             "mkdirat",

@@ -1,6 +1,8 @@
 """The console script, as people and kubelets start it: a process of its own on a fixture tree."""
 
+import errno
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -114,6 +116,20 @@ def test_who_starts_beside_a_living_agent_undoes_nothing_of_it(tmp_path, capfd):
         assert main([*options, "--state-dir", str(state)]) == CANNOT_WATCH
         assert Journal(state / "journal").names() == ["other"]
     assert f"another agent acts with the state directory {state}" in capfd.readouterr().err
+
+
+def test_a_state_directory_that_cannot_be_locked_is_named(tmp_path, monkeypatch, capfd):
+    """Where the container's seccomp profile lacks flock, the kernel's answer alone named nothing."""
+
+    def lacking(*_: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr("plimsoll_nodeagent.act.journal.fcntl.flock", lacking)
+    CgroupTree(tmp_path / "node")
+    options = ["run", "--mode", "act", "--root", str(tmp_path / "node"), "--port", "0"]
+    assert main([*options, "--state-dir", str(tmp_path / "state")]) == CANNOT_WATCH
+    said = json.loads(capfd.readouterr().err)["message"]
+    assert said == f"the state directory {tmp_path / 'state'} cannot be locked: Function not implemented"
 
 
 def test_a_port_that_is_taken_is_named(tmp_path):
